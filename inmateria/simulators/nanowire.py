@@ -8,36 +8,58 @@ import inspect
 import logging
 import math
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators import nanowire_kernel as kernel
 from inmateria.simulators.nanowire_elimination import eliminate
-from inmateria.simulators.nanowire_geometry import Geometry, deposit, spread_out
-from inmateria.simulators.nanowire_models import JunctionModel, junction_model, model_parameters
-from inmateria.substrate import Channel, Layout, Limits, Response, Stimulus, SubstrateInfo
+from inmateria.simulators.nanowire_graph import Graph, given_graph, random_graph
+from inmateria.simulators.nanowire_models import junction_model, model_parameters
+from inmateria.substrate import Channel, Layout, Limits, Response, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _log = logging.getLogger("inmateria")
+_DAY = 86400.0
 
 
 @dataclass(frozen=True, eq=False)
-class _Wiring:
-    """Which graph a network is, and which of its nodes are electrodes."""
+class NanowireTrace:
+    """What a simulation gave; each row is the network at the start of a step, None what was not recorded.
 
-    wire_count: int
-    junctions: IntArray
-    inputs: IntArray
-    grounds: IntArray
-    outputs: IntArray
-    geometry: Geometry | None
-    made_with: dict[str, Any]
-    identity: str
+    Parameters
+    ----------
+    time : ndarray, shape (steps,)
+        On the network's clock, s.
+    voltages : ndarray, shape (steps, wires), or None
+        V.
+    currents : ndarray, shape (steps, inputs + grounds), or None
+        Into the network at each driven and then each grounded electrode, A.
+    conductances, filaments : ndarray, shape (steps, junctions), or None
+        S; state of each junction, V s in the filament models.
+    """
+
+    time: FloatArray
+    voltages: FloatArray | None = None
+    currents: FloatArray | None = None
+    conductances: FloatArray | None = None
+    filaments: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NanowireState:
+    """Everything in a network that changes, for `NanowireNetwork.restore`."""
+
+    junctions: FloatArray
+    random: npt.NDArray[np.uint64]
+    clock: float
+    sequence: int
+    agings: int
 
 
 class NanowireNetwork:
@@ -60,7 +82,8 @@ class NanowireNetwork:
     seed : int
         Of the geometry, and of whatever else is random.
     model : str
-        What a junction is: ``"filament"`` (`Filament`) or ``"binary"`` (`Binary`).
+        What a junction is: ``"filament"`` (`Filament`, a threshold and a tunnelling gap), ``"binary"`` (`Binary`,
+        the same with a switch), ``"rate-balance"`` (`RateBalance`) or ``"linear-drift"`` (`LinearDrift`).
     electrodes, inputs, grounds : int
         Contacted wires in all, those driven and those at 0 V; the rest is read.
     side : float, optional
@@ -69,17 +92,28 @@ class NanowireNetwork:
         Wires per um^2; published networks have 0.06 to 0.14.
     wire_length, wire_length_spread : float
         Mean and standard deviation of the gamma-distributed lengths, um.
+    topology : str
+        ``"random"`` wires, or a square ``"grid"`` of so many nodes with random diagonals.
     integration_step : float
-        Duration of an Euler step at most, s.
+        Duration of a step of integration, s.
     step : float
         Duration of a stimulus step that does not say otherwise, s.
     voltage_limit : float
         Largest voltage of either sign that may be driven, V.
     load : float, optional
         Resistance to ground of what reads the voltages, ohm; none by default.
-    set_voltage, reset_voltage, closed_filament, full_filament, shrink_rate, on_conductance, off_conductance, \
-gap, barrier, gap_power, barrier_power, overshoot : optional
-        Of the junction model, with its published values by default; see the model.
+    noise, noise_time : float
+        Standard deviation of the logarithm of every conductance, and its correlation time, s: an
+        Ornstein-Uhlenbeck process, as measured around the mean path of real networks by Milano et al.
+    voltage_spread, conductance_spread : float
+        Device-to-device spread: standard deviation of the logarithm of the voltage that each junction feels
+        (its thresholds, inversely) and of its conductance.
+    aging : float
+        Standard deviation that a day adds to both logarithms, by a random walk; see `age`.
+    set_voltage, reset_voltage, closed_filament, full_filament, shrink_rate, gap, barrier, gap_power, \
+barrier_power, overshoot, on_conductance, off_conductance, potentiation_rate, depression_rate, \
+potentiation_slope, depression_slope, drift_time, decay_time, window : optional
+        Of the junction model, with its published values and units by default; see the model.
 
     Raises
     ------
@@ -96,6 +130,7 @@ gap, barrier, gap_power, barrier_power, overshoot : optional
         inputs: int = 8,
         grounds: int = 1,
         *,
+        topology: str = "random",
         side: float | None = None,
         density: float = 0.06,
         wire_length: float = 14.0,
@@ -104,113 +139,165 @@ gap, barrier, gap_power, barrier_power, overshoot : optional
         step: float = 1e-3,
         voltage_limit: float = 10.0,
         load: float | None = None,
+        noise: float = 0.0,
+        noise_time: float = 0.1,
+        voltage_spread: float = 0.0,
+        conductance_spread: float = 0.0,
+        aging: float = 0.0,
         set_voltage: float | None = None,
         reset_voltage: float | None = None,
         closed_filament: float | None = None,
         full_filament: float | None = None,
         shrink_rate: float | None = None,
-        on_conductance: float | None = None,
-        off_conductance: float | None = None,
         gap: float | None = None,
         barrier: float | None = None,
         gap_power: float | None = None,
         barrier_power: float | None = None,
         overshoot: bool | None = None,
+        on_conductance: float | None = None,
+        off_conductance: float | None = None,
+        potentiation_rate: float | None = None,
+        depression_rate: float | None = None,
+        potentiation_slope: float | None = None,
+        depression_slope: float | None = None,
+        drift_time: float | None = None,
+        decay_time: float | None = None,
+        window: float | None = None,
     ) -> None:
-        given = locals()
-        junction = junction_model(model, {name: given[name] for name in _JUNCTION_PARAMETERS})
-        geometry = _deposited(wires, seed, side, density, wire_length, wire_length_spread)
-        count = len(geometry.segments)
-        _electrodes_fit(electrodes, inputs, grounds, count)
-        chosen = spread_out(geometry.centres, electrodes)
-        # The two farthest apart, chosen first, become the first input and the first ground.
-        chosen = np.concatenate((chosen[:1], chosen[2 : inputs + 1], chosen[1:2], chosen[inputs + 1 :]))
-        made_with = {name: given[name] for name in _NETWORK_PARAMETERS} | model_parameters(junction)
-        wiring = _Wiring(
-            count, geometry.junctions, chosen[:inputs], chosen[inputs : inputs + grounds], chosen[inputs + grounds :],
-            geometry, made_with, f"nanowire-{wires}-{seed}",
-        )  # fmt: skip
-        self._build(wiring, junction, integration_step, step, voltage_limit, load)
+        given = {name: value for name, value in locals().items() if name in _DEFAULTS}
+        graph = random_graph(
+            topology, wires, seed, electrodes, inputs, grounds, side, density, wire_length, wire_length_spread
+        )
+        self._build(graph, given)
 
-    def _build(
-        self,
-        wiring: _Wiring,
-        junction: JunctionModel,
-        integration_step: float,
-        step: float,
-        voltage_limit: float,
-        load: float | None,
-    ) -> None:
-        for name, value in (("integration_step", integration_step), ("voltage_limit", voltage_limit), ("step", step)):
-            if not 0 < value < math.inf:
-                raise ValueError(f"{name} is {value}; give more than 0")
-        if load is not None and not 0 < load < math.inf:
-            raise ValueError(f"load is {load} ohm; give more than 0, or None to read without one")
-        self._wiring, self._junction, self._integration_step = wiring, junction, float(integration_step)
-        fixed = np.concatenate((wiring.inputs, wiring.grounds))
-        self._plan = eliminate(wiring.wire_count, wiring.junctions, fixed)
-        free = wiring.wire_count - len(fixed)
-        place = self._plan.place.astype(np.intp)
-        self._constants = junction.packed()
-        self._load = np.zeros(free)
-        if load is not None:
-            self._load[place[wiring.outputs]] = 1 / load
-        self._read = self._plan.place[wiring.outputs]
-        count = len(wiring.junctions)
-        self._scale = np.ones((2, count))
-        self._state = np.empty(count)
-        self._conductance = np.empty(count)
-        self._work = np.empty(len(self._plan.rows) + 3 * free)
-        self._voltage = np.zeros(wiring.wire_count)
-        self._drop = np.zeros(count)
-        self._info = self._describe(step, voltage_limit)
-        _announce_compilation()
+    @classmethod
+    def from_junctions(
+        cls,
+        wire_count: int,
+        junctions: Any,
+        inputs: Iterable[int],
+        grounds: Iterable[int] = (),
+        outputs: Iterable[int] | None = None,
+        **parameters: Any,
+    ) -> Self:
+        """Make a network of a graph of one's own.
+
+        Parameters
+        ----------
+        wire_count : int
+        junctions
+            Pairs of wires, shape (junctions, 2); or a sparse or dense adjacency matrix; or a networkx graph
+            of the nodes 0 to wire_count-1.
+        inputs, grounds : iterable of int
+            Wires that are driven, and wires at 0 V.
+        outputs : iterable of int, optional
+            Wires whose voltage is read; all others by default.
+        **parameters
+            Those of `NanowireNetwork` that are not about geometry or the number of electrodes.
+
+        Raises
+        ------
+        ValueError
+            Where a wire has two roles, or is connected to neither an input nor a ground.
+        """
+        strange = [name for name in parameters if name not in _DEFAULTS or name in _GEOMETRY]
+        if strange:
+            raise ValueError(
+                f"a network of given junctions has no {', '.join(strange)}; "
+                f"it has {', '.join(name for name in _DEFAULTS if name not in _GEOMETRY)}"
+            )
+        made = _DEFAULTS | parameters
+        graph = given_graph(wire_count, junctions, inputs, grounds, outputs, f"nanowires-{wire_count}-{made['seed']}")
+        network = cls.__new__(cls)
+        drawn = {
+            "wire_count": wire_count,
+            "junctions": graph.junctions.tolist(),
+            "inputs": graph.inputs.tolist(),
+            "grounds": graph.grounds.tolist(),
+            "outputs": graph.outputs.tolist(),
+        }
+        network._build(graph, {name: made[name] for name in made if name not in _GEOMETRY}, drawn)
+        return network
+
+    def _build(self, graph: Graph, given: dict[str, Any], drawn: dict[str, Any] | None = None) -> None:
+        name = given["model"]
+        self._junction = junction_model(name, {key: given[key] for key in _OF_JUNCTIONS})
+        own = {key: value for key, value in given.items() if key not in _OF_JUNCTIONS} | model_parameters(
+            self._junction
+        )
+        for key in ("integration_step", "step", "voltage_limit", "noise_time", "load"):
+            if own[key] is not None and not 0 < own[key] < math.inf:
+                raise ValueError(f"{key} is {own[key]}; give more than 0")
+        for key in ("noise", "voltage_spread", "conductance_spread", "aging"):
+            if not 0 <= own[key] <= 3:
+                raise ValueError(f"{key} is {own[key]}; allowed is 0 to 3, the standard deviation of a logarithm")
+        self._graph, self._own = graph, own
+        self._seed = own["seed"]
+        rng = np.random.default_rng([self._seed, 1])
+        count, wires = len(graph.junctions), graph.wire_count
+        self._junctions = np.zeros((6, count))
+        self._junctions[kernel.FEELS] = np.exp(own["voltage_spread"] * rng.standard_normal(count))
+        self._junctions[kernel.CONDUCTS] = np.exp(own["conductance_spread"] * rng.standard_normal(count))
+        elimination = eliminate(wires, graph.junctions, np.concatenate((graph.inputs, graph.grounds)))
+        free = wires - len(graph.inputs) - len(graph.grounds)
+        self._plan = elimination.packed(graph.outputs)
+        self._nodes = np.zeros(wires + free + len(elimination.rows) + 3 * free)
+        if own["load"] is not None:
+            self._nodes[wires + elimination.place[graph.outputs].astype(np.intp)] = 1 / own["load"]
+        self._constants = self._junction.packed()
+        self._noise = np.array([own["noise"], own["noise_time"]], dtype=float)
+        self._random = np.zeros(1, dtype=np.uint64)
+        self._integration_step = float(own["integration_step"])
+        self._agings = 0
+        self._info = self._describe(drawn or {})
         self._width = len(self._info.outputs)
+        if not kernel.is_compiled():
+            _log.info("compiling the nanowire kernel; this takes some seconds, once on this machine")
         self.reset()
 
-    def _describe(self, step: float, voltage_limit: float) -> SubstrateInfo:
-        wiring = self._wiring
-        driven = np.concatenate((wiring.inputs, wiring.grounds))
-        electrodes = np.concatenate((driven, wiring.outputs))
-        strongest = np.zeros(wiring.wire_count)
-        np.add.at(strongest, wiring.junctions, self._junction.highest * self._scale[1][:, np.newaxis])
-        low, high = -float(voltage_limit), float(voltage_limit)
-        inputs = [Channel(name=f"e{i:02d}", unit="V", low=low, high=high) for i in range(len(wiring.inputs))]
-        outputs = [Channel(name=f"v{i:02d}", unit="V", low=low, high=high) for i in range(len(driven), len(electrodes))]
+    def _describe(self, drawn: dict[str, Any]) -> SubstrateInfo:
+        graph, own = self._graph, self._own
+        driven = np.concatenate((graph.inputs, graph.grounds))
+        electrodes = np.concatenate((driven, graph.outputs))
+        strongest = np.zeros(graph.wire_count)
+        ceiling = self._junction.highest * self._junctions[kernel.CONDUCTS] * math.exp(5 * own["noise"])
+        np.add.at(strongest, graph.junctions, ceiling[:, np.newaxis])
+        limit = float(own["voltage_limit"])
+        digits = max(2, len(str(len(electrodes) - 1)))
+        inputs = [Channel(name=f"e{i:0{digits}d}", unit="V", low=-limit, high=limit) for i in range(len(graph.inputs))]
+        outputs = [
+            Channel(name=f"v{i:0{digits}d}", unit="V", low=-limit, high=limit)
+            for i in range(len(driven), len(electrodes))
+        ]
         for i, node in enumerate(driven):
-            most = max(2 * voltage_limit * float(strongest[node]), 1e-15)
-            outputs.append(Channel(name=f"i{i:02d}", unit="A", low=-most, high=most))
+            most = max(2 * limit * float(strongest[node]), 1e-15)
+            outputs.append(Channel(name=f"i{i:0{digits}d}", unit="A", low=-most, high=most))
         layout = None
-        if wiring.geometry is not None:
-            centres = wiring.geometry.centres[electrodes].tolist()
+        if graph.geometry is not None:
+            centres = graph.geometry.centres[electrodes].tolist()
             layout = Layout(
                 unit="um",
-                segments=tuple(tuple(ends) for ends in wiring.geometry.segments.tolist()),
-                points=tuple(tuple(point) for point in wiring.geometry.points.tolist()),
+                segments=tuple(tuple(ends) for ends in graph.geometry.segments.tolist()),
+                points=tuple(tuple(point) for point in graph.geometry.points.tolist()),
                 electrodes={channel.name: tuple(centres[int(channel.name[1:])]) for channel in (*inputs, *outputs)},
             )
+        # Devices of one seed that differ in anything else are told apart by a digest of it.
+        usual = _DEFAULTS | model_parameters(junction_model("filament", {})) | {"wires": own.get("wires")}
+        usual["seed"] = self._seed
+        unusual = {key: value for key, value in (own | drawn).items() if usual.get(key) != value}
+        variant = f"-{zlib.crc32(repr(sorted(unusual.items())).encode()):08x}" if unusual else ""
         return SubstrateInfo(
-            id=wiring.identity + self._variant(),
+            id=graph.identity + variant,
             kind="nanowire-network",
             inputs=tuple(inputs),
             outputs=tuple(outputs),
-            step=float(step),
+            step=float(own["step"]),
             sampling_rate=1 / self._integration_step,
             resettable=True,
-            limits=Limits(shortest_step=min(1e-6, step), longest_step=max(3600.0, step)),
-            parameters=wiring.made_with,
+            limits=Limits(shortest_step=min(1e-6, own["step"]), longest_step=max(3600.0, own["step"])),
+            parameters=own | drawn,
             layout=layout,
         )
-
-    def _variant(self) -> str:
-        """Tell devices of one seed apart that differ in anything else; empty for the default one."""
-        defaults = inspect.signature(NanowireNetwork).parameters
-        usual = {name: defaults[name].default for name in _NETWORK_PARAMETERS} | model_parameters(
-            junction_model("filament", {})
-        )
-        skip = ("wires", "seed")
-        unusual = {k: v for k, v in self._wiring.made_with.items() if k not in skip and usual.get(k, None) != v}
-        return f"-{zlib.crc32(repr(sorted(unusual.items())).encode()):08x}" if unusual else ""
 
     @property
     def info(self) -> SubstrateInfo:
@@ -220,46 +307,48 @@ gap, barrier, gap_power, barrier_power, overshoot : optional
     @property
     def wire_count(self) -> int:
         """Wires in the network: its nodes."""
-        return self._wiring.wire_count
+        return self._graph.wire_count
 
     @property
     def junctions(self) -> IntArray:
         """The two wires of each junction, shape (junctions, 2)."""
-        return self._wiring.junctions
+        return self._graph.junctions
 
     @property
     def positions(self) -> FloatArray | None:
         """Centres of the wires, shape (wires, 2), um; None for a graph without places."""
-        return None if self._wiring.geometry is None else self._wiring.geometry.centres
+        return None if self._graph.geometry is None else self._graph.geometry.centres
 
     @property
     def input_nodes(self) -> IntArray:
         """Driven wires, in the order of the input channels."""
-        return self._wiring.inputs
+        return self._graph.inputs
 
     @property
     def ground_nodes(self) -> IntArray:
         """Wires held at 0 V."""
-        return self._wiring.grounds
+        return self._graph.grounds
 
     @property
     def output_nodes(self) -> IntArray:
         """Wires whose voltage is read, in the order of the voltage channels."""
-        return self._wiring.outputs
+        return self._graph.outputs
 
     @property
     def conductance(self) -> FloatArray:
         """Conductance of each junction now, shape (junctions,), S; a copy."""
-        return self._conductance.copy()
+        return np.array(self._junctions[kernel.CONDUCTANCE])
 
     @property
     def filament(self) -> FloatArray:
-        """State of each junction now, shape (junctions,), V s; a copy."""
-        return self._state.copy()
+        """State of each junction now, shape (junctions,), V s in the filament models; a copy."""
+        return np.array(self._junctions[kernel.STATE])
 
     def reset(self) -> None:
-        """Return every junction to rest, and the clock to zero."""
-        self._state.fill(self._junction.rest)
+        """Return every junction to rest, and clock, exchanges and noise to their start; age stays."""
+        self._junctions[kernel.STATE] = self._junction.rest
+        self._junctions[kernel.WALK] = 0.0
+        self._random[0] = np.random.SeedSequence([self._seed, 2]).generate_state(1, np.uint64)[0]
         self._settle()
         self._clock, self._sequence = 0.0, 0
 
@@ -272,75 +361,119 @@ gap, barrier, gap_power, barrier_power, overshoot : optional
             Signal of shape (steps, samples, outputs): voltages read, then electrode currents.
         """
         drive, step = stimulus.drive, stimulus.step
-        samples = self._info.samples(step)
+        samples = max(1, round(step / self._integration_step))
         signal = np.empty((len(drive), samples, self._width))
-        self._run(drive, step / samples, samples, signal.reshape(-1, self._width))
+        self._run(drive, step / samples, samples, signal.reshape(-1, self._width), _NOTHING, 0)
         response = Response(signal, None, self._clock, self._sequence)
         self._clock += step * len(drive)
         self._sequence += 1
         return response
 
-    def _run(self, drive: FloatArray, step: float, samples: int, signal: FloatArray) -> None:
+    def simulate(
+        self, voltage: npt.ArrayLike, step: float = 1e-3, record: Iterable[str] = ("voltages", "currents")
+    ) -> NanowireTrace:
+        """Drive it from its present state, one step of integration per row, and record whatever is wanted.
+
+        Parameters
+        ----------
+        voltage : array_like, shape (steps, inputs), or (steps,) for a single input
+            V.
+        step : float
+            Duration of each step, s. Unlike in `advance`, it is not cut into smaller ones.
+        record : iterable of str
+            Any of ``"voltages"``, ``"currents"``, ``"conductances"`` and ``"filaments"``.
+
+        Raises
+        ------
+        StimulusRejected
+            Where the voltages are not finite, of another shape or beyond the limit.
+        ValueError
+            Where there is no such record.
+        """
+        wanted = [record] if isinstance(record, str) else list(record)
+        strange = [name for name in wanted if name not in _RECORDS]
+        if strange:
+            raise ValueError(f"record names {strange[0]!r}; there are {', '.join(_RECORDS)}")
+        given = np.asarray(voltage, dtype=float)
+        stimulus = Stimulus(given[:, np.newaxis] if given.ndim == 1 and len(self.input_nodes) == 1 else given, step)
+        drive = stimulus.drive
+        if drive.shape[1] != len(self.input_nodes):
+            raise StimulusRejected(
+                f"the voltages have {drive.shape[1]} columns",
+                f"{self._info.id} has {len(self.input_nodes)} inputs",
+                "give one column per input",
+            )
+        limit = self._own["voltage_limit"]
+        if abs(drive).max() > limit:
+            raise StimulusRejected(f"the voltages reach {abs(drive).max():g} V", f"{limit:g} V are allowed")
+        driven = len(self.input_nodes) + len(self.ground_nodes)
+        widths = dict(zip(_RECORDS, (self.wire_count, driven, len(self.junctions), len(self.junctions)), strict=True))
+        kept = [name for name in _RECORDS if name in wanted]
+        trace = np.empty((len(drive), sum(widths[name] for name in kept))) if kept else _NOTHING
+        parts = sum(1 << i for i, name in enumerate(_RECORDS) if name in wanted)
+        self._run(drive, stimulus.step, 1, _NOTHING, trace, parts)
+        columns = np.split(trace, np.cumsum([widths[name] for name in kept])[:-1], axis=1) if kept else []
+        time = self._clock + stimulus.step * np.arange(len(drive), dtype=np.float64)
+        self._clock += stimulus.duration
+        return NanowireTrace(time, **dict(zip(kept, columns, strict=True)))
+
+    def age(self, duration: float) -> None:
+        """Let time pass at 0 V: junctions relax, and their parameters walk by ``aging`` a day.
+
+        Parameters
+        ----------
+        duration : float
+            s; days are what it is for.
+        """
+        if not 0 <= duration < math.inf:
+            raise ValueError(f"duration is {duration} s; give 0 or more")
+        self._agings += 1
+        rng = np.random.default_rng([self._seed, 3, self._agings])
+        walk = self._own["aging"] * math.sqrt(duration / _DAY) * rng.standard_normal((2, len(self.junctions)))
+        self._junctions[[kernel.FEELS, kernel.CONDUCTS]] *= np.exp(walk)
+        self._junctions[kernel.DROP] = 0.0
+        kernel.rest(self._junction.code, self._constants, float(duration), self._junctions)
+        self._clock += duration
+
+    @property
+    def state(self) -> NanowireState:
+        """Everything that changes, as a copy: what `restore` resumes from, to the bit."""
+        return NanowireState(self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings)
+
+    def restore(self, state: NanowireState) -> None:
+        """Go back to a state of this network, or of one of the same graph."""
+        if state.junctions.shape != self._junctions.shape:
+            raise ValueError(
+                f"the state is of {state.junctions.shape[1]} junctions; this network has {len(self.junctions)}"
+            )
+        self._junctions[:], self._random[:] = state.junctions, state.random
+        self._clock, self._sequence, self._agings = state.clock, state.sequence, state.agings
+
+    def copy(self) -> Self:
+        """Make an independent network in the same state; the graph, which never changes, is shared."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._junctions, twin._nodes, twin._random = self._junctions.copy(), self._nodes.copy(), self._random.copy()
+        return twin
+
+    def _run(
+        self, drive: FloatArray, step: float, samples: int, signal: FloatArray, trace: FloatArray, parts: int
+    ) -> None:
         kernel.advance(
-            self._plan, self._junction.code, self._constants, step, samples, drive, len(self._wiring.grounds),
-            self._load, self._scale, self._state, self._conductance, self._work, self._voltage, self._drop,
-            self._read, signal, _NOTHING, _NOTHING, _NOTHING, _NOTHING,
+            self._plan, self._junction.code, self._constants, step, samples, drive, self._junctions, self._nodes,
+            self._noise, self._random, signal, trace, parts,
         )  # fmt: skip
 
     def _settle(self) -> None:
-        drive = np.empty((0, len(self._wiring.inputs)))
+        drive = np.empty((0, len(self.input_nodes)))
         drive.flags.writeable = False  # as a stimulus' is: one compilation for both
-        self._run(drive, 1.0, 1, _NOTHING)
+        self._run(drive, 1.0, 1, _NOTHING, _NOTHING, 0)
 
 
-_NETWORK_PARAMETERS = (
-    "wires", "seed", "model", "electrodes", "inputs", "grounds", "side", "density", "wire_length",
-    "wire_length_spread", "integration_step", "step", "voltage_limit", "load",
-)  # fmt: skip
-_JUNCTION_PARAMETERS = (
-    "set_voltage", "reset_voltage", "closed_filament", "full_filament", "shrink_rate", "on_conductance",
-    "off_conductance", "gap", "barrier", "gap_power", "barrier_power", "overshoot",
-)  # fmt: skip
 _NOTHING = np.empty((0, 0))
-
-
-def _deposited(wires: int, seed: int, side: float | None, density: float, length: float, spread: float) -> Geometry:
-    """Check what a random network is made from, and make its geometry."""
-    _at_least("wires", wires, 2)
-    _at_least("seed", seed, 0)
-    if side is not None and not 0 < side < math.inf:
-        raise ValueError(f"side is {side} um; give more than 0")
-    if not 0 < density < math.inf:
-        raise ValueError(f"density is {density} wires per um^2; give more than 0, published networks have 0.06 to 0.14")
-    if not (0 < length < math.inf and 0 <= spread < math.inf):
-        raise ValueError(
-            f"wires are {length} +- {spread} um long; give a length of more than 0 and a spread of 0 or more"
-        )
-    square = math.sqrt(wires / density) if side is None else side
-    return deposit(wires, square, length, spread, np.random.default_rng(seed))
-
-
-def _at_least(name: str, value: object, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}")
-
-
-def _electrodes_fit(electrodes: int, inputs: int, grounds: int, wire_count: int) -> None:
-    for name, value in (("electrodes", electrodes), ("inputs", inputs), ("grounds", grounds)):
-        _at_least(name, value, 1)
-    if inputs + grounds > electrodes:
-        raise ValueError(
-            f"{inputs} inputs and {grounds} grounds need {inputs + grounds} electrodes and there are {electrodes}; "
-            "give more electrodes or fewer inputs"
-        )
-    if electrodes > wire_count:
-        raise ValueError(
-            f"{electrodes} electrodes need as many wires and the largest connected part has {wire_count}; "
-            "give more or denser wires, or fewer electrodes"
-        )
-
-
-def _announce_compilation() -> None:
-    """Say so where the kernel has to be compiled first, which takes seconds; later processes find it cached."""
-    if not kernel.is_compiled():
-        _log.info("compiling the nanowire kernel; this takes some seconds, once on this machine")
+_RECORDS = ("voltages", "currents", "conductances", "filaments")
+_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(NanowireNetwork).parameters.items()}
+_GEOMETRY = (
+    "wires", "electrodes", "inputs", "grounds", "topology", "side", "density", "wire_length", "wire_length_spread",
+)  # fmt: skip
+_OF_JUNCTIONS = tuple(_DEFAULTS)[list(_DEFAULTS).index("set_voltage") :]

@@ -123,3 +123,25 @@ def spread_out(centres: FloatArray, count: int) -> IntArray:
         chosen.append(int(distance.argmax()))
         distance = np.minimum(distance, ((centres - centres[chosen[-1]]) ** 2).sum(axis=1))
     return np.array(chosen)
+
+
+def grid(size: int, side: float, rng: np.random.Generator) -> Geometry:
+    """Lay size x size nodes on a square lattice, each cell with one of its diagonals at random.
+
+    The coarse stand-in for a dense network of Montano et al. (2022) and Milano et al., Nat. Mater. 21, 195 (2022).
+    A node is drawn as a segment without length.
+    """
+    number = np.arange(size * size).reshape(size, size)
+    falling = rng.random((size - 1, size - 1)) < 0.5
+    junctions = np.concatenate(
+        [
+            np.column_stack((number[:, :-1].ravel(), number[:, 1:].ravel())),
+            np.column_stack((number[:-1].ravel(), number[1:].ravel())),
+            np.column_stack((number[:-1, :-1][falling], number[1:, 1:][falling])),
+            np.column_stack((number[:-1, 1:][~falling], number[1:, :-1][~falling])),
+        ]
+    )
+    junctions = junctions[np.lexsort((junctions[:, 1], junctions[:, 0]))]
+    row, column = np.divmod(np.arange(size * size), size)
+    places = np.column_stack((column, row)) * (side / max(size - 1, 1))
+    return Geometry(np.hstack((places, places)), junctions, places[junctions].mean(axis=1))

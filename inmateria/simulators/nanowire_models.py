@@ -17,11 +17,14 @@ FloatArray = npt.NDArray[np.float64]
 class JunctionModel(Protocol):
     """Parameters of one sort of junction.
 
-    ``code`` is its branch in the kernel, ``rest`` its state at rest, ``highest`` its largest conductance, S.
+    ``code`` is its branch in the kernel.
     """
 
     code: ClassVar[int]
-    rest: ClassVar[float]
+
+    @property
+    def rest(self) -> float:
+        """State at rest."""
 
     @property
     def highest(self) -> float:
@@ -151,7 +154,120 @@ class Binary:
         )  # fmt: skip
 
 
-MODELS: dict[str, type[Filament] | type[Binary]] = {"filament": Filament, "binary": Binary}
+@dataclass(frozen=True, kw_only=True)
+class RateBalance:
+    """Potentiation against depression: both rates depend exponentially on the voltage.
+
+    With the state g between 0 and 1 and the voltage V across the junction:
+
+        kp = potentiation_rate exp(potentiation_slope |V|)
+        kd = depression_rate exp(-depression_slope |V|)
+        dg/dt = kp (1 - g) - kd g
+        G = off_conductance (1 - g) + on_conductance g
+
+    solved exactly over a step: g goes to kp / (kp + kd) as exp(-(kp + kd) t). Miranda, Milano and Ricciardi,
+    IEEE Trans. Nanotechnol. 19, 609 (2020); values fitted to a device by Milano et al., Nat. Mater. 21, 195 (2022).
+
+    Parameters
+    ----------
+    potentiation_rate, depression_rate : float
+        Rates at 0 V, 1/s.
+    potentiation_slope, depression_slope : float
+        1/V.
+    on_conductance, off_conductance : float
+        Conductance at g = 1 and at g = 0, S.
+    """
+
+    code: ClassVar[int] = 2
+    potentiation_rate: float = 2.555e-6
+    depression_rate: float = 64.88
+    potentiation_slope: float = 34.92
+    depression_slope: float = 5.591
+    on_conductance: float = 2.7235e-3
+    off_conductance: float = 1.0147e-3
+
+    def __post_init__(self) -> None:
+        _positive(self, "potentiation_rate", "depression_rate", "off_conductance", "on_conductance")
+        for name in ("potentiation_slope", "depression_slope"):
+            _require(self, name, getattr(self, name) >= 0, "0 or more")
+        _require(self, "off_conductance", self.off_conductance <= self.on_conductance, "up to on_conductance, S")
+
+    @property
+    def rest(self) -> float:
+        """State at rest: what both rates settle on at 0 V."""
+        return self.potentiation_rate / (self.potentiation_rate + self.depression_rate)
+
+    @property
+    def highest(self) -> float:
+        """Largest conductance, S."""
+        return self.on_conductance
+
+    def packed(self) -> FloatArray:
+        """Constants in the order in which the kernel reads them."""
+        return np.array(
+            [
+                self.potentiation_rate, self.depression_rate, self.potentiation_slope, self.depression_slope,
+                self.off_conductance, self.on_conductance,
+            ]
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearDrift:
+    """Linear drift of dopants with decay: the resistance falls with the charge that has passed.
+
+    With the state x between 0 and 1 and R = 1 / off_conductance (1 - x) + 1 / on_conductance x:
+
+        dx/dt = s |V| / (1 V) / (R on_conductance) / drift_time f(x) - x / decay_time
+        f(x) = 1 - (2 x - 1)^(2 window), or 1 where window is 0
+
+    and s the sign of the summed input voltages, as in the network simulator mnns (one waveform for all
+    sources). Strukov et al., Nature 453, 80 (2008); decay: Sillin et al., Nanotechnology 24, 384004 (2013).
+
+    Parameters
+    ----------
+    drift_time : float
+        Time in which 1 V across a closed junction would move x from 0 to 1, s.
+    decay_time : float
+        Of x towards 0, s; 0 for no decay.
+    window : float
+        Exponent of Joglekar's window, 0 for none.
+    on_conductance, off_conductance : float
+        Conductance at x = 1 and at x = 0, S.
+    """
+
+    code: ClassVar[int] = 3
+    rest: ClassVar[float] = 0.0
+    drift_time: float = 0.01
+    decay_time: float = 1.0
+    window: float = 0.0
+    on_conductance: float = 0.1
+    off_conductance: float = 6.25e-4
+
+    def __post_init__(self) -> None:
+        _positive(self, "drift_time", "off_conductance", "on_conductance")
+        _require(self, "decay_time", self.decay_time >= 0, "0 or more, s")
+        _require(self, "window", self.window >= 0 and self.window == round(self.window), "0, 1, 2, ...")
+        _require(self, "off_conductance", self.off_conductance <= self.on_conductance, "up to on_conductance, S")
+
+    @property
+    def highest(self) -> float:
+        """Largest conductance, S."""
+        return self.on_conductance
+
+    def packed(self) -> FloatArray:
+        """Constants in the order in which the kernel reads them."""
+        decay = 1 / self.decay_time if self.decay_time else 0.0
+        per_charge = 1 / (self.drift_time * self.on_conductance)
+        return np.array([1 / self.off_conductance, 1 / self.on_conductance, per_charge, decay, self.window])
+
+
+MODELS: dict[str, type[JunctionModel]] = {
+    "filament": Filament,
+    "binary": Binary,
+    "rate-balance": RateBalance,
+    "linear-drift": LinearDrift,
+}
 
 
 def junction_model(name: str, given: dict[str, float | None]) -> JunctionModel:
@@ -165,7 +281,7 @@ def junction_model(name: str, given: dict[str, float | None]) -> JunctionModel:
     if name not in MODELS:
         raise ValueError(f"model is {name!r}; there are {', '.join(map(repr, MODELS))}")
     model = MODELS[name]
-    names = [field.name for field in fields(model)]
+    names = [field.name for field in fields(model)]  # type: ignore[arg-type]
     set_here = {key: value for key, value in given.items() if value is not None}
     strange = [key for key in set_here if key not in names]
     if strange:
@@ -173,7 +289,7 @@ def junction_model(name: str, given: dict[str, float | None]) -> JunctionModel:
     for key, value in set_here.items():
         if not math.isfinite(value):
             raise ValueError(f"{key} is {value}; it must be finite")
-    return model(**set_here)  # type: ignore[arg-type]
+    return model(**set_here)
 
 
 def model_parameters(model: JunctionModel) -> dict[str, float | bool]:
