@@ -7,13 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inmateria.simulators.nanowire import NanowireNetwork
+    from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
+    from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
 
 _HOME_OF = {
+    "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
     "NanowireNetwork": "inmateria.simulators.nanowire",
+    "NanowireState": "inmateria.simulators.nanowire",
+    "NanowireTrace": "inmateria.simulators.nanowire",
 }
 
-__all__ = ["NanowireNetwork"]
+__all__ = ["NanowireEnsemble", "NanowireNetwork", "NanowireState", "NanowireTrace"]
 
 
 def __getattr__(name: str) -> Any:

@@ -341,11 +341,11 @@ def uniform(random: npt.NDArray[np.uint64]) -> float:
     return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
-def is_compiled() -> bool:
-    """Tell whether the kernel is compiled in this process or cached on this machine; cheap."""
-    if advance.signatures:
+def is_compiled(function: Any = advance) -> bool:
+    """Tell whether a kernel is compiled in this process or cached on this machine; cheap."""
+    if function.signatures:
         return True
     try:
-        return bool(advance._cache._cache_file._load_index())  # type: ignore[attr-defined]
+        return bool(function._cache._cache_file._load_index())
     except Exception:  # numba keeps this to itself and may change it
         return False
