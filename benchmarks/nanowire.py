@@ -82,7 +82,7 @@ def measure(wires: int, quick: bool) -> dict[str, Any]:
     network = NanowireNetwork(wires=wires, seed=42, electrodes=9, inputs=8)
     setup = time.perf_counter() - begin
     # Slow enough to be ordered: answers can be compared step by step.
-    steps = max(20, 20_000 // wires)
+    steps = max(20, 100_000 // wires)
     time_of = np.arange(steps) * 1e-3
     drive = 1.5 * np.sin(2 * np.pi * 0.1 * time_of[:, None] + np.arange(8)) + 1.0
     repeats = 2 if quick else 5
