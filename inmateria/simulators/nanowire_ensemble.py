@@ -15,6 +15,7 @@ from inmateria.substrate import Stimulus, StimulusRejected
 FloatArray = npt.NDArray[np.float64]
 
 _log = logging.getLogger("inmateria")
+_KEPT_IN_CACHE = 2048  # values of each lane's signal, before they are sorted by network
 
 
 class NanowireEnsemble:
@@ -127,21 +128,26 @@ def _advance_group(
     table = np.stack([network._junctions for network in padded], axis=-1)
     nodes = np.stack([network._nodes for network in padded], axis=-1).ravel()
     constants = np.stack([network._constants for network in padded], axis=-1).ravel()
-    drives = [stimulus.drive for stimulus in stimuli]
-    drive = np.stack(drives + drives[-1:] * (lanes.LANES - len(drives)), axis=-1)
     steps, samples, outputs = signal.shape[1:]
-    out = np.empty(steps * samples * outputs * lanes.LANES)
     state, conductance = table[kernel.STATE].ravel(), table[kernel.CONDUCTANCE].ravel()
+    feels, conducts = table[kernel.FEELS].ravel(), table[kernel.CONDUCTS].ravel()
     if not kernel.is_compiled(lanes.advance_lanes):
         _log.info("compiling the nanowire ensemble's kernel; this takes some seconds, once on this machine")
     step = stimuli[0].step
-    lanes.advance_lanes(
-        networks[0]._plan, networks[0]._junction.code == 1, constants, step / samples, samples, drive.ravel(),
-        drive.shape[1], state, conductance, table[kernel.FEELS].ravel(), table[kernel.CONDUCTS].ravel(), nodes, out,
-    )  # fmt: skip
-    out = out.reshape(steps, samples, outputs, lanes.LANES)
-    for lane, (network, number) in enumerate(zip(networks, group, strict=True)):
-        signal[number] = out[..., lane]
+    few = max(1, _KEPT_IN_CACHE // (samples * outputs))
+    out = np.empty((few * samples, outputs, lanes.LANES))
+    drive = np.zeros((few, networks[0]._graph.inputs.size, lanes.LANES))
+    for at in range(0, steps, few):
+        now = min(few, steps - at)
+        for lane in range(lanes.LANES):
+            drive[:now, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
+        lanes.advance_lanes(
+            networks[0]._plan, networks[0]._junction.code == 1, constants, step / samples, samples,
+            drive[:now].ravel(), drive.shape[1], state, conductance, feels, conducts, nodes, out.reshape(-1),
+        )  # fmt: skip
+        for lane, number in enumerate(group):
+            signal[number, at : at + now] = out[: now * samples, :, lane].reshape(now, samples, outputs)
+    for lane, network in enumerate(networks):
         network._junctions[kernel.STATE] = state.reshape(-1, lanes.LANES)[:, lane]
         network._junctions[kernel.CONDUCTANCE] = conductance.reshape(-1, lanes.LANES)[:, lane]
         network._clock += step * steps
