@@ -1,12 +1,13 @@
 """The simulated nanowire network against an independent dense solution, conservation laws and bad input."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inmateria.simulators import NanowireNetwork
-from inmateria.substrate import Stimulus
+from inmateria.substrate import Stimulus, SubstrateInfo
 
 
 def laplacian(network: NanowireNetwork, conductance: np.ndarray) -> np.ndarray:
@@ -68,6 +69,12 @@ def test_its_parameters_rebuild_it():
     assert again.info == network.info
     drive = network.info.stimulus(np.full((50, 2), 1.5))
     assert (network.advance(drive).signal == again.advance(drive).signal).all()
+
+
+def test_its_info_travels_as_json():
+    network = NanowireNetwork(wires=np.int64(60), density=np.float64(0.1), model="rate-balance")
+    sent = msgspec.json.encode(network.info)
+    assert msgspec.json.decode(sent, type=SubstrateInfo) == network.info
 
 
 def test_state_is_kept_between_exchanges_and_time_and_sequence_count():

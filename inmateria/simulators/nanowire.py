@@ -220,6 +220,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         return network
 
     def _build(self, graph: Graph, given: dict[str, Any], drawn: dict[str, Any] | None = None) -> None:
+        given = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
         name = given["model"]
         self._junction = junction_model(name, {key: given[key] for key in _OF_JUNCTIONS})
         own = {key: value for key, value in given.items() if key not in _OF_JUNCTIONS} | model_parameters(

@@ -128,8 +128,8 @@ def spread_out(centres: FloatArray, count: int) -> IntArray:
 def grid(size: int, side: float, rng: np.random.Generator) -> Geometry:
     """Lay size x size nodes on a square lattice, each cell with one of its diagonals at random.
 
-    The coarse stand-in for a dense network of Montano et al. (2022) and Milano et al., Nat. Mater. 21, 195 (2022).
-    A node is drawn as a segment without length.
+    The stand-in for a dense network in Milano et al., Nat. Mater. 21, 195 (2022). A node is drawn as a
+    segment without length.
     """
     number = np.arange(size * size).reshape(size, size)
     falling = rng.random((size - 1, size - 1)) < 0.5

@@ -2,6 +2,7 @@
 
 numba cannot be trusted to vectorise over replicas (every access is indirect), so a type of eight float64 is
 defined here and lowered to LLVM's own vectors, which become AVX-512, AVX or NEON, whatever the machine has.
+numba looks only at this file to tell whether its cached code is out of date: touch it when `unpack` changes.
 The arithmetic is that of `nanowire_kernel`; an array of lanes is flat, eight numbers to an entry.
 """
 
