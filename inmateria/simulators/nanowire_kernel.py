@@ -101,10 +101,12 @@ def advance(
                     collect(contact, conductance, drop, trace[row, at : at + fixed])
                     at += fixed
                 if parts & 4:
-                    trace[row, at : at + count] = conductance
+                    for j in range(count):
+                        trace[row, at + j] = conductance[j]
                     at += count
                 if parts & 8:
-                    trace[row, at : at + count] = state
+                    for j in range(count):
+                        trace[row, at + j] = state[j]
             row += 1
             evolve(model, constants, step, 1.0 if total >= 0 else -1.0, junctions)
             if noise[0] > 0:
@@ -114,18 +116,26 @@ def advance(
 @_inner
 def unpack(plan: Indices) -> Any:
     """Take the arrays of an `Elimination` apart again, and the places to be read."""
-    at = 10 + np.cumsum(plan[:10] * np.array([1, 1, 1, 2, 3, 3, 1, 1, 1, 1]))
+    at1 = 10 + int(plan[0])
+    at2 = at1 + int(plan[1])
+    at3 = at2 + int(plan[2])
+    at4 = at3 + 2 * int(plan[3])
+    at5 = at4 + 3 * int(plan[4])
+    at6 = at5 + 3 * int(plan[5])
+    at7 = at6 + int(plan[6])
+    at8 = at7 + int(plan[7])
+    at9 = at8 + int(plan[8])
     return (
-        plan[10 : at[0]],
-        plan[at[0] : at[1]],
-        plan[at[1] : at[2]],
-        plan[at[2] : at[3]].reshape(-1, 2),
-        plan[at[3] : at[4]].reshape(-1, 3),
-        plan[at[4] : at[5]].reshape(-1, 3),
-        plan[at[5] : at[6]],
-        plan[at[6] : at[7]],
-        plan[at[7] : at[8]],
-        plan[at[8] : at[9]],
+        plan[10:at1],
+        plan[at1:at2],
+        plan[at2:at3],
+        plan[at3:at4].reshape(-1, 2),
+        plan[at4:at5].reshape(-1, 3),
+        plan[at5:at6].reshape(-1, 3),
+        plan[at6:at7],
+        plan[at7:at8],
+        plan[at8:at9],
+        plan[at9:],
     )
 
 
