@@ -113,6 +113,11 @@ class RecordedSubstrate(Substrate):
     annotations : dict, optional
         Whatever JSON can hold, for the record.
 
+    Attributes
+    ----------
+    exchanges : int
+        How many were written down so far.
+
     Raises
     ------
     RecordingError
@@ -125,6 +130,7 @@ class RecordedSubstrate(Substrate):
         self.path = Path(path)
         self._substrate = substrate
         self._annotations = dict(annotations or {})
+        self.exchanges = 0
         self._session = 0
         self._exits = AsyncExitStack()
         self._notes: MemoryObjectSendStream[Exchange] | None = None
@@ -180,6 +186,7 @@ class RecordedSubstrate(Substrate):
     async def _note(self, exchange: Exchange) -> None:
         if self._notes is None or self._writing is None:
             raise RecordingError(f"{self.path} is not open; use the substrate inside `async with`")
+        self.exchanges += 1
         try:
             try:
                 self._notes.send_nowait(exchange)

@@ -90,6 +90,15 @@ class PhysicalReservoir:
         """Name of each feature, in the order of the columns of what `run` returns."""
         return self.features.names(self.info, self.duration_of_step, self.encoding.positions)
 
+    def steps_of(self, u: npt.ArrayLike) -> int:
+        """Count the substrate steps that one series of a `stream` takes, its rest included."""
+        return (len(_series(u)) + self._resting) * self.encoding.positions
+
+    @property
+    def _resting(self) -> int:
+        """Steps of the series' own length that fit into the rest."""
+        return round(self.rest / self.duration_of_step / self.encoding.positions)
+
     def encode(self, u: npt.ArrayLike) -> FloatArray:
         """Turn a series into the drive (steps x positions, inputs) that it would send, and send nothing.
 
@@ -146,7 +155,7 @@ class PhysicalReservoir:
         ndarray of float, shape (steps - washout, features)
         """
         sent: deque[Stimulus] = deque()
-        resting = round(self.rest / self.duration_of_step / self.encoding.positions)
+        resting = self._resting
 
         async def stimuli() -> AsyncGenerator[Stimulus]:
             async for u in asynchronous(series):

@@ -1,0 +1,238 @@
+"""Read handwritten digits: each image streams through a substrate, and two linear readouts learn from it.
+
+The 1,797 images of 8 x 8 pixels that scikit-learn ships (Alpaydin and Kaynak, 1998) are driven into the
+substrate row by row. A recursive-least-squares readout learns online, one digit at a time and each
+digit once; a ridge readout is fitted to the same training digits at once. Both are scored on digits
+that neither has seen, beside the same readouts on the raw pixels and on the masked input.
+"""
+
+import asyncio
+import time
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from sklearn.datasets import load_digits
+from sklearn.metrics import confusion_matrix
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from inmateria.protocols.runs import Exchanges, Outcome, Score
+from inmateria.protocols.tasks import Task, Watch
+from inmateria.reservoir import (
+    InputMask,
+    PhysicalReservoir,
+    RecursiveLeastSquaresClassifier,
+    RidgeClassifierReadout,
+    VirtualNodes,
+)
+from inmateria.substrate import FloatArray, Substrate
+
+Labels = npt.NDArray[np.intp]
+
+_RIDGE, _ONLINE = "ridge, batch", "recursive least squares, online"
+_TO_STANDARDISE = 100
+
+
+class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set of the task; the defaults were chosen on training digits only.
+
+    Parameters
+    ----------
+    seed : int
+        Of the first split and of the input mask.
+    splits : int
+        Splits to score on; the first is the one that is streamed in order and learned online.
+    held_out : float
+        Fraction of the digits that is held out.
+    amplitude : float
+        Drive for a full pixel, as a fraction of the inputs' upper limit.
+    step : float
+        Duration of one row of pixels on the device, s.
+    samples : int
+        Samples of every step that the readouts see.
+    rest : float
+        Seconds of zero drive after each digit.
+    alpha : float
+        Regularisation of the online readout.
+    round_trips : int
+        Single-step exchanges made before the run to measure the round trip.
+    """
+
+    seed: int = 0
+    splits: int = 5
+    held_out: float = 0.25
+    amplitude: float = 0.1
+    step: float = 0.01
+    samples: int = 5
+    rest: float = 0.2
+    alpha: float = 1.0
+    round_trips: int = 200
+
+
+async def read_digits(substrate: Substrate, settings: DigitsSettings, watch: Watch) -> Outcome:
+    """Stream every digit through the substrate once, train both readouts, score them and the controls."""
+    digits = load_digits()
+    images, labels = digits.images / 16.0, digits.target
+    seeds = tuple(range(settings.seed, settings.seed + settings.splits))
+    splits = [_split(labels, settings.held_out, seed) for seed in seeds]
+    first = splits[0]
+    order = np.concatenate([first.train, first.test])
+    reader = _OnlineReader(settings.alpha)
+    seen: list[FloatArray] = []
+
+    reservoir = PhysicalReservoir(substrate, step=settings.step, rest=settings.rest)
+    async with reservoir:
+        reservoir.features = VirtualNodes(settings.samples)
+        highest = min(channel.high for channel in reservoir.info.inputs)
+        reservoir.encoding = InputMask(scale=settings.amplitude * highest, seed=settings.seed)
+        if reservoir.info.resettable:
+            await reservoir.reset()
+        round_trips = await _round_trips(reservoir, settings.round_trips, watch)
+        begun = time.perf_counter()
+        async with aclosing(reservoir.stream(images[order])) as responses:
+            async for features in responses:
+                seen.append(features.ravel())
+                if len(seen) <= len(first.train):
+                    reader.learn(seen[-1], labels[order[len(seen) - 1]])
+                watch("streaming", len(seen), len(order), len(seen) * reservoir.steps_of(images[0]))
+        seconds = time.perf_counter() - begun
+        masked = np.stack([reservoir.encode(image).ravel() for image in images])
+        outputs = [name.partition("@")[0] for name in reservoir.feature_names] * images.shape[1]
+        steps = len(order) * reservoir.steps_of(images[0])
+
+    features = np.empty((len(order), len(seen[0])))
+    features[order] = seen
+    sorts = {"substrate": features, "masked input, no physics": masked, "raw pixels": images.reshape(len(images), -1)}
+    scores: list[Score] = []
+    confusion: dict[str, tuple[tuple[int, ...], ...]] = {}
+    weights = np.empty(0)
+    done, of = 0, 2 * len(sorts) * len(splits)
+    for on, X in sorts.items():
+        for readout, read in ((_ONLINE, _read_online), (_RIDGE, _read_ridge)):
+            accuracies = []
+            for split in splits:
+                named, coef = await asyncio.to_thread(read, X, labels, split, settings)
+                accuracies.append(float(np.mean(named == labels[split.test])))
+                if on == "substrate" and split is first:
+                    matrix = confusion_matrix(labels[split.test], named, labels=digits.target_names)
+                    confusion[readout] = tuple(tuple(row) for row in matrix.tolist())
+                    weights = coef
+                done += 1
+                watch("scoring", done, of, 0)
+            scores.append(
+                Score(
+                    readout=readout,
+                    on=on,
+                    features=X.shape[1],
+                    accuracy=accuracies[0],
+                    splits=tuple(accuracies),
+                    control=on != "substrate",
+                )
+            )
+    return Outcome(
+        classes=tuple(str(name) for name in digits.target_names),
+        chance=float(np.mean(labels[first.test] == np.bincount(labels[first.train]).argmax())),
+        trained=len(first.train),
+        held_out=len(first.test),
+        split_seeds=seeds,
+        scores=tuple(scores),
+        confusion=confusion,
+        learning_curve=tuple(reader.right),
+        weights=_weights_by_output(weights, outputs),
+        exchanges=Exchanges(
+            count=len(order),
+            steps=steps,
+            seconds=seconds,
+            round_trip_p50=float(np.percentile(round_trips, 50)),
+            round_trip_p99=float(np.percentile(round_trips, 99)),
+            round_trips=len(round_trips),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Indices of the training digits, in the order they are learned in, and of the held-out ones."""
+
+    train: Labels
+    test: Labels
+
+
+def _split(labels: Labels, held_out: float, seed: int) -> _Split:
+    train, test = train_test_split(np.arange(len(labels)), test_size=held_out, stratify=labels, random_state=seed)
+    return _Split(train, test)
+
+
+class _OnlineReader:
+    """Learns digits one at a time: standardises by the first hundred, then recursive least squares."""
+
+    def __init__(self, alpha: float) -> None:
+        self.right: list[int] = []
+        self.readout = RecursiveLeastSquaresClassifier(alpha=alpha)
+        self._scaler: StandardScaler | None = None
+        self._waiting: list[tuple[FloatArray, int]] = []
+
+    def learn(self, x: FloatArray, label: int) -> None:
+        """Name a digit, note whether that was right, and learn from it."""
+        if self._scaler is None:
+            self._waiting.append((x, label))
+            if len(self._waiting) == _TO_STANDARDISE:
+                self._scaler = StandardScaler().fit([each for each, _ in self._waiting])
+                for each, its_label in self._waiting:
+                    self._learn(each, its_label)
+            return
+        self._learn(x, label)
+
+    def _learn(self, x: FloatArray, label: int) -> None:
+        row = self._standardised(x[np.newaxis])
+        self.right.append(int(bool(self.right) and self.readout.predict(row)[0] == label))
+        self.readout.partial_fit(row, [label], classes=np.arange(10))
+
+    def name(self, X: FloatArray) -> Labels:
+        """Name the digits whose features are the rows."""
+        named: Labels = self.readout.predict(self._standardised(X))
+        return named
+
+    def _standardised(self, X: FloatArray) -> FloatArray:
+        if self._scaler is None:
+            raise ValueError(f"fewer than {_TO_STANDARDISE} digits were seen; give the online readout more to learn")
+        rows: FloatArray = self._scaler.transform(X)
+        return rows
+
+
+def _read_online(X: FloatArray, labels: Labels, split: _Split, settings: DigitsSettings) -> tuple[Labels, FloatArray]:
+    reader = _OnlineReader(settings.alpha)
+    for index in split.train:
+        reader.learn(X[index], int(labels[index]))
+    return reader.name(X[split.test]), reader.readout.coef_
+
+
+def _read_ridge(X: FloatArray, labels: Labels, split: _Split, settings: DigitsSettings) -> tuple[Labels, FloatArray]:
+    scaler = StandardScaler().fit(X[split.train])
+    readout = RidgeClassifierReadout().fit(scaler.transform(X[split.train]), labels[split.train])
+    return readout.predict(scaler.transform(X[split.test])), readout.coef_
+
+
+async def _round_trips(reservoir: PhysicalReservoir, count: int, watch: Watch) -> FloatArray:
+    """Time single-step exchanges made one at a time, with zero drive, which leaves a substrate at rest."""
+    quiet = reservoir.info.stimulus(np.zeros((1, len(reservoir.info.inputs))))
+    seconds = np.empty(count)
+    for index in range(count):
+        begun = time.perf_counter()
+        await reservoir.substrate.stimulate(quiet)
+        seconds[index] = time.perf_counter() - begun
+        watch("round trips", index + 1, count, index + 1)
+    return seconds
+
+
+def _weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
+    """Average the weights (classes, features) over each output's features, as root mean square."""
+    names = list(dict.fromkeys(outputs))
+    column = np.array([names.index(output) for output in outputs])
+    return tuple(tuple(np.sqrt(np.mean(coef[:, column == each] ** 2, axis=1)).tolist()) for each in range(len(names)))
+
+
+TASK = Task("digits", "read scikit-learn's 1,797 handwritten digits, online and batch", DigitsSettings, read_digits)
