@@ -18,7 +18,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, I
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import pairwise
 from os import PathLike
 from pathlib import Path
@@ -32,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from inmateria import __version__
 from inmateria.substrate import (
     SPIKE,
     FloatArray,
@@ -229,7 +229,7 @@ class _Writer:
         self._file.attrs.update(
             format=_FORMAT,
             version=_VERSION,
-            inmateria=version("inmateria"),
+            inmateria=__version__,
             created=datetime.now(UTC).isoformat(),
             info=msgspec.json.encode(info).decode(),
             annotations=msgspec.json.encode(annotations).decode(),

@@ -143,7 +143,7 @@ def test_a_stimulus_outside_limits_is_refused_and_told_why(drive: object, step: 
 def test_a_channel_with_levels_takes_only_those() -> None:
     info = device(inputs=(volts("i0", levels=(-1.0, 0.0, 1.0)),))
     assert info.stimulus([[1.0], [0.0]]).drive.shape == (2, 1)
-    with pytest.raises(StimulusRejected, match="step 1 drives i0 with 0.5 V.*only the levels"):
+    with pytest.raises(StimulusRejected, match=r"step 1 drives i0 with 0\.5 V.*only the levels"):
         info.stimulus([[1.0], [0.5]])
 
 

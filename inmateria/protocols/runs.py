@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from inmateria import __version__
 from inmateria.substrate import SubstrateInfo
 
 __all__ = ["Exchanges", "Outcome", "Run", "RunFolderError", "Score", "make_folder", "read_run", "versions", "write_run"]
@@ -21,7 +22,7 @@ RECORDING_FILE = "recording.h5"
 REPORT_FILE = "report.html"
 
 _VERSION = 1
-_PACKAGES = ("inmateria", "numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "aiomqtt", "paho-mqtt", "amqtt")
+_PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "aiomqtt", "paho-mqtt", "amqtt")
 
 
 class RunFolderError(Exception):
@@ -137,7 +138,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def versions() -> dict[str, str]:
     """List the versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version(), "platform": platform.platform()}
+    found = {"inmateria": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
