@@ -114,11 +114,11 @@ def run(
     settings = chosen.settings_from(_named(setting or []))
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
-    from inmateria.adapters import connect, served_apart
+    from inmateria.adapters import ServedApart, connect
     from inmateria.protocols.runner import run_task
     from inmateria.protocols.runs import read_run
 
-    substrate = served_apart(_uri(on)) if over == "mqtt" else connect(_uri(on))
+    substrate = ServedApart(_uri(on)) if over == "mqtt" else connect(_uri(on))
     with _Bar(hidden=json) as bar:
         folder = asyncio.run(run_task(chosen, settings, substrate, out, bar.watch, on=_uri(on), over=over))
     _show(read_run(folder), folder, json)
@@ -295,6 +295,7 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
         )
     table.add_row("chance", "most frequent digit", "", f"{outcome.chance:.3f}", "")
     console.print(table)
+    console.print("RLS: recursive least squares; masked input and raw pixels are controls without the physics")
     seeds = ", ".join(map(str, outcome.split_seeds))
     console.print(f"splits: stratified, seeds {seeds}; the accuracy column is of the first", highlight=False)
     console.print(

@@ -131,6 +131,7 @@ class RecordedSubstrate(Substrate):
         self._substrate = substrate
         self._annotations = dict(annotations or {})
         self.exchanges = 0
+        self._info: SubstrateInfo | None = None
         self._session = 0
         self._exits = AsyncExitStack()
         self._notes: MemoryObjectSendStream[Exchange] | None = None
@@ -139,11 +140,12 @@ class RecordedSubstrate(Substrate):
     @property
     def info(self) -> SubstrateInfo:
         """What the recorded substrate is and what it may be given."""
-        return self._substrate.info
+        return self._substrate.info if self._info is None else self._info
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(self._substrate)
+            self._info = self._substrate.info
             writer = await asyncio.to_thread(_Writer, self.path, self.info, self._annotations)
             self._notes, notes = anyio.create_memory_object_stream[Exchange](_QUEUE)
             self._writing = asyncio.create_task(self._write(writer, notes), name=f"recording {self.path.name}")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from inmateria.adapters.mqtt_client import RemoteSubstrate
     from inmateria.adapters.mqtt_device import DeviceServer
     from inmateria.adapters.served_apart import ServedApart
+    from inmateria.adapters.serving import serve_until_stopped
     from inmateria.adapters.simulated import SimulatedSubstrate
     from inmateria.adapters.uri import adapters_found, connect, simulator_from_uri
 
@@ -19,6 +20,7 @@ _HOME_OF = {
     "SimulatedSubstrate": "inmateria.adapters.simulated",
     "adapters_found": "inmateria.adapters.uri",
     "connect": "inmateria.adapters.uri",
+    "serve_until_stopped": "inmateria.adapters.serving",
     "simulator_from_uri": "inmateria.adapters.uri",
 }
 
@@ -30,6 +32,7 @@ __all__ = [
     "SimulatedSubstrate",
     "adapters_found",
     "connect",
+    "serve_until_stopped",
     "simulator_from_uri",
 ]
 

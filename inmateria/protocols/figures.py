@@ -92,7 +92,7 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
         for name, (x0, y0) in places.items():
             ax.annotate(name, (x0, y0), (4, 4), textcoords="offset points", fontsize=7, color=color)
     ax.set(xlabel=f"x ({picture.unit})", ylabel=f"y ({picture.unit})", aspect="equal")
-    ax.autoscale_view()  # type: ignore[no-untyped-call]
+    ax.autoscale_view()
     ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
     return figure
 

@@ -72,8 +72,8 @@ class _RecursiveLeastSquares(BaseEstimator):  # type: ignore[misc]
 
     def _decide(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        decided: FloatArray = X @ self.coef_.T + self.intercept_
+        features: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
+        decided: FloatArray = features @ self.coef_.T + self.intercept_
         return decided
 
 
@@ -109,14 +109,14 @@ class RecursiveLeastSquares(MultiOutputMixin, RegressorMixin, _RecursiveLeastSqu
         return self._partial_fit(X, y, anew=not hasattr(self, "_weights"))
 
     def _partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> Self:
-        X, y = validate_data(self, X, y, reset=anew, dtype=np.float64, multi_output=True, y_numeric=True)
-        Y = np.ascontiguousarray(np.asarray(y, dtype=np.float64).reshape(len(X), -1))
+        features, targets = validate_data(self, X, y, reset=anew, dtype=np.float64, multi_output=True, y_numeric=True)
+        Y = np.ascontiguousarray(targets.reshape(len(features), -1), dtype=np.float64)
         if anew:
-            self._begin(X.shape[1], Y.shape[1])
-            self._flat = np.ndim(y) == 1
+            self._begin(features.shape[1], Y.shape[1])
+            self._flat = targets.ndim == 1
         elif Y.shape[1] != len(self._weights):
             raise ValueError(f"targets have {Y.shape[1]} outputs; this readout has learned {len(self._weights)}")
-        self._learn(X, Y)
+        self._learn(features, Y)
         return self
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
@@ -157,15 +157,15 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, _RecursiveLeastSquares): 
         return self._partial_fit(X, y, classes, anew)
 
     def _partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None, anew: bool) -> Self:
-        X, y = validate_data(self, X, y, reset=anew, dtype=np.float64)
-        check_classification_targets(y)
+        features, labels = validate_data(self, X, y, reset=anew, dtype=np.float64)
+        check_classification_targets(labels)
         if anew:
-            self.classes_ = np.unique(y if classes is None else classes)
-            self._begin(X.shape[1], len(self.classes_))
-        unknown = np.setdiff1d(y, self.classes_)
+            self.classes_ = np.unique(labels if classes is None else np.asarray(classes))
+            self._begin(features.shape[1], len(self.classes_))
+        unknown = np.setdiff1d(labels, self.classes_)
         if unknown.size:
             raise ValueError(f"classes {unknown.tolist()} were not named; this readout knows {self.classes_.tolist()}")
-        self._learn(X, np.where(y[:, np.newaxis] == self.classes_, 1.0, -1.0))
+        self._learn(features, np.where(labels[:, np.newaxis] == self.classes_, 1.0, -1.0))
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
@@ -180,7 +180,17 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, _RecursiveLeastSquares): 
         return named
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+# Sums may be taken in any order, which is what lets the compiler use vector instructions for them; nothing
+# else is loosened, and NaN and infinity keep their meaning.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for each in range(a.size):
+        total += a[each] * b[each]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _learn(rows, targets, weights, inverse, forgetting, largest, predicted):  # type: ignore[no-untyped-def]
     """Learn from rows in turn, moving weights (outputs, inputs) and inverse (inputs, inputs) in place."""
     size = rows.shape[1]
@@ -189,29 +199,22 @@ def _learn(rows, targets, weights, inverse, forgetting, largest, predicted):  # 
         x = rows[sample]
         spread = forgetting
         for i in range(size):
-            total = 0.0
-            for j in range(size):
-                total += inverse[i, j] * x[j]
-            seen[i] = total
-            spread += total * x[i]
+            seen[i] = _dot(inverse[i], x)
+            spread += seen[i] * x[i]
         for output in range(weights.shape[0]):
-            total = 0.0
-            for j in range(size):
-                total += weights[output, j] * x[j]
-            predicted[sample, output] = total
-            gain = (targets[sample, output] - total) / spread
+            predicted[sample, output] = _dot(weights[output], x)
+            gain = (targets[sample, output] - predicted[sample, output]) / spread
             for j in range(size):
                 weights[output, j] += gain * seen[j]
-        # Updating one triangle and copying it keeps the inverse symmetric, which is what keeps it positive.
-        # Where nothing is learned, forgetting would let it grow without end: it stops where it began.
+        # The product of two entries comes first, so that both triangles round alike: the inverse stays
+        # symmetric to the last bit, which is what keeps it positive.
+        shrink = 1.0 / spread
         trace = 0.0
         for i in range(size):
-            share = seen[i] / spread
-            for j in range(i + 1):
-                value = inverse[i, j] - share * seen[j]
-                inverse[i, j] = value
-                inverse[j, i] = value
+            for j in range(size):
+                inverse[i, j] -= (seen[i] * seen[j]) * shrink
             trace += inverse[i, i]
+        # Where nothing is learned, forgetting would let it grow without end: it stops where it began.
         if forgetting < 1.0 and trace / forgetting < largest * size:
             scale = 1.0 / forgetting
             for i in range(size):

@@ -77,6 +77,8 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
     alphas: float | Sequence[float]
     validation: Literal["loo", "gcv"] | None
     fit_intercept: bool
+    coef_: FloatArray
+    intercept_: FloatArray | float
 
     def _fit(self, X: FloatArray, Y: FloatArray) -> None:
         alphas = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
@@ -98,8 +100,8 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
 
     def _decide(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
-        decided: FloatArray = X @ np.atleast_2d(self.coef_).T + self.intercept_
+        features: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
+        decided: FloatArray = features @ np.atleast_2d(self.coef_).T + self.intercept_
         return decided
 
 
@@ -143,10 +145,10 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (steps, features) and targets (steps,) or (steps, outputs)."""
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        self._fit(X, np.asarray(y, dtype=np.float64).reshape(len(X), -1))
-        if np.ndim(y) == 1:
-            self.coef_, self.intercept_ = self.coef_[0], float(self.intercept_[0])
+        features, targets = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        self._fit(features, targets.reshape(len(features), -1).astype(np.float64))
+        if targets.ndim == 1:
+            self.coef_, self.intercept_ = self.coef_[0], float(np.ravel(self.intercept_)[0])
         return self
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
@@ -185,11 +187,11 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (samples, features) and their classes (samples,)."""
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        check_classification_targets(y)
-        binarizer = LabelBinarizer(pos_label=1, neg_label=-1).fit(y)
+        features, labels = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(labels)
+        binarizer = LabelBinarizer(pos_label=1, neg_label=-1).fit(labels)
         self.classes_ = binarizer.classes_
-        self._fit(X, binarizer.transform(y).astype(np.float64))
+        self._fit(features, binarizer.transform(labels).astype(np.float64))
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:

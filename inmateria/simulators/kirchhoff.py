@@ -147,7 +147,7 @@ def _fill(size: int, pairs: IntArray) -> list[IntArray]:
     return [np.array(sorted(rows), dtype=np.int64) for rows in own]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
 def solve(  # type: ignore[no-untyped-def]
     conductance, held_voltage, voltage, held, free, inner, inner_slot, inner_low, inner_high,
     edge, edge_free, edge_held, column, row, target, factor, diagonal, right,

@@ -232,7 +232,7 @@ def _check(given: dict[str, Any]) -> None:
             )
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _conductance(filament, model, binary):  # type: ignore[no-untyped-def]
     critical, on, off = model[2], model[5], model[6]
     size = abs(filament)
@@ -245,7 +245,7 @@ def _conductance(filament, model, binary):  # type: ignore[no-untyped-def]
     return 1.0 / (tunnel + 1.0 / on) + off
 
 
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, error_model="numpy")
 def _advance(  # type: ignore[no-untyped-def]
     drive, time_step, signal, filament, conductance, model, binary, junctions, read, voltage, held_voltage, current,
     held, free, inner, inner_slot, inner_low, inner_high, edge, edge_free, edge_held, column, row, target,
