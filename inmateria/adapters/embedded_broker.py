@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +12,7 @@ from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 from inmateria.substrate import SubstrateError
 
 _HOST = "127.0.0.1"
+_CLOSING = 2.0
 
 
 class EmbeddedBroker:
@@ -32,6 +32,7 @@ class EmbeddedBroker:
     def __init__(self, port: int = 0) -> None:
         self._asked = port
         self._exits = AsyncExitStack()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.port = port
 
     @property
@@ -51,18 +52,26 @@ class EmbeddedBroker:
                 )
             )
             await broker.start()
+            exits.push_async_callback(self._close_connections)
             exits.push_async_callback(broker.shutdown)
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                self._connections[_current_task()] = writer
+                try:
+                    await broker.stream_connected(reader, writer, listener_name="default")
+                finally:
+                    self._connections.pop(_current_task())
+                    writer.close()
+
             try:
-                listener = await asyncio.start_server(
-                    partial(broker.stream_connected, listener_name="default"), _HOST, self._asked
-                )
+                listener = await asyncio.start_server(serve, _HOST, self._asked)
             except OSError as error:
                 raise SubstrateError(
                     f"the broker cannot listen on port {self._asked} ({error.strerror})",
                     "a port that nothing else uses",
                     "give another one, or 0 for any free one",
                 ) from None
-            exits.push_async_callback(_close, listener)
+            exits.callback(listener.close)
             self.port = listener.sockets[0].getsockname()[1]
             self._exits = exits.pop_all()
         return self
@@ -72,7 +81,20 @@ class EmbeddedBroker:
     ) -> None:
         await self._exits.__aexit__(kind, error, trace)
 
+    async def _close_connections(self) -> None:
+        """End the connections that the broker's own shutdown leaves open, as it does with those just accepted."""
+        for writer in self._connections.values():
+            writer.close()
+        if self._connections:
+            _, late = await asyncio.wait(self._connections, timeout=_CLOSING)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
 
-async def _close(listener: asyncio.Server) -> None:
-    """Stop listening; connections still open are ended by the broker's own shutdown, which comes next."""
-    listener.close()
+
+def _current_task() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a connection is served outside any task")
+    return task

@@ -308,13 +308,16 @@ class RemoteSubstrate(Substrate):
 
     async def _watch(self, link: Link, opened: asyncio.Future[None]) -> None:
         """Mind the clock: opening, the lease, resends, and giving up."""
-        begun = renewed = time.monotonic()
+        begun = renewed = asked = time.monotonic()
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
             if self._link is None:
                 if now - begun > self._connect_timeout:
                     raise self._not_there()
+                if now - asked > _RESEND:  # the question, or its answer, may have been lost
+                    asked = now
+                    await self._say(link, Kind.OPEN)
                 continue
             if now - renewed > self._lease / 3:
                 renewed = now

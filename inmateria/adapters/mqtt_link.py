@@ -108,9 +108,19 @@ class Link:
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send a message; raises `LinkLost`."""
+        # QoS 1 for what is retained, so that it is known to have arrived; it is rare and small.
+        publishing = asyncio.ensure_future(self._client.publish(topic, payload, 1 if retain else 0, retain))
+        # Once the connection is gone the library would wait its whole timeout for what cannot come.
+        gone = self._client._disconnected
         try:
-            # QoS 1 for what is retained, so that it is known to have arrived; it is rare and small.
-            await self._client.publish(topic, payload, qos=1 if retain else 0, retain=retain)
+            await asyncio.wait({publishing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not publishing.done():
+                publishing.cancel()
+        if not publishing.done():
+            raise LinkLost("the connection is gone")
+        try:
+            publishing.result()
         except aiomqtt.MqttError as error:
             raise LinkLost(str(error)) from None
 

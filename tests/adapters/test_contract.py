@@ -43,6 +43,12 @@ def stimuli(count: int, seed: int = 0) -> list[Stimulus]:
     return [Stimulus(generator.uniform(-1, 1, (1 + k % 4, 3)), 0.01) for k in range(count)]
 
 
+async def gather_into(got: list[Response], responses: AsyncIterator[Response]) -> None:
+    """Collect responses one by one, so that those before a failure are kept."""
+    async for response in responses:
+        got.append(response)  # noqa: PERF401
+
+
 def equal(one: Response, other: Response) -> bool:
     return (
         np.array_equal(one.signal, other.signal)
@@ -85,10 +91,9 @@ async def test_what_is_outside_limits_is_refused_and_nothing_of_it_is_applied(wa
         with pytest.raises(StimulusRejected, match="step 1 drives i1 with 5 V"):
             await substrate.stimulate(bad)
         assert simulator.applied == []
-        got = []
+        got: list[Response] = []
         with pytest.raises(StimulusRejected):
-            async for response in substrate.stream([good, bad, good]):
-                got.append(response)
+            await gather_into(got, substrate.stream([good, bad, good]))
         assert len(got) == len(simulator.applied) == 1
         assert (await substrate.stimulate(good)).sequence == 1
 
@@ -151,10 +156,9 @@ async def test_a_source_that_fails_is_told_after_what_came_before(way: str, tmp_
         raise RuntimeError("the camera was unplugged")
 
     async with reached(way, LeakySimulator(), tmp_path) as substrate:
-        got = []
+        got: list[Response] = []
         with pytest.raises(RuntimeError, match="unplugged"):
-            async for response in substrate.stream(source()):
-                got.append(response)
+            await gather_into(got, substrate.stream(source()))
         assert [response.sequence for response in got] == [0, 1, 2]
 
 
@@ -174,12 +178,14 @@ async def test_cancelling_in_the_middle_of_a_stream_ends_cleanly(way: str, tmp_p
             yield stimuli(1)[0]
 
     async def work() -> None:
-        async with reached(way, LeakySimulator(), tmp_path) as substrate:
-            async with aclosing(substrate.stream(endless())) as responses:
-                async for response in responses:
-                    if response.sequence == 5:
-                        running.set()
-                    await asyncio.sleep(0)
+        async with (
+            reached(way, LeakySimulator(), tmp_path) as substrate,
+            aclosing(substrate.stream(endless())) as responses,
+        ):
+            async for response in responses:
+                if response.sequence == 5:
+                    running.set()
+                await asyncio.sleep(0)
 
     task = asyncio.create_task(work())
     await running.wait()
