@@ -8,8 +8,9 @@ import asyncio
 import logging
 import sys
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 FAILED, WRONG, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
+Result = TypeVar("Result")
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
 
 
@@ -38,7 +40,7 @@ def main() -> NoReturn:
     """Run the command line, turning whatever goes wrong into one clear line and an exit code."""
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
+    except _Interrupted:
         _fail("interrupted", INTERRUPTED)
     except Exception as error:
         _fail_for(error)
@@ -120,7 +122,7 @@ def run(
 
     substrate = ServedApart(_uri(on)) if over == "mqtt" else connect(_uri(on))
     with _Bar(hidden=json) as bar:
-        folder = asyncio.run(run_task(chosen, settings, substrate, out, bar.watch, on=_uri(on), over=over))
+        folder = _await(run_task(chosen, settings, substrate, out, bar.watch, on=_uri(on), over=over))
     _show(read_run(folder), folder, json)
 
 
@@ -153,7 +155,7 @@ def serve(
         sys.stdout.flush()
 
     simulator = simulator_from_uri(_uri(substrate))
-    asyncio.run(serve_until_stopped(simulator, broker, port, group, name, ready, until_eof=until_eof))
+    _await(serve_until_stopped(simulator, broker, port, group, name, ready, until_eof=until_eof))
 
 
 @app.command("list")
@@ -194,6 +196,18 @@ def report(
     run = read_run(folder)
     write_report(folder)
     _show(run, folder, json)
+
+
+def _await(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do async work; Ctrl-C lets it clean up, then ends with the exit code for that."""
+    try:
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        raise _Interrupted from None  # anything but a KeyboardInterrupt, which typer would answer by itself
+
+
+class _Interrupted(Exception):
+    """Ctrl-C came, and everything has been cleaned up."""
 
 
 def _uri(named: str) -> str:

@@ -181,6 +181,8 @@ async def _stream(
             scale=settings.amplitude * highest, positions=settings.positions, seed=settings.seed
         )
         steps = reservoir.steps_of(images[0])
+        # Every drive is checked before anything moves: a run must not fail half way for want of looking.
+        masked = np.stack([reservoir.check(image).ravel() for image in images])
         if reservoir.info.resettable:
             await reservoir.reset()
         round_trips = await _round_trips(reservoir, settings.round_trips, watch)
@@ -192,7 +194,6 @@ async def _stream(
                     reader.learn(rows[-1], int(labels[order[len(rows) - 1]]))
                 watch("streaming", len(rows), len(order), len(rows) * steps)
         seconds = time.perf_counter() - begun
-        masked = np.stack([reservoir.encode(image).ravel() for image in images])
         outputs = [name.partition("@")[0] for name in reservoir.feature_names] * images.shape[1]
     X = np.empty((len(order), len(rows[0])))
     X[order] = rows

@@ -1,6 +1,7 @@
 """Run a task on a substrate and leave behind a folder that tells everything: run.json, recording, report."""
 
 import asyncio
+import logging
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +12,8 @@ from inmateria.protocols.runs import RECORDING_FILE, Outcome, Run, make_folder, 
 from inmateria.protocols.tasks import Task, Watch
 from inmateria.recording import RecordedSubstrate
 from inmateria.substrate import Substrate
+
+_logger = logging.getLogger("inmateria")
 
 
 async def run_task(
@@ -43,9 +46,12 @@ async def run_task(
     )
     try:
         outcome: Outcome = await task.run(recorded, settings, watch)
-    finally:
+    except BaseException:
         if recorded.exchanges == 0:
             shutil.rmtree(folder)
+        else:
+            _logger.warning("it did not come to its end; what was exchanged is in %s", recorded.path)
+        raise
     run = Run(
         task=task.name,
         created=begun.isoformat(timespec="seconds"),

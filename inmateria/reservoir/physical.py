@@ -17,7 +17,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from inmateria.adapters import connect
 from inmateria.reservoir.encoding import Encoding, OneToOne
 from inmateria.reservoir.features import Features, VirtualNodes
-from inmateria.substrate import FloatArray, Stimulus, Substrate, SubstrateInfo, asynchronous
+from inmateria.substrate import FloatArray, Stimulus, StimulusRejected, Substrate, SubstrateInfo, asynchronous
 
 # A long series goes out in stimuli whose responses have about this many values (8 MB) at most.
 _CHUNK_VALUES = 1_000_000
@@ -111,6 +111,29 @@ class PhysicalReservoir:
             raise ValueError(f"the encoding made a drive of shape {drive.shape}; it must be {expected}")
         return drive
 
+    def check(self, u: npt.ArrayLike) -> FloatArray:
+        """Find out whether a series of a `stream` is within the limits, and send nothing; give its drive.
+
+        Raises
+        ------
+        StimulusRejected
+            Where it is not, with what is allowed.
+        """
+        drive = self.encode(u)
+        self._stimulus(drive)
+        self._admit_length(u)
+        return drive
+
+    def _admit_length(self, u: npt.ArrayLike) -> None:
+        """Refuse a series that is too long with its rest, before room is made for it."""
+        steps, most = self.steps_of(u), self.info.limits.steps
+        if steps > most:
+            raise StimulusRejected(
+                f"a series takes {steps} steps, its rest of {self.rest:g} s included",
+                f"{self.info.id} takes at most {most} at once",
+                "send shorter series, or rest for less",
+            )
+
     async def run(self, u: npt.ArrayLike) -> FloatArray:
         """Drive the substrate with one series and return its features.
 
@@ -160,6 +183,7 @@ class PhysicalReservoir:
         async def stimuli() -> AsyncGenerator[Stimulus]:
             async for u in asynchronous(series):
                 drive = self.encode(u)
+                self._admit_length(u)
                 pause = np.zeros((resting * self.encoding.positions, drive.shape[1]))
                 stimulus = self._stimulus(np.concatenate([drive, pause]))
                 sent.append(stimulus)

@@ -74,7 +74,7 @@ class _RidgePath:
 class _Ridge(BaseEstimator):  # type: ignore[misc]
     """What the two ridge readouts share."""
 
-    alphas: float | Sequence[float]
+    alphas: float | Sequence[float] | FloatArray
     validation: Literal["loo", "gcv"] | None
     fit_intercept: bool
     coef_: FloatArray
@@ -134,7 +134,7 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
 
     def __init__(
         self,
-        alphas: float | Sequence[float] = DEFAULT_ALPHAS,
+        alphas: float | Sequence[float] | FloatArray = DEFAULT_ALPHAS,
         *,
         validation: Literal["loo", "gcv"] | None = "loo",
         fit_intercept: bool = True,
@@ -176,7 +176,7 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
 
     def __init__(
         self,
-        alphas: float | Sequence[float] = DEFAULT_ALPHAS,
+        alphas: float | Sequence[float] | FloatArray = DEFAULT_ALPHAS,
         *,
         validation: Literal["loo", "gcv"] | None = "loo",
         fit_intercept: bool = True,
