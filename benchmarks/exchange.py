@@ -54,10 +54,8 @@ def main() -> None:
         return
     print(f"{'wires':>6} {'simulator (us)':>15} {'exchange (us)':>14} {'beyond (us)':>12} {'ratio':>6}")
     for row in rows:
-        figures = (row["bare_us"], row["exchange_us"], row["beyond_us"])
-        print(
-            f"{row['wires']:6.0f} {figures[0]:15.1f} {figures[1]:14.1f} {figures[2]:12.1f} {figures[1] / figures[0]:6.2f}"
-        )
+        bare, exchange, beyond = row["bare_us"], row["exchange_us"], row["beyond_us"]
+        print(f"{row['wires']:6.0f} {bare:15.1f} {exchange:14.1f} {beyond:12.1f} {exchange / bare:6.2f}")
 
 
 if __name__ == "__main__":
