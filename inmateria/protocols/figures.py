@@ -153,7 +153,7 @@ def _of(channels: tuple[Channel, ...], unit: str) -> str | None:
 def _readable(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], unit: str) -> tuple[float, str]:
     """Choose an SI prefix for values in V, A and the like, so that the axis has readable numbers."""
     largest = float(np.nanmax(np.abs(values), initial=0.0))
-    if unit in {"V", "A", "S"} and 0 < largest < 1:
+    if unit in {"V", "A", "S"} and 0 < largest < 0.1:
         for factor, prefix in ((1e3, "m"), (1e6, "u"), (1e9, "n"), (1e12, "p")):
             if largest * factor >= 1:
                 return factor, prefix.replace("u", "µ") + unit

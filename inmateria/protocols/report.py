@@ -87,7 +87,8 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
             (
                 "What went in and what came out",
                 f"The first {len(exchanges)} digits that were streamed, with the rest between them. "
-                "Each row of pixels is held for one step.",
+                f"Each digit is driven for {len(exchanges[0].stimulus.drive)} steps of "
+                f"{1e3 * exchanges[0].stimulus.step:g} ms, rest included.",
                 _svg(figures.traces, run.substrate, exchanges),
             )
         )

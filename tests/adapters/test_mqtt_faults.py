@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 import numpy as np
 import pytest
-from conftest import Mosquitto
+from brokers import Mosquitto
 from leaky import LeakySimulator
 from test_contract import gather_into
 
