@@ -37,16 +37,20 @@ class _RecursiveLeastSquares(BaseEstimator):  # type: ignore[misc]
         # Without an intercept the last input is always zero, and its weight never moves.
         self._inverse[-1, -1] = 1.0 / (_FREE * self.alpha)
         self._weights = np.zeros((outputs, features + 1))
+        # What the last sample does to the inverse, still to be done: inverse - shrink * seen seen^T, times grow.
+        self._seen = np.zeros(features + 1)
+        self._pending = np.array([0.0, 1.0])
 
     def _learn(self, X: FloatArray, Y: FloatArray) -> FloatArray:
         """Learn from rows in turn; give what was predicted for each before it was learned."""
         rows = np.hstack([X, np.full((len(X), 1), float(self.fit_intercept))])
         predicted = np.empty_like(Y)
+        state = (self._weights, self._inverse, self._seen, self._pending)
         if not _learn.signatures:
             with announced("recursive least squares"):
-                _learn(rows, Y, self._weights, self._inverse, self.forgetting, 1.0 / (_FREE * self.alpha), predicted)
+                _learn(rows, Y, *state, self.forgetting, 1.0 / (_FREE * self.alpha), predicted)
         else:
-            _learn(rows, Y, self._weights, self._inverse, self.forgetting, 1.0 / (_FREE * self.alpha), predicted)
+            _learn(rows, Y, *state, self.forgetting, 1.0 / (_FREE * self.alpha), predicted)
         return predicted
 
     @property
@@ -182,41 +186,48 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, _RecursiveLeastSquares): 
 
 # Sums may be taken in any order, which is what lets the compiler use vector instructions for them; nothing
 # else is loosened, and NaN and infinity keep their meaning.
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"})
-def _dot(a, b):  # type: ignore[no-untyped-def]
-    total = 0.0
-    for each in range(a.size):
-        total += a[each] * b[each]
-    return total
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def _learn(rows, targets, weights, inverse, seen, pending, forgetting, largest, predicted):  # type: ignore[no-untyped-def]
+    """Learn from rows in turn, moving weights (outputs, inputs) and the lower half of inverse in place.
 
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _learn(rows, targets, weights, inverse, forgetting, largest, predicted):  # type: ignore[no-untyped-def]
-    """Learn from rows in turn, moving weights (outputs, inputs) and inverse (inputs, inputs) in place."""
+    What one sample does to the inverse is left in `seen` and `pending` and done while the next sample
+    reads it, so that each sample passes through memory once.
+    """
     size = rows.shape[1]
-    seen = np.empty(size)
+    fresh = np.empty(size)
     for sample in range(rows.shape[0]):
         x = rows[sample]
+        shrink, grow = pending[0], pending[1]
+        fresh[:] = 0.0
         spread = forgetting
         for i in range(size):
-            seen[i] = _dot(inverse[i], x)
-            spread += seen[i] * x[i]
-        for output in range(weights.shape[0]):
-            predicted[sample, output] = _dot(weights[output], x)
-            gain = (targets[sample, output] - predicted[sample, output]) / spread
-            for j in range(size):
-                weights[output, j] += gain * seen[j]
-        # The product of two entries comes first, so that both triangles round alike: the inverse stays
-        # symmetric to the last bit, which is what keeps it positive.
-        shrink = 1.0 / spread
-        trace = 0.0
+            row, share, xi = inverse[i], shrink * seen[i], x[i]
+            total = 0.0
+            for j in range(i):
+                value = (row[j] - share * seen[j]) * grow
+                row[j] = value
+                total += value * x[j]
+                fresh[j] += value * xi
+            value = (row[i] - share * seen[i]) * grow
+            row[i] = value
+            fresh[i] += total + value * xi
         for i in range(size):
+            spread += fresh[i] * x[i]
+        for output in range(weights.shape[0]):
+            total = 0.0
             for j in range(size):
-                inverse[i, j] -= (seen[i] * seen[j]) * shrink
-            trace += inverse[i, i]
-        # Where nothing is learned, forgetting would let it grow without end: it stops where it began.
-        if forgetting < 1.0 and trace / forgetting < largest * size:
-            scale = 1.0 / forgetting
+                total += weights[output, j] * x[j]
+            predicted[sample, output] = total
+            gain = (targets[sample, output] - total) / spread
+            for j in range(size):
+                weights[output, j] += gain * fresh[j]
+        shrink, grow = 1.0 / spread, 1.0
+        if forgetting < 1.0:
+            # Where nothing is learned, forgetting would let the inverse grow without end: it stops where it began.
+            trace = 0.0
             for i in range(size):
-                for j in range(size):
-                    inverse[i, j] *= scale
+                trace += inverse[i, i] - shrink * fresh[i] * fresh[i]
+            if trace < forgetting * largest * size:
+                grow = 1.0 / forgetting
+        seen[:] = fresh
+        pending[0], pending[1] = shrink, grow
