@@ -1,14 +1,23 @@
-"""What stands in for a substrate: physics only, synchronous, seeded, no input or output."""
+"""What stands in for matter: physics only, synchronous, seeded, no input or output.
+
+Nothing heavy is imported until a simulator's name is used.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inmateria.simulators.nanowire import NanowireNetwork
+    from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
+    from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
 
-_HOME_OF = {"NanowireNetwork": "inmateria.simulators.nanowire"}
+_HOME_OF = {
+    "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
+    "NanowireNetwork": "inmateria.simulators.nanowire",
+    "NanowireState": "inmateria.simulators.nanowire",
+    "NanowireTrace": "inmateria.simulators.nanowire",
+}
 
-__all__ = ["NanowireNetwork"]
+__all__ = ["NanowireEnsemble", "NanowireNetwork", "NanowireState", "NanowireTrace"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,3 +25,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME_OF:
         raise AttributeError(f"module 'inmateria.simulators' has no attribute {name!r}")
     return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted([*globals(), *_HOME_OF])

@@ -1,89 +1,124 @@
-"""A network of nanowires with memristive junctions, between electrodes.
+"""A simulated network of self-assembled nanowires: memristive junctions where wires cross, electrodes on some wires.
 
-Wires are thrown on a plane; where two cross there is a junction whose filament grows above a threshold
-voltage and decays below another. Every step, Kirchhoff's laws give the voltages of all wires for the
-conductances of the moment, and the voltages move the filaments.
+Kirchhoff's laws are solved exactly at every integration step, then every junction's state follows the
+voltage across it. Model and parameters are those of Hochstetter et al., Nat. Commun. 12, 4008 (2021).
 """
 
-from typing import Any
+import inspect
+import logging
+import math
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from inmateria.compilation import announced
-from inmateria.simulators.kirchhoff import Elimination, plan_elimination, solve
-from inmateria.simulators.wires import WireMesh, place_electrodes, throw_wires
-from inmateria.substrate import Channel, Layout, Limits, Response, Stimulus, SubstrateInfo
+from inmateria.simulators import nanowire_kernel as kernel
+from inmateria.simulators.nanowire_elimination import eliminate
+from inmateria.simulators.nanowire_graph import Graph, given_graph, random_graph
+from inmateria.simulators.nanowire_models import junction_model, model_parameters
+from inmateria.substrate import Channel, Layout, Limits, Response, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.intp]
 
-_MODELS = ("filament", "binary")
-_MOST_DRAWN = 2_000
-_C0, _PHI, _AREA, _J1, _THICKNESS = 10.19, 0.81, 0.17, 4.71307e-5, 5.0
+_log = logging.getLogger("inmateria")
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, eq=False)
+class NanowireTrace:
+    """What a simulation gave; each row is the network at the start of a step, None what was not recorded.
+
+    Parameters
+    ----------
+    time : ndarray, shape (steps,)
+        On the network's clock, s.
+    voltages : ndarray, shape (steps, wires), or None
+        V.
+    currents : ndarray, shape (steps, inputs + grounds), or None
+        Into the network at each driven and then each grounded electrode, A.
+    conductances, filaments : ndarray, shape (steps, junctions), or None
+        S; state of each junction, V s in the filament models.
+    """
+
+    time: FloatArray
+    voltages: FloatArray | None = None
+    currents: FloatArray | None = None
+    conductances: FloatArray | None = None
+    filaments: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NanowireState:
+    """Everything in a network that changes, for `NanowireNetwork.restore`."""
+
+    junctions: FloatArray
+    random: npt.NDArray[np.uint64]
+    clock: float
+    sequence: int
+    agings: int
 
 
 class NanowireNetwork:
-    """A simulated nanowire network.
+    """Random wires on a plane, memristive junctions where they cross; seeded and exactly repeatable.
 
-    Electrodes lie on a square array and touch the nearest wire. A seeded choice makes `inputs` of them
-    driven, the last one ground, and the others read. The outputs are, in this order: the voltages of
-    the reading electrodes (``v..``), which draw no current, and the currents that flow into the network
-    through the driven electrodes and the ground (``i..``).
+    ``electrodes`` wires, far from one another, are contacted: the first ``inputs`` are driven (channels
+    ``e00``, ``e01``, ...), the next ``grounds`` are held at 0 V, the voltage of the others is read
+    (``v09``, ...) through ``load``. The first input and the first ground lie farthest apart. Also measured
+    is the current that each driven or grounded electrode feeds into the network (``i00``, ..., A, negative
+    where it flows out). The number in a channel's name is the electrode's.
+
+    A sample is the network at the start of an integration step: solved with the conductances that its
+    history left, under the voltage of that step. A step of a stimulus shorter than ``integration_step`` is
+    one sample; a longer one is cut into equal parts, as nearly ``integration_step`` as fits.
 
     Parameters
     ----------
     wires : int
-        Wires thrown on the plane; those outside the largest connected part are dropped.
+        Wires deposited; only those of the largest connected part remain (``wire_count``).
     seed : int
-        Of the geometry and of the electrodes' roles.
-    model : {"filament", "binary"}
-        How a junction conducts: through a filament with a tunnelling gap, or through one that is
-        either there or not.
-    electrodes, inputs : int
-        Electrodes in all, and how many of them are driven.
-    length, spread : float
-        Mean and standard deviation of the wires' lengths, um.
+        Of the geometry, and of whatever else is random.
+    model : str
+        What a junction is: ``"filament"`` (`Filament`, a threshold and a tunnelling gap), ``"binary"`` (`Binary`,
+        the same with a switch), ``"rate-balance"`` (`RateBalance`) or ``"linear-drift"`` (`LinearDrift`).
+    electrodes, inputs, grounds : int
+        Contacted wires in all, those driven and those at 0 V; the rest is read.
+    side : float, optional
+        Side of the square in which the wires' centres lie, um; by default what ``density`` asks for.
     density : float
-        Wires per um^2, which sets the side of the square.
+        Wires per um^2; published networks have 0.06 to 0.14.
+    wire_length, wire_length_spread : float
+        Mean and standard deviation of the gamma-distributed lengths, um.
+    topology : str
+        ``"random"`` wires, or a square ``"grid"`` of so many nodes with random diagonals.
+    integration_step : float
+        Duration of a step of integration, s.
     step : float
-        Duration of a stimulus step where none is given, s.
-    time_step : float
-        Time between solutions, s; also between samples.
-    set_voltage, reset_voltage : float
-        Voltage above which a filament grows, and below which it decays, V.
-    critical_filament, largest_filament : float
-        Filament at which the gap closes, and at which it stops growing, V s.
-    boost : float
-        How much faster a filament decays than it grows.
-    on_conductance, off_conductance : float
-        Of a junction with a closed gap, and with none at all, S.
-    highest_voltage : float
-        Limit of every input, V.
+        Duration of a stimulus step that does not say otherwise, s.
+    voltage_limit : float
+        Largest voltage of either sign that may be driven, V.
+    load : float, optional
+        Resistance to ground of what reads the voltages, ohm; none by default.
+    noise, noise_time : float
+        Standard deviation of the logarithm of every conductance, and its correlation time, s: an
+        Ornstein-Uhlenbeck process, as measured around the mean path of real networks by Milano et al.
+    voltage_spread, conductance_spread : float
+        Device-to-device spread: standard deviation of the logarithm of the voltage that each junction feels
+        (its thresholds, inversely) and of its conductance.
+    aging : float
+        Standard deviation that a day adds to both logarithms, by a random walk; see `age`.
+    set_voltage, reset_voltage, closed_filament, full_filament, shrink_rate, gap, barrier, gap_power, \
+barrier_power, overshoot, on_conductance, off_conductance, potentiation_rate, depression_rate, \
+potentiation_slope, depression_slope, drift_time, decay_time, window : optional
+        Of the junction model, with its published values and units by default; see the model.
 
-    Attributes
-    ----------
-    junctions : ndarray of int, shape (junctions, 2)
-    conductance : ndarray of float, shape (junctions,)
-        S, at the last solution.
-    filament : ndarray of float, shape (junctions,)
-        V s.
-    positions : ndarray of float, shape (wire_count, 2)
-        Middle of each wire, um.
-    input_nodes, output_nodes, ground_nodes : ndarray of int
-        Wires touched by the driven, reading and grounded electrodes.
-
-    Notes
-    -----
-    Junctions after Hochstetter et al., Nat. Commun. 12, 4008 (2021): with V the voltage across one,
-
-        |V| > set_voltage      dL/dt = (|V| - set_voltage) sgn(V), up to |L| = largest_filament
-        |V| < reset_voltage    d|L|/dt = -boost (reset_voltage - |V|), down to 0
-
-    by explicit Euler. The gap is s = 5 nm max(1 - |L|/critical_filament, 0); its tunnelling resistance
-    (Simmons, low voltage) R = (2/A) s phi^-1/2 exp(C0 phi^2 s) / J1, and the junction conducts
-    1/(R + 1/on_conductance) + off_conductance.
+    Raises
+    ------
+    ValueError
+        Where a parameter is out of range, not one of the model, or leaves too few connected wires.
     """
 
     def __init__(
@@ -93,198 +128,352 @@ class NanowireNetwork:
         model: str = "filament",
         electrodes: int = 16,
         inputs: int = 8,
+        grounds: int = 1,
         *,
-        length: float = 14.0,
-        spread: float = 5.0,
+        topology: str = "random",
+        side: float | None = None,
         density: float = 0.06,
-        step: float = 0.01,
-        time_step: float = 1e-3,
-        set_voltage: float = 0.01,
-        reset_voltage: float = 0.01,
-        critical_filament: float = 0.01,
-        largest_filament: float = 0.015,
-        boost: float = 10.0,
-        on_conductance: float = 7.77e-5,
-        off_conductance: float = 1e-8,
-        highest_voltage: float = 10.0,
+        wire_length: float = 14.0,
+        wire_length_spread: float = 5.0,
+        integration_step: float = 1e-3,
+        step: float = 1e-3,
+        voltage_limit: float = 10.0,
+        load: float | None = None,
+        noise: float = 0.0,
+        noise_time: float = 0.1,
+        voltage_spread: float = 0.0,
+        conductance_spread: float = 0.0,
+        aging: float = 0.0,
+        set_voltage: float | None = None,
+        reset_voltage: float | None = None,
+        closed_filament: float | None = None,
+        full_filament: float | None = None,
+        shrink_rate: float | None = None,
+        gap: float | None = None,
+        barrier: float | None = None,
+        gap_power: float | None = None,
+        barrier_power: float | None = None,
+        overshoot: bool | None = None,
+        on_conductance: float | None = None,
+        off_conductance: float | None = None,
+        potentiation_rate: float | None = None,
+        depression_rate: float | None = None,
+        potentiation_slope: float | None = None,
+        depression_slope: float | None = None,
+        drift_time: float | None = None,
+        decay_time: float | None = None,
+        window: float | None = None,
     ) -> None:
-        parameters: dict[str, Any] = {name: value for name, value in locals().items() if name != "self"}
-        _check(parameters)
-        generator = np.random.default_rng(seed)
-        side = float(np.sqrt(wires / density))
-        self.mesh: WireMesh = throw_wires(wires, side, length, spread, generator)
-        self.junctions = self.mesh.junctions
-        self.positions = self.mesh.centres
-        self.wire_count = len(self.positions)
-        if self.wire_count < electrodes:
-            raise ValueError(
-                f"the largest connected part of {wires} wires has {self.wire_count}, too few for {electrodes} "
-                "electrodes; use more or longer wires, or fewer electrodes"
-            )
-        touched = generator.permutation(place_electrodes(self.mesh, electrodes, side))
-        self.input_nodes: IntArray = touched[:inputs]
-        self.output_nodes: IntArray = touched[inputs:-1]
-        self.ground_nodes: IntArray = touched[-1:]
-        held = np.concatenate([self.input_nodes, self.ground_nodes])
-        self._plan: Elimination = plan_elimination(self.wire_count, self.junctions, held)
-        self._model = np.array(
-            [set_voltage, reset_voltage, critical_filament, largest_filament, boost, on_conductance, off_conductance]
+        given = {name: value for name, value in locals().items() if name in _DEFAULTS}
+        graph = random_graph(
+            topology, wires, seed, electrodes, inputs, grounds, side, density, wire_length, wire_length_spread
         )
-        self._binary = model == "binary"
-        self.info = self._describe(parameters)
-        self._arguments = self._prepare()
-        self.filament: FloatArray
-        self.conductance: FloatArray
+        self._build(graph, given)
+
+    @classmethod
+    def from_junctions(
+        cls,
+        wire_count: int,
+        junctions: Any,
+        inputs: Iterable[int],
+        grounds: Iterable[int] = (),
+        outputs: Iterable[int] | None = None,
+        **parameters: Any,
+    ) -> Self:
+        """Make a network of a graph of one's own.
+
+        Parameters
+        ----------
+        wire_count : int
+        junctions
+            Pairs of wires, shape (junctions, 2); or a sparse or dense adjacency matrix; or a networkx graph
+            of the nodes 0 to wire_count-1.
+        inputs, grounds : iterable of int
+            Wires that are driven, and wires at 0 V.
+        outputs : iterable of int, optional
+            Wires whose voltage is read; all others by default.
+        **parameters
+            Those of `NanowireNetwork` that are not about geometry or the number of electrodes.
+
+        Raises
+        ------
+        ValueError
+            Where a wire has two roles, or is connected to neither an input nor a ground.
+        """
+        strange = [name for name in parameters if name not in _DEFAULTS or name in _GEOMETRY]
+        if strange:
+            raise ValueError(
+                f"a network of given junctions has no {', '.join(strange)}; "
+                f"it has {', '.join(name for name in _DEFAULTS if name not in _GEOMETRY)}"
+            )
+        made = _DEFAULTS | parameters
+        graph = given_graph(wire_count, junctions, inputs, grounds, outputs, f"nanowires-{wire_count}-{made['seed']}")
+        network = cls.__new__(cls)
+        drawn = {
+            "wire_count": wire_count,
+            "junctions": graph.junctions.tolist(),
+            "inputs": graph.inputs.tolist(),
+            "grounds": graph.grounds.tolist(),
+            "outputs": graph.outputs.tolist(),
+        }
+        network._build(graph, {name: made[name] for name in made if name not in _GEOMETRY}, drawn)
+        return network
+
+    def _build(self, graph: Graph, given: dict[str, Any], drawn: dict[str, Any] | None = None) -> None:
+        name = given["model"]
+        self._junction = junction_model(name, {key: given[key] for key in _OF_JUNCTIONS})
+        own = {key: value for key, value in given.items() if key not in _OF_JUNCTIONS} | model_parameters(
+            self._junction
+        )
+        for key in ("integration_step", "step", "voltage_limit", "noise_time", "load"):
+            if own[key] is not None and not 0 < own[key] < math.inf:
+                raise ValueError(f"{key} is {own[key]}; give more than 0")
+        for key in ("noise", "voltage_spread", "conductance_spread", "aging"):
+            if not 0 <= own[key] <= 3:
+                raise ValueError(f"{key} is {own[key]}; allowed is 0 to 3, the standard deviation of a logarithm")
+        self._graph, self._own = graph, own
+        self._seed = own["seed"]
+        rng = np.random.default_rng([self._seed, 1])
+        count, wires = len(graph.junctions), graph.wire_count
+        self._junctions = np.zeros((6, count))
+        self._junctions[kernel.FEELS] = np.exp(own["voltage_spread"] * rng.standard_normal(count))
+        self._junctions[kernel.CONDUCTS] = np.exp(own["conductance_spread"] * rng.standard_normal(count))
+        elimination = eliminate(wires, graph.junctions, np.concatenate((graph.inputs, graph.grounds)))
+        free = wires - len(graph.inputs) - len(graph.grounds)
+        self._plan = elimination.packed(graph.outputs)
+        self._nodes = np.zeros(wires + free + len(elimination.rows) + 3 * free)
+        if own["load"] is not None:
+            self._nodes[wires + elimination.place[graph.outputs].astype(np.intp)] = 1 / own["load"]
+        self._constants = self._junction.packed()
+        self._noise = np.array([own["noise"], own["noise_time"]], dtype=float)
+        self._random = np.zeros(1, dtype=np.uint64)
+        self._integration_step = float(own["integration_step"])
+        self._agings = 0
+        self._info = self._describe(drawn or {})
+        self._width = len(self._info.outputs)
+        if not kernel.is_compiled():
+            _log.info("compiling the nanowire kernel; this takes some seconds, once on this machine")
         self.reset()
 
+    def _describe(self, drawn: dict[str, Any]) -> SubstrateInfo:
+        graph, own = self._graph, self._own
+        driven = np.concatenate((graph.inputs, graph.grounds))
+        electrodes = np.concatenate((driven, graph.outputs))
+        strongest = np.zeros(graph.wire_count)
+        ceiling = self._junction.highest * self._junctions[kernel.CONDUCTS] * math.exp(5 * own["noise"])
+        np.add.at(strongest, graph.junctions, ceiling[:, np.newaxis])
+        limit = float(own["voltage_limit"])
+        digits = max(2, len(str(len(electrodes) - 1)))
+        inputs = [Channel(name=f"e{i:0{digits}d}", unit="V", low=-limit, high=limit) for i in range(len(graph.inputs))]
+        outputs = [
+            Channel(name=f"v{i:0{digits}d}", unit="V", low=-limit, high=limit)
+            for i in range(len(driven), len(electrodes))
+        ]
+        for i, node in enumerate(driven):
+            most = max(2 * limit * float(strongest[node]), 1e-15)
+            outputs.append(Channel(name=f"i{i:0{digits}d}", unit="A", low=-most, high=most))
+        layout = None
+        if graph.geometry is not None:
+            centres = graph.geometry.centres[electrodes].tolist()
+            layout = Layout(
+                unit="um",
+                segments=tuple(tuple(ends) for ends in graph.geometry.segments.tolist()),
+                points=tuple(tuple(point) for point in graph.geometry.points.tolist()),
+                electrodes={channel.name: tuple(centres[int(channel.name[1:])]) for channel in (*inputs, *outputs)},
+            )
+        # Devices of one seed that differ in anything else are told apart by a digest of it.
+        usual = _DEFAULTS | model_parameters(junction_model("filament", {})) | {"wires": own.get("wires")}
+        usual["seed"] = self._seed
+        unusual = {key: value for key, value in (own | drawn).items() if usual.get(key) != value}
+        variant = f"-{zlib.crc32(repr(sorted(unusual.items())).encode()):08x}" if unusual else ""
+        return SubstrateInfo(
+            id=graph.identity + variant,
+            kind="nanowire-network",
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            step=float(own["step"]),
+            sampling_rate=1 / self._integration_step,
+            resettable=True,
+            limits=Limits(shortest_step=min(1e-6, own["step"]), longest_step=max(3600.0, own["step"])),
+            parameters=own | drawn,
+            layout=layout,
+        )
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What it is and what it may be given."""
+        return self._info
+
+    @property
+    def wire_count(self) -> int:
+        """Wires in the network: its nodes."""
+        return self._graph.wire_count
+
+    @property
+    def junctions(self) -> IntArray:
+        """The two wires of each junction, shape (junctions, 2)."""
+        return self._graph.junctions
+
+    @property
+    def positions(self) -> FloatArray | None:
+        """Centres of the wires, shape (wires, 2), um; None for a graph without places."""
+        return None if self._graph.geometry is None else self._graph.geometry.centres
+
+    @property
+    def input_nodes(self) -> IntArray:
+        """Driven wires, in the order of the input channels."""
+        return self._graph.inputs
+
+    @property
+    def ground_nodes(self) -> IntArray:
+        """Wires held at 0 V."""
+        return self._graph.grounds
+
+    @property
+    def output_nodes(self) -> IntArray:
+        """Wires whose voltage is read, in the order of the voltage channels."""
+        return self._graph.outputs
+
+    @property
+    def conductance(self) -> FloatArray:
+        """Conductance of each junction now, shape (junctions,), S; a copy."""
+        return np.array(self._junctions[kernel.CONDUCTANCE])
+
+    @property
+    def filament(self) -> FloatArray:
+        """State of each junction now, shape (junctions,), V s in the filament models; a copy."""
+        return np.array(self._junctions[kernel.STATE])
+
     def reset(self) -> None:
-        """Return to rest: no filaments, and the clock at zero."""
-        self.filament = np.zeros(len(self.junctions))
-        self.conductance = np.zeros(len(self.junctions))
-        self._clock = 0.0
-        self._sequence = 0
+        """Return every junction to rest, and clock, exchanges and noise to their start; age stays."""
+        self._junctions[kernel.STATE] = self._junction.rest
+        self._junctions[kernel.WALK] = 0.0
+        self._random[0] = np.random.SeedSequence([self._seed, 2]).generate_state(1, np.uint64)[0]
+        self._settle()
+        self._clock, self._sequence = 0.0, 0
 
     def advance(self, stimulus: Stimulus) -> Response:
-        """Apply a stimulus that is within the limits; one sample for every `time_step`."""
-        samples = self.info.samples(stimulus.step)
-        signal = np.empty((len(stimulus.drive), samples, len(self.info.outputs)))
-        self._run(stimulus.drive, stimulus.step / samples, signal)
+        """Apply a stimulus that is within the limits; the junctions keep what it did to them.
+
+        Returns
+        -------
+        Response
+            Signal of shape (steps, samples, outputs): voltages read, then electrode currents.
+        """
+        drive, step = stimulus.drive, stimulus.step
+        samples = max(1, round(step / self._integration_step))
+        signal = np.empty((len(drive), samples, self._width))
+        self._run(drive, step / samples, samples, signal.reshape(-1, self._width), _NOTHING, 0)
         response = Response(signal, None, self._clock, self._sequence)
-        self._clock += stimulus.duration
+        self._clock += step * len(drive)
         self._sequence += 1
         return response
 
-    def _run(self, drive: FloatArray, time_step: float, signal: FloatArray) -> None:
-        if _advance.signatures:
-            _advance(drive, time_step, signal, self.filament, self.conductance, *self._arguments)
-        else:
-            with announced("the nanowire solver"):
-                _advance(drive, time_step, signal, self.filament, self.conductance, *self._arguments)
+    def simulate(
+        self, voltage: npt.ArrayLike, step: float = 1e-3, record: Iterable[str] = ("voltages", "currents")
+    ) -> NanowireTrace:
+        """Drive it from its present state, one step of integration per row, and record whatever is wanted.
 
-    def _prepare(self) -> tuple[Any, ...]:
-        """Gather what the kernel takes besides drive and state: pattern, roles, and room to work in."""
-        plan = self._plan
-        return (
-            self._model, self._binary, self.junctions.astype(np.uint32), self.output_nodes.astype(np.uint32),
-            np.zeros(self.wire_count), np.zeros(len(plan.held)), np.zeros(self.wire_count),
-            plan.held, plan.free, plan.inner, plan.inner_slot, plan.inner_low, plan.inner_high,
-            plan.edge, plan.edge_free, plan.edge_held, plan.column, plan.row, plan.target,
-            np.zeros(len(plan.row)), np.zeros(len(plan.free)), np.zeros(len(plan.free)),
+        Parameters
+        ----------
+        voltage : array_like, shape (steps, inputs), or (steps,) for a single input
+            V.
+        step : float
+            Duration of each step, s. Unlike in `advance`, it is not cut into smaller ones.
+        record : iterable of str
+            Any of ``"voltages"``, ``"currents"``, ``"conductances"`` and ``"filaments"``.
+
+        Raises
+        ------
+        StimulusRejected
+            Where the voltages are not finite, of another shape or beyond the limit.
+        ValueError
+            Where there is no such record.
+        """
+        wanted = [record] if isinstance(record, str) else list(record)
+        strange = [name for name in wanted if name not in _RECORDS]
+        if strange:
+            raise ValueError(f"record names {strange[0]!r}; there are {', '.join(_RECORDS)}")
+        given = np.asarray(voltage, dtype=float)
+        stimulus = Stimulus(given[:, np.newaxis] if given.ndim == 1 and len(self.input_nodes) == 1 else given, step)
+        drive = stimulus.drive
+        if drive.shape[1] != len(self.input_nodes):
+            raise StimulusRejected(
+                f"the voltages have {drive.shape[1]} columns",
+                f"{self._info.id} has {len(self.input_nodes)} inputs",
+                "give one column per input",
+            )
+        limit = self._own["voltage_limit"]
+        if abs(drive).max() > limit:
+            raise StimulusRejected(f"the voltages reach {abs(drive).max():g} V", f"{limit:g} V are allowed")
+        driven = len(self.input_nodes) + len(self.ground_nodes)
+        widths = dict(zip(_RECORDS, (self.wire_count, driven, len(self.junctions), len(self.junctions)), strict=True))
+        kept = [name for name in _RECORDS if name in wanted]
+        trace = np.empty((len(drive), sum(widths[name] for name in kept))) if kept else _NOTHING
+        parts = sum(1 << i for i, name in enumerate(_RECORDS) if name in wanted)
+        self._run(drive, stimulus.step, 1, _NOTHING, trace, parts)
+        columns = np.split(trace, np.cumsum([widths[name] for name in kept])[:-1], axis=1) if kept else []
+        time = self._clock + stimulus.step * np.arange(len(drive), dtype=np.float64)
+        self._clock += stimulus.duration
+        return NanowireTrace(time, **dict(zip(kept, columns, strict=True)))
+
+    def age(self, duration: float) -> None:
+        """Let time pass at 0 V: junctions relax, and their parameters walk by ``aging`` a day.
+
+        Parameters
+        ----------
+        duration : float
+            s; days are what it is for.
+        """
+        if not 0 <= duration < math.inf:
+            raise ValueError(f"duration is {duration} s; give 0 or more")
+        self._agings += 1
+        rng = np.random.default_rng([self._seed, 3, self._agings])
+        walk = self._own["aging"] * math.sqrt(duration / _DAY) * rng.standard_normal((2, len(self.junctions)))
+        self._junctions[[kernel.FEELS, kernel.CONDUCTS]] *= np.exp(walk)
+        self._junctions[kernel.DROP] = 0.0
+        kernel.rest(self._junction.code, self._constants, float(duration), self._junctions)
+        self._clock += duration
+
+    @property
+    def state(self) -> NanowireState:
+        """Everything that changes, as a copy: what `restore` resumes from, to the bit."""
+        return NanowireState(self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings)
+
+    def restore(self, state: NanowireState) -> None:
+        """Go back to a state of this network, or of one of the same graph."""
+        if state.junctions.shape != self._junctions.shape:
+            raise ValueError(
+                f"the state is of {state.junctions.shape[1]} junctions; this network has {len(self.junctions)}"
+            )
+        self._junctions[:], self._random[:] = state.junctions, state.random
+        self._clock, self._sequence, self._agings = state.clock, state.sequence, state.agings
+
+    def copy(self) -> Self:
+        """Make an independent network in the same state; the graph, which never changes, is shared."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._junctions, twin._nodes, twin._random = self._junctions.copy(), self._nodes.copy(), self._random.copy()
+        return twin
+
+    def _run(
+        self, drive: FloatArray, step: float, samples: int, signal: FloatArray, trace: FloatArray, parts: int
+    ) -> None:
+        kernel.advance(
+            self._plan, self._junction.code, self._constants, step, samples, drive, self._junctions, self._nodes,
+            self._noise, self._random, signal, trace, parts,
         )  # fmt: skip
 
-    def _describe(self, parameters: dict[str, Any]) -> SubstrateInfo:
-        highest, time_step = float(parameters["highest_voltage"]), float(parameters["time_step"])
-        most = len(self.junctions) * parameters["on_conductance"] * 2 * highest
-        driven = [f"e{k:02d}" for k in range(len(self.input_nodes))]
-        read = [f"v{k:02d}" for k in range(len(self.output_nodes))]
-        places = dict(
-            zip(driven + read + ["ground"], [*self.input_nodes, *self.output_nodes, *self.ground_nodes], strict=True)
-        )
-        small = self.wire_count <= _MOST_DRAWN
-        return SubstrateInfo(
-            id=f"nanowire-{parameters['wires']}-{parameters['seed']}",
-            kind="nanowire-network",
-            inputs=tuple(Channel(name=name, unit="V", low=-highest, high=highest) for name in driven),
-            outputs=(
-                *(Channel(name=name, unit="V", low=-highest, high=highest) for name in read),
-                *(
-                    Channel(name=name, unit="A", low=-most, high=most)
-                    for name in [f"i{k:02d}" for k in range(len(driven))]
-                ),
-                Channel(name="i-ground", unit="A", low=-most, high=most),
-            ),
-            step=float(parameters["step"]),
-            sampling_rate=1.0 / time_step,
-            resettable=True,
-            limits=Limits(steps=1_000_000, shortest_step=time_step, longest_step=1e6 * time_step),
-            parameters=parameters,
-            layout=Layout(
-                unit="um",
-                segments=tuple(map(tuple, self.mesh.ends.round(3).tolist())) if small else (),
-                points=tuple(map(tuple, self.mesh.crossings.round(3).tolist())) if small else (),
-                electrodes={name: tuple(self.positions[node].round(3).tolist()) for name, node in places.items()},
-            ),
-        )
+    def _settle(self) -> None:
+        drive = np.empty((0, len(self.input_nodes)))
+        drive.flags.writeable = False  # as a stimulus' is: one compilation for both
+        self._run(drive, 1.0, 1, _NOTHING, _NOTHING, 0)
 
 
-def _check(given: dict[str, Any]) -> None:
-    """Refuse parameters that describe no network."""
-    if given["model"] not in _MODELS:
-        raise ValueError(f"model is {given['model']!r}; allowed are {', '.join(_MODELS)}")
-    if not 1 <= given["inputs"] <= given["electrodes"] - 2:
-        raise ValueError(
-            f"{given['inputs']} inputs of {given['electrodes']} electrodes; give at least 1, and leave one to read "
-            "and one for ground"
-        )
-    if given["wires"] < given["electrodes"] or given["seed"] < 0:
-        raise ValueError(
-            f"{given['wires']} wires for {given['electrodes']} electrodes with seed {given['seed']}; give at least as "
-            "many wires as electrodes, and a seed of 0 or more"
-        )
-    positive = (
-        "length", "spread", "density", "step", "time_step", "critical_filament", "largest_filament",
-        "on_conductance", "off_conductance", "highest_voltage",
-    )  # fmt: skip
-    for name in (*positive, "set_voltage", "reset_voltage", "boost"):
-        if not (np.isfinite(given[name]) and (given[name] > 0 if name in positive else given[name] >= 0)):
-            raise ValueError(
-                f"{name} is {given[name]}; it must be finite and {'more than' if name in positive else 'at least'} 0"
-            )
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _conductance(filament, model, binary):  # type: ignore[no-untyped-def]
-    critical, on, off = model[2], model[5], model[6]
-    size = abs(filament)
-    if binary:
-        return on if size >= critical else off
-    gap = _THICKNESS * max(1.0 - size / critical, 0.0)
-    if gap == 0.0:
-        return on + off
-    tunnel = (2.0 / _AREA) * gap / np.sqrt(_PHI) * np.exp(_C0 * _PHI * _PHI * gap) / _J1
-    return 1.0 / (tunnel + 1.0 / on) + off
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _advance(  # type: ignore[no-untyped-def]
-    drive, time_step, signal, filament, conductance, model, binary, junctions, read, voltage, held_voltage, current,
-    held, free, inner, inner_slot, inner_low, inner_high, edge, edge_free, edge_held, column, row, target,
-    factor, diagonal, right,
-):  # fmt: skip
-    """Solve, sample and move the filaments, for every sample of every step."""
-    set_voltage, reset_voltage, largest, boost = model[0], model[1], model[3], model[4]
-    inputs = drive.shape[1]
-    for each in range(filament.size):
-        conductance[each] = _conductance(filament[each], model, binary)
-    held_voltage[:] = 0.0
-    for step in range(drive.shape[0]):
-        for each in range(inputs):
-            held_voltage[each] = drive[step, each]
-        for sample in range(signal.shape[1]):
-            solve(
-                conductance, held_voltage, voltage, held, free, inner, inner_slot, inner_low, inner_high,
-                edge, edge_free, edge_held, column, row, target, factor, diagonal, right,
-            )  # fmt: skip
-            current[:] = 0.0
-            for each in range(filament.size):
-                a, b = junctions[each, 0], junctions[each, 1]
-                across = voltage[a] - voltage[b]
-                flow = conductance[each] * across
-                current[a] += flow
-                current[b] -= flow
-                size = abs(across)
-                before = filament[each]
-                after = before
-                if size > set_voltage:
-                    after = before + (size - set_voltage) * np.sign(across) * time_step
-                    after = min(max(after, -largest), largest)
-                elif size < reset_voltage:
-                    shrunk = max(abs(before) - boost * (reset_voltage - size) * time_step, 0.0)
-                    after = shrunk if before > 0 else -shrunk
-                if after != before:
-                    filament[each] = after
-                    conductance[each] = _conductance(after, model, binary)
-            for each in range(read.size):
-                signal[step, sample, each] = voltage[read[each]]
-            for each in range(held.size):
-                signal[step, sample, read.size + each] = current[held[each]]
+_NOTHING = np.empty((0, 0))
+_RECORDS = ("voltages", "currents", "conductances", "filaments")
+_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(NanowireNetwork).parameters.items()}
+_GEOMETRY = (
+    "wires", "electrodes", "inputs", "grounds", "topology", "side", "density", "wire_length", "wire_length_spread",
+)  # fmt: skip
+_OF_JUNCTIONS = tuple(_DEFAULTS)[list(_DEFAULTS).index("set_voltage") :]
