@@ -276,7 +276,8 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
             "over": run.over,
             "scores": scores,
             "chance": outcome.chance,
-            "split_seeds": outcome.split_seeds,
+            "metric": outcome.metric,
+            "splitting": outcome.splitting,
             "exchanges_per_second": exchanged.per_second,
             "round_trip_p50": exchanged.round_trip_p50,
             "round_trip_p99": exchanged.round_trip_p99,
@@ -291,27 +292,26 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
 
     console = Console()
     table = Table(
-        title=f"{run.task} on {run.substrate.id}: {outcome.trained:,} digits learned, {outcome.held_out:,} held out",
+        title=f"{outcome.title} on {run.substrate.id}: {outcome.trained:,} learned, {outcome.held_out:,} held out",
         title_justify="left",
     )
     for heading in ("read from", "readout"):
         table.add_column(heading)
-    for heading in ("features", "accuracy", f"mean ± sd, {len(outcome.split_seeds)} splits"):
+    for heading in ("features", outcome.metric, f"mean ± sd, {len(outcome.scores[0].splits)} splits"):
         table.add_column(heading, justify="right")
     for score in outcome.scores:
         table.add_row(
             score.on,
             score.readout,
             str(score.features),
-            f"{score.accuracy:.3f}",
+            f"{score.score:.3f}",
             f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}",
             style=None if score.control else "bold",
         )
-    table.add_row("chance", "most frequent digit", "", f"{outcome.chance:.3f}", "")
+    table.add_row("chance", outcome.chance_is, "", f"{outcome.chance:.3f}", "")
     console.print(table)
-    console.print("RLS: recursive least squares; masked input and raw pixels are controls without the physics")
-    seeds = ", ".join(map(str, outcome.split_seeds))
-    console.print(f"splits: stratified, seeds {seeds}; the accuracy column is of the first", highlight=False)
+    console.print("RLS: recursive least squares; rows below the substrate's are controls without the physics")
+    console.print(outcome.splitting, highlight=False)
     console.print(
         f"{exchanged.count:,} exchanges in {exchanged.seconds:.1f} s: {exchanged.per_second:.0f} a second, "
         f"{exchanged.steps / exchanged.seconds:,.0f} steps a second",

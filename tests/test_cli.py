@@ -140,7 +140,7 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
 
 def test_the_main_job_reads_digits_better_than_without_the_physics(finished_run: tuple[dict, Path]) -> None:
     told, _ = finished_run
-    accuracy = {(score["on"], score["readout"]): score["accuracy"] for score in told["scores"]}
+    accuracy = {(score["on"], score["readout"]): score["score"] for score in told["scores"]}
     assert len(accuracy) == 6
     for readout in ("RLS, online", "ridge, batch"):
         assert accuracy["substrate", readout] > accuracy["raw pixels", readout]

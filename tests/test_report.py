@@ -35,13 +35,17 @@ def made_up_run() -> tuple[Run, list[Exchange]]:
     info = simulator.info
     layout = Layout(unit="um", segments=((0, 0, 5, 5),), points=((2, 2),), electrodes={"i0": (0, 0), "o1": (5, 5)})
     fields = {name: getattr(info, name) for name in info.__struct_fields__}
-    score = Score(readout="a <readout>", on="substrate", features=6, accuracy=0.9, splits=(0.9, 0.8), control=False)
+    score = Score(readout="a <readout>", on="substrate", features=6, score=0.9, splits=(0.9, 0.8), control=False)
     outcome = Outcome(
+        title="Two classes",
+        sentence="Something was read.",
+        metric="accuracy",
+        chance_is="guessing",
         classes=("0", "1"),
         chance=0.5,
         trained=30,
         held_out=10,
-        split_seeds=(0, 1),
+        splitting="Two splits.",
         scores=(score,),
         confusion={"a <readout>": ((4, 1), (0, 5))},
         learning_curve=tuple([0] * 10 + [1] * 20),
@@ -76,7 +80,7 @@ def test_a_browser_shows_every_part_and_fetches_nothing(tmp_path: Path) -> None:
     assert dom.count("<svg") == 5
     assert "a &lt;readout&gt;" in dom
     assert "0.850 ± 0.050" in dom
-    for axis in ("digit named by the readout", "digits seen, each once", "x (um)", "time on the device", "stimulus (V)",
+    for axis in ("class named by the readout", "items seen, each once", "x (um)", "time on the device", "stimulus (V)",
                  "response (uA)", "output channel"):  # fmt: skip
         assert axis in dom, axis
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", dom)

@@ -21,7 +21,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.runs import Exchanges, Outcome, Score
+from inmateria.protocols.runs import Exchanges, Outcome, Score, weights_by_output
 from inmateria.protocols.tasks import Task, Watch
 from inmateria.reservoir import (
     InputMask,
@@ -70,7 +70,7 @@ class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     held_out: Annotated[float, Meta(gt=0.0, le=0.9)] = 0.25
     amplitude: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.12
     positions: Annotated[int, Meta(ge=1)] = 4
-    step: Annotated[float, Meta(gt=0.0)] = 0.005
+    step: Annotated[float, Meta(gt=0.0)] = 0.01
     samples: Annotated[int, Meta(ge=1)] = 1
     rest: Annotated[float, Meta(ge=0.0)] = 0.2
     alpha: Annotated[float, Meta(gt=0.0)] = 1.0
@@ -96,7 +96,7 @@ async def read_digits(substrate: Substrate, settings: DigitsSettings, watch: Wat
     coef = np.empty(0)
     for on, X in sorts.items():
         for readout, read in ((_ONLINE, _read_online), (_RIDGE, _read_ridge)):
-            accuracies = []
+            scored = []
             for split in splits:
                 named, coef_ = await asyncio.to_thread(read, X, labels, split, settings)
                 if on == "substrate" and split is first:
@@ -105,28 +105,39 @@ async def read_digits(substrate: Substrate, settings: DigitsSettings, watch: Wat
                     matrix = confusion_matrix(labels[split.test], named, labels=digits.target_names)
                     confusion[readout] = tuple(tuple(row) for row in matrix.tolist())
                     coef = coef_
-                accuracies.append(float(np.mean(named == labels[split.test])))
-                watch("scoring", len(scores) * len(splits) + len(accuracies), 2 * len(sorts) * len(splits), 0)
+                scored.append(float(np.mean(named == labels[split.test])))
+                watch("scoring", len(scores) * len(splits) + len(scored), 2 * len(sorts) * len(splits), 0)
             scores.append(
                 Score(
                     readout=readout,
                     on=on,
                     features=X.shape[1],
-                    accuracy=accuracies[0],
-                    splits=tuple(accuracies),
+                    score=scored[0],
+                    splits=tuple(scored),
                     control=on != "substrate",
                 )
             )
     return Outcome(
+        title="Handwritten digits",
+        sentence=(
+            f"{len(labels):,} handwritten digits of 8 × 8 pixels were streamed, row by row; two readouts learned "
+            f"from {len(first.train):,} of them, one online and one in batch, and were scored on the other "
+            f"{len(first.test):,}."
+        ),
+        metric="accuracy",
+        chance_is="always the most frequent digit",
         classes=tuple(str(name) for name in digits.target_names),
         chance=float(np.mean(labels[first.test] == np.bincount(labels[first.train]).argmax())),
         trained=len(first.train),
         held_out=len(first.test),
-        split_seeds=seeds,
+        splitting=(
+            f"Stratified splits, seeds {', '.join(map(str, seeds))}. The first was streamed in that order and learned "
+            "online as it came; the others were drawn again from the same features."
+        ),
         scores=tuple(scores),
         confusion=confusion,
         learning_curve=tuple(streamed.reader.right),
-        weights=_weights_by_output(coef, streamed.outputs),
+        weights=weights_by_output(coef, streamed.outputs),
         exchanges=streamed.exchanges,
     )
 
@@ -185,7 +196,7 @@ async def _stream(
         masked = np.stack([reservoir.check(image).ravel() for image in images])
         if reservoir.info.resettable:
             await reservoir.reset()
-        round_trips = await _round_trips(reservoir, settings.round_trips, watch)
+        round_trips = await round_trips_of(reservoir, settings.round_trips, watch)
         begun = time.perf_counter()
         async with aclosing(reservoir.stream(images[order])) as responses:
             async for features in responses:
@@ -256,7 +267,7 @@ def _read_ridge(X: FloatArray, labels: Labels, split: _Split, settings: DigitsSe
     return readout.predict(scaler.transform(X[split.test])), readout.coef_
 
 
-async def _round_trips(reservoir: PhysicalReservoir, count: int, watch: Watch) -> FloatArray:
+async def round_trips_of(reservoir: PhysicalReservoir, count: int, watch: Watch) -> FloatArray:
     """Time single-step exchanges made one at a time, with zero drive, which leaves a substrate at rest."""
     quiet = reservoir.info.stimulus(np.zeros((1, len(reservoir.info.inputs))))
     seconds = np.empty(count)
@@ -266,13 +277,6 @@ async def _round_trips(reservoir: PhysicalReservoir, count: int, watch: Watch) -
         seconds[index] = time.perf_counter() - begun
         watch("round trips", index + 1, count, index + 1)
     return seconds
-
-
-def _weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
-    """Average the weights (classes, features) over each output's features, as root mean square."""
-    names = list(dict.fromkeys(outputs))
-    column = np.array([names.index(output) for output in outputs])
-    return tuple(tuple(np.sqrt(np.mean(coef[:, column == each] ** 2, axis=1)).tolist()) for each in range(len(names)))
 
 
 TASK = Task("digits", "read scikit-learn's 1,797 handwritten digits, online and batch", DigitsSettings, read_digits)

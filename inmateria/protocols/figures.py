@@ -1,15 +1,15 @@
 """The pictures of a run, each one a matplotlib figure with named axes and units."""
 
 from collections.abc import Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from inmateria.protocols.runs import Outcome
+from inmateria.protocols.runs import Curves, Outcome
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
 
@@ -51,7 +51,7 @@ def confusion(outcome: Outcome) -> Figure:
         places = range(len(outcome.classes))
         ax.set_xticks(places, outcome.classes)
         ax.set_yticks(places, outcome.classes)
-        ax.set(title=readout, xlabel="digit named by the readout", ylabel="digit written")
+        ax.set(title=readout, xlabel="class named by the readout", ylabel="true class")
     return figure
 
 
@@ -62,11 +62,21 @@ def learning_curve(outcome: Outcome) -> Figure:
     seen = np.arange(1, len(right) + 1)
     window = min(_WINDOW, len(right))
     running = np.convolve(right, np.ones(window) / window, mode="valid")
-    ax.plot(seen, np.cumsum(right) / seen, color=QUIET, lw=1, label="all digits so far")
-    ax.plot(seen[window - 1 :], running, color=OUTPUT, lw=1.6, label=f"last {window} digits")
+    ax.plot(seen, np.cumsum(right) / seen, color=QUIET, lw=1, label="all so far")
+    ax.plot(seen[window - 1 :], running, color=OUTPUT, lw=1.6, label=f"last {window}")
     ax.axhline(outcome.chance, color=INK, lw=0.8, ls=":", label="chance")
-    ax.set(xlabel="digits seen, each once", ylabel="fraction named rightly\nbefore learning it", ylim=(0, 1.02))
+    ax.set(xlabel="items seen, each once", ylabel="fraction named rightly\nbefore learning it", ylim=(0, 1.02))
     ax.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def curves(lines: Curves) -> Figure:
+    """Draw the lines of a task's own picture."""
+    figure, (ax,) = _figure(8.6, 3.2)
+    for (name, values), color in zip(lines.lines.items(), cycle((INK, OUTPUT, INPUT, OTHER, QUIET)), strict=False):
+        ax.plot(lines.x, values, lw=1.2, color=color, label=name)
+    ax.set(xlabel=lines.x_label, ylabel=lines.y_label)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -130,12 +140,10 @@ def weights(info: SubstrateInfo, outcome: Outcome) -> Figure:
     image = ax.imshow(table, cmap="magma_r", aspect="auto", vmin=0)
     ax.set_yticks(range(len(table)), [f"{channel.name} ({channel.unit})" for channel in info.outputs])
     ax.set_xticks(range(len(outcome.classes)), outcome.classes)
-    ax.set(xlabel="digit", ylabel="output channel")
+    ax.set(xlabel="what is read out", ylabel="output channel")
     figure.colorbar(image, ax=ax, label="root mean square weight\n(standardised features, no unit)").ax.tick_params(
         labelsize=8
     )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xticks(range(len(outcome.classes)), outcome.classes)
     return figure
 
 

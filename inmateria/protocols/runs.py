@@ -11,11 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from inmateria import __version__
-from inmateria.substrate import SubstrateInfo
+from inmateria.substrate import FloatArray, SubstrateInfo
 
-__all__ = ["Exchanges", "Outcome", "Run", "RunFolderError", "Score", "make_folder", "read_run", "versions", "write_run"]
+__all__ = [
+    "Curves",
+    "Exchanges",
+    "Outcome",
+    "Run",
+    "RunFolderError",
+    "Score",
+    "make_folder",
+    "read_run",
+    "versions",
+    "weights_by_output",
+    "write_run",
+]
 
 RUN_FILE = "run.json"
 RECORDING_FILE = "recording.h5"
@@ -35,13 +48,13 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     readout : str
-        Which readout.
+        Which readout, and of what where a task has several targets.
     on : str
         What it read: the substrate, or a control without the physics.
     features : int
         How many features it read.
-    accuracy : float
-        On the held-out part of the first split, the one that was run for real.
+    score : float
+        By the outcome's metric, on the held-out part of the first split.
     splits : tuple of float
         The same for every split, the first included.
     control : bool
@@ -51,7 +64,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     readout: str
     on: str
     features: int
-    accuracy: float
+    score: float
     splits: tuple[float, ...]
     control: bool
 
@@ -84,42 +97,75 @@ class Exchanges(msgspec.Struct, frozen=True, kw_only=True):
         return self.count / self.seconds
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a classification task found out.
+class Curves(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines for one picture.
 
     Parameters
     ----------
-    classes : tuple of str
-        Names of the classes.
+    heading, text : str
+        What it shows.
+    x_label, y_label : str
+        With units.
+    x : tuple of float
+    lines : dict of str to tuple of float
+        Name to values, one for each x.
+    """
+
+    heading: str
+    text: str
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    lines: dict[str, tuple[float, ...]]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a task found out.
+
+    Parameters
+    ----------
+    title, sentence : str
+        What was done, in a few words and in one sentence.
+    metric : str
+        What a score is; more is better.
     chance : float
-        Accuracy of always naming the most frequent class of the training part.
+        The score of who knows nothing, and `chance_is` says who that is.
     trained, held_out : int
-        Items in the two parts.
-    split_seeds : tuple of int
-        Seeds of the splits, in the order of each score's `splits`.
+        Items in the two parts of the first split.
+    splitting : str
+        How the splits were made, in the order of each score's `splits`.
     scores : tuple of Score
         The substrate's first, then the controls.
+    exchanges : Exchanges
+        What the streaming cost.
+    classes : tuple of str
+        What the batch readout has outputs for: the columns of `weights`, and of `confusion` where there is one.
+    weights : tuple of tuple of float
+        For each output channel, for each class: root mean square weight of the batch readout over its
+        standardised features.
     confusion : dict of str to tuple
         For each readout: rows are the true classes, columns the named ones, held-out part.
     learning_curve : tuple of int
         1 where the online readout named a training item rightly before it learned from it, else 0.
-    weights : tuple of tuple of float
-        For each output channel, for each class: root mean square weight of the batch readout over its
-        standardised features.
-    exchanges : Exchanges
-        What the streaming cost.
+    curves : tuple of Curves
+        Other pictures worth showing.
     """
 
-    classes: tuple[str, ...]
+    title: str
+    sentence: str
+    metric: str
     chance: float
+    chance_is: str
     trained: int
     held_out: int
-    split_seeds: tuple[int, ...]
+    splitting: str
     scores: tuple[Score, ...]
-    confusion: dict[str, tuple[tuple[int, ...], ...]]
-    learning_curve: tuple[int, ...]
-    weights: tuple[tuple[float, ...], ...]
     exchanges: Exchanges
+    classes: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+    confusion: dict[str, tuple[tuple[int, ...], ...]] = {}
+    learning_curve: tuple[int, ...] = ()
+    curves: tuple[Curves, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +180,20 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     versions: dict[str, str]
     version: int = _VERSION
+
+
+def weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
+    """Average the weights (classes, features) over each output's features, as root mean square.
+
+    Parameters
+    ----------
+    coef : ndarray of float, shape (classes, features)
+    outputs : list of str
+        Output channel of each feature.
+    """
+    names = list(dict.fromkeys(outputs))
+    column = np.array([names.index(output) for output in outputs])
+    return tuple(tuple(np.sqrt(np.mean(coef[:, column == each] ** 2, axis=1)).tolist()) for each in range(len(names)))
 
 
 def versions() -> dict[str, str]:

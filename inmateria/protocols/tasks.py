@@ -12,7 +12,12 @@ import msgspec
 from inmateria.protocols.runs import Outcome
 from inmateria.substrate import Substrate
 
-_BUILT_IN = {"digits": "inmateria.protocols.digits:TASK"}
+_BUILT_IN = {
+    "digits": "inmateria.protocols.digits:TASK",
+    "mackey-glass": "inmateria.protocols.time_series:MACKEY_GLASS",
+    "memory": "inmateria.protocols.time_series:MEMORY",
+    "waveform": "inmateria.protocols.time_series:WAVEFORM",
+}
 _GROUP = "inmateria.tasks"
 
 
