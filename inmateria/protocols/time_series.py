@@ -57,8 +57,8 @@ class SeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: Annotated[int, Meta(ge=0)] = 0
     amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.15
-    step: Annotated[float, Meta(gt=0.0)] = 0.01
-    samples: Annotated[int, Meta(ge=1)] = 1
+    step: Annotated[float, Meta(gt=0.0)] = 0.05
+    samples: Annotated[int, Meta(ge=1)] = 10
     steps: Annotated[int, Meta(ge=500)] = 4000
     washout: Annotated[int, Meta(ge=0)] = 200
     frequency: Annotated[float, Meta(gt=0.0)] = 0.5
