@@ -1,0 +1,221 @@
+"""How fast the simulated nanowire network is beside what people use, on the same network, drive and answers.
+
+The plain step builds the sparse nodal matrix, calls scipy's spsolve and updates all junctions with numpy; the
+dense step does the same with numpy.linalg.solve; mnns, where it is installed, solves the static network.
+
+    python benchmarks/nanowire.py [--json] [--quick]
+"""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csc_array
+from scipy.sparse.linalg import spsolve
+from threadpoolctl import threadpool_limits
+
+from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+
+Floats = npt.NDArray[np.float64]
+
+GOALS = {100: 100, 500: 60, 2000: 30}
+
+
+class PlainNetwork:
+    """The usual program: assemble, solve, update, in numpy and scipy."""
+
+    def __init__(self, network: NanowireNetwork, dense: bool) -> None:
+        self.dense = dense
+        self.first, self.second = network.junctions.T
+        self.fixed = np.concatenate((network.input_nodes, network.ground_nodes))
+        self.inputs = len(network.input_nodes)
+        self.wires = network.wire_count
+        self.free = np.setdiff1d(np.arange(self.wires), self.fixed)
+        self.filament = np.zeros(len(self.first))
+
+    def step(self, driven: Floats, duration: float) -> Floats:
+        """Give the node voltages, then let the junctions evolve."""
+        gap = 5 * np.maximum(1 - abs(self.filament) / 0.01, 0)
+        tunnel = 2 / 0.17 * gap / np.sqrt(0.81) * np.exp(10.19 * 0.81**2 * gap) / 4.71307e-5
+        g = 1 / (tunnel + 1 / 7.77e-5) + 7.77e-8
+        a, b = self.first, self.second
+        voltage = np.zeros(self.wires)
+        voltage[self.fixed[: self.inputs]] = driven
+        if self.dense:
+            matrix = np.zeros((self.wires, self.wires))
+            matrix[a, b] = matrix[b, a] = -g
+            np.fill_diagonal(matrix, -matrix.sum(axis=1))
+            current = -matrix[np.ix_(self.free, self.fixed)] @ voltage[self.fixed]
+            voltage[self.free] = np.linalg.solve(matrix[np.ix_(self.free, self.free)], current)
+        else:
+            rows, columns = np.concatenate((a, b, a, b)), np.concatenate((b, a, a, b))
+            sparse = csc_array((np.concatenate((-g, -g, g, g)), (rows, columns)), shape=(self.wires, self.wires))
+            lines = sparse[self.free]
+            current = -(lines[:, self.fixed] @ voltage[self.fixed])
+            voltage[self.free] = spsolve(lines[:, self.free], current)
+        drop = voltage[a] - voltage[b]
+        size = abs(drop)
+        x = self.filament + np.sign(drop) * np.maximum(size - 0.01, 0) * duration
+        x = np.sign(x) * np.maximum(abs(x) - 10 * np.maximum(0.005 - size, 0) * duration, 0)
+        self.filament = np.clip(x, -0.015, 0.015)
+        return voltage
+
+
+def fastest(work: Callable[[], object], repeats: int) -> float:
+    """Time of the quickest of a few runs, s."""
+    best = float("inf")
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - begin)
+    return best
+
+
+def measure(wires: int, quick: bool) -> dict[str, Any]:
+    """Compare everything on one size of network."""
+    begin = time.perf_counter()
+    network = NanowireNetwork(wires=wires, seed=42, electrodes=9, inputs=8)
+    setup = time.perf_counter() - begin
+    # Slow enough to be ordered: answers can be compared step by step.
+    steps = max(20, 20_000 // wires)
+    time_of = np.arange(steps) * 1e-3
+    drive = 1.5 * np.sin(2 * np.pi * 0.1 * time_of[:, None] + np.arange(8)) + 1.0
+    repeats = 2 if quick else 5
+    row: dict[str, Any] = {"wires": wires, "junctions": len(network.junctions), "setup_s": setup}
+
+    compared = min(steps, 20)
+    ours = np.asarray(network.copy().simulate(drive[:compared], 1e-3, record="voltages").voltages)
+    peers = {"plain": False, "dense": True} if wires <= 2000 else {}
+    for name, dense in peers.items():
+        few = compared if not (dense and wires > 500) else 3
+        plain = PlainNetwork(network, dense)
+        theirs = np.array([plain.step(drive[t], 1e-3) for t in range(few)])
+        difference = float(abs(theirs - ours[:few]).max())
+        if difference > 1e-9:
+            raise SystemExit(f"{wires} wires: {name} and ours differ by {difference:.2g} V; times mean nothing")
+        row[f"{name}_difference_V"] = difference
+
+        def run(plain: PlainNetwork = plain, few: int = few) -> None:
+            for t in range(few):
+                plain.step(drive[t], 1e-3)
+
+        row[f"{name}_us"] = fastest(run, repeats) / few * 1e6
+
+    stimulus = network.info.stimulus(drive, 1e-3)
+    row["us"] = fastest(lambda: network.advance(stimulus), 2 * repeats) / steps * 1e6
+
+    replicas = NanowireEnsemble([network.copy() for _ in range(8)])
+    drives = np.stack([drive * scale for scale in np.linspace(0.5, 1, 8)])
+    together = replicas.advance(drives[:, :compared], 1e-3)
+    single = network.copy()
+    single.reset()
+    alone = single.advance(single.info.stimulus(drives[0, :compared], 1e-3)).signal
+    replicas.reset()
+    fresh = NanowireEnsemble([single.copy() for _ in range(8)])
+    fresh.reset()
+    if abs(fresh.advance(drives[:, :compared], 1e-3)[0] - alone).max() > 1e-9:
+        raise SystemExit(f"{wires} wires: the ensemble differs from its networks; times mean nothing")
+    del together
+    row["ensemble_us"] = fastest(lambda: replicas.advance(drives, 1e-3), 2 * repeats) / steps / 8 * 1e6
+    row["ensemble_ratio"] = row["us"] / row["ensemble_us"]
+    if "plain_us" in row:
+        row["ratio"] = row["plain_us"] / row["us"]
+        row["dense_ratio"] = row["dense_us"] / row["us"]
+        row["goal"] = GOALS[wires]
+    # Arithmetic of a step: the elimination's multiply-adds, and about 40 operations a junction.
+    pairs, entries = int(network._plan[8]), int(network._plan[7])
+    row["gflops"] = (2 * (pairs + 4 * entries) + 40 * row["junctions"]) / row["us"] * 1e-3
+    row["ensemble_gflops"] = row["gflops"] * row["ensemble_ratio"]
+    return row
+
+
+def beside_mnns(quick: bool) -> dict[str, Any] | None:
+    """Compare one right-hand side of mnns' linear drift with one step of ours; None where it is not installed."""
+    try:
+        import mnns  # type: ignore[import-untyped,unused-ignore]
+        import networkx  # type: ignore[import-untyped,unused-ignore]
+    except ImportError:
+        return None
+    theirs = mnns.create_NWN(shape=(4.0, 4.0), density=9.0, seed=7)
+    left, right = mnns.add_electrodes(theirs, "left", "right")
+    part = networkx.node_connected_component(theirs, left)
+    if right not in part:
+        raise SystemExit("mnns drew a network that does not conduct")
+    theirs.remove_nodes_from([node for node in list(theirs.nodes) if node not in part])
+    number = {node: i for i, node in enumerate(sorted(theirs.nodes))}
+    theirs.graph["node_indices"] = number
+    theirs.resistance_function = mnns.models.resist_func
+    pairs = [(number[a], number[b]) for a, b in theirs.wire_junctions]
+    network = NanowireNetwork.from_junctions(
+        len(number), pairs, inputs=[number[left]], grounds=[number[right]], model="linear-drift", decay_time=0.0
+    )
+    state = np.zeros(len(pairs))
+    theirs.update_resistance(state)
+    current = 0.1 * float(np.squeeze(mnns.solve_drain_current(theirs, left, right, 1.0)))  # its unit is 0.1 A
+    mine = network.simulate([1.0], record="currents").currents
+    assert mine is not None
+    if abs(abs(mine[0, 1]) - abs(current)) > 1e-9 * abs(mine[0, 1]):
+        raise SystemExit(f"mnns gives {current} A and ours {-mine[0, 1]} A; times mean nothing")
+    drive = np.ones(2000)
+    us = fastest(lambda: network.simulate(drive, record="currents"), 3) / 2000 * 1e6
+    few = 3 if quick else 20
+
+    def right_hand_side() -> None:
+        for _ in range(few):
+            mnns.models.HP_model(0.0, state, theirs, left, right, lambda t: 1.0, lambda x: 1.0)
+
+    mnns_us = fastest(right_hand_side, 3) / few * 1e6
+    return {"wires": len(number), "junctions": len(pairs), "us": us, "mnns_us": mnns_us, "ratio": mnns_us / us}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    chosen = parser.parse_args()
+    threadpool_limits(1)  # numpy's and scipy's threads; ours has one
+    rows = [measure(wires, chosen.quick) for wires in (100, 500, 2000, 10_000)]
+    mnns = beside_mnns(chosen.quick)
+    if chosen.json:
+        print(json.dumps({"benchmark": "nanowire", "machine": platform.processor(), "rows": rows, "mnns": mnns}))
+        return
+    print("Microseconds a step of the network, one thread, default junctions, 8 inputs and 1 ground:\n")
+    print("| wires | junctions | set-up s | plain | dense | ours | beside plain | goal | beside dense | Gflop/s |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        if "ratio" in row:
+            print(
+                f"| {row['wires']} | {row['junctions']} | {row['setup_s']:.2f} | {row['plain_us']:.0f} "
+                f"| {row['dense_us']:.0f} | {row['us']:.1f} | {row['ratio']:.0f} x | {row['goal']} x "
+                f"| {row['dense_ratio']:.0f} x | {row['gflops']:.2f} |"
+            )
+        else:
+            print(
+                f"| {row['wires']} | {row['junctions']} | {row['setup_s']:.2f} | | | {row['us']:.0f} | | | "
+                f"| {row['gflops']:.2f} |"
+            )
+    print("\nEight replicas in the lanes of vectors, microseconds a network step:\n")
+    print("| wires | alone | in the ensemble | ratio | network steps a second | Gflop/s |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in rows:
+        print(
+            f"| {row['wires']} | {row['us']:.1f} | {row['ensemble_us']:.2f} | {row['ensemble_ratio']:.1f} x "
+            f"| {1e6 / row['ensemble_us']:,.0f} | {row['ensemble_gflops']:.1f} |"
+        )
+    if mnns is None:
+        print("\nmnns is not installed; pip install mnns compares with it.")
+    else:
+        print(
+            f"\nBeside mnns, {mnns['wires']} wires and {mnns['junctions']} junctions, one right-hand side: "
+            f"{mnns['mnns_us']:.0f} us, ours {mnns['us']:.1f} us: {mnns['ratio']:.0f} x"
+        )
+
+
+if __name__ == "__main__":
+    main()
