@@ -279,4 +279,4 @@ async def round_trips_of(reservoir: PhysicalReservoir, count: int, watch: Watch)
     return seconds
 
 
-TASK = Task("digits", "read scikit-learn's 1,797 handwritten digits, online and batch", DigitsSettings, read_digits)
+TASK = Task("digits", DigitsSettings, read_digits)
