@@ -7,10 +7,10 @@ outside those limits is ever sent. A `Simulator` is the synchronous inside of a 
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -37,6 +37,8 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 SpikeArray = npt.NDArray[np.void]
+
+Item = TypeVar("Item")
 
 SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
 """One spike: time in seconds on the device's clock, index of the output channel."""
@@ -442,7 +444,7 @@ class Substrate(ABC):
     async def reset(self) -> None:
         """Return to rest; raises `SubstrateError` where physics does not allow it (``info.resettable``)."""
 
-    async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncIterator[Response]:
+    async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
         """Apply stimuli one after another and yield their responses, in order.
 
         Use `contextlib.aclosing` around it when leaving early.
@@ -459,7 +461,7 @@ class Substrate(ABC):
         return None
 
 
-async def asynchronous(items: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncIterator[Stimulus]:
+async def asynchronous(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item]:
     """Iterate over either sort of iterable, asynchronously."""
     if isinstance(items, AsyncIterable):
         async for item in items:

@@ -1,0 +1,44 @@
+"""How a substrate is reached: in process, or over MQTT. `connect(uri)` finds the way."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inmateria.adapters.embedded_broker import EmbeddedBroker
+    from inmateria.adapters.mqtt_client import RemoteSubstrate
+    from inmateria.adapters.mqtt_device import DeviceServer
+    from inmateria.adapters.served_apart import ServedApart
+    from inmateria.adapters.serving import serve_until_stopped
+    from inmateria.adapters.simulated import SimulatedSubstrate
+    from inmateria.adapters.uri import adapters_found, connect, simulator_from_uri
+
+_HOME_OF = {
+    "DeviceServer": "inmateria.adapters.mqtt_device",
+    "EmbeddedBroker": "inmateria.adapters.embedded_broker",
+    "RemoteSubstrate": "inmateria.adapters.mqtt_client",
+    "ServedApart": "inmateria.adapters.served_apart",
+    "SimulatedSubstrate": "inmateria.adapters.simulated",
+    "adapters_found": "inmateria.adapters.uri",
+    "connect": "inmateria.adapters.uri",
+    "serve_until_stopped": "inmateria.adapters.serving",
+    "simulator_from_uri": "inmateria.adapters.uri",
+}
+
+__all__ = [
+    "DeviceServer",
+    "EmbeddedBroker",
+    "RemoteSubstrate",
+    "ServedApart",
+    "SimulatedSubstrate",
+    "adapters_found",
+    "connect",
+    "serve_until_stopped",
+    "simulator_from_uri",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module a public name lives in, the first time the name is used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'inmateria.adapters' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -1,0 +1,428 @@
+"""The client's side of the wire: a device behind a broker as a substrate like any other.
+
+Everything sent is numbered and kept until it is answered. What goes unanswered is sent again, and the
+device answers a number it has dealt with from memory, so nothing is applied twice.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+import msgspec
+
+from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, response_of
+from inmateria.adapters.mqtt_device import Status
+from inmateria.adapters.mqtt_link import Address, Broker, BrokerGone, Link, LinkLost, first_to_end, open_link
+from inmateria.adapters.uri import query_of
+from inmateria.substrate import (
+    FrameError,
+    Response,
+    Stimulus,
+    Substrate,
+    SubstrateBusy,
+    SubstrateDisconnected,
+    SubstrateError,
+    SubstrateInfo,
+    SubstrateTimeout,
+    UnknownSubstrate,
+    asynchronous,
+)
+
+__all__ = ["RemoteSubstrate", "remote_from_uri"]
+
+_logger = logging.getLogger("inmateria")
+_TICK = 0.1
+_RESEND, _MOST_RESEND = 1.0, 8.0
+_BACKOFF, _MOST_BACKOFF = 0.1, 2.0
+_ROUND_TRIPS = 10_000
+
+
+_ERRORS: dict[str, type[SubstrateError]] = {each.__name__: each for each in SubstrateError.__subclasses__()}
+
+
+class RemoteSubstrate(Substrate):
+    """A device behind an MQTT broker.
+
+    Parameters
+    ----------
+    uri : str
+        ``mqtt://host:port/group/device``. User and password may come from the environment, in
+        ``INMATERIA_MQTT_USERNAME`` and ``INMATERIA_MQTT_PASSWORD``.
+    window : int
+        Stimuli in flight at most; a slow consumer slows the producer.
+    window_bytes : int
+        Bytes of stimuli in flight at most, one stimulus always being allowed.
+    connect_timeout : float
+        Seconds to wait for the broker, and then for the device.
+    timeout : float
+        Seconds without an answer, beyond what the stimuli in flight last, after which to give up.
+
+    Attributes
+    ----------
+    round_trips : deque of float
+        Seconds between sending and answer of the last 10,000 exchanges.
+
+    Raises
+    ------
+    SubstrateDisconnected, SubstrateTimeout, SubstrateBusy
+        On entering, where the broker or the device is not there, or another controller holds it.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        window: int = 8,
+        window_bytes: int = 8_000_000,
+        connect_timeout: float = 5.0,
+        timeout: float = 30.0,
+    ) -> None:
+        if window < 1 or window_bytes < 1 or not connect_timeout > 0 or not timeout > 0:
+            raise ValueError(
+                f"window {window}, window_bytes {window_bytes}, connect_timeout {connect_timeout}, timeout {timeout}: "
+                "all must be more than 0"
+            )
+        self._broker = Broker.from_uri(uri)
+        self._address = Address.from_uri(uri)
+        self._window, self._window_bytes = window, window_bytes
+        self._connect_timeout, self._timeout = connect_timeout, timeout
+        self.round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self._exits = AsyncExitStack()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._session = uuid4().hex[:12]
+        self._link: Link | None = None
+        self._info: SubstrateInfo | None = None
+        self._epoch = ""
+        self._lease = 0.0
+        self._sequence = 0
+        self._waiting: dict[int, _Sent] = {}
+        self._refused = False
+        self._broken: SubstrateError | None = None
+        self._offline_since: float | None = None
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What the device is and what it may be given; known once it has been entered."""
+        if self._info is None:
+            raise SubstrateDisconnected(
+                f"{self._address} was asked about before it was connected", "", "use it inside `async with`"
+            )
+        return self._info
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        async with AsyncExitStack() as exits:
+            opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            talking = asyncio.create_task(self._talk(opened), name=f"talking to {self._address}")
+            exits.push_async_callback(_end, talking)
+            await asyncio.wait({opened, talking}, return_when=asyncio.FIRST_COMPLETED)
+            if talking.done():
+                talking.result()
+            opened.result()
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._broken = SubstrateDisconnected(f"{self._address} was left", "", "use it inside `async with`")
+        await self._exits.__aexit__(kind, error, trace)
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        """Apply one stimulus on the device and return the response."""
+        self.info.admit(stimulus)
+        await self._resume()
+        return response_of(await (await self._send(Kind.STIMULUS, stimulus)).answer)
+
+    async def reset(self) -> None:
+        """Return the device to rest, after everything that was sent before."""
+        await self._resume()
+        await (await self._send(Kind.RESET)).answer
+
+    async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
+        """Apply stimuli with several in flight, and yield their responses in order.
+
+        Whoever leaves early, or whose source of stimuli fails, may have had up to a window of stimuli
+        applied beyond the last response seen. After a refusal none of the following is applied.
+        """
+        await self._resume()
+        sent: asyncio.Queue[_Sent | None] = asyncio.Queue()
+        room = _Room(self._window, self._window_bytes)
+
+        async def produce() -> None:
+            try:
+                async for stimulus in asynchronous(stimuli):
+                    self.info.admit(stimulus)
+                    await room.take(stimulus.drive.nbytes)
+                    sent.put_nowait(await self._send(Kind.STIMULUS, stimulus))
+            finally:
+                sent.put_nowait(None)
+
+        producing = asyncio.create_task(produce(), name=f"streaming to {self._address}")
+        try:
+            while (each := await sent.get()) is not None:
+                yield response_of(await each.answer)
+                room.give_back()
+            await producing
+        finally:
+            producing.cancel()
+            await asyncio.wait({producing})
+
+    async def _resume(self) -> None:
+        """Tell the device that a refusal was seen, so that it applies again."""
+        if self._refused:
+            self._refused = False
+            await (await self._send(Kind.RESUME)).answer
+
+    async def _send(self, kind: Kind, stimulus: Stimulus | None = None) -> "_Sent":
+        """Give the next number to a command and send it; its answer comes in time."""
+        if self._broken is not None:
+            raise self._broken
+        header = Header(kind=kind, session=self._session, epoch=self._epoch, sequence=self._sequence)
+        if stimulus is None:
+            data = encode(header)
+        else:
+            header.step = stimulus.step
+            data = encode(header, stimulus.drive)
+        each = _Sent(self._sequence, data, 0.0 if stimulus is None else stimulus.duration)
+        self._sequence += 1
+        self._waiting[each.sequence] = each
+        await self._publish(each)
+        return each
+
+    async def _publish(self, each: "_Sent") -> None:
+        """Send, or leave it to the next connection to send again."""
+        each.tried = time.monotonic()
+        if self._link is not None:
+            with suppress(LinkLost):
+                await self._link.publish(self._address.topic("stimulus", self._session), each.data)
+
+    async def _say(self, link: Link, kind: Kind) -> None:
+        word = encode(Header(kind=kind, session=self._session, epoch=self._epoch))
+        await link.publish(self._address.topic("stimulus", self._session), word)
+
+    async def _talk(self, opened: asyncio.Future[None]) -> None:
+        """Hold the connection, and make it again when it breaks, until cancelled."""
+        pause, lost = _BACKOFF, time.monotonic()
+        while True:
+            try:
+                await self._listen(opened)
+            except LinkLost as error:
+                if not opened.done():
+                    raise SubstrateDisconnected(
+                        f"the broker at {self._broker} closed the connection ({error})", "", "see the broker's log"
+                    ) from None
+                lost, pause = time.monotonic(), _BACKOFF
+            except SubstrateError as error:
+                if not opened.done():
+                    raise
+                if not isinstance(error, BrokerGone) or time.monotonic() - lost > self._timeout:
+                    self._break(error)
+                    return
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, _MOST_BACKOFF)
+
+    async def _listen(self, opened: asyncio.Future[None]) -> None:
+        """Connect, ask for the lease, then take in answers until the connection is lost."""
+        async with open_link(self._broker, timeout=self._connect_timeout) as link:
+            await link.subscribe(
+                self._address.topic("info"),
+                self._address.topic("status"),
+                self._address.topic("response", self._session),
+            )
+            try:
+                await first_to_end(self._take_in(link, opened), self._watch(link, opened))
+            finally:
+                self._link = None
+                if self._epoch and not isinstance(self._broken, SubstrateBusy):
+                    with suppress(LinkLost):
+                        await self._say(link, Kind.CLOSE)
+
+    async def _take_in(self, link: Link, opened: asyncio.Future[None]) -> None:
+        """Look at every message that comes."""
+        info, status = self._address.topic("info"), self._address.topic("status")
+        async for topic, payload in link.messages():
+            try:
+                if topic == info:
+                    self._info = msgspec.json.decode(payload, type=SubstrateInfo)
+                elif topic == status:
+                    await self._hear_status(link, msgspec.json.decode(payload, type=Status))
+                else:
+                    await self._hear(link, decode(payload), opened)
+            except (FrameError, msgspec.MsgspecError, ValueError) as error:
+                _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
+
+    async def _hear_status(self, link: Link, status: Status) -> None:
+        if status.state != "online":
+            self._offline_since = time.monotonic()
+            return
+        self._offline_since = None
+        if self._epoch and status.epoch != self._epoch:
+            raise self._lost(f"{self._address} was restarted")
+        await self._say(link, Kind.OPEN)
+
+    async def _hear(self, link: Link, frame: Frame, opened: asyncio.Future[None]) -> None:
+        header = frame.header
+        if header.session != self._session:
+            return
+        if header.kind is Kind.OPENED:
+            await self._start(link, header, opened)
+        elif header.kind is Kind.MISSING:
+            await self._send_again(header.sequence)
+        elif header.kind is Kind.REFUSED and header.sequence < 0:
+            raise _error_of(header)
+        elif (each := self._waiting.pop(header.sequence, None)) is not None:
+            if header.kind is Kind.REFUSED:
+                self._refused = True
+                each.answer.set_exception(_error_of(header))
+            else:
+                if header.kind is Kind.RESPONSE:
+                    self.round_trips.append(time.monotonic() - each.sent)
+                each.answer.set_result(frame)
+
+    async def _start(self, link: Link, header: Header, opened: asyncio.Future[None]) -> None:
+        """Begin, or go on after a reconnection: whatever was not answered is sent again."""
+        if self._epoch and header.epoch != self._epoch:
+            raise self._lost(f"{self._address} was restarted")
+        if self._epoch and header.sequence < min(self._waiting, default=self._sequence):
+            raise self._lost(f"the lease on {self._address} went to another and came back")
+        self._epoch, self._lease, self._link = header.epoch, header.lease, link
+        if not opened.done() and self._info is not None:
+            opened.set_result(None)
+        await self._send_again(0)
+
+    async def _send_again(self, since: int) -> None:
+        now = time.monotonic()
+        for each in [each for number, each in self._waiting.items() if number >= since]:
+            if now - each.tried > _TICK or self._link is None:
+                await self._publish(each)
+
+    async def _watch(self, link: Link, opened: asyncio.Future[None]) -> None:
+        """Mind the clock: opening, the lease, resends, and giving up."""
+        begun = renewed = asked = time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK)
+            now = time.monotonic()
+            if self._link is None:
+                if now - begun > self._connect_timeout:
+                    raise self._not_there()
+                if now - asked > _RESEND:  # the question, or its answer, may have been lost
+                    asked = now
+                    await self._say(link, Kind.OPEN)
+                continue
+            if now - renewed > self._lease / 3:
+                renewed = now
+                await self._say(link, Kind.RENEW)
+            if self._offline_since is not None and now - self._offline_since > self._connect_timeout:
+                raise self._lost(f"{self._address} has gone offline")
+            if not self._waiting:
+                continue
+            oldest = next(iter(self._waiting.values()))
+            lasting = sum(each.duration for each in self._waiting.values())
+            if now - oldest.sent > self._timeout + lasting:
+                raise SubstrateTimeout(
+                    f"waited {now - oldest.sent:.1f} s for {self._address} to answer number {oldest.sequence}",
+                    f"at most {self._timeout:g} s beyond the {lasting:g} s that the stimuli last",
+                    "see whether the device still runs",
+                )
+            if now - oldest.tried > oldest.patience + lasting:
+                oldest.patience = min(2 * oldest.patience, _MOST_RESEND)
+                await self._send_again(0)
+
+    def _not_there(self) -> SubstrateError:
+        """Say what was missing when the device did not open in time."""
+        waited = f"waited {self._connect_timeout:g} s for {self._address} on {self._broker}"
+        if self._info is None:
+            return SubstrateTimeout(
+                waited, "no device of that name has announced itself", "check group and name, or start it"
+            )
+        if self._offline_since is not None:
+            return SubstrateDisconnected(f"{self._address} on {self._broker} is offline", "", "start it again")
+        return SubstrateTimeout(waited, "it is announced but does not answer", "see whether it still runs")
+
+    def _lost(self, what: str) -> SubstrateDisconnected:
+        """Say what is known of the stimuli when the device has forgotten them."""
+        first = min(self._waiting, default=self._sequence)
+        unknown = (
+            f"number {first} to {self._sequence - 1} were sent and never answered, so they may or may not be applied"
+            if self._waiting
+            else "nothing else was sent"
+        )
+        return SubstrateDisconnected(
+            what, f"everything before number {first} was applied; {unknown}", "connect again; nothing is sent again"
+        )
+
+    def _break(self, error: SubstrateError) -> None:
+        """Fail whatever waits, and whatever will be asked."""
+        self._broken = error
+        for each in self._waiting.values():
+            if not each.answer.done():
+                each.answer.set_exception(error)
+        self._waiting.clear()
+
+
+class _Room:
+    """The window of a stream: how many stimuli, and how many bytes of them, may be on their way."""
+
+    def __init__(self, frames: int, size: int) -> None:
+        self._frames, self._size = frames, size
+        self._taken: deque[int] = deque()
+        self._freed = asyncio.Event()
+
+    async def take(self, size: int) -> None:
+        """Wait until there is room for one more of that size; a single one always has room."""
+        while self._taken and (len(self._taken) >= self._frames or sum(self._taken) + size > self._size):
+            self._freed.clear()
+            await self._freed.wait()
+        self._taken.append(size)
+
+    def give_back(self) -> None:
+        """Free what the oldest one took."""
+        self._taken.popleft()
+        self._freed.set()
+
+
+class _Sent:
+    """Something that was sent and is kept until it is answered."""
+
+    def __init__(self, sequence: int, data: bytes, duration: float) -> None:
+        self.sequence = sequence
+        self.data = data
+        self.duration = duration
+        self.sent = self.tried = time.monotonic()
+        self.patience = _RESEND
+        self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        # An answer that nobody waits for any more (a stream left early) is no error.
+        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+
+
+def remote_from_uri(uri: str) -> RemoteSubstrate:
+    """Make the substrate that ``mqtt://host:port/group/device?window=8&timeout=30`` names."""
+    options = query_of(uri)
+    known = {"window": int, "window_bytes": int, "connect_timeout": float, "timeout": float}
+    try:
+        return RemoteSubstrate(uri, **{name: known[name](word) for name, word in options.items()})
+    except KeyError as error:
+        raise UnknownSubstrate(f"mqtt:// was given {error.args[0]}", f"it takes {', '.join(known)}") from None
+    except ValueError as error:
+        raise UnknownSubstrate(f"mqtt:// was given {options}: {error}") from None
+
+
+def _error_of(header: Header) -> SubstrateError:
+    """Make the error that a device tells of."""
+    words = [*header.error, "", "", "", ""][:4]
+    return _ERRORS.get(words[0], SubstrateError)(*words[1:])
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})

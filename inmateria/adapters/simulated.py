@@ -1,0 +1,77 @@
+"""A simulator in this process as a substrate.
+
+Short exchanges run on the event loop, because handing one to a thread costs more than it takes; long
+ones run in a worker thread, so that the loop is never blocked for longer than a few milliseconds.
+"""
+
+import asyncio
+import time
+
+from inmateria.substrate import Response, Simulator, Stimulus, Substrate, SubstrateError, SubstrateInfo
+
+_SHORT = 2e-3
+"""Exchanges expected to take less than this many seconds run on the event loop."""
+
+
+class SimulatedSubstrate(Substrate):
+    """A simulator, made async.
+
+    Parameters
+    ----------
+    simulator : Simulator
+        Used by nothing else meanwhile. Entering does not reset it.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._info = simulator.info
+        self._seconds_a_sample: float | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What it is and what it may be given."""
+        return self._info
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        """Apply one stimulus; exchanges asked for at the same time take turns."""
+        self._info.admit(stimulus)
+        expected = self._expected(stimulus)
+        if expected < _SHORT and not self._turn.locked():
+            return self._advance(stimulus)
+        async with self._turn:
+            # A cancelled exchange still runs to its end: two threads must never move one simulator.
+            work = asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus)
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait({work})
+                raise
+
+    async def reset(self) -> None:
+        """Return to rest."""
+        if not self._info.resettable:
+            raise SubstrateError(
+                f"{self._info.id} was asked to return to rest",
+                f"a {self._info.kind} does not do so on command",
+                "let it rest with zero drive instead",
+            )
+        async with self._turn:
+            self._simulator.reset()
+
+    def _expected(self, stimulus: Stimulus) -> float:
+        """Guess how long an exchange will take, s; the first one may have to compile."""
+        if self._seconds_a_sample is None:
+            return float("inf")
+        return self._seconds_a_sample * len(stimulus.drive) * max(1, self._info.samples(stimulus.step))
+
+    def _advance(self, stimulus: Stimulus) -> Response:
+        begun = time.perf_counter()
+        response = self._simulator.advance(stimulus)
+        took = time.perf_counter() - begun
+        took /= len(stimulus.drive) * max(1, self._info.samples(stimulus.step))
+        # The slower of what was seen lately: to block the loop is worse than to use a thread. The first
+        # exchange, which may have compiled, is soon forgotten.
+        before = took if self._seconds_a_sample is None else self._seconds_a_sample
+        self._seconds_a_sample = took if took > before else 0.5 * (took + before)
+        return response

@@ -1,0 +1,168 @@
+"""The pictures of a run, each one a matplotlib figure with named axes and units."""
+
+from collections.abc import Sequence
+from itertools import cycle
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from inmateria.protocols.runs import Curves, Outcome
+from inmateria.recording import Exchange
+from inmateria.substrate import Channel, Layout, SubstrateInfo
+
+INK, QUIET, INPUT, OUTPUT, OTHER = "#1d2733", "#8a94a0", "#c8442e", "#1f6fb4", "#3c8d5a"
+_WINDOW = 100
+_MOST_TRACES = 8
+
+
+def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.spines[["left", "bottom"]].set_color(QUIET)
+        ax.tick_params(colors=INK, labelsize=8, length=3)
+        ax.xaxis.label.set_size(9)
+        ax.yaxis.label.set_size(9)
+        ax.title.set_size(10)
+    return figure, axes
+
+
+def confusion(outcome: Outcome) -> Figure:
+    """Draw the confusion matrix of each readout on the held-out part."""
+    figure, axes = _figure(4.2 * len(outcome.confusion), 3.9, columns=len(outcome.confusion))
+    for ax, (readout, counts) in zip(axes, outcome.confusion.items(), strict=True):
+        matrix = np.array(counts)
+        share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+        ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.argwhere(matrix > 0):
+            ax.text(
+                column,
+                row,
+                str(matrix[row, column]),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if share[row, column] > 0.5 else INK,
+            )
+        places = range(len(outcome.classes))
+        ax.set_xticks(places, outcome.classes)
+        ax.set_yticks(places, outcome.classes)
+        ax.set(title=readout, xlabel="class named by the readout", ylabel="true class")
+    return figure
+
+
+def learning_curve(outcome: Outcome) -> Figure:
+    """Draw how often the online readout named a digit rightly before it learned from it."""
+    figure, (ax,) = _figure(6.4, 3.2)
+    right = np.array(outcome.learning_curve, dtype=float)
+    seen = np.arange(1, len(right) + 1)
+    window = min(_WINDOW, len(right))
+    running = np.convolve(right, np.ones(window) / window, mode="valid")
+    ax.plot(seen, np.cumsum(right) / seen, color=QUIET, lw=1, label="all so far")
+    ax.plot(seen[window - 1 :], running, color=OUTPUT, lw=1.6, label=f"last {window}")
+    ax.axhline(outcome.chance, color=INK, lw=0.8, ls=":", label="chance")
+    ax.set(xlabel="items seen, each once", ylabel="fraction named rightly\nbefore learning it", ylim=(0, 1.02))
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure
+
+
+def curves(lines: Curves) -> Figure:
+    """Draw the lines of a task's own picture."""
+    figure, (ax,) = _figure(8.6, 3.2)
+    for (name, values), color in zip(lines.lines.items(), cycle((INK, OUTPUT, INPUT, OTHER, QUIET)), strict=False):
+        ax.plot(lines.x, values, lw=1.2, color=color, label=name)
+    ax.set(xlabel=lines.x_label, ylabel=lines.y_label)
+    ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def layout(info: SubstrateInfo, picture: Layout) -> Figure:
+    """Draw the substrate: wires, junctions, and where its channels are."""
+    figure, (ax,) = _figure(6.4, 5.6)
+    wires = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in picture.segments]
+    ax.add_collection(LineCollection(wires, colors="#b9c1ca", linewidths=0.9, label=f"{len(wires)} wires"))
+    if picture.points:
+        x, y = np.array(picture.points).T
+        ax.plot(x, y, ".", ms=3, color=INK, label=f"{len(x)} junctions")
+    inputs, outputs = ({channel.name for channel in side} for side in (info.inputs, info.outputs))
+    kinds = (
+        ("driven", INPUT, "s", inputs),
+        ("read", OUTPUT, "o", outputs - inputs),
+        ("other (ground)", OTHER, "^", set(picture.electrodes) - inputs - outputs),
+    )
+    for label, color, marker, names in kinds:
+        places = {name: place for name, place in picture.electrodes.items() if name in names}
+        if places:
+            x, y = np.array(list(places.values())).T
+            ax.plot(x, y, marker, ms=7, color=color, mec="white", mew=0.8, label=f"{len(places)} electrodes, {label}")
+        for name, (x0, y0) in places.items():
+            ax.annotate(name, (x0, y0), (4, 4), textcoords="offset points", fontsize=7, color=color)
+    ax.set(xlabel=f"x ({picture.unit})", ylabel=f"y ({picture.unit})", aspect="equal")
+    ax.autoscale_view()
+    ax.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3)
+    return figure
+
+
+def traces(info: SubstrateInfo, exchanges: Sequence[Exchange]) -> Figure:
+    """Draw a stretch of what was driven and what came back, one panel for each unit."""
+    start = exchanges[0].response.start
+    drive = np.concatenate([each.stimulus.drive for each in exchanges])
+    times = np.concatenate([_times(each, len(each.stimulus.drive)) for each in exchanges]) - start
+    panels = [("stimulus", info.inputs, times, drive)]
+    signals = [each.response.signal for each in exchanges if each.response.signal is not None]
+    if signals:
+        flat = np.concatenate([signal.reshape(-1, signal.shape[2]) for signal in signals])
+        of = [_times(each, signal[..., 0].size) for each, signal in zip(exchanges, signals, strict=True)]
+        panels.append(("response", info.outputs, np.concatenate(of) - start, flat))
+    split = [(name, unit, *panel) for name, *panel in panels for unit in dict.fromkeys(c.unit for c in panel[0])]
+    figure, axes = _figure(8.6, 1.9 * len(split), rows=len(split))
+    for ax, (name, unit, channels, t, values) in zip(axes, split, strict=True):
+        columns = [index for index, channel in enumerate(channels) if channel.unit == unit][:_MOST_TRACES]
+        factor, symbol = _readable(values[:, columns], unit)
+        hues = colormaps["viridis"](np.linspace(0.05, 0.85, len(columns)))
+        for column, hue in zip(columns, hues, strict=True):
+            style = "steps-post" if name == "stimulus" else "default"
+            ax.plot(t, factor * values[:, column], lw=0.9, color=hue, drawstyle=style, label=channels[column].name)
+        ax.set_ylabel(f"{name} ({symbol})")
+        ax.legend(frameon=False, fontsize=6.5, loc="center left", bbox_to_anchor=(1.0, 0.5), title=_of(channels, unit))
+    axes[-1].set_xlabel("time on the device's clock (s), from the start of the stretch")
+    return figure
+
+
+def weights(info: SubstrateInfo, outcome: Outcome) -> Figure:
+    """Draw how much the batch readout listens to each output channel, for each class."""
+    table = np.array(outcome.weights)
+    figure, (ax,) = _figure(6.4, 1.4 + 0.22 * len(table))
+    image = ax.imshow(table, cmap="magma_r", aspect="auto", vmin=0)
+    ax.set_yticks(range(len(table)), [f"{channel.name} ({channel.unit})" for channel in info.outputs])
+    ax.set_xticks(range(len(outcome.classes)), outcome.classes)
+    ax.set(xlabel="what is read out", ylabel="output channel")
+    figure.colorbar(image, ax=ax, label="root mean square weight\n(standardised features, no unit)").ax.tick_params(
+        labelsize=8
+    )
+    return figure
+
+
+def _times(exchange: Exchange, points: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Place points evenly over the exchange, on the device's clock."""
+    return exchange.response.start + exchange.stimulus.duration * np.arange(points) / points
+
+
+def _of(channels: tuple[Channel, ...], unit: str) -> str | None:
+    """Say how many channels are drawn where not all are."""
+    count = sum(channel.unit == unit for channel in channels)
+    return f"{_MOST_TRACES} of {count}" if count > _MOST_TRACES else None
+
+
+def _readable(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], unit: str) -> tuple[float, str]:
+    """Choose an SI prefix for values in V, A and the like, so that the axis has readable numbers."""
+    largest = float(np.nanmax(np.abs(values), initial=0.0))
+    if unit in {"V", "A", "S"} and 0 < largest < 0.1:
+        for factor, prefix in ((1e3, "m"), (1e6, "u"), (1e9, "n"), (1e12, "p")):
+            if largest * factor >= 1:
+                return factor, prefix.replace("u", "µ") + unit
+    return 1.0, unit

@@ -1,0 +1,164 @@
+"""The report of a run: one self-contained HTML page, made from the run folder alone."""
+
+import io
+import re
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from jinja2 import Environment, PackageLoader, select_autoescape
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from inmateria.protocols import figures
+from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, Score, read_run
+from inmateria.recording import Exchange, open_recording
+
+_WAYS = {"mqtt": "reached over MQTT and served from a process of its own", "local": "in the same process"}
+_STRETCH = 3
+"""Exchanges that the picture of stimulus and response shows."""
+
+
+def write_report(folder: Path) -> Path:
+    """Make report.html in a run folder from its run.json and recording, and return its path.
+
+    Raises
+    ------
+    RunFolderError, RecordingError
+        Where the folder is not a run's, or the recording cannot be read.
+    """
+    run = read_run(folder)
+    page = render(run, stretch(folder / RECORDING_FILE))
+    path = folder / REPORT_FILE
+    draft = folder / f".{REPORT_FILE}"
+    draft.write_text(page, encoding="utf-8")
+    draft.replace(path)
+    return path
+
+
+def stretch(recording_path: Path) -> list[Exchange]:
+    """Read a few exchanges to show, from where the streaming begins."""
+    with open_recording(recording_path) as recording:
+        steps = recording.exchanges["steps"]
+        first = int(np.argmax(steps > 1)) if len(steps) else 0
+        return [recording.exchange(index) for index in islice(range(first, len(recording)), _STRETCH)]
+
+
+def render(run: Run, exchanges: list[Exchange]) -> str:
+    """Write the page."""
+    info, outcome = run.substrate, run.outcome
+    pictures = []
+    if outcome.confusion:
+        pictures.append(
+            (
+                "What the readouts confuse",
+                "Held-out items of the first split. Off the diagonal are the mistakes.",
+                _svg("confusion", figures.confusion(outcome)),
+            )
+        )
+    if outcome.learning_curve:
+        pictures.append(
+            (
+                "Learning online, each item once",
+                "Before learning from an item, the online readout names it. The first hundred set the scale of "
+                "the features and are learned after that.",
+                _svg("learning", figures.learning_curve(outcome)),
+            )
+        )
+    pictures += [
+        (curves.heading, curves.text, _svg(f"curves{number}", figures.curves(curves)))
+        for number, curves in enumerate(outcome.curves)
+    ]
+    if info.layout is not None:
+        pictures.append(
+            (
+                "The substrate",
+                f"{info.id}: where it is driven and where it is read.",
+                _svg("layout", figures.layout(info, info.layout)),
+            )
+        )
+    if exchanges:
+        pictures.append(
+            (
+                "What went in and what came out",
+                f"The first {len(exchanges)} stimuli of several steps, of {len(exchanges[0].stimulus.drive)} steps of "
+                f"{1e3 * exchanges[0].stimulus.step:g} ms each, rest included.",
+                _svg("traces", figures.traces(info, exchanges)),
+            )
+        )
+    pictures.append(
+        (
+            "What the readout listens to",
+            "Weights of the batch readout, gathered by output channel.",
+            _svg("weights", figures.weights(info, outcome)),
+        )
+    )
+    environment = Environment(
+        loader=PackageLoader("inmateria.protocols", "."), autoescape=select_autoescape(default=True)
+    )
+    exchanged = outcome.exchanges
+    return environment.get_template("report.html.jinja").render(
+        title=f"{outcome.title} on {info.id}",
+        sentence=f"{outcome.sentence} It ran on {info.id}, a {info.kind} of {len(info.inputs)} inputs and "
+        f"{len(info.outputs)} outputs, {_WAYS.get(run.over, run.over)}.",
+        figures_of_merit=[
+            *(
+                (f"{score.readout}: {outcome.metric}", f"{score.score:.3f}")
+                for score in outcome.scores
+                if not score.control
+            ),
+            ("exchanges per second", f"{exchanged.per_second:.0f}"),
+            ("round trip, median", f"{1e3 * exchanged.round_trip_p50:.2f} ms"),
+            ("round trip, 99th percentile", f"{1e3 * exchanged.round_trip_p99:.2f} ms"),
+        ],
+        scores=[_row(score) for score in outcome.scores],
+        splits=len(outcome.scores[0].splits),
+        metric=outcome.metric,
+        chance=f"{outcome.chance:.3f}",
+        chance_is=outcome.chance_is,
+        split_sentence=(
+            f"{outcome.trained:,} items learned and {outcome.held_out:,} held out. {outcome.splitting} The round trip "
+            f"is of {exchanged.round_trips} single-step exchanges, one at a time."
+        ),
+        pictures=pictures,
+        created=run.created,
+        details=msgspec.json.format(
+            msgspec.json.encode(
+                {
+                    "settings": run.settings,
+                    "on": run.on,
+                    "over": run.over,
+                    "device": run.substrate.parameters,
+                    "versions": run.versions,
+                }
+            ),
+            indent=2,
+        ).decode(),
+    )
+
+
+def _row(score: Score) -> dict[str, Any]:
+    spread = f"{np.mean(score.splits):.3f} ± {np.std(score.splits):.3f}"
+    return {
+        "on": score.on,
+        "readout": score.readout,
+        "features": score.features,
+        "score": f"{score.score:.3f}",
+        "spread": spread,
+        "control": score.control,
+    }
+
+
+def _svg(prefix: str, figure: Figure) -> Markup:
+    """Write a figure as inline SVG, its text as text and its names beginning with a prefix."""
+    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": prefix}):
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
+    # Several drawings share the page: their definitions must not share names.
+    svg = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', svg)
+    svg = re.sub(r'(xlink:href="#|url\(#)([^")]+)', rf"\1{prefix}-\2", svg)
+    return Markup(svg)  # our own drawing; every text in it was escaped by matplotlib

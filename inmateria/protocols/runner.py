@@ -1,0 +1,73 @@
+"""Run a task on a substrate and leave behind a folder that tells everything: run.json, recording, report."""
+
+import asyncio
+import logging
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from inmateria.protocols.runs import RECORDING_FILE, Outcome, Run, make_folder, versions, write_run
+from inmateria.protocols.tasks import Task, Watch
+from inmateria.recording import RecordedSubstrate
+from inmateria.substrate import Substrate
+
+_logger = logging.getLogger("inmateria")
+
+
+async def run_task(
+    task: Task, settings: msgspec.Struct, substrate: Substrate, runs: Path, watch: Watch, *, on: str, over: str
+) -> Path:
+    """Run a task, recording every exchange, and return the folder made for it below `runs`.
+
+    Where it fails or is cancelled before anything was exchanged, no folder is left; after that, the
+    folder is left with the recording alone, because what was done to a device is worth knowing.
+
+    Parameters
+    ----------
+    task, settings
+        What to run; settings as made by `Task.settings_from`.
+    substrate : Substrate
+        Not entered yet.
+    runs : Path
+        Where run folders are made.
+    watch : callable
+        Told of the progress.
+    on, over : str
+        How the substrate was asked for, for the record.
+    """
+    begun = datetime.now().astimezone()
+    folder = make_folder(runs, task.name)
+    recorded = RecordedSubstrate(
+        substrate,
+        folder / RECORDING_FILE,
+        {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": versions()},
+    )
+    try:
+        outcome: Outcome = await task.run(recorded, settings, watch)
+    except BaseException:
+        if recorded.exchanges == 0:
+            shutil.rmtree(folder)
+        else:
+            _logger.warning("it did not come to its end; what was exchanged is in %s", recorded.path)
+        raise
+    run = Run(
+        task=task.name,
+        created=begun.isoformat(timespec="seconds"),
+        on=on,
+        over=over,
+        settings=msgspec.to_builtins(settings),
+        substrate=recorded.info,
+        outcome=outcome,
+        versions=versions(),
+    )
+    await asyncio.to_thread(_leave, folder, run)
+    return folder
+
+
+def _leave(folder: Path, run: Run) -> None:
+    from inmateria.protocols.report import write_report  # matplotlib: half a second that a failed run need not pay
+
+    write_run(folder, run)
+    write_report(folder)

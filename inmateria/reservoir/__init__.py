@@ -1,0 +1,44 @@
+"""What computes with a substrate: encoding -> substrate -> features -> readout."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inmateria.reservoir.encoding import InputMask, OneToOne
+    from inmateria.reservoir.features import SpikeCounts, VirtualNodes
+    from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
+    from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
+    from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
+
+_HOME_OF = {
+    "BlockingReservoir": "inmateria.reservoir.physical",
+    "InputMask": "inmateria.reservoir.encoding",
+    "OneToOne": "inmateria.reservoir.encoding",
+    "PhysicalReservoir": "inmateria.reservoir.physical",
+    "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
+    "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
+    "RidgeClassifierReadout": "inmateria.reservoir.ridge",
+    "RidgeReadout": "inmateria.reservoir.ridge",
+    "SpikeCounts": "inmateria.reservoir.features",
+    "VirtualNodes": "inmateria.reservoir.features",
+}
+
+__all__ = [
+    "BlockingReservoir",
+    "InputMask",
+    "OneToOne",
+    "PhysicalReservoir",
+    "RecursiveLeastSquares",
+    "RecursiveLeastSquaresClassifier",
+    "RidgeClassifierReadout",
+    "RidgeReadout",
+    "SpikeCounts",
+    "VirtualNodes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the module a public name lives in, the first time the name is used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'inmateria.reservoir' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)

@@ -1,0 +1,287 @@
+"""A reservoir made of matter: encoding -> substrate -> features, ready for a readout.
+
+`PhysicalReservoir` is the async form; `PhysicalReservoir.blocking()` is the same for scripts and
+notebooks that do not want to know of event loops.
+"""
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+from contextlib import ExitStack, aclosing
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from inmateria.adapters import connect
+from inmateria.reservoir.encoding import Encoding, OneToOne
+from inmateria.reservoir.features import Features, VirtualNodes
+from inmateria.substrate import FloatArray, Stimulus, StimulusRejected, Substrate, SubstrateInfo, asynchronous
+
+# A long series goes out in stimuli whose responses have about this many values (8 MB) at most.
+_CHUNK_VALUES = 1_000_000
+
+
+class PhysicalReservoir:
+    """A substrate with something before and something behind it; an async context manager.
+
+    Parameters
+    ----------
+    substrate : Substrate or str
+        Entered and left with the reservoir; a string is a URI for `connect`.
+    encoding : Encoding, optional
+        Turns a series into a drive; one feature to one input by default.
+    features : Features, optional
+        Turns a response into features; every sample of every output by default.
+    step : float, optional
+        Duration of a substrate step, s; the substrate's own by default.
+    washout : int
+        Steps of each series whose features are left out, because the past still shows in them.
+    rest : float
+        Seconds of zero drive after each series of a `stream`, in which the substrate forgets it.
+
+    Examples
+    --------
+    >>> async with PhysicalReservoir("nanowire://?wires=100&seed=1") as reservoir:  # doctest: +SKIP
+    ...     X = await reservoir.run(u)
+    """
+
+    def __init__(
+        self,
+        substrate: Substrate | str,
+        encoding: Encoding | None = None,
+        features: Features | None = None,
+        *,
+        step: float | None = None,
+        washout: int = 0,
+        rest: float = 0.0,
+    ) -> None:
+        if washout < 0 or not 0 <= rest < float("inf"):
+            raise ValueError(f"washout is {washout} steps and rest {rest} s; neither may be negative")
+        self.substrate = connect(substrate) if isinstance(substrate, str) else substrate
+        self.encoding: Encoding = OneToOne() if encoding is None else encoding
+        self.features: Features = VirtualNodes() if features is None else features
+        self.washout = washout
+        self.rest = rest
+        self._step = step
+
+    async def __aenter__(self) -> Self:
+        await self.substrate.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.substrate.__aexit__(kind, error, trace)
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What the substrate is and what it may be given."""
+        return self.substrate.info
+
+    @property
+    def duration_of_step(self) -> float:
+        """Duration of a substrate step, s."""
+        return self.info.step if self._step is None else self._step
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Name of each feature, in the order of the columns of what `run` returns."""
+        return self.features.names(self.info, self.duration_of_step, self.encoding.positions)
+
+    def steps_of(self, u: npt.ArrayLike) -> int:
+        """Count the substrate steps that one series of a `stream` takes, its rest included."""
+        return (len(_series(u)) + self._resting) * self.encoding.positions
+
+    @property
+    def _resting(self) -> int:
+        """Steps of the series' own length that fit into the rest."""
+        return round(self.rest / self.duration_of_step / self.encoding.positions)
+
+    def encode(self, u: npt.ArrayLike) -> FloatArray:
+        """Turn a series into the drive (steps x positions, inputs) that it would send, and send nothing.
+
+        A readout on this drive is the control without the physics.
+        """
+        series = _series(u)
+        drive = self.encoding.drive(series, self.info.inputs)
+        expected = (len(series) * self.encoding.positions, len(self.info.inputs))
+        if drive.shape != expected:
+            raise ValueError(f"the encoding made a drive of shape {drive.shape}; it must be {expected}")
+        return drive
+
+    def check(self, u: npt.ArrayLike) -> FloatArray:
+        """Find out whether a series of a `stream` is within the limits, and send nothing; give its drive.
+
+        Raises
+        ------
+        StimulusRejected
+            Where it is not, with what is allowed.
+        """
+        drive = self.encode(u)
+        self._stimulus(drive)
+        self._admit_length(u)
+        return drive
+
+    def _admit_length(self, u: npt.ArrayLike) -> None:
+        """Refuse a series that is too long with its rest, before room is made for it."""
+        steps, most = self.steps_of(u), self.info.limits.steps
+        if steps > most:
+            raise StimulusRejected(
+                f"a series takes {steps} steps, its rest of {self.rest:g} s included",
+                f"{self.info.id} takes at most {most} at once",
+                "send shorter series, or rest for less",
+            )
+
+    async def run(self, u: npt.ArrayLike) -> FloatArray:
+        """Drive the substrate with one series and return its features.
+
+        Parameters
+        ----------
+        u : array_like of float, shape (steps, features) or (steps,)
+
+        Returns
+        -------
+        ndarray of float, shape (steps - washout, features)
+        """
+        drive = self.encode(u)
+        positions = self.encoding.positions
+        of_one = self.info.samples(self.duration_of_step) * len(self.info.outputs)
+        most = max(1, min(self.info.limits.steps, _CHUNK_VALUES // max(1, of_one)) // positions) * positions
+        stimuli = [self._stimulus(drive[begin : begin + most]) for begin in range(0, len(drive), most)]
+        parts: list[FloatArray] = []
+        async with aclosing(self.substrate.stream(stimuli)) as responses:
+            async for response in responses:
+                parts.append(self.features.extract(response, stimuli[len(parts)], self.info, positions))
+        return np.concatenate(parts)[self.washout :]
+
+    async def step(self, u: npt.ArrayLike) -> FloatArray:
+        """Drive the substrate with one step of a series, shape (features,), and return its features.
+
+        One exchange: what closes a loop. Washout does not apply.
+        """
+        stimulus = self._stimulus(self.encode(np.atleast_1d(np.asarray(u, dtype=np.float64))[np.newaxis]))
+        response = await self.substrate.stimulate(stimulus)
+        X = self.features.extract(response, stimulus, self.info, self.encoding.positions)
+        return X.reshape(-1)
+
+    async def stream(
+        self, series: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike]
+    ) -> AsyncGenerator[FloatArray]:
+        """Drive the substrate with many series, pipelined, and yield the features of each in order.
+
+        Each series is one stimulus, followed by `rest` seconds of zero drive.
+
+        Yields
+        ------
+        ndarray of float, shape (steps - washout, features)
+        """
+        sent: deque[Stimulus] = deque()
+        resting = self._resting
+
+        async def stimuli() -> AsyncGenerator[Stimulus]:
+            async for u in asynchronous(series):
+                drive = self.encode(u)
+                self._admit_length(u)
+                pause = np.zeros((resting * self.encoding.positions, drive.shape[1]))
+                stimulus = self._stimulus(np.concatenate([drive, pause]))
+                sent.append(stimulus)
+                yield stimulus
+
+        async with aclosing(self.substrate.stream(stimuli())) as responses:
+            async for response in responses:
+                X = self.features.extract(response, sent.popleft(), self.info, self.encoding.positions)
+                yield X[self.washout : len(X) - resting]
+
+    async def reset(self) -> None:
+        """Return the substrate to rest, where physics allows."""
+        await self.substrate.reset()
+
+    def blocking(self) -> "BlockingReservoir":
+        """Give the same reservoir a plain synchronous face: ``with reservoir.blocking() as r: r.run(u)``."""
+        return BlockingReservoir(self)
+
+    def _stimulus(self, drive: FloatArray) -> Stimulus:
+        return self.info.stimulus(drive, self._step)
+
+
+class BlockingReservoir:
+    """A `PhysicalReservoir` for code without ``await``; a context manager.
+
+    Its event loop runs in a thread of its own, so that it also works inside a running one (a notebook).
+    """
+
+    def __init__(self, reservoir: PhysicalReservoir) -> None:
+        self.reservoir = reservoir
+        self._exits = ExitStack()
+        self._portal: BlockingPortal | None = None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            portal = exits.enter_context(start_blocking_portal())
+            exits.enter_context(portal.wrap_async_context_manager(self.reservoir))
+            self._exits = exits.pop_all()
+        self._portal = portal
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._portal = None
+        self._exits.__exit__(kind, error, trace)
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What the substrate is and what it may be given."""
+        return self.reservoir.info
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Name of each feature."""
+        return self.reservoir.feature_names
+
+    def encode(self, u: npt.ArrayLike) -> FloatArray:
+        """Turn a series into the drive that it would send, and send nothing."""
+        return self.reservoir.encode(u)
+
+    def run(self, u: npt.ArrayLike) -> FloatArray:
+        """Drive the substrate with one series and return its features (steps - washout, features)."""
+        return self._open.call(self.reservoir.run, u)
+
+    def step(self, u: npt.ArrayLike) -> FloatArray:
+        """Drive the substrate with one step of a series and return its features (features,)."""
+        return self._open.call(self.reservoir.step, u)
+
+    def stream(self, series: Iterable[npt.ArrayLike]) -> Generator[FloatArray]:
+        """Drive the substrate with many series, pipelined, and yield the features of each in order."""
+        portal, features = self._open, self.reservoir.stream(series)
+        try:
+            while (X := portal.call(_next, features)) is not None:
+                yield X
+        finally:
+            portal.call(features.aclose)
+
+    def reset(self) -> None:
+        """Return the substrate to rest, where physics allows."""
+        self._open.call(self.reservoir.reset)
+
+    @property
+    def _open(self) -> BlockingPortal:
+        if self._portal is None:
+            raise RuntimeError("the reservoir is not open; use it inside `with reservoir.blocking() as r:`")
+        return self._portal
+
+
+def _series(u: npt.ArrayLike) -> FloatArray:
+    """Take a series as (steps, features); a single feature may come as (steps,)."""
+    series = np.asarray(u, dtype=np.float64)
+    if series.ndim == 1:
+        series = series[:, np.newaxis]
+    if series.ndim != 2 or 0 in series.shape:
+        raise ValueError(f"a series has shape {series.shape}; it must be (steps, features) with at least one of each")
+    return series
+
+
+async def _next(features: AsyncGenerator[FloatArray]) -> FloatArray | None:
+    return await anext(features, None)

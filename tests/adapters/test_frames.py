@@ -1,0 +1,108 @@
+"""Frames come back as they went, and whatever is not a frame is refused without harm."""
+
+import struct
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from inmateria.adapters.frames import Header, Kind, decode, encode, response_of, stimulus_of
+from inmateria.substrate import SPIKE, FrameError, StimulusRejected
+
+
+def header(**fields: object) -> Header:
+    return Header(kind=Kind.RESPONSE, session="abc", **fields)  # type: ignore[arg-type]
+
+
+@given(
+    st.one_of(
+        st.none(),
+        arrays(np.float64, array_shapes(min_dims=1, max_dims=3), elements=st.floats(allow_nan=True)),
+        arrays(np.float32, array_shapes(min_dims=1, max_dims=3), elements=st.floats(width=32)),
+    ),
+    st.one_of(st.none(), st.lists(st.tuples(st.floats(allow_nan=False), st.integers(0, 2**32 - 1)))),
+    st.integers(0, 2**53),
+)
+def test_a_frame_comes_back_as_it_went(array: np.ndarray | None, spikes: list | None, sequence: int) -> None:
+    train = None if spikes is None else np.array(spikes, dtype=SPIKE)
+    frame = decode(encode(header(sequence=sequence, start=1.5, epoch="e"), array, train))
+    assert (frame.header.sequence, frame.header.start, frame.header.epoch) == (sequence, 1.5, "e")
+    if array is None:
+        assert frame.array is None
+    else:
+        assert frame.array is not None
+        assert frame.array.dtype == array.dtype
+        assert np.array_equal(frame.array, array, equal_nan=True)
+    assert (frame.spikes is None) == (train is None)
+    if train is not None:
+        assert np.array_equal(frame.spikes, train)
+
+
+def test_the_bytes_are_those_of_the_page() -> None:
+    data = encode(Header(kind=Kind.STIMULUS, session="s", sequence=7, step=0.5), np.array([[1.0, 2.0]]))
+    magic, major, length = struct.unpack("<2sBxI", data[:8])
+    assert (magic, major) == (b"IM", 1)
+    assert msgspec.msgpack.decode(data[8 : 8 + length]) == {
+        "kind": "stimulus",
+        "session": "s",
+        "sequence": 7,
+        "step": 0.5,
+        "dtype": "<f8",
+        "shape": [1, 2],
+    }
+    assert data[8 + length :] == struct.pack("<2d", 1.0, 2.0)
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(FrameError):
+        decode(data)
+
+
+@given(st.data())
+def test_a_damaged_frame_is_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    whole = encode(header(sequence=3), np.ones((2, 3, 4)), np.zeros(2, dtype=SPIKE))
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
+    try:
+        frame = decode(cut)
+    except FrameError:
+        return
+    numbers = 0 if frame.array is None else frame.array.nbytes
+    assert numbers + (0 if frame.spikes is None else frame.spikes.nbytes) <= len(cut)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"dtype": "<f8", "shape": [1 << 40, 1 << 40]}, "announces"),
+        ({"dtype": "<f8", "shape": [-1, 4]}, "axes of at least 1"),
+        ({"dtype": "<f8", "shape": [1, 1, 1, 1]}, "1 to 3 axes|one to 3 axes"),
+        ({"dtype": "|O", "shape": [1]}, "dtype '|O'"),
+        ({"spikes": 1 << 40}, "spikes"),
+        ({"kind": "explode"}, "cannot be read"),
+    ],
+)
+def test_a_hostile_header_is_refused_before_anything_is_allocated(fields: dict[str, object], says: str) -> None:
+    head = msgspec.msgpack.encode({"kind": "response", "session": "s", **fields})
+    with pytest.raises(FrameError, match=says):
+        decode(struct.pack("<2sBxI", b"IM", 1, len(head)) + head)
+
+
+def test_another_major_version_is_refused_and_unknown_keys_are_not() -> None:
+    head = msgspec.msgpack.encode({"kind": "done", "session": "s", "colour": "blue"})
+    assert decode(struct.pack("<2sBxI", b"IM", 1, len(head)) + head).header.kind is Kind.DONE
+    with pytest.raises(FrameError, match="major version 2; version 1 is known"):
+        decode(struct.pack("<2sBxI", b"IM", 2, len(head)) + head)
+
+
+def test_frames_without_what_they_should_carry_are_refused() -> None:
+    with pytest.raises(StimulusRejected, match="shape"):
+        stimulus_of(decode(encode(header())))
+    with pytest.raises(FrameError, match="no response"):
+        response_of(decode(encode(header())))
