@@ -82,7 +82,7 @@ def random_graph(
     count = len(geometry.segments)
     if electrodes > count:
         raise ValueError(
-            f"{electrodes} electrodes need as many wires and the largest connected part has {count}; "
+            f"{electrodes} electrodes need at least as many wires and the largest connected part has {count}; "
             "give more or denser wires, or fewer electrodes"
         )
     chosen = spread_out(geometry.centres, electrodes)

@@ -116,7 +116,7 @@ def test_a_load_draws_current_from_what_it_reads():
     ("parameters", "message"),
     [
         ({"wires": 1}, "wires is 1"),
-        ({"wires": 20, "density": 0.001}, "electrodes need as many wires"),
+        ({"wires": 20, "density": 0.001}, "electrodes need at least as many wires"),
         ({"inputs": 16}, "16 inputs and 1 grounds need 17"),
         ({"model": "magic"}, "'filament'"),
         ({"set_voltage": 0.001}, "reset_voltage is 0.005; allowed is 0 to set_voltage"),
