@@ -74,7 +74,7 @@ def nobody_listens() -> int:
         (["run", "digits", "--set", "splits=none"], 2, "splits"),
         (["run", "digits", "--set", "held_out=2"], 2, "held_out"),
         (["run", "digits", "--set", "amplitude=1"], 1, "scale or clip the drive"),
-        (["run", "digits", "--set", "step=1e-9"], 1, "takes 0.001 to"),
+        (["run", "digits", "--set", "step=1e-9"], 1, "takes 1e-06 to"),
         (["serve", "nanowires://"], 2, "did you mean nanowire"),
         (["serve", "nanowire", "--broker", f"mqtt://127.0.0.1:{nobody_listens()}"], 3, "no broker at"),
         (["serve", "nanowire", "--broker", "http://host"], 2, "does not name a broker"),
