@@ -19,7 +19,14 @@ import msgspec
 
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, stimulus_of
 from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, first_to_end, open_link
-from inmateria.substrate import FrameError, StimulusRejected, Substrate, SubstrateDisconnected, SubstrateError
+from inmateria.substrate import (
+    FrameError,
+    StimulusRejected,
+    Substrate,
+    SubstrateBusy,
+    SubstrateDisconnected,
+    SubstrateError,
+)
 
 __all__ = ["DeviceServer", "Status"]
 
@@ -27,6 +34,7 @@ _logger = logging.getLogger("inmateria")
 _RING = 256
 _RING_BYTES = 64_000_000
 _QUEUE = 256
+_QUEUE_BYTES = 64_000_000
 _BACKOFF, _MOST_BACKOFF = 0.1, 5.0
 
 
@@ -78,7 +86,8 @@ class DeviceServer:
         self._lease = lease
         self._timeout = timeout
         self._epoch = uuid4().hex
-        self._queue: asyncio.Queue[Frame] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[tuple[Frame, int]] = asyncio.Queue(_QUEUE)
+        self._queued_bytes = 0
         self._link: Link | None = None
         self._session = _Session("", 0.0)
         self._exits = AsyncExitStack()
@@ -168,42 +177,50 @@ class DeviceServer:
         elif header.kind is Kind.OPEN:
             await self._open(session)
         elif session != self._session.name:
-            await self._refuse(header, SubstrateDisconnected(
+            await self._refuse_session(session, SubstrateDisconnected(
                 f"session {session} does not hold {self._address}", "its lease has ended or was never given",
                 "connect again",
             ))  # fmt: skip
+        elif header.grant != self._session.grant:
+            # Played back by somebody: no answer, which would end the session of its rightful holder.
+            _logger.warning("%s: a command of session %s carries another grant", self._address, session)
         elif header.kind is Kind.CLOSE:
             self._session = _Session("", 0.0)
         else:
             self._session.until = time.monotonic() + self._lease
-            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and not self._queue.full():
-                # Full: dropped, and sent again when it is missed.
-                self._queue.put_nowait(frame)
+            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and self._has_room(len(payload)):
+                # No room: dropped, and sent again when it is missed.
+                self._queued_bytes += len(payload)
+                self._queue.put_nowait((frame, len(payload)))
+
+    def _has_room(self, size: int) -> bool:
+        return self._queue.empty() or (not self._queue.full() and self._queued_bytes + size <= _QUEUE_BYTES)
 
     async def _open(self, session: str) -> None:
         now = time.monotonic()
         held = self._session
         if held.name not in ("", session) and now < held.until:
-            await self._say(encode(Header(
-                kind=Kind.REFUSED, session=session, epoch=self._epoch, sequence=-1,
-                error=("SubstrateBusy", f"{self._address} is held by session {held.name}",
-                       f"for another {held.until - now:.0f} s unless it renews", "wait, or ask whoever holds it"),
-            )), session)  # fmt: skip
+            await self._refuse_session(session, SubstrateBusy(
+                f"{self._address} is held by session {held.name}",
+                f"for another {held.until - now:.0f} s unless it renews", "wait, or ask whoever holds it",
+            ))  # fmt: skip
             return
         if held.name != session:
             self._session = _Session(session, 0.0)
         self._session.until = now + self._lease
         opened = Header(
-            kind=Kind.OPENED, session=session, epoch=self._epoch, sequence=self._session.next, lease=self._lease
-        )
+            kind=Kind.OPENED, session=session, epoch=self._epoch, sequence=self._session.next, lease=self._lease,
+            grant=self._session.grant,
+        )  # fmt: skip
         await self._say(encode(opened), session)
 
     async def _apply_in_turn(self) -> None:
         while True:
-            frame = await self._queue.get()
+            frame, size = await self._queue.get()
+            self._queued_bytes -= size
             session = self._session
             header = frame.header
-            if header.session != session.name:
+            if header.grant != session.grant:
                 continue  # its lease ended while it waited
             if header.sequence < session.next:
                 kept = session.answers.get(header.sequence)
@@ -241,7 +258,9 @@ class DeviceServer:
             elif header.kind is Kind.RESET:
                 await self._substrate.reset()
             else:
-                response = await self._substrate.stimulate(stimulus_of(frame))
+                stimulus = stimulus_of(frame)
+                self._substrate.info.admit(stimulus)  # whatever the controller, or the substrate, checks
+                response = await self._substrate.stimulate(stimulus)
                 reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
                 return encode(reply, response.signal, response.spikes)
         except (SubstrateError, ValueError) as error:
@@ -249,6 +268,9 @@ class DeviceServer:
                 session.refused = header.sequence
             reply.kind, reply.error = Kind.REFUSED, _words(error)
         return encode(reply)
+
+    async def _refuse_session(self, session: str, error: SubstrateError) -> None:
+        await self._refuse(Header(kind=Kind.REFUSED, session=session, sequence=-1), error)
 
     async def _refuse(self, header: Header, error: SubstrateError) -> None:
         refusal = Header(
@@ -271,6 +293,7 @@ class _Session:
     def __init__(self, name: str, until: float) -> None:
         self.name = name
         self.until = until
+        self.grant = uuid4().hex
         self.next = 0
         self.refused: int | None = None
         self.answers: OrderedDict[int, bytes] = OrderedDict()
