@@ -266,6 +266,9 @@ class RemoteSubstrate(Substrate):
                 _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
     async def _hear_status(self, link: Link, status: Status) -> None:
+        if status.state == "stopped":
+            what = f"{self._address} was stopped"
+            raise self._lost(what) if self._grant else SubstrateDisconnected(what, "", "see why, then release it")
         if status.state != "online":
             self._offline_since = time.monotonic()
             return

@@ -3,6 +3,9 @@
 One controller at a time holds the lease. What it sends is numbered; number n is applied when all before
 it were, and its answer is kept in a bounded ring, so that a resend gets the answer again and the matter
 is never stimulated twice. After a refusal nothing more is applied until the controller says it knows.
+
+A controller that is silent for longer than its lease, and a stop by anybody, interrupt what is being
+applied, drop what waits, and return the substrate to rest.
 """
 
 import asyncio
@@ -60,7 +63,8 @@ class DeviceServer:
     group, name : str
         The device's address on the broker; the name is the substrate's id by default.
     lease : float
-        Seconds after the last word of a controller when another may take over.
+        Seconds after the last word of a controller when its session ends, the substrate returns to rest
+        and another may take over.
     timeout : float
         Seconds to wait for the broker at the start.
 
@@ -89,6 +93,9 @@ class DeviceServer:
         self._queue: asyncio.Queue[tuple[Frame, int]] = asyncio.Queue(_QUEUE)
         self._queued_bytes = 0
         self._link: Link | None = None
+        self._given = asyncio.Event()
+        self._applier: asyncio.Task[None] | None = None
+        self._interrupted = self._resting = self._stopped = False
         self._session = _Session("", 0.0)
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
@@ -125,7 +132,7 @@ class DeviceServer:
         return True
 
     async def _serve(self, online: asyncio.Future[None]) -> None:
-        await first_to_end(self._apply_in_turn(), self._stay_connected(online))
+        await first_to_end(self._apply_in_turn(), self._mind_the_lease(), self._stay_connected(online))
 
     async def _stay_connected(self, online: asyncio.Future[None]) -> None:
         pause = _BACKOFF
@@ -149,13 +156,20 @@ class DeviceServer:
         async with open_link(self._broker, timeout=self._timeout, will=(status, gone)) as link:
             self._link = link
             try:
-                await link.subscribe(self._address.topic("stimulus", "+"))
+                stop, release = self._address.topic("stop"), self._address.topic("release")
+                await link.subscribe(stop, release, self._address.topic("stimulus", "+"))
                 await link.publish(self._address.topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
-                await link.publish(status, msgspec.json.encode(Status("online", self._epoch)), retain=True)
+                await self._publish_status(link)
                 if not online.done():
                     online.set_result(None)
                 async for topic, payload in link.messages():
-                    await self._take(topic.rpartition("/")[2], payload)
+                    if topic == stop:
+                        await self._stop(link)
+                    elif topic == release:
+                        self._stopped = False
+                        await self._publish_status(link)
+                    else:
+                        await self._take(topic.rpartition("/")[2], payload)
             except asyncio.CancelledError:
                 # A will speaks only for those who left without a word.
                 with suppress(LinkLost):
@@ -163,6 +177,38 @@ class DeviceServer:
                 raise
             finally:
                 self._link = None
+
+    async def _publish_status(self, link: Link) -> None:
+        status = Status("stopped" if self._stopped else "online", self._epoch)
+        await link.publish(self._address.topic("status"), msgspec.json.encode(status), retain=True)
+
+    async def _stop(self, link: Link) -> None:
+        """Emergency stop: at once, whoever holds the lease, and until somebody releases it."""
+        _logger.warning("%s: stopped", self._address)
+        self._stopped = True
+        self._end_session()
+        await self._publish_status(link)
+
+    def _end_session(self) -> None:
+        """Take the lease away, interrupt what is being applied, and have the substrate return to rest."""
+        self._session = _Session("", 0.0)
+        if not self._interrupted and not self._resting and self._applier is not None:
+            self._applier.cancel()
+        self._interrupted = True
+
+    async def _mind_the_lease(self) -> None:
+        """Be the dead man's switch: end the session of a controller that has been silent for too long."""
+        while True:
+            await self._given.wait()
+            session = self._session
+            left = session.until - time.monotonic()
+            if not session.name:
+                self._given.clear()
+            elif left > 0:
+                await asyncio.sleep(left)
+            else:
+                _logger.warning("%s: session %s was silent for %g s", self._address, session.name, self._lease)
+                self._end_session()
 
     async def _take(self, session: str, payload: bytes) -> None:
         """Look at one message: leases are settled at once, all else waits for its turn."""
@@ -197,6 +243,11 @@ class DeviceServer:
         return self._queue.empty() or (not self._queue.full() and self._queued_bytes + size <= _QUEUE_BYTES)
 
     async def _open(self, session: str) -> None:
+        if self._stopped:
+            await self._refuse_session(session, SubstrateDisconnected(
+                f"{self._address} was stopped", "a device that nobody has stopped", "see why, then release it",
+            ))  # fmt: skip
+            return
         now = time.monotonic()
         held = self._session
         if held.name not in ("", session) and now < held.until:
@@ -208,6 +259,7 @@ class DeviceServer:
         if held.name != session:
             self._session = _Session(session, 0.0)
         self._session.until = now + self._lease
+        self._given.set()
         opened = Header(
             kind=Kind.OPENED, session=session, epoch=self._epoch, sequence=self._session.next, lease=self._lease,
             grant=self._session.grant,
@@ -215,7 +267,32 @@ class DeviceServer:
         await self._say(encode(opened), session)
 
     async def _apply_in_turn(self) -> None:
+        self._applier = asyncio.current_task()
         while True:
+            try:
+                await self._apply_what_comes()
+            except asyncio.CancelledError:
+                # Either we are to end, or the session has: then only what is being applied is cancelled.
+                if not self._interrupted or self._applier is None or self._applier.uncancel() > 0:
+                    raise
+            self._resting = True
+            try:
+                while self._interrupted:
+                    self._interrupted = False
+                    await self._return_to_rest()
+            finally:
+                self._resting = False
+
+    async def _return_to_rest(self) -> None:
+        """Return to rest where physics allows it; elsewhere nothing more being applied is all there is."""
+        if self._substrate.info.resettable:
+            try:
+                await self._substrate.reset()
+            except SubstrateError as error:
+                _logger.error("%s: did not return to rest (%s)", self._address, error)
+
+    async def _apply_what_comes(self) -> None:
+        while not self._interrupted:
             frame, size = await self._queue.get()
             self._queued_bytes -= size
             session = self._session

@@ -2,14 +2,31 @@
 
 import asyncio
 import threading
+from contextlib import aclosing
 
 import numpy as np
+import pytest
 from leaky import LeakySimulator
 
-from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
+from inmateria.adapters import (
+    DeviceServer,
+    EmbeddedBroker,
+    RemoteSubstrate,
+    SimulatedSubstrate,
+    emergency_stop,
+    release,
+)
 from inmateria.adapters.frames import Header, Kind, decode, encode
 from inmateria.adapters.mqtt_link import Broker, Link, open_link
-from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateInfo
+from inmateria.substrate import (
+    Response,
+    Stimulus,
+    StimulusRejected,
+    Substrate,
+    SubstrateDisconnected,
+    SubstrateInfo,
+    SubstrateTimeout,
+)
 
 ONE = Stimulus(np.ones((1, 3)), 0.01)
 TOPIC = "inmateria/1/lab/leaky"
@@ -126,7 +143,9 @@ async def test_a_session_that_is_played_back_moves_nothing() -> None:
                 await substrate.stimulate(ONE)
             session = substrate._session
         taped: list[bytes] = []
-        async for _, payload in tap.messages():
+        async for topic, payload in tap.messages():
+            if "/stimulus/" not in topic:
+                continue
             taped.append(payload)
             if decode(payload).header.kind is Kind.CLOSE:
                 break
@@ -139,3 +158,102 @@ async def test_a_session_that_is_played_back_moves_nothing() -> None:
         opened.append(await command(hostile, session, again))
         assert [(each.kind, each.sequence) for each in opened] == [(Kind.OPENED, 0)] * 2
         assert len(simulator.applied) == 3
+
+
+class Watched(Careless):
+    """A substrate that writes down what is done to it, and applies its second stimulus until it is interrupted."""
+
+    def __init__(self, *, endless: bool = False) -> None:
+        super().__init__()
+        self.done: list[str] = []
+        self.endless = endless
+        self.applying, self.at_rest = asyncio.Event(), asyncio.Event()
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        if self.endless and self.applied:
+            self.applying.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.done.append("interrupted")
+        self.done.append("applied")
+        return await super().stimulate(stimulus)
+
+    async def reset(self) -> None:
+        self.done.append("at rest")
+        self.at_rest.set()
+
+
+async def test_when_a_controller_falls_silent_the_device_returns_to_rest_and_its_late_stimuli_are_not_applied() -> None:
+    substrate = Watched()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri, lease=0.3) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as link,
+    ):
+        await link.subscribe(f"{TOPIC}/response/me")
+        opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        one = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01)
+        assert (await command(link, "me", encode(one, ONE.drive))).kind is Kind.RESPONSE
+        await asyncio.wait_for(substrate.at_rest.wait(), 10)
+        late = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01, sequence=1)
+        refused = await command(link, "me", encode(late, ONE.drive))
+        assert (refused.kind, refused.sequence) == (Kind.REFUSED, -1)
+        assert substrate.done == ["applied", "at rest"]
+        async with RemoteSubstrate(server.uri) as another:
+            await another.stimulate(ONE)
+
+
+async def test_a_controller_that_renews_is_left_in_peace() -> None:
+    substrate = Watched()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri, lease=0.6) as server,
+        RemoteSubstrate(server.uri) as remote,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
+    ):
+        await tap.subscribe(f"{TOPIC}/stimulus/+")
+        renewed = 0
+        async for topic, payload in tap.messages():  # four thirds of a lease and more, without a stimulus
+            renewed += "/stimulus/" in topic and decode(payload).header.kind is Kind.RENEW
+            if renewed == 6:
+                break
+        await remote.stimulate(ONE)
+        assert substrate.done == ["applied"]
+
+
+@pytest.mark.parametrize("by", ["us", "any client"])
+async def test_an_emergency_stop_interrupts_a_stream_and_holds_until_it_is_released(by: str) -> None:
+    substrate = Watched(endless=True)
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as bystander,
+    ):
+        async with RemoteSubstrate(server.uri) as remote, aclosing(remote.stream([ONE] * 20)) as responses:
+            assert (await anext(responses)).sequence == 0
+            await substrate.applying.wait()
+            if by == "us":
+                await emergency_stop(server.uri)
+            else:
+                await bystander.publish(f"{TOPIC}/stop", b"")
+            with pytest.raises(SubstrateDisconnected, match="stopped; everything before number 1 was applied"):
+                await anext(responses)
+            with pytest.raises(SubstrateDisconnected, match="stopped"):
+                await remote.stimulate(ONE)
+        await asyncio.wait_for(substrate.at_rest.wait(), 10)
+        with pytest.raises(SubstrateDisconnected, match="was stopped; see why, then release it"):
+            async with RemoteSubstrate(server.uri):
+                pass
+        assert substrate.done[:3] == ["applied", "interrupted", "at rest"]
+        assert "applied" not in substrate.done[1:]
+        await release(server.uri)
+        substrate.endless = False
+        async with RemoteSubstrate(server.uri) as remote:
+            assert (await remote.stimulate(ONE)).sequence == 1
+
+
+async def test_a_stop_that_nobody_confirms_is_said() -> None:
+    async with EmbeddedBroker() as broker:
+        with pytest.raises(SubstrateTimeout, match=r"waited 0\.3 s for lab/nobody .* it may not have heard"):
+            await emergency_stop(f"{broker.uri}/lab/nobody", timeout=0.3)
