@@ -162,10 +162,9 @@ def serve(
 def list_(json: Json = False) -> None:
     """List the substrates, tasks and adapters that were found."""
     from inmateria.adapters import adapters_found
-    from inmateria.protocols.tasks import find_task, task_names
+    from inmateria.protocols.tasks import task_summaries
 
-    adapters = adapters_found()
-    tasks = [(name, find_task(name).summary) for name in task_names()]
+    adapters, tasks = adapters_found(), task_summaries()
     if json:
         from json import dumps
 

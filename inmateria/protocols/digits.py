@@ -1,9 +1,10 @@
 """Read handwritten digits: each image streams through a substrate, and two linear readouts learn from it.
 
 The 1,797 images of 8 x 8 pixels that scikit-learn ships (Alpaydin and Kaynak, 1998) are driven into the
-substrate row by row. A recursive-least-squares readout learns online, one digit at a time and each
-digit once; a ridge readout is fitted to the same training digits at once. Both are scored on digits
-that neither has seen, beside the same readouts on the raw pixels and on the masked input.
+substrate through a window that moves over the image, to and fro. A recursive-least-squares readout learns
+online, one digit at a time and each digit once; a ridge readout is fitted to the same training digits at
+once. Both are scored on digits that neither has seen, beside the same readouts on the raw pixels and on the
+masked input.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
+from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.datasets import load_digits
 from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
@@ -49,10 +51,13 @@ class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
         Splits to score on; the first is the one that is streamed in order and learned online.
     held_out : float
         Fraction of the digits that is held out.
+    window : int
+        Pixels on a side of the window.
     amplitude : float
-        Drive for a full pixel, as a fraction of the inputs' upper limit; a row of eight adds up to 0.96 of it.
+        Drive for a full pixel, as a fraction of the inputs' upper limit; times a standard normal number that the
+        input mask has for each pixel of the window.
     positions : int
-        Substrate steps, each with its own mask, for one row of pixels.
+        Substrate steps, each with its own mask, for one place of the window.
     step : float
         Duration of each of those, s.
     samples : int
@@ -68,8 +73,9 @@ class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0)] = 0
     splits: Annotated[int, Meta(ge=1)] = 5
     held_out: Annotated[float, Meta(gt=0.0, le=0.9)] = 0.25
-    amplitude: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.12
-    positions: Annotated[int, Meta(ge=1)] = 4
+    window: Annotated[int, Meta(ge=1, le=8)] = 5
+    amplitude: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.04
+    positions: Annotated[int, Meta(ge=1)] = 2
     step: Annotated[float, Meta(gt=0.0)] = 0.01
     samples: Annotated[int, Meta(ge=1)] = 1
     rest: Annotated[float, Meta(ge=0.0)] = 0.2
@@ -84,7 +90,7 @@ async def read_digits(substrate: Substrate, settings: DigitsSettings, watch: Wat
     seeds = tuple(range(settings.seed, settings.seed + settings.splits))
     splits = [_split(labels, settings.held_out, seed) for seed in seeds]
     first = splits[0]
-    streamed = await _stream(substrate, images, labels, first, settings, watch)
+    streamed = await _stream(substrate, _through_window(images, settings.window), labels, first, settings, watch)
 
     sorts = {
         "substrate": streamed.features,
@@ -120,8 +126,8 @@ async def read_digits(substrate: Substrate, settings: DigitsSettings, watch: Wat
     return Outcome(
         title="Handwritten digits",
         sentence=(
-            f"{len(labels):,} handwritten digits of 8 × 8 pixels were streamed, row by row; two readouts learned "
-            f"from {len(first.train):,} of them, one online and one in batch, and were scored on the other "
+            f"{len(labels):,} handwritten digits of 8 × 8 pixels were streamed through a moving window; two readouts "
+            f"learned from {len(first.train):,} of them, one online and one in batch, and were scored on the other "
             f"{len(first.test):,}."
         ),
         metric="accuracy",
@@ -140,6 +146,13 @@ async def read_digits(substrate: Substrate, settings: DigitsSettings, watch: Wat
         weights=weights_by_output(coef, streamed.outputs),
         exchanges=streamed.exchanges,
     )
+
+
+def _through_window(images: FloatArray, size: int) -> FloatArray:
+    """Move a window over each image, to and fro: series (digits, places, pixels of the window)."""
+    windows = sliding_window_view(images, (size, size), axis=(1, 2)).copy()
+    windows[:, 1::2] = windows[:, 1::2, ::-1]
+    return windows.reshape(len(images), -1, size * size)
 
 
 @dataclass(frozen=True)
@@ -179,7 +192,7 @@ class _Streamed:
 
 
 async def _stream(
-    substrate: Substrate, images: FloatArray, labels: Labels, split: _Split, settings: DigitsSettings, watch: Watch
+    substrate: Substrate, series: FloatArray, labels: Labels, split: _Split, settings: DigitsSettings, watch: Watch
 ) -> _Streamed:
     order = np.concatenate([split.train, split.test])
     reader = _OnlineReader(settings.alpha)
@@ -189,23 +202,23 @@ async def _stream(
         reservoir.features = VirtualNodes(settings.samples)
         highest = min(channel.high for channel in reservoir.info.inputs)
         reservoir.encoding = InputMask(
-            scale=settings.amplitude * highest, positions=settings.positions, seed=settings.seed
+            scale=settings.amplitude * highest, kind="normal", positions=settings.positions, seed=settings.seed
         )
-        steps = reservoir.steps_of(images[0])
+        steps = reservoir.steps_of(series[0])
         # Every drive is checked before anything moves: a run must not fail half way for want of looking.
-        masked = np.stack([reservoir.check(image).ravel() for image in images])
+        masked = np.stack([reservoir.check(each).ravel() for each in series])
         if reservoir.info.resettable:
             await reservoir.reset()
         round_trips = await round_trips_of(reservoir, settings.round_trips, watch)
         begun = time.perf_counter()
-        async with aclosing(reservoir.stream(images[order])) as responses:
+        async with aclosing(reservoir.stream(series[order])) as responses:
             async for features in responses:
                 rows.append(features.ravel())
                 if len(rows) <= len(split.train):
                     reader.learn(rows[-1], int(labels[order[len(rows) - 1]]))
                 watch("streaming", len(rows), len(order), len(rows) * steps)
         seconds = time.perf_counter() - begun
-        outputs = [name.partition("@")[0] for name in reservoir.feature_names] * images.shape[1]
+        outputs = [name.partition("@")[0] for name in reservoir.feature_names] * series.shape[1]
     X = np.empty((len(order), len(rows[0])))
     X[order] = rows
     p50, p99 = np.percentile(round_trips, [50, 99])
@@ -279,4 +292,4 @@ async def round_trips_of(reservoir: PhysicalReservoir, count: int, watch: Watch)
     return seconds
 
 
-TASK = Task("digits", "read scikit-learn's 1,797 handwritten digits, online and batch", DigitsSettings, read_digits)
+TASK = Task("digits", DigitsSettings, read_digits)

@@ -13,10 +13,11 @@ from inmateria.protocols.runs import Outcome
 from inmateria.substrate import Substrate
 
 _BUILT_IN = {
-    "digits": "inmateria.protocols.digits:TASK",
-    "mackey-glass": "inmateria.protocols.time_series:MACKEY_GLASS",
-    "memory": "inmateria.protocols.time_series:MEMORY",
-    "waveform": "inmateria.protocols.time_series:WAVEFORM",
+    "digits": ("digits:TASK", "read scikit-learn's 1,797 handwritten digits, online and batch"),
+    "mackey-glass": ("time_series:MACKEY_GLASS", "forecast a chaotic series 84 steps ahead"),
+    "memory": ("time_series:MEMORY", "recall a random series: memory capacity by delay"),
+    "sequence-memory": ("sequence_memory:TASK", "name the digits that were shown before"),
+    "waveform": ("time_series:WAVEFORM", "turn a sine into other waves"),
 }
 _GROUP = "inmateria.tasks"
 
@@ -38,8 +39,8 @@ class Task:
 
     Parameters
     ----------
-    name, summary : str
-        What it is called, and one line of what it does.
+    name : str
+        What it is called.
     settings : type
         A `msgspec.Struct` whose fields, with their defaults, are what can be set.
     run : async callable
@@ -47,7 +48,6 @@ class Task:
     """
 
     name: str
-    summary: str
     settings: type[msgspec.Struct]
     run: Callable[[Substrate, Any, Watch], Awaitable[Outcome]]
 
@@ -74,6 +74,16 @@ def task_names() -> list[str]:
     return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=_GROUP))})
 
 
+def task_summaries() -> list[tuple[str, str]]:
+    """List the tasks that were found, each with a line on what it does, importing none of them."""
+    own = [(name, summary) for name, (_, summary) in _BUILT_IN.items()]
+    others = [
+        (point.name, f"from {point.dist.name} {point.dist.version}" if point.dist else point.value)
+        for point in entry_points(group=_GROUP)
+    ]
+    return sorted(own + others)
+
+
 def find_task(name: str) -> Task:
     """Find a task by its name.
 
@@ -83,8 +93,8 @@ def find_task(name: str) -> Task:
         Where there is none; the message names those there are.
     """
     if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
-        task = getattr(import_module(module), attribute)
+        module, _, attribute = _BUILT_IN[name][0].partition(":")
+        task = getattr(import_module(f"inmateria.protocols.{module}"), attribute)
     else:
         found = entry_points(group=_GROUP, name=name)
         if not found:

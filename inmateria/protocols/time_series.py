@@ -319,6 +319,6 @@ async def _run_mackey_glass(substrate: Substrate, settings: SeriesSettings, watc
     return await _run(mackey_glass, substrate, settings, watch)
 
 
-WAVEFORM = Task("waveform", "turn a sine into other waves", SeriesSettings, _run_waveform)
-MEMORY = Task("memory", "recall a random series: memory capacity by delay", SeriesSettings, _run_memory)
-MACKEY_GLASS = Task("mackey-glass", "forecast a chaotic series 84 steps ahead", SeriesSettings, _run_mackey_glass)
+WAVEFORM = Task("waveform", SeriesSettings, _run_waveform)
+MEMORY = Task("memory", SeriesSettings, _run_memory)
+MACKEY_GLASS = Task("mackey-glass", SeriesSettings, _run_mackey_glass)

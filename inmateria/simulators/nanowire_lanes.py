@@ -28,18 +28,18 @@ _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _WORD = ir.IntType(64)
 
 
-class _Lanes(types.Type):  # type: ignore[misc]
+class _Lanes(types.Type):
     def __init__(self) -> None:
-        super().__init__(name=f"Lanes{LANES}")  # type: ignore[no-untyped-call]
+        super().__init__(name=f"Lanes{LANES}")
 
 
 _lanes = _Lanes()
 
 
 @register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _VECTOR)
+        super().__init__(manager, fe_type, _VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
@@ -240,11 +240,11 @@ def _solve(
                 store(link, to, load(link, to) + share * load(link, j))
                 pair += numba.uint64(1)
     for m in range(n):
-        k = n - numba.uint64(1) - m
-        current = load(source, k)
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+        last: Any = n - numba.uint64(1) - m
+        current = load(source, last)
+        for i in range(numba.uint64(start[last]), numba.uint64(start[last + numba.uint64(1)])):
             current = current + load(link, i) * load(voltage, rows[i])
-        store(voltage, k, current * load(inverse, k))
+        store(voltage, last, current * load(inverse, last))
 
 
 @_inner

@@ -211,7 +211,7 @@ def test_a_network_switches_near_set_voltage_times_the_shortest_path(seed):
     path = shortest_path(links, directed=False, unweighted=True, indices=network.input_nodes)[0]
     threshold = 0.01 * path[network.ground_nodes[0]]
     jumps = []
-    for factor in (0.6, 1.6):
+    for factor in (0.9, 1.2):
         network.reset()
         trace = network.simulate(np.full(30_000, factor * threshold), record="currents")
         jumps.append(trace.currents[-1, 0] / trace.currents[0, 0])
@@ -262,3 +262,41 @@ def lyapunov_exponent(frequency, seconds=40.0, step=5e-4):
 def test_slow_drive_is_ordered_and_fast_drive_chaotic():
     slow, fast = lyapunov_exponent(0.1), lyapunov_exponent(0.85)
     assert slow < 0 < fast
+
+
+def triangle(phase):
+    return 2 / np.pi * np.arcsin(np.sin(2 * np.pi * phase))
+
+
+def transformation_scores(seed, frequency, periods):
+    """1 - RNMSE on held-out periods of a linear readout of all voltages: sine, square, shifted, doubled."""
+    network = two_contacts(seed, reset_voltage=0.01, off_conductance=1e-8)
+    phase = frequency * np.arange(0, periods / frequency, 1e-3)
+    voltages = network.simulate(1.25 * triangle(phase), record="voltages").voltages
+    features = np.column_stack((voltages, np.ones(len(phase))))
+    washed = phase > 2
+    train, test = washed & (phase < 1 + periods / 2), phase >= 1 + periods / 2
+    gram = features[train].T @ features[train] + 1e-8 * train.sum() * np.eye(features.shape[1])
+    scores = []
+    for target in (
+        np.sin(2 * np.pi * phase),
+        np.sign(np.sin(2 * np.pi * phase)),
+        triangle(phase + 0.25),
+        triangle(2 * phase),
+    ):
+        error = features[test] @ np.linalg.solve(gram, features[train].T @ target[train]) - target[test]
+        scores.append(1 - math.sqrt((error**2).mean() / target[test].var()))
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("frequency", "periods", "published", "alone"),
+    [(0.1, 10, [0.995, 0.784, 0.492, 0.0], 0.88), (0.5, 30, [0.961, 0.637, 0.265, 0.0], 0.88)],
+)
+def test_waveform_transformation_scores_are_those_published(frequency, periods, published, alone):
+    scores = np.array([transformation_scores(seed, frequency, periods) for seed in (42, 1, 2, 3)])
+    # The published figures are of one network; ours differ by as much among themselves.
+    np.testing.assert_allclose(scores.mean(axis=0), published, rtol=0, atol=0.1)
+    assert (scores[:, 0] > alone).all()  # the input itself, read linearly, gives .88, .5, 0 and 0
+    assert (scores[:, 1] > 0.5).all()
+    assert (scores[:, 2] > 0.2).all()

@@ -1,0 +1,132 @@
+"""The tasks on series against what theory says of simple substrates."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from inmateria.adapters import SimulatedSubstrate
+from inmateria.protocols.runs import Outcome
+from inmateria.protocols.sequence_memory import SequenceSettings, remember_digits, semi_repetitive
+from inmateria.protocols.tasks import Task, UnknownTask, find_task, task_names
+from inmateria.protocols.time_series import MACKEY_GLASS, MEMORY, WAVEFORM, SeriesSettings, mackey_glass_series
+from inmateria.substrate import Channel, FloatArray, Limits, Response, Stimulus, SubstrateInfo
+
+
+class DelayLine:
+    """Gives its input of 1, 2, ... `taps` steps ago, and nothing else."""
+
+    def __init__(self, taps: int) -> None:
+        self.taps = taps
+        self.info = SubstrateInfo(
+            id="delays",
+            kind="delay-line",
+            inputs=(Channel(name="i", unit="V", low=-1, high=1),),
+            outputs=tuple(Channel(name=f"o{k}", unit="V", low=-1, high=1) for k in range(1, taps + 1)),
+            step=0.05,
+            sampling_rate=20.0,
+            resettable=True,
+            limits=Limits(shortest_step=0.001, longest_step=1.0),
+        )
+        self.reset()
+
+    def reset(self) -> None:
+        self._held: FloatArray = np.zeros(self.taps)
+        self._clock, self._sequence = 0.0, 0
+
+    def advance(self, stimulus: Stimulus) -> Response:
+        signal = np.empty((len(stimulus.drive), 1, self.taps))
+        for step, (value,) in enumerate(stimulus.drive):
+            signal[step, 0] = self._held
+            self._held = np.concatenate([[value], self._held[:-1]])
+        response = Response(signal, None, self._clock, self._sequence)
+        self._clock, self._sequence = self._clock + stimulus.duration, self._sequence + 1
+        return response
+
+
+def quiet(phase: str, done: int, of: int, steps: int) -> None:
+    assert 0 < done <= of
+
+
+def run(task: Task, taps: int, **settings: float) -> Outcome:
+    chosen = SeriesSettings(samples=1, amplitude=1.0, round_trips=3, **settings)  # type: ignore[arg-type]
+    return asyncio.run(task.run(SimulatedSubstrate(DelayLine(taps)), chosen, quiet))  # type: ignore[arg-type]
+
+
+def scores(outcome: Outcome) -> dict[tuple[str, str], float]:
+    return {(score.on, score.readout): score.score for score in outcome.scores}
+
+
+@pytest.mark.parametrize("taps", [1, 5, 12])
+def test_a_delay_line_remembers_as_many_steps_as_it_has_taps(taps: int) -> None:
+    outcome = run(MEMORY, taps, steps=6000)
+    capacity = scores(outcome)["substrate", "sum over delays"]
+    # What lies beyond the taps adds chance: about one over the held-out steps for each delay.
+    assert taps - 0.01 <= capacity <= taps + 5 * outcome.chance
+    by_delay = outcome.curves[0].lines["substrate"]
+    assert min(by_delay[:taps]) > 0.999
+    assert max(by_delay[taps:]) < 0.02
+    assert scores(outcome)["input alone", "sum over delays"] < 5 * outcome.chance
+
+
+def test_what_a_sine_alone_can_become_is_what_fourier_says() -> None:
+    found = scores(run(WAVEFORM, 1, steps=4000))
+    # Squared correlation with the sine: 8/pi^2 for the square wave, 96/pi^4 for the triangle, none for the others.
+    assert found["input alone", "ridge, square"] == pytest.approx(1 - np.sqrt(1 - 8 / np.pi**2), abs=0.02)
+    assert found["input alone", "ridge, triangle"] == pytest.approx(1 - np.sqrt(1 - 96 / np.pi**4), abs=0.005)
+    assert found["input alone", "ridge, shifted"] == pytest.approx(0, abs=0.01)
+    assert found["input alone", "ridge, doubled"] == pytest.approx(0, abs=0.01)
+
+
+def test_two_taps_of_a_sine_give_it_a_quarter_later_exactly() -> None:
+    found = scores(run(WAVEFORM, 2, steps=4000))
+    assert found["substrate", "ridge, shifted"] > 0.999  # less what regularisation costs
+    assert found["substrate", "ridge, doubled"] == pytest.approx(0, abs=0.01)  # out of reach of anything linear
+
+
+def test_twenty_taps_forecast_mackey_glass_as_linear_prediction_does() -> None:
+    found = scores(run(MACKEY_GLASS, 20, steps=5000))
+    # Linear prediction from 20 values, 84 ahead: an NRMSE near .55 has been measured elsewhere.
+    assert 1 - found["substrate", "ridge, 84 ahead"] == pytest.approx(0.55, abs=0.1)
+    assert found["substrate", "ridge, 84 ahead"] > found["input alone", "ridge, 84 ahead"]
+
+
+def test_the_mackey_glass_series_solves_its_equation() -> None:
+    x = mackey_glass_series(3000)
+    now, past = x[17 + 4 : -4], x[4 : -17 - 4]
+    # Derivative from nine points, exact to eighth order.
+    weights = np.array([1 / 280, -4 / 105, 1 / 5, -4 / 5, 0, 4 / 5, -1 / 5, 4 / 105, -1 / 280])
+    slope = np.convolve(x[17:], weights[::-1], mode="valid")
+    expected = 0.2 * past / (1 + past**10) - 0.1 * now
+    assert np.sqrt(np.mean((slope - expected) ** 2)) < 0.02 * slope.std()
+    assert 0.2 < x.min() < x.max() < 1.5
+
+
+def test_the_order_repeats_itself_and_surprises_as_asked() -> None:
+    shown, images = semi_repetitive(SequenceSettings(digits=5000, period=8, surprise=0.4))
+    again = np.mean(shown[8:] == shown[:-8])
+    # Both undisturbed, or alike by chance.
+    assert again == pytest.approx(0.36 + 0.64 * 0.1, abs=0.06)
+    assert images.shape == (5000, 8, 8)
+    assert (images.min(), images.max()) == (0.0, 1.0)
+
+
+def test_what_still_holds_the_last_digit_recalls_it_and_what_was_erased_does_not() -> None:
+    settings = SequenceSettings(digits=1000, surprise=1.0, back=1, positions=1, step=0.05, erase=5.0, round_trips=3)
+    simulator = DelayLine(70)  # eight steps a digit: more than eight digits' worth
+    fields = {name: getattr(simulator.info, name) for name in simulator.info.__struct_fields__}
+    simulator.info = SubstrateInfo(**{**fields, "resettable": False})
+    found = scores(asyncio.run(remember_digits(SimulatedSubstrate(simulator), settings, quiet)))
+    # A mask of one input makes one number of a row of pixels; even so the last digit shows in the line.
+    assert found["substrate", "RLS, 1 back"] > 0.3
+    assert found["memory erased", "RLS, 1 back"] < 0.2
+    assert found["pixels shown", "RLS, 1 back"] < 0.2
+
+
+def test_every_task_is_found_by_its_name() -> None:
+    for name in task_names():
+        task = find_task(name)
+        assert task.name == name
+        assert task.settings_from({}) == task.settings()
+    with pytest.raises(UnknownTask, match="did you mean waveform"):
+        find_task("wavefrom")
