@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inmateria.adapters.embedded_broker import EmbeddedBroker
+    from inmateria.adapters.emergency import emergency_stop, release
     from inmateria.adapters.mqtt_client import RemoteSubstrate
     from inmateria.adapters.mqtt_device import DeviceServer
     from inmateria.adapters.served_apart import ServedApart
@@ -20,6 +21,8 @@ _HOME_OF = {
     "SimulatedSubstrate": "inmateria.adapters.simulated",
     "adapters_found": "inmateria.adapters.uri",
     "connect": "inmateria.adapters.uri",
+    "emergency_stop": "inmateria.adapters.emergency",
+    "release": "inmateria.adapters.emergency",
     "serve_until_stopped": "inmateria.adapters.serving",
     "simulator_from_uri": "inmateria.adapters.uri",
 }
@@ -32,6 +35,8 @@ __all__ = [
     "SimulatedSubstrate",
     "adapters_found",
     "connect",
+    "emergency_stop",
+    "release",
     "serve_until_stopped",
     "simulator_from_uri",
 ]

@@ -68,6 +68,8 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
         Spikes after it; -1 where the response carries none at all.
     lease : float
         Seconds for which the lease is given.
+    grant : str
+        Names one giving of the lease; every command under it carries it, so that none can be played back.
     error : list of str
         Class, what was asked, what is allowed, what to do.
     """
@@ -83,6 +85,7 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
     shape: tuple[int, ...] = ()
     spikes: int = -1
     lease: float = 0.0
+    grant: str = ""
     error: tuple[str, ...] = ()
 
 

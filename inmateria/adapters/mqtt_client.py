@@ -102,6 +102,7 @@ class RemoteSubstrate(Substrate):
         self._link: Link | None = None
         self._info: SubstrateInfo | None = None
         self._epoch = ""
+        self._grant = ""
         self._lease = 0.0
         self._sequence = 0
         self._waiting: dict[int, _Sent] = {}
@@ -187,7 +188,7 @@ class RemoteSubstrate(Substrate):
         """Give the next number to a command and send it; its answer comes in time."""
         if self._broken is not None:
             raise self._broken
-        header = Header(kind=kind, session=self._session, epoch=self._epoch, sequence=self._sequence)
+        header = Header(kind=kind, session=self._session, epoch=self._epoch, sequence=self._sequence, grant=self._grant)
         if stimulus is None:
             data = encode(header)
         else:
@@ -207,7 +208,7 @@ class RemoteSubstrate(Substrate):
                 await self._link.publish(self._address.topic("stimulus", self._session), each.data)
 
     async def _say(self, link: Link, kind: Kind) -> None:
-        word = encode(Header(kind=kind, session=self._session, epoch=self._epoch))
+        word = encode(Header(kind=kind, session=self._session, epoch=self._epoch, grant=self._grant))
         await link.publish(self._address.topic("stimulus", self._session), word)
 
     async def _talk(self, opened: asyncio.Future[None]) -> None:
@@ -228,6 +229,9 @@ class RemoteSubstrate(Substrate):
                 if not isinstance(error, BrokerGone) or time.monotonic() - lost > self._timeout:
                     self._break(error)
                     return
+            except Exception as error:  # a fault of ours: nobody may be left waiting for an answer
+                self._break(SubstrateError(f"the client of {self._address} failed ({error!r})", "", "connect again"))
+                raise
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _MOST_BACKOFF)
 
@@ -262,6 +266,9 @@ class RemoteSubstrate(Substrate):
                 _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
     async def _hear_status(self, link: Link, status: Status) -> None:
+        if status.state == "stopped":
+            what = f"{self._address} was stopped"
+            raise self._lost(what) if self._grant else SubstrateDisconnected(what, "", "see why, then release it")
         if status.state != "online":
             self._offline_since = time.monotonic()
             return
@@ -279,10 +286,14 @@ class RemoteSubstrate(Substrate):
         elif header.kind is Kind.MISSING:
             await self._send_again(header.sequence)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
-            raise _error_of(header)
+            error = _error_of(header)
+            raise self._lost(error.asked) if self._grant else error
         elif (each := self._waiting.pop(header.sequence, None)) is not None:
             if header.kind is Kind.REFUSED:
                 self._refused = True
+            if each.answer.done():
+                return  # whoever asked was cancelled; it was dealt with all the same
+            if header.kind is Kind.REFUSED:
                 each.answer.set_exception(_error_of(header))
             else:
                 if header.kind is Kind.RESPONSE:
@@ -293,9 +304,9 @@ class RemoteSubstrate(Substrate):
         """Begin, or go on after a reconnection: whatever was not answered is sent again."""
         if self._epoch and header.epoch != self._epoch:
             raise self._lost(f"{self._address} was restarted")
-        if self._epoch and header.sequence < min(self._waiting, default=self._sequence):
-            raise self._lost(f"the lease on {self._address} went to another and came back")
-        self._epoch, self._lease, self._link = header.epoch, header.lease, link
+        if self._grant and header.grant != self._grant:
+            raise self._lost(f"the lease on {self._address} ran out and was given anew")
+        self._epoch, self._grant, self._lease, self._link = header.epoch, header.grant, header.lease, link
         if not opened.done() and self._info is not None:
             opened.set_result(None)
         await self._send_again(0)

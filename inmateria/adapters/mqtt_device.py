@@ -3,6 +3,9 @@
 One controller at a time holds the lease. What it sends is numbered; number n is applied when all before
 it were, and its answer is kept in a bounded ring, so that a resend gets the answer again and the matter
 is never stimulated twice. After a refusal nothing more is applied until the controller says it knows.
+
+A controller that is silent for longer than its lease, and a stop by anybody, interrupt what is being
+applied, drop what waits, and return the substrate to rest.
 """
 
 import asyncio
@@ -19,7 +22,14 @@ import msgspec
 
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, stimulus_of
 from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, first_to_end, open_link
-from inmateria.substrate import FrameError, StimulusRejected, Substrate, SubstrateDisconnected, SubstrateError
+from inmateria.substrate import (
+    FrameError,
+    StimulusRejected,
+    Substrate,
+    SubstrateBusy,
+    SubstrateDisconnected,
+    SubstrateError,
+)
 
 __all__ = ["DeviceServer", "Status"]
 
@@ -27,6 +37,7 @@ _logger = logging.getLogger("inmateria")
 _RING = 256
 _RING_BYTES = 64_000_000
 _QUEUE = 256
+_QUEUE_BYTES = 64_000_000
 _BACKOFF, _MOST_BACKOFF = 0.1, 5.0
 
 
@@ -52,7 +63,8 @@ class DeviceServer:
     group, name : str
         The device's address on the broker; the name is the substrate's id by default.
     lease : float
-        Seconds after the last word of a controller when another may take over.
+        Seconds after the last word of a controller when its session ends, the substrate returns to rest
+        and another may take over.
     timeout : float
         Seconds to wait for the broker at the start.
 
@@ -78,8 +90,12 @@ class DeviceServer:
         self._lease = lease
         self._timeout = timeout
         self._epoch = uuid4().hex
-        self._queue: asyncio.Queue[Frame] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[tuple[Frame, int]] = asyncio.Queue(_QUEUE)
+        self._queued_bytes = 0
         self._link: Link | None = None
+        self._given = asyncio.Event()
+        self._applier: asyncio.Task[None] | None = None
+        self._interrupted = self._resting = self._stopped = False
         self._session = _Session("", 0.0)
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
@@ -116,7 +132,7 @@ class DeviceServer:
         return True
 
     async def _serve(self, online: asyncio.Future[None]) -> None:
-        await first_to_end(self._apply_in_turn(), self._stay_connected(online))
+        await first_to_end(self._apply_in_turn(), self._mind_the_lease(), self._stay_connected(online))
 
     async def _stay_connected(self, online: asyncio.Future[None]) -> None:
         pause = _BACKOFF
@@ -140,13 +156,20 @@ class DeviceServer:
         async with open_link(self._broker, timeout=self._timeout, will=(status, gone)) as link:
             self._link = link
             try:
-                await link.subscribe(self._address.topic("stimulus", "+"))
+                stop, release = self._address.topic("stop"), self._address.topic("release")
+                await link.subscribe(stop, release, self._address.topic("stimulus", "+"))
                 await link.publish(self._address.topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
-                await link.publish(status, msgspec.json.encode(Status("online", self._epoch)), retain=True)
+                await self._publish_status(link)
                 if not online.done():
                     online.set_result(None)
                 async for topic, payload in link.messages():
-                    await self._take(topic.rpartition("/")[2], payload)
+                    if topic == stop:
+                        await self._stop(link)
+                    elif topic == release:
+                        self._stopped = False
+                        await self._publish_status(link)
+                    else:
+                        await self._take(topic.rpartition("/")[2], payload)
             except asyncio.CancelledError:
                 # A will speaks only for those who left without a word.
                 with suppress(LinkLost):
@@ -154,6 +177,38 @@ class DeviceServer:
                 raise
             finally:
                 self._link = None
+
+    async def _publish_status(self, link: Link) -> None:
+        status = Status("stopped" if self._stopped else "online", self._epoch)
+        await link.publish(self._address.topic("status"), msgspec.json.encode(status), retain=True)
+
+    async def _stop(self, link: Link) -> None:
+        """Emergency stop: at once, whoever holds the lease, and until somebody releases it."""
+        _logger.warning("%s: stopped", self._address)
+        self._stopped = True
+        self._end_session()
+        await self._publish_status(link)
+
+    def _end_session(self) -> None:
+        """Take the lease away, interrupt what is being applied, and have the substrate return to rest."""
+        self._session = _Session("", 0.0)
+        if not self._interrupted and not self._resting and self._applier is not None:
+            self._applier.cancel()
+        self._interrupted = True
+
+    async def _mind_the_lease(self) -> None:
+        """Be the dead man's switch: end the session of a controller that has been silent for too long."""
+        while True:
+            await self._given.wait()
+            session = self._session
+            left = session.until - time.monotonic()
+            if not session.name:
+                self._given.clear()
+            elif left > 0:
+                await asyncio.sleep(left)
+            else:
+                _logger.warning("%s: session %s was silent for %g s", self._address, session.name, self._lease)
+                self._end_session()
 
     async def _take(self, session: str, payload: bytes) -> None:
         """Look at one message: leases are settled at once, all else waits for its turn."""
@@ -168,42 +223,81 @@ class DeviceServer:
         elif header.kind is Kind.OPEN:
             await self._open(session)
         elif session != self._session.name:
-            await self._refuse(header, SubstrateDisconnected(
+            await self._refuse_session(session, SubstrateDisconnected(
                 f"session {session} does not hold {self._address}", "its lease has ended or was never given",
                 "connect again",
             ))  # fmt: skip
+        elif header.grant != self._session.grant:
+            # Played back by somebody: no answer, which would end the session of its rightful holder.
+            _logger.warning("%s: a command of session %s carries another grant", self._address, session)
         elif header.kind is Kind.CLOSE:
             self._session = _Session("", 0.0)
         else:
             self._session.until = time.monotonic() + self._lease
-            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and not self._queue.full():
-                # Full: dropped, and sent again when it is missed.
-                self._queue.put_nowait(frame)
+            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and self._has_room(len(payload)):
+                # No room: dropped, and sent again when it is missed.
+                self._queued_bytes += len(payload)
+                self._queue.put_nowait((frame, len(payload)))
+
+    def _has_room(self, size: int) -> bool:
+        return self._queue.empty() or (not self._queue.full() and self._queued_bytes + size <= _QUEUE_BYTES)
 
     async def _open(self, session: str) -> None:
+        if self._stopped:
+            await self._refuse_session(session, SubstrateDisconnected(
+                f"{self._address} was stopped", "a device that nobody has stopped", "see why, then release it",
+            ))  # fmt: skip
+            return
         now = time.monotonic()
         held = self._session
         if held.name not in ("", session) and now < held.until:
-            await self._say(encode(Header(
-                kind=Kind.REFUSED, session=session, epoch=self._epoch, sequence=-1,
-                error=("SubstrateBusy", f"{self._address} is held by session {held.name}",
-                       f"for another {held.until - now:.0f} s unless it renews", "wait, or ask whoever holds it"),
-            )), session)  # fmt: skip
+            await self._refuse_session(session, SubstrateBusy(
+                f"{self._address} is held by session {held.name}",
+                f"for another {held.until - now:.0f} s unless it renews", "wait, or ask whoever holds it",
+            ))  # fmt: skip
             return
         if held.name != session:
             self._session = _Session(session, 0.0)
         self._session.until = now + self._lease
+        self._given.set()
         opened = Header(
-            kind=Kind.OPENED, session=session, epoch=self._epoch, sequence=self._session.next, lease=self._lease
-        )
+            kind=Kind.OPENED, session=session, epoch=self._epoch, sequence=self._session.next, lease=self._lease,
+            grant=self._session.grant,
+        )  # fmt: skip
         await self._say(encode(opened), session)
 
     async def _apply_in_turn(self) -> None:
+        self._applier = asyncio.current_task()
         while True:
-            frame = await self._queue.get()
+            try:
+                await self._apply_what_comes()
+            except asyncio.CancelledError:
+                # Either we are to end, or the session has: then only what is being applied is cancelled.
+                if not self._interrupted or self._applier is None or self._applier.uncancel() > 0:
+                    raise
+            self._resting = True
+            try:
+                while self._interrupted:
+                    self._interrupted = False
+                    await self._return_to_rest()
+            finally:
+                self._resting = False
+
+    async def _return_to_rest(self) -> None:
+        """Return to rest where physics allows it; elsewhere nothing more being applied is all there is."""
+        if self._substrate.info.resettable:
+            try:
+                await self._substrate.reset()
+            except SubstrateError as error:
+                _logger.error("%s: did not return to rest (%s)", self._address, error)
+
+    async def _apply_what_comes(self) -> None:
+        while not self._interrupted:
+            frame, size = await self._queue.get()
+            self._queued_bytes -= size
             session = self._session
             header = frame.header
-            if header.session != session.name:
+            if header.grant != session.grant:
                 continue  # its lease ended while it waited
             if header.sequence < session.next:
                 kept = session.answers.get(header.sequence)
@@ -241,7 +335,9 @@ class DeviceServer:
             elif header.kind is Kind.RESET:
                 await self._substrate.reset()
             else:
-                response = await self._substrate.stimulate(stimulus_of(frame))
+                stimulus = stimulus_of(frame)
+                self._substrate.info.admit(stimulus)  # whatever the controller, or the substrate, checks
+                response = await self._substrate.stimulate(stimulus)
                 reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
                 return encode(reply, response.signal, response.spikes)
         except (SubstrateError, ValueError) as error:
@@ -249,6 +345,9 @@ class DeviceServer:
                 session.refused = header.sequence
             reply.kind, reply.error = Kind.REFUSED, _words(error)
         return encode(reply)
+
+    async def _refuse_session(self, session: str, error: SubstrateError) -> None:
+        await self._refuse(Header(kind=Kind.REFUSED, session=session, sequence=-1), error)
 
     async def _refuse(self, header: Header, error: SubstrateError) -> None:
         refusal = Header(
@@ -271,6 +370,7 @@ class _Session:
     def __init__(self, name: str, until: float) -> None:
         self.name = name
         self.until = until
+        self.grant = uuid4().hex
         self.next = 0
         self.refused: int | None = None
         self.answers: OrderedDict[int, bytes] = OrderedDict()

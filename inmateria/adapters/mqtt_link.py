@@ -16,6 +16,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
+from paho.mqtt.enums import MQTTErrorCode
 
 from inmateria.substrate import SubstrateDisconnected, UnknownSubstrate
 
@@ -108,21 +109,30 @@ class Link:
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send a message; raises `LinkLost`."""
+        client = self._client
         # QoS 1 for what is retained, so that it is known to have arrived; it is rare and small.
-        publishing = asyncio.ensure_future(self._client.publish(topic, payload, 1 if retain else 0, retain))
-        # Once the connection is gone the library would wait its whole timeout for what cannot come.
-        gone = self._client._disconnected
-        try:
-            await asyncio.wait({publishing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not publishing.done():
-                publishing.cancel()
-        if not publishing.done():
+        info = client._client.publish(topic, payload, 1 if retain else 0, retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost("the connection is gone")
-        try:
-            publishing.result()
-        except aiomqtt.MqttError as error:
-            raise LinkLost(str(error)) from None
+        if info.is_published():  # nearly always at QoS 0: no task is worth starting for it
+            return
+        confirmed = asyncio.Event()
+        # Once the connection is gone the library would wait its whole timeout for what cannot come.
+        gone = client._disconnected
+
+        def wake(_: object) -> None:
+            confirmed.set()
+
+        gone.add_done_callback(wake)
+        with client._pending_call(info.mid, confirmed, client._pending_publishes):
+            try:
+                await asyncio.wait_for(confirmed.wait(), client.timeout)
+            except TimeoutError:
+                raise LinkLost(f"the broker took nothing for {client.timeout:g} s") from None
+            finally:
+                gone.remove_done_callback(wake)
+        if gone.done():
+            raise LinkLost("the connection is gone")
 
     async def subscribe(self, *topics: str) -> None:
         """Ask for the messages of some topics; raises `LinkLost`."""
@@ -133,11 +143,24 @@ class Link:
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield topic and payload of each message; raises `LinkLost` when the connection is gone."""
+        queue: asyncio.Queue[Any] = self._client._queue
+        gone = self._client._disconnected
+
+        def wake(_: object) -> None:
+            with suppress(asyncio.QueueFull):  # then whoever takes from it is awake
+                queue.put_nowait(None)
+
+        # The library's own iterator starts a task for every message (benchmarks/streaming.py shows what that costs).
+        gone.add_done_callback(wake)
         try:
-            async for message in self._client.messages:
+            while not (gone.done() and queue.empty()):
+                message = await queue.get()
+                if message is None:
+                    break
                 yield message.topic.value, bytes(message.payload)
-        except aiomqtt.MqttError as error:
-            raise LinkLost(str(error)) from None
+        finally:
+            gone.remove_done_callback(wake)
+        raise LinkLost(_reason(gone.exception() or ConnectionError("the connection is gone")))
 
 
 @asynccontextmanager
@@ -203,7 +226,7 @@ async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
             task.result()
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 

@@ -42,11 +42,16 @@ class SimulatedSubstrate(Substrate):
         async with self._turn:
             # A cancelled exchange still runs to its end: two threads must never move one simulator.
             work = asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus)
-            try:
-                return await asyncio.shield(work)
-            except asyncio.CancelledError:
-                await asyncio.wait({work})
-                raise
+            cancelled: asyncio.CancelledError | None = None
+            while not work.done():
+                try:
+                    await asyncio.wait({work})
+                except asyncio.CancelledError as error:  # may come more than once
+                    cancelled = error
+            if cancelled is not None:
+                work.exception()
+                raise cancelled
+            return work.result()
 
     async def reset(self) -> None:
         """Return to rest."""

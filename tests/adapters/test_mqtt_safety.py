@@ -1,0 +1,259 @@
+"""What must never happen to living matter: a stimulus that nobody answers for, or that nobody can stop."""
+
+import asyncio
+import threading
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+from leaky import LeakySimulator
+
+from inmateria.adapters import (
+    DeviceServer,
+    EmbeddedBroker,
+    RemoteSubstrate,
+    SimulatedSubstrate,
+    emergency_stop,
+    release,
+)
+from inmateria.adapters.frames import Header, Kind, decode, encode
+from inmateria.adapters.mqtt_link import Broker, Link, open_link
+from inmateria.substrate import (
+    Response,
+    Stimulus,
+    StimulusRejected,
+    Substrate,
+    SubstrateDisconnected,
+    SubstrateInfo,
+    SubstrateTimeout,
+)
+
+ONE = Stimulus(np.ones((1, 3)), 0.01)
+TOPIC = "inmateria/1/lab/leaky"
+
+
+class Gated(LeakySimulator):
+    """A simulator that waits to be let through in the middle of an exchange, and counts who is inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.gate = threading.Event(), threading.Event()
+        self.together = self.most_together = 0
+
+    def advance(self, stimulus: Stimulus) -> Response:
+        self.together += 1
+        self.most_together = max(self.most_together, self.together)
+        self.inside.set()
+        assert self.gate.wait(20)
+        self.together -= 1
+        return super().advance(stimulus)
+
+
+async def test_an_exchange_that_was_given_up_is_no_end_of_the_session() -> None:
+    simulator = Gated()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri) as server,
+        RemoteSubstrate(server.uri) as substrate,
+    ):
+        given_up = asyncio.create_task(substrate.stimulate(ONE))
+        await asyncio.to_thread(simulator.inside.wait, 20)
+        given_up.cancel()
+        await asyncio.wait({given_up})
+        simulator.gate.set()  # its answer comes now, to nobody
+        following = await asyncio.wait_for(substrate.stimulate(ONE), 5)
+        assert following.sequence == 1
+        assert len(simulator.applied) == 2
+
+
+async def test_cancelled_twice_a_simulator_is_still_in_one_thread_only() -> None:
+    simulator = Gated()
+    substrate = SimulatedSubstrate(simulator)
+    given_up = asyncio.create_task(substrate.stimulate(ONE))
+    await asyncio.to_thread(simulator.inside.wait, 20)
+    for _ in range(3):
+        given_up.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    following = asyncio.create_task(substrate.stimulate(ONE))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    simulator.gate.set()
+    await following
+    await asyncio.wait({given_up})
+    assert given_up.cancelled()
+    assert simulator.most_together == 1
+    assert len(simulator.applied) == 2
+
+
+class Careless(Substrate):
+    """A device author's substrate that forgot to look at its limits."""
+
+    def __init__(self) -> None:
+        self.applied: list[Stimulus] = []
+        self._inside = LeakySimulator()
+
+    @property
+    def info(self) -> SubstrateInfo:
+        return self._inside.info
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        self.applied.append(stimulus)
+        return self._inside.advance(stimulus)
+
+    async def reset(self) -> None:
+        self._inside.reset()
+
+
+async def command(link: Link, session: str, frame: bytes) -> Header:
+    """Send a frame by hand and return the header of what comes back."""
+    await link.publish(f"{TOPIC}/stimulus/{session}", frame)
+    async for _, payload in link.messages():
+        return decode(payload).header
+    raise AssertionError
+
+
+async def test_the_server_keeps_the_limits_of_a_substrate_that_does_not() -> None:
+    careless = Careless()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(careless, broker.uri),
+        open_link(Broker.from_uri(broker.uri), timeout=5) as link,
+    ):
+        await link.subscribe(f"{TOPIC}/response/me")
+        opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        refused = await command(link, "me", encode(
+            Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01), np.full((1, 3), 50.0)
+        ))  # fmt: skip
+        assert (refused.kind, refused.error[0]) == (Kind.REFUSED, StimulusRejected.__name__)
+        assert careless.applied == []
+
+
+async def test_a_session_that_is_played_back_moves_nothing() -> None:
+    simulator = LeakySimulator()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri),
+        open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as hostile,
+    ):
+        await tap.subscribe(f"{TOPIC}/stimulus/+")
+        async with RemoteSubstrate(f"{broker.uri}/lab/leaky") as substrate:
+            for _ in range(3):
+                await substrate.stimulate(ONE)
+            session = substrate._session
+        taped: list[bytes] = []
+        async for topic, payload in tap.messages():
+            if "/stimulus/" not in topic:
+                continue
+            taped.append(payload)
+            if decode(payload).header.kind is Kind.CLOSE:
+                break
+        assert len(simulator.applied) == 3
+        await hostile.subscribe(f"{TOPIC}/response/{session}")
+        for frame in taped[:-1]:  # all but its goodbye, and it is given the lease again
+            await hostile.publish(f"{TOPIC}/stimulus/{session}", frame)
+        again = encode(Header(kind=Kind.OPEN, session=session))
+        opened = [await command(hostile, session, again)]
+        opened.append(await command(hostile, session, again))
+        assert [(each.kind, each.sequence) for each in opened] == [(Kind.OPENED, 0)] * 2
+        assert len(simulator.applied) == 3
+
+
+class Watched(Careless):
+    """A substrate that writes down what is done to it, and applies its second stimulus until it is interrupted."""
+
+    def __init__(self, *, endless: bool = False) -> None:
+        super().__init__()
+        self.done: list[str] = []
+        self.endless = endless
+        self.applying, self.at_rest = asyncio.Event(), asyncio.Event()
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        if self.endless and self.applied:
+            self.applying.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.done.append("interrupted")
+        self.done.append("applied")
+        return await super().stimulate(stimulus)
+
+    async def reset(self) -> None:
+        self.done.append("at rest")
+        self.at_rest.set()
+
+
+async def test_when_a_controller_falls_silent_the_device_returns_to_rest_and_its_late_stimuli_are_not_applied() -> None:
+    substrate = Watched()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri, lease=0.3) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as link,
+    ):
+        await link.subscribe(f"{TOPIC}/response/me")
+        opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        one = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01)
+        assert (await command(link, "me", encode(one, ONE.drive))).kind is Kind.RESPONSE
+        await asyncio.wait_for(substrate.at_rest.wait(), 10)
+        late = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01, sequence=1)
+        refused = await command(link, "me", encode(late, ONE.drive))
+        assert (refused.kind, refused.sequence) == (Kind.REFUSED, -1)
+        assert substrate.done == ["applied", "at rest"]
+        async with RemoteSubstrate(server.uri) as another:
+            await another.stimulate(ONE)
+
+
+async def test_a_controller_that_renews_is_left_in_peace() -> None:
+    substrate = Watched()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri, lease=0.6) as server,
+        RemoteSubstrate(server.uri) as remote,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
+    ):
+        await tap.subscribe(f"{TOPIC}/stimulus/+")
+        renewed = 0
+        async for topic, payload in tap.messages():  # four thirds of a lease and more, without a stimulus
+            renewed += "/stimulus/" in topic and decode(payload).header.kind is Kind.RENEW
+            if renewed == 6:
+                break
+        await remote.stimulate(ONE)
+        assert substrate.done == ["applied"]
+
+
+@pytest.mark.parametrize("by", ["us", "any client"])
+async def test_an_emergency_stop_interrupts_a_stream_and_holds_until_it_is_released(by: str) -> None:
+    substrate = Watched(endless=True)
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as bystander,
+    ):
+        async with RemoteSubstrate(server.uri) as remote, aclosing(remote.stream([ONE] * 20)) as responses:
+            assert (await anext(responses)).sequence == 0
+            await substrate.applying.wait()
+            if by == "us":
+                await emergency_stop(server.uri)
+            else:
+                await bystander.publish(f"{TOPIC}/stop", b"")
+            with pytest.raises(SubstrateDisconnected, match="stopped; everything before number 1 was applied"):
+                await anext(responses)
+            with pytest.raises(SubstrateDisconnected, match="stopped"):
+                await remote.stimulate(ONE)
+        await asyncio.wait_for(substrate.at_rest.wait(), 10)
+        with pytest.raises(SubstrateDisconnected, match="was stopped; see why, then release it"):
+            async with RemoteSubstrate(server.uri):
+                pass
+        assert substrate.done[:3] == ["applied", "interrupted", "at rest"]
+        assert "applied" not in substrate.done[1:]
+        await release(server.uri)
+        substrate.endless = False
+        async with RemoteSubstrate(server.uri) as remote:
+            assert (await remote.stimulate(ONE)).sequence == 1
+
+
+async def test_a_stop_that_nobody_confirms_is_said() -> None:
+    async with EmbeddedBroker() as broker:
+        with pytest.raises(SubstrateTimeout, match=r"waited 0\.3 s for lab/nobody .* it may not have heard"):
+            await emergency_stop(f"{broker.uri}/lab/nobody", timeout=0.3)
