@@ -30,7 +30,7 @@ def test_a_remote_device_is_not_looked_for_before_it_is_entered() -> None:
         ("nanowire://?wire=5", "did you mean wires"),
         ("nanowire://?wires=many", "wires is a int"),
         ("nanowire://?wires=2.5", "wires is a int"),
-        ("nanowire://?wires=3", "electrodes need as many wires"),
+        ("nanowire://?wires=3", "electrodes need at least as many wires"),
         ("nanowire://?wires=60&wires=70", "more than once"),
         ("nanowire://host/?wires=60", "names a place"),
     ],
