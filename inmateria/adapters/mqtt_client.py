@@ -226,8 +226,12 @@ class RemoteSubstrate(Substrate):
             except SubstrateError as error:
                 if not opened.done():
                     raise
-                if not isinstance(error, BrokerGone) or time.monotonic() - lost > self._timeout:
+                if not isinstance(error, BrokerGone):
                     self._break(error)
+                    return
+                if time.monotonic() - lost > self._timeout:
+                    gone = f"the broker at {self._broker} has been gone for {time.monotonic() - lost:.0f} s"
+                    self._break(self._lost(gone))
                     return
             except Exception as error:  # a fault of ours: nobody may be left waiting for an answer
                 self._break(SubstrateError(f"the client of {self._address} failed ({error!r})", "", "connect again"))

@@ -24,9 +24,10 @@ _FREE = 1e-8
 class _RecursiveLeastSquares(BaseEstimator):  # type: ignore[misc]
     """What the regressor and the classifier share: weights, and the inverse of what was seen."""
 
-    forgetting: float
-    alpha: float
-    fit_intercept: bool
+    def __init__(self, forgetting: float = 1.0, *, alpha: float = 1e-3, fit_intercept: bool = True) -> None:
+        self.forgetting = forgetting
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
 
     def _begin(self, features: int, outputs: int) -> None:
         if not 0 < self.forgetting <= 1:
@@ -99,11 +100,6 @@ class RecursiveLeastSquares(MultiOutputMixin, RegressorMixin, _RecursiveLeastSqu
     intercept_ : ndarray of float, shape (outputs,)
     """
 
-    def __init__(self, forgetting: float = 1.0, *, alpha: float = 1e-3, fit_intercept: bool = True) -> None:
-        self.forgetting = forgetting
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Forget everything, then learn from the samples in turn."""
         return self._partial_fit(X, y, anew=True)
@@ -143,11 +139,6 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, _RecursiveLeastSquares): 
     coef_ : ndarray of float, shape (classes, features)
     intercept_ : ndarray of float, shape (classes,)
     """
-
-    def __init__(self, forgetting: float = 1.0, *, alpha: float = 1e-3, fit_intercept: bool = True) -> None:
-        self.forgetting = forgetting
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Forget everything, then learn from the samples in turn."""

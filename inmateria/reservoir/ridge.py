@@ -74,11 +74,19 @@ class _RidgePath:
 class _Ridge(BaseEstimator):  # type: ignore[misc]
     """What the two ridge readouts share."""
 
-    alphas: float | Sequence[float] | FloatArray
-    validation: Literal["loo", "gcv"] | None
-    fit_intercept: bool
     coef_: FloatArray
     intercept_: FloatArray | float
+
+    def __init__(
+        self,
+        alphas: float | Sequence[float] | FloatArray = DEFAULT_ALPHAS,
+        *,
+        validation: Literal["loo", "gcv"] | None = "loo",
+        fit_intercept: bool = True,
+    ) -> None:
+        self.alphas = alphas
+        self.validation = validation
+        self.fit_intercept = fit_intercept
 
     def _fit(self, X: FloatArray, Y: FloatArray) -> None:
         alphas = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
@@ -132,17 +140,6 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
     16, 125 (1974)); one eigendecomposition serves every regularisation.
     """
 
-    def __init__(
-        self,
-        alphas: float | Sequence[float] | FloatArray = DEFAULT_ALPHAS,
-        *,
-        validation: Literal["loo", "gcv"] | None = "loo",
-        fit_intercept: bool = True,
-    ) -> None:
-        self.alphas = alphas
-        self.validation = validation
-        self.fit_intercept = fit_intercept
-
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (steps, features) and targets (steps,) or (steps, outputs)."""
         features, targets = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
@@ -173,17 +170,6 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
     alpha_, loo_scores_
         As of `RidgeReadout`.
     """
-
-    def __init__(
-        self,
-        alphas: float | Sequence[float] | FloatArray = DEFAULT_ALPHAS,
-        *,
-        validation: Literal["loo", "gcv"] | None = "loo",
-        fit_intercept: bool = True,
-    ) -> None:
-        self.alphas = alphas
-        self.validation = validation
-        self.fit_intercept = fit_intercept
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (samples, features) and their classes (samples,)."""

@@ -266,6 +266,17 @@ async def test_a_device_that_is_killed_is_noticed_and_what_is_known_is_said(mosq
     await process.wait()
 
 
+async def test_a_broker_that_stays_away_is_given_up_with_what_is_known(mosquitto: Mosquitto) -> None:
+    async with (
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri) as server,
+        RemoteSubstrate(server.uri, timeout=1.0) as substrate,
+    ):
+        await substrate.stimulate(stimuli(1)[0])
+        await asyncio.to_thread(mosquitto.kill)
+        with pytest.raises(SubstrateDisconnected, match=r"gone for \d+ s; everything before number 1 was applied"):
+            await substrate.stimulate(stimuli(1)[0])
+
+
 async def test_a_device_that_restarted_is_never_sent_old_stimuli_again(mosquitto: Mosquitto) -> None:
     async with DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri) as server:
         client = RemoteSubstrate(server.uri)
