@@ -93,7 +93,8 @@ class Standardised:
 
     def __call__(self, X: npt.NDArray[np.float32]) -> FloatArray:
         """Standardise rows."""
-        return np.clip((X - self.mean) / self.scale, -CLIP, CLIP)
+        standardised: FloatArray = np.clip((X - self.mean) / self.scale, -CLIP, CLIP)
+        return standardised
 
 
 def online(X: npt.NDArray[np.float32], y: npt.NDArray[np.intp], T: npt.NDArray[np.float32]) -> tuple[float, ...]:

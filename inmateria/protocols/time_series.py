@@ -298,7 +298,8 @@ def _measure(metric: str, Y: FloatArray, predicted: FloatArray) -> FloatArray:
         centred, guessed = Y - Y.mean(axis=0), predicted - predicted.mean(axis=0)
         spread = (centred**2).sum(axis=0) * (guessed**2).sum(axis=0)
         together: FloatArray = (centred * guessed).sum(axis=0) ** 2
-        return np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0)
+        squared: FloatArray = np.divide(together, spread, out=np.zeros_like(spread), where=spread > 0)
+        return squared
     rnmse: FloatArray = np.sqrt(((Y - predicted) ** 2).sum(axis=0) / ((Y - Y.mean(axis=0)) ** 2).sum(axis=0))
     return 1.0 - rnmse
 
