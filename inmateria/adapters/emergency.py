@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from inmateria.adapters.mqtt_device import Status
-from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, open_link
+from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, end_tasks, open_link
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
 
 __all__ = ["emergency_stop", "release"]
@@ -54,8 +54,7 @@ async def _until(uri: str, word: str, state: str, timeout: float) -> None:
                     if topic == address.topic("status") and msgspec.json.decode(payload, type=Status).state == state:
                         return
             finally:
-                saying.cancel()
-                await asyncio.wait({saying})
+                await end_tasks(saying)
     except LinkLost as error:
         raise SubstrateDisconnected(
             f"the connection to {broker} was lost while {address} was told to {word} ({error})",

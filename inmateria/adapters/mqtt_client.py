@@ -19,7 +19,7 @@ import msgspec
 
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, response_of
 from inmateria.adapters.mqtt_device import Status
-from inmateria.adapters.mqtt_link import Address, Broker, BrokerGone, Link, LinkLost, first_to_end, open_link
+from inmateria.adapters.mqtt_link import Address, Broker, BrokerGone, Link, LinkLost, end_tasks, first_to_end, open_link
 from inmateria.adapters.uri import query_of
 from inmateria.substrate import (
     FrameError,
@@ -124,7 +124,7 @@ class RemoteSubstrate(Substrate):
         async with AsyncExitStack() as exits:
             opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             talking = asyncio.create_task(self._talk(opened), name=f"talking to {self._address}")
-            exits.push_async_callback(_end, talking)
+            exits.push_async_callback(end_tasks, talking)
             await asyncio.wait({opened, talking}, return_when=asyncio.FIRST_COMPLETED)
             if talking.done():
                 talking.result()
@@ -175,8 +175,7 @@ class RemoteSubstrate(Substrate):
                 room.give_back()
             await producing
         finally:
-            producing.cancel()
-            await asyncio.wait({producing})
+            await end_tasks(producing)
 
     async def _resume(self) -> None:
         """Tell the device that a refusal was seen, so that it applies again."""
@@ -436,8 +435,3 @@ def _error_of(header: Header) -> SubstrateError:
     """Make the error that a device tells of."""
     words = [*header.error, "", "", "", ""][:4]
     return _ERRORS.get(words[0], SubstrateError)(*words[1:])
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})

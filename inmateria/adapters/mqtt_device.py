@@ -21,7 +21,7 @@ from uuid import uuid4
 import msgspec
 
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, stimulus_of
-from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, first_to_end, open_link
+from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, end_tasks, first_to_end, open_link
 from inmateria.substrate import (
     FrameError,
     StimulusRejected,
@@ -392,7 +392,6 @@ def _words(error: Exception) -> tuple[str, ...]:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait({task})
+    await end_tasks(task)
     if not task.cancelled() and (error := task.exception()) is not None:
         raise error

@@ -23,6 +23,7 @@ from inmateria.substrate import SubstrateDisconnected, UnknownSubstrate
 ROOT = "inmateria/1"
 KEEPALIVE = 5
 _MOST_QUEUED = 4096
+_GOODBYE = 6.0
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -126,7 +127,9 @@ class Link:
         gone.add_done_callback(wake)
         with client._pending_call(info.mid, confirmed, client._pending_publishes):
             try:
-                await asyncio.wait_for(confirmed.wait(), client.timeout)
+                # Not wait_for: that of Python 3.11 swallows a cancellation that comes with the confirmation.
+                async with asyncio.timeout(client.timeout):
+                    await confirmed.wait()
             except TimeoutError:
                 raise LinkLost(f"the broker took nothing for {client.timeout:g} s") from None
             finally:
@@ -218,12 +221,22 @@ async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await end_tasks(*tasks)
     for task in tasks:
         if not task.cancelled():
             task.result()
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended.
+
+    The library waits with `asyncio.wait_for`, and that of Python 3.11 can swallow a cancellation; so who has
+    not ended after longer than saying goodbye to a broker may take is cancelled once more.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_GOODBYE)
 
 
 def _reason(error: BaseException) -> str:

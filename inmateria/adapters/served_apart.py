@@ -95,7 +95,8 @@ class ServedApart(Substrate):
         if process.stdout is None:
             raise SubstrateError("the device's process has no standard output")
         try:
-            line = await asyncio.wait_for(process.stdout.readline(), _STARTING)
+            async with asyncio.timeout(_STARTING):
+                line = await process.stdout.readline()
         except TimeoutError:
             raise SubstrateTimeout(
                 f"waited {_STARTING:g} s for a process that serves {self._uri}", "", "try `inmateria serve` by hand"
@@ -116,7 +117,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         process.stdin.close()
     for insist in (process.terminate, process.kill):
         try:
-            await asyncio.wait_for(process.wait(), _STOPPING)
+            async with asyncio.timeout(_STOPPING):
+                await process.wait()
             return
         except TimeoutError:
             insist()
