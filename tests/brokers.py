@@ -1,6 +1,7 @@
 """A real Mosquitto for tests, which they may kill and start again."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -14,9 +15,7 @@ class Mosquitto:
     """A real Mosquitto on a free loopback port, which a test may kill, freeze and start again."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = _free_port()
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n", encoding="utf-8"
@@ -44,6 +43,21 @@ class Mosquitto:
         assert self.process is not None
         self.process.kill()
         self.process.wait()
+
+
+def _free_port() -> int:
+    """Find a port that nothing listens on, below those that the system gives to clients.
+
+    One of theirs could be taken by any connection while a killed broker is away.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("none of a hundred ports is free")
 
 
 def mosquitto_path() -> str:
