@@ -88,11 +88,20 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
     if picture.points:
         x, y = np.array(picture.points).T
         ax.plot(x, y, ".", ms=3, color=INK, label=f"{len(x)} junctions")
-    inputs, outputs = ({channel.name for channel in side} for side in (info.inputs, info.outputs))
+    # An electrode may be two channels, a voltage that is driven and the current through it: it is drawn once.
+    driven = {channel.name for channel in info.inputs}
+    taken = {picture.electrodes[name] for name in driven & set(picture.electrodes)}
+    read = {channel.name for channel in info.outputs if channel.unit != "A"}
+    other = set(picture.electrodes) - driven - read
     kinds = (
-        ("driven", INPUT, "s", inputs),
-        ("read", OUTPUT, "o", outputs - inputs),
-        ("other (ground)", OTHER, "^", set(picture.electrodes) - inputs - outputs),
+        ("driven", INPUT, "s", driven),
+        (
+            "read",
+            OUTPUT,
+            "o",
+            {name for name in read & set(picture.electrodes) if picture.electrodes[name] not in taken},
+        ),
+        ("other (ground)", OTHER, "^", {name for name in other if picture.electrodes[name] not in taken}),
     )
     for label, color, marker, names in kinds:
         places = {name: place for name, place in picture.electrodes.items() if name in names}
