@@ -1,0 +1,147 @@
+"""`inmateria run` and `inmateria report`: a task on a substrate, and what came of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inmateria.cli.application import Json, app, awaited, complete_substrate, uri_of
+from inmateria.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from inmateria.protocols.runs import Run
+
+
+def _complete_task(start: str) -> list[str]:
+    from inmateria.protocols.tasks import task_names
+
+    return [name for name in task_names() if name.startswith(start)]
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)],
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Substrate: a URI such as nanowire://?wires=200 or mqtt://host/group/device, or just its scheme.",
+            autocompletion=complete_substrate,
+        ),
+    ] = "nanowire",
+    over: Annotated[
+        str,
+        typer.Option(
+            help="'local': in this process. 'mqtt': served from a process of its own, through an embedded broker."
+        ),
+    ] = "local",
+    out: Annotated[Path, typer.Option(help="Where run folders are made.")] = Path("runs"),
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Change a setting of the task.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a task on a substrate; leave run.json, the recording and report.html in a new folder."""
+    from inmateria.protocols.tasks import find_task
+
+    chosen = find_task(task)
+    settings = chosen.settings_from(_named(setting or []))
+    if over not in {"local", "mqtt"}:
+        raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
+    from inmateria.adapters import ServedApart, connect
+    from inmateria.protocols.runner import run_task
+    from inmateria.protocols.runs import read_run
+
+    substrate = ServedApart(uri_of(on)) if over == "mqtt" else connect(uri_of(on))
+    with ProgressBar(hidden=json) as bar:
+        folder = awaited(run_task(chosen, settings, substrate, out, bar.watch, on=uri_of(on), over=over))
+    _show(read_run(folder), folder, json)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="A run folder, such as runs/20261123T101500-digits.")],
+    json: Json = False,
+) -> None:
+    """Make report.html anew from a run folder, and print the scores."""
+    from inmateria.protocols.report import write_report
+    from inmateria.protocols.runs import read_run
+
+    run = read_run(folder)
+    write_report(folder)
+    _show(run, folder, json)
+
+
+def _named(pairs: list[str]) -> dict[str, str]:
+    named = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE")
+        named[name.strip()] = value.strip()
+    return named
+
+
+def _show(run: "Run", folder: Path, json: bool) -> None:
+    """Print what came of a run, and where it lies."""
+    from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, RUN_FILE
+
+    paths = {name: str(folder / name) for name in (RUN_FILE, RECORDING_FILE, REPORT_FILE)}
+    outcome, exchanged = run.outcome, run.outcome.exchanges
+    if json:
+        import msgspec
+
+        scores = msgspec.to_builtins(outcome.scores)
+        line = {
+            "task": run.task,
+            "substrate": run.substrate.id,
+            "over": run.over,
+            "scores": scores,
+            "chance": outcome.chance,
+            "metric": outcome.metric,
+            "splitting": outcome.splitting,
+            "exchanges_per_second": exchanged.per_second,
+            "round_trip_p50": exchanged.round_trip_p50,
+            "round_trip_p99": exchanged.round_trip_p99,
+            "paths": paths,
+        }
+        typer.echo(msgspec.json.encode(line).decode())
+        return
+    from statistics import fmean, pstdev
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(
+        title=f"{outcome.title} on {run.substrate.id}: {outcome.trained:,} learned, {outcome.held_out:,} held out",
+        title_justify="left",
+    )
+    for heading in ("read from", "readout"):
+        table.add_column(heading)
+    for heading in ("features", outcome.metric, f"mean ± sd, {len(outcome.scores[0].splits)} splits"):
+        table.add_column(heading, justify="right")
+    for score in outcome.scores:
+        table.add_row(
+            score.on,
+            score.readout,
+            str(score.features),
+            f"{score.score:.3f}",
+            f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}",
+            style=None if score.control else "bold",
+        )
+    table.add_row("chance", outcome.chance_is, "", f"{outcome.chance:.3f}", "")
+    console.print(table)
+    console.print("RLS: recursive least squares; rows below the substrate's are controls without the physics")
+    console.print(outcome.splitting, highlight=False)
+    console.print(
+        f"{exchanged.count:,} exchanges in {exchanged.seconds:.1f} s: {exchanged.per_second:.0f} a second, "
+        f"{exchanged.steps / exchanged.seconds:,.0f} steps a second",
+        highlight=False,
+    )
+    console.print(
+        f"round trip of one step: p50 {1e3 * exchanged.round_trip_p50:.2f} ms, "
+        f"p99 {1e3 * exchanged.round_trip_p99:.2f} ms",
+        highlight=False,
+    )
+    for path in paths.values():
+        typer.echo(path)
