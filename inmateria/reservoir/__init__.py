@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
+    from inmateria.reservoir.force import FORCEReadout
+    from inmateria.reservoir.kalman import KalmanReadout
+    from inmateria.reservoir.least_mean_squares import LMSReadout
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
+    from inmateria.reservoir.ternary import TernaryClassifierReadout, TernaryReadout
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
+    "FORCEReadout": "inmateria.reservoir.force",
     "InputMask": "inmateria.reservoir.encoding",
+    "KalmanReadout": "inmateria.reservoir.kalman",
+    "LMSReadout": "inmateria.reservoir.least_mean_squares",
     "OneToOne": "inmateria.reservoir.encoding",
     "PhysicalReservoir": "inmateria.reservoir.physical",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
@@ -20,12 +27,17 @@ _HOME_OF = {
     "RidgeClassifierReadout": "inmateria.reservoir.ridge",
     "RidgeReadout": "inmateria.reservoir.ridge",
     "SpikeCounts": "inmateria.reservoir.features",
+    "TernaryClassifierReadout": "inmateria.reservoir.ternary",
+    "TernaryReadout": "inmateria.reservoir.ternary",
     "VirtualNodes": "inmateria.reservoir.features",
 }
 
 __all__ = [
     "BlockingReservoir",
+    "FORCEReadout",
     "InputMask",
+    "KalmanReadout",
+    "LMSReadout",
     "OneToOne",
     "PhysicalReservoir",
     "RecursiveLeastSquares",
@@ -33,6 +45,8 @@ __all__ = [
     "RidgeClassifierReadout",
     "RidgeReadout",
     "SpikeCounts",
+    "TernaryClassifierReadout",
+    "TernaryReadout",
     "VirtualNodes",
 ]
 
