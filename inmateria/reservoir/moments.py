@@ -87,7 +87,7 @@ class Moments:
             self._triangle += ssyrk(1.0, x.T, lower=True)
         else:
             self._triangle = dsyrk(1.0, x.T, beta=1.0, c=self._triangle, lower=True, overwrite_c=True)
-        self.cross += x.T @ y.astype(buffer.dtype)
+        self.cross += x.T.astype(np.float64) @ y
         self.total += np.einsum("ij,ij->j", y, y)
         self.samples += count
 

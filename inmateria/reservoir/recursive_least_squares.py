@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from inmateria.compilation import announced
-from inmateria.reservoir.online import OnlineReadout, OnlineRegressor
+from inmateria.reservoir.online import LANES, OnlineReadout, OnlineRegressor, aligned_zeros
 from inmateria.reservoir.winner import predict_sequences, winners
 
 FloatArray = npt.NDArray[np.float64]
@@ -38,8 +38,10 @@ class InverseRecursion(OnlineReadout):
         self._rates()
         if not 0 < self.alpha < float("inf"):
             raise ValueError(f"alpha is {self.alpha}; give a finite number of more than 0")
-        self._inverse = np.eye(size) / self.alpha
-        self._inverse[-1, -1] = self._largest = 1.0 / (_FREE * self.alpha)
+        self._inverse = aligned_zeros(size, size)
+        diagonal = np.arange(self._features)
+        self._inverse[diagonal, diagonal] = 1.0 / self.alpha
+        self._inverse[self._features, self._features] = self._largest = 1.0 / (_FREE * self.alpha)
         # What the last sample does to the inverse, still to be done: inverse - shrink * seen seen^T, times grow,
         # plus walked on the diagonal.
         self._seen = np.zeros(size)
@@ -186,7 +188,14 @@ def _learn(read, learned, targets, weights, inverse, seen, pending, forgetting, 
         for i in range(size):
             row, share, xi = inverse[i], shrink * seen[i], x[i]
             total = 0.0
-            for j in range(i):
+            # Whole vectors first, in a loop of its own: what is left over would be done one by one.
+            whole = i - i % LANES
+            for j in range(whole):
+                value = (row[j] - share * seen[j]) * grow
+                row[j] = value
+                total += value * x[j]
+                fresh[j] += value * xi
+            for j in range(whole, i):
                 value = (row[j] - share * seen[j]) * grow
                 row[j] = value
                 total += value * x[j]

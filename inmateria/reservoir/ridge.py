@@ -283,9 +283,8 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
     16, 125 (1974)); generalised cross-validation puts the mean leverage in its place (Golub, Heath and
     Wahba, Technometrics 21, 215 (1979)). One eigendecomposition serves every regularisation.
 
-    Single-precision features are multiplied in single precision within blocks of 512 samples and added up
-    in double, which leaves about 1e-8 of the largest feature's moment in doubt: give them in double where
-    a regularisation smaller than that matters.
+    Single-precision features are multiplied in single precision within blocks of 512 samples and added up in
+    double: weights of about 1 come out to about 1e-5. Give them in double where that is not enough.
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
