@@ -17,6 +17,9 @@ FloatArray = npt.NDArray[np.float64]
 LANES = 8
 """Rows are padded to a multiple of this, so that vector instructions leave no remainder."""
 
+_ROWS = 1024
+"""Rows learned from at once, whatever number is given: they stay in the processor's cache."""
+
 
 def aligned_zeros(rows: int, columns: int) -> FloatArray:
     """Make zeros (rows, columns) that begin on a cache line, which vector instructions read faster."""
@@ -55,21 +58,27 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
 
     def _learn(self, X: FloatArray, Y: FloatArray) -> FloatArray:
         """Learn from rows in turn; give what was predicted for each before it was learned."""
-        rows = aligned_zeros(len(X), self._weights.shape[1])
-        rows[:, : self._features] = X
+        predicted = np.empty_like(Y)
+        rows = aligned_zeros(min(len(X), _ROWS), self._weights.shape[1])
         # Without an intercept the constant is zero, and its weight never moves.
         rows[:, self._features] = self.fit_intercept
-        learned, targets = rows, Y
-        if len(self._waiting):
-            both = np.concatenate([self._waiting, rows])
-            learned, self._waiting = both[: len(rows)], both[len(rows) :].copy()
-            # The first targets belong to rows before the first.
-            unknown = min(self._missing, len(rows))
-            targets = np.concatenate([np.full_like(Y[:unknown], np.nan), Y[unknown:]])
-            self._missing -= unknown
-        predicted = np.empty_like(Y)
-        self._move(rows, np.ascontiguousarray(learned), np.ascontiguousarray(targets), predicted)
+        for begin in range(0, len(X), _ROWS):
+            now = slice(begin, min(begin + _ROWS, len(X)))
+            read = rows[: now.stop - begin]
+            read[:, : self._features] = X[now]
+            self._move(read, *self._due(read, Y[now]), predicted[now])
         return predicted
+
+    def _due(self, read: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Give the rows that the targets belong to, and the targets: where none are late, those at hand."""
+        if not len(self._waiting):
+            return read, Y
+        both = np.concatenate([self._waiting, read])
+        self._waiting = both[len(read) :].copy()
+        # The first targets belong to rows before the first.
+        unknown = min(self._missing, len(read))
+        self._missing -= unknown
+        return both[: len(read)].copy(), np.concatenate([np.full_like(Y[:unknown], np.nan), Y[unknown:]])
 
     @property
     def coef_(self) -> FloatArray:

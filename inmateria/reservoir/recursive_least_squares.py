@@ -185,24 +185,31 @@ def _learn(read, learned, targets, weights, inverse, seen, pending, forgetting, 
         shrink, grow, walked = pending[0], pending[1], pending[2]
         fresh[:] = 0.0
         spread = forgetting
-        for i in range(size):
-            row, share, xi = inverse[i], shrink * seen[i], x[i]
-            total = 0.0
-            # Whole vectors first, in a loop of its own: what is left over would be done one by one.
+        # Two rows at a time, so that what goes with their columns is read and written once for both.
+        for i in range(0, size, 2):
+            upper, lower = inverse[i], inverse[i + 1]
+            upper_share, lower_share = shrink * seen[i], shrink * seen[i + 1]
+            upper_x, lower_x = x[i], x[i + 1]
+            upper_total = lower_total = 0.0
+            # Whole vectors first, in a loop of its own: what is left over is done one by one.
             whole = i - i % LANES
             for j in range(whole):
-                value = (row[j] - share * seen[j]) * grow
-                row[j] = value
-                total += value * x[j]
-                fresh[j] += value * xi
+                first, second = (upper[j] - upper_share * seen[j]) * grow, (lower[j] - lower_share * seen[j]) * grow
+                upper[j], lower[j] = first, second
+                upper_total += first * x[j]
+                lower_total += second * x[j]
+                fresh[j] += first * upper_x + second * lower_x
             for j in range(whole, i):
-                value = (row[j] - share * seen[j]) * grow
-                row[j] = value
-                total += value * x[j]
-                fresh[j] += value * xi
-            value = (row[i] - share * seen[i]) * grow + walked
-            row[i] = value
-            fresh[i] += total + value * xi
+                first, second = (upper[j] - upper_share * seen[j]) * grow, (lower[j] - lower_share * seen[j]) * grow
+                upper[j], lower[j] = first, second
+                upper_total += first * x[j]
+                lower_total += second * x[j]
+                fresh[j] += first * upper_x + second * lower_x
+            upper[i] = (upper[i] - upper_share * seen[i]) * grow + walked
+            lower[i] = (lower[i] - lower_share * seen[i]) * grow
+            lower[i + 1] = (lower[i + 1] - lower_share * seen[i + 1]) * grow + walked
+            fresh[i] += upper_total + upper[i] * upper_x + lower[i] * lower_x
+            fresh[i + 1] += lower_total + lower[i] * upper_x + lower[i + 1] * lower_x
         for i in range(size):
             spread += fresh[i] * x[i]
         for output in range(weights.shape[0]):

@@ -203,3 +203,12 @@ def test_a_step_takes_one_sample_of_the_right_size() -> None:
     assert readout.step(np.ones(3)) == pytest.approx([0.75, 1.5])
     with pytest.raises(ValueError, match=r"\(3,\)"):
         readout.step(np.ones(4))
+
+
+def test_many_rows_at_once_are_learned_as_one_by_one() -> None:
+    X, Y = problem(2500, 5, 2)
+    at_once, one_by_one = (RecursiveLeastSquares(0.999, delay=9).begin(5, 2) for _ in range(2))
+    read = at_once.learn(X, Y)
+    singly = np.array([one_by_one.step(x, y) for x, y in zip(X, Y, strict=True)])
+    assert np.array_equal(read, singly)
+    assert np.array_equal(at_once.coef_, one_by_one.coef_)
