@@ -23,12 +23,24 @@ FloatArray = npt.NDArray[np.float64]
 _STARTS = (0.3, 0.7, 1.2)
 """Shares of the mean size of the ridge weights below which a weight starts at 0; the best end is kept."""
 
+_GAIN = 1.0 + 1e-9
+"""A change must explain this much more, or rounding could go in circles."""
+
 
 class _Ternary(BaseEstimator):  # type: ignore[misc]
     """What the two ternary readouts share."""
 
-    def __init__(self, planes: int = 1, *, alpha: float = 1e-3, fit_intercept: bool = True, sweeps: int = 100) -> None:
+    def __init__(
+        self,
+        planes: int = 1,
+        *,
+        alpha: float = 1e-3,
+        fit_intercept: bool = True,
+        pairs: bool = True,
+        sweeps: int = 100,
+    ) -> None:
         self.planes = planes
+        self.pairs = pairs
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.sweeps = sweeps
@@ -63,9 +75,13 @@ class _Ternary(BaseEstimator):  # type: ignore[misc]
             best = -1.0
             for share in _STARTS:
                 planes = _rounded(ridge[:, output], share, self.planes)
-                explained, scales = _descend(gram, target, planes, self.sweeps)
+                explained, scales = _descend(gram, target, planes, self.sweeps, False)
                 if explained > best:
                     best, self.planes_[:, output], self.scales_[:, output] = explained, planes, scales
+            if self.pairs:
+                planes = np.ascontiguousarray(self.planes_[:, output])
+                _, scales = _descend(gram, target, planes, self.sweeps, True)
+                self.planes_[:, output], self.scales_[:, output] = planes, scales
         # A plane may be turned over: scales are positive.
         flip = self.scales_ < 0
         self.planes_[flip] *= -1
@@ -89,6 +105,9 @@ class TernaryReadout(MultiOutputMixin, RegressorMixin, _Ternary):  # type: ignor
         Regularisation, as a share of the mean squared feature times samples.
     fit_intercept : bool
         Learn an intercept.
+    pairs : bool
+        Where no single weight gains any more, change two at once: much better on features that are alike, and
+        slower, with time that grows as the square of their number.
     sweeps : int
         Most passes over all weights; it ends earlier where none changes any more.
 
@@ -102,9 +121,9 @@ class TernaryReadout(MultiOutputMixin, RegressorMixin, _Ternary):  # type: ignor
 
     Notes
     -----
-    The loss is ||Y - s Z T||^2 with the best scales for the weights at hand; each weight in turn takes the
-    value that lowers it most. It ends in a local minimum, the best of a few starts. Features of very
-    different size should be standardised before: a ternary weight cannot even them out.
+    The loss is ||Y - s Z T||^2 with the best scales for the weights at hand; each weight in turn, and
+    then each pair, takes the values that lower it most. It ends in a local minimum, the best of a few starts.
+    Features of very different size should be standardised before: a ternary weight cannot even them out.
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -126,7 +145,7 @@ class TernaryClassifierReadout(ClassifierMixin, _Ternary):  # type: ignore[misc]
 
     Parameters
     ----------
-    planes, alpha, fit_intercept, sweeps
+    planes, alpha, fit_intercept, pairs, sweeps
         As of `TernaryReadout`.
 
     Attributes
@@ -179,8 +198,74 @@ def _explained(a, b, c00, c01, c11):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _descend(gram, cross, planes, sweeps):  # type: ignore[no-untyped-def]
-    """Change one weight of one plane at a time to what explains most, in place, until none gains."""
+def _best_single(gram, cross, planes, images, loads, products, best, p, j):  # type: ignore[no-untyped-def]
+    """Give the value of one weight that explains most, and how much."""
+    old, chosen, other = planes[p, j], planes[p, j], 1 - p
+    for new in range(-1, 2):
+        if new == old:
+            continue
+        d = float(new - old)
+        gained, _s0, _s1 = _explained(
+            loads[p] + d * cross[j],
+            loads[other],
+            products[p, p] + 2.0 * d * images[p, j] + d * d * gram[j, j],
+            products[0, 1] + d * images[other, j],
+            products[other, other],
+        )
+        if gained > best * _GAIN + 1e-300:
+            best, chosen = gained, new
+    return chosen, best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _best_pair(gram, cross, planes, images, loads, products, best, p, j):  # type: ignore[no-untyped-def]
+    """Give the values of one weight and of a later one that together explain most, and how much."""
+    other, old = 1 - p, planes[p, j]
+    chosen, partner, chosen_there = old, -1, 0
+    for new in range(-1, 2):
+        if new == old:
+            continue
+        d = float(new - old)
+        load, mixed = loads[p] + d * cross[j], products[0, 1] + d * images[other, j]
+        square = products[p, p] + 2.0 * d * images[p, j] + d * d * gram[j, j]
+        for k in range(j + 1, planes.shape[1]):
+            there = planes[p, k]
+            slope = images[p, k] + d * gram[j, k]
+            for new_there in range(-1, 2):
+                if new_there == there:
+                    continue
+                e = float(new_there - there)
+                gained, _s0, _s1 = _explained(
+                    load + e * cross[k],
+                    loads[other],
+                    square + 2.0 * e * slope + e * e * gram[k, k],
+                    mixed + e * images[other, k],
+                    products[other, other],
+                )
+                if gained > best * _GAIN + 1e-300:
+                    best, chosen, partner, chosen_there = gained, new, k, new_there
+    return chosen, partner, chosen_there, best
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _change(gram, cross, planes, images, loads, products, p, j, new):  # type: ignore[no-untyped-def]
+    """Give a weight another value, and what follows from it."""
+    d = float(new - planes[p, j])
+    loads[p] += d * cross[j]
+    products[p, p] += 2.0 * d * images[p, j] + d * d * gram[j, j]
+    products[0, 1] += d * images[1 - p, j]
+    products[1, 0] = products[0, 1]
+    images[p] += d * gram[j]
+    planes[p, j] = new
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _descend(gram, cross, planes, sweeps, pairs):  # type: ignore[no-untyped-def]
+    """Change one weight at a time to what explains most, in place, until none gains; with `pairs`, then two.
+
+    Features of a reservoir are alike: to put one in another's place changes little, and takes two changes that
+    each alone would do harm.
+    """
     count, size = planes.shape
     images = np.zeros((2, size))  # gram times each plane
     loads, products = np.zeros(2), np.zeros((2, 2))
@@ -188,41 +273,33 @@ def _descend(gram, cross, planes, sweeps):  # type: ignore[no-untyped-def]
         for j in range(size):
             if planes[p, j] != 0:
                 loads[p] += planes[p, j] * cross[j]
-                for i in range(size):
-                    images[p, i] += planes[p, j] * gram[j, i]
+                images[p] += planes[p, j] * gram[j]
     for p in range(count):
         for q in range(count):
             for j in range(size):
                 products[p, q] += planes[q, j] * images[p, j]
     best, s0, s1 = _explained(loads[0], loads[1], products[0, 0], products[0, 1], products[1, 1])
+    in_pairs = False
     for _ in range(sweeps):
         changed = False
         for j in range(size):
             for p in range(count):
-                other = 1 - p
-                old, chosen = planes[p, j], planes[p, j]
-                for new in range(-1, 2):
-                    if new == old:
-                        continue
-                    d = float(new - old)
-                    load = loads[p] + d * cross[j]
-                    square = products[p, p] + 2.0 * d * images[p, j] + d * d * gram[j, j]
-                    mixed = products[0, 1] + d * images[other, j]
-                    gained, _s0, _s1 = _explained(load, loads[other], square, mixed, products[other, other])
-                    if gained > best * (1.0 + 1e-12) + 1e-300:
-                        best, chosen = gained, new
-                if chosen != old:
-                    d = float(chosen - old)
-                    loads[p] += d * cross[j]
-                    products[p, p] += 2.0 * d * images[p, j] + d * d * gram[j, j]
-                    products[0, 1] += d * images[other, j]
-                    products[1, 0] = products[0, 1]
-                    for i in range(size):
-                        images[p, i] += d * gram[j, i]
-                    planes[p, j] = chosen
-                    changed = True
-        if not changed:
+                if in_pairs:
+                    now, partner, then, gained = _best_pair(gram, cross, planes, images, loads, products, best, p, j)
+                else:
+                    now, gained = _best_single(gram, cross, planes, images, loads, products, best, p, j)
+                    partner, then = -1, 0
+                if gained > best:
+                    best, changed = gained, True
+                    _change(gram, cross, planes, images, loads, products, p, j, now)
+                    if partner >= 0:
+                        _change(gram, cross, planes, images, loads, products, p, partner, then)
+        if changed:
+            in_pairs = False
+        elif in_pairs or not pairs:
             break
+        else:
+            in_pairs = True
     best, s0, s1 = _explained(loads[0], loads[1], products[0, 0], products[0, 1], products[1, 1])
     scales = np.array([s0, s1])
     return best, scales[:count]
