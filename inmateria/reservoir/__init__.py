@@ -4,15 +4,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inmateria.reservoir.capacity import (
+        InformationProcessingCapacity,
+        MemoryCapacity,
+        information_processing_capacity,
+        memory_capacity,
+    )
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
+    from inmateria.reservoir.scores import accuracy, nmse, nrmse
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
+    "InformationProcessingCapacity": "inmateria.reservoir.capacity",
     "InputMask": "inmateria.reservoir.encoding",
+    "MemoryCapacity": "inmateria.reservoir.capacity",
     "OneToOne": "inmateria.reservoir.encoding",
     "PhysicalReservoir": "inmateria.reservoir.physical",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
@@ -21,11 +30,18 @@ _HOME_OF = {
     "RidgeReadout": "inmateria.reservoir.ridge",
     "SpikeCounts": "inmateria.reservoir.features",
     "VirtualNodes": "inmateria.reservoir.features",
+    "accuracy": "inmateria.reservoir.scores",
+    "information_processing_capacity": "inmateria.reservoir.capacity",
+    "memory_capacity": "inmateria.reservoir.capacity",
+    "nmse": "inmateria.reservoir.scores",
+    "nrmse": "inmateria.reservoir.scores",
 }
 
 __all__ = [
     "BlockingReservoir",
+    "InformationProcessingCapacity",
     "InputMask",
+    "MemoryCapacity",
     "OneToOne",
     "PhysicalReservoir",
     "RecursiveLeastSquares",
@@ -34,6 +50,11 @@ __all__ = [
     "RidgeReadout",
     "SpikeCounts",
     "VirtualNodes",
+    "accuracy",
+    "information_processing_capacity",
+    "memory_capacity",
+    "nmse",
+    "nrmse",
 ]
 
 
