@@ -12,13 +12,25 @@ if TYPE_CHECKING:
     )
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
+    from inmateria.reservoir.forgetting import FadingMemory, fading_memory
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
     from inmateria.reservoir.scores import accuracy, nmse, nrmse
+    from inmateria.reservoir.separability import (
+        Separation,
+        StateRank,
+        alike_inputs,
+        different_inputs,
+        generalisation_rank,
+        kernel_rank,
+        separation,
+    )
+    from inmateria.reservoir.series import henon, lorenz, mackey_glass, narma, santa_fe_laser
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
+    "FadingMemory": "inmateria.reservoir.forgetting",
     "InformationProcessingCapacity": "inmateria.reservoir.capacity",
     "InputMask": "inmateria.reservoir.encoding",
     "MemoryCapacity": "inmateria.reservoir.capacity",
@@ -28,17 +40,31 @@ _HOME_OF = {
     "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
     "RidgeClassifierReadout": "inmateria.reservoir.ridge",
     "RidgeReadout": "inmateria.reservoir.ridge",
+    "Separation": "inmateria.reservoir.separability",
     "SpikeCounts": "inmateria.reservoir.features",
+    "StateRank": "inmateria.reservoir.separability",
     "VirtualNodes": "inmateria.reservoir.features",
     "accuracy": "inmateria.reservoir.scores",
+    "alike_inputs": "inmateria.reservoir.separability",
+    "different_inputs": "inmateria.reservoir.separability",
+    "fading_memory": "inmateria.reservoir.forgetting",
+    "generalisation_rank": "inmateria.reservoir.separability",
+    "henon": "inmateria.reservoir.series",
     "information_processing_capacity": "inmateria.reservoir.capacity",
+    "kernel_rank": "inmateria.reservoir.separability",
+    "lorenz": "inmateria.reservoir.series",
+    "mackey_glass": "inmateria.reservoir.series",
     "memory_capacity": "inmateria.reservoir.capacity",
+    "narma": "inmateria.reservoir.series",
     "nmse": "inmateria.reservoir.scores",
     "nrmse": "inmateria.reservoir.scores",
+    "santa_fe_laser": "inmateria.reservoir.series",
+    "separation": "inmateria.reservoir.separability",
 }
 
 __all__ = [
     "BlockingReservoir",
+    "FadingMemory",
     "InformationProcessingCapacity",
     "InputMask",
     "MemoryCapacity",
@@ -48,13 +74,26 @@ __all__ = [
     "RecursiveLeastSquaresClassifier",
     "RidgeClassifierReadout",
     "RidgeReadout",
+    "Separation",
     "SpikeCounts",
+    "StateRank",
     "VirtualNodes",
     "accuracy",
+    "alike_inputs",
+    "different_inputs",
+    "fading_memory",
+    "generalisation_rank",
+    "henon",
     "information_processing_capacity",
+    "kernel_rank",
+    "lorenz",
+    "mackey_glass",
     "memory_capacity",
+    "narma",
     "nmse",
     "nrmse",
+    "santa_fe_laser",
+    "separation",
 ]
 
 
