@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from inmateria.reservoir.forgetting import FadingMemory, fading_memory
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
+    from inmateria.reservoir.reservoirpy_nodes import OnlineReadoutNode, ReadoutNode, ReservoirNode, as_node
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
     from inmateria.reservoir.scores import accuracy, nmse, nrmse
     from inmateria.reservoir.separability import (
@@ -35,9 +36,12 @@ _HOME_OF = {
     "InputMask": "inmateria.reservoir.encoding",
     "MemoryCapacity": "inmateria.reservoir.capacity",
     "OneToOne": "inmateria.reservoir.encoding",
+    "OnlineReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "PhysicalReservoir": "inmateria.reservoir.physical",
+    "ReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
     "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
+    "ReservoirNode": "inmateria.reservoir.reservoirpy_nodes",
     "RidgeClassifierReadout": "inmateria.reservoir.ridge",
     "RidgeReadout": "inmateria.reservoir.ridge",
     "Separation": "inmateria.reservoir.separability",
@@ -46,6 +50,7 @@ _HOME_OF = {
     "VirtualNodes": "inmateria.reservoir.features",
     "accuracy": "inmateria.reservoir.scores",
     "alike_inputs": "inmateria.reservoir.separability",
+    "as_node": "inmateria.reservoir.reservoirpy_nodes",
     "different_inputs": "inmateria.reservoir.separability",
     "fading_memory": "inmateria.reservoir.forgetting",
     "generalisation_rank": "inmateria.reservoir.separability",
@@ -69,9 +74,12 @@ __all__ = [
     "InputMask",
     "MemoryCapacity",
     "OneToOne",
+    "OnlineReadoutNode",
     "PhysicalReservoir",
+    "ReadoutNode",
     "RecursiveLeastSquares",
     "RecursiveLeastSquaresClassifier",
+    "ReservoirNode",
     "RidgeClassifierReadout",
     "RidgeReadout",
     "Separation",
@@ -80,6 +88,7 @@ __all__ = [
     "VirtualNodes",
     "accuracy",
     "alike_inputs",
+    "as_node",
     "different_inputs",
     "fading_memory",
     "generalisation_rank",
