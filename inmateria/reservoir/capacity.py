@@ -13,14 +13,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.linalg import qr, svd
+from scipy.linalg import eigh, qr, svd
 from scipy.stats import beta
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
-_BLOCK_VALUES = 1_000_000
-"""Values of the targets that are made at a time: 8 MB."""
+_BLOCK_VALUES = 500_000
+"""Values of the targets that are made at a time: 4 MB."""
 
 
 class Factor(NamedTuple):
@@ -182,9 +182,13 @@ def memory_capacity(
     threshold = readout.threshold(significance)
     windows = sliding_window_view(u[start - longest :], len(X) - start, axis=0)  # (longest + 1, channels, steps)
     capacities = np.zeros(len(chosen))
-    for rows in _blocks(len(chosen), len(X) - start):
+    blocks = _blocks(len(chosen), len(X) - start)
+    room = np.empty((blocks[0].stop, len(X) - start))
+    for rows in blocks:
         for channel in range(u.shape[1]):
-            targets = np.ascontiguousarray(windows[longest - chosen[rows], channel])
+            targets = room[: rows.stop - rows.start]
+            for target, delay in zip(targets, chosen[rows], strict=True):
+                target[:] = windows[longest - delay, channel]
             capacities[rows] += readout.squared_correlations(targets)
     return MemoryCapacity(chosen, capacities, readout.chance, threshold, readout.rank, readout.scored)
 
@@ -262,8 +266,10 @@ def information_processing_capacity(
     readout = _LinearReadout(X[start:], held_out, alpha, rank_threshold)
     threshold = readout.threshold(significance)
     capacities = np.empty(len(targets))
-    for rows in _blocks(len(targets), len(X) - start):
-        block = np.empty((rows.stop - rows.start, len(X) - start))
+    blocks = _blocks(len(targets), len(X) - start)
+    room = np.empty((blocks[0].stop, len(X) - start))
+    for rows in blocks:
+        block = room[: rows.stop - rows.start]
         for row, target in zip(block, targets[rows], strict=True):
             first, *others = (values[f.degree - 1, f.channel, start - f.delay : len(X) - f.delay] for f in target)
             if others:
@@ -297,22 +303,20 @@ class _LinearReadout:
             raise ValueError(f"alpha is {alpha}; give a finite number of at least 0")
         if not 0 < rank_threshold < 1:
             raise ValueError(f"rank_threshold is {rank_threshold}; give more than 0 and less than 1")
-        self._learned = int(len(states) * (1.0 - held_out))
-        learned = states[: self._learned]
-        mean, spread = learned.mean(axis=0), learned.std(axis=0)
+        self._learned = len(states) - round(len(states) * held_out)
+        self._X = states - states[: self._learned].mean(axis=0)
+        learned = self._X[: self._learned]
+        spread = np.sqrt(np.einsum("ij,ij->j", learned, learned) / self._learned)
         # Columns of one value have a spread of rounding errors; standardised, they would be noise.
-        moving = spread > 1e-13 * np.abs(mean)
-        scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=moving)
-        self._X = (states - mean) * scale
+        moving = spread > 1e-13 * np.abs(states[0])
+        self._X *= np.divide(1.0, spread, out=np.zeros_like(spread), where=moving)
         features = states.shape[1]
         if self._learned < features + 2 or (held_out and len(states) - self._learned < 3):
             raise ValueError(
                 f"{self._learned} steps remain to learn from and {len(states) - self._learned} to score, for "
                 f"{features} features; record more steps, or ask for shorter delays or fewer features"
             )
-        # The triangle of a QR holds the singular values to rounding; a Gram matrix would only to its root.
-        triangle = qr(self._X[: self._learned], mode="r", check_finite=False)[0][:features]
-        _, singular, right = svd(triangle, check_finite=False)
+        singular, right = _singular_values(self._X[: self._learned])
         self.rank = int(np.count_nonzero(singular > rank_threshold * singular[0])) if singular[0] > 0 else 0
         if not self.rank:
             raise ValueError("every state is constant; there is nothing to read out")
@@ -351,6 +355,16 @@ class _LinearReadout:
             spread = np.einsum("ij,ij->i", read, read) * np.einsum("ij,ij->i", wanted, wanted)
         squared: FloatArray = np.divide(together**2, spread, out=np.zeros_like(spread), where=spread > 0)
         return squared
+
+
+def _singular_values(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Singular values of a tall matrix, falling, and the right singular vectors as rows."""
+    squared, vectors = eigh(X.T @ X, check_finite=False)
+    if squared[0] > 1e-8 * squared[-1]:
+        return np.sqrt(squared[::-1]), vectors.T[::-1]
+    # The Gram matrix holds singular values only down to 1e-8 of the largest; the triangle of a QR all of them.
+    _, singular, right = svd(qr(X, mode="r", check_finite=False)[0][: X.shape[1]], check_finite=False)
+    return singular, right
 
 
 def _states_and_inputs(states: npt.ArrayLike, inputs: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:

@@ -124,7 +124,7 @@ def test_the_capacities_are_those_of_one_regression_each(seed: int, nodes: int, 
     u = uniform(400, seed)
     states = tanh_network(u, nodes, seed) * 10.0 ** np.arange(-4, nodes - 4) + 3.0
     found = memory_capacity(states, u, [0, 2, 5], washout=20, alpha=alpha, held_out=held_out)
-    split = 20 + int(380 * (1 - held_out))
+    split = 400 - round(380 * held_out)
     mean, spread = states[20:split].mean(axis=0), states[20:split].std(axis=0)
     X = (states - mean) / spread
     for delay, capacity in zip([0, 2, 5], found.capacities, strict=True):
@@ -137,7 +137,7 @@ def test_the_capacities_are_those_of_one_regression_each(seed: int, nodes: int, 
 
 def test_the_capacities_are_rcbenchs() -> None:
     ipc = pytest.importorskip("rcbench.tasks.ipc")
-    u = uniform(1500)
+    u = uniform(1504)
     states = tanh_network(u, 20)
     theirs = ipc.IPCEvaluator(u, states, max_delay=4, max_degree=3)
     ours = information_processing_capacity(
