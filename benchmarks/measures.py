@@ -76,7 +76,7 @@ def measure(quick: bool) -> list[dict[str, Any]]:
     u = np.random.default_rng(0).uniform(-1, 1, STEPS)
     states: Floats = Reservoir(UNITS, sr=0.95, input_scaling=0.5, seed=1).run(u[:, np.newaxis])
     repeats = 3 if quick else 10
-    rows = []
+    rows: list[dict[str, Any]] = []
 
     def of_reservoirpy() -> Any:
         model = Recorded(states[LAGS:]) >> Ridge(ALMOST_NONE)
@@ -86,7 +86,8 @@ def measure(quick: bool) -> list[dict[str, Any]]:
         return memory_capacity(states, u, LAGS, washout=2 * LAGS, held_out=0.2 * STEPS / (STEPS - 2 * LAGS)).capacities
 
     difference = compared("memory capacity", ours_as_reservoirpy(), of_reservoirpy(), 1e-4)
-    row = {"what": f"memory capacity, {LAGS} lags, held out", "peer": "reservoirpy", "difference": difference}
+    row: dict[str, Any] = {"what": f"memory capacity, {LAGS} lags, held out", "peer": "reservoirpy"}
+    row["difference"] = difference
     row |= {"peer_s": fastest(of_reservoirpy, repeats), "s": fastest(ours_as_reservoirpy, repeats), "goal": 1.5}
     rows.append(row)
     in_sample = fastest(lambda: memory_capacity(states, u, LAGS), repeats)

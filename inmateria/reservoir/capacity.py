@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.linalg import eigh, qr, svd
-from scipy.stats import beta
+
+from inmateria.reservoir.many_targets import ManyTargetsReadout
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -81,7 +81,10 @@ class InformationProcessingCapacity:
         Squared correlation of readout and target.
     degrees, delays : ndarray of int, shape (targets,)
         Total degree of each target, and the longest delay in it.
-    chance, threshold, rank, steps
+    chance, threshold : ndarray of float, shape (targets,)
+        Mean capacity of chance alone, and what it exceeds only as often as the significance asked for, for each
+        target: more than rank / steps where a target is large when the states are.
+    rank, steps
         As of `MemoryCapacity`.
     """
 
@@ -89,8 +92,8 @@ class InformationProcessingCapacity:
     capacities: FloatArray
     degrees: IntArray
     delays: IntArray
-    chance: float
-    threshold: float
+    chance: FloatArray
+    threshold: FloatArray
     rank: int
     steps: int
 
@@ -178,7 +181,7 @@ def memory_capacity(
         raise ValueError(f"delays are {delays}; give a number of at least 1, or delays of 0 or more steps")
     longest = int(chosen.max())
     start = _first_step(washout, longest, len(X))
-    readout = _LinearReadout(X[start:], held_out, alpha, rank_threshold)
+    readout = ManyTargetsReadout(X[start:], held_out, alpha, rank_threshold)
     threshold = readout.threshold(significance)
     windows = sliding_window_view(u[start - longest :], len(X) - start, axis=0)  # (longest + 1, channels, steps)
     capacities = np.zeros(len(chosen))
@@ -248,8 +251,10 @@ def information_processing_capacity(
 
     Notes
     -----
-    The threshold is exact for independent normal values. Products of an input are uncorrelated with it but not
-    independent of it, so that somewhat more than the significance may pass; Dambre et al. double the threshold.
+    A target that has nothing to do with the states still shares inputs with them, and the larger both are at the
+    same time, the more chance correlates them. So the chance of each target is estimated from its own values
+    (as White, Econometrica 48, 817 (1980), does for regressions), and the threshold, which is exact where target
+    and states are independent and normal, is raised in proportion. Dambre et al. double theirs instead.
     """
     X, u = _states_and_inputs(states, inputs)
     bounds = dict(longest_delays) if isinstance(longest_delays, Mapping) else dict(enumerate(longest_delays, start=1))
@@ -263,9 +268,9 @@ def information_processing_capacity(
     targets = tuple(_targets(bounds, earliest, u.shape[1], factors))
     values = _polynomials(u, max(bounds), polynomials, interval)
     start = _first_step(washout, max(bounds.values()), len(X))
-    readout = _LinearReadout(X[start:], held_out, alpha, rank_threshold)
-    threshold = readout.threshold(significance)
-    capacities = np.empty(len(targets))
+    readout = ManyTargetsReadout(X[start:], held_out, alpha, rank_threshold)
+    excess = readout.threshold(significance) / readout.chance
+    capacities, chance = np.empty(len(targets)), np.empty(len(targets))
     blocks = _blocks(len(targets), len(X) - start)
     room = np.empty((blocks[0].stop, len(X) - start))
     for rows in blocks:
@@ -278,7 +283,7 @@ def information_processing_capacity(
                     row *= other
             else:
                 row[:] = first
-        capacities[rows] = readout.squared_correlations(block)
+        capacities[rows], chance[rows] = readout.with_chance(block)
         if progress is not None:
             progress(rows.stop, len(targets))
     return InformationProcessingCapacity(
@@ -286,85 +291,11 @@ def information_processing_capacity(
         capacities,
         np.array([sum(factor.degree for factor in target) for target in targets], dtype=np.intp),
         np.array([max(factor.delay for factor in target) for target in targets], dtype=np.intp),
-        readout.chance,
-        threshold,
+        chance,
+        np.minimum(excess * chance, 1.0),
         readout.rank,
         readout.scored,
     )
-
-
-class _LinearReadout:
-    """The least-squares readout of one set of states, for any number of targets at a time."""
-
-    def __init__(self, states: FloatArray, held_out: float, alpha: float, rank_threshold: float) -> None:
-        if not 0 <= held_out <= 0.9:
-            raise ValueError(f"held_out is {held_out}; give a fraction from 0 to 0.9 of the steps")
-        if not 0 <= alpha < float("inf"):
-            raise ValueError(f"alpha is {alpha}; give a finite number of at least 0")
-        if not 0 < rank_threshold < 1:
-            raise ValueError(f"rank_threshold is {rank_threshold}; give more than 0 and less than 1")
-        self._learned = len(states) - round(len(states) * held_out)
-        self._X = states - states[: self._learned].mean(axis=0)
-        learned = self._X[: self._learned]
-        spread = np.sqrt(np.einsum("ij,ij->j", learned, learned) / self._learned)
-        # Columns of one value have a spread of rounding errors; standardised, they would be noise.
-        moving = spread > 1e-13 * np.abs(states[0])
-        self._X *= np.divide(1.0, spread, out=np.zeros_like(spread), where=moving)
-        features = states.shape[1]
-        if self._learned < features + 2 or (held_out and len(states) - self._learned < 3):
-            raise ValueError(
-                f"{self._learned} steps remain to learn from and {len(states) - self._learned} to score, for "
-                f"{features} features; record more steps, or ask for shorter delays or fewer features"
-            )
-        singular, right = _singular_values(self._X[: self._learned])
-        self.rank = int(np.count_nonzero(singular > rank_threshold * singular[0])) if singular[0] > 0 else 0
-        if not self.rank:
-            raise ValueError("every state is constant; there is nothing to read out")
-        kept = singular[: self.rank]
-        self._to_scores = right[: self.rank].T / kept
-        self._shrink = kept**2 / (kept**2 + alpha)
-        self._held_out = held_out > 0
-        self.scored = len(states) - self._learned if self._held_out else self._learned
-
-    @property
-    def chance(self) -> float:
-        """Mean squared correlation with a target that has nothing to do with the states."""
-        return 1 / (self.scored - 1) if self._held_out else self.rank / (self.scored - 1)
-
-    def threshold(self, significance: float) -> float:
-        """Give what chance exceeds with that probability: a beta distribution, for independent normal values."""
-        if not 0 < significance < 1:
-            raise ValueError(f"significance is {significance}; give a probability between 0 and 1")
-        degrees = 1 if self._held_out else self.rank
-        return float(beta.isf(significance, degrees / 2, (self.scored - 1 - degrees) / 2))
-
-    def squared_correlations(self, targets: FloatArray) -> FloatArray:
-        """Squared correlation of each target (targets, steps) with what is read out for it."""
-        scores = (targets[:, : self._learned] @ self._X[: self._learned]) @ self._to_scores
-        if not self._held_out:
-            # States have mean zero, so that centring the targets changes nothing but their own size.
-            size = np.einsum("ij,ij->i", targets, targets) - targets.sum(axis=1) ** 2 / targets.shape[1]
-            together = scores**2 @ self._shrink
-            spread = scores**2 @ self._shrink**2 * size
-        else:
-            weights = (scores * self._shrink) @ self._to_scores.T
-            read, wanted = weights @ self._X[self._learned :].T, targets[:, self._learned :]
-            read = read - read.mean(axis=1, keepdims=True)
-            wanted = wanted - wanted.mean(axis=1, keepdims=True)
-            together = np.einsum("ij,ij->i", read, wanted)
-            spread = np.einsum("ij,ij->i", read, read) * np.einsum("ij,ij->i", wanted, wanted)
-        squared: FloatArray = np.divide(together**2, spread, out=np.zeros_like(spread), where=spread > 0)
-        return squared
-
-
-def _singular_values(X: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Singular values of a tall matrix, falling, and the right singular vectors as rows."""
-    squared, vectors = eigh(X.T @ X, check_finite=False)
-    if squared[0] > 1e-8 * squared[-1]:
-        return np.sqrt(squared[::-1]), vectors.T[::-1]
-    # The Gram matrix holds singular values only down to 1e-8 of the largest; the triangle of a QR all of them.
-    _, singular, right = svd(qr(X, mode="r", check_finite=False)[0][: X.shape[1]], check_finite=False)
-    return singular, right
 
 
 def _states_and_inputs(states: npt.ArrayLike, inputs: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
