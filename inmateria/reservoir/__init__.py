@@ -4,50 +4,119 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inmateria.reservoir.capacity import (
+        InformationProcessingCapacity,
+        MemoryCapacity,
+        information_processing_capacity,
+        memory_capacity,
+    )
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
     from inmateria.reservoir.force import FORCEReadout
+    from inmateria.reservoir.forgetting import FadingMemory, fading_memory
     from inmateria.reservoir.kalman import KalmanReadout
     from inmateria.reservoir.least_mean_squares import LMSReadout
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
+    from inmateria.reservoir.reservoirpy_nodes import OnlineReadoutNode, ReadoutNode, ReservoirNode, as_node
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
+    from inmateria.reservoir.scores import accuracy, nmse, nrmse
+    from inmateria.reservoir.separability import (
+        Separation,
+        StateRank,
+        alike_inputs,
+        different_inputs,
+        generalisation_rank,
+        kernel_rank,
+        separation,
+    )
+    from inmateria.reservoir.series import henon, lorenz, mackey_glass, narma, santa_fe_laser
     from inmateria.reservoir.ternary import TernaryClassifierReadout, TernaryReadout
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
     "FORCEReadout": "inmateria.reservoir.force",
+    "FadingMemory": "inmateria.reservoir.forgetting",
+    "InformationProcessingCapacity": "inmateria.reservoir.capacity",
     "InputMask": "inmateria.reservoir.encoding",
     "KalmanReadout": "inmateria.reservoir.kalman",
     "LMSReadout": "inmateria.reservoir.least_mean_squares",
+    "MemoryCapacity": "inmateria.reservoir.capacity",
     "OneToOne": "inmateria.reservoir.encoding",
+    "OnlineReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "PhysicalReservoir": "inmateria.reservoir.physical",
+    "ReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
     "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
+    "ReservoirNode": "inmateria.reservoir.reservoirpy_nodes",
     "RidgeClassifierReadout": "inmateria.reservoir.ridge",
     "RidgeReadout": "inmateria.reservoir.ridge",
+    "Separation": "inmateria.reservoir.separability",
     "SpikeCounts": "inmateria.reservoir.features",
+    "StateRank": "inmateria.reservoir.separability",
     "TernaryClassifierReadout": "inmateria.reservoir.ternary",
     "TernaryReadout": "inmateria.reservoir.ternary",
     "VirtualNodes": "inmateria.reservoir.features",
+    "accuracy": "inmateria.reservoir.scores",
+    "alike_inputs": "inmateria.reservoir.separability",
+    "as_node": "inmateria.reservoir.reservoirpy_nodes",
+    "different_inputs": "inmateria.reservoir.separability",
+    "fading_memory": "inmateria.reservoir.forgetting",
+    "generalisation_rank": "inmateria.reservoir.separability",
+    "henon": "inmateria.reservoir.series",
+    "information_processing_capacity": "inmateria.reservoir.capacity",
+    "kernel_rank": "inmateria.reservoir.separability",
+    "lorenz": "inmateria.reservoir.series",
+    "mackey_glass": "inmateria.reservoir.series",
+    "memory_capacity": "inmateria.reservoir.capacity",
+    "narma": "inmateria.reservoir.series",
+    "nmse": "inmateria.reservoir.scores",
+    "nrmse": "inmateria.reservoir.scores",
+    "santa_fe_laser": "inmateria.reservoir.series",
+    "separation": "inmateria.reservoir.separability",
 }
 
 __all__ = [
     "BlockingReservoir",
     "FORCEReadout",
+    "FadingMemory",
+    "InformationProcessingCapacity",
     "InputMask",
     "KalmanReadout",
     "LMSReadout",
+    "MemoryCapacity",
     "OneToOne",
+    "OnlineReadoutNode",
     "PhysicalReservoir",
+    "ReadoutNode",
     "RecursiveLeastSquares",
     "RecursiveLeastSquaresClassifier",
+    "ReservoirNode",
     "RidgeClassifierReadout",
     "RidgeReadout",
+    "Separation",
     "SpikeCounts",
+    "StateRank",
     "TernaryClassifierReadout",
     "TernaryReadout",
     "VirtualNodes",
+    "accuracy",
+    "alike_inputs",
+    "as_node",
+    "different_inputs",
+    "fading_memory",
+    "generalisation_rank",
+    "henon",
+    "information_processing_capacity",
+    "kernel_rank",
+    "lorenz",
+    "mackey_glass",
+    "memory_capacity",
+    "narma",
+    "nmse",
+    "nrmse",
+    "santa_fe_laser",
+    "separation",
 ]
 
 
