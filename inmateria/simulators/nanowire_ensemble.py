@@ -124,31 +124,43 @@ def _advance_group(
     networks: list[NanowireNetwork], stimuli: list[Stimulus], group: list[int], signal: FloatArray
 ) -> None:
     """Run up to eight networks of one graph; lanes without a network repeat the last one and are dropped."""
+    plan = networks[0]._plan
     padded = networks + networks[-1:] * (lanes.LANES - len(networks))
     table = np.stack([network._junctions for network in padded], axis=-1)
-    nodes = np.stack([network._nodes for network in padded], axis=-1).ravel()
-    constants = np.stack([network._constants for network in padded], axis=-1).ravel()
+    nodes = _on_a_line(np.stack([network._nodes for network in padded], axis=-1))
+    constants = _on_a_line(np.stack([network._constants for network in padded], axis=-1))
     steps, samples, outputs = signal.shape[1:]
-    state, conductance = table[kernel.STATE].ravel(), table[kernel.CONDUCTANCE].ravel()
-    feels, conducts = table[kernel.FEELS].ravel(), table[kernel.CONDUCTS].ravel()
+    state, feels, conducts = (_on_a_line(table[row]) for row in (kernel.STATE, kernel.FEELS, kernel.CONDUCTS))
+    conductance = _on_a_line(np.vstack((table[kernel.CONDUCTANCE], np.zeros(lanes.LANES))))
+    origin = lanes.origins(plan)
     if not kernel.is_compiled(lanes.advance_lanes):
         _log.info("compiling the nanowire ensemble's kernel; this takes some seconds, once on this machine")
     step = stimuli[0].step
     few = max(1, _KEPT_IN_CACHE // (samples * outputs))
-    out = np.empty((few * samples, outputs, lanes.LANES))
-    drive = np.zeros((few, networks[0]._graph.inputs.size, lanes.LANES))
+    out = _on_a_line(np.empty((few * samples, outputs, lanes.LANES))).reshape(-1, outputs, lanes.LANES)
+    inputs = networks[0]._graph.inputs.size
+    drive = _on_a_line(np.zeros((few, inputs, lanes.LANES))).reshape(few, inputs, lanes.LANES)
     for at in range(0, steps, few):
         now = min(few, steps - at)
         for lane in range(lanes.LANES):
             drive[:now, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
         lanes.advance_lanes(
-            networks[0]._plan, networks[0]._junction.code == 1, constants, step / samples, samples,
-            drive[:now].ravel(), drive.shape[1], state, conductance, feels, conducts, nodes, out.reshape(-1),
+            plan, origin, networks[0]._junction.code == 1, constants, step / samples, samples,
+            drive[:now].reshape(-1), inputs, state, conductance, feels, conducts, nodes, out.reshape(-1),
         )  # fmt: skip
         for lane, number in enumerate(group):
             signal[number, at : at + now] = out[: now * samples, :, lane].reshape(now, samples, outputs)
     for lane, network in enumerate(networks):
         network._junctions[kernel.STATE] = state.reshape(-1, lanes.LANES)[:, lane]
-        network._junctions[kernel.CONDUCTANCE] = conductance.reshape(-1, lanes.LANES)[:, lane]
+        network._junctions[kernel.CONDUCTANCE] = conductance.reshape(-1, lanes.LANES)[:-1, lane]
         network._clock += step * steps
         network._sequence += 1
+
+
+def _on_a_line(values: FloatArray) -> FloatArray:
+    """Copy into a flat array that begins where a line of the cache does: 64 bytes, the eight lanes of an entry."""
+    roomy = np.empty(values.size + 8)
+    begin = -roomy.ctypes.data // 8 % 8
+    flat = roomy[begin : begin + values.size]
+    flat[:] = values.ravel()
+    return flat
