@@ -208,19 +208,41 @@ def _eliminate(start: Indices, rows: Indices, target: Indices, work: Floats) -> 
         inverse_d = unit / total
         store(work, inverse + k + three, inverse_d)
 
-        for i in range(m):
-            share_a, share_b = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
-            share_c, share_d = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
+        # Two rows at a time, so that what a row of the block holds is loaded once for both.
+        i = numba.uint64(0)
+        while i < m:
+            a1, b1 = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
+            c1, d1 = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
             r = numba.uint64(rows[d + i])
-            value = load(work, toward + r) + share_a * to_a + share_b * to_b
-            store(work, toward + r, value + share_c * to_c + share_d * to_d)
-            value = load(work, source + r) + share_a * from_a + share_b * from_b
-            store(work, source + r, value + share_c * from_c + share_d * from_d)
-            for j in range(i + one, m):
-                to = target[pair]
-                value = load(work, to) + share_a * load(work, a + j) + share_b * load(work, b + j)
-                store(work, to, value + share_c * load(work, c + j) + share_d * load(work, d + j))
-                pair += one
+            value = load(work, toward + r) + a1 * to_a + b1 * to_b
+            store(work, toward + r, value + c1 * to_c + d1 * to_d)
+            value = load(work, source + r) + a1 * from_a + b1 * from_b
+            store(work, source + r, value + c1 * from_c + d1 * from_d)
+            i += one
+            if i == m:
+                break
+            a2, b2 = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
+            c2, d2 = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
+            r = numba.uint64(rows[d + i])
+            value = load(work, toward + r) + a2 * to_a + b2 * to_b
+            store(work, toward + r, value + c2 * to_c + d2 * to_d)
+            value = load(work, source + r) + a2 * from_a + b2 * from_b
+            store(work, source + r, value + c2 * from_c + d2 * from_d)
+            to = target[pair]
+            value = load(work, to) + a1 * load(work, a + i) + b1 * load(work, b + i)
+            store(work, to, value + c1 * load(work, c + i) + d1 * load(work, d + i))
+            pair += one
+            i += one
+            across = m - i
+            for j in range(across):
+                from_a_, from_b_ = load(work, a + i + j), load(work, b + i + j)
+                from_c_, from_d_ = load(work, c + i + j), load(work, d + i + j)
+                to, too = target[pair + j], target[pair + across + j]
+                value = load(work, to) + a1 * from_a_ + b1 * from_b_
+                other = load(work, too) + a2 * from_a_ + b2 * from_b_
+                store(work, to, value + c1 * from_c_ + d1 * from_d_)
+                store(work, too, other + c2 * from_c_ + d2 * from_d_)
+            pair += across + across
         k += four
 
 
