@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.nanowire_kernel import unpack
-from inmateria.simulators.vector_lanes import LANES, any_different, choose, load, splat, store
+from inmateria.simulators.vector_lanes import LANES, any_different, choose, load, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -283,23 +283,21 @@ def _evolve(
     widest, exponent = load(constants, numba.uint64(7)), load(constants, numba.uint64(8))
     for j in range(numba.uint64(len(first))):
         v = (load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j)
-        size = choose(zero, v, zero - v, v)
+        size = signed(v, one)
         above, below = size - set_voltage, reset_voltage - size
-        growth = choose(above, zero, above, zero) * duration
         before = load(state, j)
-        x = before + choose(zero, v, zero - growth, growth)
-        extent = choose(zero, x, zero - x, x)
-        left = extent - choose(below, zero, below, zero) * shrinking
+        x = before + signed(choose(above, zero, above, zero), v) * duration
+        left = signed(x, one) - choose(below, zero, below, zero) * shrinking
         left = choose(left, zero, left, left * overshoot)
         left = choose(left, full, full, left)
-        x = choose(zero, x, zero - left, left)
+        x = signed(one, x) * left
         if not any_different(x, before):
             continue
         store(state, j, x)
         if binary:
-            store(conductance, j, load(conducts, j) * choose(closing, choose(zero, x, zero - x, x), off, on))
+            store(conductance, j, load(conducts, j) * choose(closing, signed(x, one), off, on))
             continue
-        gap = one - choose(zero, x, zero - x, x) * closing
+        gap = one - signed(x, one) * closing
         gap = choose(gap, zero, gap, zero)
         y = gap * exponent
         e = splat(1.0 / 479001600.0)

@@ -19,6 +19,9 @@ LANES = 8
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _WORD = ir.IntType(64)
+_BITS = ir.VectorType(_WORD, LANES)
+_SIGN = ir.Constant(_BITS, [-(2**63)] * LANES)
+_UNSIGNED = ir.Constant(_BITS, [2**63 - 1] * LANES)
 
 
 class _Lanes(types.Type):
@@ -96,6 +99,18 @@ def any_different(typing: Any, a: Any, b: Any) -> Any:
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
 
     return types.boolean(a, b), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def signed(typing: Any, size: Any, sign: Any) -> Any:
+    """Give each lane of ``size`` the sign of that of ``sign``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size, sign = (builder.bitcast(argument, _BITS) for argument in arguments)
+        both = builder.or_(builder.and_(size, _UNSIGNED), builder.and_(sign, _SIGN))
+        return builder.bitcast(both, _VECTOR)
+
+    return _lanes(size, sign), generate
 
 
 def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
