@@ -113,6 +113,18 @@ def signed(typing: Any, size: Any, sign: Any) -> Any:
     return _lanes(size, sign), generate
 
 
+@_intrinsic  # type: ignore[untyped-decorator]
+def scaled(typing: Any, value: Any, power: Any) -> Any:
+    """Multiply by two to a whole power, given as what adding 1.5 * 2^52 to it leaves in the last bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, power = (builder.bitcast(argument, _BITS) for argument in arguments)
+        raised = builder.add(value, builder.shl(power, ir.Constant(_BITS, [52] * LANES)))
+        return builder.bitcast(raised, _VECTOR)
+
+    return _lanes(value, power), generate
+
+
 def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
     @_intrinsic  # type: ignore[untyped-decorator]
     def compute(typing: Any, a: Any, b: Any) -> Any:
