@@ -144,6 +144,8 @@ class _Group:
         state, feels, conducts = (
             _in_lanes(lines, [table[row] for table in tables]) for lines, row in zip(self._table, _ROWS, strict=True)
         )
+        if all((table[[kernel.FEELS, kernel.CONDUCTS]] == 1.0).all() for table in tables):
+            feels, conducts = feels[:LANES], conducts[:LANES]
         _in_lanes(self._conductance[:-LANES], [table[kernel.CONDUCTANCE] for table in tables])
         steps, samples, outputs = out[0].shape
         step = stimuli[0].step

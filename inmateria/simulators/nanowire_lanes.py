@@ -53,7 +53,8 @@ def advance_lanes(
         Whether junctions switch instead of tunnelling.
     constants : ndarray, shape (11 * 8,)
     drive : ndarray, shape (steps * inputs * 8,)
-    state, feels, conducts : ndarray, shape (junctions * 8,)
+    state : ndarray, shape (junctions * 8,)
+    feels, conducts : ndarray, shape (junctions * 8,), or (8,) where all junctions are alike
     conductance : ndarray, shape ((junctions + 1) * 8,)
         The last entry is 0.
     nodes : ndarray
@@ -282,8 +283,9 @@ def _evolve(
     )  # fmt: skip
     # The kernel of one network wants a 64th of the exponent, and squares six times.
     widest, exponent = load(constants, numba.uint64(7)), load(constants, numba.uint64(8)) * splat(64.0)
+    every = numba.uint64(1 if len(feels) > LANES else 0)  # 0 where all junctions are alike: what is one stays at hand
     for j in range(numba.uint64(len(first))):
-        v = (load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j)
+        v = (load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j * every)
         size = signed(v, one)
         above, below = size - set_voltage, reset_voltage - size
         before = load(state, j)
@@ -296,12 +298,12 @@ def _evolve(
             continue
         store(state, j, x)
         if binary:
-            store(conductance, j, load(conducts, j) * choose(closing, signed(x, one), off, on))
+            store(conductance, j, load(conducts, j * every) * choose(closing, signed(x, one), off, on))
             continue
         gap = one - signed(x, one) * closing
         gap = choose(gap, zero, gap, zero)
         e = _exponential(gap * exponent)
-        store(conductance, j, load(conducts, j) * (one / (widest * gap * e + on) + off))
+        store(conductance, j, load(conducts, j * every) * (one / (widest * gap * e + on) + off))
 
 
 @_inner
