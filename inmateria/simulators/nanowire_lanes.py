@@ -300,7 +300,10 @@ def _evolve(
         if binary:
             store(conductance, j, load(conducts, j * every) * choose(closing, signed(x, one), off, on))
             continue
-        gap = one - signed(x, one) * closing
+        gap, before = one - signed(x, one) * closing, one - signed(before, one) * closing
+        widest_gap = choose(gap, before, gap, before)
+        if not any_different(choose(widest_gap, zero, widest_gap, zero), zero):
+            continue  # closed before and after
         gap = choose(gap, zero, gap, zero)
         e = _exponential(gap * exponent)
         store(conductance, j, load(conducts, j * every) * (one / (widest * gap * e + on) + off))
