@@ -1,4 +1,4 @@
-"""Many nanowire networks advanced at once: eight to a vector where they share a graph, side by side elsewhere."""
+"""Many nanowire networks advanced at once: sixteen to a vector where they share a graph, side by side elsewhere."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,6 +16,7 @@ from inmateria.substrate import Stimulus, StimulusRejected
 FloatArray = npt.NDArray[np.float64]
 
 _KEPT_IN_CACHE = 2048  # values of each lane's signal, before they are sorted by network
+_WORTH_IT = 4  # networks: so many one after another take as long as sixteen lanes
 _ROWS = kernel.STATE, kernel.FEELS, kernel.CONDUCTS
 
 
@@ -23,14 +24,14 @@ class NanowireEnsemble:
     """Replicas that differ in input, parameters, spread, age or seed, advanced with one call.
 
     Networks of filaments (tunnelling or binary, without noise) that share their wires and electrodes run
-    eight at a time in the lanes of the processor's vectors; all others run one after another. Results are
+    sixteen at a time in the lanes of the processor's vectors; all others run one after another. Results are
     those of each network on its own, to rounding. State stays in the networks.
 
     Parameters
     ----------
     networks : iterable of NanowireNetwork
         With equal numbers of inputs and outputs and one integration step, each at most once.
-        ``[network.copy() for _ in range(8)]`` makes replicas.
+        ``[network.copy() for _ in range(16)]`` makes replicas; multiples of sixteen use all lanes.
     """
 
     def __init__(self, networks: Iterable[NanowireNetwork]) -> None:
@@ -60,7 +61,7 @@ class NanowireEnsemble:
         for members in alike.values():
             for at in range(0, len(members), LANES):
                 group = members[at : at + LANES]
-                if len(group) > 1:
+                if len(group) >= _WORTH_IT:
                     self._groups.append((group, _Group([self.networks[number] for number in group])))
                 else:
                     self._alone += group
@@ -123,7 +124,7 @@ def _fits_a_lane(network: NanowireNetwork) -> bool:
 
 
 class _Group:
-    """Up to eight networks of one graph; lanes without a network repeat the last one and are dropped."""
+    """Up to sixteen networks of one graph; lanes without a network repeat the last one and are dropped."""
 
     def __init__(self, networks: list[NanowireNetwork]) -> None:
         self.networks = networks
@@ -172,7 +173,7 @@ class _Group:
 
 
 def _lines(entries: int) -> FloatArray:
-    """Room for so many entries, zero, that begins where a line of the cache does (64 bytes: one entry's lanes)."""
+    """Room for so many entries, zero, that begins where a line of the cache does (64 bytes)."""
     roomy = np.zeros((entries + 1) * LANES)
     begin = -roomy.ctypes.data // roomy.itemsize % LANES
     return roomy[begin : begin + entries * LANES]

@@ -1,4 +1,4 @@
-"""The compiled step of eight networks of one graph at once, each in one lane of the processor's vectors.
+"""The compiled step of sixteen networks of one graph at once, each in one lane of the processor's vectors.
 
 The arithmetic is that of `nanowire_kernel`, in three passes. Links get the conductances of their junctions. They are
 eliminated column by column, but four at a time where four columns have the same rows below (a supernode: toward the
@@ -39,7 +39,7 @@ def advance_lanes(
     nodes: Floats,
     signal: Floats,
 ) -> None:
-    """Run all steps of eight drives on eight networks of filaments that share a graph.
+    """Run all steps of sixteen drives on sixteen networks of filaments that share a graph.
 
     Arrays should begin where a line of the cache does (64 bytes), or every access crosses one.
 
@@ -51,15 +51,15 @@ def advance_lanes(
         `origins` of the plan.
     binary : bool
         Whether junctions switch instead of tunnelling.
-    constants : ndarray, shape (11 * 8,)
-    drive : ndarray, shape (steps * inputs * 8,)
-    state : ndarray, shape (junctions * 8,)
-    feels, conducts : ndarray, shape (junctions * 8,), or (8,) where all junctions are alike
-    conductance : ndarray, shape ((junctions + 1) * 8,)
+    constants : ndarray, shape (11 * 16,)
+    drive : ndarray, shape (steps * inputs * 16,)
+    state : ndarray, shape (junctions * 16,)
+    feels, conducts : ndarray, shape (junctions * 16,), or (16,) where all junctions are alike
+    conductance : ndarray, shape ((junctions + 1) * 16,)
         The last entry is 0.
     nodes : ndarray
         As in `nanowire_kernel.advance`, in lanes.
-    signal : ndarray, shape (steps * samples * outputs * 8,)
+    signal : ndarray, shape (steps * samples * outputs * 16,)
     """
     place, first, second, _, border, contact, start, rows, target, read = unpack(plan)
     free = len(start) - 1
@@ -209,41 +209,19 @@ def _eliminate(start: Indices, rows: Indices, target: Indices, work: Floats) -> 
         inverse_d = unit / total
         store(work, inverse + k + three, inverse_d)
 
-        # Two rows at a time, so that what a row of the block holds is loaded once for both.
-        i = numba.uint64(0)
-        while i < m:
-            a1, b1 = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
-            c1, d1 = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
+        for i in range(m):
+            share_a, share_b = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
+            share_c, share_d = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
             r = numba.uint64(rows[d + i])
-            value = load(work, toward + r) + a1 * to_a + b1 * to_b
-            store(work, toward + r, value + c1 * to_c + d1 * to_d)
-            value = load(work, source + r) + a1 * from_a + b1 * from_b
-            store(work, source + r, value + c1 * from_c + d1 * from_d)
-            i += one
-            if i == m:
-                break
-            a2, b2 = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
-            c2, d2 = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
-            r = numba.uint64(rows[d + i])
-            value = load(work, toward + r) + a2 * to_a + b2 * to_b
-            store(work, toward + r, value + c2 * to_c + d2 * to_d)
-            value = load(work, source + r) + a2 * from_a + b2 * from_b
-            store(work, source + r, value + c2 * from_c + d2 * from_d)
-            to = target[pair]
-            value = load(work, to) + a1 * load(work, a + i) + b1 * load(work, b + i)
-            store(work, to, value + c1 * load(work, c + i) + d1 * load(work, d + i))
-            pair += one
-            i += one
-            across = m - i
-            for j in range(across):
-                from_a_, from_b_ = load(work, a + i + j), load(work, b + i + j)
-                from_c_, from_d_ = load(work, c + i + j), load(work, d + i + j)
-                to, too = target[pair + j], target[pair + across + j]
-                value = load(work, to) + a1 * from_a_ + b1 * from_b_
-                other = load(work, too) + a2 * from_a_ + b2 * from_b_
-                store(work, to, value + c1 * from_c_ + d1 * from_d_)
-                store(work, too, other + c2 * from_c_ + d2 * from_d_)
-            pair += across + across
+            value = load(work, toward + r) + share_a * to_a + share_b * to_b
+            store(work, toward + r, value + share_c * to_c + share_d * to_d)
+            value = load(work, source + r) + share_a * from_a + share_b * from_b
+            store(work, source + r, value + share_c * from_c + share_d * from_d)
+            for j in range(i + one, m):
+                to = target[pair]
+                value = load(work, to) + share_a * load(work, a + j) + share_b * load(work, b + j)
+                store(work, to, value + share_c * load(work, c + j) + share_d * load(work, d + j))
+                pair += one
         k += four
 
 

@@ -1,7 +1,7 @@
-"""Eight float64 in one value, for numba: a type lowered to LLVM's own vectors, whatever the machine has of them.
+"""Sixteen float64 in one value, for numba: a type lowered to LLVM's own vectors, whatever the machine has of them.
 
-numba cannot be trusted to vectorise loops whose every access is indirect. Here each operation is one instruction
-of AVX-512, two of AVX, four of NEON. An array of lanes is a flat one of float64, eight numbers to an entry.
+numba cannot be trusted to vectorise loops whose every access is indirect. Here each operation is two instructions
+of AVX-512, four of AVX, eight of NEON. An array of lanes is a flat one of float64, sixteen numbers to an entry.
 numba looks only at the file of a cached function to tell whether it is out of date: touch `nanowire_lanes.py` when
 anything changes here.
 """
@@ -14,7 +14,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 8
+LANES = 16
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
