@@ -4,20 +4,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inmateria.reservoir.bound_readouts import BoundReadout, DeviceDrifted, WrongDevice, bind
     from inmateria.reservoir.calibration import Probe, calibrate
+    from inmateria.reservoir.device_transfer import Transfer, Transferred, align_by_cca, transfer, transfer_weights
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
     from inmateria.reservoir.fingerprints import Comparison, Fingerprint, Identity, compare, recognise, settled
+    from inmateria.reservoir.linear_maps import LinearMap, linear_map
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
+    "BoundReadout": "inmateria.reservoir.bound_readouts",
     "Comparison": "inmateria.reservoir.fingerprints",
+    "DeviceDrifted": "inmateria.reservoir.bound_readouts",
     "Fingerprint": "inmateria.reservoir.fingerprints",
     "Identity": "inmateria.reservoir.fingerprints",
     "InputMask": "inmateria.reservoir.encoding",
+    "LinearMap": "inmateria.reservoir.linear_maps",
     "OneToOne": "inmateria.reservoir.encoding",
     "PhysicalReservoir": "inmateria.reservoir.physical",
     "Probe": "inmateria.reservoir.calibration",
@@ -26,19 +32,30 @@ _HOME_OF = {
     "RidgeClassifierReadout": "inmateria.reservoir.ridge",
     "RidgeReadout": "inmateria.reservoir.ridge",
     "SpikeCounts": "inmateria.reservoir.features",
+    "Transfer": "inmateria.reservoir.device_transfer",
+    "Transferred": "inmateria.reservoir.device_transfer",
     "VirtualNodes": "inmateria.reservoir.features",
+    "WrongDevice": "inmateria.reservoir.bound_readouts",
+    "align_by_cca": "inmateria.reservoir.device_transfer",
+    "bind": "inmateria.reservoir.bound_readouts",
     "calibrate": "inmateria.reservoir.calibration",
     "compare": "inmateria.reservoir.fingerprints",
+    "linear_map": "inmateria.reservoir.linear_maps",
     "recognise": "inmateria.reservoir.fingerprints",
     "settled": "inmateria.reservoir.fingerprints",
+    "transfer": "inmateria.reservoir.device_transfer",
+    "transfer_weights": "inmateria.reservoir.device_transfer",
 }
 
 __all__ = [
     "BlockingReservoir",
+    "BoundReadout",
     "Comparison",
+    "DeviceDrifted",
     "Fingerprint",
     "Identity",
     "InputMask",
+    "LinearMap",
     "OneToOne",
     "PhysicalReservoir",
     "Probe",
@@ -47,11 +64,19 @@ __all__ = [
     "RidgeClassifierReadout",
     "RidgeReadout",
     "SpikeCounts",
+    "Transfer",
+    "Transferred",
     "VirtualNodes",
+    "WrongDevice",
+    "align_by_cca",
+    "bind",
     "calibrate",
     "compare",
+    "linear_map",
     "recognise",
     "settled",
+    "transfer",
+    "transfer_weights",
 ]
 
 

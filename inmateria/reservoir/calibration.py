@@ -1,7 +1,5 @@
 """Calibrate a substrate: give it a fixed, seeded probe sequence several times and keep what it answers.
 
-    fingerprint = await calibrate(substrate)
-
 What follows from two fingerprints, drift and identity, is in `fingerprints`.
 """
 
