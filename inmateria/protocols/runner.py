@@ -67,7 +67,13 @@ async def run_task(
 
 
 def _leave(folder: Path, run: Run) -> None:
+    from inmateria.protocols.passports import PassportError, Passports, passports_url
     from inmateria.protocols.report import write_report  # matplotlib: half a second that a failed run need not pay
 
     write_run(folder, run)
     write_report(folder)
+    try:
+        with Passports(passports_url(folder.parent)) as passports:
+            passports.add_run(run, folder)
+    except PassportError as error:  # the run is whole without it
+        _logger.warning("the scores are not in the device's passport: %s", error)

@@ -4,18 +4,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inmateria.reservoir.bound_readouts import BoundReadout, DeviceDrifted, WrongDevice, bind
+    from inmateria.reservoir.calibration import Probe, calibrate
     from inmateria.reservoir.capacity import (
         InformationProcessingCapacity,
         MemoryCapacity,
         information_processing_capacity,
         memory_capacity,
     )
+    from inmateria.reservoir.device_transfer import Transfer, Transferred, align_by_cca, transfer, transfer_weights
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
+    from inmateria.reservoir.fingerprints import Comparison, Fingerprint, Identity, compare, recognise, settled
     from inmateria.reservoir.force import FORCEReadout
     from inmateria.reservoir.forgetting import FadingMemory, fading_memory
     from inmateria.reservoir.kalman import KalmanReadout
     from inmateria.reservoir.least_mean_squares import LMSReadout
+    from inmateria.reservoir.linear_maps import LinearMap, linear_map
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.reservoirpy_nodes import OnlineReadoutNode, ReadoutNode, ReservoirNode, as_node
@@ -35,16 +40,23 @@ if TYPE_CHECKING:
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
+    "BoundReadout": "inmateria.reservoir.bound_readouts",
+    "Comparison": "inmateria.reservoir.fingerprints",
+    "DeviceDrifted": "inmateria.reservoir.bound_readouts",
     "FORCEReadout": "inmateria.reservoir.force",
     "FadingMemory": "inmateria.reservoir.forgetting",
+    "Fingerprint": "inmateria.reservoir.fingerprints",
+    "Identity": "inmateria.reservoir.fingerprints",
     "InformationProcessingCapacity": "inmateria.reservoir.capacity",
     "InputMask": "inmateria.reservoir.encoding",
     "KalmanReadout": "inmateria.reservoir.kalman",
     "LMSReadout": "inmateria.reservoir.least_mean_squares",
+    "LinearMap": "inmateria.reservoir.linear_maps",
     "MemoryCapacity": "inmateria.reservoir.capacity",
     "OneToOne": "inmateria.reservoir.encoding",
     "OnlineReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "PhysicalReservoir": "inmateria.reservoir.physical",
+    "Probe": "inmateria.reservoir.calibration",
     "ReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
     "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
@@ -56,38 +68,57 @@ _HOME_OF = {
     "StateRank": "inmateria.reservoir.separability",
     "TernaryClassifierReadout": "inmateria.reservoir.ternary",
     "TernaryReadout": "inmateria.reservoir.ternary",
+    "Transfer": "inmateria.reservoir.device_transfer",
+    "Transferred": "inmateria.reservoir.device_transfer",
     "VirtualNodes": "inmateria.reservoir.features",
+    "WrongDevice": "inmateria.reservoir.bound_readouts",
     "accuracy": "inmateria.reservoir.scores",
+    "align_by_cca": "inmateria.reservoir.device_transfer",
     "alike_inputs": "inmateria.reservoir.separability",
     "as_node": "inmateria.reservoir.reservoirpy_nodes",
+    "bind": "inmateria.reservoir.bound_readouts",
+    "calibrate": "inmateria.reservoir.calibration",
+    "compare": "inmateria.reservoir.fingerprints",
     "different_inputs": "inmateria.reservoir.separability",
     "fading_memory": "inmateria.reservoir.forgetting",
     "generalisation_rank": "inmateria.reservoir.separability",
     "henon": "inmateria.reservoir.series",
     "information_processing_capacity": "inmateria.reservoir.capacity",
     "kernel_rank": "inmateria.reservoir.separability",
+    "linear_map": "inmateria.reservoir.linear_maps",
     "lorenz": "inmateria.reservoir.series",
     "mackey_glass": "inmateria.reservoir.series",
     "memory_capacity": "inmateria.reservoir.capacity",
     "narma": "inmateria.reservoir.series",
     "nmse": "inmateria.reservoir.scores",
     "nrmse": "inmateria.reservoir.scores",
+    "recognise": "inmateria.reservoir.fingerprints",
     "santa_fe_laser": "inmateria.reservoir.series",
     "separation": "inmateria.reservoir.separability",
+    "settled": "inmateria.reservoir.fingerprints",
+    "transfer": "inmateria.reservoir.device_transfer",
+    "transfer_weights": "inmateria.reservoir.device_transfer",
 }
 
 __all__ = [
     "BlockingReservoir",
+    "BoundReadout",
+    "Comparison",
+    "DeviceDrifted",
     "FORCEReadout",
     "FadingMemory",
+    "Fingerprint",
+    "Identity",
     "InformationProcessingCapacity",
     "InputMask",
     "KalmanReadout",
     "LMSReadout",
+    "LinearMap",
     "MemoryCapacity",
     "OneToOne",
     "OnlineReadoutNode",
     "PhysicalReservoir",
+    "Probe",
     "ReadoutNode",
     "RecursiveLeastSquares",
     "RecursiveLeastSquaresClassifier",
@@ -99,24 +130,36 @@ __all__ = [
     "StateRank",
     "TernaryClassifierReadout",
     "TernaryReadout",
+    "Transfer",
+    "Transferred",
     "VirtualNodes",
+    "WrongDevice",
     "accuracy",
+    "align_by_cca",
     "alike_inputs",
     "as_node",
+    "bind",
+    "calibrate",
+    "compare",
     "different_inputs",
     "fading_memory",
     "generalisation_rank",
     "henon",
     "information_processing_capacity",
     "kernel_rank",
+    "linear_map",
     "lorenz",
     "mackey_glass",
     "memory_capacity",
     "narma",
     "nmse",
     "nrmse",
+    "recognise",
     "santa_fe_laser",
     "separation",
+    "settled",
+    "transfer",
+    "transfer_weights",
 ]
 
 
