@@ -388,7 +388,7 @@ class TissueGuard:
 
     def _check_dose(self, pulses: PulseArray) -> None:
         """Check the sum over any hour that ends with one of these pulses."""
-        most = int(self.limits.dose * _ATTO * (1 + 1e-9)) + len(pulses)  # each charge was rounded
+        most = int(self.limits.dose * _ATTO * (1 + 1e-6))  # each charge was rounded
         times, charges = pulses["time"].tolist(), _charges(pulses)
         dose, old, oldest = self._dose, 0, 0
         held = len(self._times)
