@@ -1,47 +1,28 @@
 """Safety for living tissue: what a pulse may be, checked before anything is sent, and a log of every pulse.
 
 A `TissueGuard` stands in front of whatever sends pulses. It lets a batch of pulses pass as a whole, or raises
-`StimulusRejected` and lets nothing pass. What it let pass counts as given, also where sending failed after
-that: an error may cost a stimulus, never a culture. With a log on disk the dose of the last hour outlives
-the process. Limits for charge and its balance follow Merrill, Bikson and Jefferys, J. Neurosci. Methods 141,
-171 (2005).
+`StimulusRejected` and lets nothing pass. What it let pass counts as given, unless it is withdrawn by who knows
+that it was never sent: an error may cost a stimulus, never a culture. With a log on disk the dose of the last
+hour outlives the process. Why charge and its balance matter: Merrill, Bikson and Jefferys, J. Neurosci. Methods
+141, 171 (2005).
 """
 
-import os
+import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.substrate import StimulusRejected, SubstrateBusy, SubstrateError
+from inmateria.adapters.pulse_log import PULSE, PulseArray, PulseLog
+from inmateria.substrate import StimulusRejected
 
-__all__ = ["PULSE", "PulseLimits", "PulseLog", "TissueGuard", "biphasic", "state_folder"]
-
-PULSE = np.dtype(
-    [
-        ("time", "<f8"),
-        ("electrode", "<u4"),
-        ("amplitude", "<f8"),
-        ("duration", "<f8"),
-        ("second_amplitude", "<f8"),
-        ("second_duration", "<f8"),
-    ]
-)
-"""One biphasic pulse: when its first phase begins (s), where, and current (A) and duration (s) of both phases.
-
-The sign of a current is its direction: negative is cathodic. Times are on one clock that never goes back:
-the device's, or for a living culture seconds since 1970.
-"""
-
-PulseArray = npt.NDArray[np.void]
+__all__ = ["PULSE", "PulseArray", "PulseLimits", "PulseLog", "TissueGuard", "biphasic"]
 
 _HOUR = 3600.0
 _SLACK = 1e-6  # s: seconds since 1970 as a float are exact to a quarter of this
@@ -84,8 +65,10 @@ class PulseLimits:
                 raise ValueError(f"pulse limits have {name} {getattr(self, name)}; give a finite number above 0")
         if not 0 <= self.imbalance < 1:
             raise ValueError(f"pulse limits have imbalance {self.imbalance}; give a fraction from 0 to below 1")
-        if not 0 <= self.interval < float("inf"):
-            raise ValueError(f"pulse limits have interval {self.interval} s; give a finite time, 0 for none")
+        if not 0 <= self.interval <= _HOUR or self.rate < 1 / _HOUR:
+            raise ValueError(
+                f"pulse limits have interval {self.interval} s and rate {self.rate}; an hour is looked back, not more"
+            )
         if not 0 < self.phase[0] <= self.phase[1] < float("inf"):
             raise ValueError(f"pulse limits have phase {self.phase} s; give 0 < shortest <= longest")
 
@@ -167,117 +150,6 @@ def biphasic(
     return pulses
 
 
-def state_folder() -> Path:
-    """Name the folder where logs of pulses are kept: ``INMATERIA_STATE``, or in the user's home."""
-    given = os.environ.get("INMATERIA_STATE")
-    return Path(given) if given else Path.home() / ".local" / "state" / "inmateria"
-
-
-class PulseLog:
-    """A file with one line for every pulse that was let pass, written before it is sent; CSV.
-
-    Parameters
-    ----------
-    path : path-like
-        Appended to; made where it is not there. Held by one process at a time.
-
-    Raises
-    ------
-    SubstrateBusy
-        On entering, where another process holds the file: it is stimulating the same culture.
-    SubstrateError
-        Where the file cannot be written or is not such a log.
-    """
-
-    _HEADER = "logged," + ",".join(PULSE.names or ())
-
-    def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
-        self._file: IO[str] | None = None
-
-    def __enter__(self) -> Self:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = self.path.open("a+", encoding="utf-8", newline="")
-        except OSError as error:
-            raise SubstrateError(
-                f"the log of pulses {self.path} cannot be opened ({error})",
-                "a file that can be written",
-                "give another",
-            ) from None
-        try:
-            _lock(file, self.path)
-            self._mend(file)
-        except BaseException:
-            file.close()
-            raise
-        self._file = file
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _mend(self, file: IO[str]) -> None:
-        """Write the first line of a new log, or end a last line that was cut short."""
-        file.seek(0)
-        header = file.readline()
-        if not header:
-            file.write(self._HEADER + "\n")
-        elif header.rstrip("\r\n") != self._HEADER:
-            raise SubstrateError(f"{self.path} is not a log of pulses", f"its first line is {self._HEADER}", "")
-        else:
-            size = file.seek(0, os.SEEK_END)
-            with self.path.open("rb") as raw:
-                raw.seek(size - 1)
-                if raw.read(1) != b"\n":
-                    file.write("\n")
-        file.flush()
-
-    def append(self, pulses: PulseArray) -> None:
-        """Write pulses down; on disk before this returns."""
-        if self._file is None:
-            raise SubstrateError(f"the log of pulses {self.path} is not open", "", "use it inside `with`")
-        now = datetime.now(UTC).isoformat()
-        try:
-            self._file.writelines(",".join([now, *(repr(value) for value in row)]) + "\n" for row in pulses.tolist())
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise SubstrateError(
-                f"the log of pulses {self.path} cannot be written ({error})", "", "nothing was sent; is the disk full?"
-            ) from None
-
-    def read(self) -> PulseArray:
-        """Read all pulses of the log, as a row of `PULSE`; lines that were cut short are left out."""
-        rows = []
-        with self.path.open(encoding="utf-8") as lines:
-            next(lines, None)
-            for line in lines:
-                words = line.rstrip("\n").split(",")[1:]
-                try:
-                    rows.append((float(words[0]), int(words[1]), *(float(word) for word in words[2:6])))
-                except (ValueError, IndexError):
-                    continue
-        return np.array([row for row in rows if len(row) == len(PULSE.names or ())], dtype=PULSE)
-
-
-def _lock(file: IO[str], path: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise SubstrateBusy(
-            f"{path} is held by another process", "one controller stimulates a culture at a time", "end the other first"
-        ) from None
-
-
 class TissueGuard:
     """Lets pulses pass that a culture may be given, and no others; use it inside ``with``.
 
@@ -300,8 +172,8 @@ class TissueGuard:
         self.limits = limits
         self.log = PulseLog(log) if log is not None and not isinstance(log, PulseLog) else log
         self._clock = clock
-        self._times: deque[float] = deque()
-        self._charges: deque[int] = deque()  # attocoulombs
+        self._given: deque[tuple[float, ...]] = deque()  # the pulses of the last hour
+        self._charges: deque[int] = deque()  # theirs, attocoulombs
         self._dose = 0
         self._recent: dict[int, deque[tuple[float, float]]] = {}  # electrode -> (begin, end) of the last second
         self._last = -float("inf")
@@ -323,9 +195,8 @@ class TissueGuard:
     def dose(self, at: float | None = None) -> float:
         """Give the charge of the last hour before a time (now), C."""
         now = self._clock() if at is None else at
-        return (
-            sum(charge for time, charge in zip(self._times, self._charges, strict=True) if time > now - _HOUR) / _ATTO
-        )
+        given = zip(self._given, self._charges, strict=True)
+        return sum(charge for (begin, *_), charge in given if begin > now - _HOUR) / _ATTO
 
     def admit(self, pulses: PulseArray) -> None:
         """Let all of these pulses pass, and write them down; or none, and raise.
@@ -361,6 +232,44 @@ class TissueGuard:
         self._note(pulses)
         self.passed += len(pulses)
 
+    async def admit_aside(self, pulses: PulseArray) -> None:
+        """Do as `admit` does, writing the log in a thread; where it is cancelled, nothing was let pass."""
+        if self.log is None:
+            self.admit(pulses)
+            return
+        work = asyncio.get_running_loop().run_in_executor(None, self.admit, pulses)
+        cancelled: asyncio.CancelledError | None = None
+        while not work.done():
+            try:
+                await asyncio.wait({work})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            if work.exception() is None:
+                self.withdraw(pulses)
+            raise cancelled
+        work.result()
+
+    def withdraw(self, pulses: PulseArray) -> None:
+        """Take back pulses that were let pass and that nobody has sent, nor ever will."""
+        if not pulses.size:
+            return
+        if self.log is not None:
+            self.log.append(pulses, "withdrawn")
+        back = Counter(pulses.tolist())
+        kept = []
+        for pulse in reversed(self._given):
+            if back[pulse]:
+                back[pulse] -= 1
+            else:
+                kept.append(pulse)
+        self._given.clear()
+        self._charges.clear()
+        self._recent.clear()
+        self._dose, self._last = 0, -float("inf")
+        self._note(np.array(kept[::-1], dtype=PULSE))
+        self.passed -= len(pulses)
+
     def _check_pace(self, pulses: PulseArray) -> None:
         """Check interval and rate on each electrode."""
         limits, most = self.limits, max(1, int(self.limits.rate))
@@ -374,8 +283,8 @@ class TissueGuard:
                 last, ended = before[-1]
                 if begin < max(last + limits.interval, ended) - _SLACK:
                     raise StimulusRejected(
-                        f"electrode {electrode} gets a pulse {1e3 * (begin - last):g} ms after the one before",
-                        f"at least {1e3 * max(limits.interval, ended - last):g} ms from one to the next",
+                        f"electrode {electrode} gets a pulse {1e3 * (begin - last):.4g} ms after the one before",
+                        f"at least {1e3 * max(limits.interval, ended - last):.4g} ms from one to the next",
                         "leave more time between pulses",
                     )
             if len(before) >= most and begin < before[-most][0] + max(1.0, most / limits.rate) - _SLACK:
@@ -391,14 +300,14 @@ class TissueGuard:
         most = int(self.limits.dose * _ATTO * (1 + 1e-6))  # each charge was rounded
         times, charges = pulses["time"].tolist(), _charges(pulses)
         dose, old, oldest = self._dose, 0, 0
-        held = len(self._times)
-        past = list(zip(self._times, self._charges, strict=True)) if self._dose + sum(charges) > most else []
+        held = len(self._given)
+        past = list(zip(self._given, self._charges, strict=True)) if self._dose + sum(charges) > most else []
         for time_, charge in zip(times, charges, strict=True):
             dose += charge
             if not past and dose <= most:
                 continue
             # Only near the limit is it worth looking at what is older than an hour.
-            while old < held and past[old][0] <= time_ - _HOUR:
+            while old < held and past[old][0][0] <= time_ - _HOUR:
                 dose -= past[old][1]
                 old += 1
             while times[oldest] <= time_ - _HOUR:
@@ -415,12 +324,12 @@ class TissueGuard:
         if not pulses.size:
             return
         charges = _charges(pulses)
-        self._times.extend(pulses["time"].tolist())
+        self._given.extend(pulses.tolist())
         self._charges.extend(charges)
         self._dose += sum(charges)
         self._last = float(pulses["time"][-1])
-        while self._times[0] <= self._last - _HOUR:
-            self._times.popleft()
+        while self._given[0][0] <= self._last - _HOUR:
+            self._given.popleft()
             self._dose -= self._charges.popleft()
         most = max(1, int(self.limits.rate))
         for begin, end, electrode in zip(

@@ -151,6 +151,24 @@ def test_the_dose_outlives_the_process(tmp_path: Path) -> None:
         watched.admit(biphasic(4000.0, 7, 3e-6, 200e-6))
 
 
+def test_what_was_never_sent_is_taken_back(tmp_path: Path) -> None:
+    limits = PulseLimits(interval=0.1, rate=2, dose=1e-9)
+    first, planned = biphasic([0.0, 0.5], 7, 3e-6, 1e-4), biphasic([1.2, 1.7], 7, 1e-6, 1e-4)
+    with guard(limits, log=tmp_path / "pulses.csv") as watched:
+        watched.admit(first)
+        watched.admit(planned)
+        watched.withdraw(planned[1:])
+        assert watched.passed == 3
+        assert watched.dose() == pytest.approx(0.7e-9)
+        with pytest.raises(StimulusRejected, match="more than 2 pulses in one second"):
+            watched.admit(biphasic(1.4, 7, 1e-6, 1e-4))  # what came before still counts
+        watched.admit(biphasic(1.5, 7, 1e-6, 1e-4))
+    with guard(limits, log=tmp_path / "pulses.csv", now=2.0) as watched:
+        assert watched.log is not None
+        assert watched.log.read()["time"].tolist() == [0.0, 0.5, 1.2, 1.5]
+        assert watched.dose() == pytest.approx(0.8e-9)
+
+
 def test_a_log_that_was_cut_short_is_mended(tmp_path: Path) -> None:
     path = tmp_path / "pulses.csv"
     with guard(log=path) as watched:

@@ -1,0 +1,95 @@
+"""A culture on a clock, as the soft twins of the platforms play it: advance it, with pulses, and get its spikes.
+
+The twins know a culture only by what is written here, so that any simulator of one can stand in.
+"""
+
+from typing import Protocol
+
+import numpy as np
+
+from inmateria.adapters.tissue import PulseArray
+from inmateria.substrate import SPIKE, FloatArray, SpikeArray, SubstrateInfo
+
+__all__ = ["Activity", "Culture", "CultureTwin"]
+
+CULTURE_PULSE = np.dtype([("time", "<f8"), ("electrode", "<u4"), ("amplitude", "<f8"), ("phase_duration", "<f8")])
+
+
+class Activity(Protocol):
+    """What a culture did: spikes (time s, channel) and, on request, voltage (samples, electrodes) in V at 30 kHz."""
+
+    @property
+    def spikes(self) -> SpikeArray:
+        """Spikes, by time."""
+
+    @property
+    def voltage(self) -> FloatArray | None:
+        """Voltage of each electrode, V."""
+
+
+class Culture(Protocol):
+    """A simulated culture on an electrode array."""
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What it is; one output for each electrode."""
+
+    def run(self, duration: float, pulses: SpikeArray | None = None, voltage: bool = False) -> Activity:
+        """Go on for a duration (s), with pulses (time s, electrode, amplitude A, phase duration s) on its way."""
+
+
+class CultureTwin:
+    """A culture and its clock.
+
+    Parameters
+    ----------
+    culture : Culture
+        Used by nothing else meanwhile.
+    """
+
+    rate = 30_000.0
+    """Samples of the voltage per second."""
+
+    def __init__(self, culture: Culture) -> None:
+        self.culture = culture
+        self.electrodes = len(culture.info.outputs)
+        self.samples = 0
+        """How many samples have gone by: its clock."""
+
+    @property
+    def now(self) -> float:
+        """Time on its clock, s."""
+        return self.samples / self.rate
+
+    def advance(
+        self, samples: int, pulses: PulseArray | None = None, voltage: bool = False
+    ) -> tuple[SpikeArray, FloatArray | None]:
+        """Go on by so many samples.
+
+        Parameters
+        ----------
+        samples : int
+        pulses : ndarray of `PULSE`, optional
+            On this clock; what would lie before its present begins now, what lies beyond these samples is not given.
+        voltage : bool
+
+        Returns
+        -------
+        spikes : ndarray of `SPIKE`
+            On this clock.
+        voltage : ndarray of float, shape (samples, electrodes), or None
+            V.
+        """
+        duration, start = samples / self.rate, self.now
+        given = None
+        if pulses is not None and pulses.size:
+            given = np.zeros(len(pulses), dtype=CULTURE_PULSE)
+            given["time"] = np.clip(pulses["time"] - start, 0, None)
+            given["electrode"], given["amplitude"] = pulses["electrode"], pulses["amplitude"]
+            given["phase_duration"] = pulses["duration"]
+            given = np.sort(given[given["time"] < duration], order="time")
+        activity = self.culture.run(duration, given, voltage=voltage)
+        spikes = np.zeros(len(activity.spikes), dtype=SPIKE)
+        spikes["time"], spikes["channel"] = activity.spikes["time"], activity.spikes["channel"]
+        self.samples += samples
+        return spikes, activity.voltage
