@@ -26,8 +26,8 @@ class PulsedCulture:
         self.info = SubstrateInfo(
             id="pulsed",
             kind="culture",
-            inputs=tuple(Channel(name=f"e{k:02d}", unit="uA", low=-10, high=10) for k in range(electrodes)),
-            outputs=tuple(Channel(name=f"e{k:02d}", unit="uV", low=-5000, high=5000) for k in range(electrodes)),
+            inputs=tuple(Channel(name=f"e{k:02d}", unit="A", low=0.0, high=1e-5) for k in range(electrodes)),
+            outputs=tuple(Channel(name=f"e{k:02d}", unit="1", low=0.0, high=1.0) for k in range(electrodes)),
             step=0.01,
             sampling_rate=None,
             spiking=True,
@@ -37,7 +37,9 @@ class PulsedCulture:
         for pulse in [] if pulses is None else pulses:
             at, electrode = self.now + float(pulse["time"]), int(pulse["electrode"])
             assert 0 <= pulse["time"] < duration
-            self.given.append((at, electrode, float(pulse["amplitude"]), float(pulse["phase_duration"])))
+            assert pulse["amplitude"] >= 0
+            current = float(pulse["amplitude"]) * int(pulse["polarity"])
+            self.given.append((at, electrode, current, float(pulse["phase_duration"])))
             self.coming += [(at + 0.005, electrode), (at + 0.008, (electrode + 1) % self.electrodes)]
         end = self.now + duration
         spikes = [each for each in self.coming if each[0] < end]
@@ -50,5 +52,6 @@ class PulsedCulture:
         if voltage:
             traces = np.zeros((round(duration * 30_000), self.electrodes))
             traces[:] = 1e-6 * np.arange(self.electrodes)
+        spikes = [(at - self.now, place) for at, place in sorted(spikes)]
         self.now = end
-        return PulsedActivity(np.array(sorted(spikes), dtype=SPIKE), traces)
+        return PulsedActivity(np.array(spikes, dtype=SPIKE), traces)

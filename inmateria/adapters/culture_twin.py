@@ -12,7 +12,9 @@ from inmateria.substrate import SPIKE, FloatArray, SpikeArray, SubstrateInfo
 
 __all__ = ["Activity", "Culture", "CultureTwin"]
 
-CULTURE_PULSE = np.dtype([("time", "<f8"), ("electrode", "<u4"), ("amplitude", "<f8"), ("phase_duration", "<f8")])
+CULTURE_PULSE = np.dtype(
+    [("time", "<f8"), ("electrode", "<u4"), ("amplitude", "<f8"), ("phase_duration", "<f8"), ("polarity", "<i1")]
+)
 
 
 class Activity(Protocol):
@@ -35,7 +37,10 @@ class Culture(Protocol):
         """What it is; one output for each electrode."""
 
     def run(self, duration: float, pulses: SpikeArray | None = None, voltage: bool = False) -> Activity:
-        """Go on for a duration (s), with pulses (time s, electrode, amplitude A, phase duration s) on its way."""
+        """Go on for a duration (s), with pulses (time, electrode, amplitude, phase_duration, polarity; SI units).
+
+        Times of pulses and of the spikes in the answer count from the beginning of the run.
+        """
 
 
 class CultureTwin:
@@ -45,13 +50,12 @@ class CultureTwin:
     ----------
     culture : Culture
         Used by nothing else meanwhile.
+    rate : float
+        Samples per second of its clock; of the voltage too where that is asked for, at 30 kHz only.
     """
 
-    rate = 30_000.0
-    """Samples of the voltage per second."""
-
-    def __init__(self, culture: Culture) -> None:
-        self.culture = culture
+    def __init__(self, culture: Culture, rate: float = 30_000.0) -> None:
+        self.culture, self.rate = culture, rate
         self.electrodes = len(culture.info.outputs)
         self.samples = 0
         """How many samples have gone by: its clock."""
@@ -85,11 +89,12 @@ class CultureTwin:
         if pulses is not None and pulses.size:
             given = np.zeros(len(pulses), dtype=CULTURE_PULSE)
             given["time"] = np.clip(pulses["time"] - start, 0, None)
-            given["electrode"], given["amplitude"] = pulses["electrode"], pulses["amplitude"]
-            given["phase_duration"] = pulses["duration"]
+            given["electrode"], given["amplitude"] = pulses["electrode"], np.abs(pulses["amplitude"])
+            given["phase_duration"], given["polarity"] = pulses["duration"], np.sign(pulses["amplitude"])
+            given["polarity"][given["polarity"] == 0] = -1
             given = np.sort(given[given["time"] < duration], order="time")
         activity = self.culture.run(duration, given, voltage=voltage)
         spikes = np.zeros(len(activity.spikes), dtype=SPIKE)
-        spikes["time"], spikes["channel"] = activity.spikes["time"], activity.spikes["channel"]
+        spikes["time"], spikes["channel"] = start + activity.spikes["time"], activity.spikes["channel"]
         self.samples += samples
         return spikes, activity.voltage

@@ -1,9 +1,9 @@
 """An Intan stimulating controller through its RHX software: ``intan://host``.
 
-One input and one output for each electrode. A nonzero drive at a step is one charge-balanced pulse of that
-current at the beginning of the step, released by the software trigger F1; the answer is the spikes that RHX
-detected, and on request the voltage. The controller runs on its own clock: a step begins when its data say so,
-and an exchange is answered one data block (4.3 ms at 30 kHz) after its last step.
+One input and one output for each electrode, as of `NeuralCulture`: a drive above 0 (A) is one charge-balanced
+pulse of that current at the beginning of the step, negative phase first, released by the software trigger F1; the
+answer is the spikes that RHX detected, and on request the voltage. The controller runs on its own clock: a step
+begins when its data say so, and an exchange is answered one data block (4.3 ms at 30 kHz) after its last step.
 """
 
 import asyncio
@@ -131,9 +131,7 @@ class IntanSubstrate(Substrate):
             origin = time.time() - self._link.clock / self._rate
             self._origin = origin
             guard = TissueGuard(self._limits, self._log, lambda: origin + self._link.clock / self._rate)
-            await asyncio.to_thread(guard.__enter__)
-            exits.push(guard.__exit__)
-            self._guard = guard
+            self._guard = exits.enter_context(guard)
             self._known = self._described()
             self._exits = exits.pop_all()
         return self
@@ -161,14 +159,14 @@ class IntanSubstrate(Substrate):
         self.info.admit(stimulus)
         async with self._turn:
             link, rate, steps = self._link, self._rate, len(stimulus.drive)
-            drive = self._grain * np.round(stimulus.drive / self._grain)
+            drive = self._grain * np.round(1e6 * stimulus.drive / self._grain)  # uA
             start = link.clock
             edges = start + np.round(np.arange(steps + 1) * stimulus.step * rate).astype(np.int64)
             row, electrode = np.nonzero(drive)
             times = self._origin + edges[row] / rate
-            pulses = biphasic(times, electrode, 1e-6 * drive[row, electrode], self._phase)
+            pulses = biphasic(times, electrode, -1e-6 * drive[row, electrode], self._phase)
             if row.size:
-                await self._guard.admit_aside(pulses)
+                self._guard.admit(pulses)
             link.keep(int(edges[0]), int(edges[-1]) + BLOCK)
             released = -1
             try:
@@ -200,13 +198,12 @@ class IntanSubstrate(Substrate):
         )
 
     def _settings(self, current: float) -> StimSettings:
-        """Make the settings of one electrode for a current of the first phase, uA."""
-        size = round(abs(current), 6)
+        """Make the settings of one electrode for a current, uA."""
+        size = round(current, 6)
         # The chip itself holds the least interval too, as far as it can.
         refractory = min(max(1000.0, 1e6 * self._limits.interval - 2e6 * self._phase), 1e6)
         return StimSettings(
             stim_enabled=size > 0,
-            polarity="PositiveFirst" if current > 0 else "NegativeFirst",
             first_phase_duration_microseconds=1e6 * self._phase,
             second_phase_duration_microseconds=1e6 * self._phase,
             first_phase_amplitude_micro_amps=size,
@@ -259,12 +256,13 @@ class IntanSubstrate(Substrate):
             ) from None
 
     def _described(self) -> SubstrateInfo:
-        top = min(1e6 * self._limits.amplitude, 255 * self._grain)
+        top = min(self._limits.amplitude, 255e-6 * self._grain)
+        unit, low, high = ("V", -6.39e-3, 6.39e-3) if self._voltage else ("1", 0.0, 1.0)
         return SubstrateInfo(
             id=f"intan-{self._names[0][0]}-{len(self._names)}",
             kind="neural-culture",
-            inputs=tuple(Channel(name=name, unit="uA", low=-top, high=top) for name in self._names),
-            outputs=tuple(Channel(name=name, unit="uV", low=-6390.0, high=6390.0) for name in self._names),
+            inputs=tuple(Channel(name=name, unit="A", low=0.0, high=top) for name in self._names),
+            outputs=tuple(Channel(name=name, unit=unit, low=low, high=high) for name in self._names),
             step=self._step,
             sampling_rate=self._rate if self._voltage else None,
             spiking=True,
@@ -280,7 +278,7 @@ class IntanSubstrate(Substrate):
 def _voltage(
     blocks: list[tuple[int, FloatArray]], edges: npt.NDArray[np.int64], samples: int, channels: int
 ) -> FloatArray:
-    """Put the voltage of the steps together, uV, shape (steps, samples, channels); NaN where nothing came."""
+    """Put the voltage of the steps together, V, shape (steps, samples, channels); NaN where nothing came."""
     whole = np.full((int(edges[-1] - edges[0]) + samples, channels), np.nan)
     for first, values in blocks:
         if values.shape[1] != channels:
@@ -288,7 +286,7 @@ def _voltage(
         begin = first - int(edges[0])
         low, high = max(0, -begin), min(len(values), len(whole) - begin)
         if low < high:
-            whole[begin + low : begin + high] = values[low:high]
+            whole[begin + low : begin + high] = 1e-6 * values[low:high]
     return np.stack([whole[edge : edge + samples] for edge in (edges[:-1] - edges[0]).tolist()])
 
 

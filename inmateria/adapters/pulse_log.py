@@ -105,7 +105,10 @@ class PulseLog:
         file.flush()
 
     def append(self, pulses: PulseArray, event: str = "pulse") -> None:
-        """Write pulses down, or with "withdrawn" that they were not sent; on disk before this returns."""
+        """Write pulses down, or with "withdrawn" that they were not sent.
+
+        They are with the system before this returns, so that they outlive this process, if not the power.
+        """
         if self._file is None:
             raise SubstrateError(f"the log of pulses {self.path} is not open", "", "use it inside `with`")
         now = datetime.now(UTC).isoformat()
@@ -114,7 +117,6 @@ class PulseLog:
                 ",".join([now, event, *(repr(value) for value in row)]) + "\n" for row in pulses.tolist()
             )
             self._file.flush()
-            os.fsync(self._file.fileno())
         except OSError as error:
             raise SubstrateError(
                 f"the log of pulses {self.path} cannot be written ({error})", "", "nothing was sent; is the disk full?"

@@ -7,7 +7,6 @@ hour outlives the process. Why charge and its balance matter: Merrill, Bikson an
 141, 171 (2005).
 """
 
-import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -231,24 +230,6 @@ class TissueGuard:
             self.log.append(pulses)
         self._note(pulses)
         self.passed += len(pulses)
-
-    async def admit_aside(self, pulses: PulseArray) -> None:
-        """Do as `admit` does, writing the log in a thread; where it is cancelled, nothing was let pass."""
-        if self.log is None:
-            self.admit(pulses)
-            return
-        work = asyncio.get_running_loop().run_in_executor(None, self.admit, pulses)
-        cancelled: asyncio.CancelledError | None = None
-        while not work.done():
-            try:
-                await asyncio.wait({work})
-            except asyncio.CancelledError as error:
-                cancelled = error
-        if cancelled is not None:
-            if work.exception() is None:
-                self.withdraw(pulses)
-            raise cancelled
-        work.result()
 
     def withdraw(self, pulses: PulseArray) -> None:
         """Take back pulses that were let pass and that nobody has sent, nor ever will."""
