@@ -55,3 +55,10 @@ class PulsedCulture:
         spikes = [(at - self.now, place) for at, place in sorted(spikes)]
         self.now = end
         return PulsedActivity(np.array(spikes, dtype=SPIKE), traces)
+
+
+class PulsedSixtyFour(PulsedCulture):
+    """As Cortical Labs' SDK builds one: by parameters, in a process of its own."""
+
+    def __init__(self, seed: int, neurons: int, electrodes: int) -> None:
+        super().__init__(electrodes, period=10.0)

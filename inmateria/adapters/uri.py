@@ -15,6 +15,7 @@ from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 _GROUP = "inmateria.adapters"
 _SIMULATORS = {"nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network")}
 _ADAPTERS = {
+    "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),
     "intan": ("inmateria.adapters.intan:intan_from_uri", "an Intan stimulating controller: intan://host"),
     "mqtt": ("inmateria.adapters.mqtt_client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
 }
