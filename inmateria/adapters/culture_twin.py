@@ -59,6 +59,8 @@ class CultureTwin:
         self.electrodes = len(culture.info.outputs)
         self.samples = 0
         """How many samples have gone by: its clock."""
+        self.last: Activity | None = None
+        """What the culture gave at the last advance."""
 
     @property
     def now(self) -> float:
@@ -93,7 +95,7 @@ class CultureTwin:
             given["phase_duration"], given["polarity"] = pulses["duration"], np.sign(pulses["amplitude"])
             given["polarity"][given["polarity"] == 0] = -1
             given = np.sort(given[given["time"] < duration], order="time")
-        activity = self.culture.run(duration, given, voltage=voltage)
+        self.last = activity = self.culture.run(duration, given, voltage=voltage)
         spikes = np.zeros(len(activity.spikes), dtype=SPIKE)
         spikes["time"], spikes["channel"] = start + activity.spikes["time"], activity.spikes["channel"]
         self.samples += samples

@@ -17,6 +17,10 @@ _SIMULATORS = {"nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a 
 _ADAPTERS = {
     "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),
     "intan": ("inmateria.adapters.intan:intan_from_uri", "an Intan stimulating controller: intan://host"),
+    "neuroplatform": (
+        "inmateria.adapters.neuroplatform:neuroplatform_from_uri",
+        "FinalSpark's platform, or its twin: neuroplatform://emulated",
+    ),
     "mqtt": ("inmateria.adapters.mqtt_client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
 }
 
