@@ -135,6 +135,7 @@ class PlatformDatabase:
         offset = (np.arange(90) - 30) / 30_000
         # A fast trough and a slower, smaller hump, as of an extracellular spike.
         shape = np.exp(-((offset / 2e-4) ** 2)) - 0.35 * np.exp(-(((offset - 6e-4) / 4e-4) ** 2))
+        shape /= shape.max()
         times = (spikes["time"][chosen, np.newaxis] + offset).ravel()
         return _table(
             Time=_times(times),

@@ -17,7 +17,8 @@ def export(tmp_path: Path) -> Path:
     """Write an export as the platform does: whole lives, times in UTC, rows in no particular order."""
     path = tmp_path / "fs300.hdf5"
     times = pd.to_datetime(
-        ["2024-04-05T00:00:01.5Z", "2024-04-05T00:00:00.25Z", "2024-04-05T00:00:02.000033Z", "2024-04-05T00:10:00Z"]
+        ["2024-04-05T00:00:01.5Z", "2024-04-05T00:00:00.25Z", "2024-04-05T00:00:02.000033Z", "2024-04-05T00:10:00Z"],
+        format="ISO8601",
     )
     events = pd.DataFrame(
         {"time_of_event": times, "electrode": [3, 3, 17, 3], "max_voltage_uv": [-60.0, -45.5, -80.25, -51.0]}
