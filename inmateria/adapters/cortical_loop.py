@@ -10,11 +10,13 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.adapters.culture_twin import Culture
 from inmateria.adapters.pulse_log import PulseArray, state_folder
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
 from inmateria.substrate import (
@@ -37,6 +39,7 @@ STIMMABLE = tuple(channel for channel in range(CHANNELS) if channel not in (0, 4
 """Electrodes that may be stimulated; the others are ground or reference."""
 
 _LEAD = 80e-6  # s from the call to the pulse, the SDK's least
+_PATIENCE = 30.0  # s
 _SOURCE = "inmateria.adapters.cortical_source:culture_source"
 
 Answer = Callable[[Response | BaseException], None]
@@ -212,6 +215,9 @@ class TickLoop(threading.Thread):
         if self._accelerated and not simulated:
             raise SubstrateDisconnected("accelerated time was asked of a device", "only a simulator has that")
         culture, parameters = self._culture
+        if simulated:
+            # Compiled here first, for the SDK's process to find: it gives up on one that keeps it waiting.
+            make_culture(culture, parameters).run(1e-3)
         with _environment(CL_SDK_ACCELERATED_TIME=str(int(self._accelerated)), CL_SDK_VISUALISATION="0"):
             if simulated:
                 cl.sim.set_simulator_data_source(
@@ -223,11 +229,30 @@ class TickLoop(threading.Thread):
                 )
             try:
                 with cl.open() as neurons:
+                    if simulated and self._accelerated:
+                        _lengthen_patience(neurons)
                     gc.enable()  # the SDK switches it off for the whole process, which is not ours alone
                     yield neurons, simulated
             finally:
                 if simulated:
                     cl.sim.clear_simulator_data_source()  # which ends the SDK's processes too
+
+
+def make_culture(place: str, parameters: dict[str, Any]) -> Culture:
+    """Make a culture from where its class is, ``"package.module:Name"``, and its parameters."""
+    module, _, name = place.partition(":")
+    made: Culture = getattr(import_module(module), name)(**parameters)
+    return made
+
+
+def _lengthen_patience(neurons: "cl.Neurons") -> None:
+    """Have the simulator wait for its own process as long as a busy machine takes (docs/decisions/0652)."""
+    buffer = getattr(neurons, "_shared_buffer", None)
+    wait = getattr(buffer, "wait_for_timestamp", None)
+    if wait is not None:
+        buffer.wait_for_timestamp = lambda timestamp, timeout_seconds=0.0: wait(  # type: ignore[union-attr]
+            timestamp, timeout_seconds=max(timeout_seconds, _PATIENCE)
+        )
 
 
 @contextmanager

@@ -4,7 +4,6 @@ The SDK builds the source in a process of its own, by `culture_source` and what 
 """
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from cl.sim import (
     SimulatorDataSourceMetadata,
 )
 
-from inmateria.adapters.cortical_loop import CHANNELS, FRAMES_PER_SECOND
+from inmateria.adapters.cortical_loop import CHANNELS, FRAMES_PER_SECOND, make_culture
 from inmateria.adapters.culture_twin import CultureTwin
 from inmateria.adapters.tissue import PULSE
 
@@ -47,9 +46,9 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
         return SimulatorDataSourceMetadata(channel_count=CHANNELS, duration_frames=None, seekable=False)
 
     def open(self) -> None:
-        """Make the culture."""
-        module, _, name = self._place.partition(":")
-        self._twin = CultureTwin(getattr(import_module(module), name)(**self._parameters), FRAMES_PER_SECOND)
+        """Make the culture; one of its kind has run before, so that nothing is left to compile or load."""
+        make_culture(self._place, self._parameters).run(1e-3)
+        self._twin = CultureTwin(make_culture(self._place, self._parameters), FRAMES_PER_SECOND)
 
     def on_stims(self, stims: Sequence[DataSourceStim]) -> None:
         """Take the pulses that come in the next frames."""

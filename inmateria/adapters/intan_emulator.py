@@ -106,6 +106,7 @@ class IntanEmulator:
                 for serve, port in zip((self._commanded, self._watched, self._listened), self._ports, strict=True)
             ]
             self._ports = tuple(server.sockets[0].getsockname()[1] for server in servers)
+            await asyncio.to_thread(self._twin.advance, BLOCK)  # whatever has to be compiled is, before anybody waits
             self._handlers: set[asyncio.Task[None]] = set()
             board = asyncio.create_task(self._run(), name="emulated board")
 
