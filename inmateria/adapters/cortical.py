@@ -55,8 +55,9 @@ class CorticalSubstrate(Substrate):
         Duration of each of the two phases of a pulse, s; a multiple of 20 us.
     limits : PulseLimits, optional
         What the tissue may be given; by default `CORTICAL_LIMITS`.
-    log : str or None
-        Where every pulse of a device is written; by default in `state_folder`. A simulator's are not.
+    log : str
+        Where every pulse of a device is written; by default in `state_folder`, and with ``"none"`` nowhere. A
+        simulator's are not.
     accelerated : bool
         As fast as it goes, for the simulator only; ``CL_SDK_ACCELERATED_TIME=1`` says so too.
     seed, neurons : int
@@ -80,7 +81,7 @@ class CorticalSubstrate(Substrate):
         ticks_per_second: int = 100,
         phase: float = 160e-6,
         limits: PulseLimits | None = None,
-        log: str | None = "",
+        log: str = "",
         accelerated: bool = False,
         seed: int = 0,
         neurons: int = 1000,

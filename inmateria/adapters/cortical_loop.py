@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.culture_twin import Culture
-from inmateria.adapters.pulse_log import PulseArray, state_folder
+from inmateria.adapters.pulse_log import PulseArray, log_path
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
 from inmateria.substrate import (
     SPIKE,
@@ -78,8 +78,8 @@ class TickLoop(threading.Thread):
     phase : float
         Duration of each phase of a pulse, s.
     limits : PulseLimits
-    log : str or None
-        Where a device's pulses are written; empty for the usual place.
+    log : str
+        Where a device's pulses are written, as `log_path` reads it.
     accelerated : bool
     culture : (str, dict)
         Class and parameters of the culture in the simulator.
@@ -92,7 +92,7 @@ class TickLoop(threading.Thread):
         rate: int,
         phase: float,
         limits: PulseLimits,
-        log: str | None,
+        log: str,
         accelerated: bool,
         culture: tuple[str, dict[str, Any]],
         ready: Callable[[bool | BaseException], None],
@@ -122,7 +122,7 @@ class TickLoop(threading.Thread):
             with ExitStack() as exits:
                 neurons, simulated = exits.enter_context(self._device())
                 now = [neurons.timestamp() / FRAMES_PER_SECOND]
-                log = None if simulated or self._log is None else self._log or state_folder() / "cortical.csv"
+                log = None if simulated else log_path(self._log, "cortical")
                 guard = exits.enter_context(TissueGuard(self._limits, log, lambda: now[0]))
                 self._ready(simulated)
                 for tick in neurons.loop(self._rate, ignore_jitter=True):

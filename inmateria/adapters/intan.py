@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from inmateria.adapters.intan_link import IntanLink
 from inmateria.adapters.intan_protocol import BLOCK, StimSettings
-from inmateria.adapters.pulse_log import state_folder
+from inmateria.adapters.pulse_log import log_path
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.substrate import (
@@ -61,8 +61,8 @@ class IntanSubstrate(Substrate):
         Whether responses carry the voltage (the band above the software filter), too.
     limits : PulseLimits
         What the tissue may be given.
-    log : str or None
-        Where every pulse is written; by default in `state_folder`, one for each headstage. None writes none:
+    log : str
+        Where every pulse is written; by default in `state_folder`, one for each headstage. ``"none"`` writes none:
         only for a twin.
     timeout : float
         Seconds to wait for RHX, beyond what a stimulus lasts.
@@ -86,15 +86,14 @@ class IntanSubstrate(Substrate):
         phase: float = 200e-6,
         voltage: bool = False,
         limits: PulseLimits | None = None,
-        log: str | None = "",
+        log: str = "",
         timeout: float = 10.0,
     ) -> None:
         self._host, self._ports = host, (commands, waveforms, spikes)
         self._names = [f"{port.upper()}-{k:03d}" for k in range(channels)]
         self._step, self._phase, self._voltage = step, phase, voltage
         self._limits = limits or PulseLimits()
-        name = f"intan-{host}-{commands}-{port}".replace(":", "-")
-        self._log = state_folder() / f"{name}.csv" if log == "" else log
+        self._log = log_path(log, f"intan-{host}-{commands}-{port}".replace(":", "-"))
         self._timeout = timeout
         self._turn = asyncio.Lock()
         self._known: SubstrateInfo | None = None

@@ -97,7 +97,8 @@ class IntanEmulator:
     def uri(self) -> str:
         """Where it listens, for `connect`."""
         command, waveform, spike = self._ports
-        return f"intan://{self._host}:{command}?waveforms={waveform}&spikes={spike}&channels={self._twin.electrodes}"
+        ports = f"waveforms={waveform}&spikes={spike}"
+        return f"intan://{self._host}:{command}?{ports}&channels={self._twin.electrodes}&log=none"
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:

@@ -27,7 +27,7 @@ from inmateria.adapters.neuroplatform_twin import (
     Booking,
     Neuroplatform,
 )
-from inmateria.adapters.pulse_log import PULSE, PulseArray, state_folder
+from inmateria.adapters.pulse_log import PULSE, PulseArray, log_path
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.substrate import (
@@ -81,8 +81,8 @@ class NeuroplatformSubstrate(Substrate):
         Duration of a step, s; at least 0.24.
     limits : PulseLimits, optional
         What the tissue may be given; by default `NEUROPLATFORM_LIMITS`.
-    log : str or None
-        Where every pulse is written; by default in `state_folder`. Those of a twin are not.
+    log : str
+        Where every pulse is written; by default in `state_folder`, and with ``"none"`` nowhere. A twin's are not.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class NeuroplatformSubstrate(Substrate):
         phase: float = 200e-6,
         step: float = 0.25,
         limits: PulseLimits | None = None,
-        log: str | None = "",
+        log: str = "",
     ) -> None:
         if version not in (1, 2) or not 1 <= triggers <= TRIGGERS or array not in range(ELECTRODES // ARRAY):
             raise ValueError(
@@ -121,7 +121,7 @@ class NeuroplatformSubstrate(Substrate):
         self._token = token or os.environ.get(_TOKEN, "")
         self._version, self._platform, self._count, self._array = version, platform, triggers, array
         self._amplitude, self._phase, self._step = amplitude, phase, step
-        self._limits, self._log = limits or NEUROPLATFORM_LIMITS, None if platform is not None else log
+        self._limits, self._log = limits or NEUROPLATFORM_LIMITS, "none" if platform is not None else log
         self._turn = asyncio.Lock()
         self._info: SubstrateInfo | None = None
         self._exits = AsyncExitStack()
@@ -142,7 +142,7 @@ class NeuroplatformSubstrate(Substrate):
             exits.push_async_callback(self._door.leave)
             spread = [self._read[k * len(self._read) // self._count] for k in range(self._count)]
             self._places = self._chosen or tuple(spread)
-            log = str(state_folder() / f"neuroplatform-{name}.csv") if self._log == "" else self._log
+            log = log_path(self._log, f"neuroplatform-{name}")
             self._guard = exits.enter_context(TissueGuard(self._limits, log, self._door.now))
             self._limits.check(self._pulses(np.ones((1, self._count)), 0.0)[0])
             await self._door.load(self._places, 1e6 * self._amplitude, 1e6 * self._phase)

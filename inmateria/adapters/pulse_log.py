@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from inmateria.substrate import SubstrateBusy, SubstrateError
 
-__all__ = ["PULSE", "PulseArray", "PulseLog", "state_folder"]
+__all__ = ["PULSE", "PulseArray", "PulseLog", "log_path", "state_folder"]
 
 PULSE = np.dtype(
     [
@@ -38,6 +38,13 @@ def state_folder() -> Path:
     """Name the folder where logs of pulses are kept: ``INMATERIA_STATE``, or in the user's home."""
     given = os.environ.get("INMATERIA_STATE")
     return Path(given) if given else Path.home() / ".local" / "state" / "inmateria"
+
+
+def log_path(given: str, device: str) -> Path | None:
+    """Read what an adapter was told about its log: a path, ``"none"``, or empty for the device's own place."""
+    if given == "none":
+        return None
+    return Path(given) if given else state_folder() / f"{device}.csv"
 
 
 class PulseLog:

@@ -27,7 +27,7 @@ LIMITS = PulseLimits(interval=0.0, rate=1000)
 
 
 def reach(emulator: IntanEmulator, **changed: object) -> IntanSubstrate:
-    made = {"limits": LIMITS, "log": None, "timeout": 10.0, **changed}
+    made = {"limits": LIMITS, "log": "none", "timeout": 10.0, **changed}
     found = intan_from_uri(emulator.uri)
     return IntanSubstrate(
         "127.0.0.1",

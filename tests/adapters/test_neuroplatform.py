@@ -359,7 +359,7 @@ async def test_errors_of_the_vendors_package_say_whose_they_are(monkeypatch: pyt
     package = version1(platform)
     monkeypatch.setitem(sys.modules, "neuroplatform", package)  # as if it were installed
     monkeypatch.setattr(package.IntanSofware, "read_count", lambda self: 1 / 0)
-    async with NeuroplatformSubstrate("OURS", log=None, triggers=3) as lab:
+    async with NeuroplatformSubstrate("OURS", log="none", triggers=3) as lab:
         lab._door._platform = platform  # so that it waits on the twin's clock
         with pytest.raises(SubstrateDisconnected, match="the platform's package raised ZeroDivisionError"):
             await lab.stimulate(lab.info.stimulus([1, 0, 0]))

@@ -31,7 +31,7 @@ async def reached(way: str) -> AsyncIterator[Substrate]:
         if way == "intan":
             twin = await exits.enter_async_context(IntanEmulator(PulsedCulture(8), speed=5))
             ports = dict(zip(("commands", "waveforms", "spikes"), twin._ports, strict=True))
-            yield await exits.enter_async_context(IntanSubstrate(channels=8, limits=ROOMY, log=None, **ports))
+            yield await exits.enter_async_context(IntanSubstrate(channels=8, limits=ROOMY, log="none", **ports))
         elif way == "cortical":
             if sys.version_info < (3, 12):
                 pytest.skip("cl-sdk 1.0 needs Python 3.12")
