@@ -301,6 +301,7 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
     if (tls := broker.tls_context()) is not None:
+        tls.sslsocket_class = _Encrypted
         client.tls_set_context(tls)
     if will is not None:
         client.will_set(will[0], will[1], 1, True)
@@ -340,6 +341,17 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
         if keeping is not None:
             await end_tasks(keeping)
         await link.close()
+
+
+class _Encrypted(ssl.SSLSocket):
+    """A socket that is closed where the handshake fails, which the library forgets."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
 
 
 def _connect(client: Client, broker: Broker) -> None:
