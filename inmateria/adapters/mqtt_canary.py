@@ -1,11 +1,15 @@
 """A canary: a message to oneself, because a broker that denies a topic does so without a word."""
 
 import asyncio
+from contextlib import suppress
 from uuid import uuid4
 
 from inmateria.adapters.frames import Header, Kind, encode
+from inmateria.adapters.mqtt_link import Link
 
 __all__ = ["Canary"]
+
+_AGAIN = 0.5
 
 
 class Canary:
@@ -16,9 +20,9 @@ class Canary:
     name : str
         Made up at random; may be a part of topics.
     frame : bytes
-        What is to be published on every topic.
+        What is published on every topic.
     unheard : set of str
-        Topics on which it has not come back yet; to be filled before it is sent.
+        Topics on which it has not come back yet; to be filled, and subscribed to, before it sings.
     """
 
     def __init__(self) -> None:
@@ -36,11 +40,16 @@ class Canary:
             self._all_heard.set()
         return True
 
-    async def all_heard(self, timeout: float) -> bool:
-        """Wait until it came back on every topic; False when it does not within so many seconds."""
+    async def sing(self, link: Link, timeout: float) -> bool:
+        """Publish it until it came back from every topic; False when it does not within so many seconds."""
         try:
             async with asyncio.timeout(timeout):
-                await self._all_heard.wait()
+                while self.unheard:
+                    for topic in sorted(self.unheard):
+                        await link.publish(topic, self.frame)
+                    with suppress(TimeoutError):  # QoS 0 promises nothing: it may have been lost
+                        async with asyncio.timeout(_AGAIN):
+                            await self._all_heard.wait()
         except TimeoutError:
             return False
         return True

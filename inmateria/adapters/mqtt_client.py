@@ -42,7 +42,8 @@ __all__ = ["RemoteSubstrate", "remote_from_uri"]
 
 _logger = logging.getLogger("inmateria")
 _TICK = 0.1
-_RESEND, _MOST_RESEND = 1.0, 8.0
+_RESEND, _MOST_RESEND = 0.25, 8.0
+_ASK_AGAIN = 1.0
 _BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 _ROUND_TRIPS = 10_000
 
@@ -105,6 +106,8 @@ class RemoteSubstrate(Substrate):
         self._stimuli = self._address.topic("stimulus", self._broker.controller, self._session)
         self._canary = Canary()
         self._clipped_was_said = False
+        self._round_trip = _TICK
+        self._gap = False
         self._link: Link | None = None
         self._info: SubstrateInfo | None = None
         self._epoch = ""
@@ -303,6 +306,7 @@ class RemoteSubstrate(Substrate):
         if header.kind is Kind.OPENED:
             await self._start(link, header, opened)
         elif header.kind is Kind.MISSING:
+            self._gap = True
             await self._send_again(header.sequence)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
             error = _error_of(header)
@@ -319,8 +323,15 @@ class RemoteSubstrate(Substrate):
                     self._clipped_was_said = True
                     _logger.warning("%s: %d values of a response were clipped", self._address, header.clipped)
                 if header.kind is Kind.RESPONSE:
-                    self.round_trips.append(time.monotonic() - each.sent)
+                    took = time.monotonic() - each.sent
+                    self.round_trips.append(took)
+                    if each.tried == each.sent:  # the first try, so this is how long an answer takes
+                        self._round_trip += 0.1 * (took - self._round_trip)
                 each.answer.set_result(frame)
+            # The device answers in order: an older one that is missing now was lost on the way.
+            if self._waiting and next(iter(self._waiting)) < header.sequence:
+                self._gap = True
+                await self._send_again(0, header.sequence)
 
     async def _start(self, link: Link, header: Header, opened: asyncio.Future[None]) -> None:
         """Begin, or go on after a reconnection: whatever was not answered is sent again."""
@@ -338,10 +349,11 @@ class RemoteSubstrate(Substrate):
             opened.set_result(None)
         await self._send_again(0)
 
-    async def _send_again(self, since: int) -> None:
+    async def _send_again(self, since: int, before: float = float("inf")) -> None:
+        """Send what is unanswered, unless it was sent less than a round trip ago and may still be answered."""
         now = time.monotonic()
-        for each in [each for number, each in self._waiting.items() if number >= since]:
-            if now - each.tried > _TICK or self._link is None:
+        for each in [each for number, each in self._waiting.items() if since <= number < before]:
+            if now - each.tried > self._round_trip:
                 await self._publish(each)
 
     async def _watch(self, link: Link, opened: asyncio.Future[None]) -> None:
@@ -353,8 +365,10 @@ class RemoteSubstrate(Substrate):
             if self._link is None:
                 if now - begun > self._connect_timeout:
                     raise self._not_there()
-                if now - asked > _RESEND:  # the question, or its answer, may have been lost
+                if now - asked > _ASK_AGAIN:  # the question, or its answer, may have been lost
                     asked = now
+                    for each in self._canary.unheard:
+                        await link.publish(each, self._canary.frame)
                     await self._say(link, Kind.OPEN)
                 continue
             if now - renewed > self._lease / 3:
@@ -372,7 +386,10 @@ class RemoteSubstrate(Substrate):
                     f"at most {self._timeout:g} s beyond the {lasting:g} s that the stimuli last",
                     "see whether the device still runs",
                 )
-            if now - oldest.tried > oldest.patience + lasting:
+            if self._gap and now - oldest.tried > self._round_trip:
+                self._gap = False
+                await self._send_again(0)
+            elif now - oldest.tried > max(oldest.patience, 4 * self._round_trip) + lasting:
                 oldest.patience = min(2 * oldest.patience, _MOST_RESEND)
                 await self._send_again(0)
 

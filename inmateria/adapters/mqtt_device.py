@@ -174,8 +174,6 @@ class DeviceServer:
                 sung += [topic(each, self._broker.controller, canary.name) for each in ("stimulus", "response")]
                 canary.unheard.update(sung)
                 await link.subscribe(*sung[:2], topic("stimulus", "+", "+"), sung[3])
-                for each in sung:
-                    await link.publish(each, canary.frame)
                 await link.publish(topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
                 await first_to_end(self._take_in(link, canary), self._announce(link, canary, online))
             except asyncio.CancelledError:
@@ -201,7 +199,7 @@ class DeviceServer:
 
     async def _announce(self, link: Link, canary: Canary, online: asyncio.Future[None]) -> None:
         """Make sure that the broker grants us our topics; then say how we are whenever that changes."""
-        if not await canary.all_heard(self._timeout):
+        if not await canary.sing(link, self._timeout):
             raise BrokerRefused(
                 f"{self._broker} denies {self._broker.controller} topics of {self._address}: what was published on "
                 f"{', '.join(sorted(canary.unheard))} did not come back within {self._timeout:g} s",

@@ -164,7 +164,6 @@ async def test_frames_dropped_doubled_and_delayed_change_nothing(
             await honest(*held.pop())
 
     monkeypatch.setattr(Link, "publish", hostile)
-    monkeypatch.setattr("inmateria.adapters.mqtt_client._RESEND", 0.2)
     simulator, given = LeakySimulator(), stimuli(300)
     async with (
         DeviceServer(SimulatedSubstrate(simulator), mosquitto.uri) as server,
