@@ -6,14 +6,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
+    from inmateria.reservoir.gaussian_bottleneck import GaussianBottleneck, past_and_future
+    from inmateria.reservoir.hsic_bottleneck import HSICBottleneck
+    from inmateria.reservoir.online_bottleneck import OnlineBottleneck
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
+    "GaussianBottleneck": "inmateria.reservoir.gaussian_bottleneck",
+    "HSICBottleneck": "inmateria.reservoir.hsic_bottleneck",
     "InputMask": "inmateria.reservoir.encoding",
     "OneToOne": "inmateria.reservoir.encoding",
+    "OnlineBottleneck": "inmateria.reservoir.online_bottleneck",
     "PhysicalReservoir": "inmateria.reservoir.physical",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
     "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
@@ -21,12 +27,16 @@ _HOME_OF = {
     "RidgeReadout": "inmateria.reservoir.ridge",
     "SpikeCounts": "inmateria.reservoir.features",
     "VirtualNodes": "inmateria.reservoir.features",
+    "past_and_future": "inmateria.reservoir.gaussian_bottleneck",
 }
 
 __all__ = [
     "BlockingReservoir",
+    "GaussianBottleneck",
+    "HSICBottleneck",
     "InputMask",
     "OneToOne",
+    "OnlineBottleneck",
     "PhysicalReservoir",
     "RecursiveLeastSquares",
     "RecursiveLeastSquaresClassifier",
@@ -34,6 +44,7 @@ __all__ = [
     "RidgeReadout",
     "SpikeCounts",
     "VirtualNodes",
+    "past_and_future",
 ]
 
 
