@@ -8,10 +8,12 @@ if TYPE_CHECKING:
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
     from inmateria.reservoir.gaussian_bottleneck import GaussianBottleneck, past_and_future
     from inmateria.reservoir.hsic_bottleneck import HSICBottleneck
+    from inmateria.reservoir.local_training import training_named, training_names
     from inmateria.reservoir.online_bottleneck import OnlineBottleneck
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
+    from inmateria.reservoir.stack import PhysicalLayer, PhysicalStack
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
@@ -20,7 +22,9 @@ _HOME_OF = {
     "InputMask": "inmateria.reservoir.encoding",
     "OneToOne": "inmateria.reservoir.encoding",
     "OnlineBottleneck": "inmateria.reservoir.online_bottleneck",
+    "PhysicalLayer": "inmateria.reservoir.stack",
     "PhysicalReservoir": "inmateria.reservoir.physical",
+    "PhysicalStack": "inmateria.reservoir.stack",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
     "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
     "RidgeClassifierReadout": "inmateria.reservoir.ridge",
@@ -28,6 +32,8 @@ _HOME_OF = {
     "SpikeCounts": "inmateria.reservoir.features",
     "VirtualNodes": "inmateria.reservoir.features",
     "past_and_future": "inmateria.reservoir.gaussian_bottleneck",
+    "training_named": "inmateria.reservoir.local_training",
+    "training_names": "inmateria.reservoir.local_training",
 }
 
 __all__ = [
@@ -37,7 +43,9 @@ __all__ = [
     "InputMask",
     "OneToOne",
     "OnlineBottleneck",
+    "PhysicalLayer",
     "PhysicalReservoir",
+    "PhysicalStack",
     "RecursiveLeastSquares",
     "RecursiveLeastSquaresClassifier",
     "RidgeClassifierReadout",
@@ -45,6 +53,8 @@ __all__ = [
     "SpikeCounts",
     "VirtualNodes",
     "past_and_future",
+    "training_named",
+    "training_names",
 ]
 
 

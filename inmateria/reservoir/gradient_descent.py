@@ -36,3 +36,19 @@ class Adam:
             first += (1.0 - _MOMENTUM) * (gradient - first)
             second += (1.0 - _MEMORY) * (gradient**2 - second)
             array -= rate * first / (np.sqrt(second) + _TINY)
+
+
+def cross_entropy(logits: FloatArray, targets: FloatArray) -> tuple[float, FloatArray]:
+    """Give the mean cross-entropy (nats) of softmax outputs, and its gradient by the logits.
+
+    Parameters
+    ----------
+    logits, targets : ndarray of float, shape (samples, classes)
+        Targets sum to one in each row.
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponential = np.exp(shifted)
+    total = exponential.sum(axis=1, keepdims=True)
+    loss = float(np.mean(np.log(total[:, 0]) - (targets * shifted).sum(axis=1)))
+    gradient: FloatArray = (exponential / total - targets) / len(logits)
+    return loss, gradient

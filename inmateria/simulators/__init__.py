@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
     from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
+    from inmateria.simulators.scattering import ScatteringMedium
 
 _HOME_OF = {
     "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
     "NanowireNetwork": "inmateria.simulators.nanowire",
     "NanowireState": "inmateria.simulators.nanowire",
     "NanowireTrace": "inmateria.simulators.nanowire",
+    "ScatteringMedium": "inmateria.simulators.scattering",
 }
 
-__all__ = ["NanowireEnsemble", "NanowireNetwork", "NanowireState", "NanowireTrace"]
+__all__ = ["NanowireEnsemble", "NanowireNetwork", "NanowireState", "NanowireTrace", "ScatteringMedium"]
 
 
 def __getattr__(name: str) -> Any:
