@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from inmateria.reservoir.local_training import training_named, training_names
     from inmateria.reservoir.online_bottleneck import OnlineBottleneck
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
+    from inmateria.reservoir.physical_layer import PhysicalLayer
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
-    from inmateria.reservoir.stack import PhysicalLayer, PhysicalStack
+    from inmateria.reservoir.stack import PhysicalStack
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
@@ -22,7 +23,7 @@ _HOME_OF = {
     "InputMask": "inmateria.reservoir.encoding",
     "OneToOne": "inmateria.reservoir.encoding",
     "OnlineBottleneck": "inmateria.reservoir.online_bottleneck",
-    "PhysicalLayer": "inmateria.reservoir.stack",
+    "PhysicalLayer": "inmateria.reservoir.physical_layer",
     "PhysicalReservoir": "inmateria.reservoir.physical",
     "PhysicalStack": "inmateria.reservoir.stack",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",

@@ -6,12 +6,10 @@ time, in training as in reading.
 """
 
 import asyncio
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
@@ -22,61 +20,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from inmateria.adapters import connect
-from inmateria.reservoir.features import Features, VirtualNodes
-from inmateria.reservoir.gaussian_bottleneck import gaussian_information
 from inmateria.reservoir.local_training import IntArray, LocalTraining, Passage, training_named
 from inmateria.reservoir.local_training_bottleneck import BottleneckInTurn
-from inmateria.reservoir.port_encoder import PortEncoder, drive_of
+from inmateria.reservoir.physical_layer import PhysicalLayer
+from inmateria.reservoir.port_encoder import PortEncoder
 from inmateria.reservoir.ridge import RidgeClassifierReadout
+from inmateria.reservoir.stack_batches import Answers, PassInformation, batches_of, information_of, parts_of, samples_of
 from inmateria.substrate import FloatArray, Substrate
 
 __all__ = ["LayerExchange", "PassInformation", "PhysicalLayer", "PhysicalStack"]
 
-_CHUNK_VALUES = 1_000_000
-"""Values of a response (8 MB) beyond which a batch goes out in several stimuli."""
 _TRACED = 100_000
-_MOST_ROWS = 2000
-"""Rows that the information about input and target is estimated from, after each pass."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhysicalLayer:
-    """One layer: ports -> substrate -> features.
-
-    Parameters
-    ----------
-    substrate : Substrate or str
-        Of any kind; a string is a URI for `connect`.
-    features : Features, optional
-        Turns a response into features; every sample of every output by default.
-    amplitude : float
-        Fraction of each input's range, around its middle, that the ports may drive.
-    gain : float
-        Standard deviation of the ports before their tanh: how far they use that range.
-    hold : int
-        Substrate steps for which each step of a sample is held; each is a virtual node.
-    rest : float
-        Seconds of zero drive after each sample, in which a substrate with memory forgets it.
-    step : float, optional
-        Duration of a substrate step, s; the substrate's own by default.
-    """
-
-    substrate: Substrate | str
-    features: Features = field(default_factory=VirtualNodes)
-    amplitude: float = 1.0
-    gain: float = 0.3
-    hold: int = 1
-    rest: float = 0.0
-    step: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 0 < self.amplitude <= 1 or not 0 < self.gain < math.inf:
-            raise ValueError(
-                f"amplitude is {self.amplitude} and gain {self.gain}; "
-                "give an amplitude of more than 0 and at most 1, and a gain of more than 0"
-            )
-        if self.hold < 1 or not 0 <= self.rest < math.inf:
-            raise ValueError(f"hold is {self.hold} steps and rest {self.rest} s; give at least 1, and at least 0")
 
 
 class LayerExchange(NamedTuple):
@@ -86,13 +40,6 @@ class LayerExchange(NamedTuple):
     batch: int
     begin: float
     end: float
-
-
-class PassInformation(NamedTuple):
-    """What each layer's features told of the stack's input and of the target in one pass: bits, as if Gaussian."""
-
-    about_input: tuple[float, ...]
-    about_target: tuple[float, ...]
 
 
 class Watch(Protocol):
@@ -188,10 +135,7 @@ class PhysicalStack:
 
     def widths(self) -> list[int]:
         """Count the features that each layer gives for a step of a sample."""
-        return [
-            len(layer.features.names(substrate.info, layer.step or substrate.info.step, layer.hold))
-            for layer, substrate in zip(self.layers, self.substrates, strict=True)
-        ]
+        return [layer.width(each.info) for layer, each in zip(self.layers, self.substrates, strict=True)]
 
     async def fit(self, X: Any, y: npt.ArrayLike, watch: Watch | None = None) -> Self:
         """Train the encoders, then the readout.
@@ -204,7 +148,7 @@ class PhysicalStack:
         watch : callable, optional
             Told of the progress.
         """
-        rows, lengths = _samples(X)
+        rows, lengths = samples_of(X)
         labels = np.asarray(y)
         if labels.shape != (len(lengths),):
             raise ValueError(f"there are {len(lengths)} samples and labels of shape {labels.shape}; give one for each")
@@ -217,8 +161,8 @@ class PhysicalStack:
         training, progress = self.training, _Progress(watch)
         for number in range(training.passes):
             order = generator.permutation(len(lengths))
-            batches = list(_batches(rows, lengths, targets, order, training.batch_size))
-            sink = _Sink(len(self.layers), _MOST_ROWS)
+            batches = list(batches_of(rows, lengths, targets, order, training.batch_size))
+            sink = Answers(len(self.layers), whole=False)
             presented = [each for batch in batches for each in training.present(batch)]
             progress.begin(f"pass {number + 1}", len(presented))
             await self._sweep(presented, sink, progress, learning=True)
@@ -237,7 +181,7 @@ class PhysicalStack:
     async def features(self, X: Any, watch: Watch | None = None) -> list[FloatArray]:
         """Ask all layers about samples, and give the features (samples, features) of each."""
         self._fitted()
-        rows, lengths = _samples(X)
+        rows, lengths = samples_of(X)
         known = self.encoders[0].shape[1] - self.training.extra_inputs(len(self.classes_))
         if rows.shape[1] != known:
             raise ValueError(f"samples have {rows.shape[1]} features; the stack was trained on {known}")
@@ -290,9 +234,9 @@ class PhysicalStack:
         self, rows: FloatArray, lengths: IntArray, targets: FloatArray, progress: "_Progress"
     ) -> list[FloatArray]:
         """Ask all layers about samples, in order."""
-        batches = list(_batches(rows, lengths, targets, np.arange(len(lengths)), self.training.batch_size))
+        batches = list(batches_of(rows, lengths, targets, np.arange(len(lengths)), self.training.batch_size))
         progress.begin("reading", len(batches))
-        sink = _Sink(len(self.layers))
+        sink = Answers(len(self.layers), whole=True)
         await self._sweep([self.training.ask(batch) for batch in batches], sink, progress, learning=False)
         if targets.any():
             self.information_.append(sink.information())
@@ -312,7 +256,7 @@ class PhysicalStack:
         for layer in range(len(self.layers)):
             await self._learn(training.solve, layer, given, targets)
             self.stimuli_training_ = self._presented
-            batches = list(_batches(given, lengths, targets, everything, training.batch_size))
+            batches = list(batches_of(given, lengths, targets, everything, training.batch_size))
             progress.begin(f"layer {layer + 1}", len(batches))
             answered = []
             for batch in batches:
@@ -321,12 +265,11 @@ class PhysicalStack:
                 progress.advance(self._steps)
             given = np.concatenate(answered)
             found.append(given)
-        chosen = slice(0, _MOST_ROWS)
-        self.information_.append(_information(rows[chosen], targets[chosen], [each[chosen] for each in found]))
+        self.information_.append(information_of(rows, targets, found))
         return [self._pooled(each, lengths) for each in found]
 
     async def _sweep(
-        self, passages: Iterable[Passage], sink: "_Sink", progress: "_Progress", *, learning: bool
+        self, passages: Iterable[Passage], sink: Answers, progress: "_Progress", *, learning: bool
     ) -> None:
         """Send batches through the layers, all layers busy at once, each with a batch of its own."""
         coming = iter(passages)
@@ -349,7 +292,7 @@ class PhysicalStack:
                     await self._learn(self.training.finished, done)
                 progress.advance(self._steps)
 
-    async def _through(self, layer: int, passage: Passage, sink: "_Sink", *, learning: bool) -> None:
+    async def _through(self, layer: int, passage: Passage, sink: Answers, *, learning: bool) -> None:
         """Take a batch through one layer, and let that layer learn from it."""
         encoder, given = self.encoders[layer], passage.rows
         if learning:
@@ -375,28 +318,15 @@ class PhysicalStack:
     async def _exchange(self, layer: int, ports: FloatArray, passage: Passage) -> FloatArray:
         """Drive a substrate with the ports (rows, ports) of a batch, and give its features (rows, features)."""
         made, substrate = self.layers[layer], self.substrates[layer]
-        info = substrate.info
-        step = info.step if made.step is None else made.step
-        resting = math.ceil(made.rest / (step * made.hold) - 1e-9)
-        drive = drive_of(ports, info.inputs, made.amplitude)
-        ends = np.cumsum(passage.lengths)
-        if resting:
-            quiet = np.clip(0.0, [each.low for each in info.inputs], [each.high for each in info.inputs])
-            drive = np.insert(drive, np.repeat(ends, resting), quiet, axis=0)
-        asked = np.ones(len(drive), dtype=bool)
-        asked[((ends + resting * np.arange(len(ends)))[:, np.newaxis] + np.arange(resting)).ravel()] = False
-        drive = np.repeat(drive, made.hold, axis=0)
-        of_one = max(1, info.samples(step) * len(info.outputs))
-        most = max(1, min(info.limits.steps, max(_CHUNK_VALUES, of_one * made.hold) // of_one) // made.hold) * made.hold
-        stimuli = [info.stimulus(drive[begin : begin + most], step) for begin in range(0, len(drive), most)]
+        stimuli, asked = made.stimuli(ports, passage.lengths, substrate.info)
         parts: list[FloatArray] = []
         begun = time.perf_counter()
         async with aclosing(substrate.stream(stimuli)) as responses:
             async for response in responses:
-                parts.append(made.features.extract(response, stimuli[len(parts)], info, made.hold))
+                parts.append(made.features.extract(response, stimuli[len(parts)], substrate.info, made.hold))
         self.trace.append(LayerExchange(layer, passage.number, begun, time.perf_counter()))
         self._presented += len(passage.lengths)
-        self._steps += len(drive)
+        self._steps += sum(len(each.drive) for each in stimuli)
         return np.concatenate(parts)[asked]
 
     def _chosen(self, by_layer: list[FloatArray]) -> FloatArray:
@@ -415,49 +345,6 @@ class PhysicalStack:
         )
 
 
-def parts_of(series: FloatArray, parts: int) -> list[FloatArray]:
-    """Cut a series (steps, features) into equal parts; one of fewer steps than parts has steps in several."""
-    edges = np.linspace(0, len(series), parts + 1)
-    begins, ends = np.floor(edges[:-1] + 1e-9).astype(int), np.ceil(edges[1:] - 1e-9).astype(int)
-    return [series[begin:end] for begin, end in zip(begins, ends, strict=True)]
-
-
-class _Sink:
-    """What the layers answered in one pass, the first `most` rows of it."""
-
-    def __init__(self, layers: int, most: int | None = None) -> None:
-        self._answered: list[list[FloatArray]] = [[] for _ in range(layers)]
-        self._given: list[FloatArray] = []
-        self._targets: list[FloatArray] = []
-        self._room = [math.inf if most is None else most] * layers
-
-    def add(self, layer: int, passage: Passage, given: FloatArray) -> None:
-        """Keep what a layer answered, once for each batch."""
-        if passage.variant or self._room[layer] <= 0:
-            return
-        self._room[layer] -= len(passage.features)
-        self._answered[layer].append(passage.features)
-        if layer == 0:
-            self._given.append(given)
-            self._targets.append(passage.targets)
-
-    def features(self) -> list[FloatArray]:
-        """Give everything that was kept, by layer."""
-        return [np.concatenate(each) for each in self._answered]
-
-    def information(self) -> PassInformation:
-        """Estimate what the layers' features told."""
-        given, targets = np.concatenate(self._given), np.concatenate(self._targets)
-        return _information(given[:_MOST_ROWS], targets[:_MOST_ROWS], [each[:_MOST_ROWS] for each in self.features()])
-
-
-def _information(given: FloatArray, targets: FloatArray, by_layer: list[FloatArray]) -> PassInformation:
-    return PassInformation(
-        tuple(gaussian_information(each, given) for each in by_layer),
-        tuple(gaussian_information(each, targets) for each in by_layer),
-    )
-
-
 class _Progress:
     """Counts batches through the phases of a fit, and tells who watches."""
 
@@ -473,32 +360,3 @@ class _Progress:
         self._done += 1
         if self._watch is not None:
             self._watch(self._phase, self._done, self._of, steps)
-
-
-def _batches(
-    rows: FloatArray, lengths: IntArray, targets: FloatArray, order: IntArray, size: int
-) -> Generator[Passage]:
-    """Cut samples, in an order, into batches of about one size."""
-    begins = np.cumsum(lengths) - lengths
-    for number, chosen in enumerate(np.array_split(order, max(1, round(len(order) / size)))):
-        at = np.concatenate([np.arange(begins[each], begins[each] + lengths[each]) for each in chosen])
-        yield Passage(number, rows[at], lengths[chosen], targets[at])
-
-
-def _samples(X: Any) -> tuple[FloatArray, IntArray]:
-    """Take vectors (samples, features) or series (steps, features) as rows, and the steps of each sample."""
-    if isinstance(X, np.ndarray) and X.ndim == 2:
-        rows, lengths = np.asarray(X, dtype=np.float64), np.ones(len(X), dtype=np.intp)
-    else:
-        series = [np.asarray(each, dtype=np.float64) for each in X]
-        if len({each.ndim for each in series}) > 1 or (series and series[0].ndim not in (1, 2)):
-            raise ValueError("samples are of different kinds; give vectors, or series (steps, features)")
-        if series and series[0].ndim == 1:
-            series = [each[np.newaxis] for each in series]
-        if len({each.shape[1] for each in series}) != 1 or not all(len(each) for each in series):
-            raise ValueError("there are no samples, empty ones, or ones with different numbers of features")
-        rows = np.concatenate(series)
-        lengths = np.array([len(each) for each in series], dtype=np.intp)
-    if not rows.size or not np.isfinite(rows).all():
-        raise ValueError("there are no samples, or some values are not finite; drop them, or fill in what is missing")
-    return rows, lengths
