@@ -79,6 +79,8 @@ class PhysicalStack:
         What each layer gave for the samples learned from, once trained.
     stimuli_training_, stimuli_reading_ : int
         Samples presented to a substrate, summed over layers: to train the encoders, and to read since.
+    steps_ : int
+        Substrate steps in all of them, with holds and rests.
     information_ : list of PassInformation
         By pass, the one that the readout was trained on last.
     trace : deque of LayerExchange
@@ -119,7 +121,7 @@ class PhysicalStack:
         self.seed = seed
         self.trace: deque[LayerExchange] = deque(maxlen=_TRACED)
         self._exits = AsyncExitStack()
-        self._presented = self._steps = 0
+        self._presented = self.steps_ = 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
@@ -223,7 +225,7 @@ class PhysicalStack:
         self.encoders[0].standardise_by(
             np.concatenate([rows.mean(axis=0), nothing]), np.concatenate([rows.var(axis=0), ones])
         )
-        self._presented = self._steps = 0
+        self._presented = self.steps_ = 0
         self.stimuli_training_ = self.stimuli_reading_ = 0
         self.learning_seconds_ = 0.0
         self.information_: list[PassInformation] = []
@@ -262,7 +264,7 @@ class PhysicalStack:
             for batch in batches:
                 batch.features = await self._exchange(layer, self.encoders[layer].ports(batch.rows), batch)
                 answered.append(batch.features)
-                progress.advance(self._steps)
+                progress.advance(self.steps_)
             given = np.concatenate(answered)
             found.append(given)
         self.information_.append(information_of(rows, targets, found))
@@ -290,7 +292,7 @@ class PhysicalStack:
             if (done := at[-1]) is not None:
                 if learning:
                     await self._learn(self.training.finished, done)
-                progress.advance(self._steps)
+                progress.advance(self.steps_)
 
     async def _through(self, layer: int, passage: Passage, sink: Answers, *, learning: bool) -> None:
         """Take a batch through one layer, and let that layer learn from it."""
@@ -326,7 +328,7 @@ class PhysicalStack:
                 parts.append(made.features.extract(response, stimuli[len(parts)], substrate.info, made.hold))
         self.trace.append(LayerExchange(layer, passage.number, begun, time.perf_counter()))
         self._presented += len(passage.lengths)
-        self._steps += sum(len(each.drive) for each in stimuli)
+        self.steps_ += sum(len(each.drive) for each in stimuli)
         return np.concatenate(parts)[asked]
 
     def _chosen(self, by_layer: list[FloatArray]) -> FloatArray:
