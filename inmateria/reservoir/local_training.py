@@ -77,7 +77,7 @@ class LocalTraining:
     passes : int
         How often all samples are presented while training.
     batch_size : int
-        Samples in a batch.
+        Rows in a batch, about: samples, or steps of series.
     in_turn : bool
         Layers are trained one after another, each from what the trained ones before it answered.
     """

@@ -32,7 +32,7 @@ class BottleneckTraining(LocalTraining):
     passes : int
         Of all samples; 0 means as many as there are layers.
     batch_size : int
-        Samples in a stimulus.
+        Rows in a stimulus: samples, or steps of series.
     gain : float, optional
         Standard deviation of each port before the tanh; that of the stack's random encoders by default.
     ridge : float
@@ -42,7 +42,7 @@ class BottleneckTraining(LocalTraining):
     passes: int = 0
     batch_size: int = 128
     gain: float | None = None
-    ridge: float = 1e-3
+    ridge: float = 1e-2
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
         """Take the encoders to train."""
@@ -112,7 +112,7 @@ class OnlineTraining(LocalTraining):
     passes : int
         Of all samples.
     batch_size : int
-        Samples in a stimulus.
+        Rows in a stimulus: samples, or steps of series.
     gain : float, optional
         Standard deviation of each port before the tanh; that of the stack's random encoders by default.
     ridge : float
@@ -125,7 +125,7 @@ class OnlineTraining(LocalTraining):
     passes: int = 1
     batch_size: int = 64
     gain: float | None = None
-    ridge: float = 1e-2
+    ridge: float = 0.1
     forgetting: float = 0.9
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:

@@ -74,14 +74,14 @@ class AugmentedDFA(_FeedbackTraining):
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, samples in a batch, and Adam's step in units of the encoders' gain.
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
     head_rate : float
         Adam's step of the classifier.
     """
 
     passes: int = 40
     batch_size: int = 64
-    learning_rate: float = 0.01
+    learning_rate: float = 0.003
     head_rate: float = 0.01
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
@@ -107,7 +107,7 @@ class PhysicsAware(_FeedbackTraining):
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, samples in a batch, and Adam's step in units of the encoders' gain.
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
     head_rate : float
         Adam's step of the classifier.
     twin_passes : int
@@ -121,7 +121,7 @@ class PhysicsAware(_FeedbackTraining):
 
     passes: int = 32
     batch_size: int = 64
-    learning_rate: float = 0.01
+    learning_rate: float = 0.03
     head_rate: float = 0.01
     twin_passes: int = 2
     explore: float = 0.3
@@ -186,7 +186,7 @@ class SPSA(_FeedbackTraining):
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, samples in a batch, and Adam's step in units of the encoders' gain.
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
     head_rate : float
         Adam's step of the classifier.
     nudge : float

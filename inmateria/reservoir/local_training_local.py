@@ -44,7 +44,7 @@ class HSICTraining(GradientTraining):
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, samples in a batch, and Adam's step in units of the encoders' gain.
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
     lambda_y : float
         Weight of the targets.
     sigma, sigma_input : float
@@ -57,7 +57,7 @@ class HSICTraining(GradientTraining):
 
     passes: int = 40
     batch_size: int = 256
-    learning_rate: float = 0.03
+    learning_rate: float = 0.01
     lambda_y: float = 50.0
     sigma: float = 1.0
     sigma_input: float = 1.0
@@ -103,7 +103,7 @@ class PHSICTraining(HSICTraining):
 
     passes: int = 20
     batch_size: int = 32
-    learning_rate: float = 0.01
+    learning_rate: float = 0.003
     objective: ClassVar[str] = "phsic"
 
 
@@ -114,7 +114,7 @@ class LocalCrossEntropy(GradientTraining):
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, samples in a batch, and Adam's step in units of the encoders' gain.
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
     """
 
     passes: int = 40
@@ -154,7 +154,7 @@ class ForwardForward(GradientTraining):
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, samples in a batch, and Adam's step in units of the encoders' gain.
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
     sharpness : float
         Of the loss, for goodness in units of the gain squared.
     label_amplitude : float
@@ -163,7 +163,7 @@ class ForwardForward(GradientTraining):
 
     passes: int = 40
     batch_size: int = 64
-    learning_rate: float = 0.03
+    learning_rate: float = 0.01
     sharpness: float = 4.0
     label_amplitude: float = 3.0
 

@@ -24,9 +24,9 @@ class PassInformation(NamedTuple):
 def batches_of(
     rows: FloatArray, lengths: IntArray, targets: FloatArray, order: IntArray, size: int
 ) -> Generator[Passage]:
-    """Cut samples, in an order, into batches of about one size."""
+    """Cut samples, in an order, into batches of about so many rows."""
     begins = np.cumsum(lengths) - lengths
-    for number, chosen in enumerate(np.array_split(order, max(1, round(len(order) / size)))):
+    for number, chosen in enumerate(np.array_split(order, min(len(order), max(1, round(len(rows) / size))))):
         at = np.concatenate([np.arange(begins[each], begins[each] + lengths[each]) for each in chosen])
         yield Passage(number, rows[at], lengths[chosen], targets[at])
 
