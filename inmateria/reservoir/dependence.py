@@ -88,24 +88,27 @@ def nhsic_objective(
     -----
     With ``A`` the centred kernel matrix and ``c`` the regularisation times the samples,
     ``nHSIC = tr(A (A + c)^-1 M)``, so its gradient by ``A`` is ``c (A + c)^-1 M (A + c)^-1``. Six products of
-    samples^3 or their like; memory is eight matrices of samples^2.
+    samples^3 or their like; memory is six or seven matrices of samples^2.
     """
     samples = len(Z)
     c = regularisation * samples
     kernel = gaussian_kernel(Z, sigma)
-    inverse = _inverse(_centred(kernel.copy()), c)
-    of_input = _inverse(_centred(gaussian_kernel(X, sigma_input)), c)
+    inverse = _inverse(_centred(kernel.copy()), c)  # its lower half, which is all that is read of it
+    of_input = _whole(_inverse(_centred(gaussian_kernel(X, sigma_input)), c))
     # A (A + c)^-1 = 1 - c (A + c)^-1, which centring leaves as it is but for the constant vector.
     of_input *= -c
     of_input.flat[:: samples + 1] += 1.0
-    of_target = _low_rank(Y, c)
-    wanted = of_input - lambda_y * of_target
-    half = blas.dsymm(c, inverse, wanted, lower=1)
-    value_input = float(np.trace(of_input)) - c * float(np.vdot(inverse, of_input))
-    value_target = float(np.trace(of_target)) - c * float(np.vdot(inverse, of_target))
+    T = Y - Y.mean(axis=0)
+    M = T @ np.linalg.inv(T.T @ T + c * np.eye(T.shape[1]))  # A (A + c)^-1 = M T^T for the targets
+    trace_input = float(np.trace(of_input))
+    wanted = of_input
+    wanted -= (lambda_y * M) @ T.T
+    half = blas.dsymm(c, inverse, wanted.T, lower=1)
+    on_target = float(np.vdot(M, T)) - c * float(np.vdot(M, blas.dsymm(1.0, inverse, T, lower=1)))
+    on_input = trace_input - float(np.trace(half)) - lambda_y * (float(np.vdot(M, T)) - on_target)
     pull = blas.dsymm(1.0, inverse, half, side=1, lower=1)
-    gradient = _through_gaussian(_centred(np.asarray(pull)), kernel, Z, sigma)
-    return Dependence(value_input - lambda_y * value_target, gradient, value_input, value_target)
+    gradient = _through_gaussian(_centred(pull.T), kernel, Z, sigma)
+    return Dependence(on_input - lambda_y * on_target, gradient, on_input, on_target)
 
 
 def phsic_objective(
@@ -214,13 +217,6 @@ def _gram_of_targets(Y: FloatArray) -> FloatArray:
     return gram
 
 
-def _low_rank(Y: FloatArray, c: float) -> FloatArray:
-    """Give ``A (A + c)^-1`` for ``A = H Y Y^T H``, by inverting (targets, targets) only."""
-    T = Y - Y.mean(axis=0)
-    found: FloatArray = T @ np.linalg.solve(T.T @ T + c * np.eye(T.shape[1]), T.T)
-    return found
-
-
 def _centred(matrix: FloatArray) -> FloatArray:
     """Take the means of rows and columns off a symmetric matrix, in place."""
     means = matrix.mean(axis=0)
@@ -231,7 +227,7 @@ def _centred(matrix: FloatArray) -> FloatArray:
 
 
 def _inverse(matrix: FloatArray, shift: float) -> FloatArray:
-    """Invert a symmetric matrix after adding to its diagonal; the matrix is overwritten."""
+    """Invert a symmetric matrix after adding to its diagonal; only the lower half counts. It is overwritten."""
     matrix.flat[:: len(matrix) + 1] += shift
     # LAPACK reads by columns: the transpose of a symmetric matrix is the same without a copy.
     factor, failed = lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
@@ -239,9 +235,14 @@ def _inverse(matrix: FloatArray, shift: float) -> FloatArray:
         found, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if failed:
         raise ValueError("a kernel matrix is not positive definite; the samples hold NaN, or raise the regularisation")
-    lower = np.tril(found)
-    lower += np.tril(found, -1).T
-    return lower
+    return np.asarray(found)
+
+
+def _whole(lower: FloatArray) -> FloatArray:
+    """Fill the upper half of a symmetric matrix from its lower."""
+    whole = np.tril(lower)
+    whole += np.tril(lower, -1).T
+    return whole
 
 
 def _through_gaussian(pull: FloatArray, kernel: FloatArray, Z: FloatArray, sigma: float) -> FloatArray:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh, svd
+from scipy.linalg import cholesky, eigh, solve_triangular, svd, svdvals
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -106,7 +106,6 @@ class GaussianBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.mean_, self.correlations_ = mean, rho
         with np.errstate(divide="ignore"):
             self.beta_critical_ = np.where(rho > 0, 1.0 / rho**2, np.inf)
-        self.information_curve_ = InformationCurve.of(rho)
         # Eq. 18: alpha = sqrt((beta (1 - lambda) - 1) / (lambda r)), lambda = 1 - rho^2; here r is 1.
         excess = self.beta * rho**2 - 1.0
         alpha = np.sqrt(np.maximum(excess, 0.0) / (1.0 - rho**2))
@@ -117,6 +116,12 @@ class GaussianBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             rest = principal_rest(Cx, directions[: self.active_], count - self.active_)
             self.components_[self.active_ : self.active_ + len(rest)] = rest
         self._n_features_out = count
+
+    @property
+    def information_curve_(self) -> "InformationCurve":
+        """What can be known of the target for so much kept of the input."""
+        check_is_fitted(self)
+        return InformationCurve.of(self.correlations_)
 
     def transform(self, X: npt.ArrayLike) -> FloatArray:
         """Map inputs (samples, inputs) to features (samples, n_components), without the noise."""
@@ -189,7 +194,11 @@ def gaussian_information(X: npt.ArrayLike, Y: npt.ArrayLike, ridge: float = 1e-3
     gathered = StreamingCovariance(inputs.shape[1], targets.shape[1])
     gathered.add(inputs, targets)
     Cx, Cxy, Cy = gathered.blocks
-    _, rho = canonical_directions(_ridged(Cx, ridge), Cxy, _ridged(Cy, 1e-9))
+    if not np.trace(Cx) > 0 or not np.trace(Cy) > 0:
+        return 0.0
+    of_x, of_y = (cholesky(_ridged(each, least), lower=True) for each, least in ((Cx, ridge), (Cy, 1e-9)))
+    across = solve_triangular(of_y, solve_triangular(of_x, Cxy, lower=True).T, lower=True)
+    rho = svdvals(across)
     by_chance = min(max(inputs.shape[1], targets.shape[1]) / max(len(inputs) - 1, 1), 1.0 - 1e-9)
     shared = np.clip((rho**2 - by_chance) / (1.0 - by_chance), 0.0, _MOST)
     return float(-0.5 * _BITS * np.sum(np.log1p(-shared)))

@@ -86,7 +86,7 @@ class PhysicalStack:
     trace : deque of LayerExchange
         The last exchanges, in the order in which they ended.
     learning_seconds_ : float
-        Spent on learning in this process while no substrate was waited for, or beside that.
+        Processor time that training the encoders took here.
 
     Examples
     --------
@@ -168,7 +168,7 @@ class PhysicalStack:
             presented = [each for batch in batches for each in training.present(batch)]
             progress.begin(f"pass {number + 1}", len(presented))
             await self._sweep(presented, sink, progress, learning=True)
-            self.information_.append(sink.information())
+            self.information_.append(await asyncio.to_thread(sink.information))
             await self._learn(training.end_pass, number)
         if isinstance(training, BottleneckInTurn):
             self.features_ = await self._fit_in_turn(training, rows, lengths, targets, progress)
@@ -241,7 +241,7 @@ class PhysicalStack:
         sink = Answers(len(self.layers), whole=True)
         await self._sweep([self.training.ask(batch) for batch in batches], sink, progress, learning=False)
         if targets.any():
-            self.information_.append(sink.information())
+            self.information_.append(await asyncio.to_thread(sink.information))
         return [self._pooled(each, lengths) for each in sink.features()]
 
     async def _fit_in_turn(
@@ -290,7 +290,7 @@ class PhysicalStack:
                     raise several.exceptions[0] from None
                 raise
             if (done := at[-1]) is not None:
-                if learning:
+                if learning and type(self.training).finished is not LocalTraining.finished:
                     await self._learn(self.training.finished, done)
                 progress.advance(self.steps_)
 
@@ -313,9 +313,13 @@ class PhysicalStack:
 
     async def _learn(self, learn: Callable[..., None], *given: Any) -> None:
         """Learn in a worker thread, so that exchanges of other layers go on meanwhile."""
-        begun = time.perf_counter()
-        await asyncio.to_thread(learn, *given)
-        self.learning_seconds_ += time.perf_counter() - begun
+
+        def timed() -> float:
+            begun = time.thread_time()
+            learn(*given)
+            return time.thread_time() - begun
+
+        self.learning_seconds_ += await asyncio.to_thread(timed)
 
     async def _exchange(self, layer: int, ports: FloatArray, passage: Passage) -> FloatArray:
         """Drive a substrate with the ports (rows, ports) of a batch, and give its features (rows, features)."""
