@@ -16,6 +16,7 @@ _GROUP = "inmateria.adapters"
 _SIMULATORS = {
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
     "nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network"),
+    "scattering": ("inmateria.simulators.scattering:ScatteringMedium", "simulated light through a scattering medium"),
 }
 _ADAPTERS = {
     "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),

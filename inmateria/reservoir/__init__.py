@@ -6,36 +6,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inmateria.reservoir.bound_readouts import BoundReadout, DeviceDrifted, WrongDevice, bind
     from inmateria.reservoir.calibration import Probe, calibrate
-    from inmateria.reservoir.capacity import (
-        InformationProcessingCapacity,
-        MemoryCapacity,
-        information_processing_capacity,
-        memory_capacity,
-    )
+    from inmateria.reservoir.capacity import InformationProcessingCapacity, MemoryCapacity, information_processing_capacity, memory_capacity
     from inmateria.reservoir.device_transfer import Transfer, Transferred, align_by_cca, transfer, transfer_weights
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
     from inmateria.reservoir.fingerprints import Comparison, Fingerprint, Identity, compare, recognise, settled
     from inmateria.reservoir.force import FORCEReadout
     from inmateria.reservoir.forgetting import FadingMemory, fading_memory
+    from inmateria.reservoir.gaussian_bottleneck import GaussianBottleneck, past_and_future
+    from inmateria.reservoir.hsic_bottleneck import HSICBottleneck
     from inmateria.reservoir.kalman import KalmanReadout
     from inmateria.reservoir.least_mean_squares import LMSReadout
     from inmateria.reservoir.linear_maps import LinearMap, linear_map
+    from inmateria.reservoir.local_training import training_named, training_names
+    from inmateria.reservoir.online_bottleneck import OnlineBottleneck
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
+    from inmateria.reservoir.physical_layer import PhysicalLayer
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.reservoirpy_nodes import OnlineReadoutNode, ReadoutNode, ReservoirNode, as_node
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
     from inmateria.reservoir.scores import accuracy, nmse, nrmse
-    from inmateria.reservoir.separability import (
-        Separation,
-        StateRank,
-        alike_inputs,
-        different_inputs,
-        generalisation_rank,
-        kernel_rank,
-        separation,
-    )
+    from inmateria.reservoir.separability import Separation, StateRank, alike_inputs, different_inputs, generalisation_rank, kernel_rank, separation
     from inmateria.reservoir.series import henon, lorenz, mackey_glass, narma, santa_fe_laser
+    from inmateria.reservoir.stack import PhysicalStack
     from inmateria.reservoir.ternary import TernaryClassifierReadout, TernaryReadout
 
 _HOME_OF = {
@@ -46,6 +39,8 @@ _HOME_OF = {
     "FORCEReadout": "inmateria.reservoir.force",
     "FadingMemory": "inmateria.reservoir.forgetting",
     "Fingerprint": "inmateria.reservoir.fingerprints",
+    "GaussianBottleneck": "inmateria.reservoir.gaussian_bottleneck",
+    "HSICBottleneck": "inmateria.reservoir.hsic_bottleneck",
     "Identity": "inmateria.reservoir.fingerprints",
     "InformationProcessingCapacity": "inmateria.reservoir.capacity",
     "InputMask": "inmateria.reservoir.encoding",
@@ -54,8 +49,11 @@ _HOME_OF = {
     "LinearMap": "inmateria.reservoir.linear_maps",
     "MemoryCapacity": "inmateria.reservoir.capacity",
     "OneToOne": "inmateria.reservoir.encoding",
+    "OnlineBottleneck": "inmateria.reservoir.online_bottleneck",
     "OnlineReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
+    "PhysicalLayer": "inmateria.reservoir.physical_layer",
     "PhysicalReservoir": "inmateria.reservoir.physical",
+    "PhysicalStack": "inmateria.reservoir.stack",
     "Probe": "inmateria.reservoir.calibration",
     "ReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
@@ -92,10 +90,13 @@ _HOME_OF = {
     "narma": "inmateria.reservoir.series",
     "nmse": "inmateria.reservoir.scores",
     "nrmse": "inmateria.reservoir.scores",
+    "past_and_future": "inmateria.reservoir.gaussian_bottleneck",
     "recognise": "inmateria.reservoir.fingerprints",
     "santa_fe_laser": "inmateria.reservoir.series",
     "separation": "inmateria.reservoir.separability",
     "settled": "inmateria.reservoir.fingerprints",
+    "training_named": "inmateria.reservoir.local_training",
+    "training_names": "inmateria.reservoir.local_training",
     "transfer": "inmateria.reservoir.device_transfer",
     "transfer_weights": "inmateria.reservoir.device_transfer",
 }
@@ -108,6 +109,8 @@ __all__ = [
     "FORCEReadout",
     "FadingMemory",
     "Fingerprint",
+    "GaussianBottleneck",
+    "HSICBottleneck",
     "Identity",
     "InformationProcessingCapacity",
     "InputMask",
@@ -116,8 +119,11 @@ __all__ = [
     "LinearMap",
     "MemoryCapacity",
     "OneToOne",
+    "OnlineBottleneck",
     "OnlineReadoutNode",
+    "PhysicalLayer",
     "PhysicalReservoir",
+    "PhysicalStack",
     "Probe",
     "ReadoutNode",
     "RecursiveLeastSquares",
@@ -154,10 +160,13 @@ __all__ = [
     "narma",
     "nmse",
     "nrmse",
+    "past_and_future",
     "recognise",
     "santa_fe_laser",
     "separation",
     "settled",
+    "training_named",
+    "training_names",
     "transfer",
     "transfer_weights",
 ]
