@@ -13,7 +13,10 @@ import msgspec
 from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 
 _GROUP = "inmateria.adapters"
-_SIMULATORS = {"nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network")}
+_SIMULATORS = {
+    "culture": ("inmateria.simulators.neural_culture:NeuralCulture", "a simulated culture of living neurons"),
+    "nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network"),
+}
 _ADAPTERS = {
     "mqtt": ("inmateria.adapters.mqtt_client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
 }
