@@ -17,6 +17,7 @@ _SIMULATORS = {
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
     "nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network"),
     "scattering": ("inmateria.simulators.scattering:ScatteringMedium", "simulated light through a scattering medium"),
+    "culture": ("inmateria.simulators.neural_culture:NeuralCulture", "a simulated culture of living neurons"),
 }
 _ADAPTERS = {
     "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),
