@@ -367,8 +367,9 @@ def _patterns(info: SubstrateInfo, settings: PatternSettings) -> npt.NDArray[np.
         raise ValueError(
             f"the electrodes of {info.id} make {len(lines)} rows and columns; ask for at most so many classes"
         )
-    chosen = np.linspace(0, len(lines) - 1, classes).round().astype(int)
-    return np.array(lines)[chosen]
+    for row, line in enumerate(np.linspace(0, len(lines) - 1, classes).round().astype(int)):
+        whole[row] = lines[line]
+    return whole
 
 
 def _segments(X: FloatArray, segments: int) -> FloatArray:
