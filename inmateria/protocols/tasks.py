@@ -13,6 +13,7 @@ from inmateria.protocols.runs import Outcome
 from inmateria.substrate import Substrate
 
 _BUILT_IN = {
+    "capacity": ("capacity:TASK", "what it remembers and computes: memory and information processing capacity"),
     "digits": ("digits:TASK", "read scikit-learn's 1,797 handwritten digits, online and batch"),
     "mackey-glass": ("time_series:MACKEY_GLASS", "forecast a chaotic series 84 steps ahead"),
     "memory": ("time_series:MEMORY", "recall a random series: memory capacity by delay"),
