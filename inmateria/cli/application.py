@@ -94,7 +94,7 @@ def uri_of(named: str) -> str:
 
 def _fail_for(error: Exception) -> NoReturn:
     """Turn an error into one line and the exit code that stands for it."""
-    from inmateria.protocols.runs import RunFolderError
+    from inmateria.protocols.runs import PassportError, RunFolderError
     from inmateria.protocols.tasks import UnknownTask
     from inmateria.recording import RecordingError
     from inmateria.substrate import (
@@ -110,7 +110,7 @@ def _fail_for(error: Exception) -> NoReturn:
         error = error.exceptions[0]
     if isinstance(error, SubstrateBusy | SubstrateDisconnected | SubstrateTimeout):
         _fail(str(error), UNREACHABLE)
-    if isinstance(error, UnknownSubstrate | UnknownTask | RunFolderError | RecordingError):
+    if isinstance(error, UnknownSubstrate | UnknownTask | PassportError | RunFolderError | RecordingError):
         _fail(str(error), WRONG)
     if isinstance(error, StimulusRejected | SubstrateError | OSError | ValueError):
         _fail(str(error), FAILED)

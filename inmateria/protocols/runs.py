@@ -20,6 +20,7 @@ __all__ = [
     "Curves",
     "Exchanges",
     "Outcome",
+    "PassportError",
     "Run",
     "RunFolderError",
     "Score",
@@ -40,6 +41,10 @@ _PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "aiomqtt"
 
 class RunFolderError(Exception):
     """A run folder cannot be made, or is not one that can be read here."""
+
+
+class PassportError(Exception):
+    """A database of passports cannot be used, or it does not know that device or readout."""
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):

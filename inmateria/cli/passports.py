@@ -1,0 +1,206 @@
+"""`inmateria calibrate` and `inmateria passport`: is this device still what it was, and what is known of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inmateria.cli.application import Json, app, awaited, complete_substrate, uri_of
+from inmateria.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inmateria.protocols.passports import Passport, Passports
+    from inmateria.reservoir import Fingerprint, Probe
+    from inmateria.substrate import Substrate, SubstrateInfo
+
+_ALPHA = 0.01
+
+Out = Annotated[Path, typer.Option(help="Folder of the runs, beside which the passports are kept.")]
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--passports",
+        help="Database of passports, as a URL of SQLAlchemy; INMATERIA_PASSPORTS or SQLite if not given.",
+    ),
+]
+
+
+@app.command()
+def calibrate(
+    on: Annotated[str, typer.Argument(help="Substrate: a URI, or just its scheme.", autocompletion=complete_substrate)],
+    out: Out = Path("runs"),
+    passports: Database = None,
+    seed: Annotated[int, typer.Option(help="Of the probe; calibrations of one probe can be compared.")] = 0,
+    steps: Annotated[int, typer.Option(help="Steps of the probe.")] = 40,
+    repeats: Annotated[int, typer.Option(help="How often the probe is given and kept.")] = 10,
+    amplitude: Annotated[float, typer.Option(help="Largest drive, as a fraction of the inputs' limits.")] = 0.15,
+    step: Annotated[float | None, typer.Option(help="Duration of a step, s; the substrate's own by default.")] = None,
+    rest: Annotated[float, typer.Option(help="Seconds at rest after each repeat.")] = 1.0,
+    json: Json = False,
+) -> None:
+    """Give a substrate a fixed probe, keep its answers in its passport, and say whether it has drifted."""
+    from inmateria.adapters import connect
+    from inmateria.protocols.passports import Passports, passports_url
+    from inmateria.reservoir import Probe
+
+    probe = Probe(seed=seed, steps=steps, repeats=repeats, amplitude=amplitude, step=step, rest=rest)
+    substrate = connect(uri_of(on))
+    with Passports(passports or passports_url(out)) as kept:  # before anything is sent to the device
+        with ProgressBar(hidden=json) as bar:
+            info, fingerprint = awaited(_calibrated(substrate, probe, bar.watch))
+        kept.add_calibration(info, fingerprint)
+        _tell(kept, fingerprint, json)
+
+
+@app.command()
+def passport(
+    device: Annotated[str | None, typer.Argument(help="Identity of the device; leave it out for a list.")] = None,
+    out: Out = Path("runs"),
+    passports: Database = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Where the picture goes; by default passport-<device>.png beside the runs.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a device's passport: what it is, how it drifted, what it scored, which readouts it has."""
+    from inmateria.protocols.passports import Passports, passports_url
+
+    with Passports(passports or passports_url(out)) as kept:
+        if device is None:
+            _list(kept, json)
+            return
+        found = kept.passport(device)
+    from inmateria.protocols.passport_figures import drift
+
+    picture = out / f"passport-{device}.png" if plot is None else plot
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    drift(found, _ALPHA).savefig(picture, dpi=150)
+    _show(found, picture, json)
+
+
+async def _calibrated(
+    substrate: "Substrate", probe: "Probe", watch: "Callable[[str, int, int, int], None]"
+) -> "tuple[SubstrateInfo, Fingerprint]":
+    from inmateria.reservoir import calibrate
+
+    async with substrate:
+        return substrate.info, await calibrate(substrate, probe, watch=watch)
+
+
+def _tell(kept: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
+    """Print what a new calibration says of its device."""
+    from inmateria.reservoir import compare, recognise, settled
+    from inmateria.reservoir.fingerprints import noise_of
+
+    same = (fingerprint.digest, fingerprint.outputs)
+    history = [each for each in kept.passport(fingerprint.device).calibrations if (each.digest, each.outputs) == same]
+    before = list(history)
+    before.remove(fingerprint)
+    drifted = compare(before[0], fingerprint) if before else None
+    others = kept.others(fingerprint)
+    identity = recognise(fingerprint, before[0], others, before[1:]) if before and others else None
+    order = settled(fingerprint)
+    if json:
+        import msgspec
+
+        line = {
+            "device": fingerprint.device,
+            "taken": fingerprint.taken,
+            "calibrations": len(history),
+            "noise": noise_of(fingerprint),
+            "p_settled": order,
+            "since": before[0].taken if before else None,
+            "drift": msgspec.to_builtins(drifted),
+            "identity": msgspec.to_builtins(identity),
+        }
+        typer.echo(msgspec.json.encode(line).decode())
+        return
+    repeats, steps, outputs = fingerprint.shape
+    typer.echo(f"{fingerprint.device}: {repeats} repeats of {steps} steps, {outputs} outputs")
+    typer.echo(f"noise: two repeats differ by {noise_of(fingerprint):.3g} standard deviations of the response")
+    if order <= _ALPHA:
+        typer.echo(f"it still changed while it was probed (p = {order:.2g}): give it a longer --rest")
+    if drifted is None:
+        typer.echo("the first calibration with this probe; the next one tells whether it has drifted")
+    else:
+        verdict = "has changed" if drifted.drifted(_ALPHA) else "is not shown to have changed"
+        typer.echo(
+            f"since {before[0].taken} it {verdict}: distance {drifted.distance:.3g}, p = {drifted.p_value:.2g} "
+            f"(by chance up to {drifted.null_95:.3g}, 19 times in 20)"
+        )
+    if identity is not None:
+        typer.echo(
+            f"another device would be as near to it with p = {identity.p_other:.2g}, "
+            f"by {identity.others} others of its kind"
+        )
+
+
+def _list(kept: "Passports", json: bool) -> None:
+    devices = kept.devices()
+    if json:
+        from json import dumps
+
+        typer.echo(dumps({"devices": devices}))
+        return
+    if not devices:
+        typer.echo("no device has a passport yet; `inmateria calibrate URI` makes one, and so does `inmateria run`")
+    for device, kind in devices.items():
+        typer.echo(f"{device}  {kind}")
+
+
+def _short(taken: str) -> str:
+    return taken[:16].replace("T", " ")
+
+
+def _show(found: "Passport", picture: Path, json: bool) -> None:
+    compared = found.drift()
+    if json:
+        import msgspec
+
+        line = {
+            "device": found.info.id,
+            "kind": found.info.kind,
+            "first_seen": found.first_seen,
+            "calibrations": [each.taken for each in found.calibrations],
+            "drift": [{"taken": now.taken, **msgspec.structs.asdict(each)} for now, each in compared],
+            "scores": msgspec.to_builtins(found.scores),
+            "readouts": msgspec.to_builtins(found.readouts),
+            "plot": str(picture),
+        }
+        typer.echo(msgspec.json.encode(line).decode())
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    info = found.info
+    console.print(f"[bold]{info.id}[/bold]  {info.kind}, {len(info.inputs)} inputs, {len(info.outputs)} outputs")
+    console.print(f"first seen {found.first_seen}; {len(found.calibrations)} calibrations", highlight=False)
+    if compared:
+        table = Table(title="Drift since the first calibration", title_justify="left")
+        for heading in ("taken (UTC)", "distance", "by chance, 95 %", "p"):
+            table.add_column(heading, justify="left" if heading.startswith("taken") else "right")
+        for now, each in compared:
+            table.add_row(
+                _short(now.taken), f"{each.distance:.3f}", f"{each.null_95:.3f}", f"{each.p_value:.2g}",
+                style="bold" if each.drifted(_ALPHA) else None,
+            )  # fmt: skip
+        console.print(table)
+    if found.scores:
+        table = Table(title="Scores", title_justify="left")
+        for heading in ("taken (UTC)", "task", "readout", "read from", "metric", "score"):
+            table.add_column(heading, justify="right" if heading == "score" else "left")
+        for row in found.scores:
+            if not row.control:
+                table.add_row(_short(row.taken), row.task, row.readout, row.read_from, row.metric, f"{row.score:.3f}")
+        console.print(table)
+    if found.readouts:
+        table = Table(title="Readouts trained on it", title_justify="left")
+        for heading in ("name", "calibrated (UTC)", "refuses beyond a drift of"):
+            table.add_column(heading)
+        for readout in found.readouts:
+            table.add_row(readout.name, _short(readout.taken), f"{readout.bound:g}")
+        console.print(table)
+    typer.echo(str(picture))
