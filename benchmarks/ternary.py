@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.time_series import mackey_glass_series
 from inmateria.reservoir import RidgeClassifierReadout, RidgeReadout, TernaryClassifierReadout, TernaryReadout
+from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 
 SEEDS = 5
 ALPHAS = {"alpha": [1e-5, 1e-4, 1e-3, 1e-2]}

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from inmateria.protocols.time_series import mackey_glass_series
 from inmateria.reservoir import InputMask, LinearMap, RidgeReadout, VirtualNodes, align_by_cca, linear_map
 from inmateria.reservoir.device_transfer import transfer_weights
+from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 from inmateria.simulators import NanowireNetwork
 from inmateria.substrate import FloatArray
 

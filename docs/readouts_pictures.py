@@ -6,8 +6,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from inmateria.protocols.time_series import mackey_glass_series
 from inmateria.reservoir import KalmanReadout, LMSReadout, RecursiveLeastSquares, RidgeReadout
+from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 from inmateria.simulators import NanowireNetwork
 
 mpl.use("Agg")

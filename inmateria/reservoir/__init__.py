@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inmateria.reservoir.bound_readouts import BoundReadout, DeviceDrifted, WrongDevice, bind
     from inmateria.reservoir.calibration import Probe, calibrate
-    from inmateria.reservoir.capacity import InformationProcessingCapacity, MemoryCapacity, information_processing_capacity, memory_capacity
+    from inmateria.reservoir.capacity import (
+        InformationProcessingCapacity,
+        MemoryCapacity,
+        information_processing_capacity,
+        memory_capacity,
+    )
     from inmateria.reservoir.device_transfer import Transfer, Transferred, align_by_cca, transfer, transfer_weights
     from inmateria.reservoir.encoding import InputMask, OneToOne
     from inmateria.reservoir.features import SpikeCounts, VirtualNodes
@@ -26,7 +31,15 @@ if TYPE_CHECKING:
     from inmateria.reservoir.reservoirpy_nodes import OnlineReadoutNode, ReadoutNode, ReservoirNode, as_node
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
     from inmateria.reservoir.scores import accuracy, nmse, nrmse
-    from inmateria.reservoir.separability import Separation, StateRank, alike_inputs, different_inputs, generalisation_rank, kernel_rank, separation
+    from inmateria.reservoir.separability import (
+        Separation,
+        StateRank,
+        alike_inputs,
+        different_inputs,
+        generalisation_rank,
+        kernel_rank,
+        separation,
+    )
     from inmateria.reservoir.series import henon, lorenz, mackey_glass, narma, santa_fe_laser
     from inmateria.reservoir.stack import PhysicalStack
     from inmateria.reservoir.ternary import TernaryClassifierReadout, TernaryReadout
