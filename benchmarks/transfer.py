@@ -17,7 +17,7 @@ import numpy as np
 
 from inmateria.reservoir import InputMask, LinearMap, RidgeReadout, VirtualNodes, align_by_cca, linear_map
 from inmateria.reservoir.device_transfer import transfer_weights
-from inmateria.reservoir.series import mackey_glass as mackey_glass_series
+from inmateria.reservoir.series import mackey_glass
 from inmateria.simulators import NanowireNetwork
 from inmateria.substrate import FloatArray
 
@@ -70,9 +70,9 @@ def nrmse(predicted: FloatArray, wanted: FloatArray) -> float:
     return float(np.sqrt(np.mean((predicted - wanted) ** 2) / np.var(wanted)))
 
 
-def mackey_glass(rng: np.random.Generator, steps: int, ahead: int) -> tuple[FloatArray, FloatArray]:
+def mackey_glass_ahead(rng: np.random.Generator, steps: int, ahead: int) -> tuple[FloatArray, FloatArray]:
     begin = int(rng.integers(0, 400))
-    series = mackey_glass_series(begin + steps + ahead)[begin:]
+    series = mackey_glass(begin + steps + ahead)[begin:]
     series = (series - series.mean()) / series.std()
     return series[:steps], series[ahead : ahead + steps]
 
@@ -122,7 +122,7 @@ def train(features: FloatArray, y: FloatArray) -> LinearMap:
 
 def echo_state(rows: Rows, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    u, y = mackey_glass(rng, STEPS, 17)
+    u, y = mackey_glass_ahead(rng, STEPS, 17)
     device = EchoState.random(rng)
     features = device.run(u, rng)
     old = train(features, y)
@@ -183,7 +183,7 @@ def _filter(
 
 
 def nanowire(rows: Rows, seed: int) -> None:
-    u, y = mackey_glass(np.random.default_rng(seed), STEPS, 5)
+    u, y = mackey_glass_ahead(np.random.default_rng(seed), STEPS, 5)
     device = _network(seed)
     features = _features(device, u, seed)
     old = train(features, y)

@@ -54,13 +54,9 @@ class LinearMap:
 
     def estimator(self) -> RidgeReadout | RidgeClassifierReadout:
         """Make a readout of these weights, which predicts and has not seen any data."""
-        made = RidgeReadout() if self.classes is None else RidgeClassifierReadout()
-        made.coef_ = self.coef[0] if self.flat else self.coef
-        made.intercept_ = float(self.intercept[0]) if self.flat else self.intercept
-        made.n_features_in_ = self.coef.shape[1]
         if self.classes is not None:
-            made.classes_ = np.array(self.classes)
-        return made
+            return RidgeClassifierReadout.of_weights(self.coef, self.intercept, self.classes)
+        return RidgeReadout.of_weights(self.coef[0] if self.flat else self.coef, self.intercept)
 
 
 def linear_map(estimator: Any) -> LinearMap:
