@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from joblib import parallel_config
 from leaky import LeakySimulator
+from reservoirpy import ESN
 from reservoirpy.nodes import RLS, Input, Reservoir, Ridge
 from reservoirpy.observables import memory_capacity
 from sklearn.base import clone
@@ -165,6 +166,25 @@ def test_several_inputs_and_outputs_go_by_their_names() -> None:
         model.fit({"a": u, "b": -u}, {"first": y[:, :1], "second": y[:, 1:]})
         out = model.run({"a": u, "b": -u})
         assert set(out) == {"first", "second"}
+
+
+def test_it_stands_in_reservoirpys_esn_and_in_richer_graphs(node: ReservoirNode) -> None:
+    pairs = [task(150, seed) for seed in range(2)]
+    U, Y = [u for u, _ in pairs], [y for _, y in pairs]
+    ours = ESN(reservoir=node, readout=Ridge(1e-6), input_to_readout=True).fit(U, Y, warmup=20)
+    own = ESN(reservoir=theirs(), readout=Ridge(1e-6), input_to_readout=True).fit(U, Y, warmup=20)
+    own.reset()
+    for mine, other in zip(ours.run(U), own.run(U), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-9)
+    node.reset()
+    runs = []
+    for reservoir in (node, theirs()):
+        source, readout = Input(), Ridge(1e-6)
+        model = (source >> reservoir) & ([source, reservoir] >> readout)
+        model.fit(U[0], Y[0])
+        model.reset()
+        runs.append(model.run(U[1]))
+    np.testing.assert_allclose(runs[0], runs[1], atol=1e-9)
 
 
 def test_a_device_is_neither_copied_nor_pickled(node: ReservoirNode) -> None:
