@@ -83,6 +83,8 @@ def simulator_from_uri(uri: str) -> Simulator:
     make: Callable[..., Simulator] = _load(_SIMULATORS[scheme][0])
     try:
         return make(**parameters_for(make, query_of(uri), scheme))
+    except ImportError as error:
+        raise UnknownSubstrate(f"{uri!r} needs what is not installed", str(error)) from error
     except ValueError as error:
         raise UnknownSubstrate(f"{uri!r} makes no {scheme} simulator: {error}") from None
 
