@@ -12,8 +12,9 @@ import msgspec
 from inmateria.protocols.runs import Outcome
 
 _BUILT_IN = {
-    "centre-of-activity": ("neural_activity:CENTRE_OF_ACTIVITY", "where a response lies, and what moves it"),
     "capacity": ("capacity:TASK", "what it remembers and computes: memory and information processing capacity"),
+    "cart-pole": ("cart_pole:TASK", "balance a pole with neurons in the loop"),
+    "centre-of-activity": ("neural_activity:CENTRE_OF_ACTIVITY", "where a response lies, and what moves it"),
     "digits": ("digits:TASK", "read scikit-learn's 1,797 handwritten digits, online and batch"),
     "henon": ("neural_reservoir:HENON", "forecast the Henon map from spikes"),
     "japanese-vowels": ("neural_reservoir:JAPANESE_VOWELS", "tell nine speakers apart from spikes"),
