@@ -1,0 +1,193 @@
+"""Protocols on living neurons: encodings and features by hand, the pole beside gymnasium's, every task run."""
+
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from leaky import LeakySimulator
+
+from inmateria.adapters import SimulatedSubstrate, connect
+from inmateria.protocols.cart_pole import _pushed
+from inmateria.protocols.neural_activity import _figures
+from inmateria.protocols.neural_reservoir import japanese_vowels
+from inmateria.protocols.runner import run_task
+from inmateria.protocols.runs import Run, read_run
+from inmateria.protocols.tasks import find_task
+from inmateria.reservoir import (
+    FilteredRates,
+    FirstSpikeLatency,
+    PulseAmplitude,
+    PulseLatency,
+    PulsePlace,
+    PulseRate,
+)
+from inmateria.substrate import SPIKE, Channel, Response, Stimulus
+
+INPUTS = tuple(Channel(name=f"e{k}", unit="A", low=0, high=2e-6) for k in range(8))
+
+
+def test_a_value_is_the_strength_the_number_the_place_or_the_time_of_pulses() -> None:
+    u = np.array([[0.0, 1.0], [0.5, 0.25]])
+    strength = PulseAmplitude(2, 0.5).drive(u, INPUTS).reshape(2, 2, 8)
+    assert strength[0].tolist() == [[0] * 7 + [1e-6], [0] * 8]
+    assert strength[1, 0] == pytest.approx([5e-7, 0, 0, 0, 0, 0, 0, 2.5e-7])
+    number = PulseRate(4, 0.5, most=4).drive(u, INPUTS).reshape(2, 4, 8)
+    assert np.count_nonzero(number, axis=1)[:, [0, 7]].tolist() == [[0, 4], [2, 1]]
+    assert np.flatnonzero(number[1, :, 0]).tolist() == [0, 2]  # evenly spaced
+    place = PulsePlace(1, 0.5).drive(u, INPUTS).reshape(2, 8)
+    assert [np.flatnonzero(row).tolist() for row in place] == [[0, 7], [2, 5]]
+    when = PulseLatency(5, 0.5).drive(u, INPUTS).reshape(2, 5, 8)
+    assert [[int(np.flatnonzero(step[:, e])[0]) for e in (0, 7)] for step in when] == [[4, 0], [2, 3]]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.sampled_from([PulseAmplitude(3), PulseRate(6, most=4), PulsePlace(2), PulseLatency(4)]),
+    st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=2), min_size=1, max_size=9),
+)
+def test_no_pulse_is_beyond_the_limit_or_on_more_electrodes_than_features(encoding, rows) -> None:  # type: ignore[no-untyped-def]
+    drive = encoding.drive(np.array(rows), INPUTS)
+    assert drive.shape == (len(rows) * encoding.positions, 8)
+    assert drive.min() >= 0
+    assert drive.max() <= 1e-6
+    assert (np.count_nonzero(drive, axis=1) <= 2).all()
+
+
+def test_values_and_electrodes_that_cannot_be_given_are_refused() -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        PulseAmplitude().drive(np.array([[1.5]]), INPUTS)
+    with pytest.raises(ValueError, match="give fewer features"):
+        PulseAmplitude().drive(np.ones((1, 9)), INPUTS)
+    with pytest.raises(ValueError, match="one for each feature"):
+        PulseAmplitude(electrodes=(0, 99)).drive(np.ones((1, 2)), INPUTS)
+    with pytest.raises(ValueError, match="two or more"):
+        PulsePlace().drive(np.ones((1, 5)), INPUTS)
+    with pytest.raises(ValueError, match="1 to 2"):
+        PulseRate(2, most=3)
+
+
+def test_rates_fade_and_first_spikes_are_found() -> None:
+    info = LeakySimulator(outputs=3, spiking=True).info
+    spikes = np.array([(10.05, 0), (10.12, 0), (10.31, 2)], dtype=SPIKE)
+    stimulus, response = Stimulus(np.zeros((4, 3)), 0.1), Response(None, spikes, 10.0, 0)
+    rates = FilteredRates(0.2).extract(response, stimulus, info, 1)
+    for step in range(4):
+        end = 10.0 + 0.1 * (step + 1)
+        for output in range(3):
+            past = [t for t, c in spikes if c == output and t < end]
+            assert rates[step, output] == pytest.approx(sum(np.exp(-(end - t) / 0.2) / 0.2 for t in past))
+    latencies = FirstSpikeLatency().extract(response, stimulus, info, 2)
+    assert latencies == pytest.approx(np.array([[0.05, 0.2, 0.2], [0.2, 0.2, 0.11]]))
+    with pytest.raises(ValueError, match="no spikes"):
+        FilteredRates().extract(Response(np.zeros((4, 1, 3)), None, 0.0, 0), stimulus, info, 1)
+
+
+def test_the_pole_falls_as_gymnasiums_does() -> None:
+    there = gymnasium.make("CartPole-v1").unwrapped
+    state = np.asarray(there.reset(seed=3)[0], dtype=np.float64)
+    there.state = state.copy()
+    generator = np.random.default_rng(0)
+    for _ in range(30):
+        right = bool(generator.integers(2))
+        fallen = there.step(int(right))[2]
+        if fallen:
+            there.reset()
+            there.state = state = generator.uniform(-0.1, 0.1, 4)
+            continue
+        state = _pushed(state, 1.0 if right else -1.0)
+        assert state == pytest.approx(np.asarray(there.state), rel=1e-9)
+    there.close()
+
+
+def test_spikes_at_random_times_have_the_figures_of_chance() -> None:
+    counts = (np.random.default_rng(0).random((40_000, 20)) < 0.01).astype(float)  # 2 Hz in bins of 5 ms
+    figures = _figures(counts, 0.005)
+    assert figures["mean rate of active outputs (Hz)"] == pytest.approx(2.0, rel=0.05)
+    assert figures["active outputs (fraction above 0.1 Hz)"] == 1.0
+    assert figures["variation of intervals (sd / mean)"] == pytest.approx(1.0, abs=0.05)
+    bursting = counts.copy()
+    bursting[1000::4000, :] = 5
+    assert _figures(bursting, 0.005)["network bursts a minute"] > figures["network bursts a minute"] + 2
+
+
+def test_the_vowels_are_those_of_the_paper() -> None:
+    utterances, speakers, learned = japanese_vowels()
+    assert (len(utterances), learned) == (640, 270)
+    assert {len(np.unique(part)) for part in (speakers[:270], speakers[270:])} == {9}
+    assert np.bincount(speakers[:270] - speakers.min()).tolist() == [30] * 9
+    assert {u.shape[1] for u in utterances} == {12}
+
+
+async def run(name: str, given_: dict[str, str], folder: Path, substrate: str | LeakySimulator) -> Run:
+    task = find_task(name)
+    opened = connect(substrate) if isinstance(substrate, str) else SimulatedSubstrate(substrate)
+    left = await run_task(task, task.settings_from(given_), opened, folder, _silent, on="test", over="local")
+    assert (left / "report.html").stat().st_size > 10_000
+    return read_run(left)
+
+
+def _silent(phase: str, done: int, of: int, steps: int) -> None:
+    assert 0 <= done <= of
+    assert steps >= 0
+
+
+def list_of(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+def score(made: Run, on: str, readout: str) -> float:
+    return next(s.score for s in made.outcome.scores if s.on == on and s.readout == readout)
+
+
+def neurons() -> LeakySimulator:
+    return LeakySimulator(inputs=16, outputs=24, spiking=True)
+
+
+async def test_patterns_are_told_apart_by_what_answers_them(tmp_path: Path) -> None:
+    made = await run("patterns", {"trials": "100", "missing": "0", "stray": "0", "strength": "1"}, tmp_path, neurons())
+    assert made.outcome.chance < 0.2
+    assert score(made, "pulses alone", "bar") == 1.0
+    assert score(made, "substrate", "bar") > 0.5
+
+
+async def test_the_place_is_told_while_something_is_left_of_it(tmp_path: Path) -> None:
+    made = await run("timer", {"trials": "60", "duration": "0.5", "strength": "1"}, tmp_path, neurons())
+    curve = made.outcome.curves[0]
+    assert curve.lines["substrate"][0] == 1.0  # the integrators pass their threshold in the first window
+    assert curve.lines["substrate"][-1] == pytest.approx(0.5, abs=0.1)  # and are at rest in the last
+    assert curve.lines["pulses alone"][1:] == pytest.approx([0.5] * (len(curve.x) - 1), abs=0.1)
+
+
+async def test_the_henon_map_is_forecast_beside_its_control(tmp_path: Path) -> None:
+    made = await run("henon", {"values": "300", "strength": "1"}, tmp_path, neurons())
+    # A line through the map's parabola explains little: 1 - sqrt(1 - r^2) of the value itself.
+    assert 0.0 < score(made, "pulses alone", "next value") < 0.2
+    assert np.isfinite([s.score for s in made.outcome.scores]).all()
+
+
+async def test_activity_is_reported_from_a_culture(tmp_path: Path) -> None:
+    culture = "culture://?regime=bursting&neurons=300"
+    by_itself = await run("spontaneous", {"seconds": "10"}, tmp_path, culture)
+    name = "mean rate of active outputs (Hz)"
+    assert score(by_itself, "substrate", name) == pytest.approx(score(by_itself, "spikes at random times", name))
+    mapped = await run("response-map", {"electrodes": "2", "repeats": "2", "rest": "0.3"}, tmp_path, culture)
+    assert score(mapped, "pulse of 1 of the limit", "spikes after it") > 2 * mapped.outcome.chance
+    centred = await run("centre-of-activity", {"probes": "10", "seconds": "1", "rest": "0.2"}, tmp_path, culture)
+    assert [s.on for s in centred.outcome.scores] == ["after high frequency", "after a pause"]
+
+
+async def test_a_pole_is_balanced_through_a_substrate_that_says_what_it_is_given(tmp_path: Path) -> None:
+    made = await run("cart-pole", {"rounds": "3", "episodes": "4", "electrodes": "4"}, tmp_path, neurons())
+    assert score(made, "pulses alone", "trained") > made.outcome.chance + 0.3
+    assert made.outcome.chance < 0.4
+    assert made.outcome.exchanges.round_trips > 100
+
+
+async def test_a_substrate_without_spikes_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    for name in ("spontaneous", "henon", "patterns", "timer", "cart-pole"):
+        with pytest.raises(ValueError, match=r"gives no spikes.*culture://"):
+            await run(name, {}, tmp_path, LeakySimulator(inputs=16))
+    assert not list_of(tmp_path)
