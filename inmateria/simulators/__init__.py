@@ -7,14 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
+    from inmateria.simulators.nanowire import NanowireNetwork
     from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
+    from inmateria.simulators.nanowire_records import NanowireState, NanowireTrace
 
 _HOME_OF = {
     "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
     "NanowireNetwork": "inmateria.simulators.nanowire",
-    "NanowireState": "inmateria.simulators.nanowire",
-    "NanowireTrace": "inmateria.simulators.nanowire",
+    "NanowireState": "inmateria.simulators.nanowire_records",
+    "NanowireTrace": "inmateria.simulators.nanowire_records",
 }
 
 __all__ = ["NanowireEnsemble", "NanowireNetwork", "NanowireState", "NanowireTrace"]
