@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inmateria.simulators.echo_state import EchoStateNetwork
-    from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
+    from inmateria.simulators.nanowire import NanowireNetwork
     from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
+    from inmateria.simulators.nanowire_records import NanowireState, NanowireTrace
     from inmateria.simulators.neural_culture import PULSE, Activity, CultureState, NeuralCulture, Pulses
     from inmateria.simulators.scattering import ScatteringMedium
 
@@ -19,8 +20,8 @@ _HOME_OF = {
     "EchoStateNetwork": "inmateria.simulators.echo_state",
     "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
     "NanowireNetwork": "inmateria.simulators.nanowire",
-    "NanowireState": "inmateria.simulators.nanowire",
-    "NanowireTrace": "inmateria.simulators.nanowire",
+    "NanowireState": "inmateria.simulators.nanowire_records",
+    "NanowireTrace": "inmateria.simulators.nanowire_records",
     "NeuralCulture": "inmateria.simulators.neural_culture",
     "PULSE": "inmateria.simulators.neural_culture",
     "Pulses": "inmateria.simulators.neural_culture",

@@ -6,9 +6,7 @@ voltage across it. Model and parameters are those of Hochstetter et al., Nat. Co
 
 import inspect
 import math
-import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -18,47 +16,15 @@ from inmateria.compilation import announced
 from inmateria.simulators import nanowire_kernel as kernel
 from inmateria.simulators.nanowire_elimination import eliminate
 from inmateria.simulators.nanowire_graph import Graph, given_graph, random_graph
+from inmateria.simulators.nanowire_info import describe
 from inmateria.simulators.nanowire_models import junction_model, model_parameters
-from inmateria.substrate import Channel, Layout, Limits, Response, Stimulus, StimulusRejected, SubstrateInfo
+from inmateria.simulators.nanowire_records import NanowireState, NanowireTrace
+from inmateria.substrate import Response, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _DAY = 86400.0
-
-
-@dataclass(frozen=True, eq=False)
-class NanowireTrace:
-    """What a simulation gave; each row is the network at the start of a step, None what was not recorded.
-
-    Parameters
-    ----------
-    time : ndarray, shape (steps,)
-        On the network's clock, s.
-    voltages : ndarray, shape (steps, wires), or None
-        V.
-    currents : ndarray, shape (steps, inputs + grounds), or None
-        Into the network at each driven and then each grounded electrode, A.
-    conductances, filaments : ndarray, shape (steps, junctions), or None
-        S; state of each junction, V s in the filament models.
-    """
-
-    time: FloatArray
-    voltages: FloatArray | None = None
-    currents: FloatArray | None = None
-    conductances: FloatArray | None = None
-    filaments: FloatArray | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class NanowireState:
-    """Everything in a network that changes, for `NanowireNetwork.restore`."""
-
-    junctions: FloatArray
-    random: npt.NDArray[np.uint64]
-    clock: float
-    sequence: int
-    agings: int
 
 
 class NanowireNetwork:
@@ -249,54 +215,10 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self._random = np.zeros(1, dtype=np.uint64)
         self._integration_step = float(own["integration_step"])
         self._agings = 0
-        self._info = self._describe(drawn or {})
+        self._info = describe(graph, self._junction, self._junctions[kernel.CONDUCTS], own, drawn or {}, _DEFAULTS)
         self._width = len(self._info.outputs)
         with announced("the kernel of nanowire networks", kernel.advance):
             self.reset()
-
-    def _describe(self, drawn: dict[str, Any]) -> SubstrateInfo:
-        graph, own = self._graph, self._own
-        driven = np.concatenate((graph.inputs, graph.grounds))
-        electrodes = np.concatenate((driven, graph.outputs))
-        strongest = np.zeros(graph.wire_count)
-        ceiling = self._junction.highest * self._junctions[kernel.CONDUCTS] * math.exp(5 * own["noise"])
-        np.add.at(strongest, graph.junctions, ceiling[:, np.newaxis])
-        limit = float(own["voltage_limit"])
-        digits = max(2, len(str(len(electrodes) - 1)))
-        inputs = [Channel(name=f"e{i:0{digits}d}", unit="V", low=-limit, high=limit) for i in range(len(graph.inputs))]
-        outputs = [
-            Channel(name=f"v{i:0{digits}d}", unit="V", low=-limit, high=limit)
-            for i in range(len(driven), len(electrodes))
-        ]
-        for i, node in enumerate(driven):
-            most = max(2 * limit * float(strongest[node]), 1e-15)
-            outputs.append(Channel(name=f"i{i:0{digits}d}", unit="A", low=-most, high=most))
-        layout = None
-        if graph.geometry is not None:
-            centres = graph.geometry.centres[electrodes].tolist()
-            layout = Layout(
-                unit="um",
-                segments=tuple(tuple(ends) for ends in graph.geometry.segments.tolist()),
-                points=tuple(tuple(point) for point in graph.geometry.points.tolist()),
-                electrodes={channel.name: tuple(centres[int(channel.name[1:])]) for channel in (*inputs, *outputs)},
-            )
-        # Devices of one seed that differ in anything else are told apart by a digest of it.
-        usual = _DEFAULTS | model_parameters(junction_model("filament", {})) | {"wires": own.get("wires")}
-        usual["seed"] = self._seed
-        unusual = {key: value for key, value in (own | drawn).items() if usual.get(key) != value}
-        variant = f"-{zlib.crc32(repr(sorted(unusual.items())).encode()):08x}" if unusual else ""
-        return SubstrateInfo(
-            id=graph.identity + variant,
-            kind="nanowire-network",
-            inputs=tuple(inputs),
-            outputs=tuple(outputs),
-            step=float(own["step"]),
-            sampling_rate=1 / self._integration_step,
-            resettable=True,
-            limits=Limits(shortest_step=min(1e-6, own["step"]), longest_step=max(3600.0, own["step"])),
-            parameters=own | drawn,
-            layout=layout,
-        )
 
     @property
     def info(self) -> SubstrateInfo:

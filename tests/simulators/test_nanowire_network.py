@@ -1,6 +1,7 @@
 """Making, recording, copying and ageing simulated nanowire networks; geometry against brute force."""
 
 import logging
+import math
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -260,6 +261,21 @@ def test_a_million_steps_stay_finite():
     trace = network.simulate(np.sin(np.arange(1_000_000) * 1e-3), record="currents")
     assert np.isfinite(trace.currents).all()
     assert abs(trace.currents.sum(axis=1)).max() < 1e-18
+
+
+def test_a_million_steps_are_those_of_a_plain_loop():
+    drive = 0.02 * np.sin(np.arange(1_000_000) * 1e-3)
+    network = NanowireNetwork.from_junctions(2, [(0, 1)], inputs=[0], grounds=[1])
+    network.simulate(drive, record=())
+    x, passed = 0.0, 0
+    for v in drive.tolist():
+        size = abs(v)
+        x += math.copysign(max(size - 0.01, 0.0), v) * 1e-3
+        x = math.copysign(min(max(abs(x) - 10 * max(0.005 - size, 0.0) * 1e-3, 0.0), 0.015), x)
+        passed += x == 0.0
+    assert network.filament[0] == pytest.approx(x, rel=1e-9)
+    assert x != 0
+    assert passed > 1000  # it went through rest many times
 
 
 def test_ten_thousand_wires_are_planned_and_run():

@@ -1,0 +1,42 @@
+"""What a nanowire network gives back: the trace of a simulation, and a state that it can return to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class NanowireTrace:
+    """What a simulation gave; each row is the network at the start of a step, None what was not recorded.
+
+    Parameters
+    ----------
+    time : ndarray, shape (steps,)
+        On the network's clock, s.
+    voltages : ndarray, shape (steps, wires), or None
+        V.
+    currents : ndarray, shape (steps, inputs + grounds), or None
+        Into the network at each driven and then each grounded electrode, A.
+    conductances, filaments : ndarray, shape (steps, junctions), or None
+        S; state of each junction, V s in the filament models.
+    """
+
+    time: FloatArray
+    voltages: FloatArray | None = None
+    currents: FloatArray | None = None
+    conductances: FloatArray | None = None
+    filaments: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NanowireState:
+    """Everything in a network that changes, for `NanowireNetwork.restore`."""
+
+    junctions: FloatArray
+    random: npt.NDArray[np.uint64]
+    clock: float
+    sequence: int
+    agings: int
