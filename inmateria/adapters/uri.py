@@ -13,7 +13,10 @@ import msgspec
 from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 
 _GROUP = "inmateria.adapters"
-_SIMULATORS = {"nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network")}
+_SIMULATORS = {
+    "culture": ("inmateria.simulators.neural_culture:NeuralCulture", "a simulated culture of living neurons"),
+    "nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network"),
+}
 _ADAPTERS = {
     "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),
     "intan": ("inmateria.adapters.intan:intan_from_uri", "an Intan stimulating controller: intan://host"),

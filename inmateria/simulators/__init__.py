@@ -9,15 +9,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
     from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
+    from inmateria.simulators.neural_culture import PULSE, Activity, CultureState, NeuralCulture, Pulses
 
 _HOME_OF = {
+    "PULSE": "inmateria.simulators.neural_culture",
+    "Activity": "inmateria.simulators.neural_culture",
+    "CultureState": "inmateria.simulators.neural_culture",
     "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
     "NanowireNetwork": "inmateria.simulators.nanowire",
     "NanowireState": "inmateria.simulators.nanowire",
     "NanowireTrace": "inmateria.simulators.nanowire",
+    "NeuralCulture": "inmateria.simulators.neural_culture",
+    "Pulses": "inmateria.simulators.neural_culture",
 }
 
-__all__ = ["NanowireEnsemble", "NanowireNetwork", "NanowireState", "NanowireTrace"]
+__all__ = [
+    "PULSE",
+    "Activity",
+    "CultureState",
+    "NanowireEnsemble",
+    "NanowireNetwork",
+    "NanowireState",
+    "NanowireTrace",
+    "NeuralCulture",
+    "Pulses",
+]
 
 
 def __getattr__(name: str) -> Any:
