@@ -108,7 +108,7 @@ def advance(
         )  # fmt: skip
         while pulse < len(pulse_step) and pulse_step[pulse] <= step:
             kick(
-                step, pulse_electrode[pulse], pulse_strength[pulse], pulse_blanking[pulse], constants, v, held,
+                step, pulse_electrode[pulse], pulse_strength[pulse], pulse_blanking[pulse], constants, v, e, held,
                 reach, electrodes, tired,
             )  # fmt: skip
             pulse += 1
@@ -218,20 +218,26 @@ def kick(
     blanking: int,
     constants: Floats,
     v: Single,
+    e: Single,
     held: Integers,
     reach: tuple[Any, ...],
     electrodes: Steps,
     tired: Floats,
 ) -> None:
-    """Depolarise the neurons near an electrode by one pulse, weaker where pulses came just before."""
+    """Depolarise the neurons near an electrode by one pulse, weaker where pulses came just before.
+
+    Besides the membranes it excites fibres that pass there: transmitter is released around the electrode.
+    """
     left = 1.0 - (1.0 - tired[electrode]) * math.exp(-(step - electrodes[PULSED, electrode]) / constants[22])
     electrodes[PULSED, electrode] = step
     electrodes[BLIND, electrode] = max(electrodes[BLIND, electrode], step + blanking)
     tired[electrode] = left * (1.0 - constants[21])
     for pair in range(reach[0][electrode], reach[0][electrode + 1]):
         n = reach[1][pair]
+        felt = strength * left * reach[2][pair]
+        e[n] += np.float32(constants[23] * felt)
         if held[n] <= 0:
-            v[n] += np.float32(strength * left * reach[2][pair])
+            v[n] += np.float32(felt)
 
 
 @_inner

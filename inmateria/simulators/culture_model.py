@@ -41,6 +41,9 @@ class CultureModel:
         (Tsodyks, Uziel and Markram 2000).
     inhibitory_release, inhibitory_recovery : float
         The same of the inhibitory synapses.
+    pulse_gain, pulse_release : float
+        Depolarisation at the electrode by 1 uA of a very long phase, mV; excitatory current that comes with it, as
+        a multiple of it.
     """
 
     membrane_time: float = 20e-3
@@ -50,18 +53,20 @@ class CultureModel:
     reset: float = 3.0
     refractory_excitatory: float = 3e-3
     refractory_inhibitory: float = 2e-3
-    drive: float = 8.0
+    drive: float = 5.0
     drive_spread: float = 3.0
-    noise: float = 3.0
+    noise: float = 5.0
     excitation: float = 6.0
-    inhibition: float = 10.0
+    inhibition: float = 15.0
     excitation_to_inhibitory: float = 1.0
     weight_spread: float = 0.5
-    adaptation: float = 1.0
+    adaptation: float = 0.3
     adaptation_time: float = 1.0
     release: float = 0.5
     recovery: float = 0.8
     facilitation: float = 20e-3
+    pulse_gain: float = 60.0
+    pulse_release: float = 3.0
     inhibitory_release: float = 0.25
     inhibitory_recovery: float = 0.3
 
@@ -101,13 +106,25 @@ class CultureModel:
                 self.facilitation / dt,
                 0.0,  # fatigue
                 1.0,  # its recovery, steps
+                self.pulse_release,
             ]
         )
 
 
 _REGIMES = {
-    "bursting": CultureModel(),
-    "asynchronous": CultureModel(excitation=2.0, inhibition=10.0, drive=11.0),
+    "asynchronous": CultureModel(),
+    "bursting": CultureModel(
+        drive=3.0,
+        drive_spread=4.0,
+        noise=3.0,
+        excitation=12.0,
+        inhibition=8.0,
+        excitation_time=8e-3,
+        adaptation=0.8,
+        adaptation_time=3.0,
+        release=0.25,
+        recovery=0.4,
+    ),  # fmt: skip
 }
 
 

@@ -17,6 +17,7 @@ from inmateria.compilation import announced
 from inmateria.simulators import culture_kernel as kernel
 from inmateria.simulators.culture_model import culture_model
 from inmateria.simulators.culture_tissue import draw_synapses, draw_tissue, pairs_near
+from inmateria.simulators.culture_voltage import MEMORY, render_voltage
 from inmateria.substrate import SPIKE, Channel, Layout, Limits, Response, SpikeArray, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -103,6 +104,9 @@ class CultureState:
     """Everything in a culture that changes, for `NeuralCulture.restore`."""
 
     arrays: dict[str, npt.NDArray[Any]]
+    seen_spikes: npt.NDArray[np.int64]
+    seen_pulses: npt.NDArray[np.void]
+    noise: Any
     clock: float
     steps: int
     sequence: int
@@ -125,7 +129,7 @@ class NeuralCulture:
     electrodes, organoids : int
         Electrodes in all, and how many separate networks they are shared among.
     regime : str
-        ``"bursting"`` or ``"asynchronous"``: sets the defaults of `CultureModel`.
+        ``"asynchronous"`` or ``"bursting"``: sets the defaults of `CultureModel`.
     dt : float
         Integration step, s.
     step : float
@@ -167,7 +171,7 @@ class NeuralCulture:
         seed: int = 0,
         electrodes: int = 32,
         organoids: int = 1,
-        regime: str = "bursting",
+        regime: str = "asynchronous",
         *,
         dt: float = 1e-4,
         step: float = 1e-2,
@@ -211,6 +215,7 @@ class NeuralCulture:
         changed = {key: own[key] for key in _OF_MODEL if own[key] is not None}
         self._model = culture_model(regime, changed)
         self._own, self._dt, self._seed = own, float(dt), seed
+        self._agings = 0
         self._build()
         self._info = self._describe()
         self.reset()
@@ -242,12 +247,14 @@ class NeuralCulture:
         self._constants[22] = own["fatigue_recovery"] / dt
         # What an electrode hears: the peak falls with distance, and differs from cell to cell.
         loudness = 150e-6 * np.exp(0.4 * rng.standard_normal(own["neurons"]))
-        start, place, far = pairs_near(tissue, 200.0, from_electrodes=False)
-        peak = np.repeat(loudness, np.diff(start)) * np.exp(-far / 20.0)
-        loud = peak > 6 * own["electrode_noise"]
+        start, place, far = pairs_near(tissue, 120.0, from_electrodes=False)
+        peak = np.repeat(loudness, np.diff(start)) * np.exp(-far / 15.0)
+        # Detected at 6 times the noise, which itself deepens the deepest sample of a trough by about 1.
+        loud = peak > 5 * own["electrode_noise"]
         counts = np.add.reduceat(np.append(loud, False), np.minimum(start[:-1], len(loud))) * (np.diff(start) > 0)
         self._heard = (np.concatenate(([0], np.cumsum(counts))).astype(np.int32), place[loud].astype(np.int32))
         self._peaks = -peak[loud]
+        self._audible = (start, place, -peak)
         start, place, far = pairs_near(tissue, 400.0, from_electrodes=True)
         self._reach = (start.astype(np.int32), place.astype(np.int32), (1 / (1 + (far / 60.0) ** 2)).astype(np.float32))
 
@@ -325,7 +332,10 @@ class NeuralCulture:
             "electrodes": np.full((3, electrodes), _NEVER, dtype=np.int64),
             "tired": np.ones(electrodes),
         }
-        self._clock, self._steps, self._sequence, self._agings = 0.0, 0, 0, 0
+        self._hiss = np.random.default_rng([self._seed, 3])
+        self._seen_spikes = np.empty((2, 0), dtype=np.int64)
+        self._seen_pulses = np.empty(0, dtype=PULSE)
+        self._clock, self._steps, self._sequence = 0.0, 0, 0
 
     def run(
         self,
@@ -354,11 +364,10 @@ class NeuralCulture:
         """
         if not 0 < duration < math.inf:
             raise ValueError(f"duration is {duration} s; give more than 0")
-        if voltage:
-            raise NotImplementedError("voltage is not there yet")
         given = self._admitted(pulses, duration)
         begin, clock = self._steps, self._clock
         fired, detected = self._advance(duration, given)
+        raw = self._render(clock, fired, given, voltage)
         offset = 0.5 * self._dt + (begin * self._dt - clock)
         last = math.nextafter(duration, 0.0)
 
@@ -373,6 +382,7 @@ class NeuralCulture:
             spikes(detected[0], self._heard[1][detected[1]]),
             self._peaks[detected[1]],
             spikes(fired[0], fired[1]) if neuron_spikes else None,
+            raw,
         )
 
     def advance(self, stimulus: Stimulus) -> Response:
@@ -415,7 +425,7 @@ class NeuralCulture:
         """Run to the step nearest to the end; give steps and neurons, and steps and pairs, of all spikes."""
         dt, arrays = self._dt, self._arrays
         # Lapicque: a shorter pulse needs more current; chronaxie 0.2 ms.
-        strength = pulses["amplitude"] * 1e6 / (1 + 2e-4 / pulses["phase_duration"]) * 60.0
+        strength = pulses["amplitude"] * 1e6 / (1 + 2e-4 / pulses["phase_duration"]) * self._model.pulse_gain
         strength = np.where(pulses["polarity"] < 0, strength, 0.6 * strength)
         blanking = np.full(len(pulses), round(self._own["blanking"] / dt), dtype=np.int64)
         self._clock += duration
@@ -445,11 +455,34 @@ class NeuralCulture:
             return fired[:, :0], detected[:, :0]
         return np.concatenate(all_fired, axis=1), np.concatenate(all_detected, axis=1)
 
+    def _render(
+        self, clock: float, fired: npt.NDArray[np.int64], pulses: npt.NDArray[np.void], wanted: bool
+    ) -> npt.NDArray[np.float32] | None:
+        """Synthesise the voltage since `clock` where it is wanted; keep what will still be seen after now."""
+        dt, now = self._dt, self._clock
+        shifted = pulses.copy()
+        shifted["time"] += clock
+        shifted = np.concatenate((self._seen_pulses, shifted))
+        fired = np.concatenate((self._seen_spikes, fired), axis=1)
+        raw = None
+        if wanted:
+            times = (fired[0] + 0.5) * dt
+            raw = render_voltage(
+                clock, now, (times, fired[1].astype(np.intp)), self._audible, shifted, self._tissue.electrodes,
+                self._own["electrode_noise"], self._hiss,
+            )  # fmt: skip
+        self._seen_spikes = fired[:, np.searchsorted(fired[0], (now - MEMORY) / dt) :].copy()
+        self._seen_pulses = shifted[shifted["time"] > now - MEMORY]
+        return raw
+
     @property
     def state(self) -> CultureState:
         """Everything that changes, as a copy: what `restore` resumes from, to the bit."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
-        return CultureState(arrays, self._clock, self._steps, self._sequence, self._agings)
+        return CultureState(
+            arrays, self._seen_spikes.copy(), self._seen_pulses.copy(), self._hiss.bit_generator.state,
+            self._clock, self._steps, self._sequence, self._agings,
+        )  # fmt: skip
 
     def restore(self, state: CultureState) -> None:
         """Go back to a state of this culture, or of one made with the same parameters."""
@@ -457,6 +490,9 @@ class NeuralCulture:
             if self._arrays[name].shape != array.shape:
                 raise ValueError(f"the state's {name} has shape {array.shape}; here it is {self._arrays[name].shape}")
         self._arrays = {name: array.copy() for name, array in state.arrays.items()}
+        self._seen_spikes, self._seen_pulses = state.seen_spikes.copy(), state.seen_pulses.copy()
+        self._hiss = np.random.default_rng()
+        self._hiss.bit_generator.state = state.noise
         self._clock, self._steps = state.clock, state.steps
         self._sequence, self._agings = state.sequence, state.agings
 
