@@ -86,5 +86,18 @@ async def test_what_rhx_tells_is_what_the_culture_did() -> None:
         told = np.array(sorted(zip(response.spikes["channel"], samples, strict=True)))
         assert np.array_equal(told[:, 0], expected[:, 0])
         assert np.abs(told[:, 1] - expected[:, 1]).max() <= 1
-    assert noted.pulses == 2 * 4 * 11
+    assert noted.pulses == 2 * 4 * 11 == len(twin.pulses)
     assert sum(len(response.spikes) for response in responses if response.spikes is not None) > 20
+
+
+async def test_voltage_through_rhx_is_the_cultures_to_half_a_bit() -> None:
+    culture = small()
+    async with IntanEmulator(culture, speed=5) as twin:
+        ports = dict(zip(("commands", "waveforms", "spikes"), twin._ports, strict=True))
+        async with IntanSubstrate(channels=32, voltage=True, log="none", **ports) as intan:
+            response = await intan.stimulate(intan.info.stimulus(np.zeros((5, 32))))
+    assert response.signal is not None
+    assert response.signal.shape == (5, 300, 32)
+    assert np.isfinite(response.signal).all()
+    noise = np.median(np.abs(response.signal - np.median(response.signal, axis=(0, 1))), axis=(0, 1)) / 0.6745
+    assert noise == pytest.approx(np.full(32, 5e-6), rel=0.5)  # what the culture's electrodes have by default
