@@ -17,7 +17,7 @@ async def main() -> None:
         pulse[20] = culture.info.inputs[20].high
         quiet, pulses, spikes = 0, 0, 0.0
         for _ in range(500):  # 5 s
-            drive = pulse if quiet >= 3 else 0 * pulse
+            drive = pulse if quiet >= 2 else 0 * pulse
             response = await culture.stimulate(culture.info.stimulus(drive))
             assert response.signal is not None
             quiet = 0 if drive.any() or response.signal.any() else quiet + 1

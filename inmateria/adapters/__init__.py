@@ -1,24 +1,37 @@
-"""How a substrate is reached: in process, or over MQTT. `connect(uri)` finds the way."""
+"""How a substrate is reached: in process, over MQTT, or by a vendor's protocol. `connect(uri)` finds the way."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inmateria.adapters.cortical import CorticalSubstrate
     from inmateria.adapters.embedded_broker import EmbeddedBroker
     from inmateria.adapters.emergency import emergency_stop, release
+    from inmateria.adapters.intan import IntanSubstrate
+    from inmateria.adapters.intan_emulator import IntanEmulator
     from inmateria.adapters.mqtt_client import RemoteSubstrate
     from inmateria.adapters.mqtt_device import DeviceServer
+    from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
+    from inmateria.adapters.neuroplatform_twin import Neuroplatform
     from inmateria.adapters.served_apart import ServedApart
     from inmateria.adapters.serving import serve_until_stopped
     from inmateria.adapters.simulated import SimulatedSubstrate
+    from inmateria.adapters.tissue import PulseLimits, TissueGuard
     from inmateria.adapters.uri import adapters_found, connect, simulator_from_uri
 
 _HOME_OF = {
+    "CorticalSubstrate": "inmateria.adapters.cortical",
     "DeviceServer": "inmateria.adapters.mqtt_device",
     "EmbeddedBroker": "inmateria.adapters.embedded_broker",
+    "IntanEmulator": "inmateria.adapters.intan_emulator",
+    "IntanSubstrate": "inmateria.adapters.intan",
+    "Neuroplatform": "inmateria.adapters.neuroplatform_twin",
+    "NeuroplatformSubstrate": "inmateria.adapters.neuroplatform",
+    "PulseLimits": "inmateria.adapters.tissue",
     "RemoteSubstrate": "inmateria.adapters.mqtt_client",
     "ServedApart": "inmateria.adapters.served_apart",
     "SimulatedSubstrate": "inmateria.adapters.simulated",
+    "TissueGuard": "inmateria.adapters.tissue",
     "adapters_found": "inmateria.adapters.uri",
     "connect": "inmateria.adapters.uri",
     "emergency_stop": "inmateria.adapters.emergency",
@@ -28,11 +41,18 @@ _HOME_OF = {
 }
 
 __all__ = [
+    "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
+    "IntanEmulator",
+    "IntanSubstrate",
+    "Neuroplatform",
+    "NeuroplatformSubstrate",
+    "PulseLimits",
     "RemoteSubstrate",
     "ServedApart",
     "SimulatedSubstrate",
+    "TissueGuard",
     "adapters_found",
     "connect",
     "emergency_stop",

@@ -21,6 +21,8 @@ from inmateria.adapters.tissue import PULSE
 
 __all__ = ["CultureSource", "culture_source"]
 
+_LEAST = 25  # frames that the culture advances at once
+
 
 class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
     """Plays a culture of 64 electrodes, with the pulses that the SDK gave.
@@ -39,6 +41,8 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
     def __init__(self, culture: str, parameters: dict[str, Any]) -> None:
         self._place, self._parameters = culture, parameters
         self._pending: list[tuple[float, ...]] = []
+        self._fired: list[tuple[int, int]] = []
+        self._begin: int | None = None
 
     @property
     def metadata(self) -> SimulatorDataSourceMetadata:
@@ -60,16 +64,27 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
                 )
 
     def read(self, from_timestamp: int, frame_count: int) -> DataSourceBatch:
-        """Advance the culture by so many frames."""
+        """Give the spikes of so many frames.
+
+        In real time the SDK asks for five frames at once, 5,000 times a second. The culture lives at least a
+        millisecond at a time, so a pulse may come up to a millisecond late; in accelerated time it does not.
+        """
         twin, end = self._twin, from_timestamp + frame_count
-        pulses = np.array([each for each in self._pending if each[0] < end], dtype=PULSE)
-        self._pending = [each for each in self._pending if each[0] >= end]
-        pulses["time"] = twin.now + np.maximum(0.0, pulses["time"] - from_timestamp) / twin.rate
-        offset = from_timestamp - twin.samples
-        spikes, _ = twin.advance(frame_count, pulses)
-        frames = np.clip(np.floor(spikes["time"] * twin.rate + 1e-6).astype(int) + offset, from_timestamp, end - 1)
-        found = zip(frames.tolist(), spikes["channel"].tolist(), strict=True)
-        return DataSourceBatch(spikes=[DataSourceSpike(timestamp=at, channel=place) for at, place in found])
+        if self._begin is None:
+            self._begin = from_timestamp
+        if twin.samples < end - self._begin:
+            present = self._begin + twin.samples
+            ahead = max(end - present, _LEAST)
+            pulses = np.array([each for each in self._pending if each[0] < present + ahead], dtype=PULSE)
+            self._pending = [each for each in self._pending if each[0] >= present + ahead]
+            pulses["time"] = twin.now + np.maximum(0.0, pulses["time"] - present) / twin.rate
+            spikes, _ = twin.advance(ahead, pulses)
+            frames = self._begin + np.floor(spikes["time"] * twin.rate + 1e-6).astype(int)
+            frames = np.clip(frames, present, present + ahead - 1)
+            self._fired += zip(frames.tolist(), spikes["channel"].tolist(), strict=True)
+        told = [DataSourceSpike(timestamp=at, channel=place) for at, place in self._fired if at < end]
+        self._fired = [each for each in self._fired if each[0] >= end]
+        return DataSourceBatch(spikes=told)
 
 
 def culture_source(culture: str, parameters: dict[str, Any]) -> CultureSource:

@@ -3,12 +3,13 @@
 The twins know a culture only by what is written here, so that any simulator of one can stand in.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from inmateria.adapters.tissue import PulseArray
-from inmateria.substrate import SPIKE, FloatArray, SpikeArray, SubstrateInfo
+from inmateria.substrate import SPIKE, SpikeArray, SubstrateInfo
 
 __all__ = ["Activity", "Culture", "CultureTwin"]
 
@@ -25,7 +26,7 @@ class Activity(Protocol):
         """Spikes, by time."""
 
     @property
-    def voltage(self) -> FloatArray | None:
+    def voltage(self) -> npt.NDArray[np.floating[Any]] | None:
         """Voltage of each electrode, V."""
 
 
@@ -69,7 +70,7 @@ class CultureTwin:
 
     def advance(
         self, samples: int, pulses: PulseArray | None = None, voltage: bool = False
-    ) -> tuple[SpikeArray, FloatArray | None]:
+    ) -> tuple[SpikeArray, npt.NDArray[np.floating[Any]] | None]:
         """Go on by so many samples.
 
         Parameters

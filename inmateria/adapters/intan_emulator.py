@@ -84,7 +84,7 @@ class IntanEmulator:
         self._settings = {key: value for key, (_, value) in _DEFAULTS.items()}
         self._channels = {name.lower(): {key.lower(): text for key, text in _CHANNEL.items()} for name in self._names}
         self._uploaded: dict[str, dict[str, str]] = {}
-        self._fired: list[str] = []
+        self._fired: list[tuple[int, dict[str, str]]] = []  # electrode, its stimulation as it was then
         self._mode = "Stop"
         self._running = asyncio.Event()
         self._waveforms: set[asyncio.StreamWriter] = set()
@@ -217,7 +217,13 @@ class IntanEmulator:
             if what in self._channels:
                 self._uploaded[what] = dict(self._channels[what])
         elif action == "manualstimtriggerpulse":
-            self._fired.append(what)
+            if self._mode == "Run":
+                self._fired += [
+                    (electrode, stim)
+                    for electrode, name in enumerate(self._names)
+                    if (stim := self._uploaded.get(name.lower(), {})).get("stimenabled") == "True"
+                    and stim["source"].lower() == f"keypress{what}"
+                ]
         else:
             return "Error - Unrecognized action"
         return ""
@@ -225,21 +231,17 @@ class IntanEmulator:
     def _released(self) -> np.ndarray:
         """Make the pulses that were triggered since the last write; they begin at once."""
         now, rows = self._twin.now, []
-        for key in self._fired if self._mode == "Run" else []:
-            for electrode, name in enumerate(self._names):
-                stim = self._uploaded.get(name.lower(), {})
-                if stim.get("stimenabled") != "True" or stim["source"].lower() != f"keypress{key}":
-                    continue
-                sign = -1e-6 if stim["polarity"].lower() == "negativefirst" else 1e-6
-                count = int(stim["numberofstimpulses"]) if stim["pulseortrain"].lower() == "pulsetrain" else 1
-                delay, period = float(stim["posttriggerdelaymicroseconds"]), float(stim["pulsetrainperiodmicroseconds"])
-                first = sign * float(stim["firstphaseamplitudemicroamps"])
-                second = -sign * float(stim["secondphaseamplitudemicroamps"])
-                phases = [1e-6 * float(stim[f"{which}phasedurationmicroseconds"]) for which in ("first", "second")]
-                rows += [
-                    (now + 1e-6 * (delay + k * period), electrode, first, phases[0], second, phases[1])
-                    for k in range(count)
-                ]
+        for electrode, stim in self._fired:
+            sign = -1e-6 if stim["polarity"].lower() == "negativefirst" else 1e-6
+            count = int(stim["numberofstimpulses"]) if stim["pulseortrain"].lower() == "pulsetrain" else 1
+            delay, period = float(stim["posttriggerdelaymicroseconds"]), float(stim["pulsetrainperiodmicroseconds"])
+            first = sign * float(stim["firstphaseamplitudemicroamps"])
+            second = -sign * float(stim["secondphaseamplitudemicroamps"])
+            phases = [1e-6 * float(stim[f"{which}phasedurationmicroseconds"]) for which in ("first", "second")]
+            rows += [
+                (now + 1e-6 * (delay + k * period), electrode, first, phases[0], second, phases[1])
+                for k in range(count)
+            ]
         self._fired.clear()
         return np.array(rows, dtype=PULSE)
 

@@ -87,6 +87,20 @@ async def test_nothing_else_is_armed_and_all_is_off_in_the_end() -> None:
         assert twin.commands[-2:] == ["set runmode stop", "get runmode"]
 
 
+async def test_a_pulse_that_was_released_is_given_whatever_is_set_after() -> None:
+    async with emulated() as twin, reach(twin) as intan:
+        armed = intan._settings(1.0)
+        off = intan._settings(0.0)
+        await intan._link.tell(
+            *armed.commands("A-003", off),
+            "execute manualstimtriggerpulse f1",
+            *off.commands("A-003", armed),
+            "execute manualstimtriggerpulse f1",
+        )
+        await intan.stimulate(intan.info.stimulus(drive(2)))
+        assert [pulse[1] for pulse in twin.pulses] == [3]
+
+
 async def test_voltage_is_that_of_the_electrodes() -> None:
     async with emulated() as twin, reach(twin, voltage=True) as intan:
         response = await intan.stimulate(intan.info.stimulus(drive(3), 0.01))
