@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
+    from inmateria.reservoir.twins import Twin, TwinError, fit_twin, fit_twin_to_recording
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
@@ -34,12 +35,16 @@ _HOME_OF = {
     "SpikeCounts": "inmateria.reservoir.features",
     "Transfer": "inmateria.reservoir.device_transfer",
     "Transferred": "inmateria.reservoir.device_transfer",
+    "Twin": "inmateria.reservoir.twins",
+    "TwinError": "inmateria.reservoir.twins",
     "VirtualNodes": "inmateria.reservoir.features",
     "WrongDevice": "inmateria.reservoir.bound_readouts",
     "align_by_cca": "inmateria.reservoir.device_transfer",
     "bind": "inmateria.reservoir.bound_readouts",
     "calibrate": "inmateria.reservoir.calibration",
     "compare": "inmateria.reservoir.fingerprints",
+    "fit_twin": "inmateria.reservoir.twins",
+    "fit_twin_to_recording": "inmateria.reservoir.twins",
     "linear_map": "inmateria.reservoir.linear_maps",
     "recognise": "inmateria.reservoir.fingerprints",
     "settled": "inmateria.reservoir.fingerprints",
@@ -66,12 +71,16 @@ __all__ = [
     "SpikeCounts",
     "Transfer",
     "Transferred",
+    "Twin",
+    "TwinError",
     "VirtualNodes",
     "WrongDevice",
     "align_by_cca",
     "bind",
     "calibrate",
     "compare",
+    "fit_twin",
+    "fit_twin_to_recording",
     "linear_map",
     "recognise",
     "settled",
