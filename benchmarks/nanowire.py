@@ -20,6 +20,7 @@ from scipy.sparse.linalg import spsolve
 from threadpoolctl import threadpool_limits
 
 from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+from inmateria.simulators.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]
 
@@ -109,19 +110,19 @@ def measure(wires: int, quick: bool) -> dict[str, Any]:
     stimulus = network.info.stimulus(drive, 1e-3)
     row["us"] = fastest(lambda: network.advance(stimulus), 2 * repeats) / steps * 1e6
 
-    replicas = NanowireEnsemble([network.copy() for _ in range(8)])
-    drives = np.stack([drive * scale for scale in np.linspace(0.5, 1, 8)])
+    replicas = NanowireEnsemble([network.copy() for _ in range(LANES)])
+    drives = np.stack([drive * scale for scale in np.linspace(0.5, 1, LANES)])
     together = replicas.advance(drives[:, :compared], 1e-3)
     single = network.copy()
     single.reset()
     alone = single.advance(single.info.stimulus(drives[0, :compared], 1e-3)).signal
     replicas.reset()
-    fresh = NanowireEnsemble([single.copy() for _ in range(8)])
+    fresh = NanowireEnsemble([single.copy() for _ in range(LANES)])
     fresh.reset()
     if abs(fresh.advance(drives[:, :compared], 1e-3)[0] - alone).max() > 1e-9:
         raise SystemExit(f"{wires} wires: the ensemble differs from its networks; times mean nothing")
     del together
-    row["ensemble_us"] = fastest(lambda: replicas.advance(drives, 1e-3), 2 * repeats) / steps / 8 * 1e6
+    row["ensemble_us"] = fastest(lambda: replicas.advance(drives, 1e-3), 2 * repeats) / steps / LANES * 1e6
     row["ensemble_ratio"] = row["us"] / row["ensemble_us"]
     if "plain_us" in row:
         row["ratio"] = row["plain_us"] / row["us"]
@@ -200,7 +201,7 @@ def main() -> None:
                 f"| {row['wires']} | {row['junctions']} | {row['setup_s']:.2f} | | | {row['us']:.0f} | | | "
                 f"| {row['gflops']:.2f} |"
             )
-    print("\nEight replicas in the lanes of vectors, microseconds a network step:\n")
+    print("\nSixteen replicas in the lanes of vectors, microseconds a network step:\n")
     print("| wires | alone | in the ensemble | ratio | network steps a second | Gflop/s |")
     print("| --- | --- | --- | --- | --- | --- |")
     for row in rows:

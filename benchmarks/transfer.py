@@ -15,9 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from inmateria.protocols.time_series import mackey_glass_series
-from inmateria.reservoir import InputMask, LinearMap, RidgeReadout, VirtualNodes, align_by_cca, linear_map
+from inmateria.reservoir import (
+    InputMask,
+    KalmanReadout,
+    LinearMap,
+    RidgeReadout,
+    VirtualNodes,
+    align_by_cca,
+    linear_map,
+)
 from inmateria.reservoir.device_transfer import transfer_weights
+from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 from inmateria.simulators import NanowireNetwork
 from inmateria.substrate import FloatArray
 
@@ -145,41 +153,26 @@ def track(rows: Rows, name: str, old: LinearMap, features: FloatArray, y: FloatA
     size = np.where(features[:WASHOUT].std(axis=0) > 0, features[:WASHOUT].std(axis=0), 1.0)
     kept = rows.setdefault(name, {})
     kept.setdefault("static", []).append(nrmse(old(features[held])[:, 0], y[held]))
-    for way, known in (("Kalman", 1), ("Kalman, truth known when it happens", ahead)):
-        followed = kalman(features / size, y, old.coef[0] * size, float(old.intercept[0]), known)
+    told = old(features)[:, 0]
+    for way, late in (("Kalman", 0), ("Kalman, truth known when it happens", ahead)):
+        followed = told + kalman(features / size, y - told, late)
         kept.setdefault(way, []).append(nrmse(followed[held], y[held]))
 
 
-def kalman(X: FloatArray, y: FloatArray, coef: FloatArray, intercept: float, known: int) -> FloatArray:
-    """Predict with weights that walk at random (Kalman filter); the truth about a step is known `known` steps later.
+def kalman(X: FloatArray, rest: FloatArray, late: int) -> FloatArray:
+    """Follow what the old weights leave over with weights that walk at random; the truth is known `late` steps later.
 
-    Walk and noise are the ones that predicted the first 700 steps best.
+    Walk and regularisation are the ones that predicted the first 700 steps best.
     """
-    tried = [(10.0**walk, 10.0**noise) for walk in range(-10, -3) for noise in range(-3, 1)]
     part = WASHOUT + 500
-    best = min(
-        tried,
-        key=lambda each: nrmse(_filter(X[:part], y[:part], coef, intercept, known, *each)[WASHOUT:], y[WASHOUT:part]),
-    )
-    return _filter(X, y, coef, intercept, known, *best)
+    tried = [(10.0**walk, 10.0**alpha) for walk in range(-7, -1) for alpha in range(-1, 4)]
 
+    def error(each: tuple[float, float]) -> float:
+        read = KalmanReadout(each[0], alpha=each[1], delay=late).learn(X[:part], rest[:part])
+        return float(np.mean((read - rest[:part])[WASHOUT:] ** 2))
 
-def _filter(
-    X: FloatArray, y: FloatArray, coef: FloatArray, intercept: float, known: int, walk: float, noise: float
-) -> FloatArray:
-    inputs = np.column_stack([X, np.ones(len(X))])
-    weights, P = np.append(coef, intercept), 1e-4 * np.eye(X.shape[1] + 1)
-    predicted = np.empty(len(X))
-    for step, now in enumerate(inputs):
-        predicted[step] = now @ weights
-        P[np.diag_indices_from(P)] += walk
-        if step >= known:
-            x = inputs[step - known]
-            Px = P @ x
-            variance = float(x @ Px) + noise
-            weights = weights + Px * ((y[step - known] - x @ weights) / variance)
-            P -= np.outer(Px, Px) / variance
-    return predicted
+    walk, alpha = min(tried, key=error)
+    return KalmanReadout(walk, alpha=alpha, delay=late).learn(X, rest)
 
 
 def nanowire(rows: Rows, seed: int) -> None:

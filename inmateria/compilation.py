@@ -4,14 +4,22 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _PATIENCE = 2.0
 _logger = logging.getLogger("inmateria")
 
 
 @contextmanager
-def announced(what: str) -> Iterator[None]:
-    """Log at INFO, after two seconds, that `what` is being compiled, and again when it is done."""
+def announced(what: str, kernel: Any = None) -> Iterator[None]:
+    """Log at INFO, after two seconds, that `what` is being compiled, and again when it is done.
+
+    Where the compiled function is given and has run before in this process, nothing is watched: that costs a
+    microsecond.
+    """
+    if kernel is not None and kernel.signatures:
+        yield
+        return
     finished = threading.Event()
     said = threading.Event()
 

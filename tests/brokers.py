@@ -14,12 +14,14 @@ import pytest
 class Mosquitto:
     """A real Mosquitto on a free loopback port, which a test may kill, freeze and start again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = _free_port()
+    def __init__(self, folder: Path, config: str = "") -> None:
+        """Start one that lets everybody in, or one with that configuration, whose {port} is filled in."""
+        self.port = free_port()
         self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n", encoding="utf-8"
-        )
+        open_to_all = "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\n"
+        text = (config or open_to_all).replace("{port}", str(self.port))
+        # Started by root, it would give up the right to read what lies in the test's folder.
+        self._config.write_text(("user root\n" if os.getuid() == 0 else "") + text, encoding="utf-8")
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -45,7 +47,7 @@ class Mosquitto:
         self.process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a port that nothing listens on, below those that the system gives to clients.
 
     One of theirs could be taken by any connection while a killed broker is away.

@@ -12,8 +12,15 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def test_there_are_three() -> None:
-    assert [path.stem for path in EXAMPLES] == ["own_protocol", "remote_client", "simulated_reservoir"]
+def test_they_are_these() -> None:
+    assert [path.stem for path in EXAMPLES] == [
+        "cortical_loop",
+        "intan_map",
+        "neuroplatform_triggers",
+        "own_protocol",
+        "remote_client",
+        "simulated_reservoir",
+    ]
 
 
 def run(path: Path) -> str:
@@ -47,3 +54,21 @@ def test_the_sweep_shows_hysteresis() -> None:
     # At a lower voltage the way down carries far more current than the way up: filaments have grown.
     assert 0 < down < up
     assert current_down > 100 * current_up
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="cl-sdk needs Python 3.12")
+def test_the_cl1_closes_a_loop() -> None:
+    told = run(ROOT / "examples/cortical_loop.py")
+    (spikes, pulses), *_ = re.findall(r"cl1-simulator-1000-1: (\d+) spikes in 5 s, (\d+) pulses", told)
+    assert int(spikes) > 0
+    assert 0 < int(pulses) < 50
+
+
+def test_the_triggers_can_be_told_apart() -> None:
+    told = run(ROOT / "examples/neuroplatform_triggers.py")
+    assert float(re.findall(r"counts (\d\.\d+), chance 0.25", told)[0]) > 0.35
+
+
+def test_the_map_has_an_answer_for_each_electrode() -> None:
+    told = run(ROOT / "examples/intan_map.py")
+    assert re.findall(r"(A-\d+): \d+ spikes", told) == ["A-000", "A-008", "A-016", "A-024"]

@@ -13,16 +13,20 @@ def drives(count, steps=60):
 
 
 MIXTURES = {
-    "replicas": lambda: [NanowireNetwork() for _ in range(8)],
-    "not a multiple of eight": lambda: [NanowireNetwork(wires=60, density=0.1) for _ in range(11)],
+    "replicas": lambda: [NanowireNetwork() for _ in range(16)],
+    "not a multiple of sixteen": lambda: [NanowireNetwork(wires=60, density=0.1) for _ in range(22)],
+    "wide gaps": lambda: [NanowireNetwork(gap=20.0) for _ in range(4)],
+    "too few for lanes": lambda: [NanowireNetwork() for _ in range(3)],
     "parameters": lambda: [NanowireNetwork(set_voltage=0.01 + 0.002 * k) for k in range(5)],
     "spread": lambda: [NanowireNetwork(voltage_spread=0.1 * k, conductance_spread=0.1) for k in range(4)],
-    "binary": lambda: [NanowireNetwork(model="binary", load=1e5) for _ in range(3)],
-    "overshoot": lambda: [NanowireNetwork(overshoot=True) for _ in range(2)],
+    "binary": lambda: [NanowireNetwork(model="binary", load=1e5) for _ in range(4)],
+    "overshoot": lambda: [NanowireNetwork(overshoot=True) for _ in range(4)],
     "seeds": lambda: [NanowireNetwork(seed=k) for k in range(3)],
     "all sorts": lambda: [
         NanowireNetwork(),
         NanowireNetwork(noise=0.1),
+        NanowireNetwork(conductance_spread=0.3),
+        NanowireNetwork(),
         NanowireNetwork(model="rate-balance"),
         NanowireNetwork(seed=1),
         NanowireNetwork(gap_power=2.0),

@@ -1,54 +1,89 @@
-"""An MQTT broker in this process, on the loopback interface only, so that nothing has to be installed to start."""
+"""An MQTT broker in this process, for this machine unless told otherwise; nothing has to be installed to start."""
 
 import asyncio
 import logging
+import ssl
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 
+from inmateria.adapters.mqtt_address import is_loopback
 from inmateria.substrate import SubstrateError
 
-_HOST = "127.0.0.1"
+_HERE = "127.0.0.1"
 _CLOSING = 2.0
 
 
 class EmbeddedBroker:
-    """A broker for this machine; an async context manager. It speaks MQTT 3.1.1 and keeps nothing on disk.
+    """A broker in this process; an async context manager. It speaks MQTT 3.1.1 and keeps nothing on disk.
+
+    It knows no access list: everybody who is let in may do everything. For more than one user, take Mosquitto
+    (examples/mosquitto).
 
     Parameters
     ----------
     port : int
-        On the loopback interface; 0 takes a free one.
+        0 takes a free one.
+    host : str
+        Where it listens; other than on the loopback interface it needs `passwords`.
+    passwords : path, optional
+        File of lines ``user:hash``, the hash being argon2 as `pwdlib` makes it; others are not let in.
+    certificate, key : path, optional
+        PEM files; with them it listens encrypted.
 
     Raises
     ------
+    ValueError
+        Where it would listen to others without passwords, or a file is not there.
     SubstrateError
         On entering, where the port is in use.
     """
 
-    def __init__(self, port: int = 0) -> None:
-        self._asked = port
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        host: str = _HERE,
+        passwords: Path | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        if passwords is None and not is_loopback(host):
+            raise ValueError(
+                f"the embedded broker would listen on {host}, where others can reach it, and let everybody in; "
+                "give it a file of passwords, or leave it on the loopback interface"
+            )
+        for path in (passwords, certificate, key):
+            if path is not None and not path.is_file():
+                raise ValueError(f"the embedded broker is to read {path}, and there is no such file")
+        self._asked, self._host = port, host
+        self._passwords, self._certificate, self._key = passwords, certificate, key
         self._exits = AsyncExitStack()
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self.port = port
 
     @property
     def uri(self) -> str:
-        """Where it listens, such as ``mqtt://127.0.0.1:1883``."""
-        return f"mqtt://{_HOST}:{self.port}"
+        """Where it is reached from this machine, such as ``mqtt://127.0.0.1:1883``."""
+        host = _HERE if self._host == "0.0.0.0" else self._host
+        return f"{'mqtt' if self._certificate is None else 'mqtts'}://{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         for name in ("amqtt", "transitions"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         async with AsyncExitStack() as exits:
             # The broker is handed connections from a listener of ours, which can say which free port it got.
+            users = "amqtt.plugins.authentication."
             broker = Broker(
                 BrokerConfig(
                     listeners={"default": ListenerConfig(type=ListenerType.EXTERNAL)},
-                    plugins={"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+                    plugins={f"{users}AnonymousAuthPlugin": {"allow_anonymous": True}}
+                    if self._passwords is None
+                    else {f"{users}FileAuthPlugin": {"password_file": str(self._passwords)}},
                 )
             )
             await broker.start()
@@ -63,8 +98,12 @@ class EmbeddedBroker:
                     self._connections.pop(_current_task())
                     writer.close()
 
+            tls = None
+            if self._certificate is not None:
+                tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+                tls.load_cert_chain(self._certificate, self._key)
             try:
-                listener = await asyncio.start_server(serve, _HOST, self._asked)
+                listener = await asyncio.start_server(serve, self._host, self._asked, ssl=tls)
             except OSError as error:
                 raise SubstrateError(
                     f"the broker cannot listen on port {self._asked} ({error.strerror})",

@@ -4,8 +4,9 @@ import asyncio
 
 import msgspec
 
-from inmateria.adapters.mqtt_device import Status
-from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, end_tasks, open_link
+from inmateria.adapters.mqtt_address import Address, Broker
+from inmateria.adapters.mqtt_announcements import Status
+from inmateria.adapters.mqtt_link import Link, LinkLost, end_tasks, open_link
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
 
 __all__ = ["emergency_stop", "release"]

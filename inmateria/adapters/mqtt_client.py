@@ -18,8 +18,11 @@ from uuid import uuid4
 import msgspec
 
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, response_of
-from inmateria.adapters.mqtt_device import Status
-from inmateria.adapters.mqtt_link import Address, Broker, BrokerGone, Link, LinkLost, end_tasks, first_to_end, open_link
+from inmateria.adapters.mqtt_address import BROKER_OPTIONS, Address, Broker
+from inmateria.adapters.mqtt_announcements import IN_FAULT, ONLINE, STOPPED, Status
+from inmateria.adapters.mqtt_canary import Canary
+from inmateria.adapters.mqtt_link import BrokerGone, BrokerRefused, Link, LinkLost, end_tasks, first_to_end, open_link
+from inmateria.adapters.mqtt_numbers import response_bytes
 from inmateria.adapters.uri import query_of
 from inmateria.substrate import (
     FrameError,
@@ -39,7 +42,8 @@ __all__ = ["RemoteSubstrate", "remote_from_uri"]
 
 _logger = logging.getLogger("inmateria")
 _TICK = 0.1
-_RESEND, _MOST_RESEND = 1.0, 8.0
+_RESEND, _MOST_RESEND = 0.25, 8.0
+_ASK_AGAIN = 1.0
 _BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 _ROUND_TRIPS = 10_000
 
@@ -53,12 +57,10 @@ class RemoteSubstrate(Substrate):
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``. User and password may come from the environment, in
-        ``INMATERIA_MQTT_USERNAME`` and ``INMATERIA_MQTT_PASSWORD``.
-    window : int
-        Stimuli in flight at most; a slow consumer slows the producer.
-    window_bytes : int
-        Bytes of stimuli in flight at most, one stimulus always being allowed.
+        ``mqtt://host:port/group/device``; see `Broker.from_uri` for certificates and passwords.
+    window, window_steps, window_bytes : int
+        Stimuli, steps, and bytes of stimuli and their responses together that are in flight at most, one
+        stimulus always being allowed; a slow consumer slows the producer. The device may allow fewer.
     connect_timeout : float
         Seconds to wait for the broker, and then for the device.
     timeout : float
@@ -80,18 +82,19 @@ class RemoteSubstrate(Substrate):
         uri: str,
         *,
         window: int = 8,
-        window_bytes: int = 8_000_000,
+        window_steps: int = 100_000,
+        window_bytes: int = 64_000_000,
         connect_timeout: float = 5.0,
         timeout: float = 30.0,
     ) -> None:
-        if window < 1 or window_bytes < 1 or not connect_timeout > 0 or not timeout > 0:
+        if min(window, window_steps, window_bytes) < 1 or not connect_timeout > 0 or not timeout > 0:
             raise ValueError(
-                f"window {window}, window_bytes {window_bytes}, connect_timeout {connect_timeout}, timeout {timeout}: "
-                "all must be more than 0"
+                f"window {window}, window_steps {window_steps}, window_bytes {window_bytes}, "
+                f"connect_timeout {connect_timeout}, timeout {timeout}: all must be more than 0"
             )
         self._broker = Broker.from_uri(uri)
         self._address = Address.from_uri(uri)
-        self._window, self._window_bytes = window, window_bytes
+        self._asked_window = (window, window_steps, window_bytes)
         self._connect_timeout, self._timeout = connect_timeout, timeout
         self.round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
         self._exits = AsyncExitStack()
@@ -99,6 +102,12 @@ class RemoteSubstrate(Substrate):
 
     def _begin(self) -> None:
         self._session = uuid4().hex[:12]
+        self._window = self._asked_window
+        self._stimuli = self._address.topic("stimulus", self._broker.controller, self._session)
+        self._canary = Canary()
+        self._clipped_was_said = False
+        self._round_trip = _TICK
+        self._gap = False
         self._link: Link | None = None
         self._info: SubstrateInfo | None = None
         self._epoch = ""
@@ -157,13 +166,14 @@ class RemoteSubstrate(Substrate):
         """
         await self._resume()
         sent: asyncio.Queue[_Sent | None] = asyncio.Queue()
-        room = _Room(self._window, self._window_bytes)
+        room = _Room(self._window)
 
         async def produce() -> None:
             try:
                 async for stimulus in asynchronous(stimuli):
                     self.info.admit(stimulus)
-                    await room.take(stimulus.drive.nbytes)
+                    size = stimulus.drive.nbytes + response_bytes(self.info, stimulus)
+                    await room.take(len(stimulus.drive), size)
                     sent.put_nowait(await self._send(Kind.STIMULUS, stimulus))
             finally:
                 sent.put_nowait(None)
@@ -204,11 +214,11 @@ class RemoteSubstrate(Substrate):
         each.tried = time.monotonic()
         if self._link is not None:
             with suppress(LinkLost):
-                await self._link.publish(self._address.topic("stimulus", self._session), each.data)
+                await self._link.publish(self._stimuli, each.data)
 
     async def _say(self, link: Link, kind: Kind) -> None:
         word = encode(Header(kind=kind, session=self._session, epoch=self._epoch, grant=self._grant))
-        await link.publish(self._address.topic("stimulus", self._session), word)
+        await link.publish(self._stimuli, word)
 
     async def _talk(self, opened: asyncio.Future[None]) -> None:
         """Hold the connection, and make it again when it breaks, until cancelled."""
@@ -244,9 +254,13 @@ class RemoteSubstrate(Substrate):
             await link.subscribe(
                 self._address.topic("info"),
                 self._address.topic("status"),
-                self._address.topic("response", self._session),
+                self._address.topic("response", self._broker.controller, self._session),
+                *([] if self._grant else [self._stimuli]),
             )
             try:
+                if not self._grant:
+                    self._canary.unheard.add(self._stimuli)
+                    await link.publish(self._stimuli, self._canary.frame)
                 await first_to_end(self._take_in(link, opened), self._watch(link, opened))
             finally:
                 self._link = None
@@ -261,6 +275,8 @@ class RemoteSubstrate(Substrate):
             try:
                 if topic == info:
                     self._info = msgspec.json.decode(payload, type=SubstrateInfo)
+                elif topic == self._stimuli:
+                    self._canary.heard(topic, payload)
                 elif topic == status:
                     await self._hear_status(link, msgspec.json.decode(payload, type=Status))
                 else:
@@ -269,16 +285,19 @@ class RemoteSubstrate(Substrate):
                 _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
     async def _hear_status(self, link: Link, status: Status) -> None:
-        if status.state == "stopped":
-            what = f"{self._address} was stopped"
+        if status.state in (STOPPED, IN_FAULT):
+            what = f"{self._address} {'was stopped' if status.state == STOPPED else f'is in fault ({status.error})'}"
             raise self._lost(what) if self._grant else SubstrateDisconnected(what, "", "see why, then release it")
-        if status.state != "online":
+        if status.state != ONLINE:
             self._offline_since = time.monotonic()
             return
         self._offline_since = None
         if self._epoch and status.epoch != self._epoch:
             raise self._lost(f"{self._address} was restarted")
-        await self._say(link, Kind.OPEN)
+        if self._link is None or status.holder != f"{self._broker.controller}/{self._session}":
+            await self._say(link, Kind.OPEN)
+        else:  # the device may have lost the broker, and what was sent meanwhile
+            await self._send_again(0)
 
     async def _hear(self, link: Link, frame: Frame, opened: asyncio.Future[None]) -> None:
         header = frame.header
@@ -287,6 +306,7 @@ class RemoteSubstrate(Substrate):
         if header.kind is Kind.OPENED:
             await self._start(link, header, opened)
         elif header.kind is Kind.MISSING:
+            self._gap = True
             await self._send_again(header.sequence)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
             error = _error_of(header)
@@ -299,9 +319,19 @@ class RemoteSubstrate(Substrate):
             if header.kind is Kind.REFUSED:
                 each.answer.set_exception(_error_of(header))
             else:
+                if header.clipped and not self._clipped_was_said:
+                    self._clipped_was_said = True
+                    _logger.warning("%s: %d values of a response were clipped", self._address, header.clipped)
                 if header.kind is Kind.RESPONSE:
-                    self.round_trips.append(time.monotonic() - each.sent)
+                    took = time.monotonic() - each.sent
+                    self.round_trips.append(took)
+                    if each.tried == each.sent:  # the first try, so this is how long an answer takes
+                        self._round_trip += 0.1 * (took - self._round_trip)
                 each.answer.set_result(frame)
+            # The device answers in order: an older one that is missing now was lost on the way.
+            if self._waiting and next(iter(self._waiting)) < header.sequence:
+                self._gap = True
+                await self._send_again(0, header.sequence)
 
     async def _start(self, link: Link, header: Header, opened: asyncio.Future[None]) -> None:
         """Begin, or go on after a reconnection: whatever was not answered is sent again."""
@@ -309,15 +339,21 @@ class RemoteSubstrate(Substrate):
             raise self._lost(f"{self._address} was restarted")
         if self._grant and header.grant != self._grant:
             raise self._lost(f"the lease on {self._address} ran out and was given anew")
+        if not self._grant:
+            link.unsubscribe(self._stimuli)
         self._epoch, self._grant, self._lease, self._link = header.epoch, header.grant, header.lease, link
+        window = zip(self._asked_window, (*header.window, *self._asked_window[len(header.window) :]), strict=False)
+        count, steps, size = (max(1, min(each)) for each in window)
+        self._window = (count, steps, size)
         if not opened.done() and self._info is not None:
             opened.set_result(None)
         await self._send_again(0)
 
-    async def _send_again(self, since: int) -> None:
+    async def _send_again(self, since: int, before: float = float("inf")) -> None:
+        """Send what is unanswered, unless it was sent less than a round trip ago and may still be answered."""
         now = time.monotonic()
-        for each in [each for number, each in self._waiting.items() if number >= since]:
-            if now - each.tried > _TICK or self._link is None:
+        for each in [each for number, each in self._waiting.items() if since <= number < before]:
+            if now - each.tried > self._round_trip:
                 await self._publish(each)
 
     async def _watch(self, link: Link, opened: asyncio.Future[None]) -> None:
@@ -329,8 +365,10 @@ class RemoteSubstrate(Substrate):
             if self._link is None:
                 if now - begun > self._connect_timeout:
                     raise self._not_there()
-                if now - asked > _RESEND:  # the question, or its answer, may have been lost
+                if now - asked > _ASK_AGAIN:  # the question, or its answer, may have been lost
                     asked = now
+                    for each in self._canary.unheard:
+                        await link.publish(each, self._canary.frame)
                     await self._say(link, Kind.OPEN)
                 continue
             if now - renewed > self._lease / 3:
@@ -348,20 +386,33 @@ class RemoteSubstrate(Substrate):
                     f"at most {self._timeout:g} s beyond the {lasting:g} s that the stimuli last",
                     "see whether the device still runs",
                 )
-            if now - oldest.tried > oldest.patience + lasting:
+            if self._gap and now - oldest.tried > self._round_trip:
+                self._gap = False
+                await self._send_again(0)
+            elif now - oldest.tried > max(oldest.patience, 4 * self._round_trip) + lasting:
                 oldest.patience = min(2 * oldest.patience, _MOST_RESEND)
                 await self._send_again(0)
 
     def _not_there(self) -> SubstrateError:
         """Say what was missing when the device did not open in time."""
         waited = f"waited {self._connect_timeout:g} s for {self._address} on {self._broker}"
+        who = self._broker.controller
         if self._info is None:
             return SubstrateTimeout(
-                waited, "no device of that name has announced itself", "check group and name, or start it"
-            )
+                waited, "no device of that name has announced itself",
+                "check group and name, or start it; see also whether the broker lets us read below it",
+            )  # fmt: skip
         if self._offline_since is not None:
             return SubstrateDisconnected(f"{self._address} on {self._broker} is offline", "", "start it again")
-        return SubstrateTimeout(waited, "it is announced but does not answer", "see whether it still runs")
+        if self._canary.unheard:
+            return BrokerRefused(
+                f"{self._broker} denies {who} the topic {self._stimuli}: nothing published there came back within "
+                f"{self._connect_timeout:g} s", "what its access list grants", "see examples/mosquitto",
+            )  # fmt: skip
+        return SubstrateTimeout(
+            waited, "it is announced but does not answer",
+            f"see whether it still runs, and whether the broker lets {who} read response/{who}/+ below it",
+        )  # fmt: skip
 
     def _lost(self, what: str) -> SubstrateDisconnected:
         """Say what is known of the stimuli when the device has forgotten them."""
@@ -385,23 +436,30 @@ class RemoteSubstrate(Substrate):
 
 
 class _Room:
-    """The window of a stream: how many stimuli, and how many bytes of them, may be on their way."""
+    """The window of a stream: how many stimuli, steps and bytes may be on their way."""
 
-    def __init__(self, frames: int, size: int) -> None:
-        self._frames, self._size = frames, size
-        self._taken: deque[int] = deque()
+    def __init__(self, window: tuple[int, int, int]) -> None:
+        self._count, self._steps, self._size = window
+        self._taken: deque[tuple[int, int]] = deque()
+        self._steps_taken = self._size_taken = 0
         self._freed = asyncio.Event()
 
-    async def take(self, size: int) -> None:
+    async def take(self, steps: int, size: int) -> None:
         """Wait until there is room for one more of that size; a single one always has room."""
-        while self._taken and (len(self._taken) >= self._frames or sum(self._taken) + size > self._size):
+        while self._taken and (
+            len(self._taken) >= self._count
+            or self._steps_taken + steps > self._steps
+            or self._size_taken + size > self._size
+        ):
             self._freed.clear()
             await self._freed.wait()
-        self._taken.append(size)
+        self._taken.append((steps, size))
+        self._steps_taken, self._size_taken = self._steps_taken + steps, self._size_taken + size
 
     def give_back(self) -> None:
         """Free what the oldest one took."""
-        self._taken.popleft()
+        steps, size = self._taken.popleft()
+        self._steps_taken, self._size_taken = self._steps_taken - steps, self._size_taken - size
         self._freed.set()
 
 
@@ -421,12 +479,14 @@ class _Sent:
 
 def remote_from_uri(uri: str) -> RemoteSubstrate:
     """Make the substrate that ``mqtt://host:port/group/device?window=8&timeout=30`` names."""
-    options = query_of(uri)
-    known = {"window": int, "window_bytes": int, "connect_timeout": float, "timeout": float}
+    options = {name: word for name, word in query_of(uri).items() if name not in BROKER_OPTIONS}
+    known = {"window": int, "window_steps": int, "window_bytes": int, "connect_timeout": float, "timeout": float}
     try:
         return RemoteSubstrate(uri, **{name: known[name](word) for name, word in options.items()})
     except KeyError as error:
-        raise UnknownSubstrate(f"mqtt:// was given {error.args[0]}", f"it takes {', '.join(known)}") from None
+        raise UnknownSubstrate(
+            f"mqtt:// was given {error.args[0]}", f"it takes {', '.join((*known, *BROKER_OPTIONS))}"
+        ) from None
     except ValueError as error:
         raise UnknownSubstrate(f"mqtt:// was given {options}: {error}") from None
 

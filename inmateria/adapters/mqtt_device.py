@@ -5,23 +5,29 @@ it were, and its answer is kept in a bounded ring, so that a resend gets the ans
 is never stimulated twice. After a refusal nothing more is applied until the controller says it knows.
 
 A controller that is silent for longer than its lease, and a stop by anybody, interrupt what is being
-applied, drop what waits, and return the substrate to rest.
+applied, drop what waits, and return the substrate to rest. So does a substrate that fails: the device
+is then in fault until somebody releases it.
 """
 
 import asyncio
 import logging
 import random
 import time
-from collections import OrderedDict
+from collections import deque
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 from uuid import uuid4
 
 import msgspec
 
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, stimulus_of
-from inmateria.adapters.mqtt_link import Address, Broker, Link, LinkLost, end_tasks, first_to_end, open_link
+from inmateria.adapters.mqtt_address import Address, Broker
+from inmateria.adapters.mqtt_announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
+from inmateria.adapters.mqtt_canary import Canary
+from inmateria.adapters.mqtt_link import BrokerRefused, Link, LinkLost, end_tasks, first_to_end, open_link
+from inmateria.adapters.mqtt_numbers import Numbers
+from inmateria.adapters.mqtt_session import Session
 from inmateria.substrate import (
     FrameError,
     StimulusRejected,
@@ -29,23 +35,17 @@ from inmateria.substrate import (
     SubstrateBusy,
     SubstrateDisconnected,
     SubstrateError,
+    SubstrateTimeout,
 )
 
-__all__ = ["DeviceServer", "Status"]
+__all__ = ["DeviceServer"]
 
 _logger = logging.getLogger("inmateria")
-_RING = 256
-_RING_BYTES = 64_000_000
 _QUEUE = 256
+_QUEUE_STEPS = 1_000_000
 _QUEUE_BYTES = 64_000_000
-_BACKOFF, _MOST_BACKOFF = 0.1, 5.0
-
-
-class Status(msgspec.Struct, frozen=True):
-    """The retained word of a device on how it is."""
-
-    state: str
-    epoch: str
+_EVENTS = 64
+_BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 
 
 class DeviceServer:
@@ -59,19 +59,25 @@ class DeviceServer:
     substrate : Substrate
         Entered and left with the server.
     broker : str
-        ``mqtt://host:port``.
+        ``mqtt://host:port``; see `Broker.from_uri` for certificates and passwords.
     group, name : str
         The device's address on the broker; the name is the substrate's id by default.
     lease : float
         Seconds after the last word of a controller when its session ends, the substrate returns to rest
-        and another may take over.
+        and another may take over. The default is five keepalives of 3 s: a broker that is away for three
+        ends no session.
     timeout : float
         Seconds to wait for the broker at the start.
+    dtype : {"float64", "float32", "int16"}
+        Of the signals that are sent. Integers span each output's range, and what is outside it is clipped
+        and counted.
+    whole : bool
+        Whether the checksum of a response covers its numbers too.
 
     Raises
     ------
     SubstrateDisconnected
-        On entering, where no broker answers.
+        On entering, where no broker answers, or the broker denies one of the device's topics.
     """
 
     def __init__(
@@ -81,22 +87,27 @@ class DeviceServer:
         group: str = "lab",
         name: str | None = None,
         *,
-        lease: float = 10.0,
+        lease: float = 15.0,
         timeout: float = 5.0,
+        dtype: Literal["float64", "float32", "int16"] = "float64",
+        whole: bool = True,
     ) -> None:
         self._substrate = substrate
         self._broker = Broker.from_uri(broker)
         self._group, self._name = group, name
         self._lease = lease
         self._timeout = timeout
+        self._dtype, self._whole = dtype, whole
         self._epoch = uuid4().hex
         self._queue: asyncio.Queue[tuple[Frame, int]] = asyncio.Queue(_QUEUE)
         self._queued_bytes = 0
         self._link: Link | None = None
-        self._given = asyncio.Event()
+        self._given, self._changed = asyncio.Event(), asyncio.Event()
+        self._events: deque[Event] = deque(maxlen=_EVENTS)
         self._applier: asyncio.Task[None] | None = None
-        self._interrupted = self._resting = self._stopped = False
-        self._session = _Session("", 0.0)
+        self._interrupted = self._resting = False
+        self._state, self._error = ONLINE, ""
+        self._session = Session()
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
         self._address = Address(group, name or "")
@@ -109,6 +120,7 @@ class DeviceServer:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(self._substrate)
+            self._numbers = Numbers(self._substrate.info, self._dtype, self._whole)
             self._address = Address(self._group, self._name or self._substrate.info.id)
             online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             serving = asyncio.create_task(self._serve(online), name=f"serving {self._address}")
@@ -145,56 +157,113 @@ class DeviceServer:
             except SubstrateDisconnected as error:
                 if not online.done():
                     raise
-                _logger.debug("%s: %s", self._address, error)
+                level = logging.WARNING if isinstance(error, BrokerRefused) else logging.DEBUG
+                _logger.log(level, "%s: %s", self._address, error)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _MOST_BACKOFF)
 
     async def _listen(self, online: asyncio.Future[None]) -> None:
         """Connect, say who we are, and take in what is sent until the connection is lost."""
         status = self._address.topic("status")
-        gone = msgspec.json.encode(Status("offline", self._epoch))
+        gone = msgspec.json.encode(Status(OFFLINE, self._epoch))
+        topic = self._address.topic
         async with open_link(self._broker, timeout=self._timeout, will=(status, gone)) as link:
-            self._link = link
             try:
-                stop, release = self._address.topic("stop"), self._address.topic("release")
-                await link.subscribe(stop, release, self._address.topic("stimulus", "+"))
-                await link.publish(self._address.topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
-                await self._publish_status(link)
-                if not online.done():
-                    online.set_result(None)
-                async for topic, payload in link.messages():
-                    if topic == stop:
-                        await self._stop(link)
-                    elif topic == release:
-                        self._stopped = False
-                        await self._publish_status(link)
-                    else:
-                        await self._take(topic.rpartition("/")[2], payload)
+                canary = Canary()
+                sung = [topic(each) for each in ("stop", "release")]
+                sung += [topic(each, self._broker.controller, canary.name) for each in ("stimulus", "response")]
+                canary.unheard.update(sung)
+                await link.subscribe(*sung[:2], topic("stimulus", "+", "+"), sung[3])
+                await link.publish(topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
+                await first_to_end(self._take_in(link, canary), self._announce(link, canary, online))
             except asyncio.CancelledError:
                 # A will speaks only for those who left without a word.
-                with suppress(LinkLost):
+                with suppress(LinkLost, BrokerRefused):
                     await link.publish(status, gone, retain=True)
                 raise
             finally:
                 self._link = None
 
-    async def _publish_status(self, link: Link) -> None:
-        status = Status("stopped" if self._stopped else "online", self._epoch)
-        await link.publish(self._address.topic("status"), msgspec.json.encode(status), retain=True)
+    async def _take_in(self, link: Link, canary: Canary) -> None:
+        stop, release = self._address.topic("stop"), self._address.topic("release")
+        async for topic, payload in link.messages():
+            if canary.unheard and canary.heard(topic, payload):
+                continue
+            if topic == stop:
+                self._stop()
+            elif topic == release:
+                self._release()
+            else:
+                _, user, session = topic.rsplit("/", 2)
+                await self._take(user, session, payload)
 
-    async def _stop(self, link: Link) -> None:
+    async def _announce(self, link: Link, canary: Canary, online: asyncio.Future[None]) -> None:
+        """Make sure that the broker grants us our topics; then say how we are whenever that changes."""
+        if not await canary.sing(link, self._timeout):
+            raise BrokerRefused(
+                f"{self._broker} denies {self._broker.controller} topics of {self._address}: what was published on "
+                f"{', '.join(sorted(canary.unheard))} did not come back within {self._timeout:g} s",
+                "a device reads and writes everything below its own address",
+                "see examples/mosquitto",
+            )
+        link.unsubscribe(self._address.topic("response", self._broker.controller, canary.name))
+        self._link = link
+        self._tell("birth")
+        while True:
+            self._changed.clear()
+            session = self._session
+            status = Status(
+                self._state, self._epoch, session.holder, self._lease if session.holder else 0.0, self._error
+            )
+            await link.publish(self._address.topic("status"), msgspec.json.encode(status), retain=True)
+            if not online.done():
+                online.set_result(None)
+            while self._events:
+                await link.publish(self._address.topic("events"), msgspec.json.encode(self._events.popleft()))
+            await self._changed.wait()
+
+    def _tell(self, event: str, holder: str = "", why: str = "") -> None:
+        """Have everybody be told what happened, and how the device is now."""
+        self._events.append(Event(event, time.time(), self._epoch, holder, why))
+        self._changed.set()
+
+    def _stop(self) -> None:
         """Emergency stop: at once, whoever holds the lease, and until somebody releases it."""
-        _logger.warning("%s: stopped", self._address)
-        self._stopped = True
-        self._end_session()
-        await self._publish_status(link)
+        if self._state != STOPPED:
+            _logger.warning("%s: stopped", self._address)
+            self._state = STOPPED
+            self._tell("stopped")
+        self._changed.set()
+        self._end_session("stopped")
 
-    def _end_session(self) -> None:
+    def _release(self) -> None:
+        if self._state != ONLINE:
+            self._state, self._error = ONLINE, ""
+            self._tell("released")
+        self._changed.set()
+
+    def _fail(self, error: Exception) -> SubstrateDisconnected:
+        """Be in fault from now on, because the substrate is."""
+        self._error = f"{type(error).__name__}: {error}"
+        _logger.error("%s: in fault (%s)", self._address, self._error, exc_info=error)
+        if self._state == ONLINE:
+            self._state = IN_FAULT
+        self._tell("fault", why=self._error)
+        return SubstrateDisconnected(
+            f"{self._address} is in fault ({self._error})", "", "see its log and mend it; then restart or release it"
+        )
+
+    def _end_session(self, why: str) -> None:
         """Take the lease away, interrupt what is being applied, and have the substrate return to rest."""
-        self._session = _Session("", 0.0)
+        self._forget_session(why)
         if not self._interrupted and not self._resting and self._applier is not None:
             self._applier.cancel()
         self._interrupted = True
+
+    def _forget_session(self, why: str) -> None:
+        if self._session.holder:
+            self._tell("lease ended", self._session.holder, why)
+        self._session = Session()
 
     async def _mind_the_lease(self) -> None:
         """Be the dead man's switch: end the session of a controller that has been silent for too long."""
@@ -202,36 +271,38 @@ class DeviceServer:
             await self._given.wait()
             session = self._session
             left = session.until - time.monotonic()
-            if not session.name:
+            if not session.holder:
                 self._given.clear()
             elif left > 0:
                 await asyncio.sleep(left)
             else:
-                _logger.warning("%s: session %s was silent for %g s", self._address, session.name, self._lease)
-                self._end_session()
+                _logger.warning("%s: session %s was silent for %g s", self._address, session.holder, self._lease)
+                self._end_session(f"silent for {self._lease:g} s")
 
-    async def _take(self, session: str, payload: bytes) -> None:
+    async def _take(self, user: str, session: str, payload: bytes) -> None:
         """Look at one message: leases are settled at once, all else waits for its turn."""
         try:
             frame = decode(payload)
         except FrameError as error:
             _logger.warning("%s: %s", self._address, error)
             return
-        header = frame.header
+        header, holder = frame.header, f"{user}/{session}"
+        if header.kind is Kind.CANARY:
+            return
         if header.session != session:
             _logger.warning("%s: a frame of session %s came as %s", self._address, header.session, session)
         elif header.kind is Kind.OPEN:
-            await self._open(session)
-        elif session != self._session.name:
-            await self._refuse_session(session, SubstrateDisconnected(
-                f"session {session} does not hold {self._address}", "its lease has ended or was never given",
+            await self._open(holder, session)
+        elif holder != self._session.holder:
+            await self._refuse_session(holder, session, SubstrateDisconnected(
+                f"session {holder} does not hold {self._address}", "its lease has ended or was never given",
                 "connect again",
             ))  # fmt: skip
         elif header.grant != self._session.grant:
             # Played back by somebody: no answer, which would end the session of its rightful holder.
-            _logger.warning("%s: a command of session %s carries another grant", self._address, session)
+            _logger.warning("%s: a command of session %s carries another grant", self._address, holder)
         elif header.kind is Kind.CLOSE:
-            self._session = _Session("", 0.0)
+            self._forget_session("closed")
         else:
             self._session.until = time.monotonic() + self._lease
             if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and self._has_room(len(payload)):
@@ -242,29 +313,33 @@ class DeviceServer:
     def _has_room(self, size: int) -> bool:
         return self._queue.empty() or (not self._queue.full() and self._queued_bytes + size <= _QUEUE_BYTES)
 
-    async def _open(self, session: str) -> None:
-        if self._stopped:
-            await self._refuse_session(session, SubstrateDisconnected(
-                f"{self._address} was stopped", "a device that nobody has stopped", "see why, then release it",
+    async def _open(self, holder: str, session: str) -> None:
+        if self._state != ONLINE:
+            fault = f"is in fault ({self._error})"
+            await self._refuse_session(holder, session, SubstrateDisconnected(
+                f"{self._address} {'was stopped' if self._state == STOPPED else fault}",
+                "a device that is online", "see why, then release it",
             ))  # fmt: skip
             return
         now = time.monotonic()
         held = self._session
-        if held.name not in ("", session) and now < held.until:
-            await self._refuse_session(session, SubstrateBusy(
-                f"{self._address} is held by session {held.name}",
+        if held.holder not in ("", holder) and now < held.until:
+            await self._refuse_session(holder, session, SubstrateBusy(
+                f"{self._address} is held by session {held.holder}",
                 f"for another {held.until - now:.0f} s unless it renews", "wait, or ask whoever holds it",
             ))  # fmt: skip
             return
-        if held.name != session:
-            self._session = _Session(session, 0.0)
+        if held.holder != holder:
+            self._forget_session("ran out")
+            self._session = Session(holder)
+            self._tell("lease given", holder)
         self._session.until = now + self._lease
         self._given.set()
         opened = Header(
             kind=Kind.OPENED, session=session, epoch=self._epoch, sequence=self._session.next, lease=self._lease,
-            grant=self._session.grant,
+            grant=self._session.grant, window=(_QUEUE, _QUEUE_STEPS, _QUEUE_BYTES),
         )  # fmt: skip
-        await self._say(encode(opened), session)
+        await self._say(encode(opened), holder)
 
     async def _apply_in_turn(self) -> None:
         self._applier = asyncio.current_task()
@@ -288,8 +363,8 @@ class DeviceServer:
         if self._substrate.info.resettable:
             try:
                 await self._substrate.reset()
-            except SubstrateError as error:
-                _logger.error("%s: did not return to rest (%s)", self._address, error)
+            except Exception as error:
+                self._fail(error)
 
     async def _apply_what_comes(self) -> None:
         while not self._interrupted:
@@ -302,27 +377,27 @@ class DeviceServer:
             if header.sequence < session.next:
                 kept = session.answers.get(header.sequence)
                 if kept is None:
-                    await self._refuse(header, SubstrateDisconnected(
+                    await self._refuse(header, session.holder, SubstrateDisconnected(
                         f"the answer to number {header.sequence} is no longer kept",
                         f"the last {len(session.answers)} are", "connect again: it was applied",
                     ))  # fmt: skip
                 else:
-                    await self._say(kept, session.name)
+                    await self._say(kept, session.holder)
             elif header.sequence > session.next:
-                missing = Header(kind=Kind.MISSING, session=session.name, epoch=self._epoch, sequence=session.next)
-                await self._say(encode(missing), session.name)
+                missing = Header(kind=Kind.MISSING, session=header.session, epoch=self._epoch, sequence=session.next)
+                await self._say(encode(missing), session.holder)
             else:
                 # Number n counts as dealt with from here on, whatever comes: better an answer lost than
                 # a stimulus twice.
                 session.next += 1
                 answer = await self._answer(frame, session)
                 session.keep(header.sequence, answer)
-                await self._say(answer, session.name)
+                await self._say(answer, session.holder)
 
-    async def _answer(self, frame: Frame, session: "_Session") -> bytes:
+    async def _answer(self, frame: Frame, session: Session) -> bytes:
         """Do what a frame asks for, and write the answer."""
         header = frame.header
-        reply = Header(kind=Kind.DONE, session=session.name, epoch=self._epoch, sequence=header.sequence)
+        reply = Header(kind=Kind.DONE, session=header.session, epoch=self._epoch, sequence=header.sequence)
         try:
             if header.kind is Kind.RESUME:
                 session.refused = None
@@ -337,58 +412,40 @@ class DeviceServer:
             else:
                 stimulus = stimulus_of(frame)
                 self._substrate.info.admit(stimulus)  # whatever the controller, or the substrate, checks
+                self._numbers.admit(stimulus, header.units)
                 response = await self._substrate.stimulate(stimulus)
                 reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
-                return encode(reply, response.signal, response.spikes)
-        except (SubstrateError, ValueError) as error:
+                return self._numbers.encode(reply, response)
+        except Exception as error:
             if session.refused is None:
                 session.refused = header.sequence
+            if not isinstance(error, SubstrateError) or isinstance(error, SubstrateDisconnected | SubstrateTimeout):
+                error = self._fail(error)
+                self._forget_session("in fault")
+                self._interrupted = True  # so that it returns to rest after this answer
             reply.kind, reply.error = Kind.REFUSED, _words(error)
         return encode(reply)
 
-    async def _refuse_session(self, session: str, error: SubstrateError) -> None:
-        await self._refuse(Header(kind=Kind.REFUSED, session=session, sequence=-1), error)
+    async def _refuse_session(self, holder: str, session: str, error: SubstrateError) -> None:
+        await self._refuse(Header(kind=Kind.REFUSED, session=session, sequence=-1), holder, error)
 
-    async def _refuse(self, header: Header, error: SubstrateError) -> None:
+    async def _refuse(self, header: Header, holder: str, error: SubstrateError) -> None:
         refusal = Header(
             kind=Kind.REFUSED, session=header.session, epoch=self._epoch, sequence=header.sequence, error=_words(error)
         )
-        await self._say(encode(refusal), header.session)
+        await self._say(encode(refusal), holder)
 
-    async def _say(self, data: bytes, session: str) -> None:
+    async def _say(self, data: bytes, holder: str) -> None:
         """Publish to a session; what is lost with a connection is asked for again."""
         if self._link is not None:
             try:
-                await self._link.publish(self._address.topic("response", session), data)
+                await self._link.publish(self._address.topic("response", holder), data)
             except LinkLost as error:
                 _logger.debug("%s: an answer was lost with the connection (%s)", self._address, error)
 
 
-class _Session:
-    """Who holds the device, until when, and what was answered."""
-
-    def __init__(self, name: str, until: float) -> None:
-        self.name = name
-        self.until = until
-        self.grant = uuid4().hex
-        self.next = 0
-        self.refused: int | None = None
-        self.answers: OrderedDict[int, bytes] = OrderedDict()
-        self._bytes = 0
-
-    def keep(self, sequence: int, answer: bytes) -> None:
-        """Keep an answer for a resend, and let the oldest go where there are too many."""
-        self.answers[sequence] = answer
-        self._bytes += len(answer)
-        while len(self.answers) > 1 and (len(self.answers) > _RING or self._bytes > _RING_BYTES):
-            _, oldest = self.answers.popitem(last=False)
-            self._bytes -= len(oldest)
-
-
-def _words(error: Exception) -> tuple[str, ...]:
-    if isinstance(error, SubstrateError):
-        return (type(error).__name__, error.asked, error.allowed, error.remedy)
-    return ("SubstrateError", str(error), "", "")
+def _words(error: SubstrateError) -> tuple[str, ...]:
+    return (type(error).__name__, error.asked, error.allowed, error.remedy)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

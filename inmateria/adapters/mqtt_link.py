@@ -1,97 +1,45 @@
-"""The one place that knows the MQTT client library: a connection, topics, and where a device lives.
+"""The one place that knows the MQTT client library: an open connection, and what comes and goes over it.
 
-What the library does not do is done here: TCP_NODELAY (without it QoS 1 and 2 wait 40 ms for an
-acknowledgement), and errors that name the broker. QoS is 0 throughout: order and delivery are ours,
-by sequence numbers (docs/decisions/0003).
+paho-mqtt packs and reads MQTT, 3.1.1 or 5; the event loop is ours (docs/decisions/0200). What is sent is
+written to the socket at once, what comes waits in a queue bounded in messages and bytes, and a queue
+that is full is not read into: the broker, and in the end the sender, has to wait. QoS is 0 throughout,
+but for what is retained: order and delivery are ours, by sequence numbers (docs/decisions/0003).
 """
 
 import asyncio
-import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Self
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from uuid import uuid4
 
-import aiomqtt
-from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from inmateria.substrate import SubstrateDisconnected, UnknownSubstrate
+from inmateria.adapters.mqtt_address import Broker
+from inmateria.substrate import SubstrateDisconnected
 
-ROOT = "inmateria/1"
-KEEPALIVE = 5
+__all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "end_tasks", "first_to_end", "open_link"]
+
+KEEPALIVE = 3
+"""Seconds; a connection that says nothing is known to be dead within two of them."""
+MOST_MESSAGE = 1 << 26
+"""Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
 _MOST_QUEUED = 4096
+_MOST_QUEUED_BYTES = 1 << 26
+_SILENT = 1.8
+_TICKS = 10
+_CLOSING = 1.0
 _GOODBYE = 6.0
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where a broker listens, and who we are to it."""
-
-    host: str
-    port: int
-    tls: bool = False
-    username: str | None = None
-    password: str | None = None
-
-    @classmethod
-    def from_uri(cls, uri: str) -> Self:
-        """Read ``mqtt[s]://[user:password@]host[:port]``; a password is better kept in the environment.
-
-        ``INMATERIA_MQTT_USERNAME`` and ``INMATERIA_MQTT_PASSWORD`` stand in for what the URI leaves out.
-        """
-        parts = urlsplit(uri)
-        try:
-            port = parts.port or _PORTS[parts.scheme]
-        except (KeyError, ValueError):
-            raise UnknownSubstrate(
-                f"{_without_password(uri)!r} does not name a broker", "mqtt://host:port or mqtts://host:port"
-            ) from None
-        if not parts.hostname:
-            raise UnknownSubstrate(f"{_without_password(uri)!r} names no host", "mqtt://host:port/group/device")
-        return cls(
-            parts.hostname,
-            port,
-            parts.scheme == "mqtts",
-            unquote(parts.username) if parts.username else os.environ.get("INMATERIA_MQTT_USERNAME"),
-            unquote(parts.password) if parts.password else os.environ.get("INMATERIA_MQTT_PASSWORD"),
-        )
-
-    def __str__(self) -> str:
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
-
-    def __repr__(self) -> str:
-        return f"<broker {self}>"
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a device lives on a broker, and its topics."""
-
-    group: str
-    device: str
-
-    @classmethod
-    def from_uri(cls, uri: str) -> Self:
-        """Read ``/group/device`` off a URI."""
-        names = urlsplit(uri).path.strip("/").split("/")
-        if len(names) != 2 or not all(names) or any(mark in name for name in names for mark in "+#"):
-            raise UnknownSubstrate(
-                f"{_without_password(uri)!r} does not name a device",
-                "mqtt://host:port/group/device, such as mqtt://127.0.0.1:1883/lab/nwn-1",
-                "see what `inmateria serve` prints",
-            )
-        return cls(*names)
-
-    def topic(self, *parts: str) -> str:
-        """Name a topic of this device."""
-        return "/".join((ROOT, self.group, self.device, *parts))
-
-    def __str__(self) -> str:
-        return f"{self.group}/{self.device}"
+_DENIED = 0x80
+_GONE = "the connection is gone"
 
 
 class LinkLost(Exception):
@@ -99,79 +47,232 @@ class LinkLost(Exception):
 
 
 class BrokerGone(SubstrateDisconnected):
-    """No broker answers, or it refuses us."""
+    """No broker answers."""
+
+
+class BrokerRefused(SubstrateDisconnected):
+    """The broker does not let us do something: to try again is no use."""
 
 
 class Link:
     """An open connection to a broker; see `open_link`."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
+    def __init__(self, client: Client, timeout: float) -> None:
         self._client = client
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = -1
+        self._writing = self._paused = False
+        self._queue: deque[tuple[str, bytes]] = deque()
+        self._queued_bytes = 0
+        self._wanted: asyncio.Future[None] | None = None
+        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._greeting: asyncio.Future[ReasonCode] = self._loop.create_future()
+        self._lost: str | None = None
+        self._heard = time.monotonic()
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_socket_close = self._on_socket_close
 
     async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send a message; raises `LinkLost`."""
-        client = self._client
+        """Send a message, and wait while the connection takes no more.
+
+        Raises
+        ------
+        LinkLost
+        BrokerRefused
+            Where the broker says that we may not; most of what it denies it drops without a word.
+        """
+        if self._lost is not None:
+            raise LinkLost(self._lost)
         # QoS 1 for what is retained, so that it is known to have arrived; it is rare and small.
-        info = client._client.publish(topic, payload, 1 if retain else 0, retain)
+        info = self._client.publish(topic, payload, 1 if retain else 0, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            raise LinkLost("the connection is gone")
-        if info.is_published():  # nearly always at QoS 0: no task is worth starting for it
+            raise LinkLost(_GONE)
+        if info.is_published():  # nearly always at QoS 0: all of it was written
             return
-        confirmed = asyncio.Event()
-        # Once the connection is gone the library would wait its whole timeout for what cannot come.
-        gone = client._disconnected
-
-        def wake(_: object) -> None:
-            confirmed.set()
-
-        gone.add_done_callback(wake)
-        with client._pending_call(info.mid, confirmed, client._pending_publishes):
-            try:
-                # Not wait_for: that of Python 3.11 swallows a cancellation that comes with the confirmation.
-                async with asyncio.timeout(client.timeout):
-                    await confirmed.wait()
-            except TimeoutError:
-                raise LinkLost(f"the broker took nothing for {client.timeout:g} s") from None
-            finally:
-                gone.remove_done_callback(wake)
-        if gone.done():
-            raise LinkLost("the connection is gone")
+        self._client.on_publish = self._on_publish
+        if await self._confirmed(info.mid, "took nothing") >= _DENIED:
+            raise _denied("publish on", [topic])
 
     async def subscribe(self, *topics: str) -> None:
-        """Ask for the messages of some topics; raises `LinkLost`."""
-        try:
-            await self._client.subscribe([(topic, 0) for topic in topics])
-        except aiomqtt.MqttError as error:
-            raise LinkLost(str(error)) from None
+        """Ask for the messages of some topics; errors as of `publish`."""
+        version5 = self._client.protocol == MQTTv5
+        asked: Any = [(topic, SubscribeOptions(0) if version5 else 0) for topic in topics]
+        code, number = self._client.subscribe(asked)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or number is None:
+            raise LinkLost(_GONE)
+        if await self._confirmed(number, "confirmed no subscription") >= _DENIED:
+            raise _denied("subscribe to", topics)
+
+    def unsubscribe(self, *topics: str) -> None:
+        """Ask for the messages of some topics no more; nothing is lost where that is not heard."""
+        self._client.unsubscribe(list(topics))
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
         """Yield topic and payload of each message; raises `LinkLost` when the connection is gone."""
-        queue: asyncio.Queue[Any] = self._client._queue
-        gone = self._client._disconnected
+        while True:
+            while self._queue:
+                topic, payload = self._queue.popleft()
+                self._queued_bytes -= len(payload)
+                if self._paused and self._has_room():
+                    self._paused = False
+                    if self._descriptor >= 0:
+                        self._loop.add_reader(self._descriptor, self._read)
+                yield topic, payload
+            if self._lost is not None:
+                raise LinkLost(self._lost)
+            self._wanted = self._loop.create_future()
+            await self._wanted
 
-        def wake(_: object) -> None:
-            with suppress(asyncio.QueueFull):  # then whoever takes from it is awake
-                queue.put_nowait(None)
+    def begin(self) -> None:
+        """Have the event loop tell of what comes."""
+        open_socket = self._client.socket()
+        if open_socket is None:
+            self._lose(_GONE)
+            return
+        self._descriptor = open_socket.fileno()
+        self._loop.add_reader(self._descriptor, self._read)
 
-        # The library's own iterator starts a task for every message (benchmarks/streaming.py shows what that costs).
-        gone.add_done_callback(wake)
+    async def close(self) -> None:
+        """Say goodbye, and close the connection whether that is heard or not."""
+        self._client.disconnect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                while self._client.want_write() and self._client.socket() is not None and self._lost is None:
+                    await asyncio.sleep(_CLOSING / 20)
+                    self._client.loop_write()
+        self._forget_socket()
+        if (left := self._client.socket()) is not None:
+            left.close()
+        self._lose("the connection was closed")
+
+    async def keep_alive(self) -> None:
+        """Say a word where there is silence, and notice a broker that says nothing within two keepalives."""
+        tick = KEEPALIVE / _TICKS
+        before = time.monotonic()
+        while self._lost is None:
+            await asyncio.sleep(tick)
+            now = time.monotonic()
+            if now - before > 5 * tick:  # this process did not run; what came meanwhile was not looked at yet
+                self._heard = now
+            before = now
+            self._client.loop_misc()
+            if now - self._heard > _SILENT * KEEPALIVE:
+                self._lose(f"the broker was silent for {now - self._heard:.1f} s")
+
+    async def greeted(self) -> ReasonCode:
+        """Wait for the broker's answer to our greeting; raises `LinkLost` or `TimeoutError`."""
+        async with asyncio.timeout(self._timeout):
+            return await self._greeting
+
+    async def _confirmed(self, number: int, failing: str) -> int:
+        """Wait until the broker confirms a numbered packet, or until an unnumbered one is written."""
+        waiting: asyncio.Future[int] = self._loop.create_future()
+        self._waiting[number] = waiting
+        self._write_later()
         try:
-            while not (gone.done() and queue.empty()):
-                message = await queue.get()
-                if message is None:
-                    break
-                yield message.topic.value, bytes(message.payload)
+            # Not wait_for: that of Python 3.11 swallows a cancellation that comes with the confirmation.
+            async with asyncio.timeout(self._timeout):
+                return await waiting
+        except TimeoutError:
+            raise LinkLost(f"the broker {failing} for {self._timeout:g} s") from None
         finally:
-            gone.remove_done_callback(wake)
-        raise LinkLost(_reason(gone.exception() or ConnectionError("the connection is gone")))
+            del self._waiting[number]
+            if not self._waiting:
+                self._client.on_publish = None  # it costs as much as sending does
+
+    def _read(self) -> None:
+        self._heard = time.monotonic()
+        client = self._client
+        client.loop_read()
+        secured = client.socket()
+        if isinstance(secured, ssl.SSLSocket):  # what TLS has taken off the network already, nobody tells us of
+            while self._lost is None and client.socket() is not None and secured.pending():
+                client.loop_read()
+        if client._in_packet["remaining_length"] > MOST_MESSAGE:  # the library has no bound of its own
+            self._lose(f"a message of {client._in_packet['remaining_length']} bytes came; {MOST_MESSAGE} are allowed")
+        self._write_later()
+
+    def _write_later(self) -> None:
+        """Have the event loop go on writing, where the connection did not take everything."""
+        wanting = self._descriptor >= 0 and self._client.want_write()
+        if wanting and not self._writing:
+            self._loop.add_writer(self._descriptor, self._write)
+        elif self._writing and not wanting and self._descriptor >= 0:
+            self._loop.remove_writer(self._descriptor)
+        self._writing = wanting
+
+    def _write(self) -> None:
+        self._client.loop_write()
+        self._write_later()
+
+    def _has_room(self) -> bool:
+        return len(self._queue) < _MOST_QUEUED and self._queued_bytes < _MOST_QUEUED_BYTES
+
+    def _on_connect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
+        if not self._greeting.done():
+            self._greeting.set_result(code)
+
+    def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        self._queue.append((message.topic, payload))
+        self._queued_bytes += len(payload)
+        if not self._has_room() and not self._paused and self._descriptor >= 0:
+            self._paused = True
+            self._loop.remove_reader(self._descriptor)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    def _on_publish(self, client: Client, _: object, number: int, code: ReasonCode, properties: Properties) -> None:
+        self._confirm(number, code.value)
+
+    def _on_subscribe(
+        self, client: Client, _: object, number: int, codes: Iterable[ReasonCode], properties: Properties | None
+    ) -> None:
+        self._confirm(number, max(code.value for code in codes))
+
+    def _confirm(self, number: int, code: int) -> None:
+        waiting = self._waiting.get(number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(code)
+
+    def _on_disconnect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
+        if self._descriptor >= 0 or self._lost is None:
+            self._lose(str(code))
+
+    def _on_socket_close(self, client: Client, _: object, closing: Any) -> None:
+        self._forget_socket()
+
+    def _forget_socket(self) -> None:
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
+            self._descriptor = -1
+
+    def _lose(self, why: str) -> None:
+        if self._lost is None:
+            self._lost = why
+        self._forget_socket()
+        waited_for: list[asyncio.Future[Any]] = [self._greeting, *self._waiting.values()]
+        for waiting in waited_for:
+            if not waiting.done():
+                waiting.set_exception(LinkLost(self._lost))
+                waiting.exception()  # nobody may be waiting, which is no error
+        self._wake()
 
 
 @asynccontextmanager
 async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] | None = None) -> AsyncIterator[Link]:
     """Connect to a broker.
 
-    Incoming messages wait in a queue of 4,096; when it is full the newest are dropped, which sequence
-    numbers notice and mend.
+    At most 4,096 messages or 64 MiB, and one message more, wait to be looked at; then nothing is read until
+    there is room.
 
     Parameters
     ----------
@@ -183,36 +284,101 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
 
     Raises
     ------
-    SubstrateDisconnected
-        Where no broker answers, or it refuses us.
+    BrokerGone
+        Where no broker answers.
+    BrokerRefused
+        Where it does, and does not let us in, or is not the one it should be.
     """
-    client = aiomqtt.Client(
-        broker.host,
-        broker.port,
-        username=broker.username,
-        password=broker.password,
-        keepalive=KEEPALIVE,
-        timeout=timeout,
-        max_queued_incoming_messages=_MOST_QUEUED,
-        will=aiomqtt.Will(will[0], will[1], qos=1, retain=True) if will else None,
-        tls_context=ssl.create_default_context() if broker.tls else None,
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    loop = asyncio.get_running_loop()
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        uuid4().hex[:16],
+        protocol=MQTTv5 if broker.version == "5" else MQTTv311,
+        reconnect_on_failure=False,
+        clean_session=None if broker.version == "5" else True,
     )
-    client._client.connect_timeout = timeout  # the library has no option for how long the TCP handshake may take
+    client.connect_timeout = timeout
+    if broker.username is not None:
+        client.username_pw_set(broker.username, broker.password)
+    if (tls := broker.tls_context()) is not None:
+        tls.sslsocket_class = _Encrypted
+        client.tls_set_context(tls)
+    if will is not None:
+        client.will_set(will[0], will[1], 1, True)
+    link = Link(client, timeout)
+    keeping: asyncio.Task[None] | None = None
     try:
-        await client.__aenter__()
-    except aiomqtt.MqttError as error:
-        raise BrokerGone(
-            f"no broker at {broker} within {timeout:g} s ({_reason(error)})",
-            "an MQTT broker that listens there",
-            "start one (`inmateria serve` brings its own), or check host, port and password",
-        ) from None
-    try:
-        yield Link(client)
+        try:
+            # Looking up a name, and shaking hands, block in the library.
+            await _to_its_end(loop.run_in_executor(None, _connect, client, broker))
+            link.begin()
+            code = await link.greeted()
+        except ssl.SSLError as error:
+            raise BrokerRefused(
+                f"no encrypted connection to {broker} ({getattr(error, 'verify_message', '') or error.reason})",
+                f"a broker whose certificate is signed by {broker.ca or 'who the system trusts'} and names "
+                f"{broker.host}, and which accepts ours",
+                "see ?ca=FILE, ?certificate=FILE and ?key=FILE",
+            ) from None
+        except (OSError, LinkLost) as error:  # TimeoutError is an OSError
+            raise BrokerGone(
+                f"no broker at {broker} within {timeout:g} s ({str(error) or type(error).__name__})",
+                f"an MQTT {broker.version} broker that listens there",
+                "start one (`inmateria serve` brings its own), or check host and port"
+                + ("; the embedded one speaks MQTT 3.1.1" if broker.version == "5" else "")
+                + ("; where it asks for a certificate of ours, ?certificate=FILE&key=FILE" if broker.tls else ""),
+            ) from None
+        if code.is_failure:
+            raise BrokerRefused(
+                f"{broker} does not let us in ({str(code).lower()})",
+                f"who it knows; we said we are {broker.username or 'nobody'}"
+                + (", with a certificate" if broker.certificate else ""),
+                "see INMATERIA_MQTT_CREDENTIALS, or ?credentials=FILE",
+            )
+        keeping = asyncio.create_task(link.keep_alive(), name=f"keeping {broker} alive")
+        yield link
     finally:
-        # Where the broker was gone before we could say goodbye, the connection is closed all the same.
-        with suppress(aiomqtt.MqttError):
-            await client.__aexit__(None, None, None)
+        if keeping is not None:
+            await end_tasks(keeping)
+        await link.close()
+
+
+class _Encrypted(ssl.SSLSocket):
+    """A socket that is closed where the handshake fails, which the library forgets."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _connect(client: Client, broker: Broker) -> None:
+    """Open the connection and greet the broker; blocks."""
+    properties: Any = None
+    if broker.version == "5":
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = MOST_MESSAGE
+    client.connect(broker.host, broker.port, KEEPALIVE, properties=properties)
+    open_socket: Any = client.socket()
+    if open_socket is not None:
+        # Without it, small messages wait up to 40 ms for the confirmation of those before.
+        open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+async def _to_its_end(work: "asyncio.Future[None]") -> None:
+    """Wait for what cannot be cancelled; a cancellation meanwhile is raised after it."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        work.exception()
+        raise cancelled
+    work.result()
 
 
 async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
@@ -230,8 +396,8 @@ async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
 async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they have ended.
 
-    The library waits with `asyncio.wait_for`, and that of Python 3.11 can swallow a cancellation; so who has
-    not ended after longer than saying goodbye to a broker may take is cancelled once more.
+    `asyncio.wait_for` of Python 3.11 can swallow a cancellation, in a driver for instance; so who has not ended
+    after longer than saying goodbye to a broker may take is cancelled once more.
     """
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
@@ -239,10 +405,7 @@ async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
         await asyncio.wait(pending, timeout=_GOODBYE)
 
 
-def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1) if "@" in parts.netloc else uri
+def _denied(what: str, topics: Iterable[str]) -> BrokerRefused:
+    return BrokerRefused(
+        f"the broker does not let us {what} {', '.join(topics)}", "what its access list grants", "docs/wire.md, Access"
+    )

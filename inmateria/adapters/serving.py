@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from inmateria.adapters.embedded_broker import EmbeddedBroker
 from inmateria.adapters.mqtt_device import DeviceServer
@@ -20,6 +21,10 @@ async def serve_until_stopped(
     name: str | None,
     ready: Callable[[str], None],
     *,
+    host: str = "127.0.0.1",
+    passwords: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
     until_eof: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or the end of standard input.
@@ -33,6 +38,8 @@ async def serve_until_stopped(
         The device's address; the name is the simulator's id by default.
     ready : callable
         Told the device's URI once it can be reached.
+    host, passwords, certificate, key
+        Of the broker started here; see `EmbeddedBroker`.
     until_eof : bool
         Also stop when standard input ends, as it does when whoever started this process is gone.
     """
@@ -43,7 +50,8 @@ async def serve_until_stopped(
             loop.add_signal_handler(each, stop.set)
             exits.callback(loop.remove_signal_handler, each)
         if broker == "embedded":
-            broker = (await exits.enter_async_context(EmbeddedBroker(port))).uri
+            own = EmbeddedBroker(port, host=host, passwords=passwords, certificate=certificate, key=key)
+            broker = (await exits.enter_async_context(own)).uri
         server = await exits.enter_async_context(
             DeviceServer(SimulatedSubstrate(simulator), broker, group=group, name=name)
         )

@@ -13,8 +13,18 @@ import msgspec
 from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 
 _GROUP = "inmateria.adapters"
-_SIMULATORS = {"nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network")}
+_SIMULATORS = {
+    "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
+    "nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network"),
+    "scattering": ("inmateria.simulators.scattering:ScatteringMedium", "simulated light through a scattering medium"),
+}
 _ADAPTERS = {
+    "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),
+    "intan": ("inmateria.adapters.intan:intan_from_uri", "an Intan stimulating controller: intan://host"),
+    "neuroplatform": (
+        "inmateria.adapters.neuroplatform:neuroplatform_from_uri",
+        "FinalSpark's platform, or its twin: neuroplatform://emulated",
+    ),
     "mqtt": ("inmateria.adapters.mqtt_client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
 }
 
@@ -71,7 +81,7 @@ def simulator_from_uri(uri: str) -> Simulator:
         )
     make: Callable[..., Simulator] = _load(_SIMULATORS[scheme][0])
     try:
-        return make(**_parameters(make, query_of(uri), scheme))
+        return make(**parameters_for(make, query_of(uri), scheme))
     except ValueError as error:
         raise UnknownSubstrate(f"{uri!r} makes no {scheme} simulator: {error}") from None
 
@@ -121,7 +131,7 @@ def _load(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _parameters(make: Callable[..., object], given: Mapping[str, str], scheme: str) -> dict[str, Any]:
+def parameters_for(make: Callable[..., object], given: Mapping[str, str], scheme: str) -> dict[str, Any]:
     """Turn words into the types that a constructor's annotations name."""
     constructor = inspect.unwrap(make.__init__ if inspect.isclass(make) else make)
     hints = get_type_hints(constructor)

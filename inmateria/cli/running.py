@@ -18,8 +18,9 @@ def _complete_task(start: str) -> list[str]:
     return [name for name in task_names() if name.startswith(start)]
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
+    context: typer.Context,
     task: Annotated[str, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)],
     on: Annotated[
         str,
@@ -40,20 +41,26 @@ def run(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Run a task on a substrate; leave run.json, the recording and report.html in a new folder."""
+    """Run a task on a substrate; leave run.json, the recording and report.html in a new folder.
+
+    A setting of the task can also be given as an option of its own: --name value.
+    """
     from inmateria.protocols.tasks import find_task
 
     chosen = find_task(task)
-    settings = chosen.settings_from(_named(setting or []))
+    settings = chosen.settings_from(_named([*(setting or []), *_pairs(context.args)]))
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
     from inmateria.adapters import ServedApart, connect
     from inmateria.protocols.runner import run_task
     from inmateria.protocols.runs import read_run
 
-    substrate = ServedApart(uri_of(on)) if over == "mqtt" else connect(uri_of(on))
+    uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
+    # What is reached over MQTT already stays where it is.
+    substrates = [ServedApart(uri) if over == "mqtt" and not uri.startswith("mqtt:") else connect(uri) for uri in uris]
+    given = substrates[0] if chosen.substrates is None else substrates
     with ProgressBar(hidden=json) as bar:
-        folder = awaited(run_task(chosen, settings, substrate, out, bar.watch, on=uri_of(on), over=over))
+        folder = awaited(run_task(chosen, settings, given, out, bar.watch, on=", ".join(uris), over=over))
     _show(read_run(folder), folder, json)
 
 
@@ -69,6 +76,22 @@ def report(
     run = read_run(folder)
     write_report(folder)
     _show(run, folder, json)
+
+
+def _pairs(words: list[str]) -> list[str]:
+    """Take options that the command does not know, ``--name value`` or ``--name=value``, for settings."""
+    pairs, left = [], list(words)
+    while left:
+        word = left.pop(0)
+        if not word.startswith("--"):
+            raise typer.BadParameter(f"{word!r} is not an option; give settings as --name value")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not left or left[0].startswith("--"):
+                raise typer.BadParameter(f"{word} has no value; give settings as --name value")
+            value = left.pop(0)
+        pairs.append(f"{name.replace('-', '_')}={value}")
+    return pairs
 
 
 def _named(pairs: list[str]) -> dict[str, str]:

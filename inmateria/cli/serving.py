@@ -1,6 +1,7 @@
 """`inmateria serve` and `inmateria list`: devices put on a broker, and what can be found."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,9 +19,17 @@ def serve(
         ),
     ],
     broker: Annotated[
-        str, typer.Option(help="Broker: mqtt://host:port, or 'embedded' to start one on this machine.")
+        str, typer.Option(help="Broker: mqtt[s]://host:port, or 'embedded' to start one here. Passwords: docs/wire.md.")
     ] = "embedded",
     port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = 1883,
+    host: Annotated[
+        str, typer.Option(help="Where the embedded broker listens; other than on this machine it needs --passwords.")
+    ] = "127.0.0.1",
+    passwords: Annotated[
+        Path | None, typer.Option(help="File of user:argon2-hash lines: who the embedded broker lets in.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM file; the embedded broker then encrypts.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file, of that certificate.")] = None,
     group: Annotated[str, typer.Option(help="Group of devices, the first part of its address.")] = "lab",
     name: Annotated[str | None, typer.Option(help="Name of the device; its id by default.")] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
@@ -37,7 +46,12 @@ def serve(
         sys.stdout.flush()
 
     simulator = simulator_from_uri(uri_of(substrate))
-    awaited(serve_until_stopped(simulator, broker, port, group, name, ready, until_eof=until_eof))
+    awaited(
+        serve_until_stopped(
+            simulator, broker, port, group, name, ready,
+            host=host, passwords=passwords, certificate=certificate, key=key, until_eof=until_eof,
+        )
+    )  # fmt: skip
 
 
 @app.command("list")

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +18,14 @@ _logger = logging.getLogger("inmateria")
 
 
 async def run_task(
-    task: Task, settings: msgspec.Struct, substrate: Substrate, runs: Path, watch: Watch, *, on: str, over: str
+    task: Task,
+    settings: msgspec.Struct,
+    substrate: Substrate | Sequence[Substrate],
+    runs: Path,
+    watch: Watch,
+    *,
+    on: str,
+    over: str,
 ) -> Path:
     """Run a task, recording every exchange, and return the folder made for it below `runs`.
 
@@ -28,8 +36,9 @@ async def run_task(
     ----------
     task, settings
         What to run; settings as made by `Task.settings_from`.
-    substrate : Substrate
-        Not entered yet.
+    substrate : Substrate or sequence of Substrate
+        Not entered yet. Several for a task that names several: each has a recording of its own, and the first
+        stands for all in run.json.
     runs : Path
         Where run folders are made.
     watch : callable
@@ -39,18 +48,18 @@ async def run_task(
     """
     begun = datetime.now().astimezone()
     folder = make_folder(runs, task.name)
-    recorded = RecordedSubstrate(
-        substrate,
-        folder / RECORDING_FILE,
-        {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": versions()},
-    )
+    several = [substrate] if isinstance(substrate, Substrate) else list(substrate)
+    record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": versions()}
+    paths = [folder / RECORDING_FILE, *(folder / f"recording-{number}.h5" for number in range(2, len(several) + 1))]
+    recorded = [RecordedSubstrate(each, path, record) for each, path in zip(several, paths, strict=True)]
     try:
-        outcome: Outcome = await task.run(recorded, settings, watch)
+        outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, watch)
     except BaseException:
-        if recorded.exchanges == 0:
+        if not any(each.exchanges for each in recorded):
             shutil.rmtree(folder)
         else:
-            _logger.warning("it did not come to its end; what was exchanged is in %s", recorded.path)
+            where = ", ".join(str(each.path) for each in recorded if each.exchanges)
+            _logger.warning("it did not come to its end; what was exchanged is in %s", where)
         raise
     run = Run(
         task=task.name,
@@ -58,7 +67,7 @@ async def run_task(
         on=on,
         over=over,
         settings=msgspec.to_builtins(settings),
-        substrate=recorded.info,
+        substrate=recorded[0].info,
         outcome=outcome,
         versions=versions(),
     )

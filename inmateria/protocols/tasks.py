@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import msgspec
 
 from inmateria.protocols.runs import Outcome
-from inmateria.substrate import Substrate
 
 _BUILT_IN = {
     "digits": ("digits:TASK", "read scikit-learn's 1,797 handwritten digits, online and batch"),
     "mackey-glass": ("time_series:MACKEY_GLASS", "forecast a chaotic series 84 steps ahead"),
     "memory": ("time_series:MEMORY", "recall a random series: memory capacity by delay"),
     "sequence-memory": ("sequence_memory:TASK", "name the digits that were shown before"),
+    "stack": ("layered_digits:TASK", "read the digits in several physical layers, trained by local bottlenecks"),
     "waveform": ("time_series:WAVEFORM", "turn a sine into other waves"),
 }
 _GROUP = "inmateria.tasks"
@@ -44,12 +44,16 @@ class Task:
     settings : type
         A `msgspec.Struct` whose fields, with their defaults, are what can be set.
     run : async callable
-        ``(substrate, settings, watch) -> Outcome``; the substrate is not entered yet.
+        ``(substrate, settings, watch) -> Outcome``; the substrate is not entered yet. Where a task names
+        substrates, it is a sequence of them.
+    substrates : callable, optional
+        ``settings -> URIs``, for a task that runs on the substrates which its settings name.
     """
 
     name: str
     settings: type[msgspec.Struct]
-    run: Callable[[Substrate, Any, Watch], Awaitable[Outcome]]
+    run: Callable[[Any, Any, Watch], Awaitable[Outcome]]
+    substrates: Callable[[Any], list[str]] | None = None
 
     def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
         """Make the settings from words, as given on a command line.

@@ -20,6 +20,7 @@ from inmateria.protocols.digits import round_trips_of
 from inmateria.protocols.runs import Curves, Exchanges, Outcome, Score, weights_by_output
 from inmateria.protocols.tasks import Task, Watch
 from inmateria.reservoir import InputMask, PhysicalReservoir, RidgeReadout, VirtualNodes
+from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 from inmateria.substrate import FloatArray, Substrate
 
 _BLOCKS = 5
@@ -137,29 +138,6 @@ def mackey_glass(settings: SeriesSettings) -> Problem:
         "Mackey-Glass forecast",
         f"The Mackey-Glass series with a delay of 17 was to be forecast {settings.horizon} steps ahead.",
     )
-
-
-def mackey_glass_series(steps: int, tau: float = 17.0, substeps: int = 10) -> FloatArray:
-    """Integrate dx/dt = 0.2 x(t - tau) / (1 + x(t - tau)^10) - 0.1 x, one value a unit of time.
-
-    Runge-Kutta of fourth order with `substeps` to the unit; the delayed value half way between two
-    points is their mean. Begins at 1.2; the first 1,000 units are dropped.
-    """
-    lag, h = round(tau * substeps), 1.0 / substeps
-    x = np.full((steps + 1000) * substeps + lag + 1, 1.2)
-
-    def slope(now: float, past: float) -> float:
-        return float(0.2 * past / (1.0 + past**10) - 0.1 * now)
-
-    for n in range(lag, len(x) - 1):
-        past, following = x[n - lag], x[n - lag + 1]
-        middle = 0.5 * (past + following)
-        k1 = slope(x[n], past)
-        k2 = slope(x[n] + 0.5 * h * k1, middle)
-        k3 = slope(x[n] + 0.5 * h * k2, middle)
-        k4 = slope(x[n] + h * k3, following)
-        x[n + 1] = x[n] + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-    return x[lag + 1000 * substeps :: substeps][:steps].copy()
 
 
 async def _run(

@@ -198,6 +198,11 @@ class PhysicalReservoir:
         """Return the substrate to rest, where physics allows."""
         await self.substrate.reset()
 
+    async def relax(self) -> None:
+        """Drive nothing for `rest` seconds, in which the substrate forgets."""
+        if steps := self._resting * self.encoding.positions:
+            await self.substrate.stimulate(self._stimulus(np.zeros((steps, len(self.info.inputs)))))
+
     def blocking(self) -> "BlockingReservoir":
         """Give the same reservoir a plain synchronous face: ``with reservoir.blocking() as r: r.run(u)``."""
         return BlockingReservoir(self)
@@ -265,6 +270,10 @@ class BlockingReservoir:
     def reset(self) -> None:
         """Return the substrate to rest, where physics allows."""
         self._open.call(self.reservoir.reset)
+
+    def relax(self) -> None:
+        """Drive nothing for the reservoir's `rest`, in which the substrate forgets."""
+        self._open.call(self.reservoir.relax)
 
     @property
     def _open(self) -> BlockingPortal:

@@ -2,18 +2,22 @@
 
 Haykin, Adaptive Filter Theory. With forgetting 1 it is, after every sample, the ridge solution of
 what it has seen, with regularisation `alpha` on the weights and none to speak of on the intercept.
+The Kalman filter of weights that walk at random is the same recursion with another way to forget.
 """
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from inmateria.compilation import announced
+from inmateria.reservoir.online import LANES, OnlineReadout, OnlineRegressor, aligned_zeros
+from inmateria.reservoir.winner import predict_sequences, winners
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -21,68 +25,38 @@ _FREE = 1e-8
 """How strongly the intercept is held at zero, as a fraction of `alpha`."""
 
 
-class _RecursiveLeastSquares(BaseEstimator):  # type: ignore[misc]
-    """What the regressor and the classifier share: weights, and the inverse of what was seen."""
+class InverseRecursion(OnlineReadout):
+    """An online readout that keeps the inverse of what it has seen."""
 
-    def __init__(self, forgetting: float = 1.0, *, alpha: float = 1e-3, fit_intercept: bool = True) -> None:
-        self.forgetting = forgetting
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
+    alpha: float
 
-    def _begin(self, features: int, outputs: int) -> None:
-        if not 0 < self.forgetting <= 1:
-            raise ValueError(f"forgetting is {self.forgetting}; give more than 0 and at most 1 (1 forgets nothing)")
+    def _rates(self) -> tuple[float, float]:
+        """Give the forgetting factor and how far weights walk in one step, checked."""
+        raise NotImplementedError
+
+    def _begin_state(self, size: int) -> None:
+        self._rates()
         if not 0 < self.alpha < float("inf"):
             raise ValueError(f"alpha is {self.alpha}; give a finite number of more than 0")
-        self._inverse = np.eye(features + 1) / self.alpha
-        # Without an intercept the last input is always zero, and its weight never moves.
-        self._inverse[-1, -1] = 1.0 / (_FREE * self.alpha)
-        self._weights = np.zeros((outputs, features + 1))
-        # What the last sample does to the inverse, still to be done: inverse - shrink * seen seen^T, times grow.
-        self._seen = np.zeros(features + 1)
-        self._pending = np.array([0.0, 1.0])
+        self._inverse = aligned_zeros(size, size)
+        diagonal = np.arange(self._features)
+        self._inverse[diagonal, diagonal] = 1.0 / self.alpha
+        self._inverse[self._features, self._features] = self._largest = 1.0 / (_FREE * self.alpha)
+        # What the last sample does to the inverse, still to be done: inverse - shrink * seen seen^T, times grow,
+        # plus walked on the diagonal.
+        self._seen = np.zeros(size)
+        self._pending = np.array([0.0, 1.0, 0.0])
 
-    def _learn(self, X: FloatArray, Y: FloatArray) -> FloatArray:
-        """Learn from rows in turn; give what was predicted for each before it was learned."""
-        rows = np.hstack([X, np.full((len(X), 1), float(self.fit_intercept))])
-        predicted = np.empty_like(Y)
-        state = (self._weights, self._inverse, self._seen, self._pending)
+    def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
+        state = (self._weights, self._inverse, self._seen, self._pending, *self._rates(), self._largest)
         if not _learn.signatures:
             with announced("recursive least squares"):
-                _learn(rows, Y, *state, self.forgetting, 1.0 / (_FREE * self.alpha), predicted)
+                _learn(read, learned, targets, *state, predicted)
         else:
-            _learn(rows, Y, *state, self.forgetting, 1.0 / (_FREE * self.alpha), predicted)
-        return predicted
-
-    @property
-    def coef_(self) -> FloatArray:
-        """Weights, shape (outputs, features)."""
-        self._fitted()
-        weights: FloatArray = self._weights[:, :-1]
-        return weights
-
-    @property
-    def intercept_(self) -> FloatArray:
-        """Intercepts, shape (outputs,)."""
-        self._fitted()
-        intercepts: FloatArray = self._weights[:, -1]
-        return intercepts
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "_weights"):
-            raise AttributeError(f"{type(self).__name__} has learned nothing yet; call fit or partial_fit")
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_weights")
-
-    def _decide(self, X: npt.ArrayLike) -> FloatArray:
-        check_is_fitted(self)
-        features: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
-        decided: FloatArray = features @ self.coef_.T + self.intercept_
-        return decided
+            _learn(read, learned, targets, *state, predicted)
 
 
-class RecursiveLeastSquares(MultiOutputMixin, RegressorMixin, _RecursiveLeastSquares):  # type: ignore[misc]
+class RecursiveLeastSquares(OnlineRegressor, InverseRecursion):
     """Readout that learns online, one sample at a time.
 
     Parameters
@@ -93,39 +67,33 @@ class RecursiveLeastSquares(MultiOutputMixin, RegressorMixin, _RecursiveLeastSqu
         Regularisation of the weights, in units of the squared features.
     fit_intercept : bool
         Learn an intercept.
+    delay : int
+        Rows by which targets come late: the target given with a row belongs to the row this many before it.
 
     Attributes
     ----------
     coef_ : ndarray of float, shape (outputs, features)
     intercept_ : ndarray of float, shape (outputs,)
+
+    Notes
+    -----
+    A sample whose targets are all NaN is read and not learned. Where only some are, the others learn, and
+    those without count as read correctly.
     """
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Forget everything, then learn from the samples in turn."""
-        return self._partial_fit(X, y, anew=True)
+    def __init__(
+        self, forgetting: float = 1.0, *, alpha: float = 1e-3, fit_intercept: bool = True, delay: int = 0
+    ) -> None:
+        self.forgetting = forgetting
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.delay = delay
 
-    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from further samples (samples, features), in turn."""
-        return self._partial_fit(X, y, anew=not hasattr(self, "_weights"))
-
-    def _partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> Self:
-        features, targets = validate_data(self, X, y, reset=anew, dtype=np.float64, multi_output=True, y_numeric=True)
-        Y = np.ascontiguousarray(targets.reshape(len(features), -1), dtype=np.float64)
-        if anew:
-            self._begin(features.shape[1], Y.shape[1])
-            self._flat = targets.ndim == 1
-        elif Y.shape[1] != len(self._weights):
-            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout has learned {len(self._weights)}")
-        self._learn(features, Y)
-        return self
-
-    def predict(self, X: npt.ArrayLike) -> FloatArray:
-        """Read features (samples, features) out; shape as the targets'."""
-        decided = self._decide(X)
-        return decided[:, 0] if self._flat else decided
+    def _rates(self) -> tuple[float, float]:
+        return _checked_forgetting(self.forgetting), 0.0
 
 
-class RecursiveLeastSquaresClassifier(ClassifierMixin, _RecursiveLeastSquares):  # type: ignore[misc]
+class RecursiveLeastSquaresClassifier(ClassifierMixin, InverseRecursion):  # type: ignore[misc]
     """Readout of classes that learns online: one output each, -1 or 1, and the largest names the class.
 
     Parameters
@@ -139,6 +107,14 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, _RecursiveLeastSquares): 
     coef_ : ndarray of float, shape (classes, features)
     intercept_ : ndarray of float, shape (classes,)
     """
+
+    def __init__(self, forgetting: float = 1.0, *, alpha: float = 1e-3, fit_intercept: bool = True) -> None:
+        self.forgetting = forgetting
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+
+    def _rates(self) -> tuple[float, float]:
+        return _checked_forgetting(self.forgetting), 0.0
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Forget everything, then learn from the samples in turn."""
@@ -170,55 +146,88 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, _RecursiveLeastSquares): 
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Name the class of each sample."""
-        decided = self._decide(X)
-        named: npt.NDArray[Any] = self.classes_[decided.argmax(axis=1)]
-        return named
+        return winners(self.decision_function(X), self.classes_)
+
+    def predict_sequences(self, sequences: Iterable[npt.ArrayLike]) -> npt.NDArray[Any]:
+        """Name the class of each sequence (steps, features): the output largest on average over its steps wins."""
+        return predict_sequences(self.decision_function, sequences, self.classes_)
+
+
+def _checked_forgetting(forgetting: float) -> float:
+    if not 0 < forgetting <= 1:
+        raise ValueError(f"forgetting is {forgetting}; give more than 0 and at most 1 (1 forgets nothing)")
+    return float(forgetting)
 
 
 # Sums may be taken in any order, which is what lets the compiler use vector instructions for them; nothing
 # else is loosened, and NaN and infinity keep their meaning.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _learn(rows, targets, weights, inverse, seen, pending, forgetting, largest, predicted):  # type: ignore[no-untyped-def]
-    """Learn from rows in turn, moving weights (outputs, inputs) and the lower half of inverse in place.
+def _learn(read, learned, targets, weights, inverse, seen, pending, forgetting, walk, largest, predicted):  # type: ignore[no-untyped-def]
+    """Read rows in turn and learn from others, moving weights (outputs, inputs) and the lower half of inverse.
 
     What one sample does to the inverse is left in `seen` and `pending` and done while the next sample
     reads it, so that each sample passes through memory once.
     """
-    size = rows.shape[1]
+    size = read.shape[1]
     fresh = np.empty(size)
-    for sample in range(rows.shape[0]):
-        x = rows[sample]
-        shrink, grow = pending[0], pending[1]
-        fresh[:] = 0.0
-        spread = forgetting
-        for i in range(size):
-            row, share, xi = inverse[i], shrink * seen[i], x[i]
-            total = 0.0
-            for j in range(i):
-                value = (row[j] - share * seen[j]) * grow
-                row[j] = value
-                total += value * x[j]
-                fresh[j] += value * xi
-            value = (row[i] - share * seen[i]) * grow
-            row[i] = value
-            fresh[i] += total + value * xi
-        for i in range(size):
-            spread += fresh[i] * x[i]
+    for sample in range(read.shape[0]):
+        known = False
         for output in range(weights.shape[0]):
             total = 0.0
             for j in range(size):
-                total += weights[output, j] * x[j]
+                total += weights[output, j] * read[sample, j]
             predicted[sample, output] = total
+            known |= not np.isnan(targets[sample, output])
+        if not known:
+            pending[2] += walk  # the weights walk on while nobody looks
+            continue
+        x = learned[sample]
+        shrink, grow, walked = pending[0], pending[1], pending[2]
+        fresh[:] = 0.0
+        spread = forgetting
+        # Two rows at a time, so that what goes with their columns is read and written once for both.
+        for i in range(0, size, 2):
+            upper, lower = inverse[i], inverse[i + 1]
+            upper_share, lower_share = shrink * seen[i], shrink * seen[i + 1]
+            upper_x, lower_x = x[i], x[i + 1]
+            upper_total = lower_total = 0.0
+            # Whole vectors first, in a loop of its own: what is left over is done one by one.
+            whole = i - i % LANES
+            for j in range(whole):
+                first, second = (upper[j] - upper_share * seen[j]) * grow, (lower[j] - lower_share * seen[j]) * grow
+                upper[j], lower[j] = first, second
+                upper_total += first * x[j]
+                lower_total += second * x[j]
+                fresh[j] += first * upper_x + second * lower_x
+            for j in range(whole, i):
+                first, second = (upper[j] - upper_share * seen[j]) * grow, (lower[j] - lower_share * seen[j]) * grow
+                upper[j], lower[j] = first, second
+                upper_total += first * x[j]
+                lower_total += second * x[j]
+                fresh[j] += first * upper_x + second * lower_x
+            upper[i] = (upper[i] - upper_share * seen[i]) * grow + walked
+            lower[i] = (lower[i] - lower_share * seen[i]) * grow
+            lower[i + 1] = (lower[i + 1] - lower_share * seen[i + 1]) * grow + walked
+            fresh[i] += upper_total + upper[i] * upper_x + lower[i] * lower_x
+            fresh[i + 1] += lower_total + lower[i] * upper_x + lower[i + 1] * lower_x
+        for i in range(size):
+            spread += fresh[i] * x[i]
+        for output in range(weights.shape[0]):
+            if np.isnan(targets[sample, output]):
+                continue
+            total = 0.0
+            for j in range(size):
+                total += weights[output, j] * x[j]
             gain = (targets[sample, output] - total) / spread
             for j in range(size):
                 weights[output, j] += gain * fresh[j]
-        shrink, grow = 1.0 / spread, 1.0
-        if forgetting < 1.0:
-            # Where nothing is learned, forgetting would let the inverse grow without end: it stops where it began.
+        shrink, grow, walked = 1.0 / spread, 1.0, 0.0
+        if forgetting < 1.0 or walk > 0.0:
+            # Where nothing is learned, the inverse would grow without end: it stops where it began.
             trace = 0.0
             for i in range(size):
                 trace += inverse[i, i] - shrink * fresh[i] * fresh[i]
             if trace < forgetting * largest * size:
-                grow = 1.0 / forgetting
+                grow, walked = 1.0 / forgetting, walk
         seen[:] = fresh
-        pending[0], pending[1] = shrink, grow
+        pending[0], pending[1], pending[2] = shrink, grow, walked

@@ -1,81 +1,119 @@
-"""Ridge readouts: batch, many outputs, their regularisation chosen by exact leave-one-out on the training data."""
+"""Ridge readouts: batch or in chunks, many outputs, regularisation chosen by exact leave-one-out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import eigh
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
-from sklearn.preprocessing import LabelBinarizer
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
+
+from inmateria.reservoir.moments import BLOCK_ROWS, Moments
+from inmateria.reservoir.winner import one_against_rest, predict_sequences, winners
 
 FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-6, 7))
 
 
-class _RidgePath:
-    """Every ridge solution of centred data, from one eigendecomposition of the smaller Gram matrix."""
+class _Path:
+    """Every ridge solution of some data, from one eigendecomposition of their moments."""
 
-    def __init__(self, X: FloatArray, Y: FloatArray, fit_intercept: bool) -> None:
-        samples, features = X.shape
-        self._intercept_share = 1.0 / samples if fit_intercept else 0.0
-        # Centring comes before anything is multiplied: an offset of 1e8 on raw counts must not eat the signal.
-        self.x_mean = X.mean(axis=0) if fit_intercept else np.zeros(features)
-        self.y_mean = Y.mean(axis=0) if fit_intercept else np.zeros(Y.shape[1])
-        Xc, self._Y = X - self.x_mean, Y - self.y_mean
-        if features <= samples:
-            values, self._basis = eigh(Xc.T @ Xc)
-            self._values = np.maximum(values, 0.0)
-            self._scores = Xc @ self._basis
-            self._loads = self._scores.T @ self._Y
-            self._dual = False
-        else:
-            values, vectors = eigh(Xc @ Xc.T)
-            self._values = np.maximum(values, 0.0)
-            self._scores, self._basis = vectors, Xc.T @ vectors
-            self._loads = vectors.T @ self._Y
-            self._dual = True
+    def __init__(self, moments: Moments) -> None:
+        values, self._basis = eigh(moments.gram, driver="evd", overwrite_a=True, check_finite=False)
+        self._values = np.maximum(values, 0.0)
+        self._loads = self._basis.T @ moments.cross
+        self._moments = moments
 
     def coefficients(self, alpha: float) -> FloatArray:
         """Solution (outputs, features) for one regularisation, the minimum-norm one for none."""
-        loads = self._inverse(alpha)[:, None] * self._loads
-        coef: FloatArray = (self._basis @ loads).T
+        coef: FloatArray = (self._basis @ (_inverse(self._values, alpha)[:, None] * self._loads)).T
         return coef
 
-    def errors(self, alpha: float, validation: str) -> float:
-        """Mean squared error that leave-one-out or generalised cross-validation predicts."""
-        samples = len(self._Y)
-        inverse = self._inverse(alpha)
-        if self._dual:
-            shrink = self._values * inverse
-            fitted = self._scores @ (shrink[:, None] * self._loads)
-            leverage = (self._scores**2) @ shrink + self._intercept_share
-        else:
-            fitted = self._scores @ (inverse[:, None] * self._loads)
-            leverage = (self._scores**2) @ inverse + self._intercept_share
-        if validation == "gcv":
-            leverage = np.full(samples, leverage.mean())
-        residual = self._Y - fitted
-        # A sample that alone fixes its own prediction cannot be predicted from the others.
-        kept = np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
-        return float(np.mean((residual / kept[:, None]) ** 2))
+    def generalised_errors(self, alphas: FloatArray) -> FloatArray:
+        """Mean squared error that generalised cross-validation predicts for each regularisation."""
+        samples, squares = self._moments.samples, self._loads**2
+        predicted = []
+        for alpha in alphas:
+            inverse = _inverse(self._values, alpha)
+            explained = squares * (inverse * (2.0 - self._values * inverse))[:, None]
+            residual = np.maximum(self._moments.total - explained.sum(axis=0), 0.0).mean() / samples
+            used = (self._values @ inverse + self._moments.centred) / samples
+            predicted.append(residual / _kept(used) ** 2)
+        return np.array(predicted)
 
-    def _inverse(self, alpha: float) -> FloatArray:
-        shifted = self._values + alpha
-        floor = self._values[-1] * len(self._values) * np.finfo(np.float64).eps if alpha == 0 else 0.0
-        with np.errstate(divide="ignore"):
-            inverse: FloatArray = np.where(shifted > floor, 1.0 / shifted, 0.0)
-        return inverse
+    def left_out_errors(self, X: npt.NDArray[Any], Y: FloatArray, alphas: FloatArray) -> FloatArray:
+        """Mean squared error of each sample read out by the others, for each regularisation, exactly.
+
+        The residual of a sample left out is its residual in the fit divided by one minus its leverage; a
+        block of samples is turned into the eigenvectors once, and gives both for every regularisation.
+        """
+        outputs = Y.shape[1]
+        inverses = np.stack([_inverse(self._values, alpha) for alpha in alphas], axis=1)
+        solutions = (inverses[:, :, None] * self._loads[:, None, :]).reshape(len(inverses), -1)
+        rows = min(BLOCK_ROWS, len(X))
+        block, turned, squares = (np.empty((rows, X.shape[1])) for _ in range(3))
+        own = 1.0 / self._moments.samples if self._moments.centred else 0.0
+        errors = np.zeros(len(alphas))
+        for begin in range(0, len(X), rows):
+            count = min(rows, len(X) - begin)
+            np.subtract(X[begin : begin + count], self._moments.x_mean, out=block[:count])
+            np.matmul(block[:count], self._basis, out=turned[:count])
+            np.square(turned[:count], out=squares[:count])
+            kept = _kept(squares[:count] @ inverses + own)
+            fitted = (turned[:count] @ solutions).reshape(count, len(alphas), outputs)
+            residual = (Y[begin : begin + count] - self._moments.y_mean)[:, None, :] - fitted
+            errors += np.einsum("nao,na->a", residual**2, kept**-2.0)
+        return errors / Y.size
+
+
+class _DualPath:
+    """The same from the products of the samples with each other, where there are fewer of them than features."""
+
+    def __init__(self, X: npt.NDArray[Any], Y: FloatArray, moments: Moments) -> None:
+        self._centred = X - moments.x_mean
+        self._targets = Y - moments.y_mean
+        values, self._vectors = eigh(self._centred @ self._centred.T, driver="evd", check_finite=False)
+        self._values = np.maximum(values, 0.0)
+        self._loads = self._vectors.T @ self._targets
+        self._own = 1.0 / len(X) if moments.centred else 0.0
+
+    def coefficients(self, alpha: float) -> FloatArray:
+        """Solution (outputs, features) for one regularisation, the minimum-norm one for none."""
+        weights = self._vectors @ (_inverse(self._values, alpha)[:, None] * self._loads)
+        coef: FloatArray = (self._centred.T @ weights).T
+        return coef
+
+    def errors(self, alphas: FloatArray, validation: str) -> FloatArray:
+        """Mean squared error that the validation predicts for each regularisation."""
+        predicted = []
+        for alpha in alphas:
+            shrink = self._values * _inverse(self._values, alpha)
+            leverage = self._vectors**2 @ shrink + self._own
+            if validation == "gcv":
+                leverage[:] = leverage.mean()
+            residual = self._targets - self._vectors @ (shrink[:, None] * self._loads)
+            predicted.append(np.mean((residual / _kept(leverage)[:, None]) ** 2))
+        return np.array(predicted)
+
+
+def _inverse(values: FloatArray, alpha: float) -> FloatArray:
+    floor = values[-1] * len(values) * np.finfo(np.float64).eps if alpha == 0 else 0.0
+    shifted = values + alpha
+    with np.errstate(divide="ignore"):
+        inverse: FloatArray = np.where(shifted > floor, 1.0 / shifted, 0.0)
+    return inverse
+
+
+def _kept(leverage: FloatArray | float) -> Any:
+    """Say what a sample leaves to the others; one that alone fixes its own prediction cannot be left out."""
+    return np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
 
 
 class _Ridge(BaseEstimator):  # type: ignore[misc]
-    """What the two ridge readouts share."""
-
-    coef_: FloatArray
-    intercept_: FloatArray | float
+    """What the two ridge readouts share: moments gathered, and the solution made of them when it is asked for."""
 
     def __init__(
         self,
@@ -88,7 +126,21 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         self.validation = validation
         self.fit_intercept = fit_intercept
 
-    def _fit(self, X: FloatArray, Y: FloatArray) -> None:
+    def __add__(self, other: Self) -> Self:
+        """Join two readouts fitted on parts of the data into the one fitted on both."""
+        check_is_fitted(self)
+        check_is_fitted(other)
+        if not isinstance(other, type(self)) or str(self.get_params()) != str(other.get_params()):
+            raise ValueError("only readouts of one kind with the same settings can be added")
+        joined: Self = clone(self)
+        for name, value in vars(self).items():
+            if name not in vars(joined):
+                setattr(joined, name, value)
+        joined._moments = self._moments + other._moments
+        joined._solution = _Solution()
+        return joined
+
+    def _settings(self) -> FloatArray:
         alphas = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
         if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas).all() and (alphas >= 0).all()):
             raise ValueError(f"alphas is {self.alphas!r}; give one or more finite numbers of at least 0")
@@ -96,32 +148,123 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"validation is {self.validation!r}; allowed are 'loo', 'gcv' and None")
         if self.validation is None and alphas.size > 1:
             raise ValueError(f"validation is None with {alphas.size} alphas; give a single one, or a validation")
-        path = _RidgePath(X, Y, self.fit_intercept)
-        self.loo_scores_ = (
-            np.array([-path.errors(float(alpha), self.validation) for alpha in alphas])
-            if self.validation is not None and len(X) > 1
-            else np.zeros(alphas.size)
-        )
-        self.alpha_ = float(alphas[int(np.argmax(self.loo_scores_))])
-        self.coef_ = path.coefficients(self.alpha_)
-        self.intercept_ = path.y_mean - self.coef_ @ path.x_mean
+        return alphas
+
+    def _fit(self, X: npt.NDArray[Any], Y: FloatArray) -> None:
+        alphas = self._settings()
+        samples, features = X.shape
+        self._moments = Moments(features, Y.shape[1], self.fit_intercept).add(X, Y)
+        validated = self.validation is not None and samples > 1
+        if samples < features:
+            dual = _DualPath(X, Y, self._moments)
+            scores = -dual.errors(alphas, self.validation or "loo") if validated else np.zeros(len(alphas))
+            alpha = float(alphas[int(np.argmax(scores))])
+            self._solution = _Solution(alpha, scores, dual.coefficients(alpha))
+        elif self.validation == "loo" and validated:
+            path = _Path(self._moments)
+            scores = -path.left_out_errors(X, Y, alphas)
+            alpha = float(alphas[int(np.argmax(scores))])
+            self._solution = _Solution(alpha, scores, path.coefficients(alpha))
+        else:
+            self._solution = _solve(self._moments, alphas, validated)
+
+    def _partial_fit(self, X: npt.NDArray[Any], Y: FloatArray, anew: bool) -> None:
+        self._settings()
+        if anew:
+            self._moments = Moments(X.shape[1], Y.shape[1], self.fit_intercept)
+        elif Y.shape[1] != self._moments.outputs:
+            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout has learned {self._moments.outputs}")
+        self._moments.add(X, Y)
+        self._solution = _Solution()
+
+    @property
+    def _solved(self) -> "_Solution":
+        if not hasattr(self, "_solution"):
+            raise AttributeError(f"{type(self).__name__} has learned nothing yet; call fit or partial_fit")
+        if self._solution.coef is None:
+            self._solution = _solve(self._moments, self._settings(), self.validation is not None)
+        return self._solution
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_solution")
+
+    @property
+    def alpha_(self) -> float:
+        """The regularisation chosen."""
+        return self._solved.alpha
+
+    @property
+    def loo_scores_(self) -> FloatArray:
+        """Negative mean squared error that the validation predicts for each regularisation."""
+        return self._solved.scores
+
+    @property
+    def coef_(self) -> FloatArray:
+        """Weights, shape (outputs, features)."""
+        return self._coefficients
+
+    @property
+    def intercept_(self) -> Any:
+        """Intercepts, shape (outputs,)."""
+        return self._intercepts
+
+    @property
+    def _coefficients(self) -> FloatArray:
+        coef = self._solved.coef
+        assert coef is not None  # solved just now
+        return coef
+
+    @property
+    def _intercepts(self) -> FloatArray:
+        intercepts: FloatArray = self._moments.y_mean - self._coefficients @ self._moments.x_mean
+        return intercepts
 
     def _decide(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
-        features: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
-        decided: FloatArray = features @ np.atleast_2d(self.coef_).T + self.intercept_
+        features = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
+        decided: FloatArray = features @ self._coefficients.T + self._intercepts
         return decided
+
+
+class _Solution:
+    """A regularisation, how well each was predicted to do, and the weights; nothing yet where coef is None."""
+
+    def __init__(self, alpha: float = 0.0, scores: FloatArray | None = None, coef: FloatArray | None = None) -> None:
+        self.alpha, self.coef = alpha, coef
+        self.scores = np.zeros(0) if scores is None else scores
+
+
+def _solve(moments: Moments, alphas: FloatArray, validated: bool) -> _Solution:
+    """Solve from moments alone; between several regularisations, generalised cross-validation chooses."""
+    if not validated:
+        alpha = float(alphas[0])
+        gram = moments.gram
+        gram[np.diag_indices_from(gram)] += alpha
+        try:
+            if alpha == 0:
+                raise LinAlgError
+            coef = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), moments.cross).T
+        except LinAlgError:  # singular to rounding, or nothing regularised: the eigenvectors tell what to leave out
+            coef = _Path(moments).coefficients(alpha)
+        return _Solution(alpha, np.zeros(len(alphas)), coef)
+    path = _Path(moments)
+    scores = -path.generalised_errors(alphas)
+    alpha = float(alphas[int(np.argmax(scores))])
+    return _Solution(alpha, scores, path.coefficients(alpha))
 
 
 class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[misc]
     """Linear readout with squared error and squared weights, regularisation chosen by leave-one-out.
+
+    Two readouts fitted on parts of the data can be added; the sum is fitted on both.
 
     Parameters
     ----------
     alphas : float or sequence of float
         Regularisations to choose from, in units of the squared features.
     validation : {"loo", "gcv"} or None
-        Chosen by exact leave-one-out, by generalised cross-validation, or not at all (one alpha).
+        Chosen by exact leave-one-out, by generalised cross-validation, or not at all (one alpha). Leave-one-out
+        needs all samples at once: after `partial_fit` or an addition, generalised cross-validation chooses.
     fit_intercept : bool
         Learn an intercept, which is not regularised.
 
@@ -132,26 +275,53 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
     alpha_ : float
         The regularisation chosen.
     loo_scores_ : ndarray of float, shape (alphas,)
-        Negative mean squared error that the validation predicts for each.
+        Negative mean squared error that the validation predicts for each; zero without one.
 
     Notes
     -----
     Leave-one-out residuals are those of the fit divided by one minus the leverage (Allen, Technometrics
-    16, 125 (1974)); one eigendecomposition serves every regularisation.
+    16, 125 (1974)); generalised cross-validation puts the mean leverage in its place (Golub, Heath and
+    Wahba, Technometrics 21, 215 (1979)). One eigendecomposition serves every regularisation.
+
+    Single-precision features are multiplied in single precision within blocks of 512 samples and added up in
+    double: weights of about 1 come out to about 1e-5. Give them in double where that is not enough.
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (steps, features) and targets (steps,) or (steps, outputs)."""
-        features, targets = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
-        self._fit(features, targets.reshape(len(features), -1).astype(np.float64))
-        if targets.ndim == 1:
-            self.coef_, self.intercept_ = self.coef_[0], float(np.ravel(self.intercept_)[0])
+        features, targets = self._checked(X, y, anew=True)
+        self._fit(features, targets)
         return self
+
+    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Learn from further samples; memory does not grow with their number."""
+        anew = not hasattr(self, "_solution")
+        features, targets = self._checked(X, y, anew)
+        self._partial_fit(features, targets, anew)
+        return self
+
+    def _checked(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> tuple[npt.NDArray[Any], FloatArray]:
+        features, targets = validate_data(
+            self, X, y, reset=anew, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True
+        )
+        if anew:
+            self._flat = targets.ndim == 1
+        return features, targets.reshape(len(features), -1).astype(np.float64)
+
+    @property
+    def coef_(self) -> FloatArray:
+        """Weights, shape (outputs, features), or (features,) for a target of one axis."""
+        return self._coefficients[0] if self._flat else self._coefficients
+
+    @property
+    def intercept_(self) -> Any:
+        """Intercepts, shape (outputs,), or a float for a target of one axis."""
+        return float(self._intercepts[0]) if self._flat else self._intercepts
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
         """Read features (steps, features) out; shape as the targets'."""
         decided = self._decide(X)
-        return decided[:, 0] if np.ndim(self.coef_) == 1 else decided
+        return decided[:, 0] if self._flat else decided
 
 
 class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
@@ -173,21 +343,33 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (samples, features) and their classes (samples,)."""
-        features, labels = validate_data(self, X, y, dtype=np.float64)
+        features, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
         check_classification_targets(labels)
-        binarizer = LabelBinarizer(pos_label=1, neg_label=-1).fit(labels)
-        self.classes_ = binarizer.classes_
-        self._fit(features, binarizer.transform(labels).astype(np.float64))
+        self.classes_ = np.unique(labels)
+        self._fit(features, one_against_rest(labels, self.classes_))
+        return self
+
+    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None = None) -> Self:
+        """Learn from further samples; the first call must name all classes there will be."""
+        anew = not hasattr(self, "_solution")
+        if anew and classes is None:
+            raise ValueError("the first call of partial_fit must name the classes, all that there will be")
+        features, labels = validate_data(self, X, y, reset=anew, dtype=(np.float64, np.float32))
+        check_classification_targets(labels)
+        if anew:
+            self.classes_ = np.unique(np.asarray(classes))
+        self._partial_fit(features, one_against_rest(labels, self.classes_), anew)
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
         """Give the outputs of each class (samples, classes), or of the second of two (samples,)."""
         decided = self._decide(X)
-        return decided[:, 0] if decided.shape[1] == 1 else decided
+        return decided[:, 0] if len(self.classes_) == 2 else decided
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Name the class of each sample."""
-        decided = self.decision_function(X)
-        named = (decided > 0).astype(np.intp) if decided.ndim == 1 else decided.argmax(axis=1)
-        classes: npt.NDArray[Any] = self.classes_[named]
-        return classes
+        return winners(self.decision_function(X), self.classes_)
+
+    def predict_sequences(self, sequences: Iterable[npt.ArrayLike]) -> npt.NDArray[Any]:
+        """Name the class of each sequence (steps, features): the output largest on average over its steps wins."""
+        return predict_sequences(self.decision_function, sequences, self.classes_)

@@ -7,17 +7,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inmateria.simulators.echo_state import EchoStateNetwork
     from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
     from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
+    from inmateria.simulators.scattering import ScatteringMedium
 
 _HOME_OF = {
+    "EchoStateNetwork": "inmateria.simulators.echo_state",
     "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
     "NanowireNetwork": "inmateria.simulators.nanowire",
     "NanowireState": "inmateria.simulators.nanowire",
     "NanowireTrace": "inmateria.simulators.nanowire",
+    "ScatteringMedium": "inmateria.simulators.scattering",
 }
 
-__all__ = ["NanowireEnsemble", "NanowireNetwork", "NanowireState", "NanowireTrace"]
+__all__ = [
+    "EchoStateNetwork",
+    "NanowireEnsemble",
+    "NanowireNetwork",
+    "NanowireState",
+    "NanowireTrace",
+    "ScatteringMedium",
+]
 
 
 def __getattr__(name: str) -> Any:

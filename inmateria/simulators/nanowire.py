@@ -5,7 +5,6 @@ voltage across it. Model and parameters are those of Hochstetter et al., Nat. Co
 """
 
 import inspect
-import logging
 import math
 import zlib
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.compilation import announced
 from inmateria.simulators import nanowire_kernel as kernel
 from inmateria.simulators.nanowire_elimination import eliminate
 from inmateria.simulators.nanowire_graph import Graph, given_graph, random_graph
@@ -24,7 +24,6 @@ from inmateria.substrate import Channel, Layout, Limits, Response, Stimulus, Sti
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
-_log = logging.getLogger("inmateria")
 _DAY = 86400.0
 
 
@@ -252,9 +251,8 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self._agings = 0
         self._info = self._describe(drawn or {})
         self._width = len(self._info.outputs)
-        if not kernel.is_compiled():
-            _log.info("compiling the nanowire kernel; this takes some seconds, once on this machine")
-        self.reset()
+        with announced("the kernel of nanowire networks", kernel.advance):
+            self.reset()
 
     def _describe(self, drawn: dict[str, Any]) -> SubstrateInfo:
         graph, own = self._graph, self._own
@@ -433,7 +431,8 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         walk = self._own["aging"] * math.sqrt(duration / _DAY) * rng.standard_normal((2, len(self.junctions)))
         self._junctions[[kernel.FEELS, kernel.CONDUCTS]] *= np.exp(walk)
         self._junctions[kernel.DROP] = 0.0
-        kernel.rest(self._junction.code, self._constants, float(duration), self._junctions)
+        with announced("the relaxation of nanowire networks", kernel.rest):
+            kernel.rest(self._junction.code, self._constants, float(duration), self._junctions)
         self._clock += duration
 
     @property

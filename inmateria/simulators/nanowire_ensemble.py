@@ -1,35 +1,37 @@
-"""Many nanowire networks advanced at once: eight to a vector where they share a graph, side by side elsewhere."""
+"""Many nanowire networks advanced at once: sixteen to a vector where they share a graph, side by side elsewhere."""
 
-import logging
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.compilation import announced
 from inmateria.simulators import nanowire_kernel as kernel
 from inmateria.simulators import nanowire_lanes as lanes
 from inmateria.simulators.nanowire import NanowireNetwork
 from inmateria.simulators.nanowire_models import Filament
+from inmateria.simulators.vector_lanes import LANES
 from inmateria.substrate import Stimulus, StimulusRejected
 
 FloatArray = npt.NDArray[np.float64]
 
-_log = logging.getLogger("inmateria")
 _KEPT_IN_CACHE = 2048  # values of each lane's signal, before they are sorted by network
+_WORTH_IT = 4  # networks: so many one after another take as long as sixteen lanes
+_ROWS = kernel.STATE, kernel.FEELS, kernel.CONDUCTS
 
 
 class NanowireEnsemble:
     """Replicas that differ in input, parameters, spread, age or seed, advanced with one call.
 
     Networks of filaments (tunnelling or binary, without noise) that share their wires and electrodes run
-    eight at a time in the lanes of the processor's vectors; all others run one after another. Results are
+    sixteen at a time in the lanes of the processor's vectors; all others run one after another. Results are
     those of each network on its own, to rounding. State stays in the networks.
 
     Parameters
     ----------
     networks : iterable of NanowireNetwork
         With equal numbers of inputs and outputs and one integration step, each at most once.
-        ``[network.copy() for _ in range(8)]`` makes replicas.
+        ``[network.copy() for _ in range(16)]`` makes replicas; multiples of sixteen use all lanes.
     """
 
     def __init__(self, networks: Iterable[NanowireNetwork]) -> None:
@@ -55,12 +57,12 @@ class NanowireEnsemble:
                 alike.setdefault(key, []).append(number)
             else:
                 self._alone.append(number)
-        self._groups = []
+        self._groups: list[tuple[list[int], _Group]] = []
         for members in alike.values():
-            for at in range(0, len(members), lanes.LANES):
-                group = members[at : at + lanes.LANES]
-                if len(group) > 1:
-                    self._groups.append(group)
+            for at in range(0, len(members), LANES):
+                group = members[at : at + LANES]
+                if len(group) >= _WORTH_IT:
+                    self._groups.append((group, _Group([self.networks[number] for number in group])))
                 else:
                     self._alone += group
 
@@ -109,8 +111,9 @@ class NanowireEnsemble:
         signal = np.empty((len(self), given.shape[1], info.samples(stimuli[0].step), len(info.outputs)))
         for number in self._alone:
             signal[number] = self.networks[number].advance(stimuli[number]).signal
-        for group in self._groups:
-            _advance_group([self.networks[i] for i in group], [stimuli[i] for i in group], group, signal)
+        for members, group in self._groups:
+            with announced("the kernel of nanowire ensembles", lanes.advance_lanes):
+                group.advance([stimuli[number] for number in members], [signal[number] for number in members])
         return signal
 
 
@@ -120,35 +123,65 @@ def _fits_a_lane(network: NanowireNetwork) -> bool:
     return junction.code <= 1 and network._noise[0] == 0 and tunnels_plainly
 
 
-def _advance_group(
-    networks: list[NanowireNetwork], stimuli: list[Stimulus], group: list[int], signal: FloatArray
-) -> None:
-    """Run up to eight networks of one graph; lanes without a network repeat the last one and are dropped."""
-    padded = networks + networks[-1:] * (lanes.LANES - len(networks))
-    table = np.stack([network._junctions for network in padded], axis=-1)
-    nodes = np.stack([network._nodes for network in padded], axis=-1).ravel()
-    constants = np.stack([network._constants for network in padded], axis=-1).ravel()
-    steps, samples, outputs = signal.shape[1:]
-    state, conductance = table[kernel.STATE].ravel(), table[kernel.CONDUCTANCE].ravel()
-    feels, conducts = table[kernel.FEELS].ravel(), table[kernel.CONDUCTS].ravel()
-    if not kernel.is_compiled(lanes.advance_lanes):
-        _log.info("compiling the nanowire ensemble's kernel; this takes some seconds, once on this machine")
-    step = stimuli[0].step
-    few = max(1, _KEPT_IN_CACHE // (samples * outputs))
-    out = np.empty((few * samples, outputs, lanes.LANES))
-    drive = np.zeros((few, networks[0]._graph.inputs.size, lanes.LANES))
-    for at in range(0, steps, few):
-        now = min(few, steps - at)
-        for lane in range(lanes.LANES):
-            drive[:now, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
-        lanes.advance_lanes(
-            networks[0]._plan, networks[0]._junction.code == 1, constants, step / samples, samples,
-            drive[:now].ravel(), drive.shape[1], state, conductance, feels, conducts, nodes, out.reshape(-1),
-        )  # fmt: skip
-        for lane, number in enumerate(group):
-            signal[number, at : at + now] = out[: now * samples, :, lane].reshape(now, samples, outputs)
-    for lane, network in enumerate(networks):
-        network._junctions[kernel.STATE] = state.reshape(-1, lanes.LANES)[:, lane]
-        network._junctions[kernel.CONDUCTANCE] = conductance.reshape(-1, lanes.LANES)[:, lane]
-        network._clock += step * steps
-        network._sequence += 1
+class _Group:
+    """Up to sixteen networks of one graph; lanes without a network repeat the last one and are dropped."""
+
+    def __init__(self, networks: list[NanowireNetwork]) -> None:
+        self.networks = networks
+        self._in_lanes = networks + networks[-1:] * (LANES - len(networks))
+        first = networks[0]
+        self._plan, self._origin = first._plan, lanes.origins(first._plan)
+        self._inputs = len(first.input_nodes)
+        junctions = len(first.junctions)
+        self._table = [_lines(junctions) for _ in _ROWS]
+        self._conductance = _lines(junctions + 1)  # the last one for links that no junction makes
+        # Of the nodes only the loads are anything but scratch, and neither they nor the constants ever change.
+        self._nodes = _in_lanes(_lines(len(first._nodes)), [network._nodes for network in self._in_lanes])
+        self._constants = _in_lanes(_lines(len(first._constants)), [network._constants for network in self._in_lanes])
+
+    def advance(self, stimuli: list[Stimulus], out: list[FloatArray]) -> None:
+        """Apply one stimulus to each network; write (steps, samples, outputs) of each."""
+        tables = [network._junctions for network in self._in_lanes]
+        state, feels, conducts = (
+            _in_lanes(lines, [table[row] for table in tables]) for lines, row in zip(self._table, _ROWS, strict=True)
+        )
+        if all((table[[kernel.FEELS, kernel.CONDUCTS]] == 1.0).all() for table in tables):
+            feels, conducts = feels[:LANES], conducts[:LANES]
+        _in_lanes(self._conductance[:-LANES], [table[kernel.CONDUCTANCE] for table in tables])
+        steps, samples, outputs = out[0].shape
+        step = stimuli[0].step
+        few = max(1, _KEPT_IN_CACHE // (samples * outputs))
+        signal, drive = _lines(few * samples * outputs), _lines(few * self._inputs)
+        binary = self.networks[0]._junction.code == 1
+        for at in range(0, steps, few):
+            now = min(few, steps - at)
+            driven = drive[: now * self._inputs * LANES].reshape(now, self._inputs, LANES)
+            for lane in range(LANES):
+                driven[:, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
+            lanes.advance_lanes(
+                self._plan, self._origin, binary, self._constants, step / samples, samples, driven.reshape(-1),
+                self._inputs, state, self._conductance, feels, conducts, self._nodes, signal,
+            )  # fmt: skip
+            measured = signal[: now * samples * outputs * LANES].reshape(now, samples, outputs, LANES)
+            for lane, own in enumerate(out):
+                own[at : at + now] = measured[..., lane]
+        for lane, network in enumerate(self.networks):
+            network._junctions[kernel.STATE] = state.reshape(-1, LANES)[:, lane]
+            network._junctions[kernel.CONDUCTANCE] = self._conductance.reshape(-1, LANES)[:-1, lane]
+            network._clock += step * steps
+            network._sequence += 1
+
+
+def _lines(entries: int) -> FloatArray:
+    """Room for so many entries, zero, that begins where a line of the cache does (64 bytes)."""
+    roomy = np.zeros((entries + 1) * LANES)
+    begin = -roomy.ctypes.data // roomy.itemsize % LANES
+    return roomy[begin : begin + entries * LANES]
+
+
+def _in_lanes(lines: FloatArray, values: list[FloatArray]) -> FloatArray:
+    """Write one array into each lane."""
+    entries = lines.reshape(-1, LANES)
+    for lane, own in enumerate(values):
+        entries[:, lane] = own
+    return lines

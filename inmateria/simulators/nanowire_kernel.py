@@ -349,13 +349,3 @@ def uniform(random: npt.NDArray[np.uint64]) -> float:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
-
-
-def is_compiled(function: Any = advance) -> bool:
-    """Tell whether a kernel is compiled in this process or cached on this machine; cheap."""
-    if function.signatures:
-        return True
-    try:
-        return bool(function._cache._cache_file._load_index())
-    except Exception:  # numba keeps this to itself and may change it
-        return False

@@ -1,123 +1,22 @@
-"""The compiled step of eight networks of one graph at once, each in one lane of the processor's vectors.
+"""The compiled step of sixteen networks of one graph at once, each in one lane of the processor's vectors.
 
-numba cannot be trusted to vectorise over replicas (every access is indirect), so a type of eight float64 is
-defined here and lowered to LLVM's own vectors, which become AVX-512, AVX or NEON, whatever the machine has.
-numba looks only at this file to tell whether its cached code is out of date: touch it when `unpack` changes.
-The arithmetic is that of `nanowire_kernel`; an array of lanes is flat, eight numbers to an entry.
+The arithmetic is that of `nanowire_kernel`, in three passes. Links get the conductances of their junctions. They are
+eliminated column by column, but four at a time where four columns have the same rows below (a supernode: toward the
+end of the order nearly all are), so that what such a block changes is loaded and stored once instead of four times.
+Then each junction evolves, and one that did not change, in none of the networks, keeps its conductance.
 """
 
-import operator
-from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import types
-from numba.extending import intrinsic, models, overload, register_model
 
 from inmateria.simulators.nanowire_kernel import unpack
-
-LANES = 8
+from inmateria.simulators.vector_lanes import LANES, any_different, choose, load, scaled, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
-
-_intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
-_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
-_WORD = ir.IntType(64)
-
-
-class _Lanes(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name=f"Lanes{LANES}")
-
-
-_lanes = _Lanes()
-
-
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _VECTOR)  # type: ignore[no-untyped-call]
-
-
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    base = context.make_array(array_type)(context, builder, array).data
-    wide = builder.zext(index, _WORD) if index.type.width < 64 else index
-    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, LANES))]), _VECTOR.as_pointer())
-
-
-@_intrinsic  # type: ignore[untyped-decorator]
-def load(typing: Any, array: Any, entry: Any) -> Any:
-    """Take the lanes of an entry."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_address(context, builder, signature.args[0], *arguments))
-        value.align = 8
-        return value
-
-    return _lanes(array, entry), generate
-
-
-@_intrinsic  # type: ignore[untyped-decorator]
-def store(typing: Any, array: Any, entry: Any, value: Any) -> Any:
-    """Put the lanes of an entry."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        done = builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))
-        done.align = 8
-        return context.get_dummy_value()
-
-    return types.void(array, entry, value), generate
-
-
-@_intrinsic  # type: ignore[untyped-decorator]
-def splat(typing: Any, number: Any) -> Any:
-    """Put one float into all lanes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
-        same = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), same)
-
-    return _lanes(types.float64), generate
-
-
-@_intrinsic  # type: ignore[untyped-decorator]
-def choose(typing: Any, a: Any, b: Any, greater: Any, otherwise: Any) -> Any:
-    """Lane by lane, take ``greater`` where a > b and ``otherwise`` elsewhere."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", *arguments[:2]), *arguments[2:])
-
-    return _lanes(a, b, greater, otherwise), generate
-
-
-def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
-    @_intrinsic  # type: ignore[untyped-decorator]
-    def compute(typing: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, instruction)(*arguments, flags=("contract",))
-
-        return _lanes(a, b), generate
-
-    def typed(a, b):  # type: ignore[no-untyped-def] # numba wants bare names as in what is returned
-        if isinstance(a, _Lanes) and isinstance(b, _Lanes):
-            return lambda a, b: compute(a, b)
-        return None
-
-    overload(operation)(typed)
-
-
-for _operation, _instruction in (
-    (operator.add, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.mul, "fmul"),
-    (operator.truediv, "fdiv"),
-):
-    _arithmetic(_operation, _instruction)
 
 _inner = numba.njit(error_model="numpy", nogil=True)
 _outer = numba.njit(error_model="numpy", nogil=True, cache=True)
@@ -126,6 +25,7 @@ _outer = numba.njit(error_model="numpy", nogil=True, cache=True)
 @_outer
 def advance_lanes(
     plan: Indices,
+    origin: Indices,
     binary: bool,
     constants: Floats,
     step: float,
@@ -139,22 +39,29 @@ def advance_lanes(
     nodes: Floats,
     signal: Floats,
 ) -> None:
-    """Run all steps of eight drives on eight networks of filaments that share a graph.
+    """Run all steps of sixteen drives on sixteen networks of filaments that share a graph.
+
+    Arrays should begin where a line of the cache does (64 bytes), or every access crosses one.
 
     Parameters
     ----------
     plan, step, samples
         As in `nanowire_kernel.advance`.
+    origin : ndarray
+        `origins` of the plan.
     binary : bool
         Whether junctions switch instead of tunnelling.
-    constants : ndarray, shape (11 * 8,)
-    drive : ndarray, shape (steps * inputs * 8,)
-    state, conductance, feels, conducts : ndarray, shape (junctions * 8,)
+    constants : ndarray, shape (11 * 16,)
+    drive : ndarray, shape (steps * inputs * 16,)
+    state : ndarray, shape (junctions * 16,)
+    feels, conducts : ndarray, shape (junctions * 16,), or (16,) where all junctions are alike
+    conductance : ndarray, shape ((junctions + 1) * 16,)
+        The last entry is 0.
     nodes : ndarray
         As in `nanowire_kernel.advance`, in lanes.
-    signal : ndarray, shape (steps * samples * outputs * 8,)
+    signal : ndarray, shape (steps * samples * outputs * 16,)
     """
-    place, first, second, slot, border, contact, start, rows, target, read = unpack(plan)
+    place, first, second, _, border, contact, start, rows, target, read = unpack(plan)
     free = len(start) - 1
     voltage = nodes[: len(place) * LANES]
     load_of = nodes[len(place) * LANES : (len(place) + free) * LANES]
@@ -169,7 +76,9 @@ def advance_lanes(
         for i in range(numba.uint64(inputs), fixed):
             store(voltage, n + i, zero)
         for _ in range(samples):
-            _solve(slot, border, start, rows, target, load_of, conductance, work, voltage)
+            _assemble(origin, border, len(rows), load_of, conductance, voltage, work)
+            _eliminate(start, rows, target, work)
+            _substitute(start, rows, work, voltage)
             for i in range(len(read)):
                 store(signal, at, load(voltage, read[i]))
                 at += numba.uint64(1)
@@ -182,132 +91,232 @@ def advance_lanes(
                 total = load(signal, into)
                 store(signal, into, total - flow if contact[i, 2] else total + flow)
             at += fixed
-            _grow(constants, step, first, second, voltage, feels, state)
-            if binary:
-                _switch(constants, conducts, state, conductance)
-            else:
-                _tunnel(constants, conducts, state, conductance)
+            _evolve(binary, constants, step, first, second, voltage, feels, conducts, state, conductance)
 
 
 @_inner
-def _solve(
-    slot: Indices,
-    border: Indices,
-    start: Indices,
-    rows: Indices,
-    target: Indices,
-    load_of: Floats,
-    conductance: Floats,
-    work: Floats,
-    voltage: Floats,
+def _assemble(
+    origin: Indices, border: Indices, links: int, load_of: Floats, conductance: Floats, voltage: Floats, work: Floats
 ) -> None:
-    free, entries = len(start) - 1, len(rows)
-    link = work[: entries * LANES]
-    toward = work[entries * LANES : (entries + free) * LANES]
-    source = work[(entries + free) * LANES : (entries + 2 * free) * LANES]
-    inverse = work[(entries + 2 * free) * LANES : (entries + 3 * free) * LANES]
-    n = numba.uint64(free)
-    zero, one = splat(0.0), splat(1.0)
-    for i in range(numba.uint64(entries)):
-        store(link, i, zero)
+    entries = numba.uint64(links)
+    n = numba.uint64(len(load_of) // LANES)
+    toward, source = entries, entries + n  # where they begin
+    zero = splat(0.0)
+    for i in range(entries):
+        store(work, i, load(conductance, origin[i]))
+    for i in range(entries, numba.uint64(len(origin)), numba.uint64(2)):  # junctions parallel to another
+        into = origin[i]
+        store(work, into, load(work, into) + load(conductance, origin[i + numba.uint64(1)]))
     for k in range(n):
-        store(toward, k, load(load_of, k))
-        store(source, k, zero)
-    for i in range(slot.shape[0]):
-        store(link, slot[i, 1], load(link, slot[i, 1]) + load(conductance, slot[i, 0]))
+        store(work, toward + k, load(load_of, k))
+        store(work, source + k, zero)
     for i in range(border.shape[0]):
         g = load(conductance, border[i, 0])
-        k = border[i, 1]
-        store(toward, k, load(toward, k) + g)
-        store(source, k, load(source, k) + g * load(voltage, border[i, 2]))
-    pair: Any = numba.uint64(0)
-    for k in range(n):
-        low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
-        total = load(toward, k)
-        for i in range(low, high):
-            total = total + load(link, i)
-        inverted = one / total
-        store(inverse, k, inverted)
-        to_fixed = load(toward, k) * inverted
-        from_fixed = load(source, k) * inverted
-        for i in range(low, high):
-            g = load(link, i)
-            r = rows[i]
-            store(toward, r, load(toward, r) + g * to_fixed)
-            store(source, r, load(source, r) + g * from_fixed)
-            share = g * inverted
-            for j in range(i + numba.uint64(1), high):
-                to = target[pair]
-                store(link, to, load(link, to) + share * load(link, j))
-                pair += numba.uint64(1)
-    for m in range(n):
-        last: Any = n - numba.uint64(1) - m
-        current = load(source, last)
-        for i in range(numba.uint64(start[last]), numba.uint64(start[last + numba.uint64(1)])):
-            current = current + load(link, i) * load(voltage, rows[i])
-        store(voltage, last, current * load(inverse, last))
+        k = numba.uint64(border[i, 1])
+        store(work, toward + k, load(work, toward + k) + g)
+        store(work, source + k, load(work, source + k) + g * load(voltage, border[i, 2]))
 
 
 @_inner
-def _grow(
-    constants: Floats, step: float, first: Indices, second: Indices, voltage: Floats, feels: Floats, state: Floats
+def _eliminate(start: Indices, rows: Indices, target: Indices, work: Floats) -> None:
+    n, entries = numba.uint64(len(start) - 1), numba.uint64(len(rows))
+    toward, source, inverse = entries, entries + n, entries + n + n  # where they begin
+    one, two, three, four = numba.uint64(1), numba.uint64(2), numba.uint64(3), numba.uint64(4)
+    unit = splat(1.0)
+    pair: Any = numba.uint64(0)
+    k: Any = numba.uint64(0)
+    while k < n:
+        low, high = numba.uint64(start[k]), numba.uint64(start[k + one])
+        if k + three < n and high == low + (numba.uint64(start[k + four]) - numba.uint64(start[k + three])) + three:
+            wide = rows[low] == k + one and rows[low + one] == k + two and rows[low + two] == k + three
+        else:
+            wide = False
+        if not wide:
+            total = load(work, toward + k)
+            for i in range(low, high):
+                total = total + load(work, i)
+            inverted = unit / total
+            store(work, inverse + k, inverted)
+            to_fixed = load(work, toward + k) * inverted
+            from_fixed = load(work, source + k) * inverted
+            for i in range(low, high):
+                g = load(work, i)
+                r = numba.uint64(rows[i])
+                store(work, toward + r, load(work, toward + r) + g * to_fixed)
+                store(work, source + r, load(work, source + r) + g * from_fixed)
+                share = g * inverted
+                for j in range(i + one, high):
+                    to = target[pair]
+                    store(work, to, load(work, to) + share * load(work, j))
+                    pair += one
+            k += one
+            continue
+        # Four columns a, b, c, d, each of the rows of the one before but for itself; the last has these:
+        a, b, c, d = low, high, numba.uint64(start[k + two]), numba.uint64(start[k + three])
+        m = numba.uint64(start[k + four]) - d
+        pair += ((m + three) * (m + two) + (m + two) * (m + one) + (m + one) * m) // two
+        ab, ac, ad = load(work, a), load(work, a + one), load(work, a + two)
+        a, at_b, at_c, at_d = a + three, b + two, c + one, d
+        to_a, from_a = load(work, toward + k), load(work, source + k)
+        total = to_a + ab + ac + ad
+        for i in range(m):
+            total = total + load(work, a + i)
+        inverse_a = unit / total
+        store(work, inverse + k, inverse_a)
+
+        share_a = ab * inverse_a
+        bc, bd = load(work, b) + share_a * ac, load(work, b + one) + share_a * ad
+        store(work, b, bc)
+        store(work, b + one, bd)
+        b = at_b
+        to_b = load(work, toward + k + one) + share_a * to_a
+        from_b = load(work, source + k + one) + share_a * from_a
+        store(work, source + k + one, from_b)
+        total = to_b + bc + bd
+        for i in range(m):
+            value = load(work, b + i) + share_a * load(work, a + i)
+            store(work, b + i, value)
+            total = total + value
+        inverse_b = unit / total
+        store(work, inverse + k + one, inverse_b)
+
+        share_a, share_b = ac * inverse_a, bc * inverse_b
+        cd = load(work, c) + share_a * ad + share_b * bd
+        store(work, c, cd)
+        c = at_c
+        to_c = load(work, toward + k + two) + share_a * to_a + share_b * to_b
+        from_c = load(work, source + k + two) + share_a * from_a + share_b * from_b
+        store(work, source + k + two, from_c)
+        total = to_c + cd
+        for i in range(m):
+            value = load(work, c + i) + share_a * load(work, a + i) + share_b * load(work, b + i)
+            store(work, c + i, value)
+            total = total + value
+        inverse_c = unit / total
+        store(work, inverse + k + two, inverse_c)
+
+        share_a, share_b, share_c = ad * inverse_a, bd * inverse_b, cd * inverse_c
+        d = at_d
+        to_d = load(work, toward + k + three) + share_a * to_a + share_b * to_b + share_c * to_c
+        from_d = load(work, source + k + three) + share_a * from_a + share_b * from_b + share_c * from_c
+        store(work, source + k + three, from_d)
+        total = to_d
+        for i in range(m):
+            value = load(work, d + i) + share_a * load(work, a + i) + share_b * load(work, b + i)
+            value = value + share_c * load(work, c + i)
+            store(work, d + i, value)
+            total = total + value
+        inverse_d = unit / total
+        store(work, inverse + k + three, inverse_d)
+
+        for i in range(m):
+            share_a, share_b = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
+            share_c, share_d = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
+            r = numba.uint64(rows[d + i])
+            value = load(work, toward + r) + share_a * to_a + share_b * to_b
+            store(work, toward + r, value + share_c * to_c + share_d * to_d)
+            value = load(work, source + r) + share_a * from_a + share_b * from_b
+            store(work, source + r, value + share_c * from_c + share_d * from_d)
+            for j in range(i + one, m):
+                to = target[pair]
+                value = load(work, to) + share_a * load(work, a + j) + share_b * load(work, b + j)
+                store(work, to, value + share_c * load(work, c + j) + share_d * load(work, d + j))
+                pair += one
+        k += four
+
+
+@_inner
+def _substitute(start: Indices, rows: Indices, work: Floats, voltage: Floats) -> None:
+    n, entries = numba.uint64(len(start) - 1), numba.uint64(len(rows))
+    source, inverse = entries + n, entries + n + n
+    for m in range(n):
+        last: Any = n - numba.uint64(1) - m
+        current = load(work, source + last)
+        for i in range(numba.uint64(start[last]), numba.uint64(start[last + numba.uint64(1)])):
+            current = current + load(work, i) * load(voltage, rows[i])
+        store(voltage, last, current * load(work, inverse + last))
+
+
+@_inner
+def _evolve(
+    binary: bool,
+    constants: Floats,
+    step: float,
+    first: Indices,
+    second: Indices,
+    voltage: Floats,
+    feels: Floats,
+    conducts: Floats,
+    state: Floats,
+    conductance: Floats,
 ) -> None:
-    zero, duration = splat(0.0), splat(step)
+    zero, one, duration = splat(0.0), splat(1.0), splat(step)
     set_voltage, reset_voltage = load(constants, numba.uint64(0)), load(constants, numba.uint64(1))
     shrinking = load(constants, numba.uint64(2)) * duration
     full, overshoot = load(constants, numba.uint64(3)), load(constants, numba.uint64(10))
+    # Where junctions switch: the closed state, its conductance and the open one's. Where they tunnel: one over the
+    # closed state, the resistance of a closed gap, and what is conducted beside it.
+    closing, on, off = (
+        load(constants, numba.uint64(4)), load(constants, numba.uint64(5)), load(constants, numba.uint64(6)),
+    )  # fmt: skip
+    # The kernel of one network wants a 64th of the exponent, and squares six times.
+    widest, exponent = load(constants, numba.uint64(7)), load(constants, numba.uint64(8)) * splat(64.0)
+    every = numba.uint64(1 if len(feels) > LANES else 0)  # 0 where all junctions are alike: what is one stays at hand
     for j in range(numba.uint64(len(first))):
-        v = (load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j)
-        size = choose(zero, v, zero - v, v)
+        v = (load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j * every)
+        size = signed(v, one)
         above, below = size - set_voltage, reset_voltage - size
-        growth = choose(above, zero, above, zero) * duration
-        x = load(state, j) + choose(zero, v, zero - growth, growth)
-        extent = choose(zero, x, zero - x, x)
-        left = extent - choose(below, zero, below, zero) * shrinking
+        before = load(state, j)
+        x = before + signed(choose(above, zero, above, zero), v) * duration
+        left = signed(x, one) - choose(below, zero, below, zero) * shrinking
         left = choose(left, zero, left, left * overshoot)
         left = choose(left, full, full, left)
-        store(state, j, choose(zero, x, zero - left, left))
-
-
-@_inner
-def _switch(constants: Floats, conducts: Floats, state: Floats, conductance: Floats) -> None:
-    zero = splat(0.0)
-    closed = load(constants, numba.uint64(4))
-    on, off = load(constants, numba.uint64(5)), load(constants, numba.uint64(6))
-    for j in range(numba.uint64(len(state) // LANES)):
-        x = load(state, j)
-        size = choose(zero, x, zero - x, x)
-        store(conductance, j, load(conducts, j) * choose(closed, size, off, on))
-
-
-@_inner
-def _tunnel(constants: Floats, conducts: Floats, state: Floats, conductance: Floats) -> None:
-    zero, one = splat(0.0), splat(1.0)
-    per_closed, on_resistance = load(constants, numba.uint64(4)), load(constants, numba.uint64(5))
-    off, widest = load(constants, numba.uint64(6)), load(constants, numba.uint64(7))
-    exponent = load(constants, numba.uint64(8))
-    for j in range(numba.uint64(len(state) // LANES)):
-        x = load(state, j)
-        gap = one - choose(zero, x, zero - x, x) * per_closed
+        x = signed(one, x) * left
+        if not any_different(x, before):
+            continue
+        store(state, j, x)
+        if binary:
+            store(conductance, j, load(conducts, j * every) * choose(closing, signed(x, one), off, on))
+            continue
+        gap, before = one - signed(x, one) * closing, one - signed(before, one) * closing
+        widest_gap = choose(gap, before, gap, before)
+        if not any_different(choose(widest_gap, zero, widest_gap, zero), zero):
+            continue  # closed before and after
         gap = choose(gap, zero, gap, zero)
-        y = gap * exponent
-        e = splat(1.0 / 479001600.0)
-        e = e * y + splat(1.0 / 39916800.0)
-        e = e * y + splat(1.0 / 3628800.0)
-        e = e * y + splat(1.0 / 362880.0)
-        e = e * y + splat(1.0 / 40320.0)
-        e = e * y + splat(1.0 / 5040.0)
-        e = e * y + splat(1.0 / 720.0)
-        e = e * y + splat(1.0 / 120.0)
-        e = e * y + splat(1.0 / 24.0)
-        e = e * y + splat(1.0 / 6.0)
-        e = e * y + splat(0.5)
-        e = e * y + one
-        e = e * y + one
-        e = e * e
-        e = e * e
-        e = e * e
-        e = e * e
-        e = e * e
-        e = e * e
-        store(conductance, j, load(conducts, j) * (one / (widest * gap * e + on_resistance) + off))
+        e = _exponential(gap * exponent)
+        store(conductance, j, load(conducts, j * every) * (one / (widest * gap * e + on) + off))
+
+
+@_inner
+def _exponential(y: Any) -> Any:
+    """exp(y) for 0 <= y < 700 to a few units of the last place: 2^k exp(r), |r| <= ln(2)/2, a minimax polynomial."""
+    power = y * splat(1.4426950408889634) + splat(6755399441055744.0)  # adding 1.5 * 2^52 rounds to a whole number
+    k = power - splat(6755399441055744.0)
+    r = y - k * splat(0.6931471805599453)
+    r = r - k * splat(2.3190468138462996e-17)  # the rest of ln(2)
+    e = splat(2.7626371065696354e-07)
+    e = e * r + splat(2.764019739169484e-06)
+    e = e * r + splat(2.480150431378554e-05)
+    e = e * r + splat(0.00019841170230570286)
+    e = e * r + splat(0.001388888893251478)
+    e = e * r + splat(0.008333333385699212)
+    e = e * r + splat(0.041666666666573066)
+    e = e * r + splat(0.16666666666554314)
+    e = e * r + splat(0.5000000000000006)
+    e = e * r + splat(1.0000000000000067)
+    e = e * r + splat(1.0)
+    return scaled(e, power)
+
+
+def origins(plan: Indices) -> Indices:
+    """Say for each link which junction it is, the one after the last where it is none; then pairs (link, junction).
+
+    The pairs are junctions parallel to one that a link has already.
+    """
+    junctions = int(plan[1])
+    _, _, _, slot, _, _, _, rows, _, _ = unpack.py_func(plan)
+    _, once = np.unique(slot[:, 1], return_index=True)
+    origin = np.full(len(rows), junctions, dtype=np.uint32)
+    origin[slot[once, 1]] = slot[once, 0]
+    parallel = np.delete(slot, once, axis=0)[:, ::-1]
+    return np.concatenate((origin, parallel.ravel())).astype(np.uint32)

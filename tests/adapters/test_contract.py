@@ -1,8 +1,9 @@
 """What every adapter promises, run over all of them: in process, and over MQTT through two brokers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,14 @@ from brokers import Mosquitto
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
-from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateBusy
+from inmateria.simulators import EchoStateNetwork
+from inmateria.substrate import Response, Simulator, Stimulus, StimulusRejected, Substrate, SubstrateBusy
 
 WINDOW = 4
 
 
 @asynccontextmanager
-async def reached(way: str, simulator: LeakySimulator, folder: Path) -> AsyncIterator[Substrate]:
+async def reached(way: str, simulator: Simulator, folder: Path) -> AsyncIterator[Substrate]:
     """Enter a simulator as a substrate, in one of the ways there are."""
     async with AsyncExitStack() as exits:
         if way == "in process":
@@ -36,6 +38,16 @@ async def reached(way: str, simulator: LeakySimulator, folder: Path) -> AsyncIte
 @pytest.fixture(params=["in process", "embedded", "mosquitto"])
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def make_echo() -> EchoStateNetwork:
+    return EchoStateNetwork(units=20, inputs=3, step=0.005)
+
+
+@pytest.fixture(params=[LeakySimulator, make_echo], ids=["leaky", "echo"])
+def make(request: pytest.FixtureRequest) -> Callable[[], Simulator]:
+    """Give what makes the same simulator again and again."""
+    return request.param  # type: ignore[no-any-return]
 
 
 def stimuli(count: int, seed: int = 0) -> list[Stimulus]:
@@ -58,17 +70,19 @@ def equal(one: Response, other: Response) -> bool:
     )
 
 
-async def test_the_info_is_the_simulators_own(way: str, tmp_path: Path) -> None:
-    async with reached(way, LeakySimulator(), tmp_path) as substrate:
-        assert substrate.info == LeakySimulator().info
+async def test_the_info_is_the_simulators_own(way: str, make: Callable[[], Simulator], tmp_path: Path) -> None:
+    async with reached(way, make(), tmp_path) as substrate:
+        assert substrate.info == make().info
 
 
-@pytest.mark.parametrize("spiking", [False, True])
+@pytest.mark.parametrize(
+    "make_any", [LeakySimulator, partial(LeakySimulator, spiking=True), make_echo], ids=["leaky", "spiking", "echo"]
+)
 async def test_a_stream_gives_the_simulators_answers_bit_for_bit_in_order(
-    way: str, spiking: bool, tmp_path: Path
+    way: str, make_any: Callable[[], Simulator], tmp_path: Path
 ) -> None:
-    alone = LeakySimulator(spiking=spiking)
-    async with reached(way, LeakySimulator(spiking=spiking), tmp_path) as substrate:
+    alone = make_any()
+    async with reached(way, make_any(), tmp_path) as substrate:
         for _ in range(2):  # a second stream goes on where the first ended
             given = stimuli(40)
             async with aclosing(substrate.stream(given)) as responses:
@@ -77,9 +91,9 @@ async def test_a_stream_gives_the_simulators_answers_bit_for_bit_in_order(
             assert all(equal(mine, alone.advance(stimulus)) for mine, stimulus in zip(got, given, strict=True))
 
 
-async def test_one_exchange_at_a_time_gives_the_same(way: str, tmp_path: Path) -> None:
-    alone = LeakySimulator()
-    async with reached(way, LeakySimulator(), tmp_path) as substrate:
+async def test_one_exchange_at_a_time_gives_the_same(way: str, make: Callable[[], Simulator], tmp_path: Path) -> None:
+    alone = make()
+    async with reached(way, make(), tmp_path) as substrate:
         for stimulus in stimuli(10):
             assert equal(await substrate.stimulate(stimulus), alone.advance(stimulus))
 
@@ -162,8 +176,10 @@ async def test_a_source_that_fails_is_told_after_what_came_before(way: str, tmp_
         assert [response.sequence for response in got] == [0, 1, 2]
 
 
-async def test_reset_returns_to_rest_and_to_the_beginning_of_the_clock(way: str, tmp_path: Path) -> None:
-    async with reached(way, LeakySimulator(), tmp_path) as substrate:
+async def test_reset_returns_to_rest_and_to_the_beginning_of_the_clock(
+    way: str, make: Callable[[], Simulator], tmp_path: Path
+) -> None:
+    async with reached(way, make(), tmp_path) as substrate:
         first = await substrate.stimulate(stimuli(1)[0])
         await substrate.stimulate(stimuli(1)[0])
         await substrate.reset()
@@ -205,7 +221,9 @@ async def test_exchanges_asked_for_at_once_are_each_applied_once(way: str, tmp_p
 async def test_a_second_controller_is_told_who_holds_the_device() -> None:
     async with EmbeddedBroker() as broker, DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri) as server:
         async with RemoteSubstrate(server.uri) as first:
-            with pytest.raises(SubstrateBusy, match=r"lab/leaky is held by session [0-9a-f]+; for another \d+ s"):
+            with pytest.raises(
+                SubstrateBusy, match=r"lab/leaky is held by session anyone/[0-9a-f]+; for another \d+ s"
+            ):
                 async with RemoteSubstrate(server.uri):
                     pass
             assert (await first.stimulate(stimuli(1)[0])).sequence == 0  # and the first is not disturbed

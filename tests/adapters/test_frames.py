@@ -1,6 +1,7 @@
 """Frames come back as they went, and whatever is not a frame is refused without harm."""
 
 import struct
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -43,9 +44,9 @@ def test_a_frame_comes_back_as_it_went(array: np.ndarray | None, spikes: list | 
 
 def test_the_bytes_are_those_of_the_page() -> None:
     data = encode(Header(kind=Kind.STIMULUS, session="s", sequence=7, step=0.5), np.array([[1.0, 2.0]]))
-    magic, major, length = struct.unpack("<2sBxI", data[:8])
-    assert (magic, major) == (b"IM", 1)
-    assert msgspec.msgpack.decode(data[8 : 8 + length]) == {
+    magic, major, covers, length, check = struct.unpack("<2sBBII", data[:12])
+    assert (magic, major, covers, check) == (b"IM", 1, 1, crc32(data[12:]))
+    assert msgspec.msgpack.decode(data[12 : 12 + length]) == {
         "kind": "stimulus",
         "session": "s",
         "sequence": 7,
@@ -53,7 +54,7 @@ def test_the_bytes_are_those_of_the_page() -> None:
         "dtype": "<f8",
         "shape": [1, 2],
     }
-    assert data[8 + length :] == struct.pack("<2d", 1.0, 2.0)
+    assert data[12 + length :] == struct.pack("<2d", 1.0, 2.0)
 
 
 @given(st.binary(max_size=200))
@@ -91,14 +92,14 @@ def test_a_damaged_frame_is_read_or_refused_and_nothing_else(data: st.DataObject
 def test_a_hostile_header_is_refused_before_anything_is_allocated(fields: dict[str, object], says: str) -> None:
     head = msgspec.msgpack.encode({"kind": "response", "session": "s", **fields})
     with pytest.raises(FrameError, match=says):
-        decode(struct.pack("<2sBxI", b"IM", 1, len(head)) + head)
+        decode(struct.pack("<2sBBII", b"IM", 1, 1, len(head), crc32(head)) + head)
 
 
 def test_another_major_version_is_refused_and_unknown_keys_are_not() -> None:
     head = msgspec.msgpack.encode({"kind": "done", "session": "s", "colour": "blue"})
-    assert decode(struct.pack("<2sBxI", b"IM", 1, len(head)) + head).header.kind is Kind.DONE
+    assert decode(struct.pack("<2sBBII", b"IM", 1, 1, len(head), crc32(head)) + head).header.kind is Kind.DONE
     with pytest.raises(FrameError, match="major version 2; version 1 is known"):
-        decode(struct.pack("<2sBxI", b"IM", 2, len(head)) + head)
+        decode(struct.pack("<2sBBII", b"IM", 2, 1, len(head), crc32(head)) + head)
 
 
 def test_frames_without_what_they_should_carry_are_refused() -> None:

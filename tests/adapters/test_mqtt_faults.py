@@ -17,7 +17,8 @@ from test_contract import gather_into
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, ServedApart, SimulatedSubstrate
 from inmateria.adapters.frames import Header, Kind, encode
-from inmateria.adapters.mqtt_link import Broker, Link, open_link
+from inmateria.adapters.mqtt_address import Broker
+from inmateria.adapters.mqtt_link import Link, open_link
 from inmateria.substrate import (
     Channel,
     Response,
@@ -163,7 +164,6 @@ async def test_frames_dropped_doubled_and_delayed_change_nothing(
             await honest(*held.pop())
 
     monkeypatch.setattr(Link, "publish", hostile)
-    monkeypatch.setattr("inmateria.adapters.mqtt_client._RESEND", 0.2)
     simulator, given = LeakySimulator(), stimuli(300)
     async with (
         DeviceServer(SimulatedSubstrate(simulator), mosquitto.uri) as server,
@@ -210,7 +210,7 @@ async def test_garbage_on_its_topics_does_not_trouble_a_device() -> None:
         RemoteSubstrate(server.uri) as substrate,
         open_link(Broker.from_uri(broker.uri), timeout=5) as hostile,
     ):
-        topic = "inmateria/1/lab/leaky/stimulus/"
+        topic = "inmateria/1/lab/leaky/stimulus/anyone/"
         session = substrate._session
         for _ in range(200):
             await hostile.publish(topic + session, chance.randbytes(chance.randrange(60)))
@@ -228,8 +228,8 @@ async def test_a_lease_that_is_not_renewed_is_taken_over_and_its_late_stimuli_ar
         DeviceServer(SimulatedSubstrate(simulator), broker.uri, lease=0.3) as server,
         open_link(Broker.from_uri(broker.uri), timeout=5) as silent,
     ):
-        topic = "inmateria/1/lab/leaky/stimulus/silent"
-        await silent.subscribe("inmateria/1/lab/leaky/response/silent")
+        topic = "inmateria/1/lab/leaky/stimulus/anyone/silent"
+        await silent.subscribe("inmateria/1/lab/leaky/response/anyone/silent")
         await silent.publish(topic, encode(Header(kind=Kind.OPEN, session="silent")))
         async for _ in silent.messages():
             break  # it holds the lease now, and never renews it
@@ -320,5 +320,6 @@ def test_a_password_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (broker.username, broker.password) == ("ada", "hunter2")
     assert "hunter2" not in f"{broker} {broker!r}"
     with pytest.raises(UnknownSubstrate) as caught:
-        RemoteSubstrate("mqtt://eve:opensesame@host/only")
+        RemoteSubstrate("mqtt://eve:opensesame@host/lab/leaky")
     assert "opensesame" not in str(caught.value)
+    assert "eve" not in str(caught.value)

@@ -17,7 +17,8 @@ from inmateria.adapters import (
     release,
 )
 from inmateria.adapters.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt_link import Broker, Link, open_link
+from inmateria.adapters.mqtt_address import Broker
+from inmateria.adapters.mqtt_link import Link, open_link
 from inmateria.substrate import (
     Response,
     Stimulus,
@@ -107,7 +108,7 @@ class Careless(Substrate):
 
 async def command(link: Link, session: str, frame: bytes) -> Header:
     """Send a frame by hand and return the header of what comes back."""
-    await link.publish(f"{TOPIC}/stimulus/{session}", frame)
+    await link.publish(f"{TOPIC}/stimulus/anyone/{session}", frame)
     async for _, payload in link.messages():
         return decode(payload).header
     raise AssertionError
@@ -120,7 +121,7 @@ async def test_the_server_keeps_the_limits_of_a_substrate_that_does_not() -> Non
         DeviceServer(careless, broker.uri),
         open_link(Broker.from_uri(broker.uri), timeout=5) as link,
     ):
-        await link.subscribe(f"{TOPIC}/response/me")
+        await link.subscribe(f"{TOPIC}/response/anyone/me")
         opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
         refused = await command(link, "me", encode(
             Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01), np.full((1, 3), 50.0)
@@ -137,7 +138,7 @@ async def test_a_session_that_is_played_back_moves_nothing() -> None:
         open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
         open_link(Broker.from_uri(broker.uri), timeout=5) as hostile,
     ):
-        await tap.subscribe(f"{TOPIC}/stimulus/+")
+        await tap.subscribe(f"{TOPIC}/stimulus/+/+")
         async with RemoteSubstrate(f"{broker.uri}/lab/leaky") as substrate:
             for _ in range(3):
                 await substrate.stimulate(ONE)
@@ -150,9 +151,9 @@ async def test_a_session_that_is_played_back_moves_nothing() -> None:
             if decode(payload).header.kind is Kind.CLOSE:
                 break
         assert len(simulator.applied) == 3
-        await hostile.subscribe(f"{TOPIC}/response/{session}")
+        await hostile.subscribe(f"{TOPIC}/response/anyone/{session}")
         for frame in taped[:-1]:  # all but its goodbye, and it is given the lease again
-            await hostile.publish(f"{TOPIC}/stimulus/{session}", frame)
+            await hostile.publish(f"{TOPIC}/stimulus/anyone/{session}", frame)
         again = encode(Header(kind=Kind.OPEN, session=session))
         opened = [await command(hostile, session, again)]
         opened.append(await command(hostile, session, again))
@@ -191,7 +192,7 @@ async def test_when_a_controller_falls_silent_the_device_returns_to_rest_and_its
         DeviceServer(substrate, broker.uri, lease=0.3) as server,
         open_link(Broker.from_uri(broker.uri), timeout=5) as link,
     ):
-        await link.subscribe(f"{TOPIC}/response/me")
+        await link.subscribe(f"{TOPIC}/response/anyone/me")
         opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
         one = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01)
         assert (await command(link, "me", encode(one, ONE.drive))).kind is Kind.RESPONSE
@@ -212,7 +213,7 @@ async def test_a_controller_that_renews_is_left_in_peace() -> None:
         RemoteSubstrate(server.uri) as remote,
         open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
     ):
-        await tap.subscribe(f"{TOPIC}/stimulus/+")
+        await tap.subscribe(f"{TOPIC}/stimulus/+/+")
         renewed = 0
         async for topic, payload in tap.messages():  # four thirds of a lease and more, without a stimulus
             renewed += "/stimulus/" in topic and decode(payload).header.kind is Kind.RENEW

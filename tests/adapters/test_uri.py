@@ -26,7 +26,7 @@ def test_a_remote_device_is_not_looked_for_before_it_is_entered() -> None:
         ("", "not a URI"),
         ("://", "not a URI"),
         ("nanowires://", "did you mean nanowire://"),
-        ("quantum://", "known are mqtt, nanowire"),
+        ("quantum://", "known are .*mqtt, .*nanowire"),
         ("nanowire://?wire=5", "did you mean wires"),
         ("nanowire://?wires=many", "wires is a int"),
         ("nanowire://?wires=2.5", "wires is a int"),
@@ -41,7 +41,7 @@ def test_what_is_wrong_with_a_uri_is_said(uri: str, says: str) -> None:
 
 
 def test_only_simulators_can_be_made_from_a_uri() -> None:
-    with pytest.raises(UnknownSubstrate, match="known are nanowire"):
+    with pytest.raises(UnknownSubstrate, match=r"known are .*nanowire"):
         simulator_from_uri("mqtt://host/a/b")
 
 

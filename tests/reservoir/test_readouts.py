@@ -13,16 +13,31 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from inmateria.reservoir import (
+    FORCEReadout,
+    KalmanReadout,
+    LMSReadout,
     RecursiveLeastSquares,
     RecursiveLeastSquaresClassifier,
     RidgeClassifierReadout,
     RidgeReadout,
+    TernaryClassifierReadout,
+    TernaryReadout,
 )
 
+READOUTS = [
+    RidgeReadout(),
+    RidgeClassifierReadout(),
+    RecursiveLeastSquares(),
+    RecursiveLeastSquaresClassifier(),
+    KalmanReadout(),
+    LMSReadout(),
+    FORCEReadout(),
+    TernaryReadout(),
+    TernaryClassifierReadout(),
+]
 
-@parametrize_with_checks(
-    [RidgeReadout(), RidgeClassifierReadout(), RecursiveLeastSquares(), RecursiveLeastSquaresClassifier()]
-)
+
+@parametrize_with_checks(READOUTS)
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks provoke warnings on purpose
 def test_scikit_learns_estimator_checks(estimator, check) -> None:  # type: ignore[no-untyped-def]
     assert check(estimator) is None  # a check that fails raises

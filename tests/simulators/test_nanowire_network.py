@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import networkx
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.stats import kstest
 
-from inmateria.simulators import NanowireNetwork
+from inmateria import compilation
+from inmateria.simulators import NanowireNetwork, nanowire_kernel
 from inmateria.simulators.nanowire_elimination import eliminate
 from inmateria.simulators.nanowire_geometry import crossings, deposit, grid
 from inmateria.substrate import StimulusRejected
@@ -267,14 +269,28 @@ def test_ten_thousand_wires_are_planned_and_run():
     assert abs(currents.sum()) < 1e-12 * abs(currents).sum()
 
 
-def test_importing_the_room_is_light_and_a_first_compilation_is_announced(tmp_path, caplog):
+def test_importing_the_room_is_light():
     code = "import sys, inmateria.simulators; sys.exit(bool({'numba', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-    from inmateria.simulators import nanowire_kernel
 
-    with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.INFO, "inmateria"):
+
+def test_a_compilation_that_takes_long_is_announced_and_only_the_first(caplog, monkeypatch):
+    monkeypatch.setattr(compilation, "_PATIENCE", 0.0)
+
+    def compile_now(self):
+        self.signatures = [()]
+        while not caplog.records:  # as long as it takes to say so
+            pass
+
+    kernel = SimpleNamespace(signatures=[])
+    with caplog.at_level(logging.INFO, "inmateria"):
+        with compilation.announced("a kernel", kernel):
+            compile_now(kernel)
+        assert [record.message.split(" ")[0] for record in caplog.records] == ["compiling", "compiled"]
+        caplog.clear()
+        with compilation.announced("a kernel", kernel):
+            pass
         NanowireNetwork()
-        assert not caplog.records
-        patch.setattr(nanowire_kernel, "is_compiled", lambda: False)
-        NanowireNetwork()
-    assert "compiling the nanowire kernel" in caplog.text
+        with compilation.announced("the kernel of nanowire networks", nanowire_kernel.advance):
+            pass  # has run in this process
+    assert not caplog.records

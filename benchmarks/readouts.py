@@ -1,0 +1,174 @@
+"""Readouts beside reservoirpy, rclib and scikit-learn: the same answer first, then processor time on one thread.
+
+Four claims: recursive least squares at 100 and 500 features; exact leave-one-out over 50 regularisations;
+one ridge fit in double and in single precision; a ridge fit streamed in memory that does not grow.
+Peers that are not installed are left out and said to be (`pip install reservoirpy rclib`).
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import Ridge, RidgeCV
+from threadpoolctl import threadpool_limits
+
+from inmateria.reservoir import RecursiveLeastSquares, RidgeReadout
+
+Row = dict[str, Any]
+SAMPLES, FEATURES = 100_000, 500
+
+
+def seconds(work: Callable[[], object], rounds: int = 3) -> float:
+    """Time the fastest of some rounds, in seconds of this thread's processor time."""
+    spent = []
+    for _ in range(rounds):
+        begun = time.thread_time()
+        work()
+        spent.append(time.thread_time() - begun)
+    return min(spent)
+
+
+def series(samples: int, features: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make features that are alike, as a reservoir's are, and a target that they hold with some noise."""
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(samples, features))
+    X += 0.5 * X[:, :1]
+    return X, X @ generator.normal(size=(features, 1)) + 0.1 * generator.normal(size=(samples, 1))
+
+
+def recursive(features: int, samples: int) -> list[Row]:
+    """Learn one sample after another: steps a second."""
+    X, y = series(samples, features)
+    alpha = 1e-3
+    ours = RecursiveLeastSquares(alpha=alpha, fit_intercept=False)
+    ours.fit(X[:10], y[:10])  # compiled before it is timed
+    rows: list[Row] = [
+        {"claim": f"RLS, {features} features", "who": "inmateria", "seconds": seconds(lambda: ours.fit(X, y))}
+    ]
+    try:
+        from reservoirpy.nodes import RLS
+
+        def theirs() -> Any:
+            node = RLS(alpha=alpha, fit_bias=False)
+            node.partial_fit(X, y)
+            return node
+
+        answer = np.asarray(theirs().Wout).ravel()
+        assert np.allclose(answer, ours.coef_.ravel(), atol=1e-6), "reservoirpy's RLS gave another answer"
+        rows.append({"claim": rows[0]["claim"], "who": "reservoirpy", "seconds": seconds(theirs, 1)})
+    except ModuleNotFoundError:
+        print("reservoirpy is not installed and was left out")
+    try:
+        from rclib._rclib import RlsReadout
+
+        def compiled() -> Any:
+            readout = RlsReadout(1.0, alpha, False)
+            readout.partialFit(X, y)
+            return readout
+
+        assert np.allclose(compiled().predict(X[:100]), X[:100] @ ours.coef_.T, atol=1e-5), "rclib gave another answer"
+        rows.append({"claim": rows[0]["claim"], "who": "rclib (C++)", "seconds": seconds(compiled, 2)})
+    except ModuleNotFoundError:
+        print("rclib is not installed and was left out")
+    for row in rows:
+        row["per second"] = samples / row["seconds"]
+    return rows
+
+
+def leave_one_out() -> list[Row]:
+    """Choose between 50 regularisations by exact leave-one-out; scikit-learn gets 11."""
+    X, y = series(SAMPLES, FEATURES)
+    few, many = np.logspace(-4, 6, 11), np.logspace(-4, 6, 50)
+    claim = "exact leave-one-out"
+    theirs = RidgeCV(few, store_cv_results=True, gcv_mode="eigen").fit(X, y)
+    ours = RidgeReadout(few).fit(X, y)
+    errors = np.asarray(theirs.cv_results_).reshape(SAMPLES, len(few)).mean(axis=0)
+    assert np.allclose(-ours.loo_scores_, errors, rtol=1e-6), "RidgeCV predicted other errors"
+    return [
+        {"claim": claim, "who": "inmateria, 50 alphas", "seconds": seconds(lambda: RidgeReadout(many).fit(X, y))},
+        {
+            "claim": claim,
+            "who": "inmateria, one plain fit",
+            "seconds": seconds(lambda: RidgeReadout(1.0, validation=None).fit(X, y)),
+        },
+        {"claim": claim, "who": "RidgeCV, 11 alphas", "seconds": seconds(lambda: RidgeCV(few).fit(X, y), 1)},
+    ]
+
+
+def one_fit() -> list[Row]:
+    """Fit once with one regularisation."""
+    X, y = series(SAMPLES, FEATURES)
+    single = X.astype(np.float32)
+    claim = "one ridge fit"
+    ours, theirs = RidgeReadout(1.0, validation=None), Ridge(1.0)
+    ours.fit(X, y)
+    assert np.allclose(ours.coef_, theirs.fit(X, y).coef_, atol=1e-8), "scikit-learn gave another answer"
+    in_single = RidgeReadout(1.0, validation=None).fit(single, y)
+    assert np.allclose(in_single.coef_, ours.coef_, atol=1e-4), "single precision gave another answer"
+    rows = [
+        {"claim": claim, "who": "inmateria", "seconds": seconds(lambda: ours.fit(X, y))},
+        {"claim": claim, "who": "inmateria, float32 data", "seconds": seconds(lambda: in_single.fit(single, y))},
+        {"claim": claim, "who": "scikit-learn", "seconds": seconds(lambda: theirs.fit(X, y), 2)},
+        {"claim": claim, "who": "scikit-learn, float32 data", "seconds": seconds(lambda: theirs.fit(single, y), 2)},
+    ]
+    try:
+        from reservoirpy.nodes import Ridge as Node
+
+        node = Node(ridge=1.0).fit(X, y)
+        assert np.allclose(np.asarray(node.Wout).ravel(), ours.coef_.ravel(), atol=1e-6), "reservoirpy: another answer"
+        rows.append({"claim": claim, "who": "reservoirpy", "seconds": seconds(lambda: Node(ridge=1.0).fit(X, y), 2)})
+    except ModuleNotFoundError:
+        print("reservoirpy is not installed and was left out")
+    return rows
+
+
+def streamed(samples: int) -> list[Row]:
+    """Fit on chunks made as they are learned; the memory taken beyond the first two chunks must not grow."""
+    chunk, readout = 10_000, RidgeReadout(1.0, validation=None)
+    generator, weights = np.random.default_rng(0), np.random.default_rng(1).normal(size=FEATURES)
+    spent = at_first = 0.0
+    for begin in range(0, samples, chunk):
+        X = generator.normal(size=(chunk, FEATURES))
+        y = X @ weights + generator.normal(size=chunk)
+        begun = time.thread_time()
+        readout.partial_fit(X, y)
+        spent += time.thread_time() - begun
+        if begin == chunk:
+            at_first = _most_memory()
+    off = float(np.abs(readout.coef_ - weights).max())
+    assert off < 6 / np.sqrt(samples), f"weights are {off} from those that made the data"
+    grown = _most_memory() - at_first
+    who = f"inmateria, {samples:,} samples"
+    return [{"claim": "ridge fit, streamed", "who": who, "seconds": spent, "memory grown, MB": grown}]
+
+
+def _most_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
+    parser.add_argument("--streamed", type=int, default=1_000_000, help="samples of the streamed fit")
+    asked = parser.parse_args()
+    with threadpool_limits(1):
+        rows = streamed(asked.streamed)  # first: memory is that of the process at its largest
+        rows += recursive(100, 50_000) + recursive(500, 5_000) + leave_one_out() + one_fit()
+    first: dict[str, float] = {}
+    for row in rows:
+        row["times ours"] = row["seconds"] / first.setdefault(row["claim"], row["seconds"])
+    if asked.json:
+        print(json.dumps({"benchmark": "readouts", "rows": rows}))
+        return
+    print(f"{'claim':<22} {'who':<30} {'seconds':>9} {'times ours':>11}")
+    for row in rows:
+        more = "".join(f"   {name} {row[name]:,.1f}" for name in ("per second", "memory grown, MB") if name in row)
+        print(f"{row['claim']:<22} {row['who']:<30} {row['seconds']:9.3f} {row['times ours']:11.2f}{more}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What FinalSpark's Neuroplatform exports, read as a recording: spikes and stimulations of some organoids' whole life.
+
+An export is an HDF5 file of pandas tables, ``/fs300_wholelife_events`` (time_of_event, electrode, max_voltage_uv) and
+``/fs300_wholelife_stimulations`` (time_of_stim, electrode, and the parameters of each), in one file or two.
+"""
+
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inmateria.recording import RecordingError
+
+if TYPE_CHECKING:
+    import neo
+    import pandas as pd
+
+__all__ = ["read_export"]
+
+_TABLES = {"events": "time_of_event", "stimulations": "time_of_stim"}
+
+
+def read_export(*paths: str | PathLike[str]) -> "neo.Block":
+    """Read an export as a `neo.Block`.
+
+    One segment. In it a `SpikeTrain` for each electrode, in seconds after the first thing that happened, with the
+    peak voltage of each spike as array annotation ``max_voltage`` (uV), and an `Event` "stimulation" with the
+    electrode as label and every parameter that the export has as array annotation. ``block.rec_datetime`` is the time,
+    in UTC, from which they count.
+
+    Parameters
+    ----------
+    *paths : path-like
+        The files of one export.
+
+    Raises
+    ------
+    RecordingError
+        Where a file is not there, is no such export, or they are of different organoids.
+    """
+    import neo
+    import quantities as pq
+
+    tables: dict[str, pd.DataFrame] = {}
+    names = set()
+    for path in paths:
+        for name, kind, table in _tables(Path(path)):
+            names.add(name)
+            tables[kind] = table
+    if not tables or len(names) > 1:
+        raise RecordingError(
+            f"{', '.join(map(str, paths))} hold tables of {', '.join(sorted(names)) or 'nothing'}; "
+            "give the files of one export, with /fsNNN_wholelife_events or /fsNNN_wholelife_stimulations"
+        )
+    clocks = {kind: _seconds(table[_TABLES[kind]]) for kind, table in tables.items()}
+    held = [each for each in clocks.values() if len(each)]
+    start = min((float(each.min()) for each in held), default=0.0)
+    stop = max((float(each.max()) for each in held), default=0.0) - start
+    block = neo.Block(
+        name=names.pop(),
+        file_origin=", ".join(Path(path).name for path in paths),
+        rec_datetime=np.datetime64(round(1e6 * start), "us").item(),
+        kind="neural-culture",
+    )
+    segment = neo.Segment(name="whole life")
+    block.segments.append(segment)
+    if "events" in tables:
+        events = tables["events"]
+        electrodes = events["electrode"].to_numpy()
+        for electrode in np.unique(electrodes).tolist():
+            mine = np.flatnonzero(electrodes == electrode)
+            mine = mine[np.argsort(clocks["events"][mine], kind="stable")]
+            train = neo.SpikeTrain(
+                (clocks["events"][mine] - start) * pq.s,
+                t_stop=stop * pq.s,
+                name=f"e{electrode:03d}",
+                array_annotations={"max_voltage": events["max_voltage_uv"].to_numpy(float)[mine]},
+                electrode=int(electrode),
+            )
+            segment.spiketrains.append(train)
+    if "stimulations" in tables:
+        stimulations = tables["stimulations"]
+        order = np.argsort(clocks["stimulations"], kind="stable")
+        annotations = {
+            str(column): _plain(stimulations[column].to_numpy()[order])
+            for column in stimulations.columns
+            if column != "time_of_stim"
+        }
+        segment.events.append(
+            neo.Event(
+                (clocks["stimulations"][order] - start) * pq.s,
+                labels=[f"e{electrode:03d}" for electrode in stimulations["electrode"].to_numpy()[order].tolist()],
+                name="stimulation",
+                array_annotations=annotations,
+            )
+        )
+    block.check_relationships()
+    return block
+
+
+def _tables(path: Path) -> "list[tuple[str, str, pd.DataFrame]]":
+    """Find the tables of an export in a file: organoids, kind, table."""
+    try:
+        import pandas as pd
+        import tables  # noqa: F401 (pandas reads HDF5 with it)
+    except ImportError:
+        raise RecordingError(
+            'the exports of the Neuroplatform are read with pandas and tables: pip install "inmateria[neuroplatform]"'
+        ) from None
+    if not path.is_file():
+        raise RecordingError(f"{path} is not there; give the path of an export (.h5, .hdf5)")
+    found = []
+    try:
+        with pd.HDFStore(str(path), "r") as store:
+            for key in store.keys():  # noqa: SIM118 (it is not a dict)
+                name, _, kind = key.lstrip("/").partition("_wholelife_")
+                if kind in _TABLES:
+                    found.append((name, kind, store[key]))
+    except Exception as error:
+        # PyTables and pandas raise what comes to hand for a file that is cut or of another kind.
+        raise RecordingError(f"{path} cannot be read as an export of the Neuroplatform ({error})") from None
+    for _, kind, table in found:
+        wanted = {"electrode", _TABLES[kind]} | ({"max_voltage_uv"} if kind == "events" else set())
+        missing = sorted(wanted - set(table.columns))
+        if missing:
+            raise RecordingError(f"{path} has {kind} without {', '.join(missing)}")
+    return found
+
+
+def _seconds(times: "pd.Series") -> Any:
+    """Turn times into seconds since 1970, taken as UTC where they do not say."""
+    import pandas as pd
+
+    return pd.to_datetime(times, utc=True).dt.as_unit("ns").astype("int64").to_numpy() / 1e9
+
+
+def _plain(values: Any) -> Any:
+    """Turn a column into what neo annotates with: numbers, or words."""
+    return values if values.dtype.kind in "biuf" else values.astype(str)

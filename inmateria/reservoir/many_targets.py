@@ -1,0 +1,133 @@
+"""How well one linear readout follows many targets: what both capacities are made of.
+
+The states are factored once. Every block of targets then costs one product of matrices.
+"""
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import eigh, qr, svd
+from scipy.stats import beta
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class ManyTargetsReadout:
+    """The least-squares readout of one set of states, for any number of targets at a time.
+
+    Parameters
+    ----------
+    states : ndarray of float, shape (steps, features)
+        Standardised here; factored once.
+    held_out, alpha, rank_threshold
+        As of `inmateria.reservoir.memory_capacity`.
+
+    Attributes
+    ----------
+    rank : int
+        Of the standardised states.
+    scored : int
+        Steps that a capacity is measured on.
+    """
+
+    def __init__(self, states: FloatArray, held_out: float, alpha: float, rank_threshold: float) -> None:
+        if not 0 <= held_out <= 0.9:
+            raise ValueError(f"held_out is {held_out}; give a fraction from 0 to 0.9 of the steps")
+        if not 0 <= alpha < float("inf"):
+            raise ValueError(f"alpha is {alpha}; give a finite number of at least 0")
+        if not 0 < rank_threshold < 1:
+            raise ValueError(f"rank_threshold is {rank_threshold}; give more than 0 and less than 1")
+        self._learned = len(states) - round(len(states) * held_out)
+        self._X = states - states[: self._learned].mean(axis=0)
+        learned = self._X[: self._learned]
+        spread = np.sqrt(np.einsum("ij,ij->j", learned, learned) / self._learned)
+        # Columns of one value have a spread of rounding errors; standardised, they would be noise.
+        moving = spread > 1e-13 * np.abs(states[0])
+        self._X *= np.divide(1.0, spread, out=np.zeros_like(spread), where=moving)
+        features = states.shape[1]
+        if self._learned < features + 2 or (held_out and len(states) - self._learned < 3):
+            raise ValueError(
+                f"{self._learned} steps remain to learn from and {len(states) - self._learned} to score, for "
+                f"{features} features; record more steps, or ask for shorter delays or fewer features"
+            )
+        singular, right = _singular_values(self._X[: self._learned])
+        self.rank = int(np.count_nonzero(singular > rank_threshold * singular[0])) if singular[0] > 0 else 0
+        if not self.rank:
+            raise ValueError("every state is constant; there is nothing to read out")
+        kept = singular[: self.rank]
+        self._to_scores = right[: self.rank].T / kept
+        self._shrink = kept**2 / (kept**2 + alpha)
+        self._held_out = held_out > 0
+        self.scored = len(states) - self._learned if self._held_out else self._learned
+
+    @property
+    def chance(self) -> float:
+        """Mean squared correlation with a target that has nothing to do with the states."""
+        return 1 / (self.scored - 1) if self._held_out else self.rank / (self.scored - 1)
+
+    def threshold(self, significance: float) -> float:
+        """Give what chance exceeds with that probability: a beta distribution, for independent normal values."""
+        if not 0 < significance < 1:
+            raise ValueError(f"significance is {significance}; give a probability between 0 and 1")
+        degrees = 1 if self._held_out else self.rank
+        return float(beta.isf(significance, degrees / 2, (self.scored - 1 - degrees) / 2))
+
+    def squared_correlations(self, targets: FloatArray) -> FloatArray:
+        """Squared correlation of each target (targets, steps) with what is read out for it."""
+        scores = self._scores_of(targets)
+        if self._held_out:
+            return _squared_correlations(self._read(scores), targets[:, self._learned :])
+        # States have mean zero, so that centring the targets changes nothing but their own size.
+        size = np.einsum("ij,ij->i", targets, targets) - targets.sum(axis=1) ** 2 / targets.shape[1]
+        together, spread = scores**2 @ self._shrink, scores**2 @ self._shrink**2 * size
+        squared: FloatArray = np.divide(together**2, spread, out=np.zeros_like(spread), where=spread > 0)
+        return squared
+
+    def with_chance(self, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Squared correlation of each target, and the mean that chance would give it, by its own values."""
+        if self._held_out:
+            read, wanted = self._read(self._scores_of(targets)), targets[:, self._learned :]
+            of_read, of_wanted = read**2, wanted**2
+            together = np.einsum("ij,ij->i", of_read, of_wanted)
+            spread = of_read.sum(axis=1) * of_wanted.sum(axis=1)
+            chance = np.divide(together, spread, out=np.full_like(spread, self.chance), where=spread > 0)
+            return _squared_correlations(read, wanted), chance
+        squares = targets**2
+        return self.squared_correlations(targets), squares @ self._leverage / squares.sum(axis=1)
+
+    @cached_property
+    def _leverage(self) -> FloatArray:
+        """Weight of each step in what is read out at that step, shape (steps,); their sum is the rank."""
+        orthonormal = self._X @ self._to_scores
+        leverage: FloatArray = np.einsum("ij,ij->i", orthonormal, orthonormal)
+        return leverage
+
+    def _scores_of(self, targets: FloatArray) -> FloatArray:
+        scores: FloatArray = (targets[:, : self._learned] @ self._X[: self._learned]) @ self._to_scores
+        return scores
+
+    def _read(self, scores: FloatArray) -> FloatArray:
+        """Read out the held-out steps, shape (targets, steps), less their mean."""
+        weights = (scores * self._shrink) @ self._to_scores.T
+        read: FloatArray = weights @ self._X[self._learned :].T
+        return read - read.mean(axis=1, keepdims=True)
+
+
+def _squared_correlations(read: FloatArray, wanted: FloatArray) -> FloatArray:
+    """Squared correlation of each pair of rows, the first without mean."""
+    wanted = wanted - wanted.mean(axis=1, keepdims=True)
+    together = np.einsum("ij,ij->i", read, wanted)
+    spread = np.einsum("ij,ij->i", read, read) * np.einsum("ij,ij->i", wanted, wanted)
+    squared: FloatArray = np.divide(together**2, spread, out=np.zeros_like(spread), where=spread > 0)
+    return squared
+
+
+def _singular_values(X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Singular values of a tall matrix, falling, and the right singular vectors as rows."""
+    squared, vectors = eigh(X.T @ X, check_finite=False)
+    if squared[0] > 1e-8 * squared[-1]:
+        return np.sqrt(squared[::-1]), vectors.T[::-1]
+    # The Gram matrix holds singular values only down to 1e-8 of the largest; the triangle of a QR all of them.
+    _, singular, right = svd(qr(X, mode="r", check_finite=False)[0][: X.shape[1]], check_finite=False)
+    return singular, right

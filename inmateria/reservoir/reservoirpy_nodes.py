@@ -1,0 +1,365 @@
+"""Our reservoirs and readouts as nodes of reservoirpy 0.4: ``node >> Ridge()``, ``node >> RLS()``, ``ESN >> node``.
+
+A device is not a function: it is in one state at a time, and goes back to none but rest. So a node of one is
+never copied, pickled or run twice at once, and where reservoirpy starts several series from one state, that
+state is rest.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import count
+from threading import RLock
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone, is_classifier
+
+from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
+from inmateria.reservoir.ridge import RidgeReadout
+from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
+
+try:
+    from reservoirpy.node import Node, OnlineNode, TrainableNode
+    from reservoirpy.type import is_multiseries
+    from reservoirpy.utils.data_validation import check_node_input
+except ImportError as error:
+    raise ImportError(
+        "nodes need reservoirpy 0.4 or later; install it by pip install 'inmateria[reservoirpy]'"
+    ) from error
+
+State = dict[str, npt.NDArray[Any]]
+Series = FloatArray | Sequence[FloatArray]
+
+
+def as_node(thing: Any, name: str | None = None, *, online: bool | None = None) -> Any:
+    """Make a node of reservoirpy of a reservoir or of a readout.
+
+    Parameters
+    ----------
+    thing : Substrate, str, PhysicalReservoir or BlockingReservoir; or a readout
+        What computes: a substrate, its URI, or a reservoir of it, not entered yet (an open `BlockingReservoir`
+        is used as it is). Or what reads out: an estimator of targets with ``fit`` and ``predict``.
+    name : str, optional
+        By which a model with several inputs or outputs knows the node.
+    online : bool, optional
+        Of a readout: learn step by step (``partial_fit``). By default those do that have ``partial_fit``, but
+        for `RidgeReadout`, which learns in one go.
+
+    Returns
+    -------
+    ReservoirNode, ReadoutNode or OnlineReadoutNode
+
+    Examples
+    --------
+    >>> with as_node("nanowire://?wires=100&inputs=1") as node:  # doctest: +SKIP
+    ...     model = node >> Ridge(1e-6)
+    ...     forecast = model.fit(u[:1000], y[:1000]).run(u[1000:])
+    """
+    if isinstance(thing, (str, Substrate)):
+        thing = PhysicalReservoir(thing)
+    if isinstance(thing, (PhysicalReservoir, BlockingReservoir)):
+        return ReservoirNode(thing, name)
+    if not (hasattr(thing, "fit") and hasattr(thing, "predict")):
+        raise TypeError(
+            f"a {type(thing).__name__} does not make a node; give a substrate, its URI, a reservoir, or a readout "
+            "with fit and predict"
+        )
+    if is_classifier(thing):
+        raise TypeError(
+            f"{type(thing).__name__} names classes, and a node gives numbers; give a readout of numbers, such as "
+            "RidgeReadout, and targets with one column a class"
+        )
+    if online is None:
+        online = hasattr(thing, "partial_fit") and not isinstance(thing, RidgeReadout)
+    return OnlineReadoutNode(thing, name) if online else ReadoutNode(thing, name)
+
+
+class ReservoirNode(Node):  # type: ignore[misc]
+    """A reservoir made of matter as a node; a context manager, entered before it is used.
+
+    It is brought to rest when it is first used, where the substrate returns to rest on command. One series goes
+    on where the last one ended; each of a list of series begins at rest, and after the list the node is at rest
+    again. Workers are ignored: series take turns.
+
+    Parameters
+    ----------
+    reservoir : PhysicalReservoir or BlockingReservoir
+        Without washout: reservoirpy's `warmup` does that. Of a substrate that does not return to rest on
+        command, its `rest` is what passes between the series of a list.
+    name : str, optional
+        By which a model knows the node.
+    """
+
+    def __init__(self, reservoir: PhysicalReservoir | BlockingReservoir, name: str | None = None) -> None:
+        self._owned = isinstance(reservoir, PhysicalReservoir)
+        self._blocking = reservoir.blocking() if isinstance(reservoir, PhysicalReservoir) else reservoir
+        washout = self._blocking.reservoir.washout
+        if washout:
+            raise ValueError(
+                f"the reservoir has a washout of {washout} steps, and a node gives as many steps as it gets; make the "
+                "reservoir without, and give the model's fit a warmup"
+            )
+        self.name = name
+        self._exits = ExitStack()
+        self._open = False
+        self._turn = RLock()
+        # A state is told by its number, negative where it is rest, and none is ever used twice.
+        self._numbers = count(1)
+        self._at = -next(self._numbers)
+        self._rest_to_come: int | None = None
+        self._out: FloatArray = np.zeros(0)
+
+    def __enter__(self) -> Self:
+        if self._owned:
+            self._exits.enter_context(self._blocking)
+        self._open = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        self._exits.close()
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What the substrate is and what it may be given."""
+        return self._blocking.info
+
+    def initialize(self, x: Series, y: Any = None) -> None:
+        """Learn the dimensions, and bring the substrate to rest where it returns to rest on command."""
+        if self._owned and not self._open:
+            raise RuntimeError("the node's reservoir is not open; use the node inside `with as_node(...) as node:`")
+        self._set_input_dim(x)
+        self._blocking.encode(np.zeros((1, self.input_dim)))  # refuses what it cannot encode
+        self.output_dim = len(self._blocking.feature_names)
+        if self.info.resettable:
+            self._blocking.reset()
+        self._out = np.zeros(self.output_dim)
+        self.initialized = True
+
+    @property
+    def state(self) -> State:
+        """Features of the last step, and the number of the state that the device is in."""
+        if self._rest_to_come is not None:
+            return self._told(np.zeros(self.output_dim), self._rest_to_come)
+        return self._told(self._out, self._at)
+
+    @state.setter
+    def state(self, state: State) -> None:
+        number = _number(state)
+        if number in (self._at, self._rest_to_come) or (number > 0 and self._rest_to_come is not None):
+            return  # it is there, or was the last series of a list, after which there is rest
+        if number > 0:
+            self._refuse_to_go_back()
+        self._rest_to_come = -next(self._numbers)
+
+    def run(self, x: Series | None = None, iters: int | None = None, workers: int = 1) -> Any:
+        """Drive the substrate with a series, or with several in turn, each from rest.
+
+        Parameters
+        ----------
+        x : ndarray, shape (steps, inputs) or (series, steps, inputs), or list of ndarray
+        iters : None
+            Not for a device: it needs an input.
+        workers : int
+            Ignored.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            Features, as x is.
+        """
+        if x is None:
+            raise ValueError(f"a node of a device needs an input; {iters} steps of none were asked for")
+        check_node_input(x, expected_dim=self.input_dim)
+        if not self.initialized:
+            self.initialize(x)
+        if not is_multiseries(x):
+            self.state, features = self._run(self.state, np.asarray(x))
+            return features
+        runs = []
+        with self._turn:
+            for series in x:
+                if self._at > 0:
+                    self._go_to_rest(-next(self._numbers))
+                runs.append(self._run(self._told(self._out, self._at), series)[1])
+            self._rest_to_come = -next(self._numbers)
+        return runs if isinstance(x, Sequence) else np.array(runs)
+
+    def reset(self) -> State:
+        """Return to rest now, by command or in the reservoir's `rest`; give the state before."""
+        before = self.state if self.initialized else {}
+        with self._turn:
+            self._go_to_rest(-next(self._numbers))
+        return before
+
+    def _run(self, state: State, x: FloatArray) -> tuple[State, FloatArray]:
+        with self._turn:
+            self._take_up(state)
+            features = self._blocking.run(x)
+            return self._after(features[-1]), features
+
+    def _step(self, state: State, x: FloatArray) -> State:
+        with self._turn:
+            self._take_up(state)
+            return self._after(self._blocking.step(x))
+
+    def _take_up(self, state: State) -> None:
+        """Be in that state: it is the present one, or rest."""
+        number = _number(state)
+        if number == self._at:
+            return
+        if number > 0:
+            self._refuse_to_go_back()
+        expected = number == self._rest_to_come
+        self._go_to_rest(number)
+        # From one rest to which reservoirpy goes back again and again, series of a list begin: rest follows them.
+        if not expected:
+            self._rest_to_come = -next(self._numbers)
+
+    def _go_to_rest(self, number: int) -> None:
+        reservoir = self._blocking.reservoir
+        if self.info.resettable:
+            self._blocking.reset()
+        elif reservoir.rest > 0:
+            self._blocking.relax()
+        else:
+            raise RuntimeError(
+                f"{self.info.id} does not return to rest on command; make the reservoir with the rest in which it "
+                "forgets, PhysicalReservoir(..., rest=seconds), or run one series and no list"
+            )
+        self._at, self._rest_to_come = number, None
+        self._out = np.zeros(self.output_dim or 0)
+
+    def _after(self, out: FloatArray) -> State:
+        self._at, self._out = next(self._numbers), out
+        return self._told(out, self._at)
+
+    def _told(self, out: FloatArray, number: int) -> State:
+        return {"out": out, "number": np.array([number])}
+
+    def _refuse_to_go_back(self) -> NoReturn:
+        raise RuntimeError(
+            f"{self.info.id} was to go back to a state that it has left, which a device cannot: several series begin "
+            "at rest (reset the model first), and a model with feedback runs with workers=1"
+        )
+
+    def _refuse_to_be_copied(self, *_: object) -> NoReturn:
+        raise TypeError(
+            f"a node of {self.info.id} cannot be copied or pickled, nor run in several processes: there is one device. "
+            "Run it once and work on its states; inmateria.reservoir.memory_capacity takes those"
+        )
+
+    __copy__ = __deepcopy__ = __reduce__ = _refuse_to_be_copied
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        self._refuse_to_be_copied()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.info.id})"
+
+    __str__ = __repr__
+
+
+class _Readout:
+    """What the two nodes of readouts share: dimensions, and reading out."""
+
+    def _begin(self, readout: Any, name: str | None) -> None:
+        self.readout = readout
+        self.name = name
+        self.state: State = {}
+        self._learned = False
+
+    def initialize(self: Any, x: Series, y: Series | None = None) -> None:
+        """Learn the dimensions, and forget what was learned."""
+        self._set_input_dim(x)
+        self._set_output_dim(y)
+        if self.output_dim is None:
+            raise RuntimeError(f"{self!r} has learned nothing yet; fit the model first")
+        self.readout = clone(self.readout)
+        self._learned = False
+        self.state = {"out": np.zeros(self.output_dim)}
+        self.initialized = True
+
+    def _run(self: Any, state: State, x: FloatArray) -> tuple[State, FloatArray]:
+        out = self._read(x)
+        return {"out": out[-1]}, out
+
+    def _step(self: Any, state: State, x: FloatArray) -> State:
+        return {"out": self._read(x[np.newaxis])[0]}
+
+    def _read(self: Any, x: FloatArray) -> FloatArray:
+        """Read out; zeros before anything was learned."""
+        if not self._learned:
+            return np.zeros((len(x), self.output_dim))
+        read: FloatArray = self.readout.predict(x).reshape(len(x), -1)
+        return read
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.readout!r})"
+
+    __str__ = __repr__
+
+
+class ReadoutNode(_Readout, TrainableNode):  # type: ignore[misc]
+    """A readout that learns in one go, as a node.
+
+    Parameters
+    ----------
+    readout : estimator
+        With ``fit`` and ``predict`` of (steps, outputs), such as `RidgeReadout`. `readout` is what has learned.
+    name : str, optional
+        By which a model knows the node.
+    """
+
+    def __init__(self, readout: Any, name: str | None = None) -> None:
+        self._begin(readout, name)
+
+    def fit(self, x: Series, y: Series, warmup: int = 0, **_: object) -> Self:
+        """Learn from one series or several, without the first `warmup` steps of each."""
+        check_node_input(x, expected_dim=self.input_dim)
+        check_node_input(y)
+        self.initialize(x, y)
+        several = is_multiseries(x)
+        X = np.concatenate([series[warmup:] for series in (x if several else [x])])
+        Y = np.concatenate([series[warmup:] for series in (y if several else [y])])
+        asked = ~np.isnan(Y).any(axis=1)
+        self.readout.fit(X[asked], Y[asked])
+        self._learned = True
+        return self
+
+
+class OnlineReadoutNode(_Readout, OnlineNode):  # type: ignore[misc]
+    """A readout that learns step by step, as a node.
+
+    What a step gives while learning is what was read out before it was learned from, so that its error is honest.
+
+    Parameters
+    ----------
+    readout : estimator
+        With ``partial_fit`` and ``predict`` of (steps, outputs), such as `RecursiveLeastSquares`. `readout` is
+        what has learned.
+    name : str, optional
+        By which a model knows the node.
+    """
+
+    def __init__(self, readout: Any, name: str | None = None) -> None:
+        self._begin(readout, name)
+
+    def _learning_step(self, x: FloatArray, y: FloatArray | None) -> FloatArray:
+        if y is None:
+            raise ValueError(f"{self!r} learns from targets; give y")
+        read: FloatArray = self._read(x[np.newaxis])[0]
+        if not np.isnan(y).any():  # where nothing is asked, nothing is learned
+            self.readout.partial_fit(x[np.newaxis], y[np.newaxis])
+            self._learned = True
+        return read
+
+
+def _number(state: State) -> int:
+    if "number" not in state:
+        raise RuntimeError("the state of a device cannot be set; reset the node, or drive the device to that state")
+    return int(state["number"][0])

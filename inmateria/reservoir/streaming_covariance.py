@@ -1,0 +1,54 @@
+"""Means and covariances gathered from a stream, batch by batch, without keeping the samples."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(eq=False)
+class StreamingCovariance:
+    """Joint mean and covariance of inputs and targets, gathered in batches.
+
+    Batches are merged by their own means and scatters (Chan, Golub and LeVeque, Am. Stat. 37, 242 (1983)),
+    so that an offset does not eat the digits of the spread.
+
+    Parameters
+    ----------
+    inputs, targets : int
+        Columns of X and of Y.
+    forgetting : float
+        Weight of a sample relative to one of the next batch; 1 forgets nothing.
+    """
+
+    inputs: int
+    targets: int
+    forgetting: float = 1.0
+    weight: float = 0.0
+    mean: FloatArray = field(init=False)
+    _scatter: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        size = self.inputs + self.targets
+        self.mean, self._scatter = np.zeros(size), np.zeros((size, size))
+
+    def add(self, X: FloatArray, Y: FloatArray) -> None:
+        """Gather a batch of samples: X (samples, inputs), Y (samples, targets)."""
+        both = np.hstack([X, Y])
+        count, middle = float(len(both)), both.mean(axis=0)
+        centred = both - middle
+        kept = self.forgetting * self.weight
+        total = kept + count
+        shift = middle - self.mean
+        self._scatter *= self.forgetting
+        self._scatter += centred.T @ centred + kept * count / total * np.outer(shift, shift)
+        self.mean = self.mean + shift * (count / total)
+        self.weight = total
+
+    @property
+    def blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Covariances of X with X, of X with Y, and of Y with Y."""
+        covariance, n = self._scatter / max(self.weight, 1.0), self.inputs
+        return covariance[:n, :n], covariance[:n, n:], covariance[n:, n:]

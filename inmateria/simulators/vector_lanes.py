@@ -1,0 +1,150 @@
+"""Sixteen float64 in one value, for numba: a type lowered to LLVM's own vectors, whatever the machine has of them.
+
+numba cannot be trusted to vectorise loops whose every access is indirect. Here each operation is two instructions
+of AVX-512, four of AVX, eight of NEON. An array of lanes is a flat one of float64, sixteen numbers to an entry.
+numba looks only at the file of a cached function to tell whether it is out of date: touch `nanowire_lanes.py` when
+anything changes here.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import types
+from numba.extending import intrinsic, models, overload, register_model
+
+LANES = 16
+
+_intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
+_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+_WORD = ir.IntType(64)
+_BITS = ir.VectorType(_WORD, LANES)
+_SIGN = ir.Constant(_BITS, [-(2**63)] * LANES)
+_UNSIGNED = ir.Constant(_BITS, [2**63 - 1] * LANES)
+
+
+class _Lanes(types.Type):
+    def __init__(self) -> None:
+        super().__init__(name=f"Lanes{LANES}")
+
+
+_lanes = _Lanes()
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, _VECTOR)  # type: ignore[no-untyped-call]
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    base = context.make_array(array_type)(context, builder, array).data
+    wide = builder.zext(index, _WORD) if index.type.width < 64 else index
+    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, LANES))]), _VECTOR.as_pointer())
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def load(typing: Any, array: Any, entry: Any) -> Any:
+    """Take the lanes of an entry."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_address(context, builder, signature.args[0], *arguments))
+        value.align = 8
+        return value
+
+    return _lanes(array, entry), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def store(typing: Any, array: Any, entry: Any, value: Any) -> Any:
+    """Put the lanes of an entry."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        done = builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))
+        done.align = 8
+        return context.get_dummy_value()
+
+    return types.void(array, entry, value), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def splat(typing: Any, number: Any) -> Any:
+    """Put one float into all lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
+        same = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), same)
+
+    return _lanes(types.float64), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def choose(typing: Any, a: Any, b: Any, greater: Any, otherwise: Any) -> Any:
+    """Lane by lane, take ``greater`` where a > b and ``otherwise`` elsewhere."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(builder.fcmp_ordered(">", *arguments[:2]), *arguments[2:])
+
+    return _lanes(a, b, greater, otherwise), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def any_different(typing: Any, a: Any, b: Any) -> Any:
+    """Tell whether a and b differ in any lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.bitcast(builder.fcmp_unordered("!=", *arguments), ir.IntType(LANES))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
+
+    return types.boolean(a, b), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def signed(typing: Any, size: Any, sign: Any) -> Any:
+    """Give each lane of ``size`` the sign of that of ``sign``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        size, sign = (builder.bitcast(argument, _BITS) for argument in arguments)
+        both = builder.or_(builder.and_(size, _UNSIGNED), builder.and_(sign, _SIGN))
+        return builder.bitcast(both, _VECTOR)
+
+    return _lanes(size, sign), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def scaled(typing: Any, value: Any, power: Any) -> Any:
+    """Multiply by two to a whole power, given as what adding 1.5 * 2^52 to it leaves in the last bits."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, power = (builder.bitcast(argument, _BITS) for argument in arguments)
+        raised = builder.add(value, builder.shl(power, ir.Constant(_BITS, [52] * LANES)))
+        return builder.bitcast(raised, _VECTOR)
+
+    return _lanes(value, power), generate
+
+
+def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
+    @_intrinsic  # type: ignore[untyped-decorator]
+    def compute(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments, flags=("contract",))
+
+        return _lanes(a, b), generate
+
+    def typed(a, b):  # type: ignore[no-untyped-def] # numba wants bare names as in what is returned
+        if isinstance(a, _Lanes) and isinstance(b, _Lanes):
+            return lambda a, b: compute(a, b)
+        return None
+
+    overload(operation)(typed)
+
+
+for _operation, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _arithmetic(_operation, _instruction)
