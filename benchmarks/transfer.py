@@ -162,17 +162,19 @@ def track(rows: Rows, name: str, old: LinearMap, features: FloatArray, y: FloatA
 def kalman(X: FloatArray, rest: FloatArray, late: int) -> FloatArray:
     """Follow what the old weights leave over with weights that walk at random; the truth is known `late` steps later.
 
-    Walk and regularisation are the ones that predicted the first 700 steps best.
+    Walk and regularisation are the ones that predicted the steps before the held-out ones best.
     """
-    part = WASHOUT + 500
-    tried = [(10.0**walk, 10.0**alpha) for walk in range(-7, -1) for alpha in range(-1, 4)]
+    part = WASHOUT + TRAINED
+    tried = [(10.0**walk, 10.0**alpha) for walk in range(-9, -1) for alpha in range(0, 6, 1)]
+
+    known = np.concatenate([np.full(late, np.nan), rest[: len(rest) - late]])
 
     def error(each: tuple[float, float]) -> float:
-        read = KalmanReadout(each[0], alpha=each[1], delay=late).learn(X[:part], rest[:part])
+        read = KalmanReadout(each[0], alpha=each[1], delay=late).learn(X[:part], known[:part])
         return float(np.mean((read - rest[:part])[WASHOUT:] ** 2))
 
     walk, alpha = min(tried, key=error)
-    return KalmanReadout(walk, alpha=alpha, delay=late).learn(X, rest)
+    return KalmanReadout(walk, alpha=alpha, delay=late).learn(X, known)
 
 
 def nanowire(rows: Rows, seed: int) -> None:
