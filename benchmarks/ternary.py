@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.time_series import mackey_glass_series
 from inmateria.reservoir import RidgeClassifierReadout, RidgeReadout, TernaryClassifierReadout, TernaryReadout
+from inmateria.reservoir.series import mackey_glass
 
 SEEDS = 5
 ALPHAS = {"alpha": [1e-5, 1e-4, 1e-3, 1e-2]}
@@ -42,7 +42,7 @@ def digits(seed: int) -> dict[str, float]:
 
 def series(seed: int) -> dict[str, float]:
     """Normalised root mean squared error of held-out forecasts."""
-    u = mackey_glass_series(6217)
+    u = mackey_glass(6217)
     target = u[17:6217]
     features = StandardScaler().fit_transform(_states(u[:6200], seed)[200:])
     target = target[200:]

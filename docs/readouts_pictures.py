@@ -6,8 +6,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from inmateria.protocols.time_series import mackey_glass_series
 from inmateria.reservoir import KalmanReadout, LMSReadout, RecursiveLeastSquares, RidgeReadout
+from inmateria.reservoir.series import mackey_glass
 from inmateria.simulators import NanowireNetwork
 
 mpl.use("Agg")
@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 def draw_path(axes: Axes) -> None:
     """Errors of a readout on nanowire voltages over its regularisation: left out, learned and held out."""
-    u = mackey_glass_series(1600)
+    u = mackey_glass(1600)
     network = NanowireNetwork(wires=100, seed=1)
     drive = (u - u.mean())[:-10, np.newaxis] * np.random.default_rng(0).uniform(-1, 1, 8) * 4
     voltages = network.simulate(drive, step=5e-3).voltages[100:]

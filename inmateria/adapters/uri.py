@@ -17,6 +17,7 @@ _SIMULATORS = {
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
     "nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network"),
     "scattering": ("inmateria.simulators.scattering:ScatteringMedium", "simulated light through a scattering medium"),
+    "culture": ("inmateria.simulators.neural_culture:NeuralCulture", "a simulated culture of living neurons"),
 }
 _ADAPTERS = {
     "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),
@@ -82,6 +83,8 @@ def simulator_from_uri(uri: str) -> Simulator:
     make: Callable[..., Simulator] = _load(_SIMULATORS[scheme][0])
     try:
         return make(**parameters_for(make, query_of(uri), scheme))
+    except ImportError as error:
+        raise UnknownSubstrate(f"{uri!r} needs what is not installed", str(error)) from error
     except ValueError as error:
         raise UnknownSubstrate(f"{uri!r} makes no {scheme} simulator: {error}") from None
 

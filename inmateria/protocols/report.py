@@ -89,13 +89,14 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
                 _svg("traces", figures.traces(info, exchanges)),
             )
         )
-    pictures.append(
-        (
-            "What the readout listens to",
-            "Weights of the batch readout, gathered by output channel.",
-            _svg("weights", figures.weights(info, outcome)),
+    if outcome.weights:
+        pictures.append(
+            (
+                "What the readout listens to",
+                "Weights of the batch readout, gathered by output channel.",
+                _svg("weights", figures.weights(info, outcome)),
+            )
         )
-    )
     environment = Environment(
         loader=PackageLoader("inmateria.protocols", "."), autoescape=select_autoescape(default=True)
     )

@@ -12,11 +12,19 @@ import msgspec
 from inmateria.protocols.runs import Outcome
 
 _BUILT_IN = {
+    "centre-of-activity": ("neural_activity:CENTRE_OF_ACTIVITY", "where a response lies, and what moves it"),
+    "capacity": ("capacity:TASK", "what it remembers and computes: memory and information processing capacity"),
     "digits": ("digits:TASK", "read scikit-learn's 1,797 handwritten digits, online and batch"),
+    "henon": ("neural_reservoir:HENON", "forecast the Henon map from spikes"),
+    "japanese-vowels": ("neural_reservoir:JAPANESE_VOWELS", "tell nine speakers apart from spikes"),
     "mackey-glass": ("time_series:MACKEY_GLASS", "forecast a chaotic series 84 steps ahead"),
     "memory": ("time_series:MEMORY", "recall a random series: memory capacity by delay"),
+    "patterns": ("neural_reservoir:PATTERNS", "tell bars or places of stimulation apart from spikes"),
+    "response-map": ("neural_activity:RESPONSE_MAP", "spikes evoked by single pulses, by place and amplitude"),
     "sequence-memory": ("sequence_memory:TASK", "name the digits that were shown before"),
+    "spontaneous": ("neural_activity:SPONTANEOUS", "what neurons do by themselves"),
     "stack": ("layered_digits:TASK", "read the digits in several physical layers, trained by local bottlenecks"),
+    "timer": ("neural_reservoir:TIMER", "say from spikes which place was stimulated, and how long ago"),
     "waveform": ("time_series:WAVEFORM", "turn a sine into other waves"),
 }
 _GROUP = "inmateria.tasks"

@@ -8,7 +8,7 @@ on the masked input, which has no memory, and on the bare series.
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
@@ -140,26 +140,70 @@ def mackey_glass(settings: SeriesSettings) -> Problem:
     )
 
 
-async def _run(
-    make: Callable[[SeriesSettings], Problem], substrate: Substrate, settings: SeriesSettings, watch: Watch
-) -> Outcome:
-    """Drive the substrate with a problem's series, read the targets out, score them and the controls."""
-    if settings.washout > settings.steps // 2:
-        raise ValueError(f"washout is {settings.washout} of {settings.steps} steps; leave at least half")
-    problem = make(settings)
-    u = problem.u[:, np.newaxis]
-    reservoir = PhysicalReservoir(substrate, step=settings.step)
+@dataclass(frozen=True, eq=False)
+class Driven:
+    """What a series made of a substrate.
+
+    Parameters
+    ----------
+    X : ndarray of float, shape (steps, features)
+        Features of every step.
+    masked : ndarray of float, shape (steps, inputs)
+        What was driven: the control without the physics.
+    outputs : list of str
+        Output channel of each feature.
+    exchanges : Exchanges
+        What the streaming cost.
+    """
+
+    X: FloatArray
+    masked: FloatArray
+    outputs: list[str]
+    exchanges: Exchanges
+
+
+async def drive_with(
+    series: FloatArray,
+    substrate: Substrate,
+    mask: InputMask,
+    amplitude: float,
+    step: float | None,
+    samples: int,
+    round_trips: int,
+    watch: Watch,
+) -> Driven:
+    """Drive a substrate from rest with a series from -1 to 1, each value held for one step.
+
+    Parameters
+    ----------
+    series : ndarray of float, shape (steps,)
+    substrate : Substrate
+        Entered and left here.
+    mask : InputMask
+        How the series is shared out to the inputs; its scale and offset are in units of the largest drive.
+    amplitude : float
+        The largest drive, as a fraction of the inputs' upper limit.
+    step : float, optional
+        Duration of a step, s; the device's own by default.
+    samples : int
+        Of every step and output.
+    round_trips : int
+        Single exchanges made first to measure the round trip.
+    watch : Watch
+    """
+    u = series[:, np.newaxis]
+    reservoir = PhysicalReservoir(substrate, step=step)
     async with reservoir:
-        reservoir.features = VirtualNodes(settings.samples)
-        highest = min(channel.high for channel in reservoir.info.inputs)
-        reservoir.encoding = InputMask(scale=settings.amplitude * highest, kind="uniform", seed=settings.seed)
+        reservoir.features = VirtualNodes(samples)
+        largest = amplitude * min(channel.high for channel in reservoir.info.inputs)
+        reservoir.encoding = replace(mask, scale=mask.scale * largest, offset=mask.offset * largest)
         masked = reservoir.encode(u)
         pieces = [u[begin : begin + _CHUNK] for begin in range(0, len(u), _CHUNK)]
         for piece in pieces:
             reservoir.check(piece)
         if reservoir.info.resettable:
             await reservoir.reset()
-        round_trips = await round_trips_of(reservoir, settings.round_trips, watch)
+        seconds_each = await round_trips_of(reservoir, round_trips, watch)
         rows: list[FloatArray] = []
         begun = time.perf_counter()
         async with aclosing(reservoir.stream(pieces)) as features:
@@ -168,7 +212,36 @@ async def _run(
                 watch("streaming", sum(map(len, rows)), len(u), sum(map(len, rows)))
         seconds = time.perf_counter() - begun
         outputs = [name.partition("@")[0] for name in reservoir.feature_names]
-    X = np.concatenate(rows)
+    p50, p99 = np.percentile(seconds_each, [50, 99])
+    exchanges = Exchanges(
+        count=len(pieces),
+        steps=len(u),
+        seconds=seconds,
+        round_trip_p50=float(p50),
+        round_trip_p99=float(p99),
+        round_trips=len(seconds_each),
+    )
+    return Driven(np.concatenate(rows), masked, outputs, exchanges)
+
+
+async def _run(
+    make: Callable[[SeriesSettings], Problem], substrate: Substrate, settings: SeriesSettings, watch: Watch
+) -> Outcome:
+    """Drive the substrate with a problem's series, read the targets out, score them and the controls."""
+    if settings.washout > settings.steps // 2:
+        raise ValueError(f"washout is {settings.washout} of {settings.steps} steps; leave at least half")
+    problem = make(settings)
+    driven = await drive_with(
+        problem.u,
+        substrate,
+        InputMask(kind="uniform", seed=settings.seed),
+        settings.amplitude,
+        settings.step,
+        settings.samples,
+        settings.round_trips,
+        watch,
+    )
+    X, masked, u, outputs = driven.X, driven.masked, problem.u[:, np.newaxis], driven.outputs
     names = list(problem.targets)
     Y = np.column_stack([problem.targets[name] for name in names])
     kept = np.arange(settings.washout, len(u))
@@ -195,7 +268,6 @@ async def _run(
             scores.append(_score(on, "sum over delays", X_of=features_, values=measured[on].sum(axis=1)))
         else:
             scores += [_score(on, f"ridge, {name}", features_, measured[on][:, k]) for k, name in enumerate(names)]
-    p50, p99 = np.percentile(round_trips, [50, 99])
     return Outcome(
         title=problem.title,
         sentence=problem.sentence,
@@ -206,14 +278,7 @@ async def _run(
         held_out=len(blocks[-1]),
         splitting=f"{_BLOCKS} blocks of time, each held out in turn, the last one first.",
         scores=tuple(scores),
-        exchanges=Exchanges(
-            count=len(pieces),
-            steps=len(u),
-            seconds=seconds,
-            round_trip_p50=float(p50),
-            round_trip_p99=float(p99),
-            round_trips=len(round_trips),
-        ),
+        exchanges=driven.exchanges,
         classes=tuple(names),
         weights=weights_by_output(np.atleast_2d(coef), outputs),
         curves=_curves(problem, settings, blocks[-1], Y, named, measured),

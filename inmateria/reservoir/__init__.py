@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inmateria.reservoir.online_bottleneck import OnlineBottleneck
     from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
     from inmateria.reservoir.physical_layer import PhysicalLayer
+    from inmateria.reservoir.pulse_encoding import PulseAmplitude, PulseLatency, PulsePlace, PulseRate
     from inmateria.reservoir.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
     from inmateria.reservoir.reservoirpy_nodes import OnlineReadoutNode, ReadoutNode, ReservoirNode, as_node
     from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         separation,
     )
     from inmateria.reservoir.series import henon, lorenz, mackey_glass, narma, santa_fe_laser
+    from inmateria.reservoir.spike_features import FilteredRates, FirstSpikeLatency
     from inmateria.reservoir.stack import PhysicalStack
     from inmateria.reservoir.ternary import TernaryClassifierReadout, TernaryReadout
     from inmateria.reservoir.twins import Twin, TwinError, fit_twin, fit_twin_to_recording
@@ -52,7 +54,9 @@ _HOME_OF = {
     "DeviceDrifted": "inmateria.reservoir.bound_readouts",
     "FORCEReadout": "inmateria.reservoir.force",
     "FadingMemory": "inmateria.reservoir.forgetting",
+    "FilteredRates": "inmateria.reservoir.spike_features",
     "Fingerprint": "inmateria.reservoir.fingerprints",
+    "FirstSpikeLatency": "inmateria.reservoir.spike_features",
     "GaussianBottleneck": "inmateria.reservoir.gaussian_bottleneck",
     "HSICBottleneck": "inmateria.reservoir.hsic_bottleneck",
     "Identity": "inmateria.reservoir.fingerprints",
@@ -69,6 +73,10 @@ _HOME_OF = {
     "PhysicalReservoir": "inmateria.reservoir.physical",
     "PhysicalStack": "inmateria.reservoir.stack",
     "Probe": "inmateria.reservoir.calibration",
+    "PulseAmplitude": "inmateria.reservoir.pulse_encoding",
+    "PulseLatency": "inmateria.reservoir.pulse_encoding",
+    "PulsePlace": "inmateria.reservoir.pulse_encoding",
+    "PulseRate": "inmateria.reservoir.pulse_encoding",
     "ReadoutNode": "inmateria.reservoir.reservoirpy_nodes",
     "RecursiveLeastSquares": "inmateria.reservoir.recursive_least_squares",
     "RecursiveLeastSquaresClassifier": "inmateria.reservoir.recursive_least_squares",
@@ -126,7 +134,9 @@ __all__ = [
     "DeviceDrifted",
     "FORCEReadout",
     "FadingMemory",
+    "FilteredRates",
     "Fingerprint",
+    "FirstSpikeLatency",
     "GaussianBottleneck",
     "HSICBottleneck",
     "Identity",
@@ -143,6 +153,10 @@ __all__ = [
     "PhysicalReservoir",
     "PhysicalStack",
     "Probe",
+    "PulseAmplitude",
+    "PulseLatency",
+    "PulsePlace",
+    "PulseRate",
     "ReadoutNode",
     "RecursiveLeastSquares",
     "RecursiveLeastSquaresClassifier",

@@ -35,8 +35,7 @@ class BoundReadout:
     Parameters
     ----------
     estimator : estimator
-        Fitted and linear, as `RidgeReadout`; or a pipeline of a `StandardScaler` and one; or its weights, a
-        `LinearMap`.
+        Fitted and linear, as `RidgeReadout`; or a pipeline of a `StandardScaler` and one.
     fingerprint : Fingerprint
         Of the device when it was trained.
     series : ndarray of float, shape (steps, inputs of the encoding)
@@ -161,7 +160,9 @@ class BoundReadout:
         """Read what `encode` wrote; no code is run, so it may come from anybody."""
         read = msgspec.json.decode(written, type=_Written)
         weights = LinearMap(read.coef.array, read.intercept.array, read.classes, read.flat)
-        return cls(weights, read.fingerprint, read.series.array, read.features.array, read.bound, read.alpha)
+        return cls(
+            weights.estimator(), read.fingerprint, read.series.array, read.features.array, read.bound, read.alpha
+        )
 
 
 async def bind(

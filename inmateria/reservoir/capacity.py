@@ -134,7 +134,7 @@ def memory_capacity(
     delays: int | Iterable[int] | None = None,
     *,
     washout: int = 0,
-    held_out: float = 0.0,
+    held_out: float | tuple[int, int] = 0.0,
     alpha: float = 0.0,
     significance: float = 1e-4,
     rank_threshold: float = 1e-10,
@@ -154,9 +154,10 @@ def memory_capacity(
         So many steps back from 1 on, or these delays; by default twice the features, at most a tenth of the steps.
     washout : int
         Steps at the beginning that are left out. At least the longest delay is.
-    held_out : float
-        Fraction of the steps, at the end, on which the readout is scored, having learned from the others. With 0
-        it is scored on what it learned from, and every capacity has rank / steps of chance in it.
+    held_out : float or (int, int)
+        Fraction of the steps, at the end, or first row and row after the last, on which the readout is scored,
+        having learned from the others. With 0 it is scored on what it learned from, and every capacity has
+        rank / steps of chance in it.
     alpha : float
         Ridge regularisation of the readout of standardised states; none by default.
     significance : float
@@ -181,7 +182,7 @@ def memory_capacity(
         raise ValueError(f"delays are {delays}; give a number of at least 1, or delays of 0 or more steps")
     longest = int(chosen.max())
     start = _first_step(washout, longest, len(X))
-    readout = ManyTargetsReadout(X[start:], held_out, alpha, rank_threshold)
+    readout = ManyTargetsReadout(X[start:], _rows(held_out, start, len(X)), alpha, rank_threshold)
     threshold = readout.threshold(significance)
     windows = sliding_window_view(u[start - longest :], len(X) - start, axis=0)  # (longest + 1, channels, steps)
     capacities = np.zeros(len(chosen))
@@ -206,7 +207,7 @@ def information_processing_capacity(
     polynomials: Literal["legendre", "empirical"] = "legendre",
     interval: tuple[float, float] = (-1.0, 1.0),
     washout: int = 0,
-    held_out: float = 0.0,
+    held_out: float | tuple[int, int] = 0.0,
     alpha: float = 0.0,
     significance: float = 1e-4,
     rank_threshold: float = 1e-10,
@@ -268,7 +269,7 @@ def information_processing_capacity(
     targets = tuple(_targets(bounds, earliest, u.shape[1], factors))
     values = _polynomials(u, max(bounds), polynomials, interval)
     start = _first_step(washout, max(bounds.values()), len(X))
-    readout = ManyTargetsReadout(X[start:], held_out, alpha, rank_threshold)
+    readout = ManyTargetsReadout(X[start:], _rows(held_out, start, len(X)), alpha, rank_threshold)
     excess = readout.threshold(significance) / readout.chance
     capacities, chance = np.empty(len(targets)), np.empty(len(targets))
     blocks = _blocks(len(targets), len(X) - start)
@@ -323,6 +324,19 @@ def _first_step(washout: int, longest: int, steps: int) -> int:
     if start >= steps:
         raise ValueError(f"of {steps} steps, {start} are washed out or needed for the longest delay; none is left")
     return start
+
+
+def _rows(held_out: float | tuple[int, int], start: int, steps: int) -> float | range:
+    """Count rows that are held out from the first step that is used."""
+    if not isinstance(held_out, tuple):
+        return held_out
+    first, end = held_out
+    if not start <= first < end <= steps:
+        raise ValueError(
+            f"held_out is {held_out}; give rows of which the first is at least {start}, where all delays and the "
+            f"washout are over, and the end at most {steps}"
+        )
+    return range(first - start, end - start)
 
 
 def _blocks(targets: int, steps: int) -> list[slice]:

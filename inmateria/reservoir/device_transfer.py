@@ -117,7 +117,7 @@ async def transfer(
         labelled = await to.run(series[:most]), targets[to.washout : most]
     how = transfer_weights(readout.weights, readout.features, probed, labelled, method=method)
     return Transferred(
-        replace(readout, estimator=how.weights, fingerprint=fingerprint, features=probed),
+        replace(readout, estimator=how.weights.estimator(), fingerprint=fingerprint, features=probed),
         how,
         labelled=0 if labelled is None else len(labelled[1]),
         unlabelled=len(probed),

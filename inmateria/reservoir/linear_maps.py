@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.reservoir.ridge import RidgeClassifierReadout, RidgeReadout
 from inmateria.substrate import FloatArray
 
 __all__ = ["LinearMap", "linear_map"]
@@ -51,27 +52,21 @@ class LinearMap:
             raise ValueError(f"the targets have shape {wanted.shape}; the readout has {len(self.coef)} outputs")
         return wanted
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Read features (steps, features) out as the estimator did: values, or the names of classes."""
-        outputs = self(np.asarray(X, dtype=np.float64))
-        if self.classes is None:
-            return outputs[:, 0] if self.flat else outputs
-        named = (outputs[:, 0] > 0).astype(np.intp) if outputs.shape[1] == 1 else outputs.argmax(axis=1)
-        return np.array(self.classes)[named]
+    def estimator(self) -> RidgeReadout | RidgeClassifierReadout:
+        """Make a readout of these weights, which predicts and has not seen any data."""
+        if self.classes is not None:
+            return RidgeClassifierReadout.of_weights(self.coef, self.intercept, self.classes)
+        return RidgeReadout.of_weights(self.coef[0] if self.flat else self.coef, self.intercept)
 
 
 def linear_map(estimator: Any) -> LinearMap:
     """Take the weights out of a fitted linear estimator, or out of a pipeline of one behind a `StandardScaler`.
-
-    A `LinearMap` is given back as it is.
 
     Raises
     ------
     TypeError
         Where it is not linear in the features that it is given.
     """
-    if isinstance(estimator, LinearMap):
-        return estimator
     scaled = hasattr(estimator, "steps") and len(estimator.steps) == 2 and hasattr(estimator.steps[0][1], "scale_")
     scaler, last = (step for _, step in estimator.steps) if scaled else (None, estimator)
     if not hasattr(last, "coef_"):

@@ -31,14 +31,20 @@ class ManyTargetsReadout:
         Steps that a capacity is measured on.
     """
 
-    def __init__(self, states: FloatArray, held_out: float, alpha: float, rank_threshold: float) -> None:
-        if not 0 <= held_out <= 0.9:
-            raise ValueError(f"held_out is {held_out}; give a fraction from 0 to 0.9 of the steps")
+    def __init__(self, states: FloatArray, held_out: float | range, alpha: float, rank_threshold: float) -> None:
+        if not isinstance(held_out, range) and not 0 <= held_out <= 0.9:
+            raise ValueError(f"held_out is {held_out}; give a fraction from 0 to 0.9 of the steps, or a range of steps")
         if not 0 <= alpha < float("inf"):
             raise ValueError(f"alpha is {alpha}; give a finite number of at least 0")
         if not 0 < rank_threshold < 1:
             raise ValueError(f"rank_threshold is {rank_threshold}; give more than 0 and less than 1")
-        self._learned = len(states) - round(len(states) * held_out)
+        steps = len(states)
+        if not isinstance(held_out, range):
+            held_out = range(steps - round(steps * held_out), steps)
+        # What is held out comes last.
+        self._before, self._after = held_out.start, held_out.stop
+        self._learned = steps - len(held_out)
+        states = self._in_order(states.T).T
         self._X = states - states[: self._learned].mean(axis=0)
         learned = self._X[: self._learned]
         spread = np.sqrt(np.einsum("ij,ij->j", learned, learned) / self._learned)
@@ -46,7 +52,7 @@ class ManyTargetsReadout:
         moving = spread > 1e-13 * np.abs(states[0])
         self._X *= np.divide(1.0, spread, out=np.zeros_like(spread), where=moving)
         features = states.shape[1]
-        if self._learned < features + 2 or (held_out and len(states) - self._learned < 3):
+        if self._learned < features + 2 or 0 < len(states) - self._learned < 3:
             raise ValueError(
                 f"{self._learned} steps remain to learn from and {len(states) - self._learned} to score, for "
                 f"{features} features; record more steps, or ask for shorter delays or fewer features"
@@ -58,7 +64,7 @@ class ManyTargetsReadout:
         kept = singular[: self.rank]
         self._to_scores = right[: self.rank].T / kept
         self._shrink = kept**2 / (kept**2 + alpha)
-        self._held_out = held_out > 0
+        self._held_out = len(held_out) > 0
         self.scored = len(states) - self._learned if self._held_out else self._learned
 
     @property
@@ -75,6 +81,9 @@ class ManyTargetsReadout:
 
     def squared_correlations(self, targets: FloatArray) -> FloatArray:
         """Squared correlation of each target (targets, steps) with what is read out for it."""
+        return self._squared_correlations(self._in_order(targets))
+
+    def _squared_correlations(self, targets: FloatArray) -> FloatArray:
         scores = self._scores_of(targets)
         if self._held_out:
             return _squared_correlations(self._read(scores), targets[:, self._learned :])
@@ -86,6 +95,7 @@ class ManyTargetsReadout:
 
     def with_chance(self, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Squared correlation of each target, and the mean that chance would give it, by its own values."""
+        targets = self._in_order(targets)
         if self._held_out:
             read, wanted = self._read(self._scores_of(targets)), targets[:, self._learned :]
             of_read, of_wanted = read**2, wanted**2
@@ -94,7 +104,14 @@ class ManyTargetsReadout:
             chance = np.divide(together, spread, out=np.full_like(spread, self.chance), where=spread > 0)
             return _squared_correlations(read, wanted), chance
         squares = targets**2
-        return self.squared_correlations(targets), squares @ self._leverage / squares.sum(axis=1)
+        return self._squared_correlations(targets), squares @ self._leverage / squares.sum(axis=1)
+
+    def _in_order(self, rows: FloatArray) -> FloatArray:
+        """Move the held-out steps (columns) to the end, where they are not there already."""
+        if self._after >= rows.shape[1]:
+            return rows
+        before, held, after = np.split(rows, [self._before, self._after], axis=1)
+        return np.concatenate([before, after, held], axis=1)
 
     @cached_property
     def _leverage(self) -> FloatArray:

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone, is_classifier
 
+from inmateria.reservoir.online import OnlineRegressor
 from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
-from inmateria.reservoir.ridge import RidgeReadout
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 try:
     from reservoirpy.node import Node, OnlineNode, TrainableNode
     from reservoirpy.type import is_multiseries
-    from reservoirpy.utils.data_validation import check_node_input
+    from reservoirpy.utils.data_validation import check_node_input, check_timeseries
 except ImportError as error:
     raise ImportError(
         "nodes need reservoirpy 0.4 or later; install it by pip install 'inmateria[reservoirpy]'"
@@ -33,19 +33,17 @@ State = dict[str, npt.NDArray[Any]]
 Series = FloatArray | Sequence[FloatArray]
 
 
-def as_node(thing: Any, name: str | None = None, *, online: bool | None = None) -> Any:
+def as_node(thing: Any, name: str | None = None) -> Any:
     """Make a node of reservoirpy of a reservoir or of a readout.
 
     Parameters
     ----------
     thing : Substrate, str, PhysicalReservoir or BlockingReservoir; or a readout
         What computes: a substrate, its URI, or a reservoir of it, not entered yet (an open `BlockingReservoir`
-        is used as it is). Or what reads out: an estimator of targets with ``fit`` and ``predict``.
+        is used as it is). Or what reads out: one of our online readouts, which the node teaches step by step,
+        or any estimator of numbers with ``fit`` and ``predict``, which learns in one go.
     name : str, optional
         By which a model with several inputs or outputs knows the node.
-    online : bool, optional
-        Of a readout: learn step by step (``partial_fit``). By default those do that have ``partial_fit``, but
-        for `RidgeReadout`, which learns in one go.
 
     Returns
     -------
@@ -71,9 +69,7 @@ def as_node(thing: Any, name: str | None = None, *, online: bool | None = None) 
             f"{type(thing).__name__} names classes, and a node gives numbers; give a readout of numbers, such as "
             "RidgeReadout, and targets with one column a class"
         )
-    if online is None:
-        online = hasattr(thing, "partial_fit") and not isinstance(thing, RidgeReadout)
-    return OnlineReadoutNode(thing, name) if online else ReadoutNode(thing, name)
+    return OnlineReadoutNode(thing, name) if isinstance(thing, OnlineRegressor) else ReadoutNode(thing, name)
 
 
 class ReservoirNode(Node):  # type: ignore[misc]
@@ -339,24 +335,51 @@ class OnlineReadoutNode(_Readout, OnlineNode):  # type: ignore[misc]
 
     Parameters
     ----------
-    readout : estimator
-        With ``partial_fit`` and ``predict`` of (steps, outputs), such as `RecursiveLeastSquares`. `readout` is
-        what has learned.
+    readout : OnlineRegressor
+        Such as `RecursiveLeastSquares`, `KalmanReadout`, `LMSReadout` or `FORCEReadout`. `readout` is what has
+        learned; it also knows what to do with targets that are NaN or come late.
     name : str, optional
         By which a model knows the node.
     """
 
-    def __init__(self, readout: Any, name: str | None = None) -> None:
+    def __init__(self, readout: OnlineRegressor, name: str | None = None) -> None:
         self._begin(readout, name)
 
+    def initialize(self, x: Series, y: Series | None = None) -> None:
+        """Learn the dimensions, and forget what was learned."""
+        super().initialize(x, y)
+        self.readout.begin(self.input_dim, self.output_dim)
+        self._learned = True
+
+    def fit(self, x: Series, y: Series | None = None, warmup: int = 0) -> Self:
+        """Forget everything, then learn from each series in turn, without its first `warmup` steps."""
+        check_node_input(x, expected_dim=self.input_dim)
+        check_node_input(self._asked(y))
+        self.initialize(x, y)
+        several = is_multiseries(x)
+        for series, targets in zip(x if several else [x], y if several else [y], strict=True):  # type: ignore[arg-type]
+            self.partial_fit(series[warmup:], targets[warmup:])
+        return self
+
+    def partial_fit(self, x: FloatArray, y: FloatArray | None) -> FloatArray:
+        """Learn from a series, and give what was read from each step before it was learned."""
+        targets = self._asked(y)
+        check_timeseries(x, expected_dim=self.input_dim)
+        check_timeseries(targets, expected_length=len(x))
+        if not self.initialized:
+            self.initialize(x, targets)
+        read: FloatArray = self.readout.learn(x, targets)
+        self.state = {"out": read[-1]}
+        return read
+
     def _learning_step(self, x: FloatArray, y: FloatArray | None) -> FloatArray:
+        read: FloatArray = self.readout.step(x, self._asked(y))
+        return read
+
+    def _asked(self, y: Any) -> Any:
         if y is None:
             raise ValueError(f"{self!r} learns from targets; give y")
-        read: FloatArray = self._read(x[np.newaxis])[0]
-        if not np.isnan(y).any():  # where nothing is asked, nothing is learned
-            self.readout.partial_fit(x[np.newaxis], y[np.newaxis])
-            self._learned = True
-        return read
+        return y
 
 
 def _number(state: State) -> int:

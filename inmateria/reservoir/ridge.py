@@ -126,6 +126,14 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         self.validation = validation
         self.fit_intercept = fit_intercept
 
+    def _take(self, coef: FloatArray, intercept: FloatArray) -> Self:
+        """Become a readout of given weights (outputs, features), with no data behind them."""
+        self._moments = Moments(coef.shape[1], len(coef), self.fit_intercept)
+        self._moments.y_mean = np.array(intercept, dtype=np.float64)
+        self._solution = _Solution(coef=np.array(coef, dtype=np.float64))
+        self.n_features_in_ = coef.shape[1]
+        return self
+
     def __add__(self, other: Self) -> Self:
         """Join two readouts fitted on parts of the data into the one fitted on both."""
         check_is_fitted(self)
@@ -287,6 +295,17 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
     double: weights of about 1 come out to about 1e-5. Give them in double where that is not enough.
     """
 
+    @classmethod
+    def of_weights(cls, coef: npt.ArrayLike, intercept: npt.ArrayLike) -> Self:
+        """Make a readout of weights (outputs, features) or (features,) found elsewhere; it has seen no data.
+
+        `partial_fit` begins anew.
+        """
+        weights = np.asarray(coef, dtype=np.float64)
+        made = cls()._take(np.atleast_2d(weights), np.atleast_1d(np.asarray(intercept, dtype=np.float64)))
+        made._flat = weights.ndim == 1
+        return made
+
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (steps, features) and targets (steps,) or (steps, outputs)."""
         features, targets = self._checked(X, y, anew=True)
@@ -340,6 +359,13 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
     alpha_, loo_scores_
         As of `RidgeReadout`.
     """
+
+    @classmethod
+    def of_weights(cls, coef: npt.ArrayLike, intercept: npt.ArrayLike, classes: npt.ArrayLike) -> Self:
+        """Make a readout of weights (outputs, features) found elsewhere; it has seen no data."""
+        made = cls()._take(np.atleast_2d(np.asarray(coef)), np.atleast_1d(np.asarray(intercept)))
+        made.classes_ = np.asarray(classes)
+        return made
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from features (samples, features) and their classes (samples,)."""

@@ -255,7 +255,8 @@ def _change(gram, cross, planes, images, loads, products, p, j, new):  # type: i
     products[p, p] += 2.0 * d * images[p, j] + d * d * gram[j, j]
     products[0, 1] += d * images[1 - p, j]
     products[1, 0] = products[0, 1]
-    images[p] += d * gram[j]
+    for i in range(len(gram)):
+        images[p, i] += d * gram[j, i]
     planes[p, j] = new
 
 
@@ -273,7 +274,8 @@ def _descend(gram, cross, planes, sweeps, pairs):  # type: ignore[no-untyped-def
         for j in range(size):
             if planes[p, j] != 0:
                 loads[p] += planes[p, j] * cross[j]
-                images[p] += planes[p, j] * gram[j]
+                for i in range(size):
+                    images[p, i] += planes[p, j] * gram[j, i]
     for p in range(count):
         for q in range(count):
             for j in range(size):

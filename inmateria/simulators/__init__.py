@@ -10,23 +10,34 @@ if TYPE_CHECKING:
     from inmateria.simulators.echo_state import EchoStateNetwork
     from inmateria.simulators.nanowire import NanowireNetwork, NanowireState, NanowireTrace
     from inmateria.simulators.nanowire_ensemble import NanowireEnsemble
+    from inmateria.simulators.neural_culture import PULSE, Activity, CultureState, NeuralCulture, Pulses
     from inmateria.simulators.scattering import ScatteringMedium
 
 _HOME_OF = {
+    "Activity": "inmateria.simulators.neural_culture",
+    "CultureState": "inmateria.simulators.neural_culture",
     "EchoStateNetwork": "inmateria.simulators.echo_state",
     "NanowireEnsemble": "inmateria.simulators.nanowire_ensemble",
     "NanowireNetwork": "inmateria.simulators.nanowire",
     "NanowireState": "inmateria.simulators.nanowire",
     "NanowireTrace": "inmateria.simulators.nanowire",
+    "NeuralCulture": "inmateria.simulators.neural_culture",
+    "PULSE": "inmateria.simulators.neural_culture",
+    "Pulses": "inmateria.simulators.neural_culture",
     "ScatteringMedium": "inmateria.simulators.scattering",
 }
 
 __all__ = [
+    "PULSE",
+    "Activity",
+    "CultureState",
     "EchoStateNetwork",
     "NanowireEnsemble",
     "NanowireNetwork",
     "NanowireState",
     "NanowireTrace",
+    "NeuralCulture",
+    "Pulses",
     "ScatteringMedium",
 ]
 

@@ -174,6 +174,25 @@ def _rcbench_capacity(evaluator: object, key: tuple[tuple[int, int], ...]) -> fl
     return float(evaluator.run_evaluation(key, modeltype="Linear", train_ratio=0.8)["capacity"])  # type: ignore[attr-defined]
 
 
+def test_any_stretch_of_time_may_be_held_out() -> None:
+    u = uniform(1000)
+    states = tanh_network(u, 8)
+    at_the_end = memory_capacity(states, u, 10, held_out=(700, 1000), washout=100)
+    np.testing.assert_array_equal(
+        at_the_end.capacities, memory_capacity(states, u, 10, held_out=1 / 3, washout=100).capacities
+    )
+    within = memory_capacity(states, u, [3], held_out=(400, 600), washout=100)
+    products = information_processing_capacity(states, u, {1: 3}, earliest=3, held_out=(400, 600), washout=100)
+    learned = np.r_[100:400, 600:1000]
+    z = delayed(u, 3)
+    read = LinearRegression().fit(states[learned], z[learned]).predict(states[400:600])
+    assert within.capacities[0] == pytest.approx(np.corrcoef(read, z[400:600])[0, 1] ** 2, abs=1e-10)
+    assert products.capacities[0] == pytest.approx(within.capacities[0], abs=1e-10)
+    assert within.steps == 200
+    with pytest.raises(ValueError, match="the first is at least 100"):
+        memory_capacity(states, u, 10, held_out=(50, 600), washout=100)
+
+
 def test_units_and_offsets_do_not_matter() -> None:
     u = uniform(3000)
     states = tanh_network(u, 10)

@@ -3,22 +3,31 @@
 import copy
 import pickle
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from joblib import parallel_config
 from leaky import LeakySimulator
+from reservoirpy import ESN
 from reservoirpy.nodes import RLS, Input, Reservoir, Ridge
 from reservoirpy.observables import memory_capacity
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
 
 from inmateria.adapters import SimulatedSubstrate
 from inmateria.reservoir import (
+    FORCEReadout,
+    KalmanReadout,
+    LMSReadout,
     OneToOne,
     PhysicalReservoir,
     RecursiveLeastSquares,
     RidgeClassifierReadout,
     RidgeReadout,
+    TernaryReadout,
     as_node,
+    nrmse,
 )
 from inmateria.reservoir.reservoirpy_nodes import ReservoirNode
 from inmateria.simulators import EchoStateNetwork
@@ -159,6 +168,25 @@ def test_several_inputs_and_outputs_go_by_their_names() -> None:
         assert set(out) == {"first", "second"}
 
 
+def test_it_stands_in_reservoirpys_esn_and_in_richer_graphs(node: ReservoirNode) -> None:
+    pairs = [task(150, seed) for seed in range(2)]
+    U, Y = [u for u, _ in pairs], [y for _, y in pairs]
+    ours = ESN(reservoir=node, readout=Ridge(1e-6), input_to_readout=True).fit(U, Y, warmup=20)
+    own = ESN(reservoir=theirs(), readout=Ridge(1e-6), input_to_readout=True).fit(U, Y, warmup=20)
+    own.reset()
+    for mine, other in zip(ours.run(U), own.run(U), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-9)
+    node.reset()
+    runs = []
+    for reservoir in (node, theirs()):
+        source, readout = Input(), Ridge(1e-6)
+        model = (source >> reservoir) & ([source, reservoir] >> readout)
+        model.fit(U[0], Y[0])
+        model.reset()
+        runs.append(model.run(U[1]))
+    np.testing.assert_allclose(runs[0], runs[1], atol=1e-9)
+
+
 def test_a_device_is_neither_copied_nor_pickled(node: ReservoirNode) -> None:
     for attempt in (copy.copy, copy.deepcopy, pickle.dumps):
         with pytest.raises(TypeError, match="there is one device"):
@@ -227,22 +255,48 @@ def test_our_ridge_readout_is_a_node(node: ReservoirNode) -> None:
     np.testing.assert_array_equal(copied.run(node.run(u)).shape, y.shape)
 
 
-def test_our_recursive_least_squares_is_a_node_whose_outputs_are_honest(node: ReservoirNode) -> None:
+@pytest.mark.parametrize(
+    "readout",
+    [RecursiveLeastSquares(0.999), RecursiveLeastSquares(delay=3), KalmanReadout(), LMSReadout(), FORCEReadout()],
+    ids=repr,
+)
+def test_our_online_readouts_are_nodes_whose_outputs_are_honest(node: ReservoirNode, readout: Any) -> None:
     u, y = task()
-    readout = as_node(RecursiveLeastSquares())
-    model = node >> readout
-    with_gap = y.copy()
-    with_gap[100:110] = np.nan
-    told = model.partial_fit(u, with_gap)
-    assert np.array_equal(told[0], [0, 0])
+    y[100:110] = np.nan  # nothing is asked there
+    model = node >> as_node(readout)
+    told = model.partial_fit(u, y)
     node.reset()
     X = node.run(u)
-    alone = RecursiveLeastSquares().partial_fit(X[:100], y[:100])
-    np.testing.assert_allclose(told[105], alone.predict(X[105:106])[0], atol=1e-9)
-    alone.partial_fit(X[110:], y[110:])
-    np.testing.assert_allclose(readout.readout.coef_, alone.coef_, atol=1e-9)
+    alone = clone(readout)
+    np.testing.assert_allclose(told, alone.learn(X, y), atol=1e-9)
+    np.testing.assert_allclose(model.nodes[1].readout.coef_, alone.coef_, atol=1e-9)
     model.reset()
     np.testing.assert_allclose(model.run(u), alone.predict(X), atol=1e-9)
+    whole = as_node(readout)
+    np.testing.assert_allclose(whole.partial_fit(X, y), told, atol=1e-9)
+    np.testing.assert_allclose(whole.fit(X, y, warmup=10).run(X), clone(readout).fit(X[10:], y[10:]).predict(X))
+
+
+def test_an_online_readout_feeds_back_into_the_device() -> None:
+    u, y = task(600)
+    target = y[:, 1:]
+    with as_node(echo(inputs=2)) as node:
+        readout = as_node(RecursiveLeastSquares())
+        model = (node >> readout) & (node << readout)
+        told = model.partial_fit(u, target)
+        assert nrmse(target[400:], told[400:]) < 0.3
+        assert np.isfinite(model.run(u)).all()
+
+
+def test_our_ternary_readout_and_any_estimator_are_nodes(node: ReservoirNode) -> None:
+    u, y = task()
+    for estimator in (TernaryReadout(), LinearRegression()):
+        model = (node >> as_node(estimator)).fit(u, y)
+        node.reset()
+        X = node.run(u)
+        node.reset()
+        np.testing.assert_allclose(model.run(u), clone(estimator).fit(X, y).predict(X), atol=1e-9)
+        node.reset()
 
 
 def test_a_readout_that_has_learned_nothing_says_so(node: ReservoirNode) -> None:

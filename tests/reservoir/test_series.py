@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reservoirpy.datasets import narma as narma_of_reservoirpy
 
-from inmateria.reservoir import RidgeReadout, henon, lorenz, mackey_glass, narma, nrmse, santa_fe_laser
+from inmateria.reservoir import RidgeReadout, henon, lorenz, mackey_glass, narma, nmse, nrmse, santa_fe_laser
 
 
 def drawn(steps: int, seed: int = 0) -> np.ndarray:
@@ -117,3 +117,6 @@ def test_the_laser_is_forecast_by_taps_as_has_been_measured() -> None:
     assert (series.min(), series.max()) == (0, 255)
     persistence = np.mean((series[1:] - series[:-1]) ** 2) / series.var()
     assert persistence == pytest.approx(0.961, abs=0.03)
+    X = np.stack([series[49 - k : -1 - k] for k in range(50)], axis=1)
+    readout = RidgeReadout().fit(X[:5000], series[50:5050])
+    assert nmse(series[5050:], readout.predict(X[5000:])) == pytest.approx(0.170, abs=0.03)

@@ -1,11 +1,14 @@
 """The echo-state network as a substrate is reservoirpy's own, number for number."""
 
+import sys
+from importlib import import_module
+
 import numpy as np
 import pytest
 from reservoirpy.nodes import Reservoir
 
 from inmateria.adapters import connect
-from inmateria.reservoir import PhysicalReservoir, memory_capacity
+from inmateria.reservoir import PhysicalReservoir, memory_capacity, santa_fe_laser
 from inmateria.simulators import EchoStateNetwork
 from inmateria.substrate import StimulusRejected, UnknownSubstrate
 
@@ -62,3 +65,16 @@ def test_networks_that_differ_have_ids_of_their_own() -> None:
     ids = {EchoStateNetwork(units=5, **given).info.id for given in ({}, {"sr": 0.5}, {"seed": 1}, {"bias": 0.1})}
     assert len(ids) == 4
     assert EchoStateNetwork(units=5).info.id == EchoStateNetwork(units=5).info.id
+
+
+def test_without_reservoirpy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "reservoirpy.nodes", None)
+    with pytest.raises(UnknownSubstrate, match=r"not installed; .*inmateria\[reservoirpy\]"):
+        connect("echo://")
+    monkeypatch.delitem(sys.modules, "inmateria.reservoir.reservoirpy_nodes", raising=False)
+    monkeypatch.setitem(sys.modules, "reservoirpy.node", None)
+    with pytest.raises(ImportError, match=r"inmateria\[reservoirpy\]"):
+        import_module("inmateria.reservoir.reservoirpy_nodes")
+    monkeypatch.setitem(sys.modules, "reservoirpy.datasets", None)
+    with pytest.raises(ImportError, match=r"inmateria\[reservoirpy\]"):
+        santa_fe_laser()

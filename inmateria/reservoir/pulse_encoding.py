@@ -1,0 +1,138 @@
+"""From what is to be computed to pulses for living tissue: how strong, how many, where, or when.
+
+Each takes a series of values from 0 to 1 and gives each feature an electrode of its own, or the electrodes it
+is told. A step of the series lasts `positions` substrate steps; a pulse is one of these with a drive that is
+not zero, and what the pulse is made of is the substrate's affair.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.substrate import Channel, FloatArray
+
+__all__ = ["PulseAmplitude", "PulseLatency", "PulsePlace", "PulseRate"]
+
+
+@dataclass(frozen=True)
+class _Pulses:
+    """What the encodings share.
+
+    Parameters
+    ----------
+    positions : int
+        Substrate steps for one step of the series.
+    strength : float
+        Amplitude of a pulse, as a fraction of the input's upper limit.
+    electrodes : tuple of int, or None
+        Input of each feature; spread evenly over all inputs where not said.
+    """
+
+    positions: int = 1
+    strength: float = 0.5
+    electrodes: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.positions < 1 or not 0 < self.strength <= 1:
+            raise ValueError(
+                f"positions is {self.positions} and strength {self.strength}; give at least 1, and more than 0 and at "
+                "most 1"
+            )
+
+    def _places(self, features: int, inputs: tuple[Channel, ...]) -> npt.NDArray[np.intp]:
+        """Give the input of each feature."""
+        if self.electrodes is None:
+            if features > len(inputs):
+                raise ValueError(f"{features} features do not go into {len(inputs)} inputs; give fewer features")
+            return np.linspace(0, len(inputs) - 1, features).round().astype(np.intp)
+        chosen = np.array(self.electrodes, dtype=np.intp)
+        if len(chosen) != features or chosen.min() < 0 or chosen.max() >= len(inputs):
+            raise ValueError(
+                f"electrodes {self.electrodes} were given for {features} features and {len(inputs)} inputs; "
+                "give one for each feature"
+            )
+        return chosen
+
+    def _start(self, u: FloatArray, inputs: tuple[Channel, ...]) -> tuple[FloatArray, FloatArray]:
+        """Check the values; give an empty drive (steps, positions, inputs) and the amplitude on each input."""
+        if not ((u >= 0) & (u <= 1)).all():
+            raise ValueError(f"values are from {u.min():g} to {u.max():g}; pulses encode values from 0 to 1")
+        drive = np.zeros((len(u), self.positions, len(inputs)))
+        return drive, self.strength * np.array([channel.high for channel in inputs])
+
+
+@dataclass(frozen=True)
+class PulseAmplitude(_Pulses):
+    """One pulse at the beginning of each step, as strong as the value: none for 0, `strength` for 1."""
+
+    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+        """Turn values (steps, features) into a drive (steps x positions, inputs)."""
+        drive, amplitude = self._start(u, inputs)
+        places = self._places(u.shape[1], inputs)
+        drive[:, 0, places] = u * amplitude[places]
+        return drive.reshape(-1, len(inputs))
+
+
+@dataclass(frozen=True)
+class PulseRate(_Pulses):
+    """As many pulses as the value says, evenly spaced over each step: none for 0, `most` for 1.
+
+    Parameters
+    ----------
+    positions, strength, electrodes
+        As of `PulseAmplitude`.
+    most : int
+        At most `positions`.
+    """
+
+    most: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.most <= self.positions:
+            raise ValueError(f"most is {self.most} with {self.positions} positions; give 1 to {self.positions}")
+
+    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+        """Turn values (steps, features) into a drive (steps x positions, inputs)."""
+        drive, amplitude = self._start(u, inputs)
+        places = self._places(u.shape[1], inputs)
+        for count in range(1, self.most + 1):
+            at = np.arange(count) * self.positions // count
+            steps, features = np.nonzero(np.round(u * self.most) == count)
+            drive[steps[:, np.newaxis], at, places[features][:, np.newaxis]] = amplitude[places[features], np.newaxis]
+        return drive.reshape(-1, len(inputs))
+
+
+@dataclass(frozen=True)
+class PulsePlace(_Pulses):
+    """One pulse at the beginning of each step, on the electrode that stands for the value.
+
+    Each feature has an equal share of the electrodes, in order, for values from 0 to 1; where `electrodes` are
+    given, the features share those.
+    """
+
+    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+        """Turn values (steps, features) into a drive (steps x positions, inputs)."""
+        drive, amplitude = self._start(u, inputs)
+        every = np.arange(len(inputs)) if self.electrodes is None else np.array(self.electrodes, dtype=np.intp)
+        share = len(every) // u.shape[1]
+        if share < 2:
+            raise ValueError(f"{u.shape[1]} features share {len(every)} electrodes; each needs two or more")
+        within = np.minimum((u * share).astype(np.intp), share - 1)
+        places = every[within + share * np.arange(u.shape[1])]
+        drive[np.arange(len(u))[:, np.newaxis], 0, places] = amplitude[places]
+        return drive.reshape(-1, len(inputs))
+
+
+@dataclass(frozen=True)
+class PulseLatency(_Pulses):
+    """One pulse in each step, the earlier the larger the value: at its beginning for 1, at its end for 0."""
+
+    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+        """Turn values (steps, features) into a drive (steps x positions, inputs)."""
+        drive, amplitude = self._start(u, inputs)
+        places = self._places(u.shape[1], inputs)
+        at = np.round((1.0 - u) * (self.positions - 1)).astype(np.intp)
+        drive[np.arange(len(u))[:, np.newaxis], at, places] = amplitude[places]
+        return drive.reshape(-1, len(inputs))

@@ -1,0 +1,91 @@
+"""From spikes to features other than counts: rates that fade, and how soon the first spike came."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from inmateria.reservoir.features import SpikeCounts
+from inmateria.substrate import FloatArray, Response, Stimulus, SubstrateInfo
+
+__all__ = ["FilteredRates", "FirstSpikeLatency"]
+
+
+@dataclass(frozen=True)
+class FilteredRates:
+    """Rate of every output at the end of each step, Hz, each spike fading exponentially.
+
+    What was before the response is not known and counts as silence.
+
+    Parameters
+    ----------
+    time_constant : float
+        s.
+    """
+
+    time_constant: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.time_constant < float("inf"):
+            raise ValueError(f"time_constant is {self.time_constant}; give a finite number of seconds above 0")
+
+    def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
+        """Let each spike fade to the end of its step, and every step's rate over the steps after it."""
+        if response.spikes is None:
+            raise ValueError(f"{info.id} gives a signal and no spikes; use VirtualNodes instead of FilteredRates")
+        steps = len(stimulus.drive)
+        into = (response.spikes["time"] - response.start) / stimulus.step
+        step_of = np.floor(into).astype(np.intp)
+        within = (step_of >= 0) & (step_of < steps)
+        rates = np.zeros((steps, len(info.outputs)))
+        left = (step_of[within] + 1 - into[within]) * stimulus.step
+        fresh = np.exp(-left / self.time_constant) / self.time_constant
+        np.add.at(rates, (step_of[within], response.spikes["channel"][within]), fresh)
+        keep = np.exp(-stimulus.step / self.time_constant)
+        for step in range(1, steps):
+            rates[step] += keep * rates[step - 1]
+        return rates.reshape(steps // positions, -1)
+
+    def names(self, info: SubstrateInfo, step: float, positions: int) -> list[str]:
+        """Name each feature ``output@position``."""
+        return [f"{channel.name}@{position}" for position in range(positions) for channel in info.outputs]
+
+
+@dataclass(frozen=True)
+class FirstSpikeLatency:
+    """How soon after the beginning of each step of the series each output's first spike came, s.
+
+    An output that gave none counts as if it had at the end of the step.
+    """
+
+    def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
+        """Find the first spike of every step and output."""
+        if response.spikes is None:
+            raise ValueError(f"{info.id} gives a signal and no spikes; use VirtualNodes instead of FirstSpikeLatency")
+        length = positions * stimulus.step
+        steps = len(stimulus.drive) // positions
+        into = response.spikes["time"] - response.start
+        step_of = np.floor(into / length).astype(np.intp)
+        within = (step_of >= 0) & (step_of < steps)
+        latencies = np.full((steps, len(info.outputs)), length)
+        at = (step_of[within], response.spikes["channel"][within])
+        np.minimum.at(latencies, at, into[within] - step_of[within] * length)
+        return latencies
+
+    def names(self, info: SubstrateInfo, step: float, positions: int) -> list[str]:
+        """Name each feature as its output."""
+        return [channel.name for channel in info.outputs]
+
+
+def spike_counts(info: SubstrateInfo, bins: int = 1) -> SpikeCounts:
+    """Give what reads spikes of a spiking substrate: counts in so many bins of each step.
+
+    Raises
+    ------
+    ValueError
+        Where the substrate gives no spikes.
+    """
+    if not info.spiking:
+        raise ValueError(
+            f"{info.id} ({info.kind}) gives no spikes, which this protocol counts; give a culture, such as culture://"
+        )
+    return SpikeCounts(bins)

@@ -1,0 +1,113 @@
+"""The raw voltage of a culture's electrodes: spike waveforms, amplifier noise and stimulation artefacts.
+
+Sampled at 30 kHz, after the band-pass that platforms apply; in V. Everything begins with its cause, so that a
+recording made piece by piece is the one made in one go.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+SAMPLING_RATE = 30_000.0
+MEMORY = 15e-3
+"""How long after its cause something may still be seen, s."""
+
+_SPIKE = 2.5e-3  # s
+_TROUGH = 0.4e-3  # s after the neuron fires
+_ARTEFACT = 1e-3  # V per uA at the stimulated electrode
+_ARTEFACT_DECAY = 1.2e-3  # s
+_ARTEFACT_RANGE = 60.0  # um
+_RAIL = 5e-3  # V, where the amplifier saturates
+
+
+def waveform() -> FloatArray:
+    """Shape of an extracellular spike, peak -1: a sharp trough and a slow, small return."""
+    t = np.arange(round(_SPIKE * SAMPLING_RATE)) / SAMPLING_RATE - _TROUGH
+    shape = -np.exp(-((t / 0.13e-3) ** 2)) + 0.3 * np.exp(-(((t - 0.6e-3) / 0.35e-3) ** 2))
+    return np.asarray(shape / -shape.min())
+
+
+def first_sample(time: float) -> int:
+    """Number of the first sample at or after a time in s, counted from 0 s."""
+    return math.ceil(time * SAMPLING_RATE - 1e-6)
+
+
+def render_voltage(
+    begin: float,
+    end: float,
+    fired: tuple[FloatArray, IntArray],
+    audible: tuple[IntArray, IntArray, FloatArray],
+    pulses: npt.NDArray[np.void],
+    electrodes: FloatArray,
+    noise: float,
+    rng: np.random.Generator,
+) -> npt.NDArray[np.float32]:
+    """Give the voltage of every electrode between two times.
+
+    Parameters
+    ----------
+    begin, end : float
+        s on the culture's clock, as all times here.
+    fired : tuple of ndarray
+        Times and neurons of all spikes from `MEMORY` before the beginning on.
+    audible : tuple of ndarray
+        First pair of each neuron, electrode and peak (V) of each pair.
+    pulses : ndarray of `PULSE`
+        From `MEMORY` before the beginning on.
+    electrodes : ndarray, shape (electrodes, 2)
+        um.
+    noise : float
+        Standard deviation, V.
+    rng : Generator
+        Of the noise, and of nothing else.
+
+    Returns
+    -------
+    ndarray of float32, shape (samples, electrodes)
+    """
+    origin = first_sample(begin)
+    samples = max(0, first_sample(end) - origin)
+    voltage = rng.standard_normal((samples, len(electrodes)), dtype=np.float32)
+    voltage *= np.float32(noise)
+    _add_spikes(voltage, origin, fired, audible)
+    for pulse in pulses:
+        _add_artefact(voltage, origin, pulse, electrodes)
+    return np.clip(voltage, -_RAIL, _RAIL, out=voltage)
+
+
+def _add_spikes(
+    voltage: npt.NDArray[np.float32],
+    origin: int,
+    fired: tuple[FloatArray, IntArray],
+    audible: tuple[IntArray, IntArray, FloatArray],
+) -> None:
+    first, electrode, peak = audible
+    times, neurons = fired
+    many = first[neurons + 1] - first[neurons]
+    pairs = np.repeat(first[neurons], many) + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
+    at = np.repeat(np.round(times * SAMPLING_RATE).astype(np.intp) - origin, many)
+    for k, value in enumerate(waveform()):
+        row = at + k
+        seen = (row >= 0) & (row < len(voltage))
+        np.add.at(voltage, (row[seen], electrode[pairs[seen]]), (-value * peak[pairs[seen]]).astype(np.float32))
+
+
+def _add_artefact(voltage: npt.NDArray[np.float32], origin: int, pulse: np.void, electrodes: FloatArray) -> None:
+    start = first_sample(float(pulse["time"]))
+    lo, hi = max(start, origin), min(start + round(MEMORY * SAMPLING_RATE), origin + len(voltage))
+    if lo >= hi:
+        return
+    t = np.arange(lo, hi) / SAMPLING_RATE - float(pulse["time"])
+    phase = float(pulse["phase_duration"])
+    sign = float(pulse["polarity"])
+    shape = np.where(
+        t < phase, sign, np.where(t < 2 * phase, -sign, -0.5 * sign * np.exp(-(t - 2 * phase) / _ARTEFACT_DECAY))
+    )
+    place = electrodes[int(pulse["electrode"])]
+    distance = np.hypot(*(electrodes - place).T)
+    size = _ARTEFACT * float(pulse["amplitude"]) * 1e6 / (1 + distance / _ARTEFACT_RANGE)
+    voltage[lo - origin : hi - origin] += np.outer(shape, size).astype(np.float32)
