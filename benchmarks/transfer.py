@@ -15,9 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from inmateria.reservoir import InputMask, LinearMap, RidgeReadout, VirtualNodes, align_by_cca, linear_map
+from inmateria.reservoir import (
+    InputMask,
+    KalmanReadout,
+    LinearMap,
+    RidgeReadout,
+    VirtualNodes,
+    align_by_cca,
+    linear_map,
+)
 from inmateria.reservoir.device_transfer import transfer_weights
-from inmateria.reservoir.series import mackey_glass
+from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 from inmateria.simulators import NanowireNetwork
 from inmateria.substrate import FloatArray
 
@@ -70,9 +78,9 @@ def nrmse(predicted: FloatArray, wanted: FloatArray) -> float:
     return float(np.sqrt(np.mean((predicted - wanted) ** 2) / np.var(wanted)))
 
 
-def mackey_glass_ahead(rng: np.random.Generator, steps: int, ahead: int) -> tuple[FloatArray, FloatArray]:
+def mackey_glass(rng: np.random.Generator, steps: int, ahead: int) -> tuple[FloatArray, FloatArray]:
     begin = int(rng.integers(0, 400))
-    series = mackey_glass(begin + steps + ahead)[begin:]
+    series = mackey_glass_series(begin + steps + ahead)[begin:]
     series = (series - series.mean()) / series.std()
     return series[:steps], series[ahead : ahead + steps]
 
@@ -122,7 +130,7 @@ def train(features: FloatArray, y: FloatArray) -> LinearMap:
 
 def echo_state(rows: Rows, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    u, y = mackey_glass_ahead(rng, STEPS, 17)
+    u, y = mackey_glass(rng, STEPS, 17)
     device = EchoState.random(rng)
     features = device.run(u, rng)
     old = train(features, y)
@@ -145,45 +153,32 @@ def track(rows: Rows, name: str, old: LinearMap, features: FloatArray, y: FloatA
     size = np.where(features[:WASHOUT].std(axis=0) > 0, features[:WASHOUT].std(axis=0), 1.0)
     kept = rows.setdefault(name, {})
     kept.setdefault("static", []).append(nrmse(old(features[held])[:, 0], y[held]))
-    for way, known in (("Kalman", 1), ("Kalman, truth known when it happens", ahead)):
-        followed = kalman(features / size, y, old.coef[0] * size, float(old.intercept[0]), known)
+    told = old(features)[:, 0]
+    for way, late in (("Kalman", 0), ("Kalman, truth known when it happens", ahead)):
+        followed = told + kalman(features / size, y - told, late)
         kept.setdefault(way, []).append(nrmse(followed[held], y[held]))
 
 
-def kalman(X: FloatArray, y: FloatArray, coef: FloatArray, intercept: float, known: int) -> FloatArray:
-    """Predict with weights that walk at random (Kalman filter); the truth about a step is known `known` steps later.
+def kalman(X: FloatArray, rest: FloatArray, late: int) -> FloatArray:
+    """Follow what the old weights leave over with weights that walk at random; the truth is known `late` steps later.
 
-    Walk and noise are the ones that predicted the first 700 steps best.
+    Walk and regularisation are the ones that predicted the steps before the held-out ones best.
     """
-    tried = [(10.0**walk, 10.0**noise) for walk in range(-10, -3) for noise in range(-3, 1)]
-    part = WASHOUT + 500
-    best = min(
-        tried,
-        key=lambda each: nrmse(_filter(X[:part], y[:part], coef, intercept, known, *each)[WASHOUT:], y[WASHOUT:part]),
-    )
-    return _filter(X, y, coef, intercept, known, *best)
+    part = WASHOUT + TRAINED
+    tried = [(10.0**walk, 10.0**alpha) for walk in range(-9, -1) for alpha in range(0, 6, 1)]
 
+    known = np.concatenate([np.full(late, np.nan), rest[: len(rest) - late]])
 
-def _filter(
-    X: FloatArray, y: FloatArray, coef: FloatArray, intercept: float, known: int, walk: float, noise: float
-) -> FloatArray:
-    inputs = np.column_stack([X, np.ones(len(X))])
-    weights, P = np.append(coef, intercept), 1e-4 * np.eye(X.shape[1] + 1)
-    predicted = np.empty(len(X))
-    for step, now in enumerate(inputs):
-        predicted[step] = now @ weights
-        P[np.diag_indices_from(P)] += walk
-        if step >= known:
-            x = inputs[step - known]
-            Px = P @ x
-            variance = float(x @ Px) + noise
-            weights = weights + Px * ((y[step - known] - x @ weights) / variance)
-            P -= np.outer(Px, Px) / variance
-    return predicted
+    def error(each: tuple[float, float]) -> float:
+        read = KalmanReadout(each[0], alpha=each[1], delay=late).learn(X[:part], known[:part])
+        return float(np.mean((read - rest[:part])[WASHOUT:] ** 2))
+
+    walk, alpha = min(tried, key=error)
+    return KalmanReadout(walk, alpha=alpha, delay=late).learn(X, known)
 
 
 def nanowire(rows: Rows, seed: int) -> None:
-    u, y = mackey_glass_ahead(np.random.default_rng(seed), STEPS, 5)
+    u, y = mackey_glass(np.random.default_rng(seed), STEPS, 5)
     device = _network(seed)
     features = _features(device, u, seed)
     old = train(features, y)

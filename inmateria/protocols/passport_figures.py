@@ -29,6 +29,9 @@ def drift(passport: Passport, alpha: float = 0.01) -> Figure:
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(colors=INK, labelsize=8, length=3)
+        ax.xaxis.label.set_size(9)
+        ax.yaxis.label.set_size(9)
+        ax.title.set_size(10)
     _draw_drift(axes[0], passport, alpha)
     if scored:
         for name in dict.fromkeys(f"{score.task}, {score.readout}" for score in scored):
@@ -68,13 +71,13 @@ def _draw_drift(ax: Axes, passport: Passport, alpha: float) -> None:
         day = _day(readout.taken)
         ax.axvline(day, color=OTHER, lw=0.8, ls="--")
         ax.annotate(
-            readout.name, (day, 1), (3, -10), xycoords=("data", "axes fraction"), textcoords="offset points",
+            readout.name, (day, 0), (3, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
             fontsize=7, color=OTHER,
         )  # fmt: skip
     bounds = sorted({readout.bound for readout in passport.readouts})
     for bound in bounds:
         ax.axhline(bound, color=OTHER, lw=0.8, label=f"readouts refuse beyond {bound:g}")
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=7, frameon=False, loc="upper left")
 

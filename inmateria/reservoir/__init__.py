@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from inmateria.reservoir.spike_features import FilteredRates, FirstSpikeLatency
     from inmateria.reservoir.stack import PhysicalStack
     from inmateria.reservoir.ternary import TernaryClassifierReadout, TernaryReadout
+    from inmateria.reservoir.twins import Twin, TwinError, fit_twin, fit_twin_to_recording
 
 _HOME_OF = {
     "BlockingReservoir": "inmateria.reservoir.physical",
@@ -89,6 +90,8 @@ _HOME_OF = {
     "TernaryReadout": "inmateria.reservoir.ternary",
     "Transfer": "inmateria.reservoir.device_transfer",
     "Transferred": "inmateria.reservoir.device_transfer",
+    "Twin": "inmateria.reservoir.twins",
+    "TwinError": "inmateria.reservoir.twins",
     "VirtualNodes": "inmateria.reservoir.features",
     "WrongDevice": "inmateria.reservoir.bound_readouts",
     "accuracy": "inmateria.reservoir.scores",
@@ -100,6 +103,8 @@ _HOME_OF = {
     "compare": "inmateria.reservoir.fingerprints",
     "different_inputs": "inmateria.reservoir.separability",
     "fading_memory": "inmateria.reservoir.forgetting",
+    "fit_twin": "inmateria.reservoir.twins",
+    "fit_twin_to_recording": "inmateria.reservoir.twins",
     "generalisation_rank": "inmateria.reservoir.separability",
     "henon": "inmateria.reservoir.series",
     "information_processing_capacity": "inmateria.reservoir.capacity",
@@ -165,6 +170,8 @@ __all__ = [
     "TernaryReadout",
     "Transfer",
     "Transferred",
+    "Twin",
+    "TwinError",
     "VirtualNodes",
     "WrongDevice",
     "accuracy",
@@ -176,6 +183,8 @@ __all__ = [
     "compare",
     "different_inputs",
     "fading_memory",
+    "fit_twin",
+    "fit_twin_to_recording",
     "generalisation_rank",
     "henon",
     "information_processing_capacity",

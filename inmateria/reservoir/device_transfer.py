@@ -150,6 +150,11 @@ def transfer_weights(
             f"the series gave {len(source)} steps of features on the old device and {len(target)} on the new one; "
             "it must be the same series with the same washout"
         )
+    if len(source) < 2 * _BLOCKS:
+        raise ValueError(
+            f"the series gave {len(source)} steps of features; give at least {2 * _BLOCKS} beyond the washout, "
+            "better some hundred"
+        )
     taught = old(source)
     size = float(np.sqrt(taught.var(axis=0).mean()))
     size = size if size > 0 else 1.0

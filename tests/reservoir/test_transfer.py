@@ -112,6 +112,8 @@ def test_other_numbers_of_features_and_what_cannot_be_done():
         transfer_weights(old, a, b, method="magic")
     with pytest.raises(ValueError, match="same series"):
         transfer_weights(old, a[1:], b)
+    with pytest.raises(ValueError, match="9 steps of features"):
+        transfer_weights(old, a[:9], b[:9])
     with pytest.raises(ValueError, match="readout has 2 outputs"):
         transfer_weights(old, a, b, (b, state[:, 0]))
 
