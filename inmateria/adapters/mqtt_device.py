@@ -168,7 +168,8 @@ class DeviceServer:
                     elif topic == release:
                         self._stopped = False
                         await self._publish_status(link)
-                    else:
+                    # The embedded broker's library also sends what other devices on it have retained.
+                    elif topic.startswith(self._address.topic("stimulus", "")):
                         await self._take(topic.rpartition("/")[2], payload)
             except asyncio.CancelledError:
                 # A will speaks only for those who left without a word.
