@@ -178,18 +178,25 @@ def flat(X: Any, segments: int) -> FloatArray:
 async def solve(problem: Problem, strategies: Sequence[str], tell: Any) -> dict[str, dict[str, Any]]:
     """Run all strategies and controls on a problem."""
     found: dict[str, dict[str, Any]] = {}
+
+    def add(name: str, result: dict[str, Any]) -> None:
+        found[name] = result
+        tell(
+            f"  {name:28} {result['last']:.3f} {result['all']:.3f} {result['stimuli']:>9,} "
+            f"{result.get('seconds', 0):.1f} s"
+        )
+
     for name in strategies:
-        found[name] = await run_strategy(problem, name)
-        tell(f"  {name:20} {found[name]['last']:.3f} {found[name]['all']:.3f}  {found[name]['seconds']:.1f} s")
+        add(name, await run_strategy(problem, name))
     for name, train in (("one wide layer, random", "none"), ("one wide layer, bottleneck", "bottleneck-in-turn")):
-        found[name] = await run_strategy(problem, train, (problem.wide,))
+        add(name, await run_strategy(problem, train, (problem.wide,)))
     A, B = flat(problem.X, problem.segments), flat(problem.T, problem.segments)
     for name, readout in (("raw input, ridge", None), ("raw input, logistic", LogisticRegression(max_iter=2000))):
         right = score(A, problem.y, B, problem.t, readout)
-        found[name] = {"last": right, "all": right, "stimuli": 0}
+        add(name, {"last": right, "all": right, "stimuli": 0})
     values, counts = np.unique(problem.y, return_counts=True)
     chance = float(np.mean(problem.t == values[counts.argmax()]))
-    found["chance"] = {"last": chance, "all": chance, "stimuli": 0}
+    add("chance", {"last": chance, "all": chance, "stimuli": 0})
     return found
 
 
@@ -226,7 +233,7 @@ def nanowire(seed: int) -> Problem:
     X, y, T, t = split_digits(seed)
     uris = tuple(NANOWIRE.format(100, 40, 20, 100 * seed + layer) for layer in (1, 2, 3))
     wide = NANOWIRE.format(300, 120, 60, 100 * seed)
-    return Problem(uris=uris, wide=wide, X=X, y=y, T=T, t=t, seed=seed, layer=NANOWIRE_LAYER, mqtt=True, passes=10)
+    return Problem(uris=uris, wide=wide, X=X, y=y, T=T, t=t, seed=seed, layer=NANOWIRE_LAYER, mqtt=True, passes=6)
 
 
 def vowels(seed: int) -> Problem:
@@ -240,7 +247,7 @@ def vowels(seed: int) -> Problem:
     uris = tuple(NANOWIRE.format(100, 40, 20, 100 * seed + layer) for layer in (1, 2, 3))
     wide = NANOWIRE.format(300, 120, 60, 100 * seed)
     layer = NANOWIRE_LAYER | {"hold": 1}
-    return Problem(uris=uris, wide=wide, X=X, y=y, T=T, t=t, seed=seed, layer=layer, segments=3, mqtt=True, passes=20)
+    return Problem(uris=uris, wide=wide, X=X, y=y, T=T, t=t, seed=seed, layer=layer, segments=3, mqtt=True, passes=8)
 
 
 def mnist(seed: int) -> Problem:
@@ -306,7 +313,7 @@ PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     **{
         f"noise {noise}": (
             lambda seed, noise=noise: digits(seed, noise=noise),
-            ("none", "bottleneck", "bottleneck-online", "hsic", "physics-aware"),
+            ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online", "hsic"),
         )
         for noise in (0.02, 0.05, 0.1, 0.2, 0.3)
     },

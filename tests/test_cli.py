@@ -75,6 +75,10 @@ def nobody_listens() -> int:
         (["run", "digits", "--set", "held_out=2"], 2, "held_out"),
         (["run", "digits", "--set", "amplitude=1"], 1, "scale or clip the drive"),
         (["run", "digits", "--set", "step=1e-9"], 1, "takes 1e-06 to"),
+        (["run", "digits", "--colour", "blue"], 2, "has no setting 'colour'"),
+        (["run", "stack", "--train", "magic"], 2, "there are augmented-dfa, bottleneck"),
+        (["run", "stack", "--layers", "scattering,,scattering"], 2, "name substrates"),
+        (["run", "stack", "--layers", "scattering,nanowires"], 2, "did you mean nanowire"),
         (["serve", "nanowires://"], 2, "did you mean nanowire"),
         (["serve", "nanowire", "--broker", f"mqtt://127.0.0.1:{nobody_listens()}"], 3, "no broker at"),
         (["serve", "nanowire", "--broker", "http://host"], 2, "does not name a broker"),
@@ -94,7 +98,16 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("arguments", [["run", "digits", "--over", "pigeon"], ["run", "digits", "--set", "x"], ["fly"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "digits", "--over", "pigeon"],
+        ["run", "digits", "--set", "x"],
+        ["run", "digits", "--splits"],
+        ["run", "digits", "x"],
+        ["fly"],
+    ],
+)
 def test_a_wrong_command_line_is_said_with_exit_code_2(arguments: list[str]) -> None:
     told = inmateria(*arguments)
     assert told.returncode == 2

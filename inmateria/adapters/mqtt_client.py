@@ -279,7 +279,8 @@ class RemoteSubstrate(Substrate):
                     self._canary.heard(topic, payload)
                 elif topic == status:
                     await self._hear_status(link, msgspec.json.decode(payload, type=Status))
-                else:
+                # The embedded broker's library also sends what other devices on it have retained.
+                elif topic.startswith(self._address.topic("response", "")):
                     await self._hear(link, decode(payload), opened)
             except (FrameError, msgspec.MsgspecError, ValueError) as error:
                 _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)

@@ -193,7 +193,8 @@ class DeviceServer:
                 self._stop()
             elif topic == release:
                 self._release()
-            else:
+            # The embedded broker's library also sends what other devices on it have retained.
+            elif topic.startswith(self._address.topic("stimulus", "")):
                 _, user, session = topic.rsplit("/", 2)
                 await self._take(user, session, payload)
 

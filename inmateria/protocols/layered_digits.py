@@ -235,7 +235,8 @@ def _curves(
             heading="Information curve",
             text=(
                 "The most that a linear map could tell of the digit for so much kept of what it reads, were both "
-                "Gaussian: of the pixels, and of what each layer answers after training."
+                "Gaussian: of the pixels, and of what each layer answers after training. Ten digits hold 3.3 bits, "
+                "which a Gaussian does not know; compare the lines with one another."
             ),
             x_label="kept of what is read (bits)",
             y_label="told of the digit (bits)",

@@ -121,8 +121,8 @@ class PhysicsAware(_FeedbackTraining):
 
     passes: int = 32
     batch_size: int = 64
-    learning_rate: float = 0.03
-    head_rate: float = 0.01
+    learning_rate: float = 0.01
+    head_rate: float = 0.003
     twin_passes: int = 2
     explore: float = 0.3
     make_twin: Callable[[int, int, int], Twin] | None = None
@@ -170,7 +170,8 @@ class PhysicsAware(_FeedbackTraining):
             self._move(*step)
 
     def end_pass(self, number: int) -> None:
-        """Fit the twins."""
+        """Fit the twins, and let the learning rate fall."""
+        super().end_pass(number)
         self._pass = number + 1
         for twin in self.twins:
             twin.fit()

@@ -16,7 +16,10 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class GradientTraining(LocalTraining):
-    """What the ways by local gradient share: an Adam for each encoder, and inputs followed as they move."""
+    """What the ways by gradient share: an Adam for each encoder, and inputs followed as they move.
+
+    The learning rate falls in a straight line to zero over the passes, so that the encoders come to rest.
+    """
 
     learning_rate: float
 
@@ -30,6 +33,12 @@ class GradientTraining(LocalTraining):
         if layer:
             self.encoders[layer].follow(passage.rows)
         return super().encode(layer, passage)
+
+    def end_pass(self, number: int) -> None:
+        """Let the learning rate fall."""
+        left = 1.0 - (number + 1) / self.passes
+        for adam, encoder in zip(self._adams, self.encoders, strict=True):
+            adam.learning_rate = self.learning_rate * encoder.gain * left
 
     def _move(self, layer: int, z: FloatArray, ports: FloatArray, by_ports: FloatArray) -> None:
         """Move an encoder against a gradient by its ports."""
@@ -119,7 +128,7 @@ class LocalCrossEntropy(GradientTraining):
 
     passes: int = 40
     batch_size: int = 64
-    learning_rate: float = 0.03
+    learning_rate: float = 0.01
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
         """Take the encoders to train."""

@@ -126,7 +126,9 @@ async def test_layers_are_busy_at_once_and_it_does_not_matter_who_is_faster(name
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
 
 
-async def test_exchanges_of_three_devices_on_a_broker_overlap_in_time_and_give_the_same_bits() -> None:
+async def test_exchanges_of_three_devices_on_a_broker_overlap_in_time_and_give_the_same_bits(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     X, y = digits(300)
     async with PhysicalStack(LAYERS, train=training_named("bottleneck", batch_size=50)) as stack:
         local = (await stack.fit(X, y)).features_
@@ -139,6 +141,7 @@ async def test_exchanges_of_three_devices_on_a_broker_overlap_in_time_and_give_t
             async with remote:
                 await remote.fit(X, y)
     assert all(np.array_equal(a, b) for a, b in zip(local, remote.features_, strict=True))
+    assert "cannot be read" not in caplog.text  # no device minds what is said to another
     assert len(remote.trace) == 3 * 6 * 4  # layers, batches, passes with the one that is read
     overlapping = sum(
         a.layer != b.layer and min(a.end, b.end) > max(a.begin, b.begin)

@@ -1,0 +1,182 @@
+"""The ways to train against finite differences, and the pieces they are made of."""
+
+import numpy as np
+import pytest
+
+from inmateria.reservoir import training_named
+from inmateria.reservoir.digital_twin import RandomFeatureTwin
+from inmateria.reservoir.gradient_descent import Adam, cross_entropy
+from inmateria.reservoir.local_training import Passage, training_summaries
+from inmateria.reservoir.local_training_feedback import PhysicsAware
+from inmateria.reservoir.local_training_local import ForwardForward, GradientTraining, LocalCrossEntropy
+from inmateria.reservoir.port_encoder import PortEncoder
+from inmateria.simulators import ScatteringMedium
+
+LIMIT = 0.5 * np.pi
+
+
+def batch(rows: int = 12, inputs: int = 5, classes: int = 3, seed: int = 0) -> Passage:
+    generator = np.random.default_rng(seed)
+    labels = np.arange(rows) % classes
+    return Passage(0, generator.standard_normal((rows, inputs)), np.ones(rows, dtype=np.intp), np.eye(classes)[labels])
+
+
+def encoders(*shapes: tuple[int, int]) -> list[PortEncoder]:
+    made = [PortEncoder(inputs, ports, 0.3, np.random.default_rng(inputs + ports)) for inputs, ports in shapes]
+    for each in made:
+        each.standardise_by(np.full(each.shape[1], 0.1), np.full(each.shape[1], 0.8))
+    return made
+
+
+def test_cross_entropy_and_its_gradient() -> None:
+    generator = np.random.default_rng(0)
+    logits, targets = generator.standard_normal((4, 3)), np.eye(3)[[0, 2, 1, 1]]
+    loss, gradient = cross_entropy(logits, targets)
+    by_hand = -np.mean(np.log(np.exp(logits)[targets > 0] / np.exp(logits).sum(axis=1)))
+    assert loss == pytest.approx(by_hand, rel=1e-12)
+    for row, column in np.ndindex(4, 3):
+        step = np.zeros((4, 3))
+        step[row, column] = 1e-6
+        difference = (cross_entropy(logits + step, targets)[0] - cross_entropy(logits - step, targets)[0]) / 2e-6
+        assert gradient[row, column] == pytest.approx(difference, abs=1e-8)
+    assert np.isfinite(cross_entropy(1e4 * logits, targets)[0])
+
+
+def test_adam_steps_by_its_rate_and_finds_the_bottom() -> None:
+    x = np.array([1.0, -2.0])
+    adam = Adam([x], 0.1)
+    adam.step([2.0 * x])
+    assert x == pytest.approx([0.9, -1.9], abs=1e-6)
+    for _ in range(400):
+        adam.step([2.0 * x])
+    assert x == pytest.approx([0.0, 0.0], abs=1e-2)
+
+
+class Recorded:
+    """Keeps the gradients by weight and bias that a training would have followed."""
+
+    def __init__(self, training: GradientTraining) -> None:
+        self.gradients: dict[int, list[np.ndarray]] = {}
+        for layer, adam in enumerate(training._adams):
+            adam.step = lambda found, layer=layer: self.gradients.__setitem__(layer, list(found))  # type: ignore[method-assign]
+
+
+def test_backpropagation_through_exact_twins_is_that_of_finite_differences() -> None:
+    media = [ScatteringMedium(4, 7, seed=1, noise=0.0), ScatteringMedium(3, 6, seed=2, noise=0.0)]
+
+    class Exact:
+        def __init__(self, medium: ScatteringMedium) -> None:
+            self.medium = medium
+
+        def add(self, ports: np.ndarray, features: np.ndarray) -> None: ...
+
+        def fit(self) -> None: ...
+
+        def back(self, ports: np.ndarray, by_features: np.ndarray) -> np.ndarray:
+            return LIMIT * self.medium.gradient(LIMIT * ports, by_features)
+
+    stack = encoders((5, 4), (7, 3))
+    training = PhysicsAware(twin_passes=0, make_twin=lambda layer, ports, features: Exact(media[layer]))
+    training.begin(stack, 3, 6, 0)
+    head = training._head
+    generator = np.random.default_rng(3)
+    head._reader.weight[:] = generator.standard_normal(head._reader.weight.shape)
+    head._reader.standardise_by(np.ones(6), np.full(6, 0.5))
+    passage = batch()
+
+    def forward() -> Passage:
+        rows, sent = passage.rows, passage.again(0)
+        for encoder, medium in zip(stack, media, strict=True):
+            sent.inputs.append(rows)
+            sent.ports.append(encoder.ports(rows))
+            rows = medium.intensity(LIMIT * sent.ports[-1])
+        sent.features = rows
+        return sent
+
+    def loss() -> float:
+        return head.loss(forward().features, passage.targets)[0]
+
+    recorded = Recorded(training)
+    head.follow = lambda features: None  # type: ignore[method-assign]
+    head.step = lambda error, z: None  # type: ignore[method-assign]
+    training.finished(forward())
+    for layer, encoder in enumerate(stack):
+        for array, gradient in zip((encoder.weight, encoder.bias), recorded.gradients[layer], strict=True):
+            for index in np.ndindex(*array.shape):
+                array[index] += 1e-6
+                above = loss()
+                array[index] -= 2e-6
+                below = loss()
+                array[index] += 1e-6
+                assert gradient[index] == pytest.approx((above - below) / 2e-6, rel=1e-4, abs=1e-7)
+
+
+def test_a_local_classifiers_gradient_is_that_of_finite_differences() -> None:
+    (encoder,) = encoders((5, 4))
+    training = LocalCrossEntropy()
+    training.begin([encoder], 3, 6, 0)
+    head = np.random.default_rng(0).standard_normal(training._heads[0].shape)
+    training._heads[0][:] = head
+    training._of_heads[0].step = lambda found: None  # type: ignore[method-assign]
+    passage = batch()
+    recorded = Recorded(training)
+    passage.inputs.append(passage.rows)
+    training.heard(0, passage)
+
+    def loss() -> float:
+        return cross_entropy(encoder.ports(passage.rows) / encoder.gain @ head.T, passage.targets)[0]
+
+    for index in np.ndindex(*encoder.weight.shape):
+        encoder.weight[index] += 1e-6
+        above = loss()
+        encoder.weight[index] -= 2e-6
+        below = loss()
+        encoder.weight[index] += 1e-6
+        assert recorded.gradients[0][0][index] == pytest.approx((above - below) / 2e-6, rel=1e-4, abs=1e-8)
+
+
+def test_forward_forward_shows_right_labels_wrong_ones_and_none() -> None:
+    training = ForwardForward(label_amplitude=2.0)
+    training.begin(encoders((8, 4)), 3, 6, 0)
+    passage = batch()
+    right, wrong = training.present(passage)
+    assert np.array_equal(right.rows[:, 5:], 2.0 * passage.targets)
+    assert (wrong.rows[:, 5:].sum(axis=1) == 2.0).all()
+    assert not (wrong.rows[:, 5:] * passage.targets).any()
+    assert np.array_equal(training.ask(passage).rows[:, 5:], np.full((12, 3), 2.0 / 3.0))
+    # A step makes right labels more active than wrong ones.
+    goodness = []
+    for _ in range(50):
+        for shown in training.present(passage):
+            shown.inputs.append(shown.rows)
+            training.heard(0, shown)
+        both = [np.mean(training.encoders[0].ports(each.rows) ** 2) for each in training.present(passage)]
+        goodness.append(both[0] - both[1])
+    assert goodness[-1] > goodness[0]
+
+
+def test_a_twin_differentiates_as_it_predicts_and_predicts_a_medium() -> None:
+    medium = ScatteringMedium(6, 12, seed=4, noise=0.0)
+    generator = np.random.default_rng(0)
+    ports = 0.3 * generator.standard_normal((2000, 6))
+    twin = RandomFeatureTwin(6, 12, gain=0.3)
+    assert not twin.fitted
+    twin.add(ports[:1500], medium.intensity(LIMIT * ports[:1500]))
+    twin.fit()
+    assert twin.fitted
+    assert twin.explained > 0.99
+    told, true = twin.predict(ports[1500:]), medium.intensity(LIMIT * ports[1500:])
+    assert np.mean((told - true) ** 2) < 0.01 * true.var(axis=0).mean()
+    some, pull = ports[:3], generator.standard_normal((3, 12))
+    gradient = twin.back(some, pull)
+    for row, column in np.ndindex(3, 6):
+        step = np.zeros((3, 6))
+        step[row, column] = 1e-6
+        difference = np.sum(pull * (twin.predict(some + step) - twin.predict(some - step))) / 2e-6
+        assert gradient[row, column] == pytest.approx(difference, rel=1e-4, abs=1e-6)
+
+
+def test_every_training_has_a_line_on_it() -> None:
+    for name, line in training_summaries():
+        assert line
+        assert training_named(name).batch_size > 0
