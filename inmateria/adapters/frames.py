@@ -59,7 +59,7 @@ class Kind(StrEnum):
     RESPONSE = "response"  # device: what came out
     DONE = "done"  # device: a reset or resume was done
     REFUSED = "refused"  # device: not done, and why
-    MISSING = "missing"  # device: send again from `sequence` on
+    MISSING = "missing"  # device: send number `sequence` again
     CANARY = "canary"  # to oneself: may I publish and read here? Everybody else ignores it
 
 

@@ -263,6 +263,7 @@ class DeviceServer:
     def _forget_session(self, why: str) -> None:
         if self._session.holder:
             self._tell("lease ended", self._session.holder, why)
+        self._queued_bytes -= sum(size for _, size in self._session.early.values())
         self._session = Session()
 
     async def _mind_the_lease(self) -> None:
@@ -368,9 +369,15 @@ class DeviceServer:
 
     async def _apply_what_comes(self) -> None:
         while not self._interrupted:
-            frame, size = await self._queue.get()
-            self._queued_bytes -= size
             session = self._session
+            if session.next in session.early:
+                frame, size = session.early.pop(session.next)
+            else:
+                if session.early:
+                    await self._ask_for_missing(session)
+                frame, size = await self._queue.get()
+                session = self._session
+            self._queued_bytes -= size
             header = frame.header
             if header.grant != session.grant:
                 continue  # its lease ended while it waited
@@ -384,8 +391,12 @@ class DeviceServer:
                 else:
                     await self._say(kept, session.holder)
             elif header.sequence > session.next:
-                missing = Header(kind=Kind.MISSING, session=header.session, epoch=self._epoch, sequence=session.next)
-                await self._say(encode(missing), session.holder)
+                # It waits for its turn, within the bounds of the queue; the lost one is asked for.
+                if header.sequence < session.next + _QUEUE and header.sequence not in session.early:
+                    self._queued_bytes += size
+                    session.early[header.sequence] = (frame, size)
+                else:
+                    await self._ask_for_missing(session)
             else:
                 # Number n counts as dealt with from here on, whatever comes: better an answer lost than
                 # a stimulus twice.
@@ -393,6 +404,11 @@ class DeviceServer:
                 answer = await self._answer(frame, session)
                 session.keep(header.sequence, answer)
                 await self._say(answer, session.holder)
+
+    async def _ask_for_missing(self, session: Session) -> None:
+        name = session.holder.rpartition("/")[2]
+        missing = Header(kind=Kind.MISSING, session=name, epoch=self._epoch, sequence=session.next)
+        await self._say(encode(missing), session.holder)
 
     async def _answer(self, frame: Frame, session: Session) -> bytes:
         """Do what a frame asks for, and write the answer."""
