@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import msgspec
 
+from inmateria.adapters.complaints import Complaints
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, response_of
 from inmateria.adapters.mqtt_address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt_announcements import IN_FAULT, ONLINE, STOPPED, Status
@@ -97,6 +98,7 @@ class RemoteSubstrate(Substrate):
         self._asked_window = (window, window_steps, window_bytes)
         self._connect_timeout, self._timeout = connect_timeout, timeout
         self.round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self._complaints = Complaints(_logger)
         self._exits = AsyncExitStack()
         self._begin()
 
@@ -282,7 +284,7 @@ class RemoteSubstrate(Substrate):
                 else:
                     await self._hear(link, decode(payload), opened)
             except (FrameError, msgspec.MsgspecError, ValueError) as error:
-                _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
+                self._complaints.say("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
     async def _hear_status(self, link: Link, status: Status) -> None:
         if status.state in (STOPPED, IN_FAULT):
@@ -325,9 +327,7 @@ class RemoteSubstrate(Substrate):
                 if header.kind is Kind.RESPONSE:
                     took = time.monotonic() - each.sent
                     self.round_trips.append(took)
-                    if (
-                        each.tries == 1 and header.sequence >= self._gap
-                    ):  # it waited for no other
+                    if each.tries == 1 and header.sequence >= self._gap:  # it waited for no other
                         self._round_trip += 0.1 * (took - self._round_trip)
                 each.answer.set_result(frame)
             # The device answers in order: an older one that is missing now was lost on the way.

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import msgspec
 
+from inmateria.adapters.complaints import Complaints
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, stimulus_of
 from inmateria.adapters.mqtt_address import Address, Broker
 from inmateria.adapters.mqtt_announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
@@ -108,6 +109,7 @@ class DeviceServer:
         self._interrupted = self._resting = False
         self._state, self._error = ONLINE, ""
         self._session = Session()
+        self._complaints = Complaints(_logger)
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
         self._address = Address(group, name or "")
@@ -285,13 +287,13 @@ class DeviceServer:
         try:
             frame = decode(payload)
         except FrameError as error:
-            _logger.warning("%s: %s", self._address, error)
+            self._complaints.say("%s: %s", self._address, error)
             return
         header, holder = frame.header, f"{user}/{session}"
         if header.kind is Kind.CANARY:
             return
         if header.session != session:
-            _logger.warning("%s: a frame of session %s came as %s", self._address, header.session, session)
+            self._complaints.say("%s: a frame of session %s came as %s", self._address, header.session, session)
         elif header.kind is Kind.OPEN:
             await self._open(holder, session)
         elif holder != self._session.holder:
@@ -301,7 +303,7 @@ class DeviceServer:
             ))  # fmt: skip
         elif header.grant != self._session.grant:
             # Played back by somebody: no answer, which would end the session of its rightful holder.
-            _logger.warning("%s: a command of session %s carries another grant", self._address, holder)
+            self._complaints.say("%s: a command of session %s carries another grant", self._address, holder)
         elif header.kind is Kind.CLOSE:
             self._forget_session("closed")
         else:
