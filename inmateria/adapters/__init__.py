@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from inmateria.adapters.emergency import emergency_stop, release
     from inmateria.adapters.mqtt_client import RemoteSubstrate
     from inmateria.adapters.mqtt_device import DeviceServer
+    from inmateria.adapters.mqtt_observer import find_devices, observe
     from inmateria.adapters.served_apart import ServedApart
     from inmateria.adapters.serving import serve_until_stopped
     from inmateria.adapters.simulated import SimulatedSubstrate
@@ -22,6 +23,8 @@ _HOME_OF = {
     "adapters_found": "inmateria.adapters.uri",
     "connect": "inmateria.adapters.uri",
     "emergency_stop": "inmateria.adapters.emergency",
+    "find_devices": "inmateria.adapters.mqtt_observer",
+    "observe": "inmateria.adapters.mqtt_observer",
     "release": "inmateria.adapters.emergency",
     "serve_until_stopped": "inmateria.adapters.serving",
     "simulator_from_uri": "inmateria.adapters.uri",
@@ -36,6 +39,8 @@ __all__ = [
     "adapters_found",
     "connect",
     "emergency_stop",
+    "find_devices",
+    "observe",
     "release",
     "serve_until_stopped",
     "simulator_from_uri",

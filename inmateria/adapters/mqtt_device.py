@@ -172,10 +172,12 @@ class DeviceServer:
         async with open_link(self._broker, timeout=self._timeout, will=(status, gone)) as link:
             try:
                 canary = Canary()
-                sung = [topic(each) for each in ("stop", "release")]
-                sung += [topic(each, self._broker.controller, canary.name) for each in ("stimulus", "response")]
-                canary.unheard.update(sung)
-                await link.subscribe(*sung[:2], topic("stimulus", "+", "+"), sung[3])
+                await link.subscribe(topic("stop"), topic("release"), topic("stimulus", "+", "+"))
+                if not online.done():  # what the broker grants is asked once
+                    answers = topic("response", self._broker.controller, canary.name)
+                    await link.subscribe(answers)
+                    canary.unheard.update((topic("stop"), topic("release"), answers))
+                    canary.unheard.add(topic("stimulus", self._broker.controller, canary.name))
                 await link.publish(topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
                 await first_to_end(self._take_in(link, canary), self._announce(link, canary, online))
             except asyncio.CancelledError:
@@ -188,6 +190,7 @@ class DeviceServer:
 
     async def _take_in(self, link: Link, canary: Canary) -> None:
         stop, release = self._address.topic("stop"), self._address.topic("release")
+        stimuli = self._address.topic("stimulus", "")
         async for topic, payload in link.messages():
             if canary.unheard and canary.heard(topic, payload):
                 continue
@@ -195,7 +198,7 @@ class DeviceServer:
                 self._stop()
             elif topic == release:
                 self._release()
-            else:
+            elif topic.startswith(stimuli):  # the embedded broker also sends what is retained, to whoever comes
                 _, user, session = topic.rsplit("/", 2)
                 await self._take(user, session, payload)
 
@@ -208,7 +211,8 @@ class DeviceServer:
                 "a device reads and writes everything below its own address",
                 "see examples/mosquitto",
             )
-        link.unsubscribe(self._address.topic("response", self._broker.controller, canary.name))
+        if not online.done():
+            link.unsubscribe(self._address.topic("response", self._broker.controller, canary.name))
         self._link = link
         self._tell("birth")
         while True:

@@ -1,6 +1,6 @@
 """The command line. Each module holds the commands of one purpose; `application` is what they stand on."""
 
-from inmateria.cli import running, serving
+from inmateria.cli import running, serving, watching
 from inmateria.cli.application import app, main
 
-__all__ = ["app", "main", "running", "serving"]
+__all__ = ["app", "main", "running", "serving", "watching"]
