@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from inmateria.adapters.intan_emulator import IntanEmulator
     from inmateria.adapters.mqtt_client import RemoteSubstrate
     from inmateria.adapters.mqtt_device import DeviceServer
+    from inmateria.adapters.mqtt_observer import find_devices, observe
     from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
     from inmateria.adapters.neuroplatform_twin import Neuroplatform
     from inmateria.adapters.served_apart import ServedApart
@@ -35,6 +36,8 @@ _HOME_OF = {
     "adapters_found": "inmateria.adapters.uri",
     "connect": "inmateria.adapters.uri",
     "emergency_stop": "inmateria.adapters.emergency",
+    "find_devices": "inmateria.adapters.mqtt_observer",
+    "observe": "inmateria.adapters.mqtt_observer",
     "release": "inmateria.adapters.emergency",
     "serve_until_stopped": "inmateria.adapters.serving",
     "simulator_from_uri": "inmateria.adapters.uri",
@@ -56,6 +59,8 @@ __all__ = [
     "adapters_found",
     "connect",
     "emergency_stop",
+    "find_devices",
+    "observe",
     "release",
     "serve_until_stopped",
     "simulator_from_uri",

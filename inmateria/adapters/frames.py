@@ -2,7 +2,7 @@
 
 2 bytes   magic, "IM"
 1 byte    major version
-1 byte    what the checksum covers: 1 header and body, 0 the header only
+1 byte    what the checksum covers besides these 8 bytes: 1 header and body, 0 the header only
 4 bytes   length of the header, unsigned little-endian
 4 bytes   checksum, CRC-32 as of zlib, unsigned little-endian
 header    msgpack map, see `Header`; keys that are not known are ignored
@@ -38,7 +38,8 @@ MAGIC, MAJOR = b"IM", 1
 NOT_READ = -32768
 """Stands in 16-bit integers for a value that was not read."""
 _MOST_INTEGER = 32767
-_PREFIX = struct.Struct("<2sBBII")
+_PREFIX, _CHECK = struct.Struct("<2sBBI"), struct.Struct("<I")
+_HEADER_AT = _PREFIX.size + _CHECK.size
 _WHOLE = 1
 _MOST_HEADER = 1 << 16
 _MOST_AXES = 3
@@ -59,7 +60,7 @@ class Kind(StrEnum):
     RESPONSE = "response"  # device: what came out
     DONE = "done"  # device: a reset or resume was done
     REFUSED = "refused"  # device: not done, and why
-    MISSING = "missing"  # device: send again from `sequence` on
+    MISSING = "missing"  # device: send number `sequence` again
     CANARY = "canary"  # to oneself: may I publish and read here? Everybody else ignores it
 
 
@@ -161,11 +162,12 @@ def encode(
         header.spikes = len(spikes)
         parts.append(np.ascontiguousarray(spikes).tobytes())
     parts[1] = head = _encoder.encode(header)
-    check = crc32(head)
+    prefix = _PREFIX.pack(MAGIC, MAJOR, _WHOLE if whole else 0, len(head))
+    check = crc32(head, crc32(prefix))
     if whole:
         for part in parts[2:]:
             check = crc32(part, check)
-    parts[0] = _PREFIX.pack(MAGIC, MAJOR, _WHOLE if whole else 0, len(head), check)
+    parts[0] = prefix + _CHECK.pack(check)
     return b"".join(parts)
 
 
@@ -177,27 +179,30 @@ def decode(data: bytes) -> Frame:
     FrameError
         Where the bytes are not a whole frame of a version that is known here.
     """
-    if len(data) < _PREFIX.size or data[:2] != MAGIC:
+    if len(data) < _HEADER_AT or data[:2] != MAGIC:
         raise FrameError(
             f"{len(data)} bytes that begin with {data[:2]!r} are not a frame", f"a frame begins with {MAGIC!r}"
         )
-    _, major, covers, length, check = _PREFIX.unpack_from(data)
+    _, major, covers, length = _PREFIX.unpack_from(data)
     if major != MAJOR:
         raise FrameError(
             f"a frame has major version {major}", f"version {MAJOR} is known here", "use a matching inmateria"
         )
-    end = _PREFIX.size + length
+    end = _HEADER_AT + length
     if length > _MOST_HEADER or end > len(data):
         raise FrameError(
             f"a frame announces a header of {length} bytes in {len(data)}", f"at most {_MOST_HEADER}, all of them there"
         )
     view = memoryview(data)
-    if crc32(view[_PREFIX.size :] if covers & _WHOLE else view[_PREFIX.size : end]) != check:
+    covered = view[_HEADER_AT:] if covers == _WHOLE else view[_HEADER_AT:end]
+    if crc32(covered, crc32(view[: _PREFIX.size])) != _CHECK.unpack_from(data, _PREFIX.size)[0]:
         raise FrameError(f"the checksum of a frame of {len(data)} bytes is not that of its bytes", "CRC-32 as of zlib")
     try:
-        header = _decoder.decode(view[_PREFIX.size : end])
+        header = _decoder.decode(view[_HEADER_AT:end])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"a frame's header cannot be read ({error})", "a msgpack map, see docs/wire.md") from None
+    if header.kind is Kind.STIMULUS and covers != _WHOLE:
+        raise FrameError("the checksum of a stimulus leaves its numbers out", "it covers them: nothing else is applied")
     array: npt.NDArray[Any] | None = None
     size = 0
     if header.shape:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import msgspec
 
+from inmateria.adapters.complaints import Complaints
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, response_of
 from inmateria.adapters.mqtt_address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt_announcements import IN_FAULT, ONLINE, STOPPED, Status
@@ -43,7 +44,7 @@ __all__ = ["RemoteSubstrate", "remote_from_uri"]
 _logger = logging.getLogger("inmateria")
 _TICK = 0.1
 _RESEND, _MOST_RESEND = 0.25, 8.0
-_ASK_AGAIN = 1.0
+_ASK_AGAIN = 0.5
 _BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 _ROUND_TRIPS = 10_000
 
@@ -97,6 +98,7 @@ class RemoteSubstrate(Substrate):
         self._asked_window = (window, window_steps, window_bytes)
         self._connect_timeout, self._timeout = connect_timeout, timeout
         self.round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self._complaints = Complaints(_logger)
         self._exits = AsyncExitStack()
         self._begin()
 
@@ -107,7 +109,7 @@ class RemoteSubstrate(Substrate):
         self._canary = Canary()
         self._clipped_was_said = False
         self._round_trip = _TICK
-        self._gap = False
+        self._gap = -1
         self._link: Link | None = None
         self._info: SubstrateInfo | None = None
         self._epoch = ""
@@ -211,7 +213,7 @@ class RemoteSubstrate(Substrate):
 
     async def _publish(self, each: "_Sent") -> None:
         """Send, or leave it to the next connection to send again."""
-        each.tried = time.monotonic()
+        each.tried, each.tries = time.monotonic(), each.tries + 1
         if self._link is not None:
             with suppress(LinkLost):
                 await self._link.publish(self._stimuli, each.data)
@@ -283,7 +285,7 @@ class RemoteSubstrate(Substrate):
                 elif topic.startswith(self._address.topic("response", "")):
                     await self._hear(link, decode(payload), opened)
             except (FrameError, msgspec.MsgspecError, ValueError) as error:
-                _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
+                self._complaints.say("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
     async def _hear_status(self, link: Link, status: Status) -> None:
         if status.state in (STOPPED, IN_FAULT):
@@ -298,7 +300,7 @@ class RemoteSubstrate(Substrate):
         if self._link is None or status.holder != f"{self._broker.controller}/{self._session}":
             await self._say(link, Kind.OPEN)
         else:  # the device may have lost the broker, and what was sent meanwhile
-            await self._send_again(0)
+            await self._send_again()
 
     async def _hear(self, link: Link, frame: Frame, opened: asyncio.Future[None]) -> None:
         header = frame.header
@@ -307,8 +309,8 @@ class RemoteSubstrate(Substrate):
         if header.kind is Kind.OPENED:
             await self._start(link, header, opened)
         elif header.kind is Kind.MISSING:
-            self._gap = True
-            await self._send_again(header.sequence)
+            self._gap = max(self._gap, header.sequence + 1)
+            await self._send_again(header.sequence + 1)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
             error = _error_of(header)
             raise self._lost(error.asked) if self._grant else error
@@ -326,13 +328,13 @@ class RemoteSubstrate(Substrate):
                 if header.kind is Kind.RESPONSE:
                     took = time.monotonic() - each.sent
                     self.round_trips.append(took)
-                    if each.tried == each.sent:  # the first try, so this is how long an answer takes
+                    if each.tries == 1 and header.sequence >= self._gap:  # it waited for no other
                         self._round_trip += 0.1 * (took - self._round_trip)
                 each.answer.set_result(frame)
             # The device answers in order: an older one that is missing now was lost on the way.
             if self._waiting and next(iter(self._waiting)) < header.sequence:
-                self._gap = True
-                await self._send_again(0, header.sequence)
+                self._gap = max(self._gap, header.sequence)
+                await self._send_again(header.sequence)
 
     async def _start(self, link: Link, header: Header, opened: asyncio.Future[None]) -> None:
         """Begin, or go on after a reconnection: whatever was not answered is sent again."""
@@ -348,12 +350,12 @@ class RemoteSubstrate(Substrate):
         self._window = (count, steps, size)
         if not opened.done() and self._info is not None:
             opened.set_result(None)
-        await self._send_again(0)
+        await self._send_again()
 
-    async def _send_again(self, since: int, before: float = float("inf")) -> None:
+    async def _send_again(self, before: float = float("inf")) -> None:
         """Send what is unanswered, unless it was sent less than a round trip ago and may still be answered."""
         now = time.monotonic()
-        for each in [each for number, each in self._waiting.items() if since <= number < before]:
+        for each in [each for number, each in self._waiting.items() if number < before]:
             if now - each.tried > self._round_trip:
                 await self._publish(each)
 
@@ -387,12 +389,11 @@ class RemoteSubstrate(Substrate):
                     f"at most {self._timeout:g} s beyond the {lasting:g} s that the stimuli last",
                     "see whether the device still runs",
                 )
-            if self._gap and now - oldest.tried > self._round_trip:
-                self._gap = False
-                await self._send_again(0)
+            if oldest.sequence < self._gap and now - oldest.tried > self._round_trip:
+                await self._send_again(self._gap)
             elif now - oldest.tried > max(oldest.patience, 4 * self._round_trip) + lasting:
                 oldest.patience = min(2 * oldest.patience, _MOST_RESEND)
-                await self._send_again(0)
+                await self._send_again()
 
     def _not_there(self) -> SubstrateError:
         """Say what was missing when the device did not open in time."""
@@ -472,6 +473,7 @@ class _Sent:
         self.data = data
         self.duration = duration
         self.sent = self.tried = time.monotonic()
+        self.tries = 0
         self.patience = _RESEND
         self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         # An answer that nobody waits for any more (a stream left early) is no error.

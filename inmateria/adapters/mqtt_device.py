@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import msgspec
 
+from inmateria.adapters.complaints import Complaints
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, stimulus_of
 from inmateria.adapters.mqtt_address import Address, Broker
 from inmateria.adapters.mqtt_announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
@@ -108,6 +109,7 @@ class DeviceServer:
         self._interrupted = self._resting = False
         self._state, self._error = ONLINE, ""
         self._session = Session()
+        self._complaints = Complaints(_logger)
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
         self._address = Address(group, name or "")
@@ -170,10 +172,12 @@ class DeviceServer:
         async with open_link(self._broker, timeout=self._timeout, will=(status, gone)) as link:
             try:
                 canary = Canary()
-                sung = [topic(each) for each in ("stop", "release")]
-                sung += [topic(each, self._broker.controller, canary.name) for each in ("stimulus", "response")]
-                canary.unheard.update(sung)
-                await link.subscribe(*sung[:2], topic("stimulus", "+", "+"), sung[3])
+                await link.subscribe(topic("stop"), topic("release"), topic("stimulus", "+", "+"))
+                if not online.done():  # what the broker grants is asked once
+                    answers = topic("response", self._broker.controller, canary.name)
+                    await link.subscribe(answers)
+                    canary.unheard.update((topic("stop"), topic("release"), answers))
+                    canary.unheard.add(topic("stimulus", self._broker.controller, canary.name))
                 await link.publish(topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
                 await first_to_end(self._take_in(link, canary), self._announce(link, canary, online))
             except asyncio.CancelledError:
@@ -186,6 +190,7 @@ class DeviceServer:
 
     async def _take_in(self, link: Link, canary: Canary) -> None:
         stop, release = self._address.topic("stop"), self._address.topic("release")
+        stimuli = self._address.topic("stimulus", "")
         async for topic, payload in link.messages():
             if canary.unheard and canary.heard(topic, payload):
                 continue
@@ -193,8 +198,7 @@ class DeviceServer:
                 self._stop()
             elif topic == release:
                 self._release()
-            # The embedded broker's library also sends what other devices on it have retained.
-            elif topic.startswith(self._address.topic("stimulus", "")):
+            elif topic.startswith(stimuli):  # the embedded broker also sends what is retained, to whoever comes
                 _, user, session = topic.rsplit("/", 2)
                 await self._take(user, session, payload)
 
@@ -207,7 +211,8 @@ class DeviceServer:
                 "a device reads and writes everything below its own address",
                 "see examples/mosquitto",
             )
-        link.unsubscribe(self._address.topic("response", self._broker.controller, canary.name))
+        if not online.done():
+            link.unsubscribe(self._address.topic("response", self._broker.controller, canary.name))
         self._link = link
         self._tell("birth")
         while True:
@@ -264,6 +269,7 @@ class DeviceServer:
     def _forget_session(self, why: str) -> None:
         if self._session.holder:
             self._tell("lease ended", self._session.holder, why)
+        self._queued_bytes -= sum(size for _, size in self._session.early.values())
         self._session = Session()
 
     async def _mind_the_lease(self) -> None:
@@ -285,13 +291,13 @@ class DeviceServer:
         try:
             frame = decode(payload)
         except FrameError as error:
-            _logger.warning("%s: %s", self._address, error)
+            self._complaints.say("%s: %s", self._address, error)
             return
         header, holder = frame.header, f"{user}/{session}"
         if header.kind is Kind.CANARY:
             return
         if header.session != session:
-            _logger.warning("%s: a frame of session %s came as %s", self._address, header.session, session)
+            self._complaints.say("%s: a frame of session %s came as %s", self._address, header.session, session)
         elif header.kind is Kind.OPEN:
             await self._open(holder, session)
         elif holder != self._session.holder:
@@ -301,7 +307,7 @@ class DeviceServer:
             ))  # fmt: skip
         elif header.grant != self._session.grant:
             # Played back by somebody: no answer, which would end the session of its rightful holder.
-            _logger.warning("%s: a command of session %s carries another grant", self._address, holder)
+            self._complaints.say("%s: a command of session %s carries another grant", self._address, holder)
         elif header.kind is Kind.CLOSE:
             self._forget_session("closed")
         else:
@@ -369,9 +375,15 @@ class DeviceServer:
 
     async def _apply_what_comes(self) -> None:
         while not self._interrupted:
-            frame, size = await self._queue.get()
-            self._queued_bytes -= size
             session = self._session
+            if session.next in session.early:
+                frame, size = session.early.pop(session.next)
+            else:
+                if session.early:
+                    await self._ask_for_missing(session)
+                frame, size = await self._queue.get()
+                session = self._session
+            self._queued_bytes -= size
             header = frame.header
             if header.grant != session.grant:
                 continue  # its lease ended while it waited
@@ -385,8 +397,12 @@ class DeviceServer:
                 else:
                     await self._say(kept, session.holder)
             elif header.sequence > session.next:
-                missing = Header(kind=Kind.MISSING, session=header.session, epoch=self._epoch, sequence=session.next)
-                await self._say(encode(missing), session.holder)
+                # It waits for its turn, within the bounds of the queue; the lost one is asked for.
+                if header.sequence < session.next + _QUEUE and header.sequence not in session.early:
+                    self._queued_bytes += size
+                    session.early[header.sequence] = (frame, size)
+                else:
+                    await self._ask_for_missing(session)
             else:
                 # Number n counts as dealt with from here on, whatever comes: better an answer lost than
                 # a stimulus twice.
@@ -394,6 +410,11 @@ class DeviceServer:
                 answer = await self._answer(frame, session)
                 session.keep(header.sequence, answer)
                 await self._say(answer, session.holder)
+
+    async def _ask_for_missing(self, session: Session) -> None:
+        name = session.holder.rpartition("/")[2]
+        missing = Header(kind=Kind.MISSING, session=name, epoch=self._epoch, sequence=session.next)
+        await self._say(encode(missing), session.holder)
 
     async def _answer(self, frame: Frame, session: Session) -> bytes:
         """Do what a frame asks for, and write the answer."""

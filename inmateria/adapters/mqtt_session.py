@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from uuid import uuid4
 
+from inmateria.adapters.frames import Frame
+
 __all__ = ["Session"]
 
 _RING = 256
@@ -26,6 +28,8 @@ class Session:
         self.grant = uuid4().hex
         self.next = 0
         self.refused: int | None = None
+        self.early: dict[int, tuple[Frame, int]] = {}
+        """Commands whose turn has not come, because one before them was lost, and their sizes in bytes."""
         self.answers: OrderedDict[int, bytes] = OrderedDict()
         self._bytes = 0
 

@@ -4,3 +4,5 @@ from inmateria.cli import passports, running, serving
 from inmateria.cli.application import app, main
 
 __all__ = ["app", "main", "passports", "running", "serving"]
+from inmateria.cli import running, serving, watching
+__all__ = ["app", "main", "running", "serving", "watching"]

@@ -55,8 +55,18 @@ def serve(
 
 
 @app.command("list")
-def list_(json: Json = False) -> None:
-    """List the substrates, tasks and adapters that were found."""
+def list_(
+    broker: Annotated[
+        str | None, typer.Argument(help="A broker, mqtt[s]://host: list the devices on it instead.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the substrates, tasks and adapters that were found, or the devices on a broker."""
+    if broker is not None:
+        from inmateria.cli.watching import list_devices
+
+        list_devices(broker, json)
+        return
     from inmateria.adapters import adapters_found
     from inmateria.protocols.tasks import task_summaries
 

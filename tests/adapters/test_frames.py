@@ -10,12 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from inmateria.adapters.frames import Header, Kind, decode, encode, response_of, stimulus_of
+from inmateria.adapters.frames import Header, Kind, decode, encode, integers, response_of, stimulus_of
 from inmateria.substrate import SPIKE, FrameError, StimulusRejected
 
 
 def header(**fields: object) -> Header:
     return Header(kind=Kind.RESPONSE, session="abc", **fields)  # type: ignore[arg-type]
+
+
+def framed(head: bytes, body: bytes = b"", *, major: int = 1, covers: int = 1) -> bytes:
+    """Put a frame together by the page: docs/wire.md."""
+    prefix = struct.pack("<2sBBI", b"IM", major, covers, len(head))
+    return prefix + struct.pack("<I", crc32(prefix + head + (body if covers else b""))) + head + body
 
 
 @given(
@@ -45,7 +51,7 @@ def test_a_frame_comes_back_as_it_went(array: np.ndarray | None, spikes: list | 
 def test_the_bytes_are_those_of_the_page() -> None:
     data = encode(Header(kind=Kind.STIMULUS, session="s", sequence=7, step=0.5), np.array([[1.0, 2.0]]))
     magic, major, covers, length, check = struct.unpack("<2sBBII", data[:12])
-    assert (magic, major, covers, check) == (b"IM", 1, 1, crc32(data[12:]))
+    assert (magic, major, covers, check) == (b"IM", 1, 1, crc32(data[:8] + data[12:]))
     assert msgspec.msgpack.decode(data[12 : 12 + length]) == {
         "kind": "stimulus",
         "session": "s",
@@ -92,14 +98,14 @@ def test_a_damaged_frame_is_read_or_refused_and_nothing_else(data: st.DataObject
 def test_a_hostile_header_is_refused_before_anything_is_allocated(fields: dict[str, object], says: str) -> None:
     head = msgspec.msgpack.encode({"kind": "response", "session": "s", **fields})
     with pytest.raises(FrameError, match=says):
-        decode(struct.pack("<2sBBII", b"IM", 1, 1, len(head), crc32(head)) + head)
+        decode(framed(head))
 
 
 def test_another_major_version_is_refused_and_unknown_keys_are_not() -> None:
     head = msgspec.msgpack.encode({"kind": "done", "session": "s", "colour": "blue"})
-    assert decode(struct.pack("<2sBBII", b"IM", 1, 1, len(head), crc32(head)) + head).header.kind is Kind.DONE
+    assert decode(framed(head)).header.kind is Kind.DONE
     with pytest.raises(FrameError, match="major version 2; version 1 is known"):
-        decode(struct.pack("<2sBBII", b"IM", 2, 1, len(head), crc32(head)) + head)
+        decode(framed(head, major=2))
 
 
 def test_frames_without_what_they_should_carry_are_refused() -> None:
@@ -107,3 +113,55 @@ def test_frames_without_what_they_should_carry_are_refused() -> None:
         stimulus_of(decode(encode(header())))
     with pytest.raises(FrameError, match="no response"):
         response_of(decode(encode(header())))
+
+
+@given(st.integers(0, 11), st.integers(0, 7), st.booleans())
+def test_one_flipped_bit_anywhere_is_noticed(place: int, bit: int, body: bool) -> None:
+    data = bytearray(encode(Header(kind=Kind.STIMULUS, session="s"), np.ones((1, 3))))
+    data[len(data) - 1 - place if body else place] ^= 1 << bit
+    with pytest.raises(FrameError):
+        decode(bytes(data))
+
+
+def test_a_checksum_may_leave_out_the_numbers_of_a_response_and_never_those_of_a_stimulus() -> None:
+    signal = np.ones((1, 2, 3), dtype=np.float32)
+    data = bytearray(encode(header(), signal, whole=False))
+    data[-1] ^= 1
+    assert decode(bytes(data)).array is not None
+    data[14] ^= 1  # in the header
+    with pytest.raises(FrameError, match="checksum"):
+        decode(bytes(data))
+    with pytest.raises(FrameError, match="leaves its numbers out"):
+        decode(encode(Header(kind=Kind.STIMULUS, session="s"), np.ones((1, 3)), whole=False))
+
+
+@given(
+    arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 3), st.just(2)), elements=st.floats(-7, 12)),
+    st.booleans(),
+)
+def test_integers_come_back_within_half_a_step_and_what_was_not_read_as_nan(values: np.ndarray, hole: bool) -> None:
+    scale, offset = np.array([1e-3, 2e-3]), np.array([0.5, -1.0])
+    if hole:
+        values[0, 0, 0] = np.nan
+    whole_numbers, clipped = integers(values, scale, offset)
+    assert clipped == 0
+    assert whole_numbers.dtype == np.dtype("<i2")
+    made = header(scale=tuple(scale.tolist()), offset=tuple(offset.tolist()))
+    back = response_of(decode(encode(made, whole_numbers))).signal
+    assert back is not None
+    assert back.dtype == np.float64
+    assert np.array_equal(np.isnan(back), np.isnan(values))
+    assert np.nanmax(np.abs(back - values) / scale, initial=0.0) <= 0.5 + 1e-9
+
+
+def test_what_integers_cannot_say_is_clipped_and_counted() -> None:
+    whole_numbers, clipped = integers(np.array([[[-1e9, 0.0, 1e9]]]), np.array([1.0]), np.array([0.0]))
+    assert whole_numbers.tolist() == [[[-32767, 0, 32767]]]
+    assert clipped == 2
+
+
+@pytest.mark.parametrize("scale", [(), (1.0, 2.0), (float("inf"),), (float("nan"),)])
+def test_integers_without_a_scale_that_fits_are_refused(scale: tuple[float, ...]) -> None:
+    data = encode(header(scale=scale), np.ones((1, 1, 3), dtype="<i2"))
+    with pytest.raises(FrameError, match="one finite number, or one a column"):
+        response_of(decode(data))

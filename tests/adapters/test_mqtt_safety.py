@@ -4,6 +4,7 @@ import asyncio
 import threading
 from contextlib import aclosing
 
+import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
@@ -18,6 +19,7 @@ from inmateria.adapters import (
 )
 from inmateria.adapters.frames import Header, Kind, decode, encode
 from inmateria.adapters.mqtt_address import Broker
+from inmateria.adapters.mqtt_announcements import Event, Status
 from inmateria.adapters.mqtt_link import Link, open_link
 from inmateria.substrate import (
     Response,
@@ -258,3 +260,105 @@ async def test_a_stop_that_nobody_confirms_is_said() -> None:
     async with EmbeddedBroker() as broker:
         with pytest.raises(SubstrateTimeout, match=r"waited 0\.3 s for lab/nobody .* it may not have heard"):
             await emergency_stop(f"{broker.uri}/lab/nobody", timeout=0.3)
+
+
+class Breaking(Watched):
+    """A substrate whose driver fails at the second stimulus."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        if len(self.applied) == 1:
+            self.applied.append(stimulus)
+            raise self._error
+        return await super().stimulate(stimulus)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no voltage"), SubstrateDisconnected("the port is gone"), ValueError("x")]
+)
+async def test_a_device_whose_instrument_fails_is_in_fault_until_it_is_released(error: Exception) -> None:
+    substrate = Breaking(error)
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
+    ):
+        await tap.subscribe(f"{TOPIC}/status", f"{TOPIC}/events")
+        async with RemoteSubstrate(server.uri) as remote:
+            await remote.stimulate(ONE)
+            with pytest.raises(SubstrateDisconnected, match=f"lab/leaky is in fault .*{error}"):
+                await remote.stimulate(ONE)
+            with pytest.raises(SubstrateDisconnected):
+                await remote.stimulate(ONE)
+        await asyncio.wait_for(substrate.at_rest.wait(), 10)
+        with pytest.raises(SubstrateDisconnected, match=r"in fault .*release it"):
+            async with RemoteSubstrate(server.uri):
+                pass
+        assert len(substrate.applied) == 2
+        states, events = [], []
+        async for topic, payload in tap.messages():
+            if topic.endswith("/status"):
+                states.append(msgspec.json.decode(payload, type=Status))
+            else:
+                events.append(msgspec.json.decode(payload, type=Event))
+            if states and states[-1].state == "in fault" and not states[-1].holder:
+                break
+        assert str(error) in states[-1].error
+        held = [each.holder for each in states if each.holder]
+        assert held
+        assert all(each.startswith("anyone/") for each in held)
+        await release(server.uri)
+        async with RemoteSubstrate(server.uri) as remote:
+            await remote.stimulate(ONE)
+
+
+async def test_integers_and_single_precision_go_over_the_wire_as_the_device_was_told() -> None:
+    given = Stimulus(np.random.default_rng(0).uniform(-1, 1, (5, 3)), 0.01)
+    exact = LeakySimulator().advance(given).signal
+    assert exact is not None
+    async with EmbeddedBroker() as broker:
+        for dtype, within in (("float32", 1e-6), ("int16", 200 / 65534 / 2 * 1.001)):
+            async with (
+                DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri, dtype=dtype, whole=False) as server,  # type: ignore[arg-type]
+                RemoteSubstrate(server.uri) as remote,
+            ):
+                got = (await remote.stimulate(given)).signal
+                assert got is not None
+                assert 0 < np.abs(got - exact).max() <= within
+
+
+async def test_a_stimulus_in_other_units_is_refused() -> None:
+    simulator = LeakySimulator()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri),
+        open_link(Broker.from_uri(broker.uri), timeout=5) as link,
+    ):
+        await link.subscribe(f"{TOPIC}/response/anyone/me")
+        opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        for number, (units, answered) in enumerate([(("V",), "response"), (("mV",), "refused")]):
+            frame = Header(
+                kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01, sequence=number, units=units
+            )
+            answer = await command(link, "me", encode(frame, ONE.drive))
+            assert answer.kind == answered
+        assert "the drive is in mV" in answer.error[1]
+        assert len(simulator.applied) == 1
+
+
+async def test_the_window_is_bounded_in_stimuli_steps_and_bytes() -> None:
+    from inmateria.adapters.mqtt_client import _Room
+
+    for window, most in (((3, 1000, 10_000), 3), ((8, 50, 10_000), 5), ((8, 1000, 200), 2), ((8, 1, 1), 1)):
+        room = _Room(window)
+        for _ in range(most):
+            await room.take(10, 100)
+        further = asyncio.create_task(room.take(10, 100))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not further.done()
+        room.give_back()
+        await further

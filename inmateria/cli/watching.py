@@ -1,0 +1,145 @@
+"""`inmateria watch`, and what `inmateria list` finds on a broker: devices looked at without a lease."""
+
+import math
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inmateria.cli.application import Json, app, awaited
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from inmateria.adapters.mqtt_observer import Observation
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDTH = 48
+_MOST_CHANNELS = 32
+
+
+@app.command()
+def watch(
+    device: Annotated[str, typer.Argument(help="A device: mqtt[s]://host/group/device.")],
+    every: Annotated[float, typer.Option(help="Seconds between two looks.", min=0.05)] = 0.25,
+    count: Annotated[int, typer.Option(help="How many looks to take; 0 goes on until Ctrl-C.", min=0)] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON at each look.")] = False,
+) -> None:
+    """Watch a device live: its state, who holds it, rate, round trip and signals. It needs no lease."""
+    awaited(_watch(device, every, count, json))
+
+
+async def _watch(device: str, every: float, count: int, json: bool) -> None:
+    from inmateria.adapters.mqtt_observer import observe
+
+    async with aclosing(observe(device, every=every)) as looks:  # type: ignore[type-var]  # it is a generator
+        if json:
+            number = 0
+            async for seen in looks:
+                typer.echo(_line(device, seen))
+                sys.stdout.flush()
+                number += 1
+                if number == count:
+                    return
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        number = 0
+        with Live(console=Console(), auto_refresh=False) as live:
+            async for seen in looks:
+                live.update(_picture(device, seen), refresh=True)
+                number += 1
+                if number == count:
+                    return
+
+
+def _line(device: str, seen: "Observation") -> str:
+    import msgspec
+
+    status, recent = seen.status, seen.recent
+    return msgspec.json.encode({
+        "device": device.partition("?")[0],
+        "state": status.state if status else "unknown",
+        "holder": status.holder if status else "",
+        "error": status.error if status else "",
+        "responses": seen.responses,
+        "steps": seen.steps,
+        "spikes": seen.spikes,
+        "rate": seen.rate,
+        "round_trip": None if math.isnan(seen.round_trip) else seen.round_trip,
+        "last": recent[-1].tolist() if len(recent) else None,
+    }).decode()  # fmt: skip
+
+
+def _picture(device: str, seen: "Observation") -> "Table":
+    """Draw what was seen: a line on the device, and one for each channel."""
+    from rich.table import Table
+    from rich.text import Text
+
+    status = seen.status
+    state = status.state if status else "not announced"
+    colour = {"online": "green", "stopped": "yellow", "in fault": "red"}.get(state, "dim")
+    kind = seen.info.kind if seen.info else ""
+    title = Text.assemble((device.partition("?")[0], "bold"), f"  {kind}  ", (state, colour))
+    if status and status.error:
+        title.append(f"  {status.error}", "red")
+    trip = "" if math.isnan(seen.round_trip) else f"   round trip {1e3 * seen.round_trip:.2f} ms"
+    holder = f"held by {status.holder}" if status and status.holder else "nobody holds it"
+    caption = f"{holder}   {seen.rate:.0f} responses/s{trip}   {seen.responses:,} responses, {seen.spikes:,} spikes"
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=None)
+    table.add_column("output")
+    table.add_column(f"the last {_WIDTH} samples", no_wrap=True)
+    for heading in ("low", "high", "last", "unit"):
+        table.add_column(heading, justify="right" if heading != "unit" else "left")
+    channels, recent = (seen.info.outputs if seen.info else ()), seen.recent
+    for column, channel in enumerate(channels[:_MOST_CHANNELS]):
+        values = recent[-_WIDTH:, column].tolist() if column < recent.shape[1] else []
+        finite = [value for value in values if math.isfinite(value)]
+        ends = [f"{each:.4g}" for each in (min(finite), max(finite), values[-1])] if finite else ["", "", ""]
+        table.add_row(channel.name, sparkline(values), *ends, channel.unit)
+    if len(channels) > _MOST_CHANNELS:
+        table.add_row(f"and {len(channels) - _MOST_CHANNELS} more", "", "", "", "", "")
+    return table
+
+
+def sparkline(values: list[float]) -> str:
+    """Draw values as a row of bars between their lowest and highest; what was not read is a space."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BARS[round((value - low) * scale)] if math.isfinite(value) else " " for value in values)
+
+
+def list_devices(broker: str, json: Json) -> None:
+    """Print the devices that have announced themselves on a broker."""
+    from inmateria.adapters.mqtt_observer import find_devices
+
+    found = awaited(find_devices(broker))
+    if json:
+        from json import dumps
+
+        typer.echo(dumps([
+            {"uri": each.uri, "id": each.info.id, "kind": each.info.kind, "inputs": len(each.info.inputs),
+             "outputs": len(each.info.outputs), "state": each.status.state, "holder": each.status.holder}
+            for each in found
+        ]))  # fmt: skip
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    if not found:
+        typer.echo(f"no device has announced itself on {broker.partition('?')[0]}, or we may not read what it says")
+        return
+    table = Table(title=f"Devices on {broker.partition('?')[0]}", title_justify="left", box=None)
+    for heading in ("device", "kind", "inputs", "outputs", "state", "held by"):
+        table.add_column(heading, overflow="fold")
+    for each in found:
+        info, status = each.info, each.status
+        table.add_row(
+            each.uri, info.kind, str(len(info.inputs)), str(len(info.outputs)), status.state, status.holder or "nobody"
+        )
+    Console().print(table)
