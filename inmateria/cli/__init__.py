@@ -4,5 +4,6 @@ from inmateria.cli import passports, running, serving
 from inmateria.cli.application import app, main
 
 __all__ = ["app", "main", "passports", "running", "serving"]
-from inmateria.cli import running, serving, watching
+from inmateria.cli import watching
+
 __all__ = ["app", "main", "running", "serving", "watching"]
