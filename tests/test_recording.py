@@ -184,7 +184,7 @@ async def test_a_disk_that_cannot_be_written_is_said_and_nothing_is_left_running
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("inmateria.recording._extend", fail)
+    monkeypatch.setattr("inmateria.recording.writing.RecordingWriter._extend", fail)
 
     async def record_forever() -> None:
         async with RecordedSubstrate(SimulatedSubstrate(LeakySimulator()), tmp_path / "r.h5") as substrate:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from inmateria.adapters.mqtt_observer import find_devices, observe
     from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
     from inmateria.adapters.neuroplatform_twin import Neuroplatform
+    from inmateria.adapters.replay import ReplaySubstrate
     from inmateria.adapters.served_apart import ServedApart
     from inmateria.adapters.serving import serve_until_stopped
     from inmateria.adapters.simulated import SimulatedSubstrate
@@ -30,6 +31,7 @@ _HOME_OF = {
     "NeuroplatformSubstrate": "inmateria.adapters.neuroplatform",
     "PulseLimits": "inmateria.adapters.tissue",
     "RemoteSubstrate": "inmateria.adapters.mqtt_client",
+    "ReplaySubstrate": "inmateria.adapters.replay",
     "ServedApart": "inmateria.adapters.served_apart",
     "SimulatedSubstrate": "inmateria.adapters.simulated",
     "TissueGuard": "inmateria.adapters.tissue",
@@ -53,6 +55,7 @@ __all__ = [
     "NeuroplatformSubstrate",
     "PulseLimits",
     "RemoteSubstrate",
+    "ReplaySubstrate",
     "ServedApart",
     "SimulatedSubstrate",
     "TissueGuard",

@@ -27,6 +27,7 @@ _ADAPTERS = {
         "FinalSpark's platform, or its twin: neuroplatform://emulated",
     ),
     "mqtt": ("inmateria.adapters.mqtt_client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
+    "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
 }
 
 

@@ -124,7 +124,7 @@ _REGIMES = {
         adaptation_time=3.0,
         release=0.25,
         recovery=0.4,
-    ),  # fmt: skip
+    ),
 }
 
 

@@ -32,7 +32,7 @@ def waveform() -> FloatArray:
 
 
 def first_sample(time: float) -> int:
-    """Number of the first sample at or after a time in s, counted from 0 s."""
+    """Give the number of the first sample at or after a time in s, counted from 0 s."""
     return math.ceil(time * SAMPLING_RATE - 1e-6)
 
 

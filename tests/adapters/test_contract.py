@@ -1,8 +1,9 @@
-"""What every adapter promises, run over all of them: in process, and over MQTT through two brokers."""
+"""What every adapter promises, run over all of them: in process, over MQTT through two brokers, from a recording."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from brokers import Mosquitto
 from leaky import LeakySimulator
 
-from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
+from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, ReplaySubstrate, SimulatedSubstrate
+from inmateria.recording import RecordedSubstrate
 from inmateria.simulators import EchoStateNetwork
 from inmateria.substrate import Response, Simulator, Stimulus, StimulusRejected, Substrate, SubstrateBusy
 
@@ -19,9 +21,20 @@ WINDOW = 4
 
 
 @asynccontextmanager
-async def reached(way: str, simulator: Simulator, folder: Path) -> AsyncIterator[Substrate]:
-    """Enter a simulator as a substrate, in one of the ways there are."""
+async def reached(
+    way: str, simulator: Simulator, folder: Path, given: Sequence[Stimulus | None] = ()
+) -> AsyncIterator[Substrate]:
+    """Enter a simulator as a substrate, in one of the ways there are.
+
+    `given` is what will be given to it, None being a return to rest: a replay answers only what was recorded.
+    """
     async with AsyncExitStack() as exits:
+        if way == "replay":
+            async with RecordedSubstrate(SimulatedSubstrate(deepcopy(simulator)), folder / "r.h5") as recorded:
+                for stimulus in given:
+                    await (recorded.reset() if stimulus is None else recorded.stimulate(stimulus))
+            yield await exits.enter_async_context(Applying(folder / "r.h5", simulator))
+            return
         if way == "in process":
             yield await exits.enter_async_context(SimulatedSubstrate(simulator))
             return
@@ -35,7 +48,21 @@ async def reached(way: str, simulator: Simulator, folder: Path) -> AsyncIterator
         yield await exits.enter_async_context(RemoteSubstrate(server.uri, window=WINDOW))
 
 
-@pytest.fixture(params=["in process", "embedded", "mosquitto"])
+class Applying(ReplaySubstrate):
+    """A replay that tells a simulator what it has answered, where tests look for what was applied."""
+
+    def __init__(self, path: Path, simulator: Simulator) -> None:
+        super().__init__(path)
+        self._simulator = simulator
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        response = await super().stimulate(stimulus)
+        if isinstance(self._simulator, LeakySimulator):
+            self._simulator.applied.append(stimulus.drive)
+        return response
+
+
+@pytest.fixture(params=["in process", "embedded", "mosquitto", "replay"])
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -81,10 +108,9 @@ async def test_the_info_is_the_simulators_own(way: str, make: Callable[[], Simul
 async def test_a_stream_gives_the_simulators_answers_bit_for_bit_in_order(
     way: str, make_any: Callable[[], Simulator], tmp_path: Path
 ) -> None:
-    alone = make_any()
-    async with reached(way, make_any(), tmp_path) as substrate:
+    alone, given = make_any(), stimuli(40)
+    async with reached(way, make_any(), tmp_path, given * 2) as substrate:
         for _ in range(2):  # a second stream goes on where the first ended
-            given = stimuli(40)
             async with aclosing(substrate.stream(given)) as responses:
                 got = [response async for response in responses]
             assert len(got) == 40
@@ -93,7 +119,7 @@ async def test_a_stream_gives_the_simulators_answers_bit_for_bit_in_order(
 
 async def test_one_exchange_at_a_time_gives_the_same(way: str, make: Callable[[], Simulator], tmp_path: Path) -> None:
     alone = make()
-    async with reached(way, make(), tmp_path) as substrate:
+    async with reached(way, make(), tmp_path, stimuli(10)) as substrate:
         for stimulus in stimuli(10):
             assert equal(await substrate.stimulate(stimulus), alone.advance(stimulus))
 
@@ -101,7 +127,7 @@ async def test_one_exchange_at_a_time_gives_the_same(way: str, make: Callable[[]
 async def test_what_is_outside_limits_is_refused_and_nothing_of_it_is_applied(way: str, tmp_path: Path) -> None:
     simulator = LeakySimulator()
     good, bad = stimuli(1)[0], Stimulus(np.array([[0.0, 0.0, 0.0], [0.0, 5.0, 0.0]]), 0.01)
-    async with reached(way, simulator, tmp_path) as substrate:
+    async with reached(way, simulator, tmp_path, [good, good]) as substrate:
         with pytest.raises(StimulusRejected, match="step 1 drives i1 with 5 V"):
             await substrate.stimulate(bad)
         assert simulator.applied == []
@@ -121,7 +147,7 @@ async def test_a_slow_consumer_slows_the_producer(way: str, tmp_path: Path) -> N
             taken += 1
             yield stimulus
 
-    async with reached(way, LeakySimulator(), tmp_path) as substrate:
+    async with reached(way, LeakySimulator(), tmp_path, stimuli(50)) as substrate:
         seen = 0
         async with aclosing(substrate.stream(source())) as responses:
             async for _ in responses:
@@ -142,7 +168,15 @@ async def test_a_source_may_depend_on_the_responses(way: str, tmp_path: Path) ->
             assert response.signal is not None
             yield Stimulus(np.clip(response.signal[-1, -1:, :3], -1, 1), 0.01)
 
-    async with reached(way, LeakySimulator(), tmp_path) as substrate, aclosing(substrate.stream(source())) as responses:
+    alone, fed = LeakySimulator(), [Stimulus(np.zeros((1, 3)) + 0.1, 0.01)]
+    for _ in range(5):
+        last = alone.advance(fed[-1]).signal
+        assert last is not None
+        fed.append(Stimulus(np.clip(last[-1, -1:, :3], -1, 1), 0.01))
+    async with (
+        reached(way, LeakySimulator(), tmp_path, fed) as substrate,
+        aclosing(substrate.stream(source())) as responses,
+    ):
         count = 0
         async for response in responses:
             answered.put_nowait(response)
@@ -152,7 +186,7 @@ async def test_a_source_may_depend_on_the_responses(way: str, tmp_path: Path) ->
 
 async def test_whoever_leaves_a_stream_early_can_go_on(way: str, tmp_path: Path) -> None:
     simulator, given = LeakySimulator(), stimuli(30)
-    async with reached(way, simulator, tmp_path) as substrate:
+    async with reached(way, simulator, tmp_path, [*given[:3], given[0]]) as substrate:
         async with aclosing(substrate.stream(given)) as responses:
             async for response in responses:
                 if response.sequence == 2:
@@ -169,7 +203,7 @@ async def test_a_source_that_fails_is_told_after_what_came_before(way: str, tmp_
         yield from stimuli(3)
         raise RuntimeError("the camera was unplugged")
 
-    async with reached(way, LeakySimulator(), tmp_path) as substrate:
+    async with reached(way, LeakySimulator(), tmp_path, stimuli(3)) as substrate:
         got: list[Response] = []
         with pytest.raises(RuntimeError, match="unplugged"):
             await gather_into(got, substrate.stream(source()))
@@ -179,7 +213,8 @@ async def test_a_source_that_fails_is_told_after_what_came_before(way: str, tmp_
 async def test_reset_returns_to_rest_and_to_the_beginning_of_the_clock(
     way: str, make: Callable[[], Simulator], tmp_path: Path
 ) -> None:
-    async with reached(way, make(), tmp_path) as substrate:
+    one = stimuli(1)[0]
+    async with reached(way, make(), tmp_path, [one, one, None, one]) as substrate:
         first = await substrate.stimulate(stimuli(1)[0])
         await substrate.stimulate(stimuli(1)[0])
         await substrate.reset()
@@ -195,7 +230,7 @@ async def test_cancelling_in_the_middle_of_a_stream_ends_cleanly(way: str, tmp_p
 
     async def work() -> None:
         async with (
-            reached(way, LeakySimulator(), tmp_path) as substrate,
+            reached(way, LeakySimulator(), tmp_path, stimuli(1) * 5000) as substrate,
             aclosing(substrate.stream(endless())) as responses,
         ):
             async for response in responses:
@@ -212,7 +247,7 @@ async def test_cancelling_in_the_middle_of_a_stream_ends_cleanly(way: str, tmp_p
 
 async def test_exchanges_asked_for_at_once_are_each_applied_once(way: str, tmp_path: Path) -> None:
     simulator = LeakySimulator()
-    async with reached(way, simulator, tmp_path) as substrate:
+    async with reached(way, simulator, tmp_path, stimuli(20)) as substrate:
         got = await asyncio.gather(*(substrate.stimulate(stimulus) for stimulus in stimuli(20)))
     assert sorted(response.sequence for response in got) == list(range(20))
     assert len(simulator.applied) == 20

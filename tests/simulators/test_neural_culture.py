@@ -67,7 +67,7 @@ def test_rates_are_right_skewed() -> None:
 
 
 def evoked_by_distance(culture: NeuralCulture, amplitude: float, trials: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Give evoked less expected spikes within 100 ms, per trial and electrode, by distance in pitches; and by latency."""
+    """Give evoked less expected spikes within 100 ms, per trial and electrode, by distance in pitches and latency."""
     places = culture.electrode_positions
     rings, members, late = np.zeros(4), np.zeros(4), np.zeros(4)
     edges = np.array([0, 0.02, 0.1, 0.15, 0.3])

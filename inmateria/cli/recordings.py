@@ -1,0 +1,255 @@
+"""`inmateria record`, `info`, `plot`, `export`, `import` and `recover`: recordings made, seen and converted."""
+
+import asyncio
+import signal
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inmateria.cli.application import Json, app, awaited, complete_substrate, uri_of
+
+if TYPE_CHECKING:
+    from inmateria.recording import Note, Recording, Recovery
+
+File = Annotated[Path, typer.Argument(help="A recording (.h5), or a run folder.")]
+
+
+@app.command()
+def record(
+    substrate: Annotated[
+        str,
+        typer.Argument(
+            help="mqtt://host/group/device: what others do with it, without a lease. Any other: driven with nothing.",
+            autocompletion=complete_substrate,
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Recording to make; named by the time.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long; otherwise until Ctrl-C.", min=0.0)] = None,
+    note: Annotated[list[str] | None, typer.Option(metavar="NAME=TEXT", help="An annotation.")] = None,
+    json: Json = False,
+) -> None:
+    """Record a running device as an observer, or a substrate at rest, until Ctrl-C."""
+    uri = uri_of(substrate)
+    path = out or Path(f"{datetime.now().astimezone():%Y%m%dT%H%M%S}.h5")
+    count = awaited(_record(uri, path, _annotations(note or []), seconds, quiet=json))
+    _say({"path": str(path), "exchanges": count}, f"{count:,} exchanges in {path}", json)
+
+
+async def _record(uri: str, path: Path, annotations: dict[str, str], seconds: float | None, quiet: bool) -> int:
+    from rich.console import Console
+
+    from inmateria.adapters.observing import record_device, record_rest
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with ExitStack() as exits:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, stop.set)
+            exits.callback(loop.remove_signal_handler, each)
+        status = exits.enter_context(Console(stderr=True, quiet=quiet).status(f"recording {path}; Ctrl-C ends it"))
+
+        def watch(count: int, lasted: float) -> None:
+            status.update(f"recording {path}: {count:,} exchanges, {lasted:,.1f} s of the device; Ctrl-C ends it")
+
+        if uri.startswith(("mqtt://", "mqtts://")):
+            if seconds is not None:
+                exits.callback(loop.call_later(seconds, stop.set).cancel)
+            return await record_device(uri, path, annotations, stop=stop, watch=watch)
+        lasting = float("inf") if seconds is None else seconds
+        return await record_rest(uri, path, annotations, stop=stop, seconds=lasting, watch=watch)
+
+
+@app.command()
+def info(file: File, json: Json = False) -> None:
+    """Tell what is in a recording."""
+    from inmateria.recording import open_recording
+
+    with open_recording(_file(file)) as recording:
+        told = _told(recording)
+    if json:
+        _say(told, "", json)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 2))
+    for name, value in told.items():
+        if value not in ("", None, {}, []):
+            table.add_row(name.replace("_", " "), _words(value))
+    Console().print(table)
+
+
+@app.command()
+def plot(
+    file: File,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Picture to make (.png, .pdf, .svg).")] = None,
+    start: Annotated[float | None, typer.Option(help="Device clock where it begins, s.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="How long, s.", min=0.0)] = None,
+    session: Annotated[int | None, typer.Option(help="After how many returns to rest.", min=0)] = None,
+    json: Json = False,
+) -> None:
+    """Draw the stimulus, traces and spikes of a recording."""
+    from inmateria.recording import open_recording
+    from inmateria.recording.pictures import plot as plot_recording
+
+    path = _file(file)
+    picture = out or path.with_suffix(".png")
+    with open_recording(path) as recording:
+        plot_recording(recording, picture, start=start, seconds=seconds, session=session)
+    _say({"path": str(picture)}, str(picture), json)
+
+
+@app.command()
+def export(
+    file: File,
+    out: Annotated[Path, typer.Argument(help="File to make: .nix or .nwb.")],
+    json: Json = False,
+) -> None:
+    """Write a recording as NIX or NWB, and say what the format cannot hold."""
+    from rich.console import Console
+
+    from inmateria.recording.export import export as export_recording
+
+    with Console(stderr=True, quiet=json).status(f"writing {out}"):
+        done = export_recording(_file(file), out)
+    words = [*(str(path) for path in done.paths), *(f"not in it: {each}" for each in done.left_out)]
+    _say({"paths": [str(path) for path in done.paths], "left_out": done.left_out}, "\n".join(words), json)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A file that neo reads, or a table 'Time[s] 8_V[V] 8_I[A] ...'.")],
+    out: Annotated[Path, typer.Argument(help="Recording to make (.h5).")],
+    stimulus: Annotated[str | None, typer.Option(help="Name of the signal that was driven.")] = None,
+    driven: Annotated[list[str] | None, typer.Option(help="Of a table: an electrode that was driven.")] = None,
+    json: Json = False,
+) -> None:
+    """Make a recording to replay of somebody else's file."""
+    from rich.console import Console
+
+    from inmateria.recording.importing import import_file
+    from inmateria.recording.measurements import import_measurement, is_measurement
+
+    with Console(stderr=True, quiet=json).status(f"reading {source}"):
+        if is_measurement(source):
+            done = import_measurement(source, out, driven=driven)
+        else:
+            done = import_file(source, out, stimulus=stimulus)
+    words = [f"{done.exchanges:,} exchanges in {done.path}", *(f"not in it: {each}" for each in done.left_out)]
+    told = {"path": str(done.path), "exchanges": done.exchanges, "left_out": done.left_out}
+    _say(told, "\n".join(words), json)
+
+
+@app.command()
+def recover(
+    file: File,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write what is whole as a new recording.")] = None,
+    json: Json = False,
+) -> None:
+    """Say what there is in a recording that was cut short, reading all of it."""
+    from rich.console import Console
+
+    from inmateria.recording import recover as recover_recording
+
+    with Console(stderr=True, quiet=json).status(f"reading {file}"):
+        found = recover_recording(_file(file), out)
+    told = {name: getattr(found, name) for name in found.__slots__}
+    told["path"] = str(found.path)
+    _say(told, _verdict(found) + (f"\nwritten to {out}" if out else ""), json)
+
+
+def _verdict(found: "Recovery") -> str:
+    """Say in a few lines what there is."""
+    lines = [f"{found.whole:,} exchanges are whole, {found.seconds:,.3f} s on the device's clock"]
+    if found.last_sent is not None:
+        lines.append(f"the last one was sent at {datetime.fromtimestamp(found.last_sent, UTC).isoformat()}")
+    if found.damaged:
+        lines.append(f"damaged: exchanges {', '.join(map(str, found.damaged[:10]))}")
+    if found.announced > found.whole:
+        lines.append(f"{found.announced - found.whole:,} more are named but not there whole")
+    if found.bytes_there < found.bytes_announced:
+        lines.append(f"{found.bytes_announced - found.bytes_there:,} bytes are missing at the end of the file")
+    if found.dropped:
+        lines.append(f"{found.dropped:,} were dropped while recording: the disk was too slow")
+    lines.append("it came to its proper end" if found.finished else "it did not come to its proper end, or still grows")
+    return "\n".join(lines)
+
+
+def _told(recording: "Recording") -> dict[str, Any]:
+    """Tell what is in a recording, for people and machines."""
+    import msgspec
+    import numpy as np
+
+    rows, about = recording.exchanges, recording.info
+    trips = rows["round_trip"]
+    return {
+        "path": str(recording.path),
+        "substrate": about.id,
+        "kind": about.kind,
+        "created": recording.created,
+        "finished": recording.finished,
+        "exchanges": len(rows),
+        "sessions": len(np.unique(rows["session"])),
+        "steps": int(rows["steps"].sum()),
+        "seconds": float((rows["step"] * rows["steps"]).sum()),
+        "inputs": [f"{channel.name} ({channel.unit})" for channel in about.inputs],
+        "outputs": [f"{channel.name} ({channel.unit})" for channel in about.outputs],
+        "sampling_rate": about.sampling_rate,
+        "spikes": int(rows["spikes"].sum()) if about.spiking else None,
+        "kept_as": "int16 counts" if recording.scale is not None else "float64",
+        "round_trip_p50": float(np.median(trips)) if len(rows) else None,
+        "round_trip_p99": float(np.percentile(trips, 99)) if len(rows) else None,
+        "dropped": recording.dropped,
+        "notes": [
+            f"{note.device:.3f} s: {note.label}"
+            if note.kind == "marker"
+            else f"{note.device:.3f} s: {note.kind}, {note.label}"
+            for note in recording.notes
+            if note.kind != "end"
+        ],
+        "annotations": recording.annotations,
+        "parameters": msgspec.to_builtins(about.parameters),
+        "software": recording.software,
+        "script": recording.script,
+    }
+
+
+def _line(note: "Note") -> str:
+    return f"{note.device:.3f} s: {'' if note.kind == 'marker' else f'{note.kind}, '}{note.label}"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value[:12])) + (f" and {len(value) - 12} more" if len(value) > 12 else "")
+    return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _file(named: Path) -> Path:
+    """Take a run folder for the recording in it."""
+    return named / "recording.h5" if named.is_dir() else named
+
+
+def _annotations(pairs: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"{pair!r} is not NAME=TEXT")
+        found[name] = text
+    return found
+
+
+def _say(told: dict[str, Any], words: str, json: bool) -> None:
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(told))
+    else:
+        typer.echo(words)

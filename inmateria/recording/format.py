@@ -1,0 +1,183 @@
+"""What is in a recording: its tables, and what stands in a row of each.
+
+attributes      format, version, created, info, annotations, software, script (the last four are JSON)
+/exchanges      one row an exchange: where its rows are, device and host clock, round trip, checksum
+/drive          (steps, inputs), what was driven, in the inputs' units
+/signal         (samples, outputs), what came out: float64 in the outputs' units, or int16 counts and,
+                as the attribute `scale`, one unit a count for each output
+/spikes         time on the device's clock, output channel
+/notes          markers, changed parameters, what was dropped or never answered, the end
+/text           bytes: the JSON that the notes point to
+
+Rows are only ever added, and the row in /exchanges last, so what it names is complete however the
+writing ended. No table is compressed: a row, once written, never moves in the file.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.substrate import Response, Stimulus
+
+FORMAT = "inmateria recording"
+VERSION = 2
+
+EXCHANGE = np.dtype(
+    [
+        ("sequence", "<u8"),
+        ("session", "<u4"),  # counts returns to rest: the device's clock starts anew with each
+        ("start", "<f8"),  # device clock, s
+        ("step", "<f8"),  # s
+        ("first_step", "<u8"),
+        ("steps", "<u8"),
+        ("first_sample", "<u8"),
+        ("samples", "<u8"),
+        ("first_spike", "<u8"),
+        ("spikes", "<u8"),
+        ("sent", "<f8"),  # host clock, s since 1970
+        ("round_trip", "<f8"),  # s
+        ("check", "<u4"),  # CRC-32 of the rows it names, then of all that stands before it here
+    ]
+)
+"""A row of /exchanges; ``samples`` counts those of the whole exchange."""
+
+NOTE = np.dtype(
+    [
+        ("host", "<f8"),  # host clock, s since 1970
+        ("device", "<f8"),  # device clock, s; NaN where it is not known
+        ("duration", "<f8"),  # s
+        ("session", "<u4"),
+        ("exchange", "<u8"),  # how many exchanges were written before
+        ("first_byte", "<u8"),
+        ("bytes", "<u8"),
+        ("check", "<u4"),  # CRC-32 of the text, then of all that stands before it here
+    ]
+)
+"""A row of /notes."""
+
+MARKER, PARAMETERS, DROPPED, UNANSWERED, END = "marker", "parameters", "dropped", "unanswered", "end"
+
+_EXCHANGE_ROW = struct.Struct("<QIddQQQQQQdd")
+_NOTE_ROW = struct.Struct("<dddIQQQ")
+_CHECK = struct.Struct("<I")
+
+
+class RecordingError(Exception):
+    """A file is not a recording, or not one that can be read or written here."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Exchange:
+    """One stimulus and its response, as recorded.
+
+    Parameters
+    ----------
+    stimulus, response
+        What was sent and what came back.
+    session : int
+        How many returns to rest came before.
+    sent : float
+        Host clock when the stimulus left, s since 1970.
+    round_trip : float
+        Seconds until the response was here.
+    """
+
+    stimulus: Stimulus
+    response: Response
+    session: int
+    sent: float
+    round_trip: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that happened beside the exchanges.
+
+    Parameters
+    ----------
+    kind : str
+        ``"marker"``; ``"parameters"``: they were changed; ``"dropped"``: exchanges that were not written,
+        and how many; ``"unanswered"``: a stimulus without a response, and why; ``"end"``: a proper end.
+    label : str
+        In a few words.
+    details : dict
+        Whatever JSON can hold.
+    host : float
+        Host clock, s since 1970.
+    device : float
+        Device clock, s; NaN where it is not known.
+    duration : float
+        How long it lasted, s.
+    session : int
+        How many returns to rest came before.
+    exchange : int
+        How many exchanges had been written before.
+    """
+
+    kind: str
+    label: str
+    details: dict[str, Any] = field(default_factory=dict)
+    host: float = 0.0
+    device: float = float("nan")
+    duration: float = 0.0
+    session: int = 0
+    exchange: int = 0
+
+
+def checksum(*parts: npt.NDArray[Any] | bytes) -> int:
+    """Give the CRC-32 of some arrays and bytes, one after the other."""
+    value = 0
+    for part in parts:
+        if len(part):
+            data = part if isinstance(part, bytes) else np.ascontiguousarray(part).view(np.uint8).reshape(-1)
+            value = zlib.crc32(data, value)
+    return value
+
+
+def exchange_row(values: tuple[float, ...], *data: npt.NDArray[Any]) -> bytes:
+    """Write a row of /exchanges: its values up to the checksum, which is of the data and of them."""
+    row = _EXCHANGE_ROW.pack(*values)
+    return row + _CHECK.pack(checksum(*data, row))
+
+
+def note_row(values: tuple[float, ...], text: bytes) -> bytes:
+    """Write a row of /notes."""
+    row = _NOTE_ROW.pack(*values)
+    return row + _CHECK.pack(checksum(text, row))
+
+
+def is_whole(row: np.void, *data: npt.NDArray[Any]) -> bool:
+    """Say whether a row of /exchanges or /notes and the data it names are what was written."""
+    return bool(checksum(*data, row.tobytes()[: -_CHECK.size]) == int(row["check"]))
+
+
+def text_of(note: Note) -> bytes:
+    """Write the JSON that a row of /notes points to."""
+    return msgspec.json.encode({"kind": note.kind, "label": note.label, "details": note.details}, enc_hook=_plain)
+
+
+def note_of(row: np.void, text: bytes) -> Note:
+    """Read a note back."""
+    words = msgspec.json.decode(text)
+    return Note(
+        words["kind"],
+        words["label"],
+        words["details"],
+        float(row["host"]),
+        float(row["device"]),
+        float(row["duration"]),
+        int(row["session"]),
+        int(row["exchange"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy's numbers and arrays into what JSON can hold."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise NotImplementedError(f"{value!r} cannot be written as JSON")

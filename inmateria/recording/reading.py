@@ -1,0 +1,285 @@
+"""A recording as it is read: finished, still growing, or cut short."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.recording.format import (
+    DROPPED,
+    END,
+    FORMAT,
+    NOTE,
+    VERSION,
+    Exchange,
+    Note,
+    RecordingError,
+    is_whole,
+    note_of,
+)
+from inmateria.recording.unclosed import UnclosedFile, is_closed
+from inmateria.substrate import FloatArray, Response, SpikeArray, Stimulus, SubstrateInfo
+
+_KNOWN = (1, VERSION)
+_BATCH_BYTES = 8_000_000
+_ATTEMPTS, _PAUSE = 5, 0.02
+
+
+class Recording:
+    """A recording opened for reading, finished or not; see `open_recording`.
+
+    What grows meanwhile is seen when it is opened anew.
+
+    Attributes
+    ----------
+    info : SubstrateInfo
+        Of the substrate that was recorded.
+    annotations, software, script : dict
+        What whoever recorded wrote; versions; the script, its commit and whether it had been changed.
+    created : str
+        ISO 8601.
+    exchanges : ndarray of `EXCHANGE`
+        One row for each exchange that is there whole, up to the first one that is not.
+    notes : list of Note
+        Markers and what else happened beside the exchanges.
+    finished : bool
+        Whether it came to its proper end.
+    announced : int
+        How many exchanges the file names, those that are not there any more included.
+    scale : ndarray of float, shape (outputs,), or None
+        One unit of an output a count, where the signal is kept as int16 counts.
+    """
+
+    def __init__(self, file: h5py.File, path: Path, there: int | None = None) -> None:
+        self._file = file
+        self.path = path
+        told = {name: _text(file.attrs[name]) for name in file.attrs if name != "version"}
+        self.version = int(file.attrs["version"])
+        self.info = msgspec.json.decode(told["info"], type=SubstrateInfo)
+        self.annotations: dict[str, Any] = msgspec.json.decode(told["annotations"])
+        self.created = told["created"]
+        made_by = {"inmateria": told.get("inmateria", "unknown")}  # all that version 1 says
+        self.software: dict[str, str] = msgspec.json.decode(told["software"]) if "software" in told else made_by
+        self.script: dict[str, Any] = msgspec.json.decode(told.get("script", "{}"))
+        self._tables: dict[str, h5py.Dataset] = {name: file[name] for name in file}
+        scale = self._tables["signal"].attrs.get("scale")
+        self.scale: FloatArray | None = None if scale is None else np.asarray(scale, dtype=np.float64)
+        rows = {
+            name: len(table) if there is None else _rows_there(table, there) for name, table in self._tables.items()
+        }
+        self.announced = len(self._tables["exchanges"])
+        self.exchanges: npt.NDArray[np.void] = _whole(self._tables["exchanges"][: rows["exchanges"]], rows)
+        self._ends: npt.NDArray[np.uint64] | None = None
+        self.notes = self._read_notes(rows)
+        self.finished = self.version == 1 or any(note.kind == END for note in self.notes)
+
+    def __len__(self) -> int:
+        return len(self.exchanges)
+
+    @property
+    def dropped(self) -> int:
+        """How many exchanges a disk that was too slow kept out of the recording."""
+        return sum(int(note.details["exchanges"]) for note in self.notes if note.kind == DROPPED)
+
+    def exchange(self, index: int) -> Exchange:
+        """Read one exchange, with the same bits as when it happened.
+
+        Raises
+        ------
+        RecordingError
+            Where what is there is not what was written.
+        """
+        index = range(len(self))[index]
+        return self.between(index, index + 1)[0]
+
+    def __iter__(self) -> Iterator[Exchange]:
+        for first, last in self.batches():
+            yield from self.between(first, last)
+
+    def batches(self, first: int = 0) -> Iterator[tuple[int, int]]:
+        """Part the exchanges from `first` on into stretches of about 8 MB, each at least one exchange."""
+        width, height = len(self.info.inputs), len(self.info.outputs)
+        if self._ends is None:
+            rows = self.exchanges
+            self._ends = np.cumsum(8 * width * rows["steps"] + 8 * height * rows["samples"] + 12 * rows["spikes"] + 500)
+        while first < len(self):
+            before = int(self._ends[first - 1]) if first else 0
+            last = max(first + 1, int(np.searchsorted(self._ends, before + _BATCH_BYTES, side="right")))
+            yield first, last
+            first = last
+
+    def between(self, first: int, last: int) -> list[Exchange]:
+        """Read the exchanges from `first` up to but without `last`, as `exchange` does, in one go."""
+        rows = self.exchanges[first:last]
+        drive, stored, spikes = self.drive(first, last), self._stored(first, last), self.spikes(first, last)
+        signal = self._in_units(stored)
+        found = []
+        at = sample = spike = 0
+        for index, row in enumerate(rows, first):
+            steps, samples, count = int(row["steps"]), int(row["samples"]), int(row["spikes"])
+            mine = drive[at : at + steps], stored[sample : sample + samples], spikes[spike : spike + count]
+            if self.version > 1 and not is_whole(row, *mine):
+                raise RecordingError(
+                    f"exchange {index} of {self.path} is damaged: its checksum is not the one that was written; "
+                    "`inmateria recover` says what is whole"
+                )
+            values = signal[sample : sample + samples].reshape(steps, -1, len(self.info.outputs))
+            response = Response(
+                values if self.info.sampling_rate is not None else None,
+                mine[2] if self.info.spiking else None,
+                float(row["start"]),
+                int(row["sequence"]),
+            )
+            stimulus = Stimulus(mine[0], float(row["step"]))
+            found.append(
+                Exchange(stimulus, response, int(row["session"]), float(row["sent"]), float(row["round_trip"]))
+            )
+            at, sample, spike = at + steps, sample + samples, spike + count
+        return found
+
+    def drive(self, first: int = 0, last: int | None = None) -> FloatArray:
+        """Read what was driven in some exchanges, shape (steps, inputs)."""
+        return self._rows("drive", "first_step", "steps", first, last)
+
+    def signal(self, first: int = 0, last: int | None = None) -> FloatArray:
+        """Read the signal of some exchanges, shape (samples, outputs), in the outputs' units."""
+        return self._in_units(self._stored(first, last))
+
+    def counts(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.int16] | None:
+        """Read the same as int16 counts, one being `scale`; None where there are none."""
+        return None if self.scale is None else self._stored(first, last)
+
+    def spikes(self, first: int = 0, last: int | None = None) -> SpikeArray:
+        """Read the spikes of some exchanges."""
+        return self._rows("spikes", "first_spike", "spikes", first, last)
+
+    def rows(self, table: str, first: int, last: int) -> npt.NDArray[Any]:
+        """Read some rows of a table as they are in the file; see `inmateria.recording.format`."""
+        data: npt.NDArray[Any] = self._tables[table][first:last]
+        return data
+
+    def _stored(self, first: int, last: int | None) -> npt.NDArray[Any]:
+        return self._rows("signal", "first_sample", "samples", first, last)
+
+    def _in_units(self, stored: npt.NDArray[Any]) -> FloatArray:
+        values: FloatArray = stored if self.scale is None else stored * self.scale
+        return values
+
+    def _rows(self, table: str, begin: str, count: str, first: int, last: int | None) -> npt.NDArray[Any]:
+        """Read the rows that exchanges name; those of exchanges that follow each other do so too."""
+        rows = self.exchanges[first:last]
+        if not len(rows):
+            return self.rows(table, 0, 0)
+        return self.rows(table, int(rows[begin][0]), int(rows[begin][-1] + rows[count][-1]))
+
+    def _read_notes(self, there: dict[str, int]) -> list[Note]:
+        if "notes" not in self._tables:  # version 1 has none
+            return []
+        rows = self._tables["notes"][: there["notes"]]
+        text = self._tables["text"][: there["text"]].tobytes()
+        notes = []
+        for row in rows:
+            words = text[int(row["first_byte"]) : int(row["first_byte"] + row["bytes"])]
+            if rows.dtype == NOTE and is_whole(row, np.frombuffer(words, np.uint8)):
+                notes.append(note_of(row, words))
+        return notes
+
+
+@contextmanager
+def open_recording(path: str | PathLike[str]) -> Iterator[Recording]:
+    """Open a recording for reading, also one that is still being written or was cut short.
+
+    Raises
+    ------
+    RecordingError
+        Where there is no such file, or it is not a recording of a version that is known here.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RecordingError(f"{path} is not there; give the path of a recording (.h5)")
+    if is_closed(path):
+        try:
+            file = h5py.File(path, "r")
+        except OSError as error:
+            raise RecordingError(f"{path} cannot be read as HDF5 ({error})") from None
+        with file:
+            yield _recording(file, path, None)
+        return
+    with _opened_unclosed(path) as recording:
+        yield recording
+
+
+@contextmanager
+def _opened_unclosed(path: Path) -> Iterator[Recording]:
+    """Open a file that is growing or was left; a writer may change it between two of our looks."""
+    for attempt in range(_ATTEMPTS):
+        with ExitStack() as exits:
+            try:
+                raw = exits.enter_context(UnclosedFile(path))
+                recording = _recording(exits.enter_context(h5py.File(raw, "r")), path, raw.there)
+            except (OSError, RuntimeError, KeyError, ValueError, msgspec.DecodeError) as error:
+                reason = error
+            else:
+                yield recording
+                return
+        if attempt + 1 < _ATTEMPTS:
+            time.sleep(_PAUSE)
+    raise RecordingError(f"{path} cannot be read as HDF5 ({reason}); it was cut within its head")
+
+
+def _recording(file: h5py.File, path: Path, there: int | None) -> Recording:
+    if _text(file.attrs.get("format", "")) != FORMAT:
+        raise RecordingError(f"{path} is an HDF5 file, but not a recording of inmateria")
+    if file.attrs["version"] not in _KNOWN:
+        raise RecordingError(
+            f"{path} is a recording of version {file.attrs['version']}; up to version {VERSION} is known here: "
+            "use a newer inmateria"
+        )
+    return Recording(file, path, there)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _rows_there(table: h5py.Dataset, size: int) -> int:
+    """Count the rows of a table, from its first on, whose bytes lie within the file's `size` bytes."""
+    places: dict[int, tuple[int, int]] = {}
+
+    def see(chunk: Any) -> None:
+        places[chunk.chunk_offset[0]] = (chunk.byte_offset, chunk.size)
+
+    with suppress(OSError, RuntimeError):  # the rest of the index is missing, or being written
+        table.id.chunk_iter(see)
+    row = table.dtype.itemsize * int(np.prod(table.shape[1:], dtype=int))
+    count = 0
+    while count < len(table) and count in places:
+        begin, length = places[count]
+        if table.compression is None:
+            fit = max(0, size - begin) // row
+        else:
+            fit = table.chunks[0] if begin + length <= size else 0
+        fit = min(fit, table.chunks[0], len(table) - count)
+        count += fit
+        if fit < table.chunks[0]:
+            break
+    return count
+
+
+def _whole(rows: npt.NDArray[np.void], there: dict[str, int]) -> npt.NDArray[np.void]:
+    """Keep the rows of /exchanges up to the first one that names what is not there."""
+    good = rows["steps"] > 0
+    for table, first, count in (
+        ("drive", "first_step", "steps"),
+        ("signal", "first_sample", "samples"),
+        ("spikes", "first_spike", "spikes"),
+    ):
+        good &= rows[first] + rows[count] <= there[table]
+    return rows if good.all() else rows[: int(np.argmin(good))]

@@ -1,0 +1,217 @@
+"""A substrate whose every exchange is written down as it happens."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from inmateria.recording.background import BackgroundWriter
+from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Exchange, Note, RecordingError
+from inmateria.recording.writing import RecordingWriter
+from inmateria.substrate import Response, Stimulus, Substrate, SubstrateInfo, asynchronous
+
+
+class RecordedSubstrate(Substrate):
+    """A substrate whose every exchange is written down as it happens.
+
+    A thread writes ten times a second. Before it stands a queue, full when it holds 64 MB, 8,192
+    exchanges, or one that has waited for half a second.
+
+    Parameters
+    ----------
+    substrate : Substrate
+        Entered and left with this one.
+    path : path-like
+        File to make; it must not exist.
+    annotations : dict, optional
+        Whatever JSON can hold, for the record.
+    when_full : {"wait", "drop"}
+        What a disk that is too slow does: slow the stream, or have exchanges go unrecorded, which the
+        recording counts.
+    scale : float or sequence of float, optional
+        One unit of an output a count: the signal is kept as int16 counts, see `RecordingWriter`.
+
+    Attributes
+    ----------
+    exchanges : int
+        How many were handed to the writer so far.
+    dropped : int
+        How many were not.
+
+    Raises
+    ------
+    RecordingError
+        On entering, where the file exists or cannot be made; later, where it cannot be written.
+    """
+
+    def __init__(
+        self,
+        substrate: Substrate,
+        path: str | PathLike[str],
+        annotations: Mapping[str, Any] | None = None,
+        *,
+        when_full: Literal["wait", "drop"] = "wait",
+        scale: float | Sequence[float] | None = None,
+    ) -> None:
+        if when_full not in ("wait", "drop"):
+            raise ValueError(f"when_full is {when_full!r}; allowed are 'wait' and 'drop'")
+        self.path = Path(path)
+        self._substrate = substrate
+        self._annotations = dict(annotations or {})
+        self._when_full = when_full
+        self._scale = scale
+        self.exchanges = self.dropped = 0
+        self._undropped: list[tuple[int, int]] = []
+        self._info: SubstrateInfo | None = None
+        self._session = 0
+        self._clock = float("nan")
+        self._exits = AsyncExitStack()
+        self._writer: BackgroundWriter | None = None
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What the recorded substrate is and what it may be given."""
+        return self._substrate.info if self._info is None else self._info
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as exits:
+            await exits.enter_async_context(self._substrate)
+            self._info = self._substrate.info
+            make = partial(RecordingWriter, self.path, self.info, self._annotations, scale=self._scale)
+            self._writer = BackgroundWriter(await asyncio.to_thread(make))
+            exits.push_async_callback(self._finish)
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.__aexit__(kind, error, trace)
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        """Apply one stimulus, write the exchange down, return the response."""
+        sent, begun = time.time(), time.perf_counter()
+        try:
+            response = await self._substrate.stimulate(stimulus)
+        except BaseException as error:
+            self._note_unanswered(stimulus, sent, error)
+            raise
+        await self._record(Exchange(stimulus, response, self._session, sent, time.perf_counter() - begun))
+        return response
+
+    async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
+        """Apply stimuli as the recorded substrate streams them, and write every exchange down."""
+        sent: deque[tuple[Stimulus, float, float]] = deque()
+
+        async def noted() -> AsyncGenerator[Stimulus]:
+            async for stimulus in asynchronous(stimuli):
+                sent.append((stimulus, time.time(), time.perf_counter()))
+                yield stimulus
+
+        failure: BaseException | None = None
+        try:
+            async with aclosing(self._substrate.stream(noted())) as responses:
+                async for response in responses:
+                    stimulus, at, begun = sent.popleft()
+                    await self._record(Exchange(stimulus, response, self._session, at, time.perf_counter() - begun))
+                    yield response
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            for stimulus, at, _ in sent:
+                self._note_unanswered(stimulus, at, failure)
+
+    async def reset(self) -> None:
+        """Return to rest; what follows is a new session in the recording."""
+        await self._substrate.reset()
+        self._session += 1
+        self._clock = 0.0
+
+    def mark(self, label: str, *, duration: float = 0.0, device: float | None = None, **details: Any) -> None:
+        """Write a marker down: something that happened, at this moment or for a while from it.
+
+        Parameters
+        ----------
+        label : str
+            In a few words.
+        duration : float
+            How long it lasts, s.
+        device : float, optional
+            Device clock, s; the end of the last response by default.
+        **details
+            Whatever JSON can hold.
+        """
+        self._note(Note(MARKER, label, details, time.time(), self._clock if device is None else device, duration))
+
+    def note_parameters(self, **parameters: Any) -> None:
+        """Write down that parameters were changed (of the device, the medium, the experiment), and to what."""
+        self._note(Note(PARAMETERS, ", ".join(parameters), parameters, time.time(), self._clock))
+
+    def _note_unanswered(self, stimulus: Stimulus, sent: float, error: BaseException | None) -> None:
+        """Write a stimulus down that got no response, unless the file is what failed."""
+        why = "the stream was left" if error is None or isinstance(error, GeneratorExit) else type(error).__name__
+        if self._writer is None or isinstance(error, RecordingError):
+            return
+        details = {
+            "drive": stimulus.drive.tolist(),
+            "step": stimulus.step,
+            "error": "" if error is None else str(error),
+        }
+        try:
+            self._note(Note(UNANSWERED, why, details, sent, self._clock))
+        except RecordingError:
+            if error is None:
+                raise
+
+    def _note(self, note: Note) -> None:
+        self._open_writer().put(
+            Note(note.kind, note.label, note.details, note.host, note.device, note.duration, self._session),
+            even_if_full=True,
+        )
+
+    async def _record(self, exchange: Exchange) -> None:
+        writer = self._open_writer()
+        self._clock = exchange.response.start + exchange.stimulus.duration
+        while not writer.put(exchange):
+            if self._when_full == "drop":
+                self.dropped += 1
+                self._undropped.append((exchange.response.sequence, len(exchange.stimulus.drive)))
+                if len(self._undropped) >= 1000:
+                    self._note_dropped()
+                return
+            await writer.wait_for_room()
+        self.exchanges += 1
+        if self._undropped:
+            self._note_dropped()
+
+    def _note_dropped(self) -> None:
+        """Count in the file what was dropped since the last time."""
+        gone, self._undropped = self._undropped, []
+        details = {
+            "exchanges": len(gone),
+            "steps": sum(steps for _, steps in gone),
+            "first_sequence": gone[0][0],
+            "last_sequence": gone[-1][0],
+        }
+        self._note(Note(DROPPED, "the disk was too slow", details, time.time(), self._clock))
+
+    def _open_writer(self) -> BackgroundWriter:
+        if self._writer is None:
+            raise RecordingError(f"{self.path} is not open; use the substrate inside `async with`")
+        return self._writer
+
+    async def _finish(self) -> None:
+        """Write what is still queued, and close the file; also on cancellation."""
+        if self._writer is not None:
+            if self._undropped:
+                with suppress(RecordingError):  # closing says it
+                    self._note_dropped()
+            writer, self._writer = self._writer, None
+            await writer.close()

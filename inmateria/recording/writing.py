@@ -1,0 +1,222 @@
+"""The file of a recording as it is written: rows are added, flushed in order, and synced to the disk."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.recording.format import (
+    END,
+    EXCHANGE,
+    FORMAT,
+    NOTE,
+    VERSION,
+    Exchange,
+    Note,
+    RecordingError,
+    exchange_row,
+    note_row,
+    text_of,
+)
+from inmateria.recording.provenance import script, software
+from inmateria.substrate import SPIKE, SubstrateInfo
+
+_LEAST_CHUNK, _MOST_CHUNK = 1 << 14, 1 << 20
+
+
+class RecordingWriter:
+    """The file of a recording being written; used by one thread at a time. `RecordedSubstrate` brings a queue.
+
+    What was appended can be read by another process when `append` has returned, and survives the death of
+    this one; what was appended before `sync` survives a power cut.
+
+    Parameters
+    ----------
+    path : path-like
+        File to make; it must not exist.
+    info : SubstrateInfo
+        Of the substrate that is recorded.
+    annotations : dict, optional
+        Whatever JSON can hold, for the record.
+    scale : float or sequence of float, optional
+        One unit of an output a count, for all outputs or for each. The signal is then kept as int16 counts;
+        given as floats, every value must be a count times the scale exactly.
+    provenance : dict, optional
+        ``software`` and ``script``, where they are not those of this process, and ``created`` (ISO 8601).
+
+    Raises
+    ------
+    RecordingError
+        Where the file exists or cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        info: SubstrateInfo,
+        annotations: Mapping[str, Any] | None = None,
+        *,
+        scale: float | Sequence[float] | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._scale = _scale_of(scale, info)
+        made: Mapping[str, Any] = {"software": software(), "script": script()} if provenance is None else provenance
+        try:
+            # Without a cache every row goes straight to its place, and nothing that is written is written twice.
+            self._file = h5py.File(self.path, "x", libver="latest", rdcc_nbytes=0)
+        except FileExistsError:
+            raise RecordingError(f"{path} exists; a recording is never overwritten: give another name") from None
+        except OSError as error:
+            raise RecordingError(f"{path} cannot be made ({error})") from None
+        self._file.attrs.update(
+            format=np.bytes_(FORMAT.encode()),
+            version=VERSION,
+            created=np.bytes_((made.get("created") or datetime.now(UTC).isoformat()).encode()),
+            info=_json(info),
+            annotations=_json(dict(annotations or {})),
+            software=_json(made.get("software", {})),
+            script=_json(made.get("script", {})),
+        )
+        counts = np.dtype("<f8") if self._scale is None else np.dtype("<i2")
+        rate, width = info.sampling_rate or 0.0, len(info.outputs)
+        self._tables = {
+            "drive": self._table("drive", np.dtype("<f8"), (len(info.inputs),), 1 / info.step),
+            "signal": self._table("signal", counts, (width,), rate),
+            "spikes": self._table("spikes", SPIKE, (), 100.0 * width if info.spiking else 0.0),
+            "text": self._table("text", np.dtype("u1"), (), 0.0),
+            "exchanges": self._table("exchanges", EXCHANGE, (), 100.0),
+            "notes": self._table("notes", NOTE, (), 0.0),
+        }
+        if self._scale is not None:
+            self._tables["signal"].attrs["scale"] = self._scale
+        self._rows = dict.fromkeys(self._tables, 0)
+        self._handle: int = self._file.id.get_vfd_handle()
+        self._file.swmr_mode = True
+
+    def _table(self, name: str, dtype: np.dtype[Any], width: tuple[int, ...], rate: float) -> h5py.Dataset:
+        """Make a table of rows that come at a rate (1/s); space in the file is taken for about a second of them."""
+        size = dtype.itemsize * int(np.prod(width, dtype=int))
+        rows = max(1, int(np.clip(rate * size, _LEAST_CHUNK, _MOST_CHUNK)) // size)
+        return self._file.create_dataset(
+            name, (0, *width), maxshape=(None, *width), dtype=dtype, chunks=(rows, *width), fill_time="never"
+        )
+
+    def append(self, items: Sequence[Exchange | Note]) -> None:
+        """Add exchanges and notes, in order.
+
+        Raises
+        ------
+        RecordingError
+            Where a value of a signal is not a count times the scale.
+        OSError
+            Where the file cannot be written; nothing more can be after that.
+        """
+        names = ("drive", "signal", "spikes", "text", "exchanges", "notes")
+        parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
+        at = dict(self._rows)
+        rows: list[bytes] = []
+        noted: list[bytes] = []
+        for item in items:
+            if isinstance(item, Note):
+                text = text_of(item)
+                values = (item.host, item.device, item.duration, item.session, at["exchanges"], at["text"], len(text))
+                noted.append(note_row(values, text))
+                parts["text"].append(np.frombuffer(text, np.uint8))
+                at["text"] += len(text)
+                continue
+            stimulus, response = item.stimulus, item.response
+            signal = self._stored(response.signal)
+            spikes = np.empty(0, dtype=SPIKE) if response.spikes is None else response.spikes
+            steps = len(stimulus.drive)
+            fields = (
+                response.sequence, item.session, response.start, stimulus.step, at["drive"], steps,
+                at["signal"], len(signal), at["spikes"], len(spikes), item.sent, item.round_trip,
+            )  # fmt: skip
+            rows.append(exchange_row(fields, stimulus.drive, signal, spikes))
+            for name, data in (("drive", stimulus.drive), ("signal", signal), ("spikes", spikes)):
+                if len(data):
+                    parts[name].append(data)
+                    at[name] += len(data)
+            at["exchanges"] += 1
+        parts["exchanges"] = [np.frombuffer(b"".join(rows), EXCHANGE)]
+        parts["notes"] = [np.frombuffer(b"".join(noted), NOTE)]
+        try:
+            for name in names:  # the rows that name others after those
+                self._extend(name, parts[name])
+        except RuntimeError as error:  # HDF5 says so where it cannot extend the file
+            raise OSError(str(error)) from None
+
+    def _stored(self, signal: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+        """Lay a signal out as rows of /signal."""
+        table = self._tables["signal"]
+        if signal is None:
+            return np.empty((0, table.shape[1]), table.dtype)
+        flat = signal.reshape(-1, table.shape[1])
+        if self._scale is None:
+            return flat.astype("<f8", copy=False)
+        return flat.astype("<i2", copy=False) if flat.dtype == np.int16 else _counts(flat, self._scale)
+
+    def _extend(self, name: str, parts: list[npt.NDArray[Any]]) -> None:
+        table, first = self._tables[name], self._rows[name]
+        count = sum(len(part) for part in parts)
+        if not count:
+            return
+        table.resize(first + count, axis=0)
+        # Long parts are written from where they are; many short ones are cheaper laid together.
+        if len(parts) > 1 and count < 1000 * len(parts):
+            parts = [np.concatenate(parts)]
+        for part in parts:
+            table[first : first + len(part)] = part
+            first += len(part)
+        table.flush()
+        self._rows[name] = first
+
+    def sync(self) -> None:
+        """Have what was appended reach the disk."""
+        os.fsync(self._handle)
+
+    def end(self) -> None:
+        """Say that the recording came to a proper end, and close the file."""
+        self.append([Note(END, "end", host=time.time())])
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; without `end` it is one that was cut short."""
+        self._file.close()
+
+
+def _json(value: Any) -> np.bytes_:
+    """Write an attribute as JSON, of fixed length: HDF5 keeps others in a heap that it does not check."""
+    return np.bytes_(msgspec.json.encode(value))
+
+
+def _scale_of(scale: float | Sequence[float] | None, info: SubstrateInfo) -> npt.NDArray[np.float64] | None:
+    if scale is None:
+        return None
+    each = np.broadcast_to(np.asarray(scale, dtype=np.float64), len(info.outputs)).copy()
+    if not (np.isfinite(each).all() and (each > 0).all()):
+        raise ValueError(f"the scale is {scale}; give a unit a count, more than 0, one for all outputs or one each")
+    return each
+
+
+def _counts(signal: npt.NDArray[Any], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
+    """Turn a signal back into the counts it came from, or raise where it did not come from counts."""
+    values = signal * (1 / scale)
+    with np.errstate(invalid="ignore"):  # what is no int16 is not what it was when it comes back
+        counts = np.rint(values, out=values).astype(np.int16)
+    if not (np.multiply(counts, scale, out=values) == signal).all():
+        row, column = np.argwhere(counts * scale != signal)[0]
+        raise RecordingError(
+            f"a signal is {signal[row, column]!r} on output {column}, which is no int16 count times "
+            f"{scale[column]!r}; give the scale that it was made with, or none to keep it as float64"
+        )
+    return counts
