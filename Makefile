@@ -24,8 +24,12 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 # Every benchmark in turn; each prints a table (and one line of JSON with --json).
-bench: $(VENV)/.installed-test
+bench: $(VENV)/.installed-bench
 	for each in benchmarks/*.py; do echo "== $$each"; $(BIN)/python $$each || exit 1; done
+
+$(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,bench]"
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,8 +1,9 @@
 """Fixtures for every test: nothing may be left behind, and a real broker where one is wanted."""
 
 import asyncio
+import os
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,25 @@ def _children() -> set[int]:
         except OSError:  # it ended while we looked
             continue
     return found
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that is skipped in continuous integration, for whatever is missing there."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        _, _, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, str(report.longrepr))
+        if not any(word in reason for word in _MAY_BE_SKIPPED):
+            report.outcome, report.longrepr = "failed", f"skipped, though CI is set: {reason}"
+    return report
+
+
+_MAY_BE_SKIPPED = (
+    "SCIPY_ARRAY_API",  # scikit-learn's own check of arrays that are not numpy's
+    "array_api",
+    "of rcbench's repository",  # recordings that are in none of its packages
+    "Python 3.12",  # which cl-sdk needs
+)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_they_are_these() -> None:
 
 def run(path: Path) -> str:
     told = subprocess.run(
-        [sys.executable, str(path)], capture_output=True, text=True, timeout=100, env={**os.environ}, cwd=ROOT
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=500, env={**os.environ}, cwd=ROOT
     )
     assert told.returncode == 0, told.stderr
     return told.stdout

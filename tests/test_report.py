@@ -74,7 +74,7 @@ def test_a_browser_shows_every_part_and_fetches_nothing(tmp_path: Path) -> None:
         [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom",
          page.as_uri()],
-        capture_output=True, text=True, timeout=90,
+        capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     dom = told.stdout
     assert dom.count("<svg") == 5

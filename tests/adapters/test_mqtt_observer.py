@@ -24,7 +24,7 @@ async def told(*arguments: str) -> str:
     """Run the command line beside this event loop."""
     environment = {**os.environ, "COLUMNS": "120"}
     ended = await asyncio.to_thread(
-        subprocess.run, [*INMATERIA, *arguments], capture_output=True, text=True, timeout=100, env=environment
+        subprocess.run, [*INMATERIA, *arguments], capture_output=True, text=True, timeout=500, env=environment
     )
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

@@ -26,7 +26,7 @@ def test_a_stack_runs_from_the_command_line_and_leaves_everything(over: str, tmp
     score = {(each["on"], each["readout"]): each["score"] for each in line["scores"]}
     assert score["substrate", "all 2 layers"] > score["random encoders", "all 2 layers"]
     assert {("substrate", "layer 1"), ("substrate", "layer 2"), ("raw pixels", "logistic")} <= set(score)
-    (folder,) = (tmp_path / "runs").iterdir()
+    (folder,) = (tmp_path / "runs").glob("*-stack")  # the passports lie beside it
     run = read_run(folder)
     assert run.on == "scattering://?seed=1, scattering://?ports=16&observables=48&seed=7"
     assert [each.heading for each in run.outcome.curves] == ["Information curve", "Accuracy by layer"]

@@ -186,7 +186,7 @@ def test_a_device_without_a_passport_is_one_line_and_exit_code_two(tmp_path):
         [sys.executable, "-m", "inmateria", "passport", "nobody"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=500,
         cwd=tmp_path,
     )
     assert told.returncode == 2
