@@ -18,11 +18,30 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 Steps = npt.NDArray[np.int64]
 
-VOLTAGE, EXCITED, INHIBITED, ADAPTED, BIAS, UTILISED, AVAILABLE, BEFORE, AFTER = range(9)
+VOLTAGE, EXCITED, INHIBITED, ADAPTED, BIAS, UTILISED, AVAILABLE, TRACED = range(8)
 """Rows of the table of neurons: membrane voltage, excitatory and inhibitory current, adaptation and constant drive,
-mV; utilisation and available fraction of transmitter at the last spike; traces of spike-timing plasticity then."""
+mV; utilisation and available fraction of transmitter, and trace of spike-timing plasticity, just after the last
+spike."""
+ROWS = 8
 DETECTED, BLIND, PULSED = range(3)
 """Rows of the counts of electrodes: steps of the last spike detected, of the end of blanking, of the last pulse."""
+
+EXCITATORY = 0
+"""Place in the constants of how many neurons are excitatory: these come first."""
+KEEP, KEEP_E, KEEP_I, KEEP_A, FROM_E, FROM_I, FROM_A = range(1, 8)
+"""What a step leaves of membrane voltage, currents and adaptation; what those three move the membrane by."""
+NOISE, THRESHOLD, RESET, ADAPTATION = range(8, 12)
+"""mV, the noise being that of one step."""
+REFRACTORY_E, REFRACTORY_I, DEAD = range(12, 15)
+"""Refractory periods and dead time of the detection, steps."""
+RELEASE_E, RECOVERY_E, RELEASE_I, RECOVERY_I, FACILITATION = range(15, 20)
+"""Short-term plasticity: utilisation at rest, and times in steps."""
+FATIGUE, FATIGUE_RECOVERY, PULSE_RELEASE = range(20, 23)
+"""What an electrode loses with each pulse, steps in which that comes back, and `CultureModel.pulse_release`."""
+POTENTIATION, DEPRESSION, TRACE, WEIGHT_LIMIT, ELIGIBILITY = range(23, 28)
+"""Spike-timing plasticity: mV added, and part of the weight taken, by a pair of no lag (both 0 without it); time
+constant of the window, steps; largest weight, mV; steps that eligibility lasts, where a reward decides."""
+CONSTANTS = 28
 
 _BLOCK = 64
 _ZERO = np.float32(0.0)
@@ -59,8 +78,8 @@ def advance(
     ----------
     begin, steps : int
     constants : ndarray
-        `Membrane.packed` and what follows it there.
-    neurons : ndarray, shape (9, neurons)
+        `CultureModel.packed`, with what the culture sets.
+    neurons : ndarray, shape (8, neurons)
         Changed in place, as are all arrays of state below.
     held, spiked : ndarray, shape (neurons,)
         Steps left of the refractory period; step of the last spike.
@@ -69,8 +88,8 @@ def advance(
     ring : ndarray, shape (2, slots, neurons)
         What excites and what inhibits each neuron in the steps to come, mV.
     synapses : tuple
-        First synapse of each neuron, then target and delay of each synapse; then, for plasticity, first place of
-        each neuron in the list of incoming excitatory synapses, their indices, and their sources.
+        First synapse of each neuron, target and delay of each synapse; first place of each neuron in the list of
+        incoming synapses that learn, their indices, and their sources.
     weights : ndarray, shape (synapses,)
         mV; the sign is the neuron's.
     eligible, tagged : ndarray, shape (synapses,)
@@ -88,13 +107,13 @@ def advance(
     """
     count = neurons.shape[1]
     slots = ring.shape[1]
-    excitatory = int(constants[0])
-    keep = np.float32(constants[1])
-    keep_e, keep_i, keep_a = np.float32(constants[2]), np.float32(constants[3]), np.float32(constants[4])
-    from_e, from_i, from_a = np.float32(constants[5]), np.float32(constants[6]), np.float32(constants[7])
-    noise = np.float32(constants[8])
-    threshold, reset = np.float32(constants[9]), np.float32(constants[10])
-    plastic = constants[19] > 0
+    excitatory = int(constants[EXCITATORY])
+    keep = np.float32(constants[KEEP])
+    keep_e, keep_i, keep_a = np.float32(constants[KEEP_E]), np.float32(constants[KEEP_I]), np.float32(constants[KEEP_A])
+    from_e, from_i, from_a = np.float32(constants[FROM_E]), np.float32(constants[FROM_I]), np.float32(constants[FROM_A])
+    noise = np.float32(constants[NOISE])
+    threshold, reset = np.float32(constants[THRESHOLD]), np.float32(constants[RESET])
+    plastic = constants[POTENTIATION] > 0
     first, target, delay = synapses[0], synapses[1], synapses[2]
     pulse_step, pulse_electrode, pulse_strength, pulse_blanking = pulses
     v, e, i, a, bias = neurons[VOLTAGE], neurons[EXCITED], neurons[INHIBITED], neurons[ADAPTED], neurons[BIAS]
@@ -126,12 +145,12 @@ def advance(
                 spikes += 1
                 v[n] = reset
                 if n < excitatory:
-                    a[n] += np.float32(constants[11])
-                    held[n] = int(constants[12])
+                    a[n] += np.float32(constants[ADAPTATION])
+                    held[n] = int(constants[REFRACTORY_E])
                 else:
-                    held[n] = int(constants[13])
+                    held[n] = int(constants[REFRACTORY_I])
                 released = release(step - spiked[n], n, n < excitatory, constants, neurons)
-                if plastic:
+                if plastic and n < excitatory:
                     learn(step, n, constants, neurons, spiked, synapses, weights, eligible, tagged)
                 spiked[n] = step
                 kind = 0 if n < excitatory else 1
@@ -141,7 +160,10 @@ def advance(
                     ring[kind, at, target[s]] += weights[s] * released
                 for pair in range(heard[0][n], heard[0][n + 1]):
                     electrode = heard[1][pair]
-                    if step >= electrodes[BLIND, electrode] and step - electrodes[DETECTED, electrode] >= constants[14]:
+                    if (
+                        step >= electrodes[BLIND, electrode]
+                        and step - electrodes[DETECTED, electrode] >= constants[DEAD]
+                    ):
                         electrodes[DETECTED, electrode] = step
                         detected[0, detections], detected[1, detections] = step, pair
                         detections += 1
@@ -200,10 +222,10 @@ def release(since: int, n: int, excitatory: bool, constants: Floats, neurons: Si
     Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000): utilisation rises, then a part of what is
     available is released.
     """
-    used = constants[15] if excitatory else constants[17]
-    recovery = constants[16] if excitatory else constants[18]
+    used = constants[RELEASE_E] if excitatory else constants[RELEASE_I]
+    recovery = constants[RECOVERY_E] if excitatory else constants[RECOVERY_I]
     x = 1.0 - (1.0 - neurons[AVAILABLE, n]) * math.exp(-since / recovery)
-    u = used + (neurons[UTILISED, n] - used) * math.exp(-since / constants[20])
+    u = used + (neurons[UTILISED, n] - used) * math.exp(-since / constants[FACILITATION])
     u += used * (1.0 - u)
     neurons[UTILISED, n] = u
     neurons[AVAILABLE, n] = x - u * x
@@ -228,14 +250,16 @@ def kick(
 
     Besides the membranes it excites fibres that pass there: transmitter is released around the electrode.
     """
-    left = 1.0 - (1.0 - tired[electrode]) * math.exp(-(step - electrodes[PULSED, electrode]) / constants[22])
+    left = 1.0 - (1.0 - tired[electrode]) * math.exp(
+        -(step - electrodes[PULSED, electrode]) / constants[FATIGUE_RECOVERY]
+    )
     electrodes[PULSED, electrode] = step
     electrodes[BLIND, electrode] = max(electrodes[BLIND, electrode], step + blanking)
-    tired[electrode] = left * (1.0 - constants[21])
+    tired[electrode] = left * (1.0 - constants[FATIGUE])
     for pair in range(reach[0][electrode], reach[0][electrode + 1]):
         n = reach[1][pair]
         felt = strength * left * reach[2][pair]
-        e[n] += np.float32(constants[23] * felt)
+        e[n] += np.float32(constants[PULSE_RELEASE] * felt)
         if held[n] <= 0:
             v[n] += np.float32(felt)
 
@@ -252,4 +276,46 @@ def learn(
     eligible: Single,
     tagged: Steps,
 ) -> None:
-    """Pair this spike with the traces of all before it, over excitatory synapses onto excitatory neurons."""
+    """Pair this spike with all before it, over excitatory synapses onto excitatory neurons.
+
+    Each pair of spikes adds a constant where the source came first, and takes a part of the weight where the target
+    did (van Rossum, Bi and Turrigiano, J. Neurosci. 20, 8812 (2000)); of two in one step neither did.
+    """
+    first, target, _, incoming_first, incoming, source = synapses
+    excitatory = int(constants[EXCITATORY])
+    for s in range(first[n], first[n + 1]):
+        if target[s] < excitatory:
+            trace = traced(step, target[s], constants, neurons, spiked)
+            if trace > 0:
+                change(step, s, -constants[DEPRESSION] * weights[s] * trace, constants, weights, eligible, tagged)
+    for place in range(incoming_first[n], incoming_first[n + 1]):
+        trace = traced(step, source[place], constants, neurons, spiked)
+        if trace > 0:
+            change(step, incoming[place], constants[POTENTIATION] * trace, constants, weights, eligible, tagged)
+    since = step - spiked[n]
+    neurons[TRACED, n] = np.float32(1.0 + neurons[TRACED, n] * math.exp(-since / constants[TRACE]))
+
+
+@_inner
+def traced(step: int, n: int, constants: Floats, neurons: Single, spiked: Steps) -> float:
+    """Sum over a neuron's spikes before this step, each fallen exponentially since."""
+    trace = float(neurons[TRACED, n])
+    if trace <= 0:
+        return 0.0
+    if spiked[n] == step:
+        return trace - 1.0
+    return trace * math.exp(-(step - spiked[n]) / constants[TRACE])
+
+
+@_inner
+def change(step: int, s: int, by: float, constants: Floats, weights: Single, eligible: Single, tagged: Steps) -> None:
+    """Change a weight within its limits; where a reward decides on it, remember the change."""
+    if len(eligible):
+        left = eligible[s] * math.exp(-(step - tagged[s]) / constants[ELIGIBILITY])
+        eligible[s] = np.float32(left + by)
+        tagged[s] = step
+    elif by < 0:
+        weights[s] = np.float32(max(weights[s] + by, 0.0))
+    else:
+        # A weight drawn above the limit stays where it is.
+        weights[s] = np.float32(max(min(weights[s] + by, constants[WEIGHT_LIMIT]), weights[s]))

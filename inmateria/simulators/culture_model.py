@@ -1,13 +1,17 @@
-"""The physiology of a simulated culture: its constants, its two regimes, and how they reach the compiled step.
+"""The physiology of a simulated culture: its constants, its two regimes, what is allowed, and what the kernel gets.
 
 Times in s, voltages in mV above rest (a threshold of 15 mV is -50 mV for a rest at -65 mV).
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from inmateria.simulators import culture_kernel as kernel
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,6 +48,13 @@ class CultureModel:
     pulse_gain, pulse_release : float
         Depolarisation at the electrode by 1 uA of a very long phase, mV; excitatory current that comes with it, as
         a multiple of it.
+    trace_time, depression : float
+        Of spike-timing plasticity: time constant of both sides of its window, s; how much stronger its depression
+        is than its potentiation at the mean weight (van Rossum, Bi and Turrigiano, J. Neurosci. 20, 8812 (2000)).
+    weight_limit : float
+        Largest weight that is learnt, as a multiple of ``excitation``.
+    eligibility_time : float
+        How long a synapse stays eligible for a reward, s (Izhikevich, Cereb. Cortex 17, 2443 (2007)).
     """
 
     membrane_time: float = 20e-3
@@ -69,9 +80,13 @@ class CultureModel:
     pulse_release: float = 3.0
     inhibitory_release: float = 0.25
     inhibitory_recovery: float = 0.3
+    trace_time: float = 20e-3
+    depression: float = 1.05
+    weight_limit: float = 10.0
+    eligibility_time: float = 1.0
 
     def packed(self, dt: float) -> FloatArray:
-        """Give the constants of a step of ``dt`` seconds, in the order that the kernel reads them."""
+        """Give the constants of a step of ``dt`` seconds where the kernel reads them; 0 for what the culture sets."""
         keep, keep_e, keep_i, keep_a = (
             math.exp(-dt / time)
             for time in (self.membrane_time, self.excitation_time, self.inhibition_time, self.adaptation_time)
@@ -81,34 +96,33 @@ class CultureModel:
             # What an exponential of that time constant adds to the membrane within a step.
             return time / (time - self.membrane_time) * (kept - keep)
 
-        return np.array(
-            [
-                0.0,  # excitatory neurons, set by the culture
-                keep,
-                keep_e,
-                keep_i,
-                keep_a,
-                moved(self.excitation_time, keep_e),
-                moved(self.inhibition_time, keep_i),
-                moved(self.adaptation_time, keep_a),
-                self.noise * math.sqrt(1 - keep**2),
-                self.threshold,
-                self.reset,
-                self.adaptation,
-                round(self.refractory_excitatory / dt),
-                round(self.refractory_inhibitory / dt),
-                0.0,  # dead time of detection, steps
-                self.release,
-                self.recovery / dt,
-                self.inhibitory_release,
-                self.inhibitory_recovery / dt,
-                0.0,  # learning rate
-                self.facilitation / dt,
-                0.0,  # fatigue
-                1.0,  # its recovery, steps
-                self.pulse_release,
-            ]
-        )
+        packed = np.zeros(kernel.CONSTANTS)
+        for place, value in (
+            (kernel.KEEP, keep),
+            (kernel.KEEP_E, keep_e),
+            (kernel.KEEP_I, keep_i),
+            (kernel.KEEP_A, keep_a),
+            (kernel.FROM_E, moved(self.excitation_time, keep_e)),
+            (kernel.FROM_I, moved(self.inhibition_time, keep_i)),
+            (kernel.FROM_A, moved(self.adaptation_time, keep_a)),
+            (kernel.NOISE, self.noise * math.sqrt(1 - keep**2)),
+            (kernel.THRESHOLD, self.threshold),
+            (kernel.RESET, self.reset),
+            (kernel.ADAPTATION, self.adaptation),
+            (kernel.REFRACTORY_E, round(self.refractory_excitatory / dt)),
+            (kernel.REFRACTORY_I, round(self.refractory_inhibitory / dt)),
+            (kernel.RELEASE_E, self.release),
+            (kernel.RECOVERY_E, self.recovery / dt),
+            (kernel.RELEASE_I, self.inhibitory_release),
+            (kernel.RECOVERY_I, self.inhibitory_recovery / dt),
+            (kernel.FACILITATION, self.facilitation / dt),
+            (kernel.PULSE_RELEASE, self.pulse_release),
+            (kernel.TRACE, self.trace_time / dt),
+            (kernel.WEIGHT_LIMIT, self.weight_limit * self.excitation),
+            (kernel.ELIGIBILITY, self.eligibility_time / dt),
+        ):
+            packed[place] = value
+        return packed
 
 
 _REGIMES = {
@@ -154,3 +168,55 @@ def culture_model(regime: str, changed: dict[str, float]) -> CultureModel:
     if not (model.release <= 1 and model.inhibitory_release <= 1 and model.reset < model.threshold):
         raise ValueError("release must be at most 1 and reset below threshold")
     return model
+
+
+_POSITIVE = (
+    "step", "pitch", "synapses", "connection_length", "conduction_velocity", "current_limit", "phase_duration",
+    "fatigue_recovery", "electrode_noise", "dead_time",
+)  # fmt: skip
+_PLASTICITY = ("none", "stdp", "reward")
+
+
+def check_parameters(own: Mapping[str, Any]) -> None:
+    """Refuse parameters of `NeuralCulture` that make no culture; those of the model are checked there.
+
+    Raises
+    ------
+    ValueError
+        It says which, and what is allowed.
+    """
+    for key in ("neurons", "electrodes", "organoids"):
+        if own[key] < 1:
+            raise ValueError(f"{key} is {own[key]}; give at least 1")
+    if own["organoids"] > min(own["electrodes"], own["neurons"]):
+        raise ValueError(
+            f"{own['organoids']} organoids share {own['electrodes']} electrodes and {own['neurons']} neurons; give more"
+        )
+    for key in _POSITIVE:
+        if not 0 < own[key] < math.inf:
+            raise ValueError(f"{key} is {own[key]}; give more than 0")
+    for key in ("aging", "days", "synaptic_delay", "blanking"):
+        if not 0 <= own[key] < math.inf:
+            raise ValueError(f"{key} is {own[key]}; give 0 or more")
+    if not (0 < own["excitatory"] <= 1 and 0 <= own["fatigue"] < 1):
+        raise ValueError(f"excitatory is {own['excitatory']} and fatigue {own['fatigue']}; both are fractions")
+    if not 1e-5 <= own["dt"] <= 1e-3:
+        raise ValueError(f"dt is {own['dt']} s; allowed is 1e-5 to 1e-3")
+    if own["plasticity"] not in _PLASTICITY:
+        raise ValueError(f"plasticity is {own['plasticity']!r}; there are {', '.join(_PLASTICITY)}")
+    if not 0 < own["learning_rate"] <= 0.5:
+        raise ValueError(f"learning_rate is {own['learning_rate']}; give more than 0 and at most 0.5")
+
+
+def constants_of(own: Mapping[str, Any], model: CultureModel, excitatory: int) -> FloatArray:
+    """Give all constants of the compiled step: those of the model and those of the culture."""
+    dt = own["dt"]
+    constants = model.packed(dt)
+    constants[kernel.EXCITATORY] = excitatory
+    constants[kernel.DEAD] = round(own["dead_time"] / dt)
+    constants[kernel.FATIGUE] = own["fatigue"]
+    constants[kernel.FATIGUE_RECOVERY] = own["fatigue_recovery"] / dt
+    if own["plasticity"] != "none":
+        constants[kernel.POTENTIATION] = own["learning_rate"] * model.excitation
+        constants[kernel.DEPRESSION] = own["learning_rate"] * model.depression
+    return constants

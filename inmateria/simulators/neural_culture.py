@@ -1,4 +1,4 @@
-"""A simulated culture of living neurons on an electrode array: it bursts, answers pulses, tires and ages.
+"""A simulated culture of living neurons on an electrode array: it bursts, answers pulses, learns, tires and ages.
 
 Leaky integrate-and-fire neurons with short-term plasticity, conduction delays and slow adaptation, as in
 Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000) and Masquelier and Deco, PLoS ONE 8, e75824 (2013).
@@ -6,8 +6,6 @@ Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000) and Masquelier and Deco
 
 import inspect
 import math
-import zlib
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -15,102 +13,21 @@ import numpy.typing as npt
 
 from inmateria.compilation import announced
 from inmateria.simulators import culture_kernel as kernel
-from inmateria.simulators.culture_model import culture_model
-from inmateria.simulators.culture_tissue import draw_synapses, draw_tissue, pairs_near
+from inmateria.simulators.culture_info import describe
+from inmateria.simulators.culture_model import check_parameters, constants_of, culture_model
+from inmateria.simulators.culture_pulses import PULSE, PulseArray, Pulses, admitted, pulses_of, strength_of
+from inmateria.simulators.culture_records import Activity, CultureState
 from inmateria.simulators.culture_voltage import MEMORY, render_voltage
-from inmateria.substrate import SPIKE, Channel, Layout, Limits, Response, SpikeArray, Stimulus, SubstrateInfo
+from inmateria.simulators.culture_wiring import draw_wiring, resting
+from inmateria.substrate import SPIKE, Response, SpikeArray, Stimulus, SubstrateInfo
+
+__all__ = ["PULSE", "Activity", "CultureState", "NeuralCulture", "Pulses"]
 
 FloatArray = npt.NDArray[np.float64]
 
-PULSE = np.dtype(
-    [("time", "<f8"), ("electrode", "<u4"), ("amplitude", "<f8"), ("phase_duration", "<f8"), ("polarity", "<i1")]
-)
-"""One charge-balanced biphasic pulse: start, s; electrode; amplitude of either phase, A; duration of either phase,
-s; -1 where the first phase is negative (cathodic), +1 where it is positive."""
-
-_NEVER = -(1 << 60)
 _CHUNK = 1000  # steps between two looks at the buffers
 _FRACTION = 1e-6  # of a step: what rounding may do to a time
-
-
-class Pulses:
-    """Stimulation pulses, each charge-balanced and biphasic; every argument may be one value or one a pulse.
-
-    Parameters
-    ----------
-    time : array_like of float
-        Start of each pulse, s after the beginning of the run.
-    electrode : array_like of int
-    amplitude : array_like of float
-        Of either phase, A; 0 or more.
-    phase_duration : array_like of float
-        Of either phase, s.
-    polarity : array_like of int
-        -1 for the negative (cathodic) phase first, which excites most; +1 for the positive one.
-
-    Attributes
-    ----------
-    array : ndarray of `PULSE`, shape (pulses,)
-        In order of time.
-    """
-
-    def __init__(
-        self,
-        time: npt.ArrayLike,
-        electrode: npt.ArrayLike,
-        amplitude: npt.ArrayLike = 1e-6,
-        phase_duration: npt.ArrayLike = 2e-4,
-        polarity: npt.ArrayLike = -1,
-    ) -> None:
-        columns = np.broadcast_arrays(
-            *(np.atleast_1d(each) for each in (time, electrode, amplitude, phase_duration, polarity))
-        )
-        self.array = np.empty(columns[0].shape, dtype=PULSE)
-        for name, column in zip(PULSE.names or (), columns, strict=True):
-            self.array[name] = column
-        self.array = self.array[np.argsort(self.array["time"], kind="stable")]
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-
-@dataclass(frozen=True, eq=False)
-class Activity:
-    """What a culture did during a run; times in s after its beginning.
-
-    Parameters
-    ----------
-    duration : float
-        s.
-    spikes : ndarray of `SPIKE`, shape (spikes,)
-        Detected: time, and electrode as the channel.
-    amplitudes : ndarray, shape (spikes,)
-        Peak of each detected spike, V, negative as the spike is.
-    neuron_spikes : ndarray of `SPIKE`, or None
-        Fired: time, and neuron as the channel.
-    voltage : ndarray of float32, shape (samples, electrodes), or None
-        V.
-    """
-
-    duration: float
-    spikes: SpikeArray
-    amplitudes: FloatArray
-    neuron_spikes: SpikeArray | None = None
-    voltage: npt.NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CultureState:
-    """Everything in a culture that changes, for `NeuralCulture.restore`."""
-
-    arrays: dict[str, npt.NDArray[Any]]
-    seen_spikes: npt.NDArray[np.int64]
-    seen_pulses: npt.NDArray[np.void]
-    noise: Any
-    clock: float
-    steps: int
-    sequence: int
-    agings: int
+_DAY = 86_400.0
 
 
 class NeuralCulture:
@@ -156,6 +73,15 @@ class NeuralCulture:
         Standard deviation of the recorded noise, V; a spike is detected at 6 times that.
     dead_time : float
         Shortest interval between two spikes detected by an electrode, s.
+    plasticity : str
+        ``"none"``; ``"stdp"``, where the timing of spikes changes excitatory synapses onto excitatory neurons; or
+        ``"reward"``, where it makes them eligible and `reward` changes them.
+    learning_rate : float
+        What a pair of spikes changes at most, as a fraction of the mean weight.
+    aging : float
+        How fast the drives, weights and loudness of the cells forget what they were, 1/day.
+    days : float
+        Age when made, days: how long it has drifted. The seed's culture is the same one at any age.
     drive, drive_spread, noise, excitation, inhibition, adaptation, adaptation_time, release, recovery : optional
         Of `CultureModel`, by default those of the regime.
 
@@ -188,6 +114,10 @@ class NeuralCulture:
         fatigue_recovery: float = 5.0,
         electrode_noise: float = 5e-6,
         dead_time: float = 3e-3,
+        plasticity: str = "none",
+        learning_rate: float = 0.005,
+        aging: float = 0.05,
+        days: float = 0.0,
         drive: float | None = None,
         drive_spread: float | None = None,
         noise: float | None = None,
@@ -200,88 +130,28 @@ class NeuralCulture:
     ) -> None:
         given = {name: value for name, value in locals().items() if name in _DEFAULTS}
         own = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
-        for key in ("neurons", "electrodes", "organoids"):
-            if own[key] < 1:
-                raise ValueError(f"{key} is {own[key]}; give at least 1")
-        if organoids > electrodes or organoids > neurons:
-            raise ValueError(f"{organoids} organoids share {electrodes} electrodes and {neurons} neurons; give more")
-        for key in _POSITIVE:
-            if not 0 < own[key] < math.inf:
-                raise ValueError(f"{key} is {own[key]}; give more than 0")
-        if not (0 < excitatory <= 1 and 0 <= fatigue < 1):
-            raise ValueError(f"excitatory is {excitatory} and fatigue {fatigue}; both are fractions")
-        if not 1e-5 <= dt <= 1e-3:
-            raise ValueError(f"dt is {dt} s; allowed is 1e-5 to 1e-3")
+        check_parameters(own)
         changed = {key: own[key] for key in _OF_MODEL if own[key] is not None}
         self._model = culture_model(regime, changed)
         self._own, self._dt, self._seed = own, float(dt), seed
         self._agings = 0
-        self._build()
-        self._info = self._describe()
+        self._wiring, self._traits = draw_wiring(own, self._model, np.random.default_rng([seed, 1]))
+        self._info = describe(own, _DEFAULTS, self._wiring.tissue)
+        weights = self._wiring.weights(self._traits, self._model).astype(np.float32)
+        self._arrays: dict[str, npt.NDArray[Any]] = {"weights": weights}
+        self._constants = constants_of(own, self._model, self._wiring.tissue.excitatory)
+        self._express()
         self.reset()
+        if days > 0:
+            self.age(days * _DAY)
+            self.reset()
 
-    def _build(self) -> None:
-        own, model, dt = self._own, self._model, self._dt
-        rng = np.random.default_rng([self._seed, 1])
-        tissue = self._tissue = draw_tissue(
-            rng, own["neurons"], own["electrodes"], own["organoids"], own["excitatory"], own["pitch"]
-        )
-        first, target, distance = draw_synapses(rng, tissue, own["synapses"], own["connection_length"])
-        delay = np.maximum(1, np.round((own["synaptic_delay"] + distance * 1e-6 / own["conduction_velocity"]) / dt))
-        source = np.repeat(np.arange(own["neurons"]), np.diff(first))
-        order = np.lexsort((target, delay, source))  # a neuron's synapses by delay: neighbours in the ring
-        target, delay = target[order], delay[order]
-        spread = model.weight_spread
-        weights = np.exp(spread * rng.standard_normal(len(target)) - spread**2 / 2)
-        weights *= np.where(source < tissue.excitatory, model.excitation, model.inhibition)
-        weights[(source < tissue.excitatory) & (target >= tissue.excitatory)] *= model.excitation_to_inhibitory
-        self._weights = weights.astype(np.float32)
-        self._synapses = (first.astype(np.int32), target.astype(np.int32), delay.astype(np.int32))
-        self._slots = int(delay.max(initial=1)) + 1
-        drive = model.drive + model.drive_spread * rng.standard_normal(own["neurons"])
-        self._bias = (drive * (1 - math.exp(-dt / model.membrane_time))).astype(np.float32)
-        self._constants = model.packed(dt)
-        self._constants[0] = tissue.excitatory
-        self._constants[14] = round(own["dead_time"] / dt)
-        self._constants[21] = own["fatigue"]
-        self._constants[22] = own["fatigue_recovery"] / dt
-        # What an electrode hears: the peak falls with distance, and differs from cell to cell.
-        loudness = 150e-6 * np.exp(0.4 * rng.standard_normal(own["neurons"]))
-        start, place, far = pairs_near(tissue, 120.0, from_electrodes=False)
-        peak = np.repeat(loudness, np.diff(start)) * np.exp(-far / 15.0)
-        # Detected at 6 times the noise, which itself deepens the deepest sample of a trough by about 1.
-        loud = peak > 5 * own["electrode_noise"]
-        counts = np.add.reduceat(np.append(loud, False), np.minimum(start[:-1], len(loud))) * (np.diff(start) > 0)
-        self._heard = (np.concatenate(([0], np.cumsum(counts))).astype(np.int32), place[loud].astype(np.int32))
-        self._peaks = -peak[loud]
-        self._audible = (start, place, -peak)
-        start, place, far = pairs_near(tissue, 400.0, from_electrodes=True)
-        self._reach = (start.astype(np.int32), place.astype(np.int32), (1 / (1 + (far / 60.0) ** 2)).astype(np.float32))
-
-    def _describe(self) -> SubstrateInfo:
-        own = self._own
-        digits = max(2, len(str(own["electrodes"] - 1)))
-        names = [f"e{k:0{digits}d}" for k in range(own["electrodes"])]
-        unusual = {key: value for key, value in own.items() if key not in _IN_NAME and value != _DEFAULTS[key]}
-        variant = f"-{zlib.crc32(repr(sorted(unusual.items())).encode()):08x}" if unusual else ""
-        dt, limit = self._dt, own["current_limit"]
-        return SubstrateInfo(
-            id=f"culture-{own['neurons']}-{self._seed}" + variant,
-            kind="neural-culture",
-            inputs=tuple(Channel(name=name, unit="A", low=0.0, high=limit) for name in names),
-            outputs=tuple(Channel(name=name, unit="1", low=0.0, high=1.0) for name in names),
-            step=float(own["step"]),
-            sampling_rate=None,
-            spiking=True,
-            resettable=True,
-            limits=Limits(steps=100_000, shortest_step=min(dt, own["step"]), longest_step=max(60.0, own["step"])),
-            parameters=dict(own),
-            layout=Layout(
-                unit="um",
-                points=tuple((x, y) for x, y in self._tissue.neurons.tolist()),
-                electrodes={name: (x, y) for name, (x, y) in zip(names, self._tissue.electrodes.tolist(), strict=True)},
-            ),
-        )
+    def _express(self) -> None:
+        """Derive from the traits what each neuron is driven by and which electrodes hear it."""
+        model = self._model
+        drive = model.drive + model.drive_spread * self._traits.drive
+        self._bias = (drive * (1 - math.exp(-self._dt / model.membrane_time))).astype(np.float32)
+        self._heard, self._peaks, self._audible = self._wiring.heard(self._traits, self._own["electrode_noise"])
 
     @property
     def info(self) -> SubstrateInfo:
@@ -296,51 +166,118 @@ class NeuralCulture:
     @property
     def positions(self) -> FloatArray:
         """Places of the neurons, shape (neurons, 2), um."""
-        return self._tissue.neurons
+        return self._wiring.tissue.neurons
 
     @property
     def electrode_positions(self) -> FloatArray:
         """Places of the electrodes, shape (electrodes, 2), um."""
-        return self._tissue.electrodes
+        return self._wiring.tissue.electrodes
 
     @property
     def organoid_of_electrode(self) -> npt.NDArray[np.intp]:
         """Which organoid each electrode is in."""
-        return self._tissue.organoid_at
+        return self._wiring.tissue.organoid_at
+
+    @property
+    def organoid_of_neuron(self) -> npt.NDArray[np.intp]:
+        """Which organoid each neuron is in."""
+        return self._wiring.tissue.organoid_of
+
+    @property
+    def synapse_sources(self) -> npt.NDArray[np.intp]:
+        """Neuron that each synapse comes from; the excitatory neurons have the lower numbers."""
+        return self._wiring.source
+
+    @property
+    def synapse_targets(self) -> npt.NDArray[np.intp]:
+        """Neuron that each synapse goes to."""
+        return self._wiring.target
+
+    @property
+    def delays(self) -> FloatArray:
+        """Delay of each synapse, s."""
+        return np.asarray(self._wiring.delay * self._dt)
+
+    @property
+    def weights(self) -> npt.NDArray[np.float32]:
+        """What each synapse would add if it released everything, mV; a copy."""
+        return self._arrays["weights"].copy()
+
+    @property
+    def weight_limit(self) -> float:
+        """Largest weight that can be learnt, mV."""
+        return float(self._constants[kernel.WEIGHT_LIMIT])
 
     def reset(self) -> None:
         """Return every neuron to rest, and clock, exchanges and noise to their start; age and learning stay."""
-        count, electrodes = self._own["neurons"], self._own["electrodes"]
+        count = self._own["neurons"]
         words = np.random.SeedSequence([self._seed, 2]).generate_state(2 * count, np.uint32).reshape(2, count)
         words[0][(words == 0).all(axis=0)] = 1
-        neurons = np.zeros((9, count), dtype=np.float32)
-        neurons[kernel.BIAS] = self._bias
-        neurons[kernel.AVAILABLE] = 1.0
-        neurons[kernel.VOLTAGE] = 0.0
-        many = self._tissue.excitatory
-        neurons[kernel.UTILISED, :many] = self._model.release
-        neurons[kernel.UTILISED, many:] = self._model.inhibitory_release
-        self._arrays: dict[str, npt.NDArray[Any]] = {
-            "neurons": neurons,
-            "held": np.zeros(count, dtype=np.int32),
-            "spiked": np.full(count, _NEVER, dtype=np.int64),
-            "random": words,
-            "ring": np.zeros((2, self._slots, count), dtype=np.float32),
-            "weights": self._weights.copy(),
-            "eligible": np.zeros(0, dtype=np.float32),
-            "tagged": np.zeros(0, dtype=np.int64),
-            "electrodes": np.full((3, electrodes), _NEVER, dtype=np.int64),
-            "tired": np.ones(electrodes),
-        }
+        self._arrays["random"] = words
         self._hiss = np.random.default_rng([self._seed, 3])
+        self._clock, self._steps, self._sequence = 0.0, 0, 0
+        self._rest()
+
+    def _rest(self) -> None:
+        """Let everything that fades within minutes have faded."""
+        self._arrays |= resting(self._own, self._model, self._wiring, self._bias)
         self._seen_spikes = np.empty((2, 0), dtype=np.int64)
         self._seen_pulses = np.empty(0, dtype=PULSE)
-        self._clock, self._steps, self._sequence = 0.0, 0, 0
+
+    def reward(self, amount: float) -> None:
+        """Give a pulse of neuromodulator: each eligible synapse changes by so much of what it is eligible for.
+
+        Eligibility is what spike-timing plasticity would have changed of late, and fades within a second (Izhikevich,
+        Cereb. Cortex 17, 2443 (2007); the pulse here is short beside that).
+
+        Parameters
+        ----------
+        amount : float
+            1 makes the change that plasticity alone would have made; below 0 it is a punishment.
+
+        Raises
+        ------
+        ValueError
+            Where the culture does not wait for rewards, or the amount is not finite.
+        """
+        if self._own["plasticity"] != "reward":
+            raise ValueError(f"plasticity is {self._own['plasticity']!r}; make the culture with plasticity='reward'")
+        if not math.isfinite(amount):
+            raise ValueError(f"amount is {amount}; give a finite number")
+        arrays, some = self._arrays, self._wiring.learning
+        left = np.exp(-(self._steps - arrays["tagged"][some]) / self._constants[kernel.ELIGIBILITY])
+        old = arrays["weights"][some]
+        new = old + amount * arrays["eligible"][some] * left
+        arrays["weights"][some] = np.clip(new, 0.0, np.maximum(old, self.weight_limit))
+
+    def age(self, duration: float) -> None:
+        """Let days pass without simulating them: it comes to rest, and its cells and synapses drift.
+
+        Drives, logarithms of weights and loudness each drift as an Ornstein-Uhlenbeck process of rate ``aging``, so
+        that cells change places and their distribution stays. What was learnt stays too, relative to the drift.
+
+        Parameters
+        ----------
+        duration : float
+            s; days are what it is for.
+        """
+        if not 0 <= duration < math.inf:
+            raise ValueError(f"duration is {duration} s; give 0 or more")
+        self._agings += 1
+        keep = math.exp(-self._own["aging"] * duration / _DAY)
+        older = self._traits.aged(keep, np.random.default_rng([self._seed, 4, self._agings]))
+        drifted = np.exp(self._model.weight_spread * (older.weight - self._traits.weight))
+        self._arrays["weights"] = (self._arrays["weights"] * drifted).astype(np.float32)
+        self._traits = older
+        self._express()
+        self._rest()
+        self._clock += duration
+        self._steps = round(self._clock / self._dt)
 
     def run(
         self,
         duration: float,
-        pulses: "Pulses | npt.NDArray[np.void] | None" = None,
+        pulses: "Pulses | PulseArray | None" = None,
         voltage: bool = False,
         neuron_spikes: bool = False,
     ) -> Activity:
@@ -364,7 +301,7 @@ class NeuralCulture:
         """
         if not 0 < duration < math.inf:
             raise ValueError(f"duration is {duration} s; give more than 0")
-        given = self._admitted(pulses, duration)
+        given = admitted(pulses, duration, self._own["electrodes"], self._own["current_limit"])
         begin, clock = self._steps, self._clock
         fired, detected = self._advance(duration, given)
         raw = self._render(clock, fired, given, voltage)
@@ -387,64 +324,36 @@ class NeuralCulture:
 
     def advance(self, stimulus: Stimulus) -> Response:
         """Apply a stimulus that is within the limits: one pulse at the start of a step where an amplitude is not 0."""
-        row, electrode = np.nonzero(stimulus.drive)
-        pulses = np.empty(len(row), dtype=PULSE)
-        pulses["time"], pulses["electrode"] = row * stimulus.step, electrode
-        pulses["amplitude"] = stimulus.drive[row, electrode]
-        pulses["phase_duration"], pulses["polarity"] = self._own["phase_duration"], -1
         start = self._clock
-        activity = self.run(stimulus.duration, pulses)
+        activity = self.run(stimulus.duration, pulses_of(stimulus, self._own["phase_duration"]))
         spikes = activity.spikes
         spikes["time"] += start
         response = Response(None, spikes, start, self._sequence)
         self._sequence += 1
         return response
 
-    def _admitted(self, pulses: "Pulses | npt.NDArray[np.void] | None", duration: float) -> npt.NDArray[np.void]:
-        if pulses is None:
-            return np.empty(0, dtype=PULSE)
-        given = pulses.array if isinstance(pulses, Pulses) else np.asarray(pulses)
-        if given.dtype != PULSE or given.ndim != 1:
-            raise ValueError(f"pulses are of dtype {given.dtype}; give Pulses(...) or an array of dtype PULSE")
-        if not len(given):
-            return given
-        limit = self._own["current_limit"]
-        checks = (
-            ("time", (given["time"] >= 0) & (given["time"] < duration), f"0 to {duration:g} s"),
-            ("electrode", given["electrode"] < self._own["electrodes"], f"0 to {self._own['electrodes'] - 1}"),
-            ("amplitude", (given["amplitude"] >= 0) & (given["amplitude"] <= limit * (1 + 1e-9)), f"0 to {limit:g} A"),
-            ("phase_duration", (given["phase_duration"] > 0) & (given["phase_duration"] <= 5e-3), "0 to 5e-3 s"),
-            ("polarity", np.abs(given["polarity"]) == 1, "-1 or +1"),
-        )
-        for name, good, allowed in checks:
-            if not good.all():
-                raise ValueError(f"a pulse has {name} {given[name][~good][0]}; allowed is {allowed}")
-        return given[np.argsort(given["time"], kind="stable")]
-
-    def _advance(self, duration: float, pulses: npt.NDArray[np.void]) -> tuple[Any, Any]:
+    def _advance(self, duration: float, pulses: PulseArray) -> tuple[Any, Any]:
         """Run to the step nearest to the end; give steps and neurons, and steps and pairs, of all spikes."""
         dt, arrays = self._dt, self._arrays
-        # Lapicque: a shorter pulse needs more current; chronaxie 0.2 ms.
-        strength = pulses["amplitude"] * 1e6 / (1 + 2e-4 / pulses["phase_duration"]) * self._model.pulse_gain
-        strength = np.where(pulses["polarity"] < 0, strength, 0.6 * strength)
+        strength = strength_of(pulses, self._model.pulse_gain)
         blanking = np.full(len(pulses), round(self._own["blanking"] / dt), dtype=np.int64)
         self._clock += duration
         end = round(self._clock / dt)
         due = np.floor((self._clock - duration + pulses["time"]) / dt + _FRACTION).astype(np.int64)
         due = np.clip(due, self._steps, max(self._steps, end - 1))
         # No neuron fires more often than this within a chunk, so no buffer can overflow.
-        shortest = 1 + int(min(self._constants[12], self._constants[13]))
+        shortest = 1 + int(min(self._constants[kernel.REFRACTORY_E], self._constants[kernel.REFRACTORY_I]))
         most = self._own["neurons"] * (_CHUNK // shortest + 1)
         fired, detected = np.empty((2, most), np.int64), np.empty((2, most + len(self._heard[1])), np.int64)
         all_fired, all_detected = [], []
-        with announced("the culture's kernel"):
+        with announced("the culture's kernel", kernel.advance):
             while self._steps < end:
                 steps = min(_CHUNK, end - self._steps)
                 part = slice(*np.searchsorted(due, [self._steps, self._steps + steps]).tolist())
                 spikes, detections = kernel.advance(
                     self._steps, steps, self._constants, arrays["neurons"], arrays["held"], arrays["spiked"],
-                    arrays["random"], arrays["ring"], self._synapses, arrays["weights"], arrays["eligible"],
-                    arrays["tagged"], self._heard, self._reach, arrays["electrodes"], arrays["tired"],
+                    arrays["random"], arrays["ring"], self._wiring.kernel, arrays["weights"], arrays["eligible"],
+                    arrays["tagged"], self._heard, self._wiring.reach, arrays["electrodes"], arrays["tired"],
                     (due[part], pulses["electrode"][part].astype(np.int64), strength[part], blanking[part]),
                     fired, detected,
                 )  # fmt: skip
@@ -456,7 +365,7 @@ class NeuralCulture:
         return np.concatenate(all_fired, axis=1), np.concatenate(all_detected, axis=1)
 
     def _render(
-        self, clock: float, fired: npt.NDArray[np.int64], pulses: npt.NDArray[np.void], wanted: bool
+        self, clock: float, fired: npt.NDArray[np.int64], pulses: PulseArray, wanted: bool
     ) -> npt.NDArray[np.float32] | None:
         """Synthesise the voltage since `clock` where it is wanted; keep what will still be seen after now."""
         dt, now = self._dt, self._clock
@@ -468,7 +377,7 @@ class NeuralCulture:
         if wanted:
             times = (fired[0] + 0.5) * dt
             raw = render_voltage(
-                clock, now, (times, fired[1].astype(np.intp)), self._audible, shifted, self._tissue.electrodes,
+                clock, now, (times, fired[1].astype(np.intp)), self._audible, shifted, self._wiring.tissue.electrodes,
                 self._own["electrode_noise"], self._hiss,
             )  # fmt: skip
         self._seen_spikes = fired[:, np.searchsorted(fired[0], (now - MEMORY) / dt) :].copy()
@@ -480,7 +389,7 @@ class NeuralCulture:
         """Everything that changes, as a copy: what `restore` resumes from, to the bit."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
         return CultureState(
-            arrays, self._seen_spikes.copy(), self._seen_pulses.copy(), self._hiss.bit_generator.state,
+            arrays, self._traits, self._seen_spikes.copy(), self._seen_pulses.copy(), self._hiss.bit_generator.state,
             self._clock, self._steps, self._sequence, self._agings,
         )  # fmt: skip
 
@@ -495,6 +404,9 @@ class NeuralCulture:
         self._hiss.bit_generator.state = state.noise
         self._clock, self._steps = state.clock, state.steps
         self._sequence, self._agings = state.sequence, state.agings
+        if self._traits is not state.traits:
+            self._traits = state.traits
+            self._express()
 
     def copy(self) -> Self:
         """Make an independent culture in the same state; the tissue, which never changes, is shared."""
@@ -506,8 +418,3 @@ class NeuralCulture:
 
 _DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(NeuralCulture).parameters.items()}
 _OF_MODEL = tuple(_DEFAULTS)[list(_DEFAULTS).index("drive") :]
-_IN_NAME = ("neurons", "seed")
-_POSITIVE = (
-    "step", "pitch", "synapses", "connection_length", "conduction_velocity", "current_limit", "phase_duration",
-    "fatigue_recovery", "electrode_noise", "dead_time",
-)  # fmt: skip
