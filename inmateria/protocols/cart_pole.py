@@ -10,7 +10,7 @@ whatever the platform's rate, as if it were so much longer on a slower one.
 
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from inmateria.protocols.runs import Curves, Exchanges, Outcome, Score, weights_by_output
 from inmateria.protocols.tasks import Task, Watch
-from inmateria.reservoir import PhysicalReservoir, PulseAmplitude, RidgeReadout
+from inmateria.reservoir import PhysicalReservoir, PulseAmplitude, PulsePlace, RidgeReadout
 from inmateria.reservoir.spike_features import spike_counts
 from inmateria.substrate import FloatArray, Substrate
 
@@ -36,8 +36,9 @@ class CartPoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    rate : float
-        Ticks a second, each one exchange: 100 for a CL1, 5 for the Neuroplatform.
+    rate : float, optional
+        Ticks a second, each one exchange; those of the substrate's own steps by default: 100 of a CL1, 4 of the
+        Neuroplatform.
     rounds : int
         Of learning.
     episodes : int
@@ -48,18 +49,25 @@ class CartPoleSettings(msgspec.Struct, frozen=True, kw_only=True):
         Ticks after which a count has faded to 1/e in the features.
     strength : float
         Amplitude of the strongest pulse, as a fraction of the inputs' upper limit.
+    encoding : {"place", "amplitude"}
+        Whether angle and velocity choose among half of the inputs each, or either sign of each of them sets the
+        amplitude at some electrodes.
+    width : int
+        Neighbouring electrodes that are stimulated together, where the place says the value.
     electrodes : int
-        Inputs for each of the four signals: either sign of the angle and of its velocity.
+        Inputs for each of the four signals, where the amplitude does.
     seed : int
         Of everything random.
     """
 
-    rate: Annotated[float, Meta(gt=0.0)] = 100.0
+    rate: Annotated[float, Meta(gt=0.0)] | None = None
     rounds: Annotated[int, Meta(ge=1)] = 4
     episodes: Annotated[int, Meta(ge=2)] = 8
     longest: Annotated[int, Meta(ge=20)] = 200
     memory: Annotated[float, Meta(gt=0.0)] = 3.0
     strength: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+    encoding: Literal["place", "amplitude"] = "place"
+    width: Annotated[int, Meta(ge=1)] = 3
     electrodes: Annotated[int, Meta(ge=1)] = 4
     seed: Annotated[int, Meta(ge=0)] = 0
 
@@ -82,14 +90,16 @@ class _Loop:
         """Balance until the pole falls; return the ticks it stood. With `learn`, note what the teacher would do."""
         state = self._generator.uniform(-0.05, 0.05, 4)
         counts: FloatArray = np.zeros(len(self.reservoir.info.outputs))
-        pulses = np.zeros(4)
+        pulses: FloatArray = np.zeros(len(self.reservoir.info.inputs))
+        high = np.array([channel.high for channel in self.reservoir.info.inputs])
         stood = self.settings.longest
         for tick in range(self.settings.longest):
-            signal = _signal(state)
+            signal = _signal(state, self.settings)
+            drive = self.reservoir.encode(signal[np.newaxis])[0]
             begun = time.perf_counter()
-            seen = await self.reservoir.step(np.repeat(signal, self.settings.electrodes))
+            seen = await self.reservoir.step(signal)
             self.round_trips.append(time.perf_counter() - begun)
-            counts, pulses = self._keep * counts + seen, self._keep * pulses + signal
+            counts, pulses = self._keep * counts + seen, self._keep * pulses + drive / high
             if learn:
                 self.counts.append(counts)
                 self.pulses.append(pulses)
@@ -123,12 +133,17 @@ class _Loop:
 
 async def balance(substrate: Substrate, settings: CartPoleSettings, watch: Watch) -> Outcome:
     """Learn to balance the pole on the substrate, and without it, and score both."""
-    reservoir = PhysicalReservoir(substrate, step=1.0 / settings.rate)
+    reservoir = PhysicalReservoir(substrate, step=None if settings.rate is None else 1.0 / settings.rate)
     begun = time.perf_counter()
     async with reservoir:
+        rate = 1.0 / reservoir.duration_of_step
         reservoir.features = spike_counts(reservoir.info)
-        reservoir.encoding = PulseAmplitude(1, settings.strength)
-        reservoir.check(np.ones((1, 4 * settings.electrodes)))
+        reservoir.encoding = (
+            PulsePlace(1, settings.strength, width=settings.width)
+            if settings.encoding == "place"
+            else PulseAmplitude(1, settings.strength)
+        )
+        reservoir.check(_signal(np.zeros(4), settings)[np.newaxis])
         loop = _Loop(reservoir, settings, watch)
         stood: dict[str, list[int]] = {}
         by_round: dict[str, list[float]] = {}
@@ -150,14 +165,14 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, watch: Watch
         stood["pushes at random"] = [
             await loop.episode(loop.random_push, learn=False) for _ in range(settings.episodes)
         ]
-        outputs = [channel.name for channel in reservoir.info.outputs]
+        outputs, inputs = [channel.name for channel in reservoir.info.outputs], len(reservoir.info.inputs)
     trips = np.array(loop.round_trips)
     p50, p99 = np.percentile(trips, [50, 99])
     chance = float(np.mean(stood.pop("pushes at random"))) / settings.longest
     return Outcome(
         title="A pole on a cart",
-        sentence=f"A pole was to be balanced for {settings.longest} ticks, one exchange a tick; at {settings.rate:g} "
-        f"ticks a second {float(np.mean(trips > 1.0 / settings.rate)):.1%} of the exchanges took longer than a tick.",
+        sentence=f"A pole was to be balanced for {settings.longest} ticks, one exchange a tick; at {rate:g} "
+        f"ticks a second {float(np.mean(trips > 1.0 / rate)):.1%} of the exchanges took longer than a tick.",
         metric="fraction of the time it stood",
         chance=chance,
         chance_is="pushes at random",
@@ -168,7 +183,7 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, watch: Watch
             Score(
                 readout="trained" if name != "random readout" else "random weights",
                 on="substrate" if name == "random readout" else name,
-                features=4 if name == "pulses alone" else len(outputs),
+                features=inputs if name == "pulses alone" else len(outputs),
                 score=float(np.mean(ticks)) / settings.longest,
                 splits=tuple(each / settings.longest for each in ticks),
                 control=name != "substrate",
@@ -198,11 +213,13 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, watch: Watch
     )
 
 
-def _signal(state: FloatArray) -> FloatArray:
-    """Turn angle and angular velocity into four values from 0 to 1, one for either sign of each."""
+def _signal(state: FloatArray, settings: CartPoleSettings) -> FloatArray:
+    """Turn angle and angular velocity into values from 0 to 1: themselves, or either sign of each on its electrodes."""
     angle, speed = state[2] / _WIDEST, state[3] / _FASTEST
-    signal: FloatArray = np.clip([angle, -angle, speed, -speed], 0.0, 1.0)
-    return signal
+    if settings.encoding == "place":
+        signal: FloatArray = np.clip([0.5 + 0.5 * angle, 0.5 + 0.5 * speed], 0.0, 1.0)
+        return signal
+    return np.repeat(np.clip([angle, -angle, speed, -speed], 0.0, 1.0), settings.electrodes)
 
 
 def _teacher(state: FloatArray) -> float:

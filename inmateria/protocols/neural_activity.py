@@ -15,10 +15,12 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.pulsed import places_of
 from inmateria.protocols.runs import Curves, Outcome, Score
 from inmateria.protocols.tasks import Task, Watch
 from inmateria.protocols.trials import given
 from inmateria.reservoir import OneToOne, PhysicalReservoir
+from inmateria.reservoir.pulse_encoding import pulse_amplitude
 from inmateria.reservoir.spike_features import spike_counts
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
@@ -34,8 +36,8 @@ class SpontaneousSettings(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     seconds : float
         How long it is listened to.
-    bin : float
-        Resolution, s; intervals shorter than this count as this.
+    bin : float, optional
+        Resolution, s; intervals shorter than this count as this. The substrate's own step by default.
     seed : int
         Of the spikes put at random.
     round_trips : int
@@ -43,7 +45,7 @@ class SpontaneousSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     seconds: Annotated[float, Meta(ge=10.0)] = 60.0
-    bin: Annotated[float, Meta(gt=0.0)] = 0.005
+    bin: Annotated[float, Meta(gt=0.0)] | None = None
     seed: Annotated[int, Meta(ge=0)] = 0
     round_trips: Annotated[int, Meta(ge=1)] = 50
 
@@ -61,8 +63,8 @@ class ResponseMapSettings(msgspec.Struct, frozen=True, kw_only=True):
         Of each pulse.
     after : float
         Seconds after the pulse that are counted.
-    step : float
-        Duration of a substrate step, s: the resolution in time.
+    step : float, optional
+        Duration of a substrate step, s: the resolution in time. The substrate's own by default.
     rest : float
         Seconds without pulses after each.
     seed : int
@@ -75,7 +77,7 @@ class ResponseMapSettings(msgspec.Struct, frozen=True, kw_only=True):
     amplitudes: tuple[Annotated[float, Meta(gt=0.0, le=1.0)], ...] = (0.1, 0.3, 0.6, 1.0)
     repeats: Annotated[int, Meta(ge=2)] = 5
     after: Annotated[float, Meta(gt=0.0)] = 0.2
-    step: Annotated[float, Meta(gt=0.0)] = 0.01
+    step: Annotated[float, Meta(gt=0.0)] | None = None
     rest: Annotated[float, Meta(ge=0.0)] = 1.0
     seed: Annotated[int, Meta(ge=0)] = 0
     round_trips: Annotated[int, Meta(ge=1)] = 50
@@ -98,8 +100,8 @@ class CentreSettings(msgspec.Struct, frozen=True, kw_only=True):
         How long.
     after : float
         Seconds after a probe that are counted.
-    step : float
-        Duration of a substrate step, s.
+    step : float, optional
+        Duration of a substrate step, s; the substrate's own by default.
     rest : float
         Seconds without pulses after each probe.
     round_trips : int
@@ -112,16 +114,17 @@ class CentreSettings(msgspec.Struct, frozen=True, kw_only=True):
     frequency: Annotated[float, Meta(gt=0.0)] = 20.0
     seconds: Annotated[float, Meta(gt=0.0)] = 20.0
     after: Annotated[float, Meta(gt=0.0)] = 0.1
-    step: Annotated[float, Meta(gt=0.0)] = 0.01
+    step: Annotated[float, Meta(gt=0.0)] | None = None
     rest: Annotated[float, Meta(ge=0.0)] = 1.0
     round_trips: Annotated[int, Meta(ge=1)] = 50
 
 
 async def listen(substrate: Substrate, settings: SpontaneousSettings, watch: Watch) -> Outcome:
     """Give nothing and count: rates, regularity of intervals, network bursts."""
-    each = max(1, round(1.0 / settings.bin))
     reservoir = PhysicalReservoir(substrate, OneToOne(), step=settings.bin)
     async with reservoir:
+        bin_ = reservoir.duration_of_step
+        each = max(1, round(1.0 / bin_))
         reservoir.features = spike_counts(reservoir.info)
         quiet = [np.zeros((each, len(reservoir.info.inputs)))] * round(settings.seconds)
         rows, exchanges = await given(reservoir, quiet, settings.round_trips, watch, "listening")
@@ -130,17 +133,15 @@ async def listen(substrate: Substrate, settings: SpontaneousSettings, watch: Wat
     by_chance = np.array([generator.permutation(column) for column in counts.T]).T
     scores: list[Score] = []
     for on, spikes in (("substrate", counts), ("spikes at random times", by_chance)):
-        parts = [_figures(part, settings.bin) for part in np.array_split(spikes, _PARTS)]
-        whole = _figures(spikes, settings.bin)
+        parts = [_figures(part, bin_) for part in np.array_split(spikes, _PARTS)]
+        whole = _figures(spikes, bin_)
         scores += [
             _figure(name, on, counts.shape[1], value, [part[name] for part in parts]) for name, value in whole.items()
         ]
     scores.sort(key=lambda score: score.control)
-    rates = np.sort(counts.sum(axis=0) / (len(counts) * settings.bin))[::-1]
-    every = max(1, round(0.1 / settings.bin))
-    whole_rate = counts[: len(counts) // every * every].sum(axis=1).reshape(-1, every).sum(axis=1) / (
-        every * settings.bin
-    )
+    rates = np.sort(counts.sum(axis=0) / (len(counts) * bin_))[::-1]
+    every = max(1, round(0.1 / bin_))
+    whole_rate = counts[: len(counts) // every * every].sum(axis=1).reshape(-1, every).sum(axis=1) / (every * bin_)
     return Outcome(
         title="Spontaneous activity",
         sentence=f"The network was left alone for {settings.seconds:g} s.",
@@ -168,7 +169,7 @@ async def listen(substrate: Substrate, settings: SpontaneousSettings, watch: Wat
                 text="Spikes of all outputs together, in bins of 0.1 s.",
                 x_label="time (s)",
                 y_label="rate (Hz)",
-                x=tuple((np.arange(len(whole_rate)) * every * settings.bin).tolist()),
+                x=tuple((np.arange(len(whole_rate)) * every * bin_).tolist()),
                 lines={"substrate": tuple(whole_rate.tolist())},
             ),
         ),
@@ -178,34 +179,39 @@ async def listen(substrate: Substrate, settings: SpontaneousSettings, watch: Wat
 async def map_responses(substrate: Substrate, settings: ResponseMapSettings, watch: Watch) -> Outcome:
     """Give one pulse at a time, on each electrode at each amplitude, in random order, and count what follows."""
     generator = np.random.default_rng(settings.seed)
-    length = max(2, round(settings.after / settings.step))
     reservoir = PhysicalReservoir(substrate, OneToOne(), step=settings.step, rest=settings.rest)
     async with reservoir:
-        info = reservoir.info
+        info, step = reservoir.info, reservoir.duration_of_step
+        length = max(2, round(settings.after / step))
         reservoir.features = spike_counts(info)
-        high = np.array([channel.high for channel in info.inputs])
-        chosen = np.unique(np.linspace(0, len(high) - 1, settings.electrodes).round().astype(int))
-        kinds = [(e, a) for e in chosen for a in (0.0, *settings.amplitudes) for _ in range(settings.repeats)]
+        inputs = len(info.inputs)
+        chosen = np.unique(np.linspace(0, inputs - 1, settings.electrodes).round().astype(int))
+        # Inputs that know only on and off have one amplitude.
+        amplitudes = tuple(
+            sorted({pulse_amplitude(info.inputs[0], a) / info.inputs[0].high for a in settings.amplitudes})
+        )
+        kinds = [(e, a) for e in chosen for a in (0.0, *amplitudes) for _ in range(settings.repeats)]
         order = generator.permutation(len(kinds))
         trials = []
         for k in order:
             electrode, fraction = kinds[k]
-            drive = np.zeros((length, len(high)))
-            drive[0, electrode] = fraction * high[electrode]
+            drive = np.zeros((length, inputs))
+            if fraction:
+                drive[0, electrode] = pulse_amplitude(info.inputs[electrode], fraction)
             trials.append(drive)
         rows, exchanges = await given(reservoir, trials, settings.round_trips, watch, "pulses")
     counts = np.empty((len(kinds), length, len(info.outputs)))
     counts[order] = np.array(rows)
     # electrode, amplitude (0 first), repeat, step, output
-    counts = counts.reshape(len(chosen), 1 + len(settings.amplitudes), settings.repeats, length, -1)
+    counts = counts.reshape(len(chosen), 1 + len(amplitudes), settings.repeats, length, -1)
     total = counts.sum(axis=(3, 4)).mean(axis=0)  # amplitude, repeat: spikes on all outputs, mean over electrodes
-    names = ["nothing given", *(f"pulse of {a:g} of the limit" for a in settings.amplitudes)]
+    names = ["nothing given", *(f"pulse of {a:g} of the limit" for a in amplitudes)]
     scores = [
         _figure("spikes after it", names[k], counts.shape[-1], float(total[k].mean()), total[k].tolist(), k == 0)
         for k in (*range(len(names) - 1, 0, -1), 0)
     ]
-    at = (np.arange(length) + 0.5) * settings.step
-    course = counts.mean(axis=(0, 2)).sum(axis=-1) / settings.step
+    at = (np.arange(length) + 0.5) * step
+    course = counts.mean(axis=(0, 2)).sum(axis=-1) / step
     curves = [
         Curves(
             heading="How long a response lasts",
@@ -239,7 +245,7 @@ async def map_responses(substrate: Substrate, settings: ResponseMapSettings, wat
         )
     return Outcome(
         title="Response to single pulses",
-        sentence=f"Single pulses were given on {len(chosen)} electrodes at {len(settings.amplitudes)} amplitudes, "
+        sentence=f"Single pulses were given on {len(chosen)} electrodes at {len(amplitudes)} amplitudes, "
         f"{settings.repeats} times each, in random order.",
         metric="spikes",
         chance=float(total[0].mean()),
@@ -258,26 +264,31 @@ async def map_responses(substrate: Substrate, settings: ResponseMapSettings, wat
 async def shift_centre(substrate: Substrate, settings: CentreSettings, watch: Watch) -> Outcome:
     """Probe, stimulate a pair at high frequency, probe again; and once more with a pause in its place, before."""
     reservoir = PhysicalReservoir(substrate, OneToOne(), step=settings.step, rest=settings.rest)
-    length = max(1, round(settings.after / settings.step))
     async with reservoir:
-        info = reservoir.info
+        info, step = reservoir.info, reservoir.duration_of_step
+        length = max(1, round(settings.after / step))
         reservoir.features = spike_counts(info)
         inputs = len(info.inputs)
         if max(settings.pair) >= inputs or settings.pair[0] == settings.pair[1]:
             raise ValueError(f"the pair is {settings.pair}; give two different ones of the inputs 0 to {inputs - 1}")
         probing = next(k for k in range(inputs // 2, 2 * inputs) if k % inputs not in settings.pair) % inputs
-        every = max(1, round(1.0 / (settings.frequency * settings.step)))
+        if settings.frequency > 1.001 / step:
+            raise ValueError(
+                f"{settings.frequency:g} Hz were asked for; {info.id} gives at most {1 / step:g} pulses a second, one "
+                f"a step: give frequency={1 / step:g} or less, or a shorter step where it has one"
+            )
+        every = max(1, round(1.0 / (settings.frequency * step)))
         train = np.zeros((every, inputs))
-        train[0, list(settings.pair)] = [settings.strength * info.inputs[k].high for k in settings.pair]
-        seconds_of = [np.tile(train, (max(1, round(1.0 / (every * settings.step))), 1))] * round(settings.seconds)
+        train[0, list(settings.pair)] = [pulse_amplitude(info.inputs[k], settings.strength) for k in settings.pair]
+        seconds_of = [np.tile(train, (max(1, round(1.0 / (every * step))), 1))] * round(settings.seconds)
         probe = np.zeros((length, inputs))
-        probe[0, probing] = settings.strength * info.inputs[probing].high
+        probe[0, probing] = pulse_amplitude(info.inputs[probing], settings.strength)
         probes, pause = [probe] * settings.probes, [np.zeros_like(seconds_of[0])] * len(seconds_of)
         rows, exchanges = await given(
             reservoir, [*probes, *pause, *probes, *seconds_of, *probes], settings.round_trips, watch, "probes"
         )
     parts = [rows[begin : begin + settings.probes] for begin in _begins(settings.probes, len(pause))]
-    places = _places(info)
+    places = places_of(info, info.outputs)
     before, paused, after = (_centres(np.array(part).sum(axis=1), places) for part in parts)
     shifts = {"after high frequency": _shift(paused, after), "after a pause": _shift(before, paused)}
     scores = tuple(
@@ -348,14 +359,6 @@ def _distances(info: SubstrateInfo, stimulated: np.ndarray[tuple[int], np.dtype[
     here = np.array([places[info.inputs[k].name] for k in stimulated], dtype=np.float64)
     apart: FloatArray = np.linalg.norm(here[:, np.newaxis] - there, axis=-1)
     return apart
-
-
-def _places(info: SubstrateInfo) -> FloatArray:
-    """Give the place of each output (outputs, 2), or its number where places are not known."""
-    places = info.layout.electrodes if info.layout else {}
-    if all(channel.name in places for channel in info.outputs):
-        return np.array([places[channel.name] for channel in info.outputs], dtype=np.float64)
-    return np.column_stack([np.arange(len(info.outputs)), np.zeros(len(info.outputs))])
 
 
 def _centres(counts: FloatArray, places: FloatArray) -> FloatArray:

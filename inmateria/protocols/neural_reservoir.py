@@ -13,13 +13,21 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 from sklearn.datasets import fetch_openml
 from sklearn.model_selection import StratifiedKFold
 
+from inmateria.protocols.pulsed import (
+    PulsedSettings,
+    binned,
+    checked_positions,
+    given_values,
+    places_of,
+    prepare,
+    sort_of,
+)
 from inmateria.protocols.runs import Curves, Exchanges, Outcome, Score, weights_by_output
 from inmateria.protocols.tasks import Task, Watch
 from inmateria.protocols.trials import FOLDS, Folds, given, named, read
@@ -33,64 +41,47 @@ _SHOWN = 100
 _FOLDS_ARE = f"{FOLDS} stratified folds of the trials, drawn with the seed."
 
 
-class _Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set of every one of these tasks.
-
-    Parameters
-    ----------
-    seed : int
-        Of everything random.
-    strength : float
-        Amplitude of the strongest pulse, as a fraction of the inputs' upper limit.
-    step : float
-        Duration of a substrate step, s.
-    rest : float
-        Seconds without pulses after each trial.
-    round_trips : int
-        Single-step exchanges without pulses made before the run to measure the round trip.
-    """
-
-    seed: Annotated[int, Meta(ge=0)] = 0
-    strength: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
-    step: Annotated[float, Meta(gt=0.0)] = 0.01
-    rest: Annotated[float, Meta(ge=0.0)] = 0.5
-    round_trips: Annotated[int, Meta(ge=1)] = 50
-
-
-class HenonSettings(_Settings, frozen=True, kw_only=True):
+class HenonSettings(PulsedSettings, frozen=True, kw_only=True):
     """What can be set of ``henon``, beside what all have.
 
     Parameters
     ----------
     values : int
         Of the map, one after another.
-    positions : int
-        Substrate steps for one value.
+    interval : float
+        Seconds from one value to the next.
+    bins : int
+        Equal parts of that in which spikes are counted apart.
     electrodes : int
-        Half of them are driven by the value, half by what it lacks to the largest.
+        Half of them are driven by the value, half by what it lacks to the largest; where the place says the value,
+        all are used.
     """
 
     values: Annotated[int, Meta(ge=200)] = 1500
-    positions: Annotated[int, Meta(ge=1)] = 10
+    interval: Annotated[float, Meta(gt=0.0)] = 0.1
+    bins: Annotated[int, Meta(ge=1)] = 5
     electrodes: Annotated[int, Meta(ge=2)] = 16
 
 
-class VowelSettings(_Settings, frozen=True, kw_only=True):
+class VowelSettings(PulsedSettings, frozen=True, kw_only=True):
     """What can be set of ``japanese-vowels``, beside what all have.
 
     Parameters
     ----------
-    positions : int
-        Substrate steps for one frame of speech.
+    interval : float
+        Seconds from one frame of speech to the next.
+    coefficients : int
+        How many of the 12 that each frame has are given, the first ones.
     segments : int
-        Equal parts of each utterance whose counts are read apart.
+        Equal parts of each utterance that are read apart.
     """
 
-    positions: Annotated[int, Meta(ge=1)] = 5
+    interval: Annotated[float, Meta(gt=0.0)] = 0.05
+    coefficients: Annotated[int, Meta(ge=1, le=12)] = 12
     segments: Annotated[int, Meta(ge=1, le=7)] = 3
 
 
-class PatternSettings(_Settings, frozen=True, kw_only=True):
+class PatternSettings(PulsedSettings, frozen=True, kw_only=True):
     """What can be set of ``patterns``, beside what all have.
 
     Parameters
@@ -106,7 +97,7 @@ class PatternSettings(_Settings, frozen=True, kw_only=True):
     duration : float
         Seconds after the pulses in which spikes are counted.
     bins : int
-        Equal parts of that.
+        Equal parts of that, as many as there are steps at most.
     """
 
     kind: Literal["bars", "positions"] = "bars"
@@ -114,11 +105,11 @@ class PatternSettings(_Settings, frozen=True, kw_only=True):
     trials: Annotated[int, Meta(ge=50)] = 400
     missing: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.3
     stray: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.1
-    duration: Annotated[float, Meta(gt=0.0)] = 0.2
-    bins: Annotated[int, Meta(ge=1)] = 4
+    duration: Annotated[float, Meta(gt=0.0)] = 0.05
+    bins: Annotated[int, Meta(ge=1)] = 5
 
 
-class TimerSettings(_Settings, frozen=True, kw_only=True):
+class TimerSettings(PulsedSettings, frozen=True, kw_only=True):
     """What can be set of ``timer``, beside what all have.
 
     Parameters
@@ -130,7 +121,7 @@ class TimerSettings(_Settings, frozen=True, kw_only=True):
     duration : float
         How long after the pulses it is asked, s.
     bin : float
-        Window in which spikes are counted, s.
+        Window in which spikes are counted, s; a step where that is longer.
     """
 
     trials: Annotated[int, Meta(ge=50)] = 300
@@ -143,15 +134,17 @@ async def forecast_henon(substrate: Substrate, settings: HenonSettings, watch: W
     """Drive with the Henon map, value after value, and read the next one out."""
     series = henon(settings.values + 1)[:, 0]
     u = (series - series.min()) / np.ptp(series)
-    both = np.repeat(np.column_stack([u, 1.0 - u])[:-1], settings.electrodes // 2, axis=1)
     reservoir = PhysicalReservoir(substrate, step=settings.step)
     async with reservoir:
-        reservoir.features = spike_counts(reservoir.info)
-        reservoir.encoding = PulseAmplitude(settings.positions, settings.strength)
-        pieces = [both[begin : begin + _SHOWN] for begin in range(0, len(both), _SHOWN)]
+        positions, outputs = prepare(reservoir, settings, settings.interval), len(reservoir.info.outputs)
+        by_place = sort_of(settings.encoding, reservoir.info) == "place"
+        each = 1 if by_place else settings.electrodes // 2
+        values = np.repeat(np.column_stack([u] if by_place else [u, 1.0 - u])[:-1], each, axis=1)
+        pieces = [values[begin : begin + _SHOWN] for begin in range(0, len(values), _SHOWN)]
         rows, exchanges = await given(reservoir, pieces, settings.round_trips, watch)
-        outputs = _outputs(reservoir)
-    sorts = {"substrate": np.concatenate(rows), "pulses alone": both}
+        pulses, names = given_values(reservoir, values), [channel.name for channel in reservoir.info.outputs]
+    read_from = binned(np.concatenate(rows), settings, positions, settings.bins, outputs)
+    sorts = {"substrate": read_from, "pulses alone": pulses, "values alone": u[:-1, np.newaxis]}
     target = 2.0 * u[1:] - 1.0
     scores, predicted, coef = read(sorts, target, "next value")
     shown = min(_SHOWN, len(predicted["substrate"]))
@@ -168,7 +161,7 @@ async def forecast_henon(substrate: Substrate, settings: HenonSettings, watch: W
         scores=scores,
         exchanges=exchanges,
         classes=("next value",),
-        weights=weights_by_output(coef, outputs),
+        weights=weights_by_output(coef, names * (read_from.shape[1] // outputs)),
         curves=(
             Curves(
                 heading="Wanted and read out",
@@ -190,17 +183,18 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, watc
     utterances, speakers, learned = japanese_vowels()
     frames = np.concatenate(utterances[:learned])
     low, high = frames.min(axis=0), frames.max(axis=0)
-    scaled = [np.clip((u - low) / (high - low), 0.0, 1.0) for u in utterances]
+    scaled = [np.clip((u - low) / (high - low), 0.0, 1.0)[:, : settings.coefficients] for u in utterances]
     reservoir = PhysicalReservoir(substrate, step=settings.step, rest=settings.rest)
     async with reservoir:
-        reservoir.features = spike_counts(reservoir.info)
-        reservoir.encoding = PulseAmplitude(settings.positions, settings.strength)
+        positions = prepare(reservoir, settings, settings.interval)
         rows, exchanges = await given(reservoir, scaled, settings.round_trips, watch)
         outputs = [channel.name for channel in reservoir.info.outputs]
-    counted = [X.reshape(len(X), -1, len(outputs)).sum(axis=1) for X in rows]
+        pulses = [given_values(reservoir, u) for u in scaled]
+    counted = [binned(X, settings, positions, 1, len(outputs)) for X in rows]
     sorts = {
         "substrate": np.array([_segments(X, settings.segments) for X in counted]),
-        "pulses alone": np.array([_segments(u, settings.segments) for u in scaled]),
+        "pulses alone": np.array([_segments(X, settings.segments) for X in pulses]),
+        "values alone": np.array([_segments(u, settings.segments) for u in scaled]),
     }
     order = np.arange(len(speakers))
     return _named_outcome(
@@ -220,13 +214,10 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, watc
 async def recognise_patterns(substrate: Substrate, settings: PatternSettings, watch: Watch) -> Outcome:
     """Stimulate bars or places, some pulses missing and others astray, and name which it was."""
     generator = np.random.default_rng(settings.seed)
-    positions = max(1, round(settings.duration / settings.step))
-    if positions % settings.bins:
-        raise ValueError(f"{positions} steps of {settings.step} s are not {settings.bins} equal bins; change one")
     reservoir = PhysicalReservoir(substrate, step=settings.step, rest=settings.rest)
     async with reservoir:
-        reservoir.features = spike_counts(reservoir.info)
-        reservoir.encoding = PulseAmplitude(positions, settings.strength)
+        positions = prepare(reservoir, settings, settings.duration)
+        reservoir.encoding = PulseAmplitude(positions, settings.strength)  # what is given are places already
         whole = _patterns(reservoir.info, settings)
         labels = generator.permutation(np.arange(settings.trials) % settings.classes)
         clean = whole[labels]
@@ -235,7 +226,7 @@ async def recognise_patterns(substrate: Substrate, settings: PatternSettings, wa
         trials = [each[np.newaxis] for each in pulses]
         rows, exchanges = await given(reservoir, trials, settings.round_trips, watch)
         outputs = [channel.name for channel in reservoir.info.outputs]
-    counted = np.array([X.reshape(settings.bins, -1, len(outputs)).sum(axis=1).ravel() for X in rows])
+    counted = binned(np.concatenate(rows), settings, positions, settings.bins, len(outputs))
     return _named_outcome(
         {"substrate": counted, "pulses alone": pulses},
         labels,
@@ -246,7 +237,7 @@ async def recognise_patterns(substrate: Substrate, settings: PatternSettings, wa
         f"with {settings.missing:.0%} of the pulses missing and {settings.stray:.0%} astray.",
         splitting=_FOLDS_ARE,
         what=settings.kind.removesuffix("s"),
-        outputs=outputs * settings.bins,
+        outputs=outputs * (counted.shape[1] // len(outputs)),
         classes=[str(label) for label in range(settings.classes)],
     )
 
@@ -254,12 +245,13 @@ async def recognise_patterns(substrate: Substrate, settings: PatternSettings, wa
 async def tell_time(substrate: Substrate, settings: TimerSettings, watch: Watch) -> Outcome:
     """Stimulate one of two places, then ask window by window which it was and how long ago."""
     generator = np.random.default_rng(settings.seed)
-    each, bins = max(1, round(settings.bin / settings.step)), max(1, round(settings.duration / settings.bin))
     reservoir = PhysicalReservoir(substrate, step=settings.step, rest=settings.rest)
     async with reservoir:
         inputs = len(reservoir.info.inputs)
         if inputs < 2 * settings.electrodes:
             raise ValueError(f"two places of {settings.electrodes} electrodes do not go into {inputs} inputs")
+        each, step = checked_positions(reservoir, settings.bin), reservoir.duration_of_step
+        bins = max(1, round(settings.duration / (each * step)))
         reservoir.features = spike_counts(reservoir.info)
         reservoir.encoding = PulseAmplitude(each * bins, settings.strength)
         labels = generator.permutation(np.arange(settings.trials) % 2)
@@ -271,14 +263,14 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, watch: Watch)
     counted = np.array([X.reshape(bins, each, len(outputs)).sum(axis=1) for X in rows])
     alone = np.zeros((settings.trials, bins, inputs))
     alone[:, 0] = pulses
-    folds, at = _folds(labels, settings.seed), (np.arange(bins) + 1) * each * settings.step
+    folds, at = _folds(labels, settings.seed), (np.arange(bins) + 1) * each * step
     which = {"substrate": np.empty(bins), "pulses alone": np.empty(bins)}
     for k in range(bins):
         by_bin, _, _ = named({"substrate": counted[:, k], "pulses alone": alone[:, k]}, labels, "place", folds)
         for score in by_bin:
             which[score.on][k] = np.mean(score.splits)
     scores: list[Score] = []
-    for k in sorted({0, *(min(bins - 1, round(t / settings.bin) - 1) for t in (0.1, 0.2, 0.3, 0.5, 1.0))}):
+    for k in sorted({0, *(min(bins - 1, max(0, round(t / (each * step)) - 1)) for t in (0.1, 0.2, 0.3, 0.5, 1.0))}):
         sorts = {"substrate": counted[:, k], "pulses alone": alone[:, k]}
         some, confusion, coef = named(sorts, labels, f"place, {at[k]:.2g} s later", folds)
         scores += some
@@ -303,7 +295,7 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, watch: Watch)
         curves=(
             Curves(
                 heading="How long it remembers",
-                text=f"Accuracy of the place, read from {settings.bin * 1e3:g} ms of spikes; mean of the folds.",
+                text=f"Accuracy of the place, read from {each * step * 1e3:g} ms of spikes; mean of the folds.",
                 x_label="time since the pulses (s)",
                 y_label="accuracy",
                 x=tuple(at.tolist()),
@@ -356,12 +348,7 @@ def _patterns(info: SubstrateInfo, settings: PatternSettings) -> npt.NDArray[np.
     if settings.kind == "positions":
         whole[np.arange(classes), np.linspace(0, inputs - 1, classes).round().astype(int)] = True
         return whole
-    places = info.layout.electrodes if info.layout else {}
-    if all(name in places for name in names):
-        xy = np.array([places[name] for name in names], dtype=np.float64)
-    else:
-        side = int(np.ceil(np.sqrt(inputs)))
-        xy = np.column_stack([np.arange(inputs) % side, np.arange(inputs) // side]).astype(np.float64)
+    xy = places_of(info, info.inputs)
     lines = [xy[:, axis] == value for axis in (0, 1) for value in np.unique(xy[:, axis])]
     if len(lines) < classes:
         raise ValueError(
@@ -379,10 +366,6 @@ def _segments(X: FloatArray, segments: int) -> FloatArray:
 
 def _folds(labels: Labels, seed: int) -> Folds:
     return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels))
-
-
-def _outputs(reservoir: PhysicalReservoir) -> list[str]:
-    return [name.partition("@")[0] for name in reservoir.feature_names]
 
 
 def _named_outcome(

@@ -38,6 +38,10 @@ async def given(
     """
     for trial in trials:
         reservoir.check(trial)
+    # What is compiled or loaded at first is no round trip.
+    await reservoir.substrate.stimulate(
+        reservoir.info.stimulus(np.zeros(len(reservoir.info.inputs)), reservoir.duration_of_step)
+    )
     seconds = await round_trips_of(reservoir, round_trips, watch)
     features: list[FloatArray] = []
     steps, begun = 0, time.perf_counter()

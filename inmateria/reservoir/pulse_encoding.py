@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from inmateria.substrate import Channel, FloatArray
 
-__all__ = ["PulseAmplitude", "PulseLatency", "PulsePlace", "PulseRate"]
+__all__ = ["PulseAmplitude", "PulseLatency", "PulsePlace", "PulseRate", "pulse_amplitude"]
 
 
 @dataclass(frozen=True)
@@ -59,18 +59,32 @@ class _Pulses:
         if not ((u >= 0) & (u <= 1)).all():
             raise ValueError(f"values are from {u.min():g} to {u.max():g}; pulses encode values from 0 to 1")
         drive = np.zeros((len(u), self.positions, len(inputs)))
-        return drive, self.strength * np.array([channel.high for channel in inputs])
+        return drive, np.array([pulse_amplitude(channel, self.strength) for channel in inputs])
+
+
+def pulse_amplitude(channel: Channel, strength: float) -> float:
+    """Give a fraction of a channel's upper limit, or what is nearest to it of the levels above 0 that it has."""
+    wanted = strength * channel.high
+    above = [level for level in channel.levels or () if level > 0]
+    return min(above, key=lambda level: abs(level - wanted)) if above else wanted
 
 
 @dataclass(frozen=True)
 class PulseAmplitude(_Pulses):
-    """One pulse at the beginning of each step, as strong as the value: none for 0, `strength` for 1."""
+    """One pulse at the beginning of each step, as strong as the value: none for 0, `strength` for 1.
+
+    An input that has levels is given the nearest of them.
+    """
 
     def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""
         drive, amplitude = self._start(u, inputs)
         places = self._places(u.shape[1], inputs)
         drive[:, 0, places] = u * amplitude[places]
+        for place in places.tolist():
+            if (levels := inputs[place].levels) is not None:
+                known = np.array(levels)
+                drive[:, 0, place] = known[np.abs(drive[:, 0, place, np.newaxis] - known).argmin(axis=1)]
         return drive.reshape(-1, len(inputs))
 
 
@@ -110,7 +124,21 @@ class PulsePlace(_Pulses):
 
     Each feature has an equal share of the electrodes, in order, for values from 0 to 1; where `electrodes` are
     given, the features share those.
+
+    Parameters
+    ----------
+    positions, strength, electrodes
+        As of `PulseAmplitude`.
+    width : int
+        Neighbours in that order that are stimulated together, within the share of the feature.
     """
+
+    width: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width < 1:
+            raise ValueError(f"width is {self.width}; give at least 1 electrode")
 
     def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""
@@ -119,9 +147,11 @@ class PulsePlace(_Pulses):
         share = len(every) // u.shape[1]
         if share < 2:
             raise ValueError(f"{u.shape[1]} features share {len(every)} electrodes; each needs two or more")
-        within = np.minimum((u * share).astype(np.intp), share - 1)
-        places = every[within + share * np.arange(u.shape[1])]
-        drive[np.arange(len(u))[:, np.newaxis], 0, places] = amplitude[places]
+        centre = np.minimum((u * share).astype(np.intp), share - 1)
+        for offset in range(-((self.width - 1) // 2), self.width // 2 + 1):
+            within = np.clip(centre + offset, 0, share - 1)
+            places = every[within + share * np.arange(u.shape[1])]
+            drive[np.arange(len(u))[:, np.newaxis], 0, places] = amplitude[places]
         return drive.reshape(-1, len(inputs))
 
 

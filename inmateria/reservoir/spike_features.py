@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inmateria.reservoir.features import SpikeCounts
+from inmateria.reservoir.features import Features, SpikeCounts, VirtualNodes
 from inmateria.substrate import FloatArray, Response, Stimulus, SubstrateInfo
 
 __all__ = ["FilteredRates", "FirstSpikeLatency"]
@@ -76,16 +76,18 @@ class FirstSpikeLatency:
         return [channel.name for channel in info.outputs]
 
 
-def spike_counts(info: SubstrateInfo, bins: int = 1) -> SpikeCounts:
-    """Give what reads spikes of a spiking substrate: counts in so many bins of each step.
+def spike_counts(info: SubstrateInfo) -> Features:
+    """Give what reads numbers of spikes: of spikes that are told, or of a culture's signal that counts them.
 
     Raises
     ------
     ValueError
-        Where the substrate gives no spikes.
+        Where the substrate gives neither.
     """
-    if not info.spiking:
-        raise ValueError(
-            f"{info.id} ({info.kind}) gives no spikes, which this protocol counts; give a culture, such as culture://"
-        )
-    return SpikeCounts(bins)
+    if info.spiking:
+        return SpikeCounts()
+    if info.kind == "neural-culture" and all(channel.unit == "1" for channel in info.outputs):
+        return VirtualNodes(samples=1)
+    raise ValueError(
+        f"{info.id} ({info.kind}) gives no spikes, which this protocol counts; give a culture, such as culture://"
+    )
