@@ -322,7 +322,7 @@ async def test_integers_and_single_precision_go_over_the_wire_as_the_device_was_
     async with EmbeddedBroker() as broker:
         for dtype, within in (("float32", 1e-6), ("int16", 200 / 65534 / 2 * 1.001)):
             async with (
-                DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri, dtype=dtype, whole=False) as server,  # type: ignore[arg-type]
+                DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri, dtype=dtype, whole=True) as server,  # type: ignore[arg-type]
                 RemoteSubstrate(server.uri) as remote,
             ):
                 got = (await remote.stimulate(given)).signal
@@ -350,10 +350,10 @@ async def test_a_stimulus_in_other_units_is_refused() -> None:
 
 
 async def test_the_window_is_bounded_in_stimuli_steps_and_bytes() -> None:
-    from inmateria.adapters.mqtt_client import _Room
+    from inmateria.adapters.mqtt_in_flight import Room
 
     for window, most in (((3, 1000, 10_000), 3), ((8, 50, 10_000), 5), ((8, 1000, 200), 2), ((8, 1, 1), 1)):
-        room = _Room(window)
+        room = Room(window)
         for _ in range(most):
             await room.take(10, 100)
         further = asyncio.create_task(room.take(10, 100))
