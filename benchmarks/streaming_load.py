@@ -266,7 +266,8 @@ def codec() -> list[Row]:
         data = write()
         assert np.array_equal(decode(data).array, signal)  # type: ignore[arg-type]
         rows.append({
-            "what": "codec", "checksum": "CRC of all" if whole else "CRC of header, sum of body", "encode_us": best(write),
+            "what": "codec", "checksum": "CRC of all" if whole else "CRC of header, sum of body",
+            "encode_us": best(write),
             "decode_us": best(lambda data=data: decode(data)), "goal": "< 10 us each",  # type: ignore[misc]
         })  # fmt: skip
     return rows

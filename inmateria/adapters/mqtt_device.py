@@ -19,7 +19,7 @@ import msgspec
 from inmateria.adapters.ending_tasks import end_tasks, first_to_end
 from inmateria.adapters.mqtt_address import Address, Broker
 from inmateria.adapters.mqtt_announcements import OFFLINE, Status
-from inmateria.adapters.mqtt_canary import Canary
+from inmateria.adapters.mqtt_canary import Canary, is_canary
 from inmateria.adapters.mqtt_commands import Commands
 from inmateria.adapters.mqtt_journal import Journal
 from inmateria.adapters.mqtt_link import BrokerRefused, Link, LinkLost, open_link
@@ -189,10 +189,13 @@ class DeviceServer:
         async for topic, payload in link.messages():
             if canary.unheard and canary.heard(topic, payload):
                 continue
-            if topic == stop:
-                self._commands.stop()
-            elif topic == release:
-                self._standing.release()
+            if topic in (stop, release):
+                if is_canary(payload):
+                    continue
+                if topic == stop:
+                    self._commands.stop()
+                else:
+                    self._standing.release()
             elif topic.startswith(stimuli):  # the embedded broker also sends what is retained, to whoever comes
                 _, user, session = topic.rsplit("/", 2)
                 await self._commands.take(user, session, payload)
