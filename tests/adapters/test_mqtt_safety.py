@@ -256,6 +256,25 @@ async def test_an_emergency_stop_interrupts_a_stream_and_holds_until_it_is_relea
             assert (await remote.stimulate(ONE)).sequence == 1
 
 
+async def test_a_canary_that_comes_late_is_no_stop() -> None:
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as another,
+        RemoteSubstrate(server.uri) as remote,
+    ):
+        await another.publish(f"{TOPIC}/stop", encode(Header(kind=Kind.CANARY, session="late")))
+        assert (await remote.stimulate(ONE)).sequence == 0
+        await another.publish(f"{TOPIC}/stop", encode(Header(kind=Kind.RENEW, session="late")))
+
+        async def stimulate_forever() -> None:
+            while True:
+                await remote.stimulate(ONE)
+
+        with pytest.raises(SubstrateDisconnected, match="stopped"):
+            await stimulate_forever()
+
+
 async def test_a_stop_that_nobody_confirms_is_said() -> None:
     async with EmbeddedBroker() as broker:
         with pytest.raises(SubstrateTimeout, match=r"waited 0\.3 s for lab/nobody .* it may not have heard"):
