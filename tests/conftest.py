@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from brokers import Mosquitto
+from hypothesis import settings
+
+settings.register_profile("no clock", deadline=None)  # no test fails on a clock
+settings.load_profile("no clock")
 
 
 @pytest_asyncio.fixture(autouse=True)

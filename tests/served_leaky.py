@@ -1,6 +1,6 @@
 """A device to be killed: serves a leaky simulator and writes down the number of each stimulus before it is applied.
 
-The number of a stimulus stands in its first value, in millionths. Run as: served_leaky.py BROKER LOG LEASE
+The number of a stimulus stands in its first value, in millionths. Run as: served_leaky.py BROKER LOG LEASE [JOURNAL]
 """
 
 import asyncio
@@ -30,7 +30,8 @@ class Writing(LeakySimulator):
 
 
 async def main() -> None:
-    async with DeviceServer(SimulatedSubstrate(Writing(sys.argv[2])), sys.argv[1], lease=float(sys.argv[3])) as server:
+    substrate, journal = SimulatedSubstrate(Writing(sys.argv[2])), (sys.argv[4:] or [None])[0]
+    async with DeviceServer(substrate, sys.argv[1], lease=float(sys.argv[3]), journal=journal) as server:
         print(server.uri, flush=True)
         await server.wait_ended()
 

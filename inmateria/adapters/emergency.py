@@ -4,9 +4,10 @@ import asyncio
 
 import msgspec
 
+from inmateria.adapters.ending_tasks import end_tasks
 from inmateria.adapters.mqtt_address import Address, Broker
 from inmateria.adapters.mqtt_announcements import Status
-from inmateria.adapters.mqtt_link import Link, LinkLost, end_tasks, open_link
+from inmateria.adapters.mqtt_link import Link, LinkLost, open_link
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
 
 __all__ = ["emergency_stop", "release"]

@@ -2,7 +2,8 @@
 
 2 bytes   magic, "IM"
 1 byte    major version
-1 byte    what the checksum covers besides these 8 bytes: 1 header and body, 0 the header only
+1 byte    what the checksum covers besides these 8 bytes: 1 header and body, 0 the header only, which then holds
+          the sum of the body
 4 bytes   length of the header, unsigned little-endian
 4 bytes   checksum, CRC-32 as of zlib, unsigned little-endian
 header    msgpack map, see `Header`; keys that are not known are ignored
@@ -40,7 +41,9 @@ NOT_READ = -32768
 _MOST_INTEGER = 32767
 _PREFIX, _CHECK = struct.Struct("<2sBBI"), struct.Struct("<I")
 _HEADER_AT = _PREFIX.size + _CHECK.size
+_ALIGNED, _PAD = 4096, 6
 _WHOLE = 1
+_WORD, _MOST_SUM = np.dtype("<u8"), (1 << 64) - 1
 _MOST_HEADER = 1 << 16
 _MOST_AXES = 3
 _MOST_VALUE = 1e300
@@ -100,6 +103,11 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
         Names one giving of the lease; every command under it carries it, so that none can be played back.
     error : list of str
         Class, what was asked, what is allowed, what to do.
+    checksum : int
+        Of the body, where that of the frame leaves it out: the sum modulo 2**64 of its bytes taken eight at a
+        time as unsigned little-endian integers, the array and the spikes each filled up with zeros; -1 for none.
+    pad : str
+        Means nothing: it has the body of a large frame begin at a multiple of eight, where reading is fastest.
     """
 
     kind: Kind
@@ -120,6 +128,8 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
     lease: float = 0.0
     grant: str = ""
     error: tuple[str, ...] = ()
+    checksum: int = -1
+    pad: str = ""
 
 
 class Frame(msgspec.Struct, frozen=True):
@@ -150,7 +160,7 @@ def encode(
         Anything else is written as float64.
     spikes : ndarray of `SPIKE`
     whole : bool
-        Whether the checksum covers the numbers too. Leaving them out saves about 0.7 us a kB at either end.
+        Whether the CRC covers the numbers too. Otherwise the header holds their sum, which is ten times as fast.
     """
     parts: list[bytes | memoryview] = [b"", b""]
     if array is not None:
@@ -161,7 +171,13 @@ def encode(
     if spikes is not None:
         header.spikes = len(spikes)
         parts.append(np.ascontiguousarray(spikes).tobytes())
-    parts[1] = head = _encoder.encode(header)
+    if not whole and len(parts) > 2:
+        header.checksum = sum(_sum(part, 0, len(part)) for part in parts[2:]) & _MOST_SUM
+    head = _encoder.encode(header)
+    if len(parts) > 2 and len(parts[2]) >= _ALIGNED:
+        header.pad = " " * (-(_HEADER_AT + len(head) + _PAD) % 8 + 1)
+        head = _encoder.encode(header)
+    parts[1] = head
     prefix = _PREFIX.pack(MAGIC, MAJOR, _WHOLE if whole else 0, len(head))
     check = crc32(head, crc32(prefix))
     if whole:
@@ -218,10 +234,21 @@ def decode(data: bytes) -> Frame:
             f"a frame announces {size} bytes of numbers and {count} spikes in a body of {len(data) - end} bytes",
             "exactly what is announced",
         )
+    if header.checksum >= 0 and header.checksum != (
+        _sum(data, end, size) + _sum(data, end + size, count * SPIKE.itemsize) & _MOST_SUM
+    ):
+        raise FrameError(f"the sum of the numbers of a frame of {len(data)} bytes is not what its header says")
     if size:
         array = np.frombuffer(data, dtype, prod(header.shape), end).reshape(header.shape)
     spikes = np.frombuffer(data, SPIKE, count, end + size) if header.spikes >= 0 else None
     return Frame(header, array, spikes)
+
+
+def _sum(data: bytes | memoryview, start: int, size: int) -> int:
+    """Add up bytes as 64-bit integers, the last one filled up with zeros; modulo 2**64 but for that last one."""
+    words, rest = divmod(size, 8)
+    total = int(np.add.reduce(np.frombuffer(data, _WORD, words, start))) if words else 0
+    return total + int.from_bytes(data[start + size - rest : start + size], "little") if rest else total
 
 
 def integers(

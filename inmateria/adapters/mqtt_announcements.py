@@ -2,6 +2,8 @@
 
 import msgspec
 
+from inmateria.adapters.mqtt_journal import Before
+
 __all__ = ["IN_FAULT", "OFFLINE", "ONLINE", "STOPPED", "Event", "Status"]
 
 ONLINE, STOPPED, IN_FAULT, OFFLINE = "online", "stopped", "in fault", "offline"
@@ -22,6 +24,8 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
         Seconds after each word of the holder for which it is held.
     error : str
         What went wrong in a device that is in fault.
+    before : Before, optional
+        How far its life before this one got, where it keeps a journal.
     """
 
     state: str
@@ -29,6 +33,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     holder: str = ""
     lease: float = 0.0
     error: str = ""
+    before: Before | None = None
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -4,10 +4,11 @@ import asyncio
 from contextlib import suppress
 from uuid import uuid4
 
-from inmateria.adapters.frames import Header, Kind, encode
+from inmateria.adapters.frames import Header, Kind, decode, encode
 from inmateria.adapters.mqtt_link import Link
+from inmateria.substrate import FrameError
 
-__all__ = ["Canary"]
+__all__ = ["Canary", "is_canary"]
 
 _AGAIN = 0.5
 
@@ -53,3 +54,11 @@ class Canary:
         except TimeoutError:
             return False
         return True
+
+
+def is_canary(payload: bytes) -> bool:
+    """Tell whether a message is somebody's canary, our own being perhaps late."""
+    try:
+        return decode(payload).header.kind is Kind.CANARY
+    except FrameError:
+        return False

@@ -18,11 +18,14 @@ from uuid import uuid4
 import msgspec
 
 from inmateria.adapters.complaints import Complaints
+from inmateria.adapters.ending_tasks import end_tasks, first_to_end
 from inmateria.adapters.frames import Frame, Header, Kind, decode, encode, response_of
 from inmateria.adapters.mqtt_address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt_announcements import IN_FAULT, ONLINE, STOPPED, Status
 from inmateria.adapters.mqtt_canary import Canary
-from inmateria.adapters.mqtt_link import BrokerGone, BrokerRefused, Link, LinkLost, end_tasks, first_to_end, open_link
+from inmateria.adapters.mqtt_in_flight import Room, Sent
+from inmateria.adapters.mqtt_journal import Before
+from inmateria.adapters.mqtt_link import BrokerGone, BrokerRefused, Link, LinkLost, open_link
 from inmateria.adapters.mqtt_numbers import response_bytes
 from inmateria.adapters.uri import query_of
 from inmateria.substrate import (
@@ -43,7 +46,7 @@ __all__ = ["RemoteSubstrate", "remote_from_uri"]
 
 _logger = logging.getLogger("inmateria")
 _TICK = 0.1
-_RESEND, _MOST_RESEND = 0.25, 8.0
+_MOST_RESEND = 8.0
 _ASK_AGAIN = 0.5
 _BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 _ROUND_TRIPS = 10_000
@@ -116,10 +119,11 @@ class RemoteSubstrate(Substrate):
         self._grant = ""
         self._lease = 0.0
         self._sequence = 0
-        self._waiting: dict[int, _Sent] = {}
+        self._waiting: dict[int, Sent] = {}
         self._refused = False
         self._broken: SubstrateError | None = None
         self._offline_since: float | None = None
+        self._before: Before | None = None
 
     @property
     def info(self) -> SubstrateInfo:
@@ -167,8 +171,8 @@ class RemoteSubstrate(Substrate):
         applied beyond the last response seen. After a refusal none of the following is applied.
         """
         await self._resume()
-        sent: asyncio.Queue[_Sent | None] = asyncio.Queue()
-        room = _Room(self._window)
+        sent: asyncio.Queue[Sent | None] = asyncio.Queue()
+        room = Room(self._window)
 
         async def produce() -> None:
             try:
@@ -195,7 +199,7 @@ class RemoteSubstrate(Substrate):
             self._refused = False
             await (await self._send(Kind.RESUME)).answer
 
-    async def _send(self, kind: Kind, stimulus: Stimulus | None = None) -> "_Sent":
+    async def _send(self, kind: Kind, stimulus: Stimulus | None = None) -> Sent:
         """Give the next number to a command and send it; its answer comes in time."""
         if self._broken is not None:
             raise self._broken
@@ -205,13 +209,13 @@ class RemoteSubstrate(Substrate):
         else:
             header.step = stimulus.step
             data = encode(header, stimulus.drive)
-        each = _Sent(self._sequence, data, 0.0 if stimulus is None else stimulus.duration)
+        each = Sent(self._sequence, data, 0.0 if stimulus is None else stimulus.duration)
         self._sequence += 1
         self._waiting[each.sequence] = each
         await self._publish(each)
         return each
 
-    async def _publish(self, each: "_Sent") -> None:
+    async def _publish(self, each: Sent) -> None:
         """Send, or leave it to the next connection to send again."""
         each.tried, each.tries = time.monotonic(), each.tries + 1
         if self._link is not None:
@@ -295,8 +299,9 @@ class RemoteSubstrate(Substrate):
             self._offline_since = time.monotonic()
             return
         self._offline_since = None
+        self._before = status.before
         if self._epoch and status.epoch != self._epoch:
-            raise self._lost(f"{self._address} was restarted")
+            raise self._restarted()
         if self._link is None or status.holder != f"{self._broker.controller}/{self._session}":
             await self._say(link, Kind.OPEN)
         else:  # the device may have lost the broker, and what was sent meanwhile
@@ -339,7 +344,7 @@ class RemoteSubstrate(Substrate):
     async def _start(self, link: Link, header: Header, opened: asyncio.Future[None]) -> None:
         """Begin, or go on after a reconnection: whatever was not answered is sent again."""
         if self._epoch and header.epoch != self._epoch:
-            raise self._lost(f"{self._address} was restarted")
+            raise self._restarted()
         if self._grant and header.grant != self._grant:
             raise self._lost(f"the lease on {self._address} ran out and was given anew")
         if not self._grant:
@@ -416,6 +421,16 @@ class RemoteSubstrate(Substrate):
             f"see whether it still runs, and whether the broker lets {who} read response/{who}/+ below it",
         )  # fmt: skip
 
+    def _restarted(self) -> SubstrateDisconnected:
+        """Say what the device's journal knows, or else what we know."""
+        what, journal = f"{self._address} was restarted", self._before
+        holder = f"{self._broker.controller}/{self._session}"
+        if journal is None or (journal.epoch, journal.holder) != (self._epoch, holder):
+            return self._lost(what)
+        return SubstrateDisconnected(
+            what, f"its journal says: {journal.says()}", "connect again; nothing is sent again"
+        )
+
     def _lost(self, what: str) -> SubstrateDisconnected:
         """Say what is known of the stimuli when the device has forgotten them."""
         first = min(self._waiting, default=self._sequence)
@@ -435,49 +450,6 @@ class RemoteSubstrate(Substrate):
             if not each.answer.done():
                 each.answer.set_exception(error)
         self._waiting.clear()
-
-
-class _Room:
-    """The window of a stream: how many stimuli, steps and bytes may be on their way."""
-
-    def __init__(self, window: tuple[int, int, int]) -> None:
-        self._count, self._steps, self._size = window
-        self._taken: deque[tuple[int, int]] = deque()
-        self._steps_taken = self._size_taken = 0
-        self._freed = asyncio.Event()
-
-    async def take(self, steps: int, size: int) -> None:
-        """Wait until there is room for one more of that size; a single one always has room."""
-        while self._taken and (
-            len(self._taken) >= self._count
-            or self._steps_taken + steps > self._steps
-            or self._size_taken + size > self._size
-        ):
-            self._freed.clear()
-            await self._freed.wait()
-        self._taken.append((steps, size))
-        self._steps_taken, self._size_taken = self._steps_taken + steps, self._size_taken + size
-
-    def give_back(self) -> None:
-        """Free what the oldest one took."""
-        steps, size = self._taken.popleft()
-        self._steps_taken, self._size_taken = self._steps_taken - steps, self._size_taken - size
-        self._freed.set()
-
-
-class _Sent:
-    """Something that was sent and is kept until it is answered."""
-
-    def __init__(self, sequence: int, data: bytes, duration: float) -> None:
-        self.sequence = sequence
-        self.data = data
-        self.duration = duration
-        self.sent = self.tried = time.monotonic()
-        self.tries = 0
-        self.patience = _RESEND
-        self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        # An answer that nobody waits for any more (a stream left early) is no error.
-        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
 
 
 def remote_from_uri(uri: str) -> RemoteSubstrate:

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
@@ -23,10 +23,11 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from inmateria.adapters.ending_tasks import end_tasks, to_its_end
 from inmateria.adapters.mqtt_address import Broker
 from inmateria.substrate import SubstrateDisconnected
 
-__all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "end_tasks", "first_to_end", "open_link"]
+__all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "end_tasks", "open_link"]
 
 KEEPALIVE = 3
 """Seconds; a connection that says nothing is known to be dead within two of them."""
@@ -37,7 +38,6 @@ _MOST_QUEUED_BYTES = 1 << 26
 _SILENT = 1.8
 _TICKS = 10
 _CLOSING = 1.0
-_GOODBYE = 6.0
 _DENIED = 0x80
 _GONE = "the connection is gone"
 
@@ -310,7 +310,7 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     try:
         try:
             # Looking up a name, and shaking hands, block in the library.
-            await _to_its_end(loop.run_in_executor(None, _connect, client, broker))
+            await to_its_end(loop.run_in_executor(None, _connect, client, broker))
             link.begin()
             code = await link.greeted()
         except ssl.SSLError as error:
@@ -365,44 +365,6 @@ def _connect(client: Client, broker: Broker) -> None:
     if open_socket is not None:
         # Without it, small messages wait up to 40 ms for the confirmation of those before.
         open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-async def _to_its_end(work: "asyncio.Future[None]") -> None:
-    """Wait for what cannot be cancelled; a cancellation meanwhile is raised after it."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait({work})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        work.exception()
-        raise cancelled
-    work.result()
-
-
-async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
-    """Do several things at once until one of them ends or fails; the others are cancelled and waited for."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await end_tasks(*tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
-
-
-async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait until they have ended.
-
-    `asyncio.wait_for` of Python 3.11 can swallow a cancellation, in a driver for instance; so who has not ended
-    after longer than saying goodbye to a broker may take is cancelled once more.
-    """
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=_GOODBYE)
 
 
 def _denied(what: str, topics: Iterable[str]) -> BrokerRefused:

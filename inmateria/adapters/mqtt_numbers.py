@@ -23,7 +23,7 @@ class Numbers:
     info : SubstrateInfo
     dtype : {"float64", "float32", "int16"}
     whole : bool
-        Whether the checksum covers the numbers.
+        Whether the CRC covers the numbers; their sum does otherwise.
 
     Raises
     ------

@@ -25,6 +25,7 @@ async def serve_until_stopped(
     passwords: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
+    journal: Path | None = None,
     until_eof: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or the end of standard input.
@@ -40,6 +41,8 @@ async def serve_until_stopped(
         Told the device's URI once it can be reached.
     host, passwords, certificate, key
         Of the broker started here; see `EmbeddedBroker`.
+    journal : path, optional
+        Of the device; see `DeviceServer`.
     until_eof : bool
         Also stop when standard input ends, as it does when whoever started this process is gone.
     """
@@ -53,7 +56,7 @@ async def serve_until_stopped(
             own = EmbeddedBroker(port, host=host, passwords=passwords, certificate=certificate, key=key)
             broker = (await exits.enter_async_context(own)).uri
         server = await exits.enter_async_context(
-            DeviceServer(SimulatedSubstrate(simulator), broker, group=group, name=name)
+            DeviceServer(SimulatedSubstrate(simulator), broker, group=group, name=name, journal=journal)
         )
         ready(server.uri)
         waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(server.wait_ended())]

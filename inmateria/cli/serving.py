@@ -32,6 +32,9 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="PEM file, of that certificate.")] = None,
     group: Annotated[str, typer.Option(help="Group of devices, the first part of its address.")] = "lab",
     name: Annotated[str | None, typer.Option(help="Name of the device; its id by default.")] = None,
+    journal: Annotated[
+        Path | None, typer.Option(help="File of its own: after a crash the device then knows what it had applied.")
+    ] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
     json: Json = False,
 ) -> None:
@@ -49,7 +52,7 @@ def serve(
     awaited(
         serve_until_stopped(
             simulator, broker, port, group, name, ready,
-            host=host, passwords=passwords, certificate=certificate, key=key, until_eof=until_eof,
+            host=host, passwords=passwords, certificate=certificate, key=key, journal=journal, until_eof=until_eof,
         )
     )  # fmt: skip
 

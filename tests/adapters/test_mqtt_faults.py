@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import time
-from contextlib import aclosing
 
 import numpy as np
 import pytest
@@ -99,46 +98,6 @@ async def test_the_embedded_broker_listens_on_the_loopback_interface_only() -> N
         assert broker.uri.startswith("mqtt://127.0.0.1:")
         with socket.socket() as other:  # any other address of this machine would be taken otherwise
             other.bind(("127.0.0.2", broker.port))
-
-
-async def test_mosquitto_killed_and_restarted_twice_loses_nothing_and_repeats_nothing(mosquitto: Mosquitto) -> None:
-    simulator, given = LeakySimulator(), stimuli(600)
-    async with (
-        DeviceServer(SimulatedSubstrate(simulator), mosquitto.uri) as server,
-        RemoteSubstrate(server.uri) as substrate,
-    ):
-        got = []
-        async with aclosing(substrate.stream(given)) as responses:
-            async for response in responses:
-                got.append(response)
-                if len(got) in (150, 400):
-                    await asyncio.to_thread(mosquitto.kill)
-                    await asyncio.to_thread(mosquitto.start)
-        assert applied_once_in_order(simulator, given)
-        assert equal_to_a_run_without_faults(got, given)
-
-
-async def test_a_broker_frozen_for_three_keepalives_is_noticed_and_nothing_is_lost_or_repeated(
-    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("inmateria.adapters.mqtt_link.KEEPALIVE", 1)
-    simulator, given = LeakySimulator(), stimuli(200)
-    assert mosquitto.process is not None
-    async with (
-        DeviceServer(SimulatedSubstrate(simulator), mosquitto.uri, lease=60, timeout=1) as server,
-        RemoteSubstrate(server.uri, connect_timeout=1) as substrate,
-    ):
-        got = []
-        async with aclosing(substrate.stream(given)) as responses:
-            async for response in responses:
-                got.append(response)
-                if len(got) == 100:
-                    mosquitto.process.send_signal(signal.SIGSTOP)
-                    await asyncio.sleep(3)  # how long it is frozen is the fault itself
-                    assert "lost the broker" in caplog.text  # within two keepalives, and a second to look
-                    mosquitto.process.send_signal(signal.SIGCONT)
-        assert applied_once_in_order(simulator, given)
-        assert equal_to_a_run_without_faults(got, given)
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -256,6 +256,25 @@ async def test_an_emergency_stop_interrupts_a_stream_and_holds_until_it_is_relea
             assert (await remote.stimulate(ONE)).sequence == 1
 
 
+async def test_a_canary_that_comes_late_is_no_stop() -> None:
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as another,
+        RemoteSubstrate(server.uri) as remote,
+    ):
+        await another.publish(f"{TOPIC}/stop", encode(Header(kind=Kind.CANARY, session="late")))
+        assert (await remote.stimulate(ONE)).sequence == 0
+        await another.publish(f"{TOPIC}/stop", encode(Header(kind=Kind.RENEW, session="late")))
+
+        async def stimulate_forever() -> None:
+            while True:
+                await remote.stimulate(ONE)
+
+        with pytest.raises(SubstrateDisconnected, match="stopped"):
+            await stimulate_forever()
+
+
 async def test_a_stop_that_nobody_confirms_is_said() -> None:
     async with EmbeddedBroker() as broker:
         with pytest.raises(SubstrateTimeout, match=r"waited 0\.3 s for lab/nobody .* it may not have heard"):
@@ -322,7 +341,7 @@ async def test_integers_and_single_precision_go_over_the_wire_as_the_device_was_
     async with EmbeddedBroker() as broker:
         for dtype, within in (("float32", 1e-6), ("int16", 200 / 65534 / 2 * 1.001)):
             async with (
-                DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri, dtype=dtype, whole=False) as server,  # type: ignore[arg-type]
+                DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri, dtype=dtype, whole=True) as server,  # type: ignore[arg-type]
                 RemoteSubstrate(server.uri) as remote,
             ):
                 got = (await remote.stimulate(given)).signal
@@ -350,10 +369,10 @@ async def test_a_stimulus_in_other_units_is_refused() -> None:
 
 
 async def test_the_window_is_bounded_in_stimuli_steps_and_bytes() -> None:
-    from inmateria.adapters.mqtt_client import _Room
+    from inmateria.adapters.mqtt_in_flight import Room
 
     for window, most in (((3, 1000, 10_000), 3), ((8, 50, 10_000), 5), ((8, 1000, 200), 2), ((8, 1, 1), 1)):
-        room = _Room(window)
+        room = Room(window)
         for _ in range(most):
             await room.take(10, 100)
         further = asyncio.create_task(room.take(10, 100))

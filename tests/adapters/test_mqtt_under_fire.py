@@ -1,29 +1,29 @@
 """A network that is late, lossy and reset at will; brokers, devices and controllers that are killed."""
 
 import asyncio
-import os
+import re
+import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from brokers import Mosquitto, free_port
+from brokers import TESTS, BrokerProcess, EmbeddedApart, Mosquitto, with_paths
 from fault_proxy import FaultProxy
 from leaky import LeakySimulator
 
-from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
+from inmateria.adapters import DeviceServer, RemoteSubstrate, SimulatedSubstrate
 from inmateria.substrate import Response, Stimulus, SubstrateBusy, SubstrateDisconnected
 
-TESTS = Path(__file__).parents[1]
 FAULTS = {
     "late": {"delay": 0.02, "jitter": 0.01},
     "reset": {"reset_every": 200},
     "lossy": {"drop": 0.01, "double": 0.01, "overtaken": 0.01},
 }
 FEW_AND_MANY = [
-    pytest.param(400, id="400"),
+    pytest.param(600, id="600"),
     pytest.param(6000, id="6000", marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
 ]
 
@@ -43,60 +43,21 @@ def exact(simulator: LeakySimulator, given: list[Stimulus], got: list[Response])
     ] == [response.signal.tobytes() for response in map(alone.advance, given) if response.signal is not None]
 
 
-class Embedded:
-    """The embedded broker on a port of its own, which may be ended and started again as Mosquitto may."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-
-    @property
-    def uri(self) -> str:
-        return f"mqtt://127.0.0.1:{self.port}"
-
-    async def start(self) -> None:
-        self._broker = await EmbeddedBroker(self.port).__aenter__()
-
-    async def kill(self) -> None:
-        await self._broker.__aexit__(None, None, None)
-
-
-class Apart:
-    """Mosquitto, killed with -9."""
-
-    def __init__(self, folder: Path) -> None:
-        self._broker = Mosquitto(folder)
-        self.port, self.uri = self._broker.port, self._broker.uri
-
-    async def start(self) -> None:
-        await asyncio.to_thread(self._broker.start)
-
-    async def kill(self) -> None:
-        await asyncio.to_thread(self._broker.kill)
-
-
-@asynccontextmanager
-async def running(kind: str, folder: Path) -> AsyncIterator[Embedded | Apart]:
-    broker: Embedded | Apart
-    if kind == "embedded":
-        broker = Embedded()
-        await broker.start()
-    else:
-        broker = Apart(folder)
-    try:
-        yield broker
-    finally:
-        await broker.kill()
+@pytest.fixture(params=["mosquitto", "embedded"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerProcess]:
+    """Run a real Mosquitto, or the embedded broker, in a process of its own."""
+    started = Mosquitto(tmp_path) if request.param == "mosquitto" else EmbeddedApart()
+    yield started
+    started.kill()
 
 
 @pytest.mark.parametrize("count", FEW_AND_MANY)
-@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_over_a_bad_network_each_stimulus_is_applied_once_and_in_order(
-    fault: str, kind: str, count: int, tmp_path: Path
+    fault: str, count: int, broker: BrokerProcess
 ) -> None:
     simulator, given = LeakySimulator(), numbered(count)
     async with AsyncExitStack() as exits:
-        broker = await exits.enter_async_context(running(kind, tmp_path))
         device_side = await exits.enter_async_context(FaultProxy(broker.port, seed=1, **FAULTS[fault]))
         client_side = await exits.enter_async_context(FaultProxy(broker.port, seed=2, **FAULTS[fault]))
         await exits.enter_async_context(DeviceServer(SimulatedSubstrate(simulator), device_side.uri))
@@ -107,33 +68,50 @@ async def test_over_a_bad_network_each_stimulus_is_applied_once_and_in_order(
         assert fault == "late" or device_side.faults + client_side.faults > count / 100
 
 
-@pytest.mark.parametrize("count", FEW_AND_MANY)
-@pytest.mark.parametrize("kind", ["mosquitto", "embedded"])
-async def test_a_broker_killed_and_restarted_twice_loses_nothing_and_repeats_nothing(
-    kind: str, count: int, tmp_path: Path
+async def test_a_broker_killed_and_restarted_twice_in_6000_exchanges_loses_nothing_and_repeats_nothing(
+    broker: BrokerProcess,
 ) -> None:
-    simulator, given = LeakySimulator(), numbered(count)
+    simulator, given = LeakySimulator(), numbered(6000)
     async with (
-        running(kind, tmp_path) as broker,
-        DeviceServer(SimulatedSubstrate(simulator), broker.uri) as server,
-        RemoteSubstrate(server.uri) as substrate,
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri, lease=60) as server,
+        RemoteSubstrate(server.uri, window=64, timeout=60) as substrate,
     ):
         got = []
         async with aclosing(substrate.stream(given)) as responses:
             async for response in responses:
                 got.append(response)
-                if len(got) in (count // 4, 2 * count // 3):
-                    await broker.kill()
-                    await broker.start()
+                if len(got) in (1500, 4000):
+                    await asyncio.to_thread(broker.kill)
+                    await asyncio.to_thread(broker.start)
+        assert exact(simulator, given, got)
+
+
+async def test_a_broker_frozen_for_three_keepalives_is_noticed_and_nothing_is_lost_or_repeated(
+    broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("inmateria.adapters.mqtt_link.KEEPALIVE", 1)
+    simulator, given = LeakySimulator(), numbered(400)
+    async with (
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri, lease=60, timeout=1) as server,
+        RemoteSubstrate(server.uri, connect_timeout=1) as substrate,
+    ):
+        got = []
+        async with aclosing(substrate.stream(given)) as responses:
+            async for response in responses:
+                got.append(response)
+                if len(got) == 200:
+                    broker.send(signal.SIGSTOP)
+                    await asyncio.sleep(3)  # how long it is frozen is the fault itself
+                    assert "lost the broker" in caplog.text  # within two keepalives, and a second to look
+                    broker.send(signal.SIGCONT)
         assert exact(simulator, given, got)
 
 
 @asynccontextmanager
 async def process(script: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a script of the tests; it is killed with -9, here or before."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])}
     started = await asyncio.create_subprocess_exec(
-        sys.executable, str(TESTS / script), *map(str, arguments), stdout=asyncio.subprocess.PIPE, env=environment
+        sys.executable, str(TESTS / script), *map(str, arguments), stdout=asyncio.subprocess.PIPE, env=with_paths()
     )
     try:
         yield started
@@ -145,9 +123,9 @@ async def process(script: str, *arguments: object) -> AsyncIterator[asyncio.subp
         await started.wait()
 
 
-async def test_a_controller_is_killed_and_another_takes_over(mosquitto: Mosquitto, tmp_path: Path) -> None:
+async def test_a_controller_is_killed_and_another_takes_over(broker: BrokerProcess, tmp_path: Path) -> None:
     log = tmp_path / "applied"
-    async with process("served_leaky.py", mosquitto.uri, log, 1.0) as device:
+    async with process("served_leaky.py", broker.uri, log, 1.0) as device:
         assert device.stdout is not None
         uri = (await device.stdout.readline()).decode().strip()
         async with process("streaming_client.py", uri) as first:
@@ -178,10 +156,10 @@ async def test_a_controller_is_killed_and_another_takes_over(mosquitto: Mosquitt
 
 
 async def test_a_device_is_killed_and_what_it_applied_is_what_the_error_says(
-    mosquitto: Mosquitto, tmp_path: Path
+    broker: BrokerProcess, tmp_path: Path
 ) -> None:
     log, got = tmp_path / "applied", []
-    async with process("served_leaky.py", mosquitto.uri, log, 15.0) as device:
+    async with process("served_leaky.py", broker.uri, log, 15.0) as device:
         assert device.stdout is not None
         uri = (await device.stdout.readline()).decode().strip()
         async with RemoteSubstrate(uri, connect_timeout=1) as substrate:
@@ -201,3 +179,35 @@ async def test_a_device_is_killed_and_what_it_applied_is_what_the_error_says(
     assert applied == list(range(len(applied)))
     assert f"before number {len(got)} was applied" in str(caught.value)
     assert len(got) <= len(applied) <= len(got) + 8  # no more than a window beyond what was answered
+
+
+async def test_a_device_that_kept_a_journal_says_after_a_crash_exactly_what_it_had_applied(
+    broker: BrokerProcess, tmp_path: Path
+) -> None:
+    log, again, journal = tmp_path / "applied", tmp_path / "applied later", tmp_path / "journal"
+    async with AsyncExitStack() as exits:
+        device = await exits.enter_async_context(process("served_leaky.py", broker.uri, log, 15.0, journal))
+        assert device.stdout is not None
+        uri = (await device.stdout.readline()).decode().strip()
+        substrate = await exits.enter_async_context(RemoteSubstrate(uri, connect_timeout=60, window=64))
+        got = 0
+
+        async def stream() -> None:
+            nonlocal got
+            async with aclosing(substrate.stream(numbered(100_000))) as responses:
+                async for _ in responses:
+                    got += 1
+                    if got == 200:
+                        device.kill()
+                        await device.wait()
+                        await exits.enter_async_context(process("served_leaky.py", broker.uri, again, 15.0, journal))
+
+        with pytest.raises(SubstrateDisconnected, match="restarted; its journal says: everything before") as caught:
+            await stream()
+    applied = [int(line) for line in log.read_text("utf-8").split()]
+    assert applied == list(range(len(applied)))
+    whole, *perhaps = map(int, re.findall(r"number (\d+)", str(caught.value)))
+    assert got <= whole
+    # The device writes its log between the journal's two notes: so at most one more than was done to the end.
+    assert whole <= len(applied) <= max(whole, *perhaps)
+    assert not again.exists() or not again.read_text("utf-8")

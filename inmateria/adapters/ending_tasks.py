@@ -1,0 +1,47 @@
+"""Tasks that end with whoever began them: wait for the first, cancel the others, and see that they are gone."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+__all__ = ["end_tasks", "first_to_end", "to_its_end"]
+
+_GOODBYE = 6.0
+
+
+async def to_its_end(work: "asyncio.Future[None]") -> None:
+    """Wait for what cannot be cancelled; a cancellation meanwhile is raised after it."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        work.exception()
+        raise cancelled
+    work.result()
+
+
+async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:
+    """Do several things at once until one of them ends or fails; the others are cancelled and waited for."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end_tasks(*tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended.
+
+    `asyncio.wait_for` of Python 3.11 can swallow a cancellation, in a driver for instance; so who has not ended
+    after longer than saying goodbye to a broker may take is cancelled once more.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_GOODBYE)
