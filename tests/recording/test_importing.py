@@ -80,6 +80,18 @@ async def test_spikes_come_with_the_outputs_or_as_outputs(tmp_path: Path, trains
         assert np.array_equal(spikes["time"][spikes["channel"] == outputs - trains + index], train.magnitude)
 
 
+def test_spikes_of_months_take_no_more_than_a_million_steps(tmp_path: Path) -> None:
+    days = 90 * 86400.0
+    theirs = neo.Block()
+    theirs.segments.append(neo.Segment())
+    times = np.sort(np.random.default_rng(0).uniform(0, days, 1000))
+    theirs.segments[0].spiketrains.append(neo.SpikeTrain(times * pq.s, t_stop=days * pq.s))
+    import_block(theirs, tmp_path / "r.h5")
+    with open_recording(tmp_path / "r.h5") as recording:
+        assert np.array_equal(recording.spikes()["time"], times)
+        assert recording.exchanges["steps"].sum() == pytest.approx(days / 10.0)
+
+
 async def test_any_reader_of_neos_will_do(tmp_path: Path) -> None:
     theirs = block(segments=2, trains=1)
     neo.PickleIO(str(tmp_path / "theirs.pkl")).write_block(theirs)
