@@ -248,8 +248,8 @@ def _parts_of(segment: "neo.Segment", stimulus: str | None) -> _Parts:
     left += [f"image sequence {each.name!r}" for each in segment.imagesequences]
     if any(train.waveforms is not None for train in segment.spiketrains):
         left.append("the waveforms of the spikes")
-    names = {str(name) for train in segment.spiketrains for name in train.array_annotations}
-    left += [f"what is said of each spike as {name!r}" for name in sorted(names)]
+    told = {str(name) for train in segment.spiketrains for name in train.array_annotations}
+    left += [f"what is said of each spike as {name!r}" for name in sorted(told)]
     return _Parts(
         drives[0] if drives else None,
         chosen,
