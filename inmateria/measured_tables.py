@@ -3,6 +3,7 @@
 The format is that of the recordings of the benchmark package rcbench (INRiM, Torino): a line of names, ``Time[s]``
 and for each electrode ``<electrode>_V[V]`` and ``<electrode>_I[A]``, then numbers, separated by white space or by
 commas. A current that was not read is ``nan`` or empty. Time stamps are those of the computer that asked, and jitter.
+`inmateria.recording.measurements` makes recordings of such tables.
 """
 
 from dataclasses import dataclass
@@ -32,12 +33,15 @@ class MeasuredTable:
         V.
     currents : ndarray of float, shape (samples, electrodes)
         A; NaN where none was read.
+    others : tuple of str
+        Columns that are neither time nor the voltage or current of an electrode whose voltage is there.
     """
 
     time: FloatArray
     electrodes: tuple[str, ...]
     voltages: FloatArray
     currents: FloatArray
+    others: tuple[str, ...] = ()
 
     @cached_property
     def ground(self) -> str:
@@ -45,10 +49,10 @@ class MeasuredTable:
 
         Where no current was read, that of all electrodes.
         """
-        nearness = abs(self.voltages.mean(axis=0)) + self.voltages.std(axis=0)
+        nearness = abs(np.nanmean(self.voltages, axis=0)) + np.nanstd(self.voltages, axis=0)
         if self._read.any():
             nearness[~self._read] = np.inf
-        return self.electrodes[int(nearness.argmin())]
+        return self.electrodes[int(np.nanargmin(nearness))]
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -90,13 +94,15 @@ class MeasuredTable:
         return [self.electrodes.index(name) for name in names]
 
 
-def read_measured_table(path: str | PathLike[str]) -> MeasuredTable:
+def read_measured_table(path: str | PathLike[str], *, gaps: bool = False) -> MeasuredTable:
     """Read a table of measured voltages and currents.
 
     Parameters
     ----------
     path : path
         A text file; see the top of `inmateria.measured_tables`.
+    gaps : bool
+        Take a voltage that was not read as NaN; otherwise it is an error.
 
     Raises
     ------
@@ -131,14 +137,19 @@ def read_measured_table(path: str | PathLike[str]) -> MeasuredTable:
     time = column[_TIME]
     voltages = np.column_stack([column[name + _VOLTAGE] for name in electrodes])
     currents = np.column_stack([column.get(name + _CURRENT, missing) for name in electrodes])
-    wrong = ~np.isfinite(voltages).all(axis=1) | ~np.isfinite(time) | np.isinf(currents).any(axis=1)
+    known = np.isfinite(voltages) | (gaps & np.isnan(voltages))
+    wrong = ~known.all(axis=1) | ~np.isfinite(time) | np.isinf(currents).any(axis=1)
     wrong[1:] |= ~(np.diff(time) > 0)
     if wrong.any():
         number = [number for number, line in enumerate(lines[1:], 2) if line.strip()][int(wrong.argmax())]
         raise ValueError(
             f"{path}, line {number}: time must ascend, time and voltages must be finite, and currents finite or nan"
         )
-    return MeasuredTable(time, electrodes, voltages, currents)
+    if (unread := np.isnan(voltages).all(axis=0)).any():
+        raise ValueError(f"{path}: the voltage of electrode {electrodes[int(unread.argmax())]} was never read")
+    taken = {_TIME, "", *(name + unit for name in electrodes for unit in (_VOLTAGE, _CURRENT))}
+    others = tuple(name for name in names if name not in taken)
+    return MeasuredTable(time, electrodes, voltages, currents, others)
 
 
 def _numbers(path: Path, number: int, line: str, comma: str | None, count: int) -> list[float]:

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from inmateria.recording import RecordingError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import neo
     import pandas as pd
 
-__all__ = ["read_export"]
+__all__ = ["is_export", "read_export"]
 
 _TABLES = {"events": "time_of_event", "stimulations": "time_of_stim"}
 
@@ -97,6 +98,15 @@ def read_export(*paths: str | PathLike[str]) -> "neo.Block":
         )
     block.check_relationships()
     return block
+
+
+def is_export(path: str | PathLike[str]) -> bool:
+    """Say whether a file is HDF5 and has a table such as an export has."""
+    try:
+        with h5py.File(path, "r") as file:
+            return any("_wholelife_" in name for name in file)
+    except OSError:
+        return False
 
 
 def _tables(path: Path) -> "list[tuple[str, str, pd.DataFrame]]":

@@ -14,6 +14,8 @@ from inmateria.cli.application import Json, app, awaited, complete_substrate, ur
 if TYPE_CHECKING:
     from inmateria.recording import Note, Recording, Recovery
 
+_UNITS = {"seconds": " s", "sampling_rate": " Hz", "round_trip_p50": " s", "round_trip_p99": " s"}
+
 File = Annotated[Path, typer.Argument(help="A recording (.h5), or a run folder.")]
 
 
@@ -76,9 +78,12 @@ def info(file: File, json: Json = False) -> None:
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
     for name, value in told.items():
         if value not in ("", None, {}, []):
-            table.add_row(name.replace("_", " "), _words(value))
+            unit = _UNITS.get(name, "")
+            table.add_row(name.replace("_", " "), _words(value) + unit)
     Console().print(table)
 
 
@@ -121,7 +126,9 @@ def export(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="A file that neo reads, or a table 'Time[s] 8_V[V] 8_I[A] ...'.")],
+    source: Annotated[
+        Path, typer.Argument(help="A file that neo reads, FinalSpark's export, or a table 'Time[s] 8_V[V] ...'.")
+    ],
     out: Annotated[Path, typer.Argument(help="Recording to make (.h5).")],
     stimulus: Annotated[str | None, typer.Option(help="Name of the signal that was driven.")] = None,
     driven: Annotated[list[str] | None, typer.Option(help="Of a table: an electrode that was driven.")] = None,
@@ -130,12 +137,15 @@ def import_(
     """Make a recording to replay of somebody else's file."""
     from rich.console import Console
 
-    from inmateria.recording.importing import import_file
+    from inmateria.adapters.neuroplatform_files import is_export, read_export
+    from inmateria.recording.importing import import_block, import_file
     from inmateria.recording.measurements import import_measurement, is_measurement
 
     with Console(stderr=True, quiet=json).status(f"reading {source}"):
         if is_measurement(source):
             done = import_measurement(source, out, driven=driven)
+        elif is_export(source):
+            done = import_block(read_export(source), out, kind="neuron-culture")
         else:
             done = import_file(source, out, stimulus=stimulus)
     words = [f"{done.exchanges:,} exchanges in {done.path}", *(f"not in it: {each}" for each in done.left_out)]
@@ -203,13 +213,7 @@ def _told(recording: "Recording") -> dict[str, Any]:
         "round_trip_p50": float(np.median(trips)) if len(rows) else None,
         "round_trip_p99": float(np.percentile(trips, 99)) if len(rows) else None,
         "dropped": recording.dropped,
-        "notes": [
-            f"{note.device:.3f} s: {note.label}"
-            if note.kind == "marker"
-            else f"{note.device:.3f} s: {note.kind}, {note.label}"
-            for note in recording.notes
-            if note.kind != "end"
-        ],
+        "notes": [_line(note) for note in recording.notes if note.kind != "end"],
         "annotations": recording.annotations,
         "parameters": msgspec.to_builtins(about.parameters),
         "software": recording.software,

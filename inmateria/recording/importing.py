@@ -1,8 +1,10 @@
 """Other people's recordings as recordings to replay: whatever neo reads, as one of ours."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import batched
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _STEPS = 100
 _REST_STEP = 0.01
+_MOST_REST_STEPS = 1_000_000  # of spikes alone, which may be of months
+_TOGETHER = 100  # exchanges written at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,10 @@ def import_block(
     count = 0
     try:
         for session, each in enumerate(parts):
-            notes = list(each.notes(session, created.timestamp()))
-            for exchange in each.exchanges(info, session, created.timestamp()):
-                writer.append([exchange])
-                count += 1
-            writer.append(notes)
+            for some in batched(each.exchanges(info, session, created.timestamp()), _TOGETHER):
+                writer.append(some)
+                count += len(some)
+            writer.append(list(each.notes(session, created.timestamp())))
     except BaseException:
         writer.close()
         Path(out).unlink()
@@ -162,7 +165,15 @@ class _Parts:
     def step(self) -> float:
         if self.drive is not None:
             return 1 / float(self.drive.sampling_rate.rescale("Hz"))
-        return _REST_STEP if self.rate is None else self.samples_a_step / self.rate
+        if self.rate is not None:
+            return self.samples_a_step / self.rate
+        too_long = (self.stop - self.start) / (_REST_STEP * _MOST_REST_STEPS)
+        return _REST_STEP * 10.0 ** max(0, math.ceil(math.log10(max(too_long, 1e-9))))
+
+    @property
+    def stop(self) -> float:
+        """When the last spike train ends."""
+        return max(float(train.t_stop.rescale("s")) for train in self.trains)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -172,10 +183,12 @@ class _Parts:
     def notes(self, session: int, began: float) -> Iterator[Note]:
         for each in self.marks:
             durations = getattr(each, "durations", None)
+            told = _by_row(each)
             for index, at in enumerate(each.times.rescale("s").magnitude.tolist()):
                 label = str(each.labels[index]) if index < len(each.labels) else str(each.name or "")
                 lasting = 0.0 if durations is None else float(durations[index].rescale("s"))
-                yield Note(MARKER, label, {"from": str(each.name or "")}, began + at, at, lasting, session)
+                details = {"from": str(each.name or ""), **told[index]}
+                yield Note(MARKER, label, details, began + at, at, lasting, session)
 
     def exchanges(self, info: SubstrateInfo, session: int, began: float) -> Iterator[Exchange]:
         """Part everything into exchanges of a hundred steps."""
@@ -187,8 +200,7 @@ class _Parts:
             if self.drive is not None:
                 steps = min(steps, len(self.drive))
         else:
-            last = max(float(train.t_stop.rescale("s")) for train in self.trains)
-            steps = max(1, int(np.ceil((last - start) / step)))
+            steps = max(1, int(np.ceil((self.stop - start) / step)))
         drive = np.zeros((steps, 1)) if self.drive is None else np.asarray(self.drive.magnitude, dtype=float)[:steps]
         for number, first in enumerate(range(0, steps, _STEPS)):
             last_step = min(first + _STEPS, steps)
@@ -197,9 +209,11 @@ class _Parts:
             if info.sampling_rate is not None:
                 flat = signal[first * each_step : last_step * each_step]
                 mine = flat.reshape(last_step - first, each_step, len(info.outputs))
-            final = last_step == steps
-            within = (spikes["time"] >= begin) & ((spikes["time"] < end) | final)
-            response = Response(mine, spikes[within] if info.spiking else None, begin, number)
+            # What was timed before the first or after the last exchange comes with it.
+            from_, to = np.searchsorted(
+                spikes["time"], [begin if first else -np.inf, end if last_step < steps else np.inf]
+            )
+            response = Response(mine, spikes[from_:to] if info.spiking else None, begin, number)
             yield Exchange(Stimulus(drive[first:last_step], step), response, session, began + begin, 0.0)
 
     def _spikes(self, outputs: int) -> SpikeArray:
@@ -234,6 +248,8 @@ def _parts_of(segment: "neo.Segment", stimulus: str | None) -> _Parts:
     left += [f"image sequence {each.name!r}" for each in segment.imagesequences]
     if any(train.waveforms is not None for train in segment.spiketrains):
         left.append("the waveforms of the spikes")
+    told = {str(name) for train in segment.spiketrains for name in train.array_annotations}
+    left += [f"what is said of each spike as {name!r}" for name in sorted(told)]
     return _Parts(
         drives[0] if drives else None,
         chosen,
@@ -307,6 +323,12 @@ def _side_by_side(signals: Sequence[Any], outputs: int) -> FloatArray:
     wide = np.concatenate(data, axis=1) if data else np.empty((0, 0))
     missing = np.full((len(wide), outputs - wide.shape[1]), np.nan)
     return np.concatenate([wide, missing], axis=1)
+
+
+def _by_row(marks: "neo.Event | neo.Epoch") -> list[dict[str, Any]]:
+    """Give what the array annotations of some events say of each."""
+    columns = {str(name): np.asarray(values).tolist() for name, values in marks.array_annotations.items()}
+    return [{name: column[row] for name, column in columns.items()} for row in range(len(marks))]
 
 
 def _plain(annotations: Any) -> Any:

@@ -24,7 +24,7 @@ from inmateria.recording.format import (
     is_whole,
     note_of,
 )
-from inmateria.recording.unclosed import UnclosedFile, is_closed
+from inmateria.recording.unclosed import UnclosedFile, is_closed, is_hdf5
 from inmateria.substrate import FloatArray, Response, SpikeArray, Stimulus, SubstrateInfo
 
 _KNOWN = (1, VERSION)
@@ -204,6 +204,8 @@ def open_recording(path: str | PathLike[str]) -> Iterator[Recording]:
     path = Path(path)
     if not path.is_file():
         raise RecordingError(f"{path} is not there; give the path of a recording (.h5)")
+    if not is_hdf5(path):
+        raise RecordingError(f"{path} is not an HDF5 file, and so no recording; another format is read by import_file")
     if is_closed(path):
         try:
             file = h5py.File(path, "r")

@@ -19,6 +19,13 @@ _BEYOND = 1 << 40
 _MASK = 0xFFFFFFFF
 
 
+def is_hdf5(path: Path) -> bool:
+    """Say whether a file begins as HDF5 does, or is too short to tell."""
+    with path.open("rb") as file:
+        head = file.read(len(_SIGNATURE))
+    return _SIGNATURE.startswith(head)
+
+
 def is_closed(path: Path) -> bool:
     """Say whether an HDF5 file was closed properly and has all its bytes; False where it cannot be told."""
     with path.open("rb") as file:

@@ -69,6 +69,10 @@ class RecordingWriter:
     ) -> None:
         self.path = Path(path)
         self._scale = _scale_of(scale, info)
+        if self._scale is not None:
+            from inmateria.recording.counts import get_ready  # numba is not loaded for what needs no counts
+
+            get_ready()
         made: Mapping[str, Any] = {"software": software(), "script": script()} if provenance is None else provenance
         try:
             # Without a cache every row goes straight to its place, and nothing that is written is written twice.
@@ -99,6 +103,7 @@ class RecordingWriter:
         if self._scale is not None:
             self._tables["signal"].attrs["scale"] = self._scale
         self._rows = dict.fromkeys(self._tables, 0)
+        self._types = {name: table.id.get_type() for name, table in self._tables.items()}
         self._handle: int = self._file.id.get_vfd_handle()
         self._file.swmr_mode = True
 
@@ -163,21 +168,29 @@ class RecordingWriter:
         flat = signal.reshape(-1, table.shape[1])
         if self._scale is None:
             return flat.astype("<f8", copy=False)
-        return flat.astype("<i2", copy=False) if flat.dtype == np.int16 else _counts(flat, self._scale)
+        if flat.dtype == np.int16:
+            return flat.astype("<i2", copy=False)
+        from inmateria.recording.counts import counts_of
+
+        return counts_of(flat, self._scale)
 
     def _extend(self, name: str, parts: list[npt.NDArray[Any]]) -> None:
         table, first = self._tables[name], self._rows[name]
         count = sum(len(part) for part in parts)
         if not count:
             return
-        table.resize(first + count, axis=0)
+        # By HDF5's own calls: h5py's indexing takes longer than the writing does.
+        table.id.set_extent((first + count, *table.shape[1:]))
         # Long parts are written from where they are; many short ones are cheaper laid together.
         if len(parts) > 1 and count < 1000 * len(parts):
             parts = [np.concatenate(parts)]
+        place = table.id.get_space()
         for part in parts:
-            table[first : first + len(part)] = part
+            place.select_hyperslab((first, *(0,) * (part.ndim - 1)), part.shape)
+            rows = np.ascontiguousarray(part)
+            table.id.write(h5py.h5s.create_simple(part.shape), place, rows, mtype=self._types[name])
             first += len(part)
-        table.flush()
+        table.id.flush()
         self._rows[name] = first
 
     def sync(self) -> None:
@@ -206,17 +219,3 @@ def _scale_of(scale: float | Sequence[float] | None, info: SubstrateInfo) -> npt
     if not (np.isfinite(each).all() and (each > 0).all()):
         raise ValueError(f"the scale is {scale}; give a unit a count, more than 0, one for all outputs or one each")
     return each
-
-
-def _counts(signal: npt.NDArray[Any], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
-    """Turn a signal back into the counts it came from, or raise where it did not come from counts."""
-    values = signal * (1 / scale)
-    with np.errstate(invalid="ignore"):  # what is no int16 is not what it was when it comes back
-        counts = np.rint(values, out=values).astype(np.int16)
-    if not (np.multiply(counts, scale, out=values) == signal).all():
-        row, column = np.argwhere(counts * scale != signal)[0]
-        raise RecordingError(
-            f"a signal is {signal[row, column]!r} on output {column}, which is no int16 count times "
-            f"{scale[column]!r}; give the scale that it was made with, or none to keep it as float64"
-        )
-    return counts

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inmateria.adapters.neuroplatform_files import read_export
-from inmateria.recording import RecordingError
+from inmateria.adapters.neuroplatform_files import is_export, read_export
+from inmateria.recording import RecordingError, open_recording
+from inmateria.recording.importing import import_block
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("tables")
@@ -81,3 +82,22 @@ def test_what_is_no_export_is_told(export: Path, tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="events without max_voltage_uv"):
         read_export(tmp_path / "less.h5")
     np.testing.assert_equal(len(pd.read_hdf(export, "fs300_wholelife_events")), 4)
+
+
+def test_an_export_becomes_a_recording_to_replay(export: Path, tmp_path: Path) -> None:
+    assert is_export(export)
+    told = import_block(read_export(export), tmp_path / "r.h5", kind="neural-culture")
+    assert told.left_out == ("what is said of each spike as 'max_voltage'",)
+    with open_recording(tmp_path / "r.h5") as recording:
+        assert recording.spikes()["time"].tolist() == pytest.approx([0.25, 1.5, 2.000033, 600.0], abs=1e-6)
+        assert [recording.info.outputs[k].name for k in recording.spikes()["channel"]] == [
+            "e003",
+            "e003",
+            "e017",
+            "e003",
+        ]
+        first, second = recording.notes[:2]
+    assert (first.label, first.details["phase_amplitude1"], first.details["polarity"]) == ("e017", 2.0, "PositiveFirst")
+    assert (second.label, second.device) == ("e003", 1.0)
+    assert not is_export(tmp_path / "r.h5")
+    assert not is_export(tmp_path / "none.h5")

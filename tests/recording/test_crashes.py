@@ -3,21 +3,17 @@
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from leaky import LeakySimulator
+from writers import Writers, assert_as_it_happened
 
 from inmateria.recording import (
     Exchange,
     Note,
-    Recording,
     RecordingError,
     RecordingWriter,
     open_recording,
@@ -25,90 +21,42 @@ from inmateria.recording import (
 )
 from inmateria.substrate import Stimulus
 
-WRITER = """
-import asyncio, resource, sys, time
-from contextlib import aclosing
-import numpy as np
-from leaky import LeakySimulator
-from inmateria.adapters import SimulatedSubstrate
-from inmateria.recording import RecordedSubstrate
-from inmateria.substrate import Stimulus
-
-def stimuli():
-    generator = np.random.default_rng(3)
-    while True:
-        yield Stimulus(generator.uniform(-1, 1, (5, 3)), 0.01)
-
-async def main(path, limit):
-    async with RecordedSubstrate(SimulatedSubstrate(LeakySimulator(spiking=True)), path) as substrate:
-        if limit:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        async with aclosing(substrate.stream(stimuli())) as responses:
-            async for response in responses:
-                if response.sequence % 20 == 19:
-                    print(response.sequence + 1, time.monotonic(), flush=True)
-                    await asyncio.sleep(0.002)
-
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
-"""
+TOGETHER = 10  # writers at a time; they mostly rest
 
 
-def writer(path: Path, limit: int = 0) -> subprocess.Popen[str]:
-    tests = Path(__file__).parent.parent
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(WRITER), str(path), str(limit)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
+def acknowledged(lines: list[str]) -> int:
+    """How many exchanges had been answered a second before the last line, which a kill may have cut."""
+    told = [line.split() for line in lines if line.endswith("\n") and not line.startswith("failed")]
+    last = float(told[-1][1])
+    return max((int(count) for count, at in told if float(at) < last - 1.0), default=0)
 
 
-def assert_as_it_happened(recording: Recording) -> None:
-    """Every exchange that is there is what the simulator gives, bit for bit."""
-    generator, simulator = np.random.default_rng(3), LeakySimulator(spiking=True)
-    for exchange in recording:
-        stimulus = Stimulus(generator.uniform(-1, 1, (5, 3)), 0.01)
-        expected = simulator.advance(stimulus)
-        assert np.array_equal(exchange.stimulus.drive, stimulus.drive)
-        assert np.array_equal(exchange.response.signal, expected.signal)
-        assert np.array_equal(exchange.response.spikes, expected.spikes)
-        assert (exchange.response.start, exchange.response.sequence) == (expected.start, expected.sequence)
-
-
-def kill_at_random(path: Path, chance: random.Random) -> None:
-    with writer(path) as process:
-        assert process.stdout is not None
-        told = [process.stdout.readline()]
-        time.sleep(chance.uniform(0.0, 2.5))
-        killed = time.monotonic()
-        os.kill(process.pid, signal.SIGKILL)
-        told += process.stdout.readlines()
-    acknowledged = [(int(line.split()[0]), float(line.split()[1])) for line in told if line.endswith("\n")]
-    due = max((count for count, at in acknowledged if at < killed - 1.0), default=0)
-    found = recover(path)
-    assert not found.finished
-    assert not found.closed
-    assert found.damaged == ()
-    assert found.whole >= due
-    with open_recording(path) as recording:
-        assert len(recording) == found.whole
-        assert_as_it_happened(recording)
-
-
-def test_a_writer_killed_at_random_moments_leaves_all_that_is_older_than_a_second(tmp_path: Path) -> None:
-    chance = random.Random(1)
-    for number in range(3):
-        kill_at_random(tmp_path / f"{number}.h5", chance)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_writer_killed_at_fifty_random_moments(tmp_path: Path) -> None:
+def test_writers_killed_at_fifty_random_moments_leave_all_that_is_older_than_a_second(tmp_path: Path) -> None:
     chance = random.Random(2)
-    for number in range(50):
-        kill_at_random(tmp_path / f"{number}.h5", chance)
+    due = []
+    with Writers() as writers:
+        for first in range(0, 50, TOGETHER):
+            begun = [writers.begin(tmp_path / f"{first + k}.h5", pause=0.02) for k in range(TOGETHER)]
+            told = {writer: [writer.told.readline()] for writer in begun}
+            left, now = sorted((chance.uniform(0.0, 1.8), number) for number in range(TOGETHER)), 0.0
+            for moment, number in left:
+                time.sleep(moment - now)
+                now = moment
+                begun[number].kill()
+            for writer in begun:
+                with writer.told:
+                    told[writer] += writer.told.readlines()
+                due.append(acknowledged(told[writer]))
+                found = recover(writer.path)
+                assert not found.finished
+                assert not found.closed
+                assert found.damaged == ()
+                assert found.whole >= due[-1]
+                with open_recording(writer.path) as recording:
+                    assert len(recording) == found.whole
+                    assert_as_it_happened(recording)
+    assert len(due) == 50
+    assert sum(count > 0 for count in due) > 10
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -119,7 +67,7 @@ def test_a_file_cut_anywhere_gives_all_that_was_there_when_it_was_so_long(tmp_pa
     head = path.stat().st_size
     grown, written = [], 0
     for number in range(100):
-        given = [Stimulus(generator.uniform(-1, 1, (5, 3)), 0.01) for _ in range(1 + number % 10)]
+        given = [Stimulus(generator.uniform(-1, 1, (5, 3)), 0.01) for _ in range(1 + number % 5)]
         recorder.append(
             [Note("marker", f"batch {number}")]
             + [Exchange(each, simulator.advance(each), 0, 1e9 + number, 0.001) for each in given]
@@ -175,21 +123,20 @@ def test_what_a_cut_leaves_is_as_it_happened_and_can_be_written_as_a_recording(t
     assert recover(tmp_path / "saved.h5").closed
 
 
-@pytest.mark.parametrize("limit", [200_000, 1_000_000, 3_333_333])
-def test_a_disk_that_fills_ends_in_one_error_and_what_was_written_stays(tmp_path: Path, limit: int) -> None:
-    path = tmp_path / "r.h5"
-    with writer(path, limit) as process:
-        told, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "is the disk full?" in errors.strip().splitlines()[-1]
-    assert errors.strip().splitlines()[-1].startswith("inmateria.recording.format.RecordingError")
-    acknowledged = [(int(line.split()[0]), float(line.split()[1])) for line in told.splitlines()]
-    due = max((count for count, at in acknowledged if at < acknowledged[-1][1] - 1.0), default=0)
-    found = recover(path)
-    assert found.whole >= due
-    assert path.stat().st_size <= limit
-    with open_recording(path) as recording:
-        assert_as_it_happened(recording)
+def test_a_disk_that_fills_ends_in_one_error_and_what_was_written_stays(tmp_path: Path) -> None:
+    limits = [200_000, 1_000_000, 3_333_333]
+    with Writers() as writers:
+        begun = [writers.begin(tmp_path / f"{limit}.h5", pause=0.001, limit=limit) for limit in limits]
+        for writer, limit in zip(begun, limits, strict=True):
+            with writer.told:
+                *lines, failure = writer.told.readlines()
+            assert failure.startswith(f"failed RecordingError: {writer.path} cannot be written")
+            assert "is the disk full?" in failure
+            found = recover(writer.path)
+            assert found.whole >= acknowledged(lines)
+            assert limit // 2 < writer.path.stat().st_size <= limit
+            with open_recording(writer.path) as recording:
+                assert_as_it_happened(recording)
 
 
 def test_a_byte_that_changed_is_noticed(tmp_path: Path) -> None:

@@ -343,10 +343,11 @@ async def test_a_device_that_is_lost_leaves_the_stimulus_and_why(tmp_path: Path)
         assert recording.notes[0].details["error"] == "the cable was pulled"
 
 
-def test_the_software_and_the_state_of_the_script_are_kept(tmp_path: Path) -> None:
+def test_the_software_and_the_state_of_the_script_are_kept_and_no_secrets(tmp_path: Path) -> None:
     script = tmp_path / "experiment.py"
     script.write_text(
         "from leaky import LeakySimulator\nfrom inmateria.recording import RecordingWriter\nimport sys\n"
+        "password = 's3cret-text'\n"
         "RecordingWriter(sys.argv[1], LeakySimulator().info).end()\n"
     )
     git = ["git", "-c", "user.name=n", "-c", "user.email=n@example.org"]
@@ -359,9 +360,10 @@ def test_the_software_and_the_state_of_the_script_are_kept(tmp_path: Path) -> No
     told = []
     for name in ("clean.h5", "changed.h5"):
         subprocess.run(
-            [sys.executable, str(script), str(tmp_path / name)],
-            check=True, env={**os.environ, "PYTHONPATH": places},
+            [sys.executable, str(script), str(tmp_path / name), "--token", "s3cret-argument"],
+            check=True, env={**os.environ, "PYTHONPATH": places, "INMATERIA_MQTT_PASSWORD": "s3cret-variable"},
         )  # fmt: skip
+        assert b"s3cret" not in (tmp_path / name).read_bytes()
         with open_recording(tmp_path / name) as recording:
             told.append(recording.script)
             assert recording.software["inmateria"] == __version__
