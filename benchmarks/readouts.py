@@ -150,24 +150,48 @@ def _most_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+PARTS: dict[str, Callable[[int], list[Row]]] = {
+    # First: memory is that of the process at its largest.
+    "streamed": streamed,
+    "recursive": lambda _: recursive(100, 50_000) + recursive(500, 5_000),
+    "leave-one-out": lambda _: leave_one_out(),
+    "one fit": lambda _: one_fit(),
+}
+
+GOALS = {
+    ("RLS, 100 features", "reservoirpy"): 15.0,
+    ("RLS, 100 features", "rclib (C++)"): 2.5,
+    ("RLS, 500 features", "reservoirpy"): 15.0,
+    ("RLS, 500 features", "rclib (C++)"): 2.5,
+    ("exact leave-one-out", "inmateria, one plain fit"): 1 / 3.5,
+    ("exact leave-one-out", "RidgeCV, 11 alphas"): 10.0,
+    ("one ridge fit", "inmateria, float32 data"): 1 / 1.5,
+    ("one ridge fit", "scikit-learn"): 1.0,
+    ("one ridge fit", "reservoirpy"): 1.0,
+}
+"""How many times our own time a peer's should be, at least; of our single precision, at most."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
+    parser.add_argument("--only", choices=PARTS, help="one part and not all")
     parser.add_argument("--streamed", type=int, default=1_000_000, help="samples of the streamed fit")
     asked = parser.parse_args()
     with threadpool_limits(1):
-        rows = streamed(asked.streamed)  # first: memory is that of the process at its largest
-        rows += recursive(100, 50_000) + recursive(500, 5_000) + leave_one_out() + one_fit()
+        rows = [row for part in PARTS if asked.only in (None, part) for row in PARTS[part](asked.streamed)]
     first: dict[str, float] = {}
     for row in rows:
         row["times ours"] = row["seconds"] / first.setdefault(row["claim"], row["seconds"])
+        row["goal"] = GOALS.get((row["claim"], row["who"]))
     if asked.json:
         print(json.dumps({"benchmark": "readouts", "rows": rows}))
         return
-    print(f"{'claim':<22} {'who':<30} {'seconds':>9} {'times ours':>11}")
+    print(f"{'claim':<22} {'who':<32} {'seconds':>9} {'times ours':>11} {'goal':>6}")
     for row in rows:
         more = "".join(f"   {name} {row[name]:,.1f}" for name in ("per second", "memory grown, MB") if name in row)
-        print(f"{row['claim']:<22} {row['who']:<30} {row['seconds']:9.3f} {row['times ours']:11.2f}{more}")
+        goal = "" if row["goal"] is None else f"{row['goal']:.2f}"
+        print(f"{row['claim']:<22} {row['who']:<32} {row['seconds']:9.3f} {row['times ours']:11.2f} {goal:>6}{more}")
 
 
 if __name__ == "__main__":

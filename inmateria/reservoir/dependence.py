@@ -24,6 +24,9 @@ Ma et al. add 1e-5. With batches of 128 to 256 that lets every batch be told apa
 read training digits held back markedly worse than with 1e-2.
 """
 
+PHSIC_FLOOR = 0.1
+"""What is added to the mean square of features, in their unit squared, where pHSIC normalises them."""
+
 
 class Dependence(NamedTuple):
     """What an objective is at some features, and where it grows.
@@ -35,7 +38,7 @@ class Dependence(NamedTuple):
     gradient : ndarray of float, shape (samples, features)
         Of the objective by the features.
     on_input, on_target : float
-        How much the features depend on each.
+        How much the features depend on each; pHSIC gives on themselves for on the input.
     """
 
     value: float
@@ -112,31 +115,41 @@ def nhsic_objective(
 
 
 def phsic_objective(
-    Z: FloatArray,
-    X: FloatArray,
-    Y: FloatArray,
-    *,
-    lambda_y: float = 50.0,
-    sigma: float = 1.0,
-    sigma_input: float = 1.0,
+    Z: FloatArray, Y: FloatArray, *, lambda_y: float = 2.0, sigma: float = 1.0, floor: float = PHSIC_FLOOR
 ) -> Dependence:
-    """Give ``pHSIC(Z, X) - lambda_y pHSIC(Z, Y)`` and its gradient: Pogodin and Latham, eq. 6.
+    """Give ``pHSIC(Z, Z) - lambda_y pHSIC(Z, Y)`` and its gradient: Pogodin and Latham, section 4.
 
     ``pHSIC(A, B) = mean(K_A K_B) - mean(K_A) mean(K_B)`` over pairs of different samples: no matrix is
-    inverted and none is centred, so that two samples are enough. Targets are taken less their mean.
+    inverted and none is centred, so that two samples are enough. The features' dependence on themselves stands in
+    for that on the input, which it bounds. It is also what keeps them from crowding into a few directions: with
+    it, all samples of one class are to be as alike as those of any other.
+
+    Parameters
+    ----------
+    Z, Y : ndarray of float, shape (samples, features), (samples, targets)
+        Features are divided by their root mean square in each sample (divisive normalisation), so that a sample
+        cannot become unlike others by its size. Targets are taken less their mean, in units in which a sample's
+        likeness with itself is one on average.
+    lambda_y : float
+        Weight of the targets.
+    sigma : float
+        Width of the kernel of normalised features, for each column.
+    floor : float
+        Added to the mean square that features are normalised by.
     """
     samples = len(Z)
-    kernel = gaussian_kernel(Z, sigma)
-    apart = 1.0 / max(samples * (samples - 1), 1)
-    weights = []
-    for other in (gaussian_kernel(X, sigma_input), _gram_of_targets(Y)):
-        np.fill_diagonal(other, 0.0)
-        other -= other.sum() * apart
-        np.fill_diagonal(other, 0.0)
-        weights.append(other * apart)
-    on_input, on_target = (float(np.vdot(kernel, weight)) for weight in weights)
-    gradient = _through_gaussian(weights[0] - lambda_y * weights[1], kernel, Z, sigma)
-    return Dependence(on_input - lambda_y * on_target, gradient, on_input, on_target)
+    size = np.sqrt((Z**2).mean(axis=1, keepdims=True) + floor)
+    normalised = Z / size
+    kernel = gaussian_kernel(normalised, sigma)
+    by_itself = _of_pairs(kernel)
+    T = Y - Y.mean(axis=0)
+    of_targets = T @ T.T
+    of_targets /= max(float(np.trace(of_targets)) / samples, np.finfo(np.float64).tiny)
+    by_target = _of_pairs(of_targets)
+    on_itself, on_target = float(np.vdot(kernel, by_itself)), float(np.vdot(kernel, by_target))
+    pull = _through_gaussian(2.0 * by_itself - lambda_y * by_target, kernel, normalised, sigma)
+    gradient = (pull - normalised * (normalised * pull).mean(axis=1, keepdims=True)) / size
+    return Dependence(on_itself - lambda_y * on_target, gradient, on_itself, on_target)
 
 
 class RandomFeatures:
@@ -211,10 +224,15 @@ def nhsic_objective_by_features(
     return Dependence(on_input - lambda_y * on_target, of_z.back(Z, pull), on_input, on_target)
 
 
-def _gram_of_targets(Y: FloatArray) -> FloatArray:
-    T = Y - Y.mean(axis=0)
-    gram: FloatArray = T @ T.T
-    return gram
+def _of_pairs(kernel: FloatArray) -> FloatArray:
+    """Weigh pairs of different samples so that the product with another kernel matrix is pHSIC."""
+    apart = 1.0 / max(len(kernel) * (len(kernel) - 1), 1)
+    weights = kernel.copy()
+    np.fill_diagonal(weights, 0.0)
+    weights -= weights.sum() * apart
+    np.fill_diagonal(weights, 0.0)
+    weights *= apart
+    return weights
 
 
 def _centred(matrix: FloatArray) -> FloatArray:

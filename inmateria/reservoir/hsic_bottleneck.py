@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from inmateria.reservoir.dependence import (
+    PHSIC_FLOOR,
     REGULARISATION,
     Dependence,
     RandomFeatures,
@@ -25,31 +26,40 @@ from inmateria.reservoir.gradient_descent import Adam
 
 FloatArray = npt.NDArray[np.float64]
 
+_WEIGHTS = {"nhsic": 50.0, "phsic": 2.0}
+"""Of the targets, by objective."""
+
 
 def objective_named(
     name: str,
     *,
-    lambda_y: float,
-    sigma: float,
+    lambda_y: float | None = None,
+    sigma: float = 1.0,
     sigma_input: float = 1.0,
     regularisation: float = REGULARISATION,
     random_features: int | None = None,
     seed: int = 0,
+    unit: float = 1.0,
 ) -> Callable[[FloatArray, FloatArray, FloatArray], Dependence]:
     """Give the objective ``(Z, X, Y) -> Dependence`` of that name, with its widths and weights set.
 
     Parameters
     ----------
     name : {"nhsic", "phsic"}
-    lambda_y, sigma, sigma_input, regularisation
-        As of `nhsic_objective`.
+    lambda_y : float, optional
+        Weight of the targets; 50 with "nhsic" and 2 with "phsic" by default.
+    sigma, sigma_input, regularisation
+        As of `nhsic_objective`, and of `phsic_objective`, which takes the first.
     random_features : int or None
         Use so many instead of kernel matrices; with "nhsic" only.
     seed : int
         Of the random features.
+    unit : float
+        Of the features: of what size they are.
     """
-    if name not in ("nhsic", "phsic"):
+    if name not in _WEIGHTS:
         raise ValueError(f"objective is {name!r}; allowed are 'nhsic' and 'phsic'")
+    lambda_y = _WEIGHTS[name] if lambda_y is None else lambda_y
     if min(lambda_y, sigma, sigma_input, regularisation) <= 0:
         raise ValueError(
             f"lambda_y is {lambda_y}, sigma {sigma}, sigma_input {sigma_input}, regularisation {regularisation}; "
@@ -58,7 +68,8 @@ def objective_named(
     if random_features is not None and (name != "nhsic" or random_features < 1):
         raise ValueError(f"random_features is {random_features} with {name!r}; give at least 1, with 'nhsic' only")
     if name == "phsic":
-        return lambda Z, X, Y: phsic_objective(Z, X, Y, lambda_y=lambda_y, sigma=sigma, sigma_input=sigma_input)
+        return lambda Z, X, Y: phsic_objective(Z, Y, lambda_y=lambda_y, sigma=sigma, floor=PHSIC_FLOOR * unit**2)
+    sigma *= unit
     if random_features is None:
         return lambda Z, X, Y: nhsic_objective(
             Z, X, Y, lambda_y=lambda_y, sigma=sigma, sigma_input=sigma_input, regularisation=regularisation
@@ -87,10 +98,11 @@ class HSICBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Features.
     objective : {"nhsic", "phsic"}
         Normalised, for batches of 128 to 256; or plausible, for small batches and noise.
-    lambda_y : float
-        Weight of the targets.
+    lambda_y : float, optional
+        Weight of the targets; 50 with "nhsic" and 2 with "phsic" by default.
     sigma, sigma_input : float
-        Widths of the kernels of features and of standardised inputs, for each column.
+        Widths of the kernels of features and of standardised inputs, for each column; "phsic" does not look at
+        the inputs.
     regularisation : float
         Of nHSIC: added to a kernel matrix before it is inverted, as a fraction of the samples.
     epochs, batch_size : int
@@ -116,7 +128,7 @@ class HSICBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         n_components: int = 20,
         *,
         objective: Literal["nhsic", "phsic"] = "nhsic",
-        lambda_y: float = 50.0,
+        lambda_y: float | None = None,
         sigma: float = 1.0,
         sigma_input: float = 1.0,
         regularisation: float = REGULARISATION,

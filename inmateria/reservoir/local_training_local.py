@@ -81,11 +81,12 @@ class HSICTraining(GradientTraining):
             objective_named(
                 self.objective,
                 lambda_y=self.lambda_y,
-                sigma=self.sigma * encoder.gain,
+                sigma=self.sigma,
                 sigma_input=self.sigma_input,
                 regularisation=self.regularisation,
                 random_features=self.random_features,
                 seed=seed + layer,
+                unit=encoder.gain,
             )
             for layer, encoder in enumerate(self.encoders)
         ]
@@ -106,13 +107,14 @@ class PHSICTraining(HSICTraining):
 
     Parameters
     ----------
-    passes, batch_size, learning_rate, lambda_y, sigma, sigma_input
-        As of `HSICTraining`.
+    passes, batch_size, learning_rate, lambda_y, sigma
+        As of `HSICTraining`; the width is that of the kernel of normalised ports.
     """
 
     passes: int = 20
     batch_size: int = 32
-    learning_rate: float = 0.003
+    learning_rate: float = 0.005
+    lambda_y: float = 2.0
     objective: ClassVar[str] = "phsic"
 
 

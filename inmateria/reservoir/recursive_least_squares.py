@@ -24,6 +24,9 @@ FloatArray = npt.NDArray[np.float64]
 _FREE = 1e-8
 """How strongly the intercept is held at zero, as a fraction of `alpha`."""
 
+_LARGE = 1e12
+"""What forgetting has grown the inverse by when that is multiplied in."""
+
 
 class InverseRecursion(OnlineReadout):
     """An online readout that keeps the inverse of what it has seen."""
@@ -42,13 +45,13 @@ class InverseRecursion(OnlineReadout):
         diagonal = np.arange(self._features)
         self._inverse[diagonal, diagonal] = 1.0 / self.alpha
         self._inverse[self._features, self._features] = self._largest = 1.0 / (_FREE * self.alpha)
-        # What the last sample does to the inverse, still to be done: inverse - shrink * seen seen^T, times grow,
-        # plus walked on the diagonal.
-        self._seen = np.zeros(size)
-        self._pending = np.array([0.0, 1.0, 0.0])
+        # The inverse is kept divided by a scale, so that forgetting is one product a sample. What the last sample
+        # does to it is still to be done: less seen seen^T, and so much of a walk added to its diagonal.
+        self._seen = aligned_zeros(1, size)[0]
+        self._scale_and_walk = np.array([1.0, 0.0])
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
-        state = (self._weights, self._inverse, self._seen, self._pending, *self._rates(), self._largest)
+        state = (self._weights, self._inverse, self._seen, self._scale_and_walk, *self._rates(), self._largest)
         if not _learn.signatures:
             with announced("recursive least squares"):
                 _learn(read, learned, targets, *state, predicted)
@@ -162,14 +165,15 @@ def _checked_forgetting(forgetting: float) -> float:
 # Sums may be taken in any order, which is what lets the compiler use vector instructions for them; nothing
 # else is loosened, and NaN and infinity keep their meaning.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
-def _learn(read, learned, targets, weights, inverse, seen, pending, forgetting, walk, largest, predicted):  # type: ignore[no-untyped-def]
-    """Read rows in turn and learn from others, moving weights (outputs, inputs) and the lower half of inverse.
+def _learn(read, learned, targets, weights, inverse, seen, scale_and_walk, forgetting, walk, largest, predicted):  # type: ignore[no-untyped-def]
+    """Read rows in turn and learn from others, moving weights (outputs, inputs) and the inverse.
 
-    What one sample does to the inverse is left in `seen` and `pending` and done while the next sample
-    reads it, so that each sample passes through memory once.
+    Of the inverse the lower half is kept, and whole blocks of eight by eight on the diagonal. What one sample
+    does to it is left in `seen` and `scale_and_walk` and done while the next sample reads it, so that each
+    sample passes through memory once.
     """
     size = read.shape[1]
-    fresh = np.empty(size)
+    fresh, of_rows = np.empty(size), np.empty(size)
     for sample in range(read.shape[0]):
         known = False
         for output in range(weights.shape[0]):
@@ -179,55 +183,53 @@ def _learn(read, learned, targets, weights, inverse, seen, pending, forgetting, 
             predicted[sample, output] = total
             known |= not np.isnan(targets[sample, output])
         if not known:
-            pending[2] += walk  # the weights walk on while nobody looks
+            scale_and_walk[1] += walk  # the weights walk on while nobody looks
             continue
-        x = learned[sample]
-        shrink, grow, walked = pending[0], pending[1], pending[2]
-        fresh[:] = 0.0
-        spread = forgetting
-        # Two rows at a time, so that what goes with their columns is read and written once for both.
-        for i in range(0, size, 2):
-            upper, lower = inverse[i], inverse[i + 1]
-            upper_share, lower_share = shrink * seen[i], shrink * seen[i + 1]
-            upper_x, lower_x = x[i], x[i + 1]
-            upper_total = lower_total = 0.0
-            # Whole vectors first, in a loop of its own: what is left over is done one by one.
-            whole = i - i % LANES
-            for j in range(whole):
-                first, second = (upper[j] - upper_share * seen[j]) * grow, (lower[j] - lower_share * seen[j]) * grow
-                upper[j], lower[j] = first, second
-                upper_total += first * x[j]
-                lower_total += second * x[j]
-                fresh[j] += first * upper_x + second * lower_x
-            for j in range(whole, i):
-                first, second = (upper[j] - upper_share * seen[j]) * grow, (lower[j] - lower_share * seen[j]) * grow
-                upper[j], lower[j] = first, second
-                upper_total += first * x[j]
-                lower_total += second * x[j]
-                fresh[j] += first * upper_x + second * lower_x
-            upper[i] = (upper[i] - upper_share * seen[i]) * grow + walked
-            lower[i] = (lower[i] - lower_share * seen[i]) * grow
-            lower[i + 1] = (lower[i + 1] - lower_share * seen[i + 1]) * grow + walked
-            fresh[i] += upper_total + upper[i] * upper_x + lower[i] * lower_x
-            fresh[i + 1] += lower_total + lower[i] * upper_x + lower[i + 1] * lower_x
+        x, scale = learned[sample], scale_and_walk[0]
+        walked = scale_and_walk[1] / scale
+        for begin in range(0, size, LANES):
+            end = begin + LANES
+            # Two rows at a time, so that what goes with their columns is read and written once for both.
+            for i in range(begin, end, 2):
+                upper, lower = inverse[i], inverse[i + 1]
+                upper_seen, lower_seen, upper_x, lower_x = seen[i], seen[i + 1], x[i], x[i + 1]
+                upper_total, lower_total = walked * upper_x, walked * lower_x
+                for j in range(end):
+                    first, second = upper[j] - upper_seen * seen[j], lower[j] - lower_seen * seen[j]
+                    upper[j], lower[j] = first, second
+                    upper_total += first * x[j]
+                    lower_total += second * x[j]
+                    fresh[j] += first * upper_x + second * lower_x
+                upper[i] += walked
+                lower[i + 1] += walked
+                of_rows[i], of_rows[i + 1] = upper_total, lower_total
+            # The block on the diagonal has gone into the sums of rows and of columns: one of them counts.
+            fresh[begin:end] = of_rows[begin:end]
+        spread = 0.0
         for i in range(size):
             spread += fresh[i] * x[i]
+        spread = forgetting + scale * spread
         for output in range(weights.shape[0]):
             if np.isnan(targets[sample, output]):
                 continue
             total = 0.0
             for j in range(size):
                 total += weights[output, j] * x[j]
-            gain = (targets[sample, output] - total) / spread
+            gain = (targets[sample, output] - total) * scale / spread
             for j in range(size):
                 weights[output, j] += gain * fresh[j]
-        shrink, grow, walked = 1.0 / spread, 1.0, 0.0
+        root, walked = np.sqrt(scale / spread), 0.0
+        for j in range(size):
+            seen[j] = root * fresh[j]
         if forgetting < 1.0 or walk > 0.0:
             # Where nothing is learned, the inverse would grow without end: it stops where it began.
             trace = 0.0
             for i in range(size):
-                trace += inverse[i, i] - shrink * fresh[i] * fresh[i]
-            if trace < forgetting * largest * size:
-                grow, walked = 1.0 / forgetting, walk
-        seen[:] = fresh
-        pending[0], pending[1], pending[2] = shrink, grow, walked
+                trace += inverse[i, i] - seen[i] * seen[i]
+            if scale * trace < forgetting * largest * size:
+                scale, walked = scale / forgetting, walk
+                if scale > _LARGE:
+                    inverse *= scale
+                    seen *= np.sqrt(scale)
+                    scale = 1.0
+        scale_and_walk[0], scale_and_walk[1] = scale, walked

@@ -76,21 +76,29 @@ def test_a_gaussian_kernel_of_classes_is_the_plain_one_but_for_a_factor() -> Non
 
 
 def test_phsic_is_its_definition() -> None:
-    Z, X, Y = samples(12, 2)
-    found = phsic_objective(Z, X, Y, lambda_y=3.0)
+    Z, _, Y = samples(12, 2)
+    found = phsic_objective(Z, Y, lambda_y=3.0, floor=0.2)
+    K = gaussian_kernel(np.array([row / np.sqrt(np.mean(row**2) + 0.2) for row in Z]), 1.0)
     T = Y - Y.mean(axis=0)
-    for kernel, value in ((gaussian_kernel(X, 1.0), found.on_input), (T @ T.T, found.on_target)):
-        K = gaussian_kernel(Z, 1.0)
+    L = T @ T.T / np.mean((T**2).sum(axis=1))
+    for kernel, value in ((K, found.on_input), (L, found.on_target)):
         pairs = [(K[i, j], kernel[i, j]) for i in range(12) for j in range(12) if i != j]
         a, b = np.array(pairs).T
         assert value == pytest.approx(np.mean(a * b) - a.mean() * b.mean(), rel=1e-9, abs=1e-12)
+    assert found.value == pytest.approx(found.on_input - 3.0 * found.on_target)
+
+
+def test_phsic_without_floor_does_not_mind_the_size_of_a_sample() -> None:
+    Z, _, Y = samples(12, 2)
+    grown = Z * np.linspace(0.5, 3.0, 12)[:, np.newaxis]
+    assert phsic_objective(grown, Y, floor=0.0).value == pytest.approx(phsic_objective(Z, Y, floor=0.0).value)
 
 
 def objective(name: str, Z: np.ndarray, X: np.ndarray, Y: np.ndarray) -> Dependence:
     if name == "nhsic":
         return nhsic_objective(Z, X, Y, lambda_y=5.0, sigma=0.8, regularisation=1e-2)
     if name == "phsic":
-        return phsic_objective(Z, X, Y, lambda_y=5.0, sigma=0.8)
+        return phsic_objective(Z, Y, lambda_y=5.0, sigma=0.8)
     return nhsic_objective_by_features(
         Z, X, Y, RandomFeatures(4, 30, 0.8, 0), RandomFeatures(5, 30, 1.0, 1), lambda_y=5.0, regularisation=1e-2
     )

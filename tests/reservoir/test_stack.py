@@ -181,7 +181,8 @@ async def test_a_long_batch_goes_out_in_stimuli_within_the_limits(monkeypatch: p
     monkeypatch.undo()
     async with whole:
         await whole.fit(X, y)
-    assert np.array_equal(parts.features_[0], whole.features_[0])
+    # A product of fewer rows may be added up in another order: all but the last bits are the same.
+    assert parts.features_[0] == pytest.approx(whole.features_[0], rel=1e-12, abs=1e-12)
 
 
 async def test_series_are_averaged_over_segments() -> None:
