@@ -10,6 +10,7 @@ from zlib import crc32
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 from leaky import LeakySimulator
 
@@ -104,6 +105,7 @@ async def test_a_device_applies_nothing_of_a_hundred_thousand_hostile_frames() -
                 if number == WATCHED:
                     most.append(tracemalloc.get_traced_memory()[1])
                     tracemalloc.stop()
+                    resident.append(psutil.Process().memory_info().rss)
                 if number % 3 == 0:  # damaged on its way: the right session and grant
                     payload = damaged(chance, whole)
                     if payload != whole:
@@ -117,9 +119,11 @@ async def test_a_device_applies_nothing_of_a_hundred_thousand_hostile_frames() -
                     )
 
         most: list[int] = []
+        resident: list[int] = []
         tracemalloc.start()
         await server._take_in(FromList(hostile()), Canary())  # type: ignore[arg-type]
         assert most[0] < 2_000_000
+        assert psutil.Process().memory_info().rss - resident[0] < 20_000_000  # over the other 95,000
         assert len(simulator.applied) == 1
         assert (await substrate.stimulate(ONE)).sequence == 1
 
@@ -143,6 +147,7 @@ async def test_a_client_is_not_troubled_by_a_hundred_thousand_hostile_frames() -
                 if number == WATCHED:
                     most.append(tracemalloc.get_traced_memory()[1])
                     tracemalloc.stop()
+                    resident.append(psutil.Process().memory_info().rss)
                 if number % 4 == 0:
                     payload = damaged(chance, answer)
                     if payload != answer:
@@ -156,9 +161,11 @@ async def test_a_client_is_not_troubled_by_a_hundred_thousand_hostile_frames() -
 
         link = FromList(hostile())
         most: list[int] = []
+        resident: list[int] = []
         tracemalloc.start()
         await substrate._take_in(link, asyncio.get_running_loop().create_future())  # type: ignore[arg-type]
         assert most[0] < 2_000_000
+        assert psutil.Process().memory_info().rss - resident[0] < 20_000_000  # over the other 95,000
         assert (await substrate.stimulate(ONE)).sequence == 0
 
 
