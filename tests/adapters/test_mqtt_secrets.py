@@ -22,6 +22,10 @@ def holding(*paths: Path) -> list[Path]:
     return [path for path in paths if path.is_file() and SECRET.encode() in path.read_bytes()]
 
 
+def everywhere_holding(folder: Path) -> list[Path]:
+    return holding(*folder.rglob("*"))
+
+
 @pytest.fixture
 def credentials(tmp_path: Path) -> Path:
     path = tmp_path / "credentials"
@@ -80,4 +84,4 @@ async def test_what_commands_write_and_say_and_their_command_lines_hold_no_passw
         serving.terminate()
         said, _ = await serving.communicate()
     assert SECRET.encode() not in said
-    assert holding(*tmp_path.rglob("*")) == [credentials]
+    assert everywhere_holding(tmp_path) == [credentials]
