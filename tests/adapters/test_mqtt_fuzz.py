@@ -169,6 +169,29 @@ async def test_a_client_is_not_troubled_by_a_hundred_thousand_hostile_frames() -
         assert (await substrate.stimulate(ONE)).sequence == 0
 
 
+@pytest.mark.parametrize("kind", [Kind.OPENED, Kind.REFUSED, Kind.MISSING])
+async def test_a_forged_word_of_the_device_ends_a_session_at_most_and_with_a_clear_error(kind: Kind) -> None:
+    chance = random.Random(4)
+    simulator = LeakySimulator()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri) as server,
+        RemoteSubstrate(server.uri) as substrate,
+    ):
+        session, grant = substrate._session, substrate._grant
+        topic = f"inmateria/1/lab/leaky/response/anyone/{session}"
+        ended = 0
+        for _ in range(2_000):
+            forgery = forged(chance, session, chance.choice([grant, "0" * 32]), kinds=[kind])
+            try:
+                opened = asyncio.get_running_loop().create_future()
+                await substrate._take_in(FromList(iter([(topic, forgery)])), opened)  # type: ignore[arg-type]
+            except SubstrateError as error:
+                ended += bool(str(error))
+        assert (ended > 0) == (kind is not Kind.MISSING)
+        assert simulator.applied == []
+
+
 def test_forged_frames_are_read_or_refused_and_nothing_else() -> None:
     chance = random.Random(2)
     read = 0
