@@ -41,7 +41,9 @@ NOT_READ = -32768
 _MOST_INTEGER = 32767
 _PREFIX, _CHECK = struct.Struct("<2sBBI"), struct.Struct("<I")
 _HEADER_AT = _PREFIX.size + _CHECK.size
-_ALIGNED, _PAD = 4096, 6
+_LARGE, _PAD = 4096, 6
+_add = np.add.reduce
+_PADS = tuple(" " * (spaces + 1) for spaces in range(8))
 _WHOLE = 1
 _WORD, _MOST_SUM = np.dtype("<u8"), (1 << 64) - 1
 _MOST_HEADER = 1 << 16
@@ -160,31 +162,38 @@ def encode(
         Anything else is written as float64.
     spikes : ndarray of `SPIKE`
     whole : bool
-        Whether the CRC covers the numbers too. Otherwise the header holds their sum, which is ten times as fast.
+        Whether the CRC covers the numbers too, as it always does below 4 kB. Otherwise the header holds their sum,
+        which is ten times as fast.
     """
-    parts: list[bytes | memoryview] = [b"", b""]
+    body: list[bytes | memoryview] = []
+    size = 0
     if array is not None:
-        if array.dtype.str not in _DTYPES:
-            array = array.astype("<f8")
-        header.dtype, header.shape = array.dtype.str, array.shape
-        parts.append(np.ascontiguousarray(array).data.cast("B"))
+        dtype = array.dtype.str
+        if dtype not in _DTYPES:
+            array, dtype = array.astype("<f8"), "<f8"
+        header.dtype, header.shape = dtype, array.shape
+        body.append(np.ascontiguousarray(array).data.cast("B"))
+        size = array.nbytes
     if spikes is not None:
         header.spikes = len(spikes)
-        parts.append(np.ascontiguousarray(spikes).tobytes())
-    if not whole and len(parts) > 2:
-        header.checksum = sum(_sum(part, 0, len(part)) for part in parts[2:]) & _MOST_SUM
+        body.append(np.ascontiguousarray(spikes).tobytes())
+        size += spikes.nbytes
+    whole = whole or size < _LARGE
+    if not whole:
+        total = 0
+        for part in body:
+            total += _sum(part, 0, len(part))
+        header.checksum = total & _MOST_SUM
     head = _encoder.encode(header)
-    if len(parts) > 2 and len(parts[2]) >= _ALIGNED:
-        header.pad = " " * (-(_HEADER_AT + len(head) + _PAD) % 8 + 1)
+    if size >= _LARGE:
+        header.pad = _PADS[-(_HEADER_AT + len(head) + _PAD) % 8]
         head = _encoder.encode(header)
-    parts[1] = head
-    prefix = _PREFIX.pack(MAGIC, MAJOR, _WHOLE if whole else 0, len(head))
+    prefix = _PREFIX.pack(MAGIC, MAJOR, whole, len(head))
     check = crc32(head, crc32(prefix))
     if whole:
-        for part in parts[2:]:
+        for part in body:
             check = crc32(part, check)
-    parts[0] = prefix + _CHECK.pack(check)
-    return b"".join(parts)
+    return b"".join((prefix, _CHECK.pack(check), head, *body))
 
 
 def decode(data: bytes) -> Frame:
@@ -246,8 +255,8 @@ def decode(data: bytes) -> Frame:
 
 def _sum(data: bytes | memoryview, start: int, size: int) -> int:
     """Add up bytes as 64-bit integers, the last one filled up with zeros; modulo 2**64 but for that last one."""
-    words, rest = divmod(size, 8)
-    total = int(np.add.reduce(np.frombuffer(data, _WORD, words, start))) if words else 0
+    words, rest = size >> 3, size & 7
+    total = int(_add(np.frombuffer(data, _WORD, words, start))) if words else 0
     return total + int.from_bytes(data[start + size - rest : start + size], "little") if rest else total
 
 

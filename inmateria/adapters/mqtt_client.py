@@ -25,7 +25,8 @@ from inmateria.adapters.mqtt_announcements import IN_FAULT, ONLINE, STOPPED, Sta
 from inmateria.adapters.mqtt_canary import Canary
 from inmateria.adapters.mqtt_in_flight import Room, Sent
 from inmateria.adapters.mqtt_journal import Before
-from inmateria.adapters.mqtt_link import BrokerGone, BrokerRefused, Link, LinkLost, open_link
+from inmateria.adapters.mqtt_link import BrokerGone, Link, LinkLost, open_link
+from inmateria.adapters.mqtt_losses import error_of, lost, not_there
 from inmateria.adapters.mqtt_numbers import response_bytes
 from inmateria.adapters.uri import query_of
 from inmateria.substrate import (
@@ -50,9 +51,6 @@ _MOST_RESEND = 8.0
 _ASK_AGAIN = 0.5
 _BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 _ROUND_TRIPS = 10_000
-
-
-_ERRORS: dict[str, type[SubstrateError]] = {each.__name__: each for each in SubstrateError.__subclasses__()}
 
 
 class RemoteSubstrate(Substrate):
@@ -317,7 +315,7 @@ class RemoteSubstrate(Substrate):
             self._gap = max(self._gap, header.sequence + 1)
             await self._send_again(header.sequence + 1)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
-            error = _error_of(header)
+            error = error_of(header)
             raise self._lost(error.asked) if self._grant else error
         elif (each := self._waiting.pop(header.sequence, None)) is not None:
             if header.kind is Kind.REFUSED:
@@ -325,7 +323,7 @@ class RemoteSubstrate(Substrate):
             if each.answer.done():
                 return  # whoever asked was cancelled; it was dealt with all the same
             if header.kind is Kind.REFUSED:
-                each.answer.set_exception(_error_of(header))
+                each.answer.set_exception(error_of(header))
             else:
                 if header.clipped and not self._clipped_was_said:
                     self._clipped_was_said = True
@@ -401,24 +399,9 @@ class RemoteSubstrate(Substrate):
                 await self._send_again()
 
     def _not_there(self) -> SubstrateError:
-        """Say what was missing when the device did not open in time."""
-        waited = f"waited {self._connect_timeout:g} s for {self._address} on {self._broker}"
-        who = self._broker.controller
-        if self._info is None:
-            return SubstrateTimeout(
-                waited, "no device of that name has announced itself",
-                "check group and name, or start it; see also whether the broker lets us read below it",
-            )  # fmt: skip
-        if self._offline_since is not None:
-            return SubstrateDisconnected(f"{self._address} on {self._broker} is offline", "", "start it again")
-        if self._canary.unheard:
-            return BrokerRefused(
-                f"{self._broker} denies {who} the topic {self._stimuli}: nothing published there came back within "
-                f"{self._connect_timeout:g} s", "what its access list grants", "see examples/mosquitto",
-            )  # fmt: skip
-        return SubstrateTimeout(
-            waited, "it is announced but does not answer",
-            f"see whether it still runs, and whether the broker lets {who} read response/{who}/+ below it",
+        return not_there(
+            self._broker, self._address, self._connect_timeout,
+            announced=self._info is not None, offline=self._offline_since is not None, denied=self._canary.unheard,
         )  # fmt: skip
 
     def _restarted(self) -> SubstrateDisconnected:
@@ -432,16 +415,7 @@ class RemoteSubstrate(Substrate):
         )
 
     def _lost(self, what: str) -> SubstrateDisconnected:
-        """Say what is known of the stimuli when the device has forgotten them."""
-        first = min(self._waiting, default=self._sequence)
-        unknown = (
-            f"number {first} to {self._sequence - 1} were sent and never answered, so they may or may not be applied"
-            if self._waiting
-            else "nothing else was sent"
-        )
-        return SubstrateDisconnected(
-            what, f"everything before number {first} was applied; {unknown}", "connect again; nothing is sent again"
-        )
+        return lost(what, min(self._waiting, default=self._sequence), self._sequence)
 
     def _break(self, error: SubstrateError) -> None:
         """Fail whatever waits, and whatever will be asked."""
@@ -464,9 +438,3 @@ def remote_from_uri(uri: str) -> RemoteSubstrate:
         ) from None
     except ValueError as error:
         raise UnknownSubstrate(f"mqtt:// was given {options}: {error}") from None
-
-
-def _error_of(header: Header) -> SubstrateError:
-    """Make the error that a device tells of."""
-    words = [*header.error, "", "", "", ""][:4]
-    return _ERRORS.get(words[0], SubstrateError)(*words[1:])

@@ -61,7 +61,7 @@ class DeviceServer:
         and counted.
     whole : bool
         Whether the numbers of a response are covered by its CRC-32, as those of a stimulus always are. By default
-        their sum stands in the header, which is ten times as fast and misses no single damage either.
+        their sum stands in the header of a large frame, which is ten times as fast.
     journal : path, optional
         File of its own in which the device notes each number before it is applied and after it. After a crash
         its next life then says exactly what was applied; without it, what was unanswered stays uncertain.

@@ -244,7 +244,7 @@ class Link:
 
     def _on_disconnect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
         if self._descriptor >= 0 or self._lost is None:
-            self._lose(str(code))
+            self._lose("it was closed at the other end" if code.value == _DENIED else str(code).lower())
 
     def _on_socket_close(self, client: Client, _: object, closing: Any) -> None:
         self._forget_socket()

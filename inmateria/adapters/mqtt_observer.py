@@ -59,10 +59,16 @@ class Observation:
     steps: int = 0
     spikes: int = 0
     rate: float = 0.0
+    _began: float = field(default_factory=time.monotonic, repr=False)
     _passed: dict[tuple[str, int], float] = field(default_factory=dict, repr=False)
     _trips: deque[float] = field(default_factory=lambda: deque(maxlen=100), repr=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=4096), repr=False)
     _signals: deque[np.ndarray[Any, Any]] = field(default_factory=lambda: deque(maxlen=_SAMPLES), repr=False)
+
+    @property
+    def watched(self) -> float:
+        """For how long it has been watched, s."""
+        return time.monotonic() - self._began
 
     @property
     def round_trip(self) -> float:

@@ -88,6 +88,10 @@ def _picture(device: str, seen: "Observation") -> "Table":
     trip = "" if math.isnan(seen.round_trip) else f"   round trip {1e3 * seen.round_trip:.2f} ms"
     holder = f"held by {status.holder}" if status and status.holder else "nobody holds it"
     caption = f"{holder}   {seen.rate:.0f} responses/s{trip}   {seen.responses:,} responses, {seen.spikes:,} spikes"
+    if status is None and seen.info is None:
+        caption = (
+            f"waited {seen.watched:.0f} s for it to announce itself; it is not there, or we may not read what it says"
+        )
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left", box=None)
     table.add_column("output")
     table.add_column(f"the last {_WIDTH} samples", no_wrap=True)

@@ -73,8 +73,12 @@ def learning_curve(outcome: Outcome) -> Figure:
 def curves(lines: Curves) -> Figure:
     """Draw the lines of a task's own picture."""
     figure, (ax,) = _figure(8.6, 3.2)
+    # A few whole numbers, such as layers or passes, are counted: there is nothing between them.
+    counted = len(lines.x) <= 20 and all(float(x).is_integer() for x in lines.x)
     for (name, values), color in zip(lines.lines.items(), cycle((INK, OUTPUT, INPUT, OTHER, QUIET)), strict=False):
-        ax.plot(lines.x, values, lw=1.2, color=color, label=name)
+        ax.plot(lines.x, values, lw=1.2, color=color, label=name, marker="o" if counted else "", ms=3)
+    if counted:
+        ax.set_xticks(lines.x)
     ax.set(xlabel=lines.x_label, ylabel=lines.y_label)
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

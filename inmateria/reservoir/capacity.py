@@ -7,13 +7,13 @@ not a model, so that a recording of a device does as well as a simulation.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from inmateria.reservoir.capacity_targets import Factor, polynomials_of, products
 from inmateria.reservoir.many_targets import ManyTargetsReadout
 
 FloatArray = npt.NDArray[np.float64]
@@ -21,14 +21,6 @@ IntArray = npt.NDArray[np.intp]
 
 _BLOCK_VALUES = 500_000
 """Values of the targets that are made at a time: 4 MB."""
-
-
-class Factor(NamedTuple):
-    """One factor of a target: the polynomial of a degree of one input, some steps ago."""
-
-    delay: int
-    degree: int
-    channel: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,8 +258,8 @@ def information_processing_capacity(
         )
     if factors is not None and factors < 1:
         raise ValueError(f"factors is {factors}; give 1 or more, or None")
-    targets = tuple(_targets(bounds, earliest, u.shape[1], factors))
-    values = _polynomials(u, max(bounds), polynomials, interval)
+    targets = tuple(products(bounds, earliest, u.shape[1], factors))
+    values = polynomials_of(u, max(bounds), polynomials, interval)
     start = _first_step(washout, max(bounds.values()), len(X))
     readout = ManyTargetsReadout(X[start:], _rows(held_out, start, len(X)), alpha, rank_threshold)
     excess = readout.threshold(significance) / readout.chance
@@ -342,76 +334,3 @@ def _rows(held_out: float | tuple[int, int], start: int, steps: int) -> float | 
 def _blocks(targets: int, steps: int) -> list[slice]:
     at_once = max(1, _BLOCK_VALUES // steps)
     return [slice(begin, min(begin + at_once, targets)) for begin in range(0, targets, at_once)]
-
-
-def _targets(
-    bounds: Mapping[int, int], earliest: int, channels: int, factors: int | None
-) -> Iterable[tuple[Factor, ...]]:
-    """List every product of a total degree within its longest delay."""
-    for degree in sorted(bounds):
-        variables = [(delay, channel) for delay in range(earliest, bounds[degree] + 1) for channel in range(channels)]
-        for count in range(1, min(degree, factors or degree) + 1):
-            splits = list(_sums(degree, count))
-            for chosen in combinations(variables, count):
-                for parts in splits:
-                    yield tuple(Factor(delay, part, ch) for (delay, ch), part in zip(chosen, parts, strict=True))
-
-
-def _sums(whole: int, parts: int) -> Iterable[tuple[int, ...]]:
-    """List the ordered ways to write a number as a sum of so many positive ones."""
-    for cuts in combinations(range(1, whole), parts - 1):
-        edges = (0, *cuts, whole)
-        yield tuple(high - low for low, high in pairwise(edges))
-
-
-def _polynomials(u: FloatArray, degree: int, kind: str, interval: tuple[float, float]) -> FloatArray:
-    """Normalised polynomials of each input, shape (degree, channels, steps), from degree 1 on."""
-    steps, channels = u.shape
-    # The estimates of mean, variance and correlation of independent values lie within six standard errors.
-    strict = 6.0 / np.sqrt(steps)
-    for channel in range(channels):
-        now, before = u[1:, channel] - u[:, channel].mean(), u[:-1, channel] - u[:, channel].mean()
-        correlation = float(now @ before / np.sqrt((now @ now) * (before @ before)))
-        if abs(correlation) > strict:
-            raise ValueError(
-                f"input {channel} has a correlation of {correlation:.3f} with itself one step before; capacities "
-                "add up only for independent inputs: drive the reservoir with a random series"
-            )
-    if kind == "empirical":
-        return np.stack([_empirical(u[:, channel], degree) for channel in range(channels)], axis=1)
-    if kind != "legendre":
-        raise ValueError(f"polynomials is {kind!r}; allowed are 'legendre' and 'empirical'")
-    low, high = interval
-    if not low < high:
-        raise ValueError(f"interval is {interval}; give (low, high)")
-    x = np.ascontiguousarray((2 * u - (low + high)).T / (high - low))
-    if np.abs(x).max() > 1 + 1e-9:
-        raise ValueError(f"inputs reach from {u.min():g} to {u.max():g}, outside {interval}; give their interval")
-    off = np.abs(x.mean(axis=1)) * np.sqrt(3) > strict
-    off |= np.abs(3 * x.var(axis=1) - 1) > strict * np.sqrt(0.8)
-    if off.any():
-        raise ValueError(
-            f"input {int(np.flatnonzero(off)[0])} is not uniform over {interval}; give the interval it is uniform "
-            "over, or polynomials='empirical'"
-        )
-    values = np.empty((degree + 1, channels, steps))
-    values[0], values[1] = 1.0, x
-    for n in range(1, degree):
-        values[n + 1] = ((2 * n + 1) * x * values[n] - n * values[n - 1]) / (n + 1)
-    normalised: FloatArray = values[1:] * np.sqrt(2 * np.arange(1, degree + 1) + 1)[:, np.newaxis, np.newaxis]
-    return normalised
-
-
-def _empirical(u: FloatArray, degree: int) -> FloatArray:
-    """Polynomials that are orthonormal over the values that an input took, shape (degree, steps)."""
-    low, high = u.min(), u.max()
-    vandermonde = np.polynomial.legendre.legvander((2 * u - low - high) / (high - low), degree)
-    orthogonal, triangle = np.linalg.qr(vandermonde)
-    independent = np.abs(np.diag(triangle)) > 1e-9 * np.sqrt(len(u))
-    if not independent.all():
-        raise ValueError(
-            f"the inputs take {len(np.unique(u))} different values; polynomials of degree {degree} need at least "
-            f"{degree + 1}: ask for a lower degree"
-        )
-    signed: FloatArray = (orthogonal * np.sign(np.diag(triangle)) * np.sqrt(len(u))).T[1:]
-    return signed

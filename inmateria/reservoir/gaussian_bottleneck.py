@@ -6,14 +6,14 @@ known in closed form: its rows are canonical directions, each of which appears a
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cholesky, eigh, solve_triangular, svd, svdvals
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from inmateria.reservoir.bottleneck_transformer import BottleneckTransformer
 from inmateria.reservoir.streaming_covariance import StreamingCovariance
 
 FloatArray = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ _MOST = 1.0 - 1e-12
 """Correlations above this are taken for it: a target that is known exactly would need infinite gain."""
 
 
-class GaussianBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class GaussianBottleneck(BottleneckTransformer):
     """Directions of the inputs that carry information on the targets, as a scikit-learn transformer.
 
     Targets should be vectors: classes one-hot, a series several steps ahead. There are never more directions
@@ -71,7 +71,7 @@ class GaussianBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from inputs (samples, inputs) and targets (samples, targets) or (samples,)."""
-        inputs, targets = checked_pairs(self, X, y, reset=True)
+        inputs, targets = self._checked_pairs(X, y, reset=True)
         gathered = StreamingCovariance(inputs.shape[1], targets.shape[1])
         gathered.add(inputs, targets)
         self._fit(*gathered.blocks, gathered.mean[: inputs.shape[1]])
@@ -122,19 +122,6 @@ class GaussianBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         """What can be known of the target for so much kept of the input."""
         check_is_fitted(self)
         return InformationCurve.of(self.correlations_)
-
-    def transform(self, X: npt.ArrayLike) -> FloatArray:
-        """Map inputs (samples, inputs) to features (samples, n_components), without the noise."""
-        check_is_fitted(self)
-        inputs: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
-        mapped: FloatArray = (inputs - self.mean_) @ self.components_.T
-        return mapped
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        return tags
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,14 +251,6 @@ def past_and_future(series: npt.ArrayLike, past: int, future: int) -> tuple[Floa
         )
     windows = np.lib.stride_tricks.sliding_window_view(given, past + future, axis=0).transpose(0, 2, 1)
     return windows[:, :past].reshape(len(windows), -1), windows[:, past:].reshape(len(windows), -1)
-
-
-def checked_pairs(estimator: Any, X: npt.ArrayLike, y: npt.ArrayLike, reset: bool) -> tuple[FloatArray, FloatArray]:
-    """Check inputs and targets, and take targets of one axis as one column."""
-    inputs, targets = validate_data(
-        estimator, X, y, reset=reset, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
-    )
-    return inputs, np.asarray(targets, dtype=np.float64).reshape(len(inputs), -1)
 
 
 def _ridged(covariance: FloatArray, ridge: float) -> FloatArray:

@@ -5,13 +5,12 @@ and nothing is sent back through what lies behind it.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
+from inmateria.reservoir.bottleneck_transformer import BottleneckTransformer
 from inmateria.reservoir.dependence import (
     PHSIC_FLOOR,
     REGULARISATION,
@@ -21,7 +20,6 @@ from inmateria.reservoir.dependence import (
     nhsic_objective_by_features,
     phsic_objective,
 )
-from inmateria.reservoir.gaussian_bottleneck import checked_pairs
 from inmateria.reservoir.gradient_descent import Adam
 
 FloatArray = npt.NDArray[np.float64]
@@ -89,7 +87,7 @@ def objective_named(
     return by_features
 
 
-class HSICBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class HSICBottleneck(BottleneckTransformer):
     """Features ``tanh(W x + b)`` trained by the HSIC bottleneck, as a scikit-learn transformer.
 
     Parameters
@@ -152,7 +150,7 @@ class HSICBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Learn from inputs (samples, inputs) and targets (samples, targets), one-hot for classes."""
-        inputs, targets = checked_pairs(self, X, y, reset=True)
+        inputs, targets = self._checked_pairs(X, y, reset=True)
         if min(self.n_components, self.epochs, self.batch_size) < 1:
             raise ValueError("n_components, epochs and batch_size must be at least 1")
         objective = objective_named(
@@ -191,13 +189,5 @@ class HSICBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def transform(self, X: npt.ArrayLike) -> FloatArray:
         """Map inputs (samples, inputs) to features (samples, n_components), between -1 and 1."""
-        check_is_fitted(self)
-        inputs: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
-        features: FloatArray = np.tanh(inputs @ self.components_.T + self.intercept_)
+        features: FloatArray = np.tanh(self._checked_inputs(X) @ self.components_.T + self.intercept_)
         return features
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        return tags

@@ -5,21 +5,19 @@ anew. Ridge regression spans the same subspace, and each of its rows belongs to 
 none changes its sign.
 """
 
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from inmateria.reservoir.gaussian_bottleneck import checked_pairs
+from inmateria.reservoir.bottleneck_transformer import BottleneckTransformer
 from inmateria.reservoir.streaming_covariance import StreamingCovariance
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class OnlineBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class OnlineBottleneck(BottleneckTransformer):
     """Features that span what inputs know of the targets, learned from a stream.
 
     Parameters
@@ -64,7 +62,7 @@ class OnlineBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
                 f"forgetting is {self.forgetting} and ridge {self.ridge}; "
                 "give a forgetting of more than 0 and at most 1, and a finite ridge of more than 0"
             )
-        inputs, targets = checked_pairs(self, X, y, reset=anew)
+        inputs, targets = self._checked_pairs(X, y, reset=anew)
         if anew:
             self._begin(inputs.shape[1], targets.shape[1])
         elif targets.shape[1] != self._gathered.targets:
@@ -104,16 +102,3 @@ class OnlineBottleneck(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         deviation = np.sqrt(np.maximum(np.einsum("ij,ij->i", rows @ Cx, rows), 0.0))
         self.components_ = rows / np.where(deviation > 0, deviation, 1.0)[:, np.newaxis]
         self.mean_ = self._gathered.mean[:size].copy()
-
-    def transform(self, X: npt.ArrayLike) -> FloatArray:
-        """Map inputs (samples, inputs) to features (samples, n_components)."""
-        check_is_fitted(self)
-        inputs: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
-        mapped: FloatArray = (inputs - self.mean_) @ self.components_.T
-        return mapped
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        return tags

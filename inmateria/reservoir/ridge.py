@@ -5,111 +5,17 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from inmateria.reservoir.moments import BLOCK_ROWS, Moments
+from inmateria.reservoir.moments import Moments
+from inmateria.reservoir.ridge_path import DualRidgePath, RidgePath, Solution, solve
 from inmateria.reservoir.winner import one_against_rest, predict_sequences, winners
 
 FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-6, 7))
-
-
-class _Path:
-    """Every ridge solution of some data, from one eigendecomposition of their moments."""
-
-    def __init__(self, moments: Moments) -> None:
-        values, self._basis = eigh(moments.gram, driver="evd", overwrite_a=True, check_finite=False)
-        self._values = np.maximum(values, 0.0)
-        self._loads = self._basis.T @ moments.cross
-        self._moments = moments
-
-    def coefficients(self, alpha: float) -> FloatArray:
-        """Solution (outputs, features) for one regularisation, the minimum-norm one for none."""
-        coef: FloatArray = (self._basis @ (_inverse(self._values, alpha)[:, None] * self._loads)).T
-        return coef
-
-    def generalised_errors(self, alphas: FloatArray) -> FloatArray:
-        """Mean squared error that generalised cross-validation predicts for each regularisation."""
-        samples, squares = self._moments.samples, self._loads**2
-        predicted = []
-        for alpha in alphas:
-            inverse = _inverse(self._values, alpha)
-            explained = squares * (inverse * (2.0 - self._values * inverse))[:, None]
-            residual = np.maximum(self._moments.total - explained.sum(axis=0), 0.0).mean() / samples
-            used = (self._values @ inverse + self._moments.centred) / samples
-            predicted.append(residual / _kept(used) ** 2)
-        return np.array(predicted)
-
-    def left_out_errors(self, X: npt.NDArray[Any], Y: FloatArray, alphas: FloatArray) -> FloatArray:
-        """Mean squared error of each sample read out by the others, for each regularisation, exactly.
-
-        The residual of a sample left out is its residual in the fit divided by one minus its leverage; a
-        block of samples is turned into the eigenvectors once, and gives both for every regularisation.
-        """
-        outputs = Y.shape[1]
-        inverses = np.stack([_inverse(self._values, alpha) for alpha in alphas], axis=1)
-        solutions = (inverses[:, :, None] * self._loads[:, None, :]).reshape(len(inverses), -1)
-        rows = min(BLOCK_ROWS, len(X))
-        block, turned, squares = (np.empty((rows, X.shape[1])) for _ in range(3))
-        own = 1.0 / self._moments.samples if self._moments.centred else 0.0
-        errors = np.zeros(len(alphas))
-        for begin in range(0, len(X), rows):
-            count = min(rows, len(X) - begin)
-            np.subtract(X[begin : begin + count], self._moments.x_mean, out=block[:count])
-            np.matmul(block[:count], self._basis, out=turned[:count])
-            np.square(turned[:count], out=squares[:count])
-            kept = _kept(squares[:count] @ inverses + own)
-            fitted = (turned[:count] @ solutions).reshape(count, len(alphas), outputs)
-            residual = (Y[begin : begin + count] - self._moments.y_mean)[:, None, :] - fitted
-            errors += np.einsum("nao,na->a", residual**2, kept**-2.0)
-        return errors / Y.size
-
-
-class _DualPath:
-    """The same from the products of the samples with each other, where there are fewer of them than features."""
-
-    def __init__(self, X: npt.NDArray[Any], Y: FloatArray, moments: Moments) -> None:
-        self._centred = X - moments.x_mean
-        self._targets = Y - moments.y_mean
-        values, self._vectors = eigh(self._centred @ self._centred.T, driver="evd", check_finite=False)
-        self._values = np.maximum(values, 0.0)
-        self._loads = self._vectors.T @ self._targets
-        self._own = 1.0 / len(X) if moments.centred else 0.0
-
-    def coefficients(self, alpha: float) -> FloatArray:
-        """Solution (outputs, features) for one regularisation, the minimum-norm one for none."""
-        weights = self._vectors @ (_inverse(self._values, alpha)[:, None] * self._loads)
-        coef: FloatArray = (self._centred.T @ weights).T
-        return coef
-
-    def errors(self, alphas: FloatArray, validation: str) -> FloatArray:
-        """Mean squared error that the validation predicts for each regularisation."""
-        predicted = []
-        for alpha in alphas:
-            shrink = self._values * _inverse(self._values, alpha)
-            leverage = self._vectors**2 @ shrink + self._own
-            if validation == "gcv":
-                leverage[:] = leverage.mean()
-            residual = self._targets - self._vectors @ (shrink[:, None] * self._loads)
-            predicted.append(np.mean((residual / _kept(leverage)[:, None]) ** 2))
-        return np.array(predicted)
-
-
-def _inverse(values: FloatArray, alpha: float) -> FloatArray:
-    floor = values[-1] * len(values) * np.finfo(np.float64).eps if alpha == 0 else 0.0
-    shifted = values + alpha
-    with np.errstate(divide="ignore"):
-        inverse: FloatArray = np.where(shifted > floor, 1.0 / shifted, 0.0)
-    return inverse
-
-
-def _kept(leverage: FloatArray | float) -> Any:
-    """Say what a sample leaves to the others; one that alone fixes its own prediction cannot be left out."""
-    return np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
 
 
 class _Ridge(BaseEstimator):  # type: ignore[misc]
@@ -130,7 +36,7 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         """Become a readout of given weights (outputs, features), with no data behind them."""
         self._moments = Moments(coef.shape[1], len(coef), self.fit_intercept)
         self._moments.y_mean = np.array(intercept, dtype=np.float64)
-        self._solution = _Solution(coef=np.array(coef, dtype=np.float64))
+        self._solution = Solution(coef=np.array(coef, dtype=np.float64))
         self.n_features_in_ = coef.shape[1]
         return self
 
@@ -145,7 +51,7 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
             if name not in vars(joined):
                 setattr(joined, name, value)
         joined._moments = self._moments + other._moments
-        joined._solution = _Solution()
+        joined._solution = Solution()
         return joined
 
     def _settings(self) -> FloatArray:
@@ -164,17 +70,17 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         self._moments = Moments(features, Y.shape[1], self.fit_intercept).add(X, Y)
         validated = self.validation is not None and samples > 1
         if samples < features:
-            dual = _DualPath(X, Y, self._moments)
+            dual = DualRidgePath(X, Y, self._moments)
             scores = -dual.errors(alphas, self.validation or "loo") if validated else np.zeros(len(alphas))
             alpha = float(alphas[int(np.argmax(scores))])
-            self._solution = _Solution(alpha, scores, dual.coefficients(alpha))
+            self._solution = Solution(alpha, scores, dual.coefficients(alpha))
         elif self.validation == "loo" and validated:
-            path = _Path(self._moments)
+            path = RidgePath(self._moments)
             scores = -path.left_out_errors(X, Y, alphas)
             alpha = float(alphas[int(np.argmax(scores))])
-            self._solution = _Solution(alpha, scores, path.coefficients(alpha))
+            self._solution = Solution(alpha, scores, path.coefficients(alpha))
         else:
-            self._solution = _solve(self._moments, alphas, validated)
+            self._solution = solve(self._moments, alphas, validated)
 
     def _partial_fit(self, X: npt.NDArray[Any], Y: FloatArray, anew: bool) -> None:
         self._settings()
@@ -183,14 +89,14 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         elif Y.shape[1] != self._moments.outputs:
             raise ValueError(f"targets have {Y.shape[1]} outputs; this readout has learned {self._moments.outputs}")
         self._moments.add(X, Y)
-        self._solution = _Solution()
+        self._solution = Solution()
 
     @property
-    def _solved(self) -> "_Solution":
+    def _solved(self) -> Solution:
         if not hasattr(self, "_solution"):
             raise AttributeError(f"{type(self).__name__} has learned nothing yet; call fit or partial_fit")
         if self._solution.coef is None:
-            self._solution = _solve(self._moments, self._settings(), self.validation is not None)
+            self._solution = solve(self._moments, self._settings(), self.validation is not None)
         return self._solution
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -232,33 +138,6 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         features = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
         decided: FloatArray = features @ self._coefficients.T + self._intercepts
         return decided
-
-
-class _Solution:
-    """A regularisation, how well each was predicted to do, and the weights; nothing yet where coef is None."""
-
-    def __init__(self, alpha: float = 0.0, scores: FloatArray | None = None, coef: FloatArray | None = None) -> None:
-        self.alpha, self.coef = alpha, coef
-        self.scores = np.zeros(0) if scores is None else scores
-
-
-def _solve(moments: Moments, alphas: FloatArray, validated: bool) -> _Solution:
-    """Solve from moments alone; between several regularisations, generalised cross-validation chooses."""
-    if not validated:
-        alpha = float(alphas[0])
-        gram = moments.gram
-        gram[np.diag_indices_from(gram)] += alpha
-        try:
-            if alpha == 0:
-                raise LinAlgError
-            coef = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), moments.cross).T
-        except LinAlgError:  # singular to rounding, or nothing regularised: the eigenvectors tell what to leave out
-            coef = _Path(moments).coefficients(alpha)
-        return _Solution(alpha, np.zeros(len(alphas)), coef)
-    path = _Path(moments)
-    scores = -path.generalised_errors(alphas)
-    alpha = float(alphas[int(np.argmax(scores))])
-    return _Solution(alpha, scores, path.coefficients(alpha))
 
 
 class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[misc]

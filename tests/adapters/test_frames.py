@@ -123,24 +123,29 @@ def test_one_flipped_bit_anywhere_is_noticed(place: int, bit: int, body: bool) -
         decode(bytes(data))
 
 
-@given(st.integers(0, 2), st.integers(0, 61), st.integers(0, 7))
+@given(st.integers(0, 2), st.integers(0, 5025), st.integers(0, 7))
 def test_one_flipped_bit_of_a_body_that_is_only_summed_is_noticed(spikes: int, place: int, bit: int) -> None:
-    signal = np.arange(25, dtype="<i2").reshape(1, 5, 5)  # 50 bytes, so the last word of it is not full
+    signal = np.arange(2501, dtype="<i2").reshape(1, 1, 2501)  # 5,002 bytes, so the last word of it is not full
     train = np.ones(spikes, dtype=SPIKE)
     data = bytearray(encode(header(scale=(1.0,)), signal, train, whole=False))
     assert decode(bytes(data)).array is not None
-    data[len(data) - 1 - min(place, 49 + 12 * spikes)] ^= 1 << bit
+    data[len(data) - 1 - min(place, 5001 + 12 * spikes)] ^= 1 << bit
     with pytest.raises(FrameError, match="sum of the numbers"):
         decode(bytes(data))
 
 
 def test_the_sum_is_that_of_the_page() -> None:
-    signal, train = np.arange(3, dtype="<f4").reshape(1, 1, 3), np.ones(1, dtype=SPIKE)
+    signal, train = np.linspace(-1, 1, 1025, dtype="<f4").reshape(1, 5, 205), np.ones(1, dtype=SPIKE)
     data = encode(header(), signal, train, whole=False)
+    assert data[3] == 0
     length = struct.unpack_from("<I", data, 4)[0]
     words = b"".join(each.tobytes() + bytes(-each.nbytes % 8) for each in (signal, train))
     said = msgspec.msgpack.decode(data[12 : 12 + length])["checksum"]
     assert said == sum(struct.unpack(f"<{len(words) // 8}Q", words)) % 2**64
+
+
+def test_a_small_frame_is_covered_by_its_crc_whoever_asks_for_less() -> None:
+    assert encode(header(), np.ones((1, 2, 3)), whole=False)[3] == 1
 
 
 @pytest.mark.parametrize("session", ["s" * n for n in range(1, 9)])
@@ -154,12 +159,12 @@ def test_the_body_of_a_large_frame_is_aligned(session: str) -> None:
 def test_a_checksum_may_leave_out_the_numbers_of_a_response_and_never_those_of_a_stimulus() -> None:
     head = msgspec.msgpack.encode({"kind": "response", "session": "s", "dtype": "<f4", "shape": [1, 1, 1]})
     assert decode(framed(head, b"abcd", covers=0)).array is not None  # by somebody who sums nothing
-    data = bytearray(encode(header(), np.ones((1, 2, 3)), whole=False))
+    data = bytearray(encode(header(), np.ones((1, 2, 300)), whole=False))
     data[14] ^= 1  # in the header
     with pytest.raises(FrameError, match="checksum"):
         decode(bytes(data))
     with pytest.raises(FrameError, match="leaves its numbers out"):
-        decode(encode(Header(kind=Kind.STIMULUS, session="s"), np.ones((1, 3)), whole=False))
+        decode(encode(Header(kind=Kind.STIMULUS, session="s"), np.ones((1, 600)), whole=False))
 
 
 @given(

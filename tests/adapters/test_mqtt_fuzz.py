@@ -10,6 +10,7 @@ from zlib import crc32
 
 import msgspec
 import numpy as np
+import psutil
 import pytest
 from leaky import LeakySimulator
 
@@ -104,6 +105,7 @@ async def test_a_device_applies_nothing_of_a_hundred_thousand_hostile_frames() -
                 if number == WATCHED:
                     most.append(tracemalloc.get_traced_memory()[1])
                     tracemalloc.stop()
+                    resident.append(psutil.Process().memory_info().rss)
                 if number % 3 == 0:  # damaged on its way: the right session and grant
                     payload = damaged(chance, whole)
                     if payload != whole:
@@ -117,9 +119,11 @@ async def test_a_device_applies_nothing_of_a_hundred_thousand_hostile_frames() -
                     )
 
         most: list[int] = []
+        resident: list[int] = []
         tracemalloc.start()
         await server._take_in(FromList(hostile()), Canary())  # type: ignore[arg-type]
         assert most[0] < 2_000_000
+        assert psutil.Process().memory_info().rss - resident[0] < 20_000_000  # over the other 95,000
         assert len(simulator.applied) == 1
         assert (await substrate.stimulate(ONE)).sequence == 1
 
@@ -143,6 +147,7 @@ async def test_a_client_is_not_troubled_by_a_hundred_thousand_hostile_frames() -
                 if number == WATCHED:
                     most.append(tracemalloc.get_traced_memory()[1])
                     tracemalloc.stop()
+                    resident.append(psutil.Process().memory_info().rss)
                 if number % 4 == 0:
                     payload = damaged(chance, answer)
                     if payload != answer:
@@ -156,10 +161,35 @@ async def test_a_client_is_not_troubled_by_a_hundred_thousand_hostile_frames() -
 
         link = FromList(hostile())
         most: list[int] = []
+        resident: list[int] = []
         tracemalloc.start()
         await substrate._take_in(link, asyncio.get_running_loop().create_future())  # type: ignore[arg-type]
         assert most[0] < 2_000_000
+        assert psutil.Process().memory_info().rss - resident[0] < 20_000_000  # over the other 95,000
         assert (await substrate.stimulate(ONE)).sequence == 0
+
+
+@pytest.mark.parametrize("kind", [Kind.OPENED, Kind.REFUSED, Kind.MISSING])
+async def test_a_forged_word_of_the_device_ends_a_session_at_most_and_with_a_clear_error(kind: Kind) -> None:
+    chance = random.Random(4)
+    simulator = LeakySimulator()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri) as server,
+        RemoteSubstrate(server.uri) as substrate,
+    ):
+        session, grant = substrate._session, substrate._grant
+        topic = f"inmateria/1/lab/leaky/response/anyone/{session}"
+        ended = 0
+        for _ in range(2_000):
+            forgery = forged(chance, session, chance.choice([grant, "0" * 32]), kinds=[kind])
+            try:
+                opened = asyncio.get_running_loop().create_future()
+                await substrate._take_in(FromList(iter([(topic, forgery)])), opened)  # type: ignore[arg-type]
+            except SubstrateError as error:
+                ended += bool(str(error))
+        assert (ended > 0) == (kind is not Kind.MISSING)
+        assert simulator.applied == []
 
 
 def test_forged_frames_are_read_or_refused_and_nothing_else() -> None:

@@ -99,6 +99,13 @@ async def test_the_command_watch_draws_the_device_and_prints_lines() -> None:
             assert word in drawn
 
 
+async def test_the_command_watch_says_what_it_waits_for_and_how_long() -> None:
+    async with EmbeddedBroker() as broker:
+        drawn = await told("watch", f"{broker.uri}/lab/nobody", "--count", "2", "--every", "0.05")
+    assert "not announced" in drawn
+    assert "waited 0 s for it to announce itself" in drawn
+
+
 def test_a_sparkline_spans_its_values_and_leaves_out_what_was_not_read() -> None:
     assert sparkline([0.0, 7.0, float("nan"), 3.6]) == "▁█ ▅"
     assert sparkline([2.0, 2.0]) == "▁▁"

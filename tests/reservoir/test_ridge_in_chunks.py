@@ -1,6 +1,8 @@
 """Ridge readouts fed in chunks, added, in single precision and with offsets, against everything at once in double."""
 
 import os
+import pickle
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,6 +96,24 @@ def test_raw_counts_with_an_offset_of_1e8_in_chunks() -> None:
         offset.partial_fit(counts[begin : begin + 100] + 1e8, Y[begin : begin + 100])
     assert offset.coef_ == pytest.approx(plain.coef_, rel=1e-9)
     assert offset.predict(counts + 1e8) == pytest.approx(plain.predict(counts), abs=1e-6)
+
+
+def test_memory_does_not_grow_with_the_samples() -> None:
+    X, Y = problem(5000, 40, 2)
+    readout = RidgeReadout().partial_fit(X, Y)
+    kept = len(pickle.dumps(readout))
+    tracemalloc.start()
+    try:
+        peaks = []
+        for _ in range(20):
+            tracemalloc.reset_peak()
+            readout.partial_fit(X, Y)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    assert peaks[-1] < X.nbytes  # twenty times as many were seen, and not even these are kept twice
+    assert peaks[-1] - peaks[4] < 10_000
+    assert len(pickle.dumps(readout)) - kept < 100
 
 
 def test_single_precision_is_added_up_in_double() -> None:
