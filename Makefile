@@ -47,4 +47,6 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing inmateria and what its tests need into $(VENV) (about a minute)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@# Whose NARMA ours is held to; without what it draws with, which is built for minutes and not used here.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "openprc>=0.1.1"
 	@touch $@ $(VENV)/.installed
