@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from brokers import Mosquitto
+from hypothesis import settings
+
+settings.register_profile("inmateria", deadline=None)  # no test fails on a clock
+settings.load_profile("inmateria")
 
 
 @pytest_asyncio.fixture(autouse=True)
