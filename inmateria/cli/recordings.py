@@ -145,7 +145,7 @@ def import_(
         if is_measurement(source):
             done = import_measurement(source, out, driven=driven)
         elif is_export(source):
-            done = import_block(read_export(source), out, kind="neuron-culture")
+            done = import_block(read_export(source), out, kind="neural-culture")
         else:
             done = import_file(source, out, stimulus=stimulus)
     words = [f"{done.exchanges:,} exchanges in {done.path}", *(f"not in it: {each}" for each in done.left_out)]

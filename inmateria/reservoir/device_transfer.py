@@ -158,8 +158,10 @@ def transfer_weights(
     taught = old(source)
     size = float(np.sqrt(taught.var(axis=0).mean()))
     size = size if size > 0 else 1.0
-    scale = target.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
+    spread = target.std(axis=0)
+    spread = np.where(spread > 0, spread, 1.0)
+    # Features of one kind are best left as they are, for the larger ones have less noise; those of several units not.
+    scales = (spread, np.full_like(spread, np.sqrt(np.mean(spread**2))))
     X, Y = (np.empty((0, target.shape[1])), np.empty((0, len(old.coef)))) if labelled is None else (
         np.asarray(labelled[0], dtype=np.float64), old.targets(labelled[1]))  # fmt: skip
     if len(X) != len(Y):
@@ -173,13 +175,13 @@ def transfer_weights(
         priors["toward-old"] = old
     unlabelled: dict[Method, LinearMap] = {}
     for name, prior in priors.items():
-        unlabelled[name], error = _toward(prior, target, taught, scale)
+        unlabelled[name], error = _toward(prior, target, taught, scales)
         errors[name] = error / size
     chosen = min(priors, key=lambda name: errors[name])
     if len(X) >= 2:
-        alone, error = _toward(nothing, X, Y, scale)
+        alone, error = _toward(nothing, X, Y, scales)
         errors["retrained"] = error / size
-        _, error = _toward(priors[chosen], X, Y, scale, (target, taught))
+        _, error = _toward(priors[chosen], X, Y, scales, (target, taught))
         errors["on labels"] = error / size
         if errors["retrained"] < errors["on labels"]:
             chosen = "retrained"
@@ -198,7 +200,7 @@ def transfer_weights(
         return Transfer(alone, chosen, mismatch, errors)
     weights = unlabelled[chosen]
     if len(X) >= 2:
-        weights, _ = _toward(priors[chosen], X, Y, scale, (target, taught))
+        weights, _ = _toward(priors[chosen], X, Y, scales, (target, taught))
     return Transfer(weights, chosen, mismatch, errors)
 
 
@@ -236,15 +238,26 @@ def _toward(
     prior: LinearMap,
     X: FloatArray,
     Y: FloatArray,
-    scale: FloatArray,
+    scales: tuple[FloatArray, ...],
     beside: tuple[FloatArray, FloatArray] | None = None,
 ) -> tuple[LinearMap, float]:
     """Fit ridge weights pulled toward a prior, and give their error (root mean square) on steps left out.
 
-    Ridge regression of what the prior leaves over, features in units of their standard deviation. One fifth of
-    the time is left out at once: neighbours in time are so alike that leaving out single steps would prefer
-    weights that fit the noise. What is `beside` is always learned from and never scored.
+    Ridge regression of what the prior leaves over, with features in the units of one of the scales. Scale and
+    regularisation are those of the least error. One fifth of the time is left out at once: neighbours in time are so
+    alike that leaving out single steps would prefer weights that fit the noise. What is `beside` is always learned
+    from and never scored.
     """
+    return min((_toward_in(prior, X, Y, scale, beside) for scale in scales), key=lambda found: found[1])
+
+
+def _toward_in(
+    prior: LinearMap,
+    X: FloatArray,
+    Y: FloatArray,
+    scale: FloatArray,
+    beside: tuple[FloatArray, FloatArray] | None,
+) -> tuple[LinearMap, float]:
     centre = X.mean(axis=0)
     own, rest = (X - centre) / scale, Y - prior(X)
     more, more_rest = (own[:0], rest[:0]) if beside is None else (

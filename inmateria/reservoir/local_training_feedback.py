@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.reservoir.digital_twin import RandomFeatureTwin, Twin
 from inmateria.reservoir.gradient_descent import Adam, cross_entropy
+from inmateria.reservoir.layer_twin import LayerTwin, RandomFeatureTwin
 from inmateria.reservoir.local_training import Passage
 from inmateria.reservoir.local_training_local import GradientTraining
 from inmateria.reservoir.port_encoder import PortEncoder
@@ -116,7 +116,7 @@ class PhysicsAware(_FeedbackTraining):
         Standard deviation of the noise on the ports, in units of the gain: without it a twin knows nothing of
         directions in which the ports do not vary.
     make_twin : callable, optional
-        ``(layer, ports, features) -> Twin``; a `RandomFeatureTwin` by default.
+        ``(layer, ports, features) -> LayerTwin``; a `RandomFeatureTwin` by default.
     """
 
     passes: int = 32
@@ -125,13 +125,13 @@ class PhysicsAware(_FeedbackTraining):
     head_rate: float = 0.003
     twin_passes: int = 2
     explore: float = 0.3
-    make_twin: Callable[[int, int, int], Twin] | None = None
+    make_twin: Callable[[int, int, int], LayerTwin] | None = None
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
         """Take the encoders to train, and make the twins."""
         super().begin(encoders, targets, features, seed)
         answered = [*(each.shape[1] for each in self.encoders[1:]), features]
-        self.twins: list[Twin] = [
+        self.twins: list[LayerTwin] = [
             RandomFeatureTwin(encoder.shape[0], count, gain=encoder.gain, seed=seed + layer)
             if self.make_twin is None
             else self.make_twin(layer, encoder.shape[0], count)

@@ -15,6 +15,7 @@ from leaky import LeakySimulator
 from inmateria.adapters import ReplaySubstrate, SimulatedSubstrate, connect
 from inmateria.protocols.tasks import find_task
 from inmateria.recording import Exchange, RecordedSubstrate, RecordingError, RecordingWriter, open_recording
+from inmateria.reservoir import PhysicalLayer, PhysicalStack
 from inmateria.substrate import (
     Response,
     Stimulus,
@@ -55,6 +56,21 @@ async def test_a_task_on_a_recording_has_the_scores_it_had_on_the_device(tmp_pat
     there, here = (msgspec.to_builtins(outcome) for outcome in outcomes)
     assert there.pop("exchanges")["count"] == here.pop("exchanges")["count"]
     assert here == there
+
+
+async def test_layers_on_several_recordings_give_the_features_they_gave(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).uniform(size=(60, 12))
+    y = np.arange(60) % 3
+    uris = [f"scattering://?ports=8&observables=24&seed={seed}" for seed in range(2)]
+    paths = [tmp_path / f"{number}.h5" for number in range(2)]
+    recorded = [RecordedSubstrate(connect(uri), path) for uri, path in zip(uris, paths, strict=True)]
+    found = []
+    for layers in (recorded, [ReplaySubstrate(path) for path in paths]):
+        async with PhysicalStack([PhysicalLayer(substrate=each) for each in layers], seed=3) as stack:
+            await stack.fit(X, y)
+            found.append(stack.features_)
+    for there, here in zip(*found, strict=True):
+        assert np.array_equal(there, here)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inmateria.adapters import connect
 from inmateria.measured_tables import read_measured_table
 from inmateria.protocols.memory_capacity import memory_by_delay
+from inmateria.recording.measurements import import_measurement
 from inmateria.simulators import NanowireNetwork
 
 PAD = "074_INRiMARC_NWN_Pad129M_gridSE_MemoryCapacity_2024_04_02.txt"
@@ -82,6 +84,19 @@ def test_memory_capacity_is_that_of_rcbench(recorded):
     ours = memory_by_delay(drive, readings)
     np.testing.assert_allclose(ours, by_rcbench(drive, readings, table.outputs), rtol=1e-6, atol=1e-9)
     assert ours[0] > 0.05  # there is a memory to measure
+
+
+async def test_memory_capacity_on_a_replay_of_the_table_is_the_same_bit_for_bit(recorded, tmp_path):
+    table = read_measured_table(recorded)
+    import_measurement(recorded, tmp_path / "r.h5")
+    async with connect(f"replay://{tmp_path}/r.h5") as device:
+        drive = table.voltages_of(*table.inputs)
+        signals = [(await device.stimulate(device.info.stimulus([row]))).signal for row in drive]
+        names = [channel.name for channel in device.info.outputs]
+    columns = [names.index(f"{name}_V") for name in table.outputs]
+    readings = np.concatenate(signals)[:, 0, columns]
+    ours = memory_by_delay(drive[:, 0], readings)
+    assert np.array_equal(ours, memory_by_delay(drive[:, 0], table.voltages_of(*table.outputs)))
 
 
 def test_memory_of_a_delay_line_is_its_length():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from inmateria.reservoir import training_named
-from inmateria.reservoir.digital_twin import RandomFeatureTwin
 from inmateria.reservoir.gradient_descent import Adam, cross_entropy
+from inmateria.reservoir.layer_twin import RandomFeatureTwin
 from inmateria.reservoir.local_training import Passage, training_summaries
 from inmateria.reservoir.local_training_feedback import PhysicsAware
 from inmateria.reservoir.local_training_local import ForwardForward, GradientTraining, LocalCrossEntropy

@@ -1,7 +1,8 @@
-"""A digital twin of a physical layer: what it would answer, fitted to what it did, and differentiable.
+"""What a physical layer would answer, learned from what it did and differentiable: for gradients through layers.
 
 A linear map of the ports and of random features of them, solved for in closed form from streaming second
-moments. It is never asked what a layer answers, only which way its answer would move.
+moments. It is never asked what a layer answers, only which way its answer would move. The twin of a whole device, to
+plan experiments with, is in `twins`.
 """
 
 from typing import Protocol
@@ -13,7 +14,7 @@ from scipy.linalg import cho_factor, cho_solve
 FloatArray = npt.NDArray[np.float64]
 
 
-class Twin(Protocol):
+class LayerTwin(Protocol):
     """What stands in for a layer on the way back."""
 
     def add(self, ports: FloatArray, features: FloatArray) -> None:
