@@ -48,9 +48,12 @@ def confusion(outcome: Outcome) -> Figure:
                 fontsize=7,
                 color="white" if share[row, column] > 0.5 else INK,
             )
-        places = range(len(outcome.classes))
-        ax.set_xticks(places, outcome.classes)
-        ax.set_yticks(places, outcome.classes)
+        # A readout that tells two classes apart has one row of weights, named after the second class.
+        own = outcome.classes
+        names = own if len(own) == len(matrix) else (f"not {own[0]}", *own)
+        places = range(len(names))
+        ax.set_xticks(places, names)
+        ax.set_yticks(places, names)
         ax.set(title=readout, xlabel="class named by the readout", ylabel="true class")
     return figure
 
