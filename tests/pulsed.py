@@ -1,7 +1,7 @@
 """A small culture with a known answer, for tests of what stands around a culture.
 
-Every pulse makes its electrode spike 5 ms later (or another delay), and the next electrode 3 ms after; every electrode also
-spikes by itself once in 100 ms, each a little later than the one before it.
+Every pulse makes its electrode spike 5 ms later (or another delay), and the next electrode 3 ms after; every
+electrode also spikes by itself once in 100 ms, each a little later than the one before it.
 """
 
 from dataclasses import dataclass

@@ -40,6 +40,7 @@ STIMMABLE = tuple(channel for channel in range(CHANNELS) if channel not in (0, 4
 
 _LEAD = 80e-6  # s from the call to the pulse, the SDK's least
 _PATIENCE = 30.0  # s
+_GRACE = 0.25  # of a tick that is waited for the next exchange of a closed loop
 _SOURCE = "inmateria.adapters.cortical_source:culture_source"
 
 Answer = Callable[[Response | BaseException], None]
@@ -127,16 +128,20 @@ class TickLoop(threading.Thread):
                 self._ready(simulated)
                 for tick in neurons.loop(self._rate, ignore_jitter=True):
                     now[0] = tick.iteration_timestamp / FRAMES_PER_SECOND
+                    before = current
                     if current is not None:
                         current = self._collect(current, tick, guard)
+                    # Who closes a loop asks again as soon as it is answered, and is let into the tick that answered.
+                    answered, frame = before is not None and current is None, tick.iteration_timestamp
                     while current is None:
                         try:
-                            taken = self._asked.get(block=self._accelerated)
+                            taken = self._next(answered)
                         except queue.Empty:
                             break
                         if taken is None:
                             return
-                        current = self._begin(taken, tick.iteration_timestamp, guard)
+                        late = neurons.timestamp() - frame if answered and not self._accelerated else 0
+                        current = self._begin(taken, frame, guard, max(0, late))
                     if current is not None:
                         current.row += 1
                         self._release(current.drive[current.row], neurons)
@@ -164,10 +169,17 @@ class TickLoop(threading.Thread):
             if exchange is not None:
                 exchange.answer(gone)
 
-    def _begin(self, exchange: Exchange, frame: int, guard: TissueGuard) -> Exchange | None:
-        """Check all pulses of an exchange that would begin now; None where it may not."""
+    def _next(self, answered: bool) -> "Exchange | None":
+        """Take the next exchange; raise `queue.Empty` where none comes soon enough for this tick."""
+        if self._accelerated:
+            return self._asked.get()
+        return self._asked.get(timeout=_GRACE / self._rate) if answered else self._asked.get_nowait()
+
+    def _begin(self, exchange: Exchange, frame: int, guard: TissueGuard, late: int) -> Exchange | None:
+        """Check all pulses of an exchange that begins with this tick, so many frames late; None where it may not."""
         row, column = np.nonzero(exchange.drive)
         times = frame / FRAMES_PER_SECOND + row / self._rate + _LEAD
+        times[row == 0] += late / FRAMES_PER_SECOND
         pulses = biphasic(times, np.array(STIMMABLE)[column], -exchange.drive[row, column], self._phase)
         if exchange.given_up.is_set():
             return None
