@@ -41,13 +41,15 @@ async def measured(exchanges: int) -> list[dict[str, Any]]:
         ("Intan, real time", ""),
         ("CL1 simulator, real time", "cortical://?seed=1"),
         ("CL1 simulator, accelerated", "cortical://?seed=1&accelerated=true"),
-        ("Neuroplatform twin", "neuroplatform://emulated?seed=1"),
+        ("Neuroplatform twin, real time", "neuroplatform://emulated?seed=1&real_time=true&step=0.24"),
+        ("Neuroplatform twin, simulated", "neuroplatform://emulated?seed=1"),
     ):
         async with AsyncExitStack() as exits:
             if not uri:
                 uri = (await exits.enter_async_context(IntanEmulator(NeuralCulture(seed=1)))).uri
             substrate = await exits.enter_async_context(connect(uri))
-            times, lived = await loop_times(substrate, exchanges)
+            asked = min(exchanges, round(exchanges * 0.05 / substrate.info.step)) if "real_time" in uri else exchanges
+            times, lived = await loop_times(substrate, asked)
             step = substrate.info.step
         rows.append(
             {
@@ -55,7 +57,7 @@ async def measured(exchanges: int) -> list[dict[str, Any]]:
                 "step_ms": 1e3 * step,
                 "median_ms": 1e3 * float(np.median(times)),
                 "p99_ms": 1e3 * float(np.quantile(times, 0.99)),
-                "platform_hz": exchanges / lived,
+                "platform_hz": asked / lived,
                 "times_real_time": lived / float(times.sum()),
             }
         )

@@ -1,7 +1,7 @@
 """A small culture with a known answer, for tests of what stands around a culture.
 
-Every pulse makes its electrode spike 5 ms later, and the next electrode 8 ms later; every electrode also
-spikes by itself once in 100 ms, each a little later than the one before it.
+Every pulse makes its electrode spike 5 ms later (or another delay), and the next electrode 3 ms after; every
+electrode also spikes by itself once in 100 ms, each a little later than the one before it.
 """
 
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ class PulsedActivity:
 
 
 class PulsedCulture:
-    def __init__(self, electrodes: int = 32, period: float = 0.1) -> None:
-        self.electrodes, self.period = electrodes, period
+    def __init__(self, electrodes: int = 32, period: float = 0.1, delay: float = 0.005) -> None:
+        self.electrodes, self.period, self.delay = electrodes, period, delay
         self.now = 0.0
         self.given: list[tuple[float, int, float, float]] = []  # on its clock
         self.coming: list[tuple[float, int]] = []
@@ -40,7 +40,7 @@ class PulsedCulture:
             assert pulse["amplitude"] >= 0
             current = float(pulse["amplitude"]) * int(pulse["polarity"])
             self.given.append((at, electrode, current, float(pulse["phase_duration"])))
-            self.coming += [(at + 0.005, electrode), (at + 0.008, (electrode + 1) % self.electrodes)]
+            self.coming += [(at + self.delay, electrode), (at + self.delay + 0.003, (electrode + 1) % self.electrodes)]
         end = self.now + duration
         spikes = [each for each in self.coming if each[0] < end]
         self.coming = [each for each in self.coming if each[0] >= end]

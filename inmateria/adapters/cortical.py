@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from inmateria.adapters.cortical_loop import CHANNELS, FRAMES_PER_SECOND, STIMMABLE, Exchange, TickLoop
+from inmateria.adapters.cortical_loop import CHANNELS, FRAMES_PER_SECOND, STIMMABLE, Exchange, TickLoop, make_culture
 from inmateria.adapters.tissue import PulseLimits
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.substrate import (
     Channel,
+    Layout,
     Limits,
     Response,
     Stimulus,
@@ -133,7 +134,9 @@ class CorticalSubstrate(Substrate):
                     simulated = await ready
             except TimeoutError:
                 raise SubstrateTimeout(f"the CL1 was not ready within {self._timeout:g} s") from None
-            self._info = self._described(simulated)
+            # A simulator's electrodes are where its culture has them; of a device it is not known.
+            layout = (await asyncio.to_thread(make_culture, *self._culture)).info.layout if simulated else None
+            self._info = self._described(simulated, layout)
             self._exits = exits.pop_all()
         return self
 
@@ -180,7 +183,7 @@ class CorticalSubstrate(Substrate):
             f"{self.info.id} was asked to return to rest", "tissue does not do so on command", "let it rest instead"
         )
 
-    def _described(self, simulated: bool) -> SubstrateInfo:
+    def _described(self, simulated: bool, layout: Layout | None) -> SubstrateInfo:
         step, most = 1 / self._rate, FRAMES_PER_SECOND / self._rate
         culture, parameters = self._culture
         return SubstrateInfo(
@@ -192,6 +195,7 @@ class CorticalSubstrate(Substrate):
             sampling_rate=float(self._rate),
             spiking=True,
             limits=Limits(steps=100_000, shortest_step=step * (1 - 1e-9), longest_step=step * (1 + 1e-9)),
+            layout=layout,
             parameters={
                 "phase": self._phase,
                 "accelerated": self._accelerated,

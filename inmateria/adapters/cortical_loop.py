@@ -40,6 +40,7 @@ STIMMABLE = tuple(channel for channel in range(CHANNELS) if channel not in (0, 4
 
 _LEAD = 80e-6  # s from the call to the pulse, the SDK's least
 _PATIENCE = 30.0  # s
+_GRACE = 0.25  # of a tick that is waited for the next exchange of a closed loop
 _SOURCE = "inmateria.adapters.cortical_source:culture_source"
 
 Answer = Callable[[Response | BaseException], None]
@@ -101,6 +102,8 @@ class TickLoop(threading.Thread):
         self._rate, self._phase, self._limits, self._log = rate, phase, limits, log
         self._accelerated, self._culture, self._ready = accelerated, culture, ready
         self._asked: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
+        # A pulse that late is still its least interval away from one of the next tick.
+        self._grace = max(0.0, min(_GRACE / rate, 1 / rate - limits.interval))
         self._sequence = 0
         self._gone: BaseException | None = None
 
@@ -117,6 +120,7 @@ class TickLoop(threading.Thread):
     def run(self) -> None:
         """Open the device, and go round until closed."""
         current: Exchange | None = None
+        held: Exchange | None = None  # asked for, not yet begun
         gone: BaseException = SubstrateDisconnected("the CL1 has been closed", "", "enter it again")
         try:
             with ExitStack() as exits:
@@ -127,16 +131,23 @@ class TickLoop(threading.Thread):
                 self._ready(simulated)
                 for tick in neurons.loop(self._rate, ignore_jitter=True):
                     now[0] = tick.iteration_timestamp / FRAMES_PER_SECOND
+                    before = current
                     if current is not None:
                         current = self._collect(current, tick, guard)
+                    # Who closes a loop asks again as soon as it is answered, and is let into the tick that answered.
+                    answered, frame = before is not None and current is None, tick.iteration_timestamp
                     while current is None:
                         try:
-                            taken = self._asked.get(block=self._accelerated)
+                            held = held or self._next(answered)
                         except queue.Empty:
                             break
-                        if taken is None:
+                        if held is None:
                             return
-                        current = self._begin(taken, tick.iteration_timestamp, guard)
+                        waited = answered and not self._accelerated
+                        if waited and neurons.timestamp() - frame > self._grace * FRAMES_PER_SECOND:
+                            break  # too late for this tick: it begins with the next
+                        taken, held = held, None
+                        current = self._begin(taken, frame, guard)
                     if current is not None:
                         current.row += 1
                         self._release(current.drive[current.row], neurons)
@@ -151,8 +162,9 @@ class TickLoop(threading.Thread):
             self._ready(gone)
         finally:
             self._gone = gone
-            if current is not None:
-                current.answer(gone)
+            for exchange in (current, held):
+                if exchange is not None:
+                    exchange.answer(gone)
             self._refuse(gone)
 
     def _refuse(self, gone: BaseException) -> None:
@@ -164,8 +176,14 @@ class TickLoop(threading.Thread):
             if exchange is not None:
                 exchange.answer(gone)
 
+    def _next(self, answered: bool) -> "Exchange | None":
+        """Take the next exchange; raise `queue.Empty` where none comes soon enough for this tick."""
+        if self._accelerated:
+            return self._asked.get()
+        return self._asked.get(timeout=self._grace) if answered and self._grace else self._asked.get_nowait()
+
     def _begin(self, exchange: Exchange, frame: int, guard: TissueGuard) -> Exchange | None:
-        """Check all pulses of an exchange that would begin now; None where it may not."""
+        """Check all pulses of an exchange that begins with this tick; None where it may not."""
         row, column = np.nonzero(exchange.drive)
         times = frame / FRAMES_PER_SECOND + row / self._rate + _LEAD
         pulses = biphasic(times, np.array(STIMMABLE)[column], -exchange.drive[row, column], self._phase)

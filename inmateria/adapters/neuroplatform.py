@@ -26,6 +26,7 @@ from inmateria.adapters.neuroplatform_twin import (
     WINDOW,
     Booking,
     Neuroplatform,
+    PlatformClock,
 )
 from inmateria.adapters.pulse_log import PULSE, PulseArray, log_path
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
@@ -232,7 +233,10 @@ def _numbers(written: str) -> tuple[int, ...]:
 
 
 def neuroplatform_from_uri(uri: str) -> NeuroplatformSubstrate:
-    """Read ``neuroplatform://?version=1``, or ``neuroplatform://emulated?seed=0&neurons=1000`` for a twin."""
+    """Read ``neuroplatform://?version=1``, or ``neuroplatform://emulated?seed=0&neurons=1000`` for a twin.
+
+    A twin's time is simulated; with ``real_time=true`` it takes as long as the platform, 10 s to begin with.
+    """
     parts = urlsplit(uri)
     if parts.netloc not in ("", "emulated") or parts.path.strip("/"):
         raise UnknownSubstrate(f"{uri!r} names a place", "neuroplatform://, or neuroplatform://emulated for a twin")
@@ -240,9 +244,16 @@ def neuroplatform_from_uri(uri: str) -> NeuroplatformSubstrate:
     if "token" in query:
         raise UnknownSubstrate("a token was given in a URI, where others see it", "", f"put it into {_TOKEN}")
     platform = None
+    real_time = query.pop("real_time", "false").lower()
+    if real_time not in ("true", "false") or (real_time == "true" and not parts.netloc):
+        raise UnknownSubstrate(
+            f"real_time is {real_time!r} in {uri!r}",
+            "true or false, of a twin: neuroplatform://emulated?real_time=true",
+        )
     if parts.netloc:
         culture: dict[str, str] = {name: query.pop(name) for name in ("seed", "neurons") if name in query}
-        platform = Neuroplatform(_culture(culture), [Booking(fs_name=f"emulated{culture.get('seed', 0)}")])
+        booking = Booking(fs_name=f"emulated{culture.get('seed', 0)}")
+        platform = Neuroplatform(_culture(culture), [booking], PlatformClock(simulated=real_time == "false"))
     try:
         return NeuroplatformSubstrate(
             platform=platform, **parameters_for(NeuroplatformSubstrate, query, "neuroplatform")

@@ -64,7 +64,7 @@ class CartPoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     rounds: Annotated[int, Meta(ge=1)] = 4
     episodes: Annotated[int, Meta(ge=2)] = 8
     longest: Annotated[int, Meta(ge=20)] = 200
-    memory: Annotated[float, Meta(gt=0.0)] = 3.0
+    memory: Annotated[float, Meta(gt=0.0)] = 1.0
     strength: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
     encoding: Literal["place", "amplitude"] = "place"
     width: Annotated[int, Meta(ge=1)] = 3

@@ -48,9 +48,12 @@ def confusion(outcome: Outcome) -> Figure:
                 fontsize=7,
                 color="white" if share[row, column] > 0.5 else INK,
             )
-        places = range(len(outcome.classes))
-        ax.set_xticks(places, outcome.classes)
-        ax.set_yticks(places, outcome.classes)
+        # A readout that tells two classes apart has one row of weights, named after the second class.
+        own = outcome.classes
+        names = own if len(own) == len(matrix) else (f"not {own[0]}", *own)
+        places = range(len(names))
+        ax.set_xticks(places, names)
+        ax.set_yticks(places, names)
         ax.set(title=readout, xlabel="class named by the readout", ylabel="true class")
     return figure
 
@@ -88,10 +91,11 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
     """Draw the substrate: wires, junctions, and where its channels are."""
     figure, (ax,) = _figure(6.4, 5.6)
     wires = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in picture.segments]
-    ax.add_collection(LineCollection(wires, colors="#b9c1ca", linewidths=0.9, label=f"{len(wires)} wires"))
+    if wires:
+        ax.add_collection(LineCollection(wires, colors="#b9c1ca", linewidths=0.9, label=f"{len(wires)} wires"))
     if picture.points:
         x, y = np.array(picture.points).T
-        ax.plot(x, y, ".", ms=3, color=INK, label=f"{len(x)} junctions")
+        ax.plot(x, y, ".", ms=3, color=INK, label=f"{len(x)} {'junctions' if wires else 'cells'}")
     # An electrode may be two channels, a voltage that is driven and the current through it: it is drawn once.
     driven = {channel.name for channel in info.inputs}
     taken = {picture.electrodes[name] for name in driven & set(picture.electrodes)}

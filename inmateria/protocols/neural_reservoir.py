@@ -20,6 +20,7 @@ from sklearn.datasets import fetch_openml
 from sklearn.model_selection import StratifiedKFold
 
 from inmateria.protocols.pulsed import (
+    Encoding,
     PulsedSettings,
     binned,
     checked_positions,
@@ -46,6 +47,8 @@ class HenonSettings(PulsedSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    encoding : {"place", "auto", "amplitude", "rate", "latency"}
+        As of all, but place by default.
     values : int
         Of the map, one after another.
     interval : float
@@ -57,6 +60,7 @@ class HenonSettings(PulsedSettings, frozen=True, kw_only=True):
         all are used.
     """
 
+    encoding: Encoding = "place"
     values: Annotated[int, Meta(ge=200)] = 1500
     interval: Annotated[float, Meta(gt=0.0)] = 0.1
     bins: Annotated[int, Meta(ge=1)] = 5
@@ -68,17 +72,24 @@ class VowelSettings(PulsedSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    encoding, width
+        As of all, but place by default, on two electrodes.
     interval : float
-        Seconds from one frame of speech to the next.
+        Seconds from one part of an utterance to the next.
     coefficients : int
         How many of the 12 that each frame has are given, the first ones.
     segments : int
-        Equal parts of each utterance that are read apart.
+        Equal parts of each utterance, whose means are given one after another and read apart.
+    bins : int
+        Equal parts of each interval in which spikes are counted apart.
     """
 
-    interval: Annotated[float, Meta(gt=0.0)] = 0.05
+    encoding: Encoding = "place"
+    width: Annotated[int, Meta(ge=1)] = 2
+    interval: Annotated[float, Meta(gt=0.0)] = 0.1
     coefficients: Annotated[int, Meta(ge=1, le=12)] = 12
     segments: Annotated[int, Meta(ge=1, le=7)] = 3
+    bins: Annotated[int, Meta(ge=1)] = 2
 
 
 class PatternSettings(PulsedSettings, frozen=True, kw_only=True):
@@ -183,18 +194,21 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, watc
     utterances, speakers, learned = japanese_vowels()
     frames = np.concatenate(utterances[:learned])
     low, high = frames.min(axis=0), frames.max(axis=0)
-    scaled = [np.clip((u - low) / (high - low), 0.0, 1.0)[:, : settings.coefficients] for u in utterances]
+    scaled = [
+        _segments(np.clip((u - low) / (high - low), 0.0, 1.0)[:, : settings.coefficients], settings.segments)
+        for u in utterances
+    ]
     reservoir = PhysicalReservoir(substrate, step=settings.step, rest=settings.rest)
     async with reservoir:
         positions = prepare(reservoir, settings, settings.interval)
         rows, exchanges = await given(reservoir, scaled, settings.round_trips, watch)
         outputs = [channel.name for channel in reservoir.info.outputs]
         pulses = [given_values(reservoir, u) for u in scaled]
-    counted = [binned(X, settings, positions, 1, len(outputs)) for X in rows]
+    counted = [binned(X, settings, positions, settings.bins, len(outputs)) for X in rows]
     sorts = {
-        "substrate": np.array([_segments(X, settings.segments) for X in counted]),
-        "pulses alone": np.array([_segments(X, settings.segments) for X in pulses]),
-        "values alone": np.array([_segments(u, settings.segments) for u in scaled]),
+        "substrate": np.array([X.ravel() for X in counted]),
+        "pulses alone": np.array([X.ravel() for X in pulses]),
+        "values alone": np.array([u.ravel() for u in scaled]),
     }
     order = np.arange(len(speakers))
     return _named_outcome(
@@ -203,10 +217,11 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, watc
         [(order[:learned], order[learned:])],
         exchanges,
         title="Speakers of Japanese vowels",
-        sentence="Nine speakers were to be told apart by how they say two vowels, each frame given as pulses.",
+        sentence="Nine speakers were to be told apart by how they say two vowels, in "
+        f"{settings.segments} parts given as pulses.",
         splitting="The data's own: 270 utterances learned, 370 held out.",
         what="speaker",
-        outputs=outputs * settings.segments,
+        outputs=outputs * (sorts["substrate"].shape[1] // len(outputs)),
         classes=[str(speaker) for speaker in np.unique(speakers)],
     )
 
@@ -360,8 +375,8 @@ def _patterns(info: SubstrateInfo, settings: PatternSettings) -> npt.NDArray[np.
 
 
 def _segments(X: FloatArray, segments: int) -> FloatArray:
-    """Average the steps of each of some equal parts; shape (segments x features,)."""
-    return np.concatenate([part.mean(axis=0) for part in np.array_split(X, segments)])
+    """Average the frames of each of some equal parts; shape (segments, features)."""
+    return np.array([part.mean(axis=0) for part in np.array_split(X, segments)])
 
 
 def _folds(labels: Labels, seed: int) -> Folds:

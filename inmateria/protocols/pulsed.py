@@ -23,7 +23,16 @@ from inmateria.reservoir import (
 from inmateria.reservoir.spike_features import spike_counts
 from inmateria.substrate import Channel, FloatArray, SubstrateInfo
 
-__all__ = ["PulsedSettings", "binned", "checked_positions", "given_values", "places_of", "prepare", "sort_of"]
+__all__ = [
+    "Encoding",
+    "PulsedSettings",
+    "binned",
+    "checked_positions",
+    "given_values",
+    "places_of",
+    "prepare",
+    "sort_of",
+]
 
 Encoding = Literal["auto", "amplitude", "rate", "place", "latency"]
 

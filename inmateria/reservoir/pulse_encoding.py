@@ -146,7 +146,7 @@ class PulsePlace(_Pulses):
         every = np.arange(len(inputs)) if self.electrodes is None else np.array(self.electrodes, dtype=np.intp)
         share = len(every) // u.shape[1]
         if share < 2:
-            raise ValueError(f"{u.shape[1]} features share {len(every)} electrodes; each needs two or more")
+            raise ValueError(f"{u.shape[1]} features share {len(every)} electrodes; each needs two or more: give fewer")
         centre = np.minimum((u * share).astype(np.intp), share - 1)
         for offset in range(-((self.width - 1) // 2), self.width // 2 + 1):
             within = np.clip(centre + offset, 0, share - 1)

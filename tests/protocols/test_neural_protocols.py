@@ -1,5 +1,6 @@
 """Protocols on living neurons: encodings and features by hand, the pole beside gymnasium's, every task run."""
 
+import asyncio
 from pathlib import Path
 
 import gymnasium
@@ -8,23 +9,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaky import LeakySimulator
+from pulsed import PulsedCulture
 
 from inmateria.adapters import SimulatedSubstrate, connect
+from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
+from inmateria.adapters.neuroplatform_twin import Neuroplatform
 from inmateria.protocols.cart_pole import _pushed
 from inmateria.protocols.neural_activity import _figures
 from inmateria.protocols.neural_reservoir import japanese_vowels
+from inmateria.protocols.pulsed import PulsedSettings, binned, given_values, prepare
 from inmateria.protocols.runner import run_task
 from inmateria.protocols.runs import Run, read_run
 from inmateria.protocols.tasks import find_task
 from inmateria.reservoir import (
     FilteredRates,
     FirstSpikeLatency,
+    PhysicalReservoir,
     PulseAmplitude,
     PulseLatency,
     PulsePlace,
     PulseRate,
 )
-from inmateria.substrate import SPIKE, Channel, Response, Stimulus
+from inmateria.substrate import SPIKE, Channel, FloatArray, Response, Stimulus, Substrate
 
 INPUTS = tuple(Channel(name=f"e{k}", unit="A", low=0, high=2e-6) for k in range(8))
 
@@ -54,6 +60,19 @@ def test_no_pulse_is_beyond_the_limit_or_on_more_electrodes_than_features(encodi
     assert drive.min() >= 0
     assert drive.max() <= 1e-6
     assert (np.count_nonzero(drive, axis=1) <= 2).all()
+
+
+def test_neighbours_of_a_place_are_stimulated_with_it_within_the_features_share() -> None:
+    drive = PulsePlace(1, 1.0, width=3).drive(np.array([[0.0, 0.6]]), INPUTS)
+    assert np.flatnonzero(drive[0]).tolist() == [0, 1, 5, 6, 7]
+
+
+def test_inputs_with_levels_are_given_the_nearest_of_them() -> None:
+    on_or_off = tuple(Channel(name=f"t{k}", unit="1", low=0, high=1, levels=(0.0, 1.0)) for k in range(8))
+    drive = PulseAmplitude(1, 0.7).drive(np.array([[0.2, 0.9]]), on_or_off)
+    assert np.flatnonzero(drive[0]).tolist() == [7]
+    for encoding in (PulseAmplitude(1, 0.7), PulsePlace(2, 0.3), PulseRate(2, 0.3), PulseLatency(2, 0.3)):
+        assert set(encoding.drive(np.random.default_rng(0).random((9, 2)), on_or_off).ravel()) <= {0.0, 1.0}
 
 
 def test_values_and_electrodes_that_cannot_be_given_are_refused() -> None:
@@ -114,16 +133,25 @@ def test_spikes_at_random_times_have_the_figures_of_chance() -> None:
 
 
 def test_the_vowels_are_those_of_the_paper() -> None:
-    utterances, speakers, learned = japanese_vowels()
+    try:
+        utterances, speakers, learned = japanese_vowels()
+    except OSError as error:
+        pytest.skip(str(error))
     assert (len(utterances), learned) == (640, 270)
     assert {len(np.unique(part)) for part in (speakers[:270], speakers[270:])} == {9}
     assert np.bincount(speakers[:270] - speakers.min()).tolist() == [30] * 9
     assert {u.shape[1] for u in utterances} == {12}
 
 
-async def run(name: str, given_: dict[str, str], folder: Path, substrate: str | LeakySimulator) -> Run:
+async def run(name: str, given_: dict[str, str], folder: Path, substrate: str | LeakySimulator | Substrate) -> Run:
     task = find_task(name)
-    opened = connect(substrate) if isinstance(substrate, str) else SimulatedSubstrate(substrate)
+    opened = (
+        connect(substrate)
+        if isinstance(substrate, str)
+        else substrate
+        if isinstance(substrate, Substrate)
+        else SimulatedSubstrate(substrate)
+    )
     left = await run_task(task, task.settings_from(given_), opened, folder, _silent, on="test", over="local")
     assert (left / "report.html").stat().st_size > 10_000
     return read_run(left)
@@ -164,8 +192,43 @@ async def test_the_place_is_told_while_something_is_left_of_it(tmp_path: Path) -
 async def test_the_henon_map_is_forecast_beside_its_control(tmp_path: Path) -> None:
     made = await run("henon", {"values": "300", "strength": "1"}, tmp_path, neurons())
     # A line through the map's parabola explains little: 1 - sqrt(1 - r^2) of the value itself.
-    assert 0.0 < score(made, "pulses alone", "next value") < 0.2
+    assert 0.0 < score(made, "values alone", "next value") < 0.2
+    # One electrode for each value is a table of the parabola, whose spread about it comes from the value before.
+    assert 0.5 < score(made, "pulses alone", "next value") < 0.8
     assert np.isfinite([s.score for s in made.outcome.scores]).all()
+
+
+@pytest.mark.parametrize("encoding", ["amplitude", "rate", "place", "latency"])
+@pytest.mark.parametrize("features", ["counts", "rates", "latency"])
+def test_every_encoding_goes_with_all_features(encoding: str, features: str) -> None:
+    async def one() -> tuple[FloatArray, FloatArray]:
+        chosen = PulsedSettings(encoding=encoding, features=features)  # type: ignore[arg-type]
+        async with PhysicalReservoir(SimulatedSubstrate(neurons())) as reservoir:
+            positions = prepare(reservoir, chosen, 0.05)
+            u = np.array([[0.1], [0.9]])
+            return binned(await reservoir.run(u), chosen, positions, 5, 24), given_values(reservoir, u)
+
+    read_from, pulses = asyncio.run(one())
+    assert read_from.shape == (2, 24 if features == "latency" else 5 * 24)
+    assert pulses.shape == (2, 5 * 16)
+    assert not np.array_equal(pulses[0], pulses[1])
+
+
+async def test_tasks_run_on_a_platform_of_triggers_or_say_what_it_cannot_do(tmp_path: Path) -> None:
+    def platform() -> NeuroplatformSubstrate:
+        return NeuroplatformSubstrate(platform=Neuroplatform(PulsedCulture(32, delay=0.02)))  # it counts from 10 ms on
+
+    made = await run("patterns", {"trials": "50", "missing": "0", "stray": "0", "classes": "4"}, tmp_path, platform())
+    assert score(made, "substrate", "bar") == 1.0  # each pulse makes its electrode spike
+    made = await run("cart-pole", {"rounds": "2", "episodes": "2"}, tmp_path, platform())
+    assert score(made, "substrate", "trained") > made.outcome.chance
+    for name, given_, said in (
+        ("centre-of-activity", {}, r"20 Hz were asked for.*at most 4"),
+        ("henon", {"encoding": "latency"}, "a step of .* takes 0.25 s"),
+        ("henon", {"features": "rates"}, "does not say when they came"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            await run(name, given_, tmp_path, platform())
 
 
 async def test_activity_is_reported_from_a_culture(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""What every substrate promises, held by those whose matter goes on by itself, each through its vendor's protocol."""
+"""The contract, one suite over all adapters: in process, MQTT, replay, and platforms whose matter goes on by itself.
+
+`test_contract.py` asks more of those behind which a simulator with a known answer can stand.
+"""
 
 import asyncio
 import os
@@ -10,25 +13,53 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from brokers import Mosquitto
+from leaky import LeakySimulator
 from pulsed import PulsedCulture
 
+from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, ReplaySubstrate, SimulatedSubstrate
 from inmateria.adapters.intan import IntanSubstrate
 from inmateria.adapters.intan_emulator import IntanEmulator
 from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform_twin import Neuroplatform
 from inmateria.adapters.tissue import PulseLimits
+from inmateria.recording import RecordedSubstrate
 from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError
 
 WINDOW = 4
 ROOMY = PulseLimits(interval=0.0, rate=1000, dose=1.0)
+WAYS = (
+    *("in process", "embedded broker", "mosquitto", "replay"),
+    *("intan", "cortical", "neuroplatform 1", "neuroplatform 2"),
+)
 
 resource_tracker.ensure_running()  # Python's own, of shared memory: it stays until the process ends
 
 
 @asynccontextmanager
-async def reached(way: str) -> AsyncIterator[Substrate]:
+async def reached(way: str, folder: Path) -> AsyncIterator[Substrate]:
     async with AsyncExitStack() as exits:
-        if way == "intan":
+        if way == "in process":
+            yield await exits.enter_async_context(SimulatedSubstrate(LeakySimulator(spiking=True)))
+        elif way in ("embedded broker", "mosquitto"):
+            if way == "mosquitto":
+                broker = Mosquitto(folder)
+                exits.callback(broker.kill)
+                uri = broker.uri
+            else:
+                uri = (await exits.enter_async_context(EmbeddedBroker())).uri
+            device = SimulatedSubstrate(LeakySimulator(spiking=True))
+            server = await exits.enter_async_context(DeviceServer(device, uri))
+            yield await exits.enter_async_context(RemoteSubstrate(server.uri, window=WINDOW))
+        elif way == "replay":
+            # A replay answers what was recorded, in order: so it is given the same once more.
+            device = SimulatedSubstrate(LeakySimulator(spiking=True))
+            async with RecordedSubstrate(device, folder / "recording.h5") as recorded:
+                await keeps_all_promises(recorded)
+                for _ in range(50):  # whoever cancels does not know how far it came
+                    await recorded.stimulate(stimuli(recorded, 1)[0])
+            yield await exits.enter_async_context(ReplaySubstrate(folder / "recording.h5"))
+        elif way == "intan":
             twin = await exits.enter_async_context(IntanEmulator(PulsedCulture(8), speed=5))
             ports = dict(zip(("commands", "waveforms", "spikes"), twin._ports, strict=True))
             yield await exits.enter_async_context(IntanSubstrate(channels=8, limits=ROOMY, log="none", **ports))
@@ -48,22 +79,34 @@ async def reached(way: str) -> AsyncIterator[Substrate]:
             yield await exits.enter_async_context(made_)
 
 
-@pytest.mark.parametrize("way", ["intan", "cortical", "neuroplatform 1", "neuroplatform 2"])
-async def test_the_contract_holds(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_contract_holds(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = str(Path(__file__).parent.parent)  # for the process in which the SDK makes the culture
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]))
-    async with reached(way) as substrate:
-        for promise in (
-            responses_are_as_the_info_says,
-            a_stream_is_in_order_and_a_slow_consumer_slows_it,
-            what_is_outside_limits_is_refused_and_the_stream_can_go_on,
-            whoever_leaves_early_can_go_on,
-            a_source_that_fails_is_told_after_what_came_before,
-            exchanges_asked_for_at_once_are_each_applied_once,
-            cancelling_ends_cleanly,
-        ):
-            await promise(substrate)
-        assert not substrate.info.resettable
+    async with reached(way, tmp_path) as substrate:
+        await keeps_all_promises(substrate)
+
+
+async def keeps_all_promises(substrate: Substrate) -> None:
+    for promise in (
+        responses_are_as_the_info_says,
+        a_stream_is_in_order_and_a_slow_consumer_slows_it,
+        what_is_outside_limits_is_refused_and_the_stream_can_go_on,
+        whoever_leaves_early_can_go_on,
+        a_source_that_fails_is_told_after_what_came_before,
+        exchanges_asked_for_at_once_are_each_applied_once,
+        it_returns_to_rest_or_says_that_it_cannot,
+        cancelling_ends_cleanly,
+    ):
+        await promise(substrate)
+
+
+async def it_returns_to_rest_or_says_that_it_cannot(substrate: Substrate) -> None:
+    if substrate.info.resettable:
+        await substrate.reset()
+        again = await substrate.stimulate(stimuli(substrate, 1)[0])
+        assert (again.start, again.sequence) == (0.0, 0)
+    else:
         with pytest.raises(SubstrateError, match="let it rest"):
             await substrate.reset()
 
