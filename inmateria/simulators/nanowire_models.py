@@ -22,7 +22,7 @@ class JunctionModel(Protocol):
 
     ``evolve`` is the function by which junctions evolve, as `nanowire_evolution` says. A model may also have
     ``evolve_lanes``, the same for sixteen networks at once (`nanowire_evolution_lanes`); without it, the networks of an
-    ensemble run side by side. And it may have ``rests_at_once = True``, where a step at 0 V is exact whatever its length.
+    ensemble run side by side. And it may have ``rests_at_once = True``, where any step at 0 V is exact.
     """
 
     evolve: ClassVar[Callable[[FloatArray, float, float, FloatArray], None]]
