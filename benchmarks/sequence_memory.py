@@ -29,7 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.intp]
 
 DIGITS, BACK, ALPHA, READ_EVERY = 4000, 2, 10.0, 6
-CHOSEN: dict[str, Any] = {"model": "filament", "step": 0.001, "amplitude": 1.0}
+CHOSEN: dict[str, Any] = {"model": "filament", "step": 0.003, "amplitude": 2.0}
 CHOICES: list[dict[str, Any]] = [
     {"model": model, "step": step, "amplitude": amplitude}
     for model, steps in (("filament", (0.001, 0.003, 0.01)), ("rate-balance", (0.001,)))
@@ -59,6 +59,7 @@ def through_network(images: FloatArray, mask: FloatArray, seed: int, erase: bool
             if erase:
                 network.reset()
             signal = network.advance(network.info.stimulus(drive, how["step"])).signal
+            assert signal is not None
             rows.append((signal[::READ_EVERY, -1] * scale).ravel())
     return np.array(rows)
 

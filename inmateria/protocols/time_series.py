@@ -74,6 +74,12 @@ class SeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
     round_trips: Annotated[int, Meta(ge=1)] = 200
 
 
+class WaveformSettings(SeriesSettings, frozen=True, kw_only=True):
+    """What can be set of the waveform transformation: the sine rides on a constant of its own height."""
+
+    bias: Annotated[float, Meta(ge=0.0, le=10.0)] = 1.0
+
+
 class ForecastSettings(SeriesSettings, frozen=True, kw_only=True):
     """What can be set of the forecast: as of other series, weakly driven about a constant."""
 
@@ -377,6 +383,6 @@ async def _run_mackey_glass(substrate: Substrate, settings: SeriesSettings, watc
     return await _run(mackey_glass, substrate, settings, watch)
 
 
-WAVEFORM = Task("waveform", SeriesSettings, _run_waveform)
+WAVEFORM = Task("waveform", WaveformSettings, _run_waveform)
 MEMORY = Task("memory", SeriesSettings, _run_memory)
 MACKEY_GLASS = Task("mackey-glass", ForecastSettings, _run_mackey_glass)

@@ -1,6 +1,7 @@
 """Many nanowire networks advanced at once: sixteen to a vector where they share a graph, side by side elsewhere."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,7 @@ class NanowireEnsemble:
 
     Networks without noise that share their wires and electrodes, and whose model has ``evolve_lanes`` (filaments,
     tunnelling or binary, and rate balance), run sixteen at a time in the lanes of the processor's vectors; all others
-    run one after another. Results are
-    those of each network on its own, to rounding. State stays in the networks.
+    run one after another. Results are those of each network on its own, to rounding. State stays in the networks.
 
     Parameters
     ----------
@@ -138,8 +138,9 @@ class _Group:
         junctions = len(first.junctions) + 1
         self._table = _lines(6 * junctions).reshape(6, -1)
         self._room = np.zeros(junctions, dtype=np.uint32)
+        model: Any = type(first._junction)
         self._evolve = address_of(
-            type(first._junction).evolve_lanes,
+            model.evolve_lanes,
             EVOLVE_LANES,
             "inmateria.simulators.vector_lanes",
             "inmateria.simulators.nanowire_kernel",

@@ -5,9 +5,8 @@ A model is a frozen dataclass of parameters that names the function by which its
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ class JunctionModel(Protocol):
     ensemble run side by side. And it may have ``rests_at_once = True``, where any step at 0 V is exact.
     """
 
-    evolve: ClassVar[Callable[[FloatArray, float, float, FloatArray], None]]
+    evolve: ClassVar[Any]
 
     @property
     def rest(self) -> float:
@@ -76,8 +75,8 @@ class Filament:
         Whether a shrinking filament may jump across zero in a step instead of stopping there.
     """
 
-    evolve = staticmethod(nanowire_evolution.tunnelling_filaments)
-    evolve_lanes = staticmethod(nanowire_evolution_lanes.tunnelling_filaments)
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.tunnelling_filaments)
+    evolve_lanes: ClassVar[Any] = staticmethod(nanowire_evolution_lanes.tunnelling_filaments)
     rests_at_once: ClassVar[bool] = True
     rest: ClassVar[float] = 0.0
     set_voltage: float = 0.01
@@ -129,8 +128,8 @@ class Binary:
     Parameters are those of `Filament` without the barrier's.
     """
 
-    evolve = staticmethod(nanowire_evolution.switching_filaments)
-    evolve_lanes = staticmethod(nanowire_evolution_lanes.switching_filaments)
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.switching_filaments)
+    evolve_lanes: ClassVar[Any] = staticmethod(nanowire_evolution_lanes.switching_filaments)
     rests_at_once: ClassVar[bool] = True
     rest: ClassVar[float] = 0.0
     set_voltage: float = 0.01
@@ -187,8 +186,8 @@ class RateBalance:
         Conductance at g = 1 and at g = 0, S.
     """
 
-    evolve = staticmethod(nanowire_evolution.balanced_rates)
-    evolve_lanes = staticmethod(nanowire_evolution_lanes.balanced_rates)
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.balanced_rates)
+    evolve_lanes: ClassVar[Any] = staticmethod(nanowire_evolution_lanes.balanced_rates)
     rests_at_once: ClassVar[bool] = True
     potentiation_rate: float = 2.555e-6
     depression_rate: float = 64.88
@@ -247,7 +246,7 @@ class LinearDrift:
         Conductance at x = 1 and at x = 0, S.
     """
 
-    evolve = staticmethod(nanowire_evolution.drifting_dopants)
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.drifting_dopants)
     rest: ClassVar[float] = 0.0
     drift_time: float = 0.01
     decay_time: float = 1.0

@@ -1,4 +1,4 @@
-"""A junction model of one's own needs one function and no change to the solver; caches know what they were made from."""
+"""A junction model of one's own needs a function and no change to the solver; caches know what they were made from."""
 
 import math
 import os
