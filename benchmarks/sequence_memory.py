@@ -6,7 +6,7 @@ While a digit is shown, recursive least squares names the digit before it and th
 them. Beside it: the same network with its memory erased (reset) before every digit, the pixels shown, and the most
 frequent digit. The first two and the pixels all know the order's habits; only the network can know the past.
 
-Images are those of the test part and masks are made of the training part. Model, step and amplitude were chosen on
+Images are those of the test part and masks are made of the training part. Step and amplitude were chosen on
 sequences of training images with other seeds (``--choose``).
 
     INMATERIA_DATA=<folder with mnist.npz> python benchmarks/sequence_memory.py [--json] [--seeds N ...] [--choose]
@@ -31,10 +31,9 @@ Labels = npt.NDArray[np.intp]
 DIGITS, BACK, ALPHA, READ_EVERY = 4000, 2, 10.0, 6
 CHOSEN: dict[str, Any] = {"model": "filament", "step": 0.003, "amplitude": 2.0}
 CHOICES: list[dict[str, Any]] = [
-    {"model": model, "step": step, "amplitude": amplitude}
-    for model, steps in (("filament", (0.001, 0.003, 0.01)), ("rate-balance", (0.001,)))
-    for step in steps
-    for amplitude in (0.5, 1.0, 2.0, 4.0)
+    {"model": "filament", "step": step, "amplitude": amplitude}
+    for step, amplitudes in ((0.001, (0.5, 1.0, 2.0)), (0.003, (0.5, 1.0, 2.0, 4.0)), (0.01, (2.0,)))
+    for amplitude in amplitudes
 ]
 
 
