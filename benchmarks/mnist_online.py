@@ -8,7 +8,8 @@ readouts on the raw pixels, on randomly masked pixels of the same dimension, and
 nothing switches: it gets the same drive, and gives linear features. Encoding, drive, electrodes and alpha were chosen
 on 10,000 training digits, scored on 8,000 others of the training part.
 
-INMATERIA_DATA names the folder with mnist.npz. One seed takes about three minutes on one core, of which one is the network and the online readout.
+INMATERIA_DATA names the folder with mnist.npz. One seed takes about three minutes on one core, of which one is the
+network and the online readout.
 """
 
 import argparse
