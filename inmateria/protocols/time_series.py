@@ -32,8 +32,7 @@ _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-8, 5))
 class SeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What can be set of a task on time series.
 
-    Defaults were chosen on simulated networks whose seeds are not those reported, on the first four fifths of shorter
-    series, a part of which was held out; see docs/tasks.md.
+    How defaults were chosen is said in docs/tasks.md.
 
     Parameters
     ----------
