@@ -163,13 +163,20 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, watc
     )
 
 
-def semi_repetitive(settings: SequenceSettings) -> tuple[Labels, FloatArray]:
-    """Draw the digits (digits,) and an image of each (digits, 8, 8) from 0 to 1."""
-    generator = np.random.default_rng(settings.seed)
+def order_of(settings: SequenceSettings, generator: np.random.Generator | None = None) -> Labels:
+    """Draw which digits are shown, shape (digits,): an order that repeats itself, with surprises."""
+    generator = generator or np.random.default_rng(settings.seed)
     order = generator.integers(10, size=settings.period)
     shown = np.resize(order, settings.digits)
     surprising = generator.random(settings.digits) < settings.surprise
     shown[surprising] = generator.integers(10, size=int(surprising.sum()))
+    return shown
+
+
+def semi_repetitive(settings: SequenceSettings) -> tuple[Labels, FloatArray]:
+    """Draw the digits (digits,) and an image of each (digits, 8, 8) from 0 to 1."""
+    generator = np.random.default_rng(settings.seed)
+    shown = order_of(settings, generator)
     digits = load_digits()
     of_class = [np.flatnonzero(digits.target == digit) for digit in range(10)]
     chosen = np.array([generator.choice(of_class[digit]) for digit in shown])

@@ -32,12 +32,16 @@ _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-8, 5))
 class SeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What can be set of a task on time series.
 
+    How defaults were chosen is said in docs/tasks.md.
+
     Parameters
     ----------
     seed : int
         Of the input mask, and of the series where it is random.
     amplitude : float
-        Largest drive, as a fraction of the inputs' upper limit.
+        Drive for a value of 1, as a fraction of the inputs' upper limit; each input has a strength of its own.
+    bias : float
+        Constant drive beside it, in units of that. It keeps a network about to switch, and lets it tell up from down.
     step : float
         Duration of a step on the device, s.
     samples : int
@@ -58,6 +62,7 @@ class SeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: Annotated[int, Meta(ge=0)] = 0
     amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.15
+    bias: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.0
     step: Annotated[float, Meta(gt=0.0)] = 0.05
     samples: Annotated[int, Meta(ge=1)] = 10
     steps: Annotated[int, Meta(ge=500)] = 4000
@@ -66,6 +71,20 @@ class SeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
     delays: Annotated[int, Meta(ge=1, le=200)] = 20
     horizon: Annotated[int, Meta(ge=1, le=200)] = 84
     round_trips: Annotated[int, Meta(ge=1)] = 200
+
+
+class WaveformSettings(SeriesSettings, frozen=True, kw_only=True):
+    """What can be set of the waveform transformation: the sine rides on a constant of its own height."""
+
+    bias: Annotated[float, Meta(ge=0.0, le=10.0)] = 1.0
+
+
+class ForecastSettings(SeriesSettings, frozen=True, kw_only=True):
+    """What can be set of the forecast: as of other series, weakly driven about a constant."""
+
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.0095
+    bias: Annotated[float, Meta(ge=0.0, le=10.0)] = 2.0
+    step: Annotated[float, Meta(gt=0.0)] = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +253,7 @@ async def _run(
     driven = await drive_with(
         problem.u,
         substrate,
-        InputMask(kind="uniform", seed=settings.seed),
+        InputMask(kind="uniform", offset=settings.bias, seed=settings.seed),
         settings.amplitude,
         settings.step,
         settings.samples,
@@ -363,6 +382,6 @@ async def _run_mackey_glass(substrate: Substrate, settings: SeriesSettings, watc
     return await _run(mackey_glass, substrate, settings, watch)
 
 
-WAVEFORM = Task("waveform", SeriesSettings, _run_waveform)
+WAVEFORM = Task("waveform", WaveformSettings, _run_waveform)
 MEMORY = Task("memory", SeriesSettings, _run_memory)
-MACKEY_GLASS = Task("mackey-glass", SeriesSettings, _run_mackey_glass)
+MACKEY_GLASS = Task("mackey-glass", ForecastSettings, _run_mackey_glass)

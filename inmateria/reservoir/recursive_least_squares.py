@@ -16,6 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from inmateria.compilation import announced
+from inmateria.reservoir.block_recursion import BLOCK, WORTH_IT, learn_block, mirror_blocks, settle
 from inmateria.reservoir.online import LANES, OnlineReadout, OnlineRegressor, aligned_zeros
 from inmateria.reservoir.winner import predict_sequences, winners
 
@@ -51,6 +52,21 @@ class InverseRecursion(OnlineReadout):
         self._scale_and_walk = np.array([1.0, 0.0])
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
+        many = len(read) >= BLOCK and read.shape[1] >= WORTH_IT and read is learned
+        if many and self._rates() == (1.0, 0.0) and not np.isnan(targets).any():
+            # The first ones singly: while the intercept is all but free, a block would cost digits.
+            begun = 0 if self._inverse[self._features, self._features] < self._largest else LANES
+            self._one_by_one(read[:begun], learned[:begun], targets[:begun], predicted[:begun])
+            settle(self._inverse, self._seen, self._scale_and_walk)
+            whole = len(read) - (len(read) - begun) % BLOCK
+            for begin in range(begun, whole, BLOCK):
+                now = slice(begin, begin + BLOCK)
+                learn_block(read[now], targets[now], self._weights, self._inverse, predicted[now])
+            mirror_blocks(self._inverse, LANES)
+            read, learned, targets, predicted = read[whole:], learned[whole:], targets[whole:], predicted[whole:]
+        self._one_by_one(read, learned, targets, predicted)
+
+    def _one_by_one(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         state = (self._weights, self._inverse, self._seen, self._scale_and_walk, *self._rates(), self._largest)
         if not _learn.signatures:
             with announced("recursive least squares"):

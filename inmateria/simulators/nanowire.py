@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from inmateria.compilation import announced
 from inmateria.simulators import nanowire_kernel as kernel
+from inmateria.simulators.compiled_calls import EVOLVE, address_of
 from inmateria.simulators.nanowire_elimination import eliminate
 from inmateria.simulators.nanowire_graph import Graph, given_graph, random_graph
 from inmateria.simulators.nanowire_info import describe
-from inmateria.simulators.nanowire_models import junction_model, model_parameters
+from inmateria.simulators.nanowire_models import JunctionModel, junction_model, model_name, model_parameters
 from inmateria.simulators.nanowire_records import NanowireState, NanowireTrace
 from inmateria.substrate import Response, Stimulus, StimulusRejected, SubstrateInfo
 
@@ -46,9 +47,10 @@ class NanowireNetwork:
         Wires deposited; only those of the largest connected part remain (``wire_count``).
     seed : int
         Of the geometry, and of whatever else is random.
-    model : str
+    model : str or JunctionModel
         What a junction is: ``"filament"`` (`Filament`, a threshold and a tunnelling gap), ``"binary"`` (`Binary`,
-        the same with a switch), ``"rate-balance"`` (`RateBalance`) or ``"linear-drift"`` (`LinearDrift`).
+        the same with a switch), ``"rate-balance"`` (`RateBalance`) or ``"linear-drift"`` (`LinearDrift`); or a
+        model of your own, made already.
     electrodes, inputs, grounds : int
         Contacted wires in all, those driven and those at 0 V; the rest is read.
     side : float, optional
@@ -90,7 +92,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self,
         wires: int = 100,
         seed: int = 42,
-        model: str = "filament",
+        model: str | JunctionModel = "filament",
         electrodes: int = 16,
         inputs: int = 8,
         grounds: int = 1,
@@ -186,11 +188,9 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
 
     def _build(self, graph: Graph, given: dict[str, Any], drawn: dict[str, Any] | None = None) -> None:
         given = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
-        name = given["model"]
-        self._junction = junction_model(name, {key: given[key] for key in _OF_JUNCTIONS})
-        own = {key: value for key, value in given.items() if key not in _OF_JUNCTIONS} | model_parameters(
-            self._junction
-        )
+        self._junction = junction_model(given["model"], {key: given[key] for key in _OF_JUNCTIONS})
+        own = {key: value for key, value in given.items() if key not in _OF_JUNCTIONS}
+        own |= {"model": model_name(self._junction)} | model_parameters(self._junction)
         for key in ("integration_step", "step", "voltage_limit", "noise_time", "load"):
             if own[key] is not None and not 0 < own[key] < math.inf:
                 raise ValueError(f"{key} is {own[key]}; give more than 0")
@@ -210,7 +210,8 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self._nodes = np.zeros(wires + free + len(elimination.rows) + 3 * free)
         if own["load"] is not None:
             self._nodes[wires + elimination.place[graph.outputs].astype(np.intp)] = 1 / own["load"]
-        self._constants = self._junction.packed()
+        self._constants = np.ascontiguousarray(self._junction.packed(), dtype=np.float64)
+        self._evolve = address_of(type(self._junction).evolve, EVOLVE)
         self._noise = np.array([own["noise"], own["noise_time"]], dtype=float)
         self._random = np.zeros(1, dtype=np.uint64)
         self._integration_step = float(own["integration_step"])
@@ -354,7 +355,8 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self._junctions[[kernel.FEELS, kernel.CONDUCTS]] *= np.exp(walk)
         self._junctions[kernel.DROP] = 0.0
         with announced("the relaxation of nanowire networks", kernel.rest):
-            kernel.rest(self._junction.code, self._constants, float(duration), self._junctions)
+            parts = 1 if getattr(self._junction, "rests_at_once", False) else 10_000
+            kernel.rest(self._evolve, self._constants, float(duration), parts, self._junctions)
         self._clock += duration
 
     @property
@@ -382,7 +384,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self, drive: FloatArray, step: float, samples: int, signal: FloatArray, trace: FloatArray, parts: int
     ) -> None:
         kernel.advance(
-            self._plan, self._junction.code, self._constants, step, samples, drive, self._junctions, self._nodes,
+            self._plan, self._evolve, self._constants, step, samples, drive, self._junctions, self._nodes,
             self._noise, self._random, signal, trace, parts,
         )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Many nanowire networks advanced at once: sixteen to a vector where they share a graph, side by side elsewhere."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from inmateria.compilation import announced
 from inmateria.simulators import nanowire_kernel as kernel
 from inmateria.simulators import nanowire_lanes as lanes
+from inmateria.simulators.compiled_calls import EVOLVE_LANES, address_of
 from inmateria.simulators.nanowire import NanowireNetwork
 from inmateria.simulators.nanowire_models import Filament
 from inmateria.simulators.vector_lanes import LANES
@@ -17,15 +19,15 @@ FloatArray = npt.NDArray[np.float64]
 
 _KEPT_IN_CACHE = 2048  # values of each lane's signal, before they are sorted by network
 _WORTH_IT = 4  # networks: so many one after another take as long as sixteen lanes
-_ROWS = kernel.STATE, kernel.FEELS, kernel.CONDUCTS
+_ROWS = [kernel.STATE, kernel.CONDUCTANCE, kernel.FEELS, kernel.CONDUCTS]
 
 
 class NanowireEnsemble:
     """Replicas that differ in input, parameters, spread, age or seed, advanced with one call.
 
-    Networks of filaments (tunnelling or binary, without noise) that share their wires and electrodes run
-    sixteen at a time in the lanes of the processor's vectors; all others run one after another. Results are
-    those of each network on its own, to rounding. State stays in the networks.
+    Networks without noise that share their wires and electrodes, and whose model has ``evolve_lanes`` (filaments,
+    tunnelling or binary, and rate balance), run sixteen at a time in the lanes of the processor's vectors; all others
+    run one after another. Results are those of each network on its own, to rounding. State stays in the networks.
 
     Parameters
     ----------
@@ -49,11 +51,11 @@ class NanowireEnsemble:
                 f"the networks differ in (inputs, outputs, sampling_rate): {sorted(shapes, key=str)}; "
                 "give networks of one kind"
             )
-        alike: dict[bytes, list[int]] = {}
+        alike: dict[tuple[type, bytes], list[int]] = {}
         self._alone = []
         for number, network in enumerate(self.networks):
             if _fits_a_lane(network):
-                key = bytes([network._junction.code]) + network._plan.tobytes()
+                key = type(network._junction), network._plan.tobytes()
                 alike.setdefault(key, []).append(number)
             else:
                 self._alone.append(number)
@@ -120,7 +122,7 @@ class NanowireEnsemble:
 def _fits_a_lane(network: NanowireNetwork) -> bool:
     junction = network._junction
     tunnels_plainly = not isinstance(junction, Filament) or junction.gap_power == 1.0
-    return junction.code <= 1 and network._noise[0] == 0 and tunnels_plainly
+    return hasattr(junction, "evolve_lanes") and network._noise[0] == 0 and tunnels_plainly
 
 
 class _Group:
@@ -132,9 +134,17 @@ class _Group:
         first = networks[0]
         self._plan, self._origin = first._plan, lanes.origins(first._plan)
         self._inputs = len(first.input_nodes)
-        junctions = len(first.junctions)
-        self._table = [_lines(junctions) for _ in _ROWS]
-        self._conductance = _lines(junctions + 1)  # the last one for links that no junction makes
+        # One junction more, without conductance, for links that no junction makes.
+        junctions = len(first.junctions) + 1
+        self._table = _lines(6 * junctions).reshape(6, -1)
+        self._room = np.zeros(junctions, dtype=np.uint32)
+        model: Any = type(first._junction)
+        self._evolve = address_of(
+            model.evolve_lanes,
+            EVOLVE_LANES,
+            "inmateria.simulators.vector_lanes",
+            "inmateria.simulators.nanowire_kernel",
+        )
         # Of the nodes only the loads are anything but scratch, and neither they nor the constants ever change.
         self._nodes = _in_lanes(_lines(len(first._nodes)), [network._nodes for network in self._in_lanes])
         self._constants = _in_lanes(_lines(len(first._constants)), [network._constants for network in self._in_lanes])
@@ -142,32 +152,29 @@ class _Group:
     def advance(self, stimuli: list[Stimulus], out: list[FloatArray]) -> None:
         """Apply one stimulus to each network; write (steps, samples, outputs) of each."""
         tables = [network._junctions for network in self._in_lanes]
-        state, feels, conducts = (
-            _in_lanes(lines, [table[row] for table in tables]) for lines, row in zip(self._table, _ROWS, strict=True)
-        )
-        if all((table[[kernel.FEELS, kernel.CONDUCTS]] == 1.0).all() for table in tables):
-            feels, conducts = feels[:LANES], conducts[:LANES]
-        _in_lanes(self._conductance[:-LANES], [table[kernel.CONDUCTANCE] for table in tables])
+        lines = self._table.reshape(6, -1, LANES)
+        for lane, table in enumerate(tables):
+            lines[_ROWS, :-1, lane] = table[_ROWS]
+        alike = all((table[[kernel.FEELS, kernel.CONDUCTS]] == 1.0).all() for table in tables)
         steps, samples, outputs = out[0].shape
         step = stimuli[0].step
         few = max(1, _KEPT_IN_CACHE // (samples * outputs))
         signal, drive = _lines(few * samples * outputs), _lines(few * self._inputs)
-        binary = self.networks[0]._junction.code == 1
         for at in range(0, steps, few):
             now = min(few, steps - at)
             driven = drive[: now * self._inputs * LANES].reshape(now, self._inputs, LANES)
             for lane in range(LANES):
                 driven[:, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
             lanes.advance_lanes(
-                self._plan, self._origin, binary, self._constants, step / samples, samples, driven.reshape(-1),
-                self._inputs, state, self._conductance, feels, conducts, self._nodes, signal,
+                self._plan, self._origin, self._evolve, self._constants, step / samples, samples, driven.reshape(-1),
+                self._inputs, alike, self._table, self._nodes, self._room, signal,
             )  # fmt: skip
             measured = signal[: now * samples * outputs * LANES].reshape(now, samples, outputs, LANES)
             for lane, own in enumerate(out):
                 own[at : at + now] = measured[..., lane]
         for lane, network in enumerate(self.networks):
-            network._junctions[kernel.STATE] = state.reshape(-1, LANES)[:, lane]
-            network._junctions[kernel.CONDUCTANCE] = self._conductance.reshape(-1, LANES)[:-1, lane]
+            for row in (kernel.STATE, kernel.CONDUCTANCE):
+                network._junctions[row] = lines[row, :-1, lane]
             network._clock += step * steps
             network._sequence += 1
 

@@ -1,8 +1,9 @@
 """The compiled step of a resistor network with memory: eliminate, solve back, let every junction evolve.
 
-One function, no Python in it and the GIL released. All arithmetic of the elimination is additions,
-multiplications and divisions of positive numbers, so that voltages stay exact to rounding however far
-conductances are spread. What its arrays mean is in `nanowire_elimination` and `nanowire_models`.
+One function, no Python in it and the GIL released. How junctions evolve is a function of their model, called by its
+address. All arithmetic of the elimination is additions, multiplications and divisions of positive numbers, so that
+voltages stay exact to rounding however far conductances are spread. What its arrays mean is in
+`nanowire_elimination` and `nanowire_models`.
 """
 
 import math
@@ -11,6 +12,9 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
+
+from inmateria.compilation import watching
+from inmateria.simulators.compiled_calls import call_evolve
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -26,7 +30,7 @@ _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=Tru
 @_outer
 def advance(
     plan: Indices,
-    model: int,
+    evolve: int,
     constants: Floats,
     step: float,
     samples: int,
@@ -45,8 +49,8 @@ def advance(
     ----------
     plan : ndarray
         `Elimination.packed`.
-    model, constants : int, ndarray
-        Code and packed constants of the junction model.
+    evolve, constants : int, ndarray
+        Address (`address_of`) of the junction model's function, and its packed constants.
     step, samples : float, int
     drive : ndarray, shape (steps, inputs)
         V. Fixed places are the inputs in order, then grounds at 0 V. Without any step, conductances are
@@ -74,7 +78,7 @@ def advance(
     work = nodes[n + fixed + n :]
     state, conductance, drop = junctions[STATE], junctions[CONDUCTANCE], junctions[DROP]
     if drive.shape[0] == 0:
-        settle(model, constants, junctions)
+        call_evolve(evolve, constants, 0.0, 1.0, junctions)
     row = 0
     for t in range(drive.shape[0]):
         total = 0.0
@@ -108,7 +112,7 @@ def advance(
                     for j in range(count):
                         trace[row, at + j] = state[j]
             row += 1
-            evolve(model, constants, step, 1.0 if total >= 0 else -1.0, junctions)
+            call_evolve(evolve, constants, step, 1.0 if total >= 0 else -1.0, junctions)
             if noise[0] > 0:
                 fluctuate(step, noise, random, junctions)
 
@@ -204,123 +208,15 @@ def collect(contact: Indices, conductance: Floats, drop: Floats, current: Floats
         current[contact[i, 1]] += -flow if contact[i, 2] else flow
 
 
-@_inner
-def evolve(model: int, constants: Floats, step: float, sign: float, junctions: Floats) -> None:
-    """Let every junction's state follow the voltage across it for one step, then set its conductance."""
-    if model <= 1:
-        grow_filaments(constants, step, junctions[FEELS], junctions[DROP], junctions[STATE])
-    elif model == 2:
-        balance_rates(constants, step, junctions[FEELS], junctions[DROP], junctions[STATE])
-    elif model == 3:
-        drift_dopants(constants, step, sign, junctions[FEELS], junctions[DROP], junctions[STATE])
-    settle(model, constants, junctions)
-
-
 @_outer
-def rest(model: int, constants: Floats, duration: float, junctions: Floats) -> None:
-    """Let all junctions relax at 0 V; exact in one step in every model but the last, whose decay is stepped."""
-    parts = 1 if model < 3 else 10_000
+def rest(evolve: int, constants: Floats, duration: float, parts: int, junctions: Floats) -> None:
+    """Let all junctions relax at 0 V, in so many equal steps."""
     for _ in range(parts):
-        evolve(model, constants, duration / parts, 1.0, junctions)
+        call_evolve(evolve, constants, duration / parts, 1.0, junctions)
 
 
-@_inner
-def settle(model: int, constants: Floats, junctions: Floats) -> None:
-    """Set every junction's conductance from its state, S."""
-    state, conductance, conducts = junctions[STATE], junctions[CONDUCTANCE], junctions[CONDUCTS]
-    if model == 0:
-        tunnel(constants, conducts, state, conductance)
-    elif model == 1:
-        for j in range(len(state)):
-            conductance[j] = conducts[j] * (constants[5] if abs(state[j]) >= constants[4] else constants[6])
-    elif model == 2:
-        for j in range(len(state)):
-            conductance[j] = conducts[j] * (constants[4] + (constants[5] - constants[4]) * state[j])
-    elif model == 3:
-        for j in range(len(state)):
-            conductance[j] = conducts[j] / (constants[0] + (constants[1] - constants[0]) * state[j])
-
-
-@_inner
-def grow_filaments(constants: Floats, step: float, feels: Floats, drop: Floats, state: Floats) -> None:
-    """Grow and shrink filaments; branch-free, so that it is done several junctions at a time."""
-    set_voltage, reset_voltage = constants[0], constants[1]
-    shrinking, full, overshoot = constants[2] * step, constants[3], constants[10]
-    for j in range(len(state)):
-        v = drop[j] * feels[j]
-        size = abs(v)
-        above = size - set_voltage
-        below = reset_voltage - size
-        x = state[j] + math.copysign(above if above > 0.0 else 0.0, v) * step
-        loss = (below if below > 0.0 else 0.0) * shrinking
-        left = abs(x) - loss
-        floor = left * overshoot  # 0 unless a filament may jump across zero
-        left = left if left > 0.0 else floor
-        x = math.copysign(1.0, x) * left
-        x = x if x < full else full
-        state[j] = x if x > -full else -full
-
-
-@_inner
-def tunnel(constants: Floats, conducts: Floats, state: Floats, conductance: Floats) -> None:
-    """Conductance of a filament's gap. exp(y) is (exp(y/64))^64 by a polynomial: no call, so it vectorises."""
-    per_closed, on_resistance, off = constants[4], constants[5], constants[6]
-    widest, exponent, power = constants[7], constants[8], constants[9]
-    for j in range(len(state)):
-        gap = 1.0 - abs(state[j]) * per_closed
-        gap = gap if gap > 0.0 else 0.0
-        y = gap * exponent
-        e = 1.0 / 479001600.0
-        e = e * y + 1.0 / 39916800.0
-        e = e * y + 1.0 / 3628800.0
-        e = e * y + 1.0 / 362880.0
-        e = e * y + 1.0 / 40320.0
-        e = e * y + 1.0 / 5040.0
-        e = e * y + 1.0 / 720.0
-        e = e * y + 1.0 / 120.0
-        e = e * y + 1.0 / 24.0
-        e = e * y + 1.0 / 6.0
-        e = e * y + 0.5
-        e = e * y + 1.0
-        e = e * y + 1.0
-        e = e * e
-        e = e * e
-        e = e * e
-        e = e * e
-        e = e * e
-        e = e * e
-        conductance[j] = conducts[j] * (1.0 / (widest * gap * e + on_resistance) + off)
-    if power != 1.0:
-        for j in range(len(state)):
-            gap = 1.0 - abs(state[j]) * per_closed
-            gap = gap if gap > 0.0 else 0.0
-            resistance = widest * gap**power * math.exp(64.0 * gap * exponent)
-            conductance[j] = conducts[j] * (1.0 / (resistance + on_resistance) + off)
-
-
-@_inner
-def balance_rates(constants: Floats, step: float, feels: Floats, drop: Floats, state: Floats) -> None:
-    """Potentiation against depression: exact over a step in which the voltage is constant."""
-    for j in range(len(state)):
-        size = abs(drop[j] * feels[j])
-        up = constants[0] * math.exp(min(constants[2] * size, 600.0))
-        down = constants[1] * math.exp(-constants[3] * size)
-        rate = up + down
-        goal = up / rate
-        state[j] = goal + (state[j] - goal) * math.exp(-rate * step)
-
-
-@_inner
-def drift_dopants(constants: Floats, step: float, sign: float, feels: Floats, drop: Floats, state: Floats) -> None:
-    """Linear drift with decay, one Euler step; the state stays within 0 and 1."""
-    off, on, per_charge, per_decay, window = constants[0], constants[1], constants[2], constants[3], constants[4]
-    for j in range(len(state)):
-        x = state[j]
-        flow = sign * abs(drop[j] * feels[j]) / (off + (on - off) * x)
-        shape = 1.0 - (2.0 * x - 1.0) ** (2.0 * window) if window > 0.0 else 1.0
-        x += (per_charge * flow * shape - per_decay * x) * step
-        x = x if x > 0.0 else 0.0
-        state[j] = x if x < 1.0 else 1.0
+for _cached in (advance, rest):
+    watching(_cached, "inmateria.simulators.compiled_calls")
 
 
 @_inner

@@ -1,6 +1,6 @@
 """The compiled step of sixteen networks of one graph at once, each in one lane of the processor's vectors.
 
-The arithmetic is that of `nanowire_kernel`, in three passes. Links get the conductances of their junctions. They are
+The arithmetic is that of `nanowire_kernel`. Links get the conductances of their junctions. They are
 eliminated column by column, but four at a time where four columns have the same rows below (a supernode: toward the
 end of the order nearly all are), so that what such a block changes is loaded and stored once instead of four times.
 Then each junction evolves, and one that did not change, in none of the networks, keeps its conductance.
@@ -12,34 +12,34 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.simulators.nanowire_kernel import unpack
-from inmateria.simulators.vector_lanes import LANES, any_different, choose, load, scaled, signed, splat, store
+from inmateria.compilation import watching
+from inmateria.simulators.compiled_calls import call_evolve_lanes
+from inmateria.simulators.nanowire_kernel import CONDUCTANCE, unpack
+from inmateria.simulators.vector_lanes import LANES, load, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
 _inner = numba.njit(error_model="numpy", nogil=True)
-_outer = numba.njit(error_model="numpy", nogil=True, cache=True)
 
 
-@_outer
+@numba.njit(error_model="numpy", nogil=True, cache=True)
 def advance_lanes(
     plan: Indices,
     origin: Indices,
-    binary: bool,
+    evolve: int,
     constants: Floats,
     step: float,
     samples: int,
     drive: Floats,
     inputs: int,
-    state: Floats,
-    conductance: Floats,
-    feels: Floats,
-    conducts: Floats,
+    alike: bool,
+    junctions: Floats,
     nodes: Floats,
+    room: Indices,
     signal: Floats,
 ) -> None:
-    """Run all steps of sixteen drives on sixteen networks of filaments that share a graph.
+    """Run all steps of sixteen drives on sixteen networks of one model that share a graph.
 
     Arrays should begin where a line of the cache does (64 bytes), or every access crosses one.
 
@@ -49,16 +49,18 @@ def advance_lanes(
         As in `nanowire_kernel.advance`.
     origin : ndarray
         `origins` of the plan.
-    binary : bool
-        Whether junctions switch instead of tunnelling.
-    constants : ndarray, shape (11 * 16,)
+    evolve : int
+        Address of the model's function in lanes.
+    constants : ndarray, shape (constants * 16,)
     drive : ndarray, shape (steps * inputs * 16,)
-    state : ndarray, shape (junctions * 16,)
-    feels, conducts : ndarray, shape (junctions * 16,), or (16,) where all junctions are alike
-    conductance : ndarray, shape ((junctions + 1) * 16,)
-        The last entry is 0.
+    alike : bool
+        Whether the factors of all junctions are 1.
+    junctions : ndarray, shape (6, (junctions + 1) * 16)
+        The table; the conductance of the last one is 0.
     nodes : ndarray
         As in `nanowire_kernel.advance`, in lanes.
+    room : ndarray of uint32, shape (junctions + 1,)
+        Scratch.
     signal : ndarray, shape (steps * samples * outputs * 16,)
     """
     place, first, second, _, border, contact, start, rows, target, read = unpack(plan)
@@ -66,6 +68,7 @@ def advance_lanes(
     voltage = nodes[: len(place) * LANES]
     load_of = nodes[len(place) * LANES : (len(place) + free) * LANES]
     work = nodes[(len(place) + free) * LANES :]
+    conductance = junctions[CONDUCTANCE]
     # numba makes a float of a signed and an unsigned integer, so that those which are added are all unsigned.
     n, fixed = numba.uint64(free), numba.uint64(len(place) - free)
     zero = splat(0.0)
@@ -91,7 +94,7 @@ def advance_lanes(
                 total = load(signal, into)
                 store(signal, into, total - flow if contact[i, 2] else total + flow)
             at += fixed
-            _evolve(binary, constants, step, first, second, voltage, feels, conducts, state, conductance)
+            call_evolve_lanes(evolve, constants, step, first, second, voltage, alike, junctions, room)
 
 
 @_inner
@@ -237,75 +240,12 @@ def _substitute(start: Indices, rows: Indices, work: Floats, voltage: Floats) ->
         store(voltage, last, current * load(work, inverse + last))
 
 
-@_inner
-def _evolve(
-    binary: bool,
-    constants: Floats,
-    step: float,
-    first: Indices,
-    second: Indices,
-    voltage: Floats,
-    feels: Floats,
-    conducts: Floats,
-    state: Floats,
-    conductance: Floats,
-) -> None:
-    zero, one, duration = splat(0.0), splat(1.0), splat(step)
-    set_voltage, reset_voltage = load(constants, numba.uint64(0)), load(constants, numba.uint64(1))
-    shrinking = load(constants, numba.uint64(2)) * duration
-    full, overshoot = load(constants, numba.uint64(3)), load(constants, numba.uint64(10))
-    # Where junctions switch: the closed state, its conductance and the open one's. Where they tunnel: one over the
-    # closed state, the resistance of a closed gap, and what is conducted beside it.
-    closing, on, off = (
-        load(constants, numba.uint64(4)), load(constants, numba.uint64(5)), load(constants, numba.uint64(6)),
-    )  # fmt: skip
-    # The kernel of one network wants a 64th of the exponent, and squares six times.
-    widest, exponent = load(constants, numba.uint64(7)), load(constants, numba.uint64(8)) * splat(64.0)
-    every = numba.uint64(1 if len(feels) > LANES else 0)  # 0 where all junctions are alike: what is one stays at hand
-    for j in range(numba.uint64(len(first))):
-        v = (load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j * every)
-        size = signed(v, one)
-        above, below = size - set_voltage, reset_voltage - size
-        before = load(state, j)
-        x = before + signed(choose(above, zero, above, zero), v) * duration
-        left = signed(x, one) - choose(below, zero, below, zero) * shrinking
-        left = choose(left, zero, left, left * overshoot)
-        left = choose(left, full, full, left)
-        x = signed(one, x) * left
-        if not any_different(x, before):
-            continue
-        store(state, j, x)
-        if binary:
-            store(conductance, j, load(conducts, j * every) * choose(closing, signed(x, one), off, on))
-            continue
-        gap, before = one - signed(x, one) * closing, one - signed(before, one) * closing
-        widest_gap = choose(gap, before, gap, before)
-        if not any_different(choose(widest_gap, zero, widest_gap, zero), zero):
-            continue  # closed before and after
-        gap = choose(gap, zero, gap, zero)
-        e = _exponential(gap * exponent)
-        store(conductance, j, load(conducts, j * every) * (one / (widest * gap * e + on) + off))
-
-
-@_inner
-def _exponential(y: Any) -> Any:
-    """exp(y) for 0 <= y < 700 to a few units of the last place: 2^k exp(r), |r| <= ln(2)/2, a minimax polynomial."""
-    power = y * splat(1.4426950408889634) + splat(6755399441055744.0)  # adding 1.5 * 2^52 rounds to a whole number
-    k = power - splat(6755399441055744.0)
-    r = y - k * splat(0.6931471805599453)
-    r = r - k * splat(2.3190468138462996e-17)  # the rest of ln(2)
-    e = splat(2.7626371065696354e-07)
-    e = e * r + splat(2.764019739169484e-06)
-    e = e * r + splat(2.480150431378554e-05)
-    e = e * r + splat(0.00019841170230570286)
-    e = e * r + splat(0.001388888893251478)
-    e = e * r + splat(0.008333333385699212)
-    e = e * r + splat(0.041666666666573066)
-    e = e * r + splat(0.16666666666554314)
-    e = e * r + splat(0.5000000000000006)
-    e = e * r + splat(1.0000000000000067)
-    e = e * r + splat(1.0)
-    return scaled(e, power)
+watching(
+    advance_lanes,
+    "inmateria.simulators.nanowire_kernel",
+    "inmateria.simulators.vector_lanes",
+    "inmateria.simulators.compiled_calls",
+)
 
 
 def origins(plan: Indices) -> Indices:

@@ -1,15 +1,17 @@
 """What a junction is: the models, their published parameters, and how each is packed for the compiled step.
 
-A model here is a frozen dataclass of parameters plus one branch in `nanowire_kernel.evolve`, which turns
-voltages into new states and conductances. The solver knows neither.
+A model is a frozen dataclass of parameters that names the function by which its junctions evolve
+(`nanowire_evolution`). The solver knows neither; one of your own is given as ``NanowireNetwork(model=Mine(...))``.
 """
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from inmateria.simulators import nanowire_evolution, nanowire_evolution_lanes
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -17,10 +19,12 @@ FloatArray = npt.NDArray[np.float64]
 class JunctionModel(Protocol):
     """Parameters of one sort of junction.
 
-    ``code`` is its branch in the kernel.
+    ``evolve`` is the function by which junctions evolve, as `nanowire_evolution` says. A model may also have
+    ``evolve_lanes``, the same for sixteen networks at once (`nanowire_evolution_lanes`); without it, the networks of an
+    ensemble run side by side. And it may have ``rests_at_once = True``, where any step at 0 V is exact.
     """
 
-    code: ClassVar[int]
+    evolve: ClassVar[Any]
 
     @property
     def rest(self) -> float:
@@ -71,7 +75,9 @@ class Filament:
         Whether a shrinking filament may jump across zero in a step instead of stopping there.
     """
 
-    code: ClassVar[int] = 0
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.tunnelling_filaments)
+    evolve_lanes: ClassVar[Any] = staticmethod(nanowire_evolution_lanes.tunnelling_filaments)
+    rests_at_once: ClassVar[bool] = True
     rest: ClassVar[float] = 0.0
     set_voltage: float = 0.01
     reset_voltage: float = 0.005
@@ -122,7 +128,9 @@ class Binary:
     Parameters are those of `Filament` without the barrier's.
     """
 
-    code: ClassVar[int] = 1
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.switching_filaments)
+    evolve_lanes: ClassVar[Any] = staticmethod(nanowire_evolution_lanes.switching_filaments)
+    rests_at_once: ClassVar[bool] = True
     rest: ClassVar[float] = 0.0
     set_voltage: float = 0.01
     reset_voltage: float = 0.005
@@ -178,7 +186,9 @@ class RateBalance:
         Conductance at g = 1 and at g = 0, S.
     """
 
-    code: ClassVar[int] = 2
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.balanced_rates)
+    evolve_lanes: ClassVar[Any] = staticmethod(nanowire_evolution_lanes.balanced_rates)
+    rests_at_once: ClassVar[bool] = True
     potentiation_rate: float = 2.555e-6
     depression_rate: float = 64.88
     potentiation_slope: float = 34.92
@@ -236,7 +246,7 @@ class LinearDrift:
         Conductance at x = 1 and at x = 0, S.
     """
 
-    code: ClassVar[int] = 3
+    evolve: ClassVar[Any] = staticmethod(nanowire_evolution.drifting_dopants)
     rest: ClassVar[float] = 0.0
     drift_time: float = 0.01
     decay_time: float = 1.0
@@ -270,14 +280,24 @@ MODELS: dict[str, type[JunctionModel]] = {
 }
 
 
-def junction_model(name: str, given: dict[str, float | None]) -> JunctionModel:
-    """Make a model by its name from the parameters that are not None.
+def junction_model(name: str | JunctionModel, given: dict[str, float | None]) -> JunctionModel:
+    """Make a model by its name from the parameters that are not None; one that is made already is taken as it is.
 
     Raises
     ------
     ValueError
         Where there is no such model, or it has no such parameter.
     """
+    if not isinstance(name, str):
+        strange = [key for key, value in given.items() if value is not None]
+        missing = [part for part in ("evolve", "rest", "highest", "packed") if not hasattr(name, part)]
+        if strange or missing:
+            raise ValueError(
+                f"a model that is made already has its own parameters, not {', '.join(strange)}"
+                if strange
+                else f"model is {name!r}, which has no {', '.join(missing)}; give a name or a JunctionModel"
+            )
+        return name
     if name not in MODELS:
         raise ValueError(f"model is {name!r}; there are {', '.join(map(repr, MODELS))}")
     model = MODELS[name]
@@ -295,6 +315,11 @@ def junction_model(name: str, given: dict[str, float | None]) -> JunctionModel:
 def model_parameters(model: JunctionModel) -> dict[str, float | bool]:
     """List the parameters of a model by name."""
     return asdict(model)  # type: ignore[call-overload, no-any-return]
+
+
+def model_name(model: JunctionModel) -> str:
+    """Say what a model is called: its name here, or its class's."""
+    return next((name for name, kind in MODELS.items() if type(model) is kind), type(model).__name__)
 
 
 def _require(model: object, name: str, holds: bool, allowed: str) -> None:

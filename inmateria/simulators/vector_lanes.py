@@ -2,8 +2,6 @@
 
 numba cannot be trusted to vectorise loops whose every access is indirect. Here each operation is two instructions
 of AVX-512, four of AVX, eight of NEON. An array of lanes is a flat one of float64, sixteen numbers to an entry.
-numba looks only at the file of a cached function to tell whether it is out of date: touch `nanowire_lanes.py` when
-anything changes here.
 """
 
 import operator
@@ -91,14 +89,16 @@ def choose(typing: Any, a: Any, b: Any, greater: Any, otherwise: Any) -> Any:
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
-def any_different(typing: Any, a: Any, b: Any) -> Any:
-    """Tell whether a and b differ in any lane."""
+def any_differs_above(typing: Any, a: Any, b: Any, high: Any, low: Any) -> Any:
+    """Tell whether in any lane a and b differ and high > low."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(builder.fcmp_unordered("!=", *arguments), ir.IntType(LANES))
+        differs = builder.fcmp_unordered("!=", *arguments[:2])
+        both = builder.and_(differs, builder.fcmp_ordered(">", *arguments[2:]))
+        bits = builder.bitcast(both, ir.IntType(LANES))
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(LANES), 0))
 
-    return types.boolean(a, b), generate
+    return types.boolean(a, b, high, low), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]

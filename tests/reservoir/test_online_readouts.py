@@ -212,3 +212,17 @@ def test_many_rows_at_once_are_learned_as_one_by_one() -> None:
     singly = np.array([one_by_one.step(x, y) for x, y in zip(X, Y, strict=True)])
     assert np.array_equal(read, singly)
     assert np.array_equal(at_once.coef_, one_by_one.coef_)
+
+
+def test_rows_learned_in_blocks_give_what_they_give_one_after_another():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((700, 500))
+    X[:, 5] = X[:, 4] + 1e-2 * X[:, 5]  # nearly the same
+    Y = 2 * X[:, :3] + rng.standard_normal((700, 3)) + 1
+    whole, singly = RecursiveLeastSquares(alpha=0.5), RecursiveLeastSquares(alpha=0.5)
+    parts = [slice(0, 300), slice(300, 303), slice(303, 700)]  # blocks, single rows, blocks again
+    together = np.concatenate([whole.learn(X[part], Y[part]) for part in parts])
+    one_by_one = np.concatenate([singly.learn(X[t : t + 1], Y[t : t + 1]) for t in range(len(X))])
+    np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(whole.coef_, singly.coef_, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(whole.intercept_, singly.intercept_, rtol=0, atol=1e-10)

@@ -1,0 +1,102 @@
+"""Functions handed to a compiled kernel by their address, so that one cached kernel serves models it never saw.
+
+numba can pass functions itself, but compiles the caller again for each, and caches none of that. An address is only
+a number: the kernel is compiled once, each model's function once, and a call costs some nanoseconds.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba.core import types
+from numba.extending import intrinsic
+
+from inmateria.compilation import announced, watching
+
+_intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
+_NUMBERS = types.float64[::1]
+_PLACES = types.Array(types.uint32, 1, "C", readonly=False)
+
+EVOLVE = types.void(_NUMBERS, types.float64, types.float64, types.float64[:, ::1])
+"""Of one network: constants, step (s), sign of the summed input voltages, the table of junctions."""
+
+EVOLVE_LANES = types.void(
+    _NUMBERS, types.float64, _PLACES, _PLACES, _NUMBERS, types.boolean, types.float64[:, ::1], _PLACES
+)
+"""Of sixteen: constants, step, places of both ends of each junction, voltages, whether junctions are alike, the table
+of junctions, and room for a number of each."""
+
+_kept: list[Any] = []  # a compiled function lives as long as its dispatcher
+
+
+@functools.cache
+def address_of(function: Callable[..., None], signature: Any, *sources: str) -> int:
+    """Compile a function, unless the cache has it, and give the address to be called.
+
+    Parameters
+    ----------
+    function : callable
+        Written as numba compiles it; returns nothing.
+    signature
+        `EVOLVE` or `EVOLVE_LANES`.
+    *sources : str
+        Modules whose change makes what is cached out of date, beside the function's own.
+
+    Raises
+    ------
+    numba.core.errors.TypingError
+        Where it cannot be compiled with these arguments.
+    """
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+    if signature is EVOLVE:
+        options["fastmath"] = {"contract", "nsz"}
+    try:
+        compiled = watching(numba.njit(cache=True, **options)(function), *sources)
+    except RuntimeError:  # typed into an interpreter: no file to keep it beside
+        compiled = numba.njit(**options)(function)
+    with announced(f"the junction model {function.__name__}"):
+        compiled.compile(signature.args)
+    made = compiled.overloads[signature.args]
+    _kept.append(compiled)
+    return int(made.library.get_pointer_to_function(made.fndesc.llvm_func_name))
+
+
+def _calling(signature: Any) -> Any:
+    def call(typing: Any, address: Any, *arguments: Any) -> Any:
+        def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
+            kind = context.call_conv.get_function_type(signature.return_type, signature.args)
+            callee = builder.inttoptr(values[0], kind.as_pointer())
+            handed = [
+                context.cast(builder, value, has, wants)
+                for value, has, wants in zip(values[1:], given.args[1:], signature.args, strict=True)
+            ]
+            context.call_conv.call_function(builder, callee, signature.return_type, signature.args, handed)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, *arguments), generate
+
+    return call
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def call_evolve(typing: Any, address: Any, constants: Any, step: Any, sign: Any, junctions: Any) -> Any:
+    """Call what `address_of` gave for `EVOLVE`."""
+    return _calling(EVOLVE)(typing, address, constants, step, sign, junctions)
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def call_evolve_lanes(
+    typing: Any,
+    address: Any,
+    constants: Any,
+    step: Any,
+    first: Any,
+    second: Any,
+    voltage: Any,
+    alike: Any,
+    junctions: Any,
+    room: Any,
+) -> Any:
+    """Call what `address_of` gave for `EVOLVE_LANES`."""
+    return _calling(EVOLVE_LANES)(typing, address, constants, step, first, second, voltage, alike, junctions, room)
