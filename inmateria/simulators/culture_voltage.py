@@ -104,6 +104,7 @@ def _add_artefact(voltage: npt.NDArray[np.float32], origin: int, pulse: np.void,
     t = np.arange(lo, hi) / SAMPLING_RATE - float(pulse["time"])
     phase = float(pulse["phase_duration"])
     sign = float(pulse["polarity"])
+    t += 1e-9  # a sample on the border of two phases is of the later one, however it was rounded
     shape = np.where(
         t < phase, sign, np.where(t < 2 * phase, -sign, -0.5 * sign * np.exp(-(t - 2 * phase) / _ARTEFACT_DECAY))
     )

@@ -22,7 +22,7 @@ Single = npt.NDArray[np.float32]
 
 _NEVER = -(1 << 60)  # steps: so long ago that nothing is left of it
 _HEARING = 120.0  # um: farther neurons are not heard
-_HEARD_LENGTH = 15.0  # um over which a spike falls by e
+_HEARD_LENGTH = 12.5  # um over which a spike falls by e
 _LOUDNESS, _LOUDNESS_SPREAD = 150e-6, 0.4  # V at the electrode itself; standard deviation of its logarithm
 _REACH, _REACH_LENGTH = 400.0, 60.0  # um: how far a pulse reaches, and where half of its effect is left
 

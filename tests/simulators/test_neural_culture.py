@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
 
 from inmateria.adapters import connect
 from inmateria.simulators import PULSE, Activity, NeuralCulture, Pulses
+from inmateria.simulators import culture_kernel as kernel
 from inmateria.substrate import SPIKE, UnknownSubstrate
 
 SETTLING = 3.0
@@ -38,32 +40,28 @@ def population_rate(activity: Activity, neurons: int = 1000, bin_width: float = 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_culture_fires_as_published_arrays_do(seed: int) -> None:
-    activity = settled(seed=seed).run(40.0, neuron_spikes=True)
+    activity = settled(seed=seed).run(30.0, neuron_spikes=True)
     each = rates(activity)
     assert 0.1 <= each.mean() <= 15
     assert 0.5 <= (each > 0.1).mean() <= 0.85  # two thirds: 22 of 32 electrodes
     assert 0.8 <= interval_variation(activity) <= 1.0
     assert population_rate(activity).max() < 12  # nothing like a network burst, Hz
+    of_neurons = np.bincount(activity.neuron_spikes["channel"], minlength=1000) / activity.duration
+    assert np.median(of_neurons) < of_neurons.mean()  # as in lognormal rate distributions
+    assert np.percentile(of_neurons, 95) > 3 * np.median(of_neurons)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_bursting_culture_bursts_all_at_once_and_rests_between(seed: int) -> None:
-    activity = settled(seed=seed, regime="bursting").run(60.0, neuron_spikes=True)
+    activity = settled(seed=seed, regime="bursting").run(40.0, neuron_spikes=True)
     together = population_rate(activity)
     high = together > 10
     onsets = np.count_nonzero(np.diff(high.astype(int)) > 0)
-    assert 2 <= onsets <= 30  # a minute
+    assert 2 <= onsets * 1.5 <= 30  # a minute
     assert together[high].sum() > 0.4 * together.sum()  # a large part of the spikes is within bursts
     assert high.mean() < 0.05
     assert interval_variation(activity) > 1.3
     assert 0.1 <= rates(activity).mean() <= 15
-
-
-def test_rates_are_right_skewed() -> None:
-    activity = settled().run(30.0, neuron_spikes=True)
-    each = np.bincount(activity.neuron_spikes["channel"], minlength=1000) / activity.duration
-    assert np.median(each) < each.mean()  # as in lognormal rate distributions
-    assert np.percentile(each, 95) > 3 * np.median(each)
 
 
 def evoked_by_distance(culture: NeuralCulture, amplitude: float, trials: int = 32) -> tuple[np.ndarray, np.ndarray]:
@@ -92,10 +90,11 @@ def test_the_evoked_response_is_strongest_at_the_electrode_falls_with_distance_a
 
 
 def test_more_current_evokes_more_and_the_negative_phase_first_most() -> None:
+    base = settled(seed=4)
+
     def spikes(amplitude: float, polarity: int = -1, phase: float = 2e-4) -> int:
-        culture = settled(seed=4)
-        times = np.arange(16) * 0.5 + 0.1
-        activity = culture.run(8.2, Pulses(times, np.arange(16), amplitude, phase, polarity), neuron_spikes=True)
+        times = np.arange(16) * 0.25 + 0.1
+        activity = base.copy().run(4.2, Pulses(times, np.arange(16), amplitude, phase, polarity), neuron_spikes=True)
         after = activity.neuron_spikes["time"][:, np.newaxis] - times
         return int(((after >= 0) & (after < 0.02)).sum())
 
@@ -146,12 +145,56 @@ def test_an_isolated_membrane_fires_at_the_rate_that_theory_gives() -> None:
         assert abs(intervals - period).max() < 1.5e-4
 
 
+def test_a_synapse_is_what_its_differential_equations_say() -> None:
+    """Beside scipy's integration: membrane and current of one neuron, driven by the spikes of one other."""
+    culture = NeuralCulture(
+        neurons=2, excitatory=0.5, electrodes=1, synapses=1.0, drive=0.0, drive_spread=0.0, noise=0.0, seed=3,
+        excitation=4.0, inhibition=0.0, adaptation=0.0,
+    )  # fmt: skip
+    state = culture.state
+    state.arrays["neurons"][kernel.BIAS, 0] = 20.0 * (1 - np.exp(-1e-4 / 20e-3))  # only the first fires by itself
+    culture.restore(state)
+    fired, excited, voltage = [], [], []
+    for _ in range(4000):
+        spikes = culture.run(1e-4, neuron_spikes=True).neuron_spikes
+        assert (spikes["channel"] == 0).all()
+        fired += [len(excited)] * len(spikes)
+        neurons = culture.state.arrays["neurons"]
+        excited.append(float(neurons[kernel.EXCITED, 1]))
+        voltage.append(float(neurons[kernel.VOLTAGE, 1]))
+    assert len(fired) > 10
+    weight = float(culture.weights[culture.synapse_sources == 0][0])
+    delay = round(float(culture.delays[culture.synapse_sources == 0][0]) / 1e-4)
+    # du/dt = (U - u) / 20 ms, dx/dt = (1 - x) / 0.8 s; a spike makes u += U (1 - u), then x -= u x, and u x arrives
+    use, x, u, e, v, now = 0.5, 1.0, 0.5, 0.0, 0.0, 0
+
+    def between(_: float, y: np.ndarray) -> list[float]:
+        return [(use - y[0]) / 20e-3, (1 - y[1]) / 0.8, -y[2] / 5e-3, (y[2] - y[3]) / 20e-3]
+
+    events = sorted([(at, "spike") for at in fired] + [(at + delay, "arrives") for at in fired if at + delay < 4000])
+    under_way: list[float] = []
+    for at, what in events:
+        if at > now:
+            found = solve_ivp(between, (0.0, (at - now) * 1e-4), [u, x, e, v], rtol=1e-8, atol=1e-10).y[:, -1]
+            u, x, e, v = found.tolist()
+            now = at
+            assert excited[at - 1] == pytest.approx(e, rel=1e-3, abs=1e-4)
+            assert voltage[at - 1] == pytest.approx(v, rel=1e-3, abs=1e-4)
+        if what == "arrives":
+            e += weight * under_way.pop(0)
+        else:
+            u += use * (1 - u)
+            under_way.append(u * x)
+            x -= u * x
+    assert max(voltage) > 0.1
+
+
 def test_noise_alone_gives_the_membrane_its_stated_spread() -> None:
     culture = NeuralCulture(
         neurons=2000, drive=0.0, drive_spread=0.0, noise=3.0, excitation=0.0, inhibition=0.0, adaptation=0.0
     )
     culture.run(0.3)
-    voltages = culture.state.arrays["neurons"][0]
+    voltages = culture.state.arrays["neurons"][kernel.VOLTAGE]
     assert abs(voltages.mean()) < 4 * 3.0 / np.sqrt(2000)
     assert voltages.std() == pytest.approx(3.0, rel=0.08)  # 5 standard errors
 
@@ -169,13 +212,16 @@ def test_organoids_share_an_array_but_not_a_synapse() -> None:
 
 
 def test_delays_grow_with_distance() -> None:
+    culture = NeuralCulture(organoids=2)
+    way = culture.positions[culture.synapse_targets] - culture.positions[culture.synapse_sources]
+    assert abs(culture.delays - (np.hypot(*way.T) * 1e-6 / 0.3 + 5e-4)).max() <= 0.5e-4 + 1e-12  # to half a step
     near = NeuralCulture(conduction_velocity=10.0).delays
     far = NeuralCulture(conduction_velocity=0.1).delays
     assert near.max() < 1e-3 < 3e-3 < far.max()
     assert near.min() >= 5e-4 - 1e-9
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     cut=st.integers(1, 1999), seed=st.integers(0, 5), electrode=st.integers(0, 31), at=st.floats(0.0, 0.1999),
     resume=st.sampled_from(["goes on", "copy", "restore"]),
@@ -219,8 +265,8 @@ def test_asking_for_voltage_changes_nothing_else() -> None:
 
 
 def test_spikes_found_in_the_voltage_are_those_reported() -> None:
-    activity = settled(seed=2).run(15.0, voltage=True)
-    assert activity.voltage.shape == (450_000, 32)
+    activity = settled(seed=2).run(8.0, voltage=True)
+    assert activity.voltage.shape == (240_000, 32)
     found = true = both = 0
     for electrode in range(32):
         trace = activity.voltage[:, electrode]
@@ -246,83 +292,14 @@ def test_an_artefact_is_large_and_balanced_and_fades() -> None:
     voltage = culture.run(0.1, Pulses(0.02, 5, 1e-6), voltage=True).voltage
     assert 200e-6 <= np.abs(voltage[:, 5]).max() <= 1.5e-3  # FinalSpark: 200 uV to more than 1000
     assert np.abs(voltage[:600]).max() < 1e-7
+    first, second = voltage[600:606], voltage[606:612]  # phases of 0.2 ms
+    assert (first[:, 5] < 0).all()
+    assert np.abs(first.sum(axis=0) + second.sum(axis=0)).max() < 2e-2 * np.abs(first[:, 5].sum())
     assert np.abs(voltage[1100:, :]).max() < 30e-6  # under the threshold again after 17 ms
     places = culture.electrode_positions
     order = np.argsort(np.hypot(*(places - places[5]).T), kind="stable")
     size = np.abs(voltage).max(axis=0)[order]
     assert (np.diff(size) <= 1e-7).all()
-
-
-def test_plasticity_strengthens_what_fires_together() -> None:
-    culture = NeuralCulture(regime="bursting", plasticity="stdp", learning_rate=0.01)
-    before = culture.weights.copy()
-    culture.run(20.0)
-    after = culture.weights
-    assert not np.array_equal(before, after)
-    assert (after >= 0).all()
-    assert after.max() <= culture.weight_limit + 1e-4
-    inhibitory = culture.synapse_sources >= 800
-    assert np.array_equal(before[inhibitory], after[inhibitory])  # only excitatory synapses learn
-    assert np.array_equal(NeuralCulture(regime="bursting").weights, before)
-
-
-def test_a_pair_learns_as_the_published_window_says() -> None:
-    culture = NeuralCulture(
-        neurons=60, plasticity="stdp", learning_rate=0.01, drive=-30.0, drive_spread=0.0, noise=0.0, electrodes=4,
-        synapses=20.0, excitation=1e-3, inhibition=0.0, weight_spread=0.0, adaptation=0.0, pitch=1000.0,
-    )  # fmt: skip
-    # Far electrodes each fire only the neurons around them: electrode 0 first, electrode 1 ten ms later.
-    before = culture.weights.copy()
-    activity = culture.run(0.1, Pulses([0.02, 0.03], [0, 1], 3e-6, 5e-3), neuron_spikes=True)
-    fired = activity.neuron_spikes
-    time_of = dict(zip(fired["channel"].tolist(), fired["time"].tolist(), strict=True))
-    change = culture.weights - before
-    checked = 0
-    for source, target, by in zip(culture.synapse_sources, culture.synapse_targets, change, strict=True):
-        if source >= 48 or target >= 48:
-            assert by == 0
-        elif source in time_of and target in time_of:
-            lag = time_of[int(target)] - time_of[int(source)]
-            # w' = w + rate w_max exp(-lag/20 ms), or - 1.05 rate w exp(lag/20 ms)  (van Rossum et al. 2000)
-            if lag > 0:
-                assert by == pytest.approx(0.01 * 1e-3 * np.exp(-lag / 20e-3), rel=2e-2)
-                checked += 1
-            elif lag < 0:
-                assert by == pytest.approx(-0.0105 * 1e-3 * np.exp(lag / 20e-3), rel=2e-2)
-                checked += 1
-        else:
-            assert by == 0
-    assert checked >= 2
-
-
-def test_with_neuromodulation_nothing_is_learnt_until_a_reward_comes() -> None:
-    culture = NeuralCulture(plasticity="reward", learning_rate=0.01)
-    before = culture.weights.copy()
-    culture.run(2.0)
-    assert np.array_equal(culture.weights, before)
-    late = culture.copy()
-    culture.reward(1.0)
-    gained = np.abs(culture.weights - before).sum()
-    assert gained > 0
-    late.run(4.0, Pulses(0.0, 0, 0.0))
-    punished = culture.copy()
-    assert np.array_equal(punished.weights, culture.weights)
-    with pytest.raises(ValueError, match="plasticity"):
-        NeuralCulture().reward(1.0)
-
-
-def test_a_culture_drifts_with_age_and_the_younger_the_more_alike() -> None:
-    def profile(days: float) -> np.ndarray:
-        culture = NeuralCulture(seed=6, aging=0.2)
-        culture.age(days * 86400)
-        culture.run(1.0)
-        return np.bincount(culture.run(20.0, neuron_spikes=True).neuron_spikes["channel"], minlength=1000)
-
-    young = profile(0.0)
-    alike = [np.corrcoef(young, profile(days))[0, 1] for days in (1, 30)]
-    assert 0.8 < alike[0] < 1
-    assert alike[1] < alike[0] - 0.1
-    assert np.array_equal(profile(30), profile(30))
 
 
 @pytest.mark.parametrize(
@@ -338,6 +315,9 @@ def test_a_culture_drifts_with_age_and_the_younger_the_more_alike() -> None:
         ({"release": 2.0}, "release must be at most 1"),
         ({"fatigue": 1.0}, "fractions"),
         ({"plasticity": "hebb"}, "none, stdp, reward"),
+        ({"learning_rate": 0.0}, "at most 0.5"),
+        ({"aging": -1.0}, "aging is -1"),
+        ({"blanking": float("nan")}, "blanking is nan"),
     ],
 )
 def test_what_makes_no_culture_is_refused(given: dict[str, object], message: str) -> None:
@@ -387,7 +367,7 @@ def test_as_a_substrate_a_pulse_goes_out_at_the_start_of_each_driven_step() -> N
     assert ((again.spikes["time"] >= again.start) & (again.spikes["time"] < again.start + 0.2)).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(step=st.floats(1e-4, 0.02), steps=st.integers(1, 40))
 def test_the_clock_never_drifts_from_what_was_asked(step: float, steps: int) -> None:
     culture = NeuralCulture(neurons=60, drive=14.0)
@@ -400,6 +380,22 @@ def test_the_clock_never_drifts_from_what_was_asked(step: float, steps: int) -> 
     assert abs(culture.state.steps * 1e-4 - culture.time) <= 0.5e-4 + 1e-9
 
 
+@pytest.mark.parametrize(("electrodes", "organoids"), [(32, 1), (64, 1), (32, 4), (64, 2)])
+def test_arrays_of_32_and_64_electrodes_are_heard_and_reach(electrodes: int, organoids: int) -> None:
+    culture = settled(electrodes=electrodes, organoids=organoids, neurons=1000, seed=8)
+    assert len(culture.info.inputs) == len(culture.info.outputs) == electrodes
+    assert (np.bincount(culture.organoid_of_electrode) == electrodes // organoids).all()
+    gaps = np.hypot(*(culture.electrode_positions[:, np.newaxis] - culture.electrode_positions).T)
+    assert gaps[gaps > 0].min() == pytest.approx(200.0)  # um
+    assert 0.4 <= (rates(culture.run(20.0), electrodes) > 0.1).mean() <= 0.95
+    last = electrodes - 1
+    quiet = NeuralCulture(electrodes=electrodes, organoids=organoids, drive=-20.0, seed=8)
+    excited = quiet.run(0.02, Pulses(0.005, last, 3e-6), neuron_spikes=True).neuron_spikes["channel"]
+    distance = np.hypot(*(culture.positions - culture.electrode_positions[last]).T)
+    assert len(excited) > 0
+    assert distance[excited].max() < 400.0
+
+
 async def test_a_uri_makes_one() -> None:
     async with connect("culture://?neurons=300&seed=3&regime=bursting") as substrate:
         response = await substrate.stimulate(substrate.info.stimulus(np.zeros((10, 32))))
@@ -407,3 +403,8 @@ async def test_a_uri_makes_one() -> None:
         assert response.spikes is not None
     with pytest.raises(UnknownSubstrate, match="regime is 'none'"):
         connect("culture://?regime=none")
+    with pytest.raises(UnknownSubstrate, match="days is -1"):
+        connect("culture://?days=-1")
+    older = connect("culture://?electrodes=64&organoids=2&plasticity=stdp&days=7&aging=0.1")
+    assert older.info.parameters["days"] == 7
+    assert len(older.info.inputs) == 64
