@@ -364,17 +364,24 @@ class RemoteSubstrate(Substrate):
 
     async def _watch(self, link: Link, opened: asyncio.Future[None]) -> None:
         """Mind the clock: opening, the lease, resends, and giving up."""
-        begun = renewed = asked = time.monotonic()
+        begun = renewed = asked = before = time.monotonic()
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
+            held, before = now - before - _TICK, now
+            if held > _TICK:  # the event loop was kept busy, and what came meanwhile was not looked at yet
+                begun += held
+                if self._offline_since is not None:
+                    self._offline_since += held
+                for each in self._waiting.values():
+                    each.counted_from += held
             if self._link is None:
                 if now - begun > self._connect_timeout:
                     raise self._not_there()
                 if now - asked > _ASK_AGAIN:  # the question, or its answer, may have been lost
                     asked = now
-                    for each in self._canary.unheard:
-                        await link.publish(each, self._canary.frame)
+                    for topic in self._canary.unheard:
+                        await link.publish(topic, self._canary.frame)
                     await self._say(link, Kind.OPEN)
                 continue
             if now - renewed > self._lease / 3:
@@ -386,9 +393,9 @@ class RemoteSubstrate(Substrate):
                 continue
             oldest = next(iter(self._waiting.values()))
             lasting = sum(each.duration for each in self._waiting.values())
-            if now - oldest.sent > self._timeout + lasting:
+            if now - oldest.counted_from > self._timeout + lasting:
                 raise SubstrateTimeout(
-                    f"waited {now - oldest.sent:.1f} s for {self._address} to answer number {oldest.sequence}",
+                    f"waited {now - oldest.counted_from:.1f} s for {self._address} to answer number {oldest.sequence}",
                     f"at most {self._timeout:g} s beyond the {lasting:g} s that the stimuli last",
                     "see whether the device still runs",
                 )

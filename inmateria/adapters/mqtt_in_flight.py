@@ -46,7 +46,7 @@ class Sent:
         self.sequence = sequence
         self.data = data
         self.duration = duration
-        self.sent = self.tried = time.monotonic()
+        self.sent = self.tried = self.counted_from = time.monotonic()
         self.tries = 0
         self.patience = _RESEND
         self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()

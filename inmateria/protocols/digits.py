@@ -215,7 +215,8 @@ async def _stream(
             async for features in responses:
                 rows.append(features.ravel())
                 if len(rows) <= len(split.train):
-                    reader.learn(rows[-1], int(labels[order[len(rows) - 1]]))
+                    label = int(labels[order[len(rows) - 1]])
+                    await asyncio.to_thread(reader.learn, rows[-1], label)  # compiling would hold the event loop
                 watch("streaming", len(rows), len(order), len(rows) * steps)
         seconds = time.perf_counter() - begun
         outputs = [name.partition("@")[0] for name in reservoir.feature_names] * series.shape[1]

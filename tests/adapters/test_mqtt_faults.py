@@ -225,6 +225,18 @@ async def test_a_device_that_is_killed_is_noticed_and_what_is_known_is_said(mosq
     await process.wait()
 
 
+async def test_a_client_whose_event_loop_was_held_looks_at_what_came_before_it_gives_up(mosquitto: Mosquitto) -> None:
+    async with (
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri) as server,
+        RemoteSubstrate(server.uri, timeout=1.0) as substrate,
+    ):
+        asking = asyncio.create_task(substrate.stimulate(stimuli(1)[0]))
+        await asyncio.sleep(0)
+        assert not asking.done()
+        time.sleep(3.0)  # noqa: ASYNC251  # whoever computes on the loop, or a machine that stands still
+        assert (await asking).sequence == 0
+
+
 async def test_a_broker_that_stays_away_is_given_up_with_what_is_known(mosquitto: Mosquitto) -> None:
     async with (
         DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri) as server,
