@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits
 
 from inmateria.adapters import SimulatedSubstrate
 from inmateria.reservoir import PhysicalStack
-from inmateria.reservoir.dependence import RandomFeatures, nhsic_objective, nhsic_objective_by_features
+from inmateria.reservoir.bottleneck.dependence import RandomFeatures, nhsic_objective, nhsic_objective_by_features
 from inmateria.simulators import ScatteringMedium
 from inmateria.substrate import Response, Stimulus
 

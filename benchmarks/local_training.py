@@ -40,7 +40,7 @@ from sklearn.preprocessing import StandardScaler
 from inmateria.adapters import DeviceServer, EmbeddedBroker, connect, simulator_from_uri
 from inmateria.adapters.simulated import SimulatedSubstrate
 from inmateria.reservoir import PhysicalLayer, PhysicalStack, RidgeClassifierReadout, VirtualNodes, training_named
-from inmateria.reservoir.stack_batches import parts_of
+from inmateria.reservoir.layers.batches import parts_of
 from inmateria.simulators import ScatteringMedium
 
 FloatArray = npt.NDArray[np.float64]

@@ -21,8 +21,8 @@ from scipy.sparse.linalg import spsolve
 from threadpoolctl import threadpool_limits
 
 from inmateria.simulators import NanowireEnsemble, NanowireNetwork
-from inmateria.simulators.nanowire_kernel import unpack
-from inmateria.simulators.vector_lanes import LANES
+from inmateria.simulators.nanowire.kernel import unpack
+from inmateria.simulators.nanowire.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]
 

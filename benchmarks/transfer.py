@@ -24,7 +24,7 @@ from inmateria.reservoir import (
     align_by_cca,
     linear_map,
 )
-from inmateria.reservoir.device_transfer import transfer_weights
+from inmateria.reservoir.devices.transfer import transfer_weights
 from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 from inmateria.simulators import NanowireNetwork
 from inmateria.substrate import FloatArray

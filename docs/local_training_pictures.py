@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, connect
 from inmateria.reservoir import PhysicalLayer, PhysicalStack, VirtualNodes, training_named
-from inmateria.reservoir.stack import LayerExchange
+from inmateria.reservoir.layers.stack import LayerExchange
 
 IMAGES = Path(__file__).parent / "images"
 INK, COLOURS = "#1d2733", ("#c8442e", "#1f6fb4", "#3c8d5a", "#8a94a0")

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import numpy as np
 
 from inmateria import connect
-from inmateria.adapters.intan_emulator import IntanEmulator
+from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.simulators import NeuralCulture
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from leaky import LeakySimulator
 
-from inmateria.adapters.frames import Header, Kind
-from inmateria.adapters.mqtt_address import Address
-from inmateria.adapters.mqtt_announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
+from inmateria.adapters.mqtt.address import Address
+from inmateria.adapters.mqtt.announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
+from inmateria.adapters.mqtt.frames import Header, Kind
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "asyncapi.yaml"

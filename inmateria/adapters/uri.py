@@ -15,18 +15,21 @@ from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 _GROUP = "inmateria.adapters"
 _SIMULATORS = {
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
-    "nanowire": ("inmateria.simulators.nanowire:NanowireNetwork", "a simulated nanowire network"),
+    "nanowire": ("inmateria.simulators.nanowire.network:NanowireNetwork", "a simulated nanowire network"),
     "scattering": ("inmateria.simulators.scattering:ScatteringMedium", "simulated light through a scattering medium"),
-    "culture": ("inmateria.simulators.neural_culture:NeuralCulture", "a simulated culture of living neurons"),
+    "culture": ("inmateria.simulators.culture.network:NeuralCulture", "a simulated culture of living neurons"),
 }
 _ADAPTERS = {
-    "cortical": ("inmateria.adapters.cortical:cortical_from_uri", "a CL1 or the simulator of its SDK: cortical://"),
-    "intan": ("inmateria.adapters.intan:intan_from_uri", "an Intan stimulating controller: intan://host"),
+    "cortical": (
+        "inmateria.adapters.cortical.substrate:cortical_from_uri",
+        "a CL1 or the simulator of its SDK: cortical://",
+    ),
+    "intan": ("inmateria.adapters.intan.substrate:intan_from_uri", "an Intan stimulating controller: intan://host"),
     "neuroplatform": (
-        "inmateria.adapters.neuroplatform:neuroplatform_from_uri",
+        "inmateria.adapters.neuroplatform.substrate:neuroplatform_from_uri",
         "FinalSpark's platform, or its twin: neuroplatform://emulated",
     ),
-    "mqtt": ("inmateria.adapters.mqtt_client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
+    "mqtt": ("inmateria.adapters.mqtt.client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
     "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
 }
 

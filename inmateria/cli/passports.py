@@ -92,7 +92,7 @@ async def _calibrated(
 def _tell(kept: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
     """Print what a new calibration says of its device."""
     from inmateria.reservoir import compare, recognise, settled
-    from inmateria.reservoir.fingerprints import noise_of
+    from inmateria.reservoir.devices.fingerprints import noise_of
 
     same = (fingerprint.digest, fingerprint.outputs)
     history = [each for each in kept.passport(fingerprint.device).calibrations if (each.digest, each.outputs) == same]

@@ -43,7 +43,7 @@ def record(
 async def _record(uri: str, path: Path, annotations: dict[str, str], seconds: float | None, quiet: bool) -> int:
     from rich.console import Console
 
-    from inmateria.adapters.observing import record_device, record_rest
+    from inmateria.adapters.mqtt.recording import record_device, record_rest
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -137,7 +137,7 @@ def import_(
     """Make a recording to replay of somebody else's file."""
     from rich.console import Console
 
-    from inmateria.adapters.neuroplatform_files import is_export, read_export
+    from inmateria.adapters.neuroplatform.files import is_export, read_export
     from inmateria.recording.importing import import_block, import_file
     from inmateria.recording.measurements import import_measurement, is_measurement
 

@@ -33,7 +33,7 @@ from inmateria.reservoir import (
     training_named,
     training_names,
 )
-from inmateria.reservoir.local_training import LocalTraining
+from inmateria.reservoir.layers.training import LocalTraining
 from inmateria.substrate import FloatArray, Substrate
 
 _POINTS = 40

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from inmateria.protocols.passports import Passport
-from inmateria.reservoir.fingerprints import noise_of
+from inmateria.reservoir.devices.fingerprints import noise_of
 
 INK, QUIET, BAD, GOOD, OTHER = "#1d2733", "#8a94a0", "#c8442e", "#1f6fb4", "#3c8d5a"
 

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.base import clone, is_classifier
 
-from inmateria.reservoir.online import OnlineRegressor
 from inmateria.reservoir.physical import BlockingReservoir, PhysicalReservoir
+from inmateria.reservoir.readouts.online import OnlineRegressor
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 try:

@@ -31,7 +31,7 @@ if sys.version_info < (3, 12):
 # Python's own helper for shared memory, which the SDK uses, stays until the process ends.
 resource_tracker.ensure_running()
 
-from inmateria.adapters.cortical import CORTICAL_LIMITS, STIMMABLE, CorticalSubstrate  # noqa: E402
+from inmateria.adapters.cortical.substrate import CORTICAL_LIMITS, STIMMABLE, CorticalSubstrate  # noqa: E402
 
 LIMITS = PulseLimits(amplitude=3e-6, charge=3e-9, interval=0.005, rate=100, dose=1.0)
 

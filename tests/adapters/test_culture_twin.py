@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from inmateria.adapters.culture_twin import CultureTwin
-from inmateria.adapters.intan import IntanSubstrate
-from inmateria.adapters.intan_emulator import IntanEmulator
-from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
-from inmateria.adapters.neuroplatform_twin import BLANKING, WINDOW, Neuroplatform, PlatformClock
+from inmateria.adapters.intan.emulator import IntanEmulator
+from inmateria.adapters.intan.substrate import IntanSubstrate
+from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
+from inmateria.adapters.neuroplatform.twin import BLANKING, WINDOW, Neuroplatform, PlatformClock
 from inmateria.adapters.tissue import PulseLimits, biphasic
 from inmateria.simulators import NeuralCulture
-from inmateria.simulators.neural_culture import Activity, Pulses
+from inmateria.simulators.culture.network import Activity, Pulses
 
 
 def small() -> NeuralCulture:

@@ -18,10 +18,10 @@ from leaky import LeakySimulator
 from pulsed import PulsedCulture
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, ReplaySubstrate, SimulatedSubstrate
-from inmateria.adapters.intan import IntanSubstrate
-from inmateria.adapters.intan_emulator import IntanEmulator
-from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
-from inmateria.adapters.neuroplatform_twin import Neuroplatform
+from inmateria.adapters.intan.emulator import IntanEmulator
+from inmateria.adapters.intan.substrate import IntanSubstrate
+from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
+from inmateria.adapters.neuroplatform.twin import Neuroplatform
 from inmateria.adapters.tissue import PulseLimits
 from inmateria.recording import RecordedSubstrate
 from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError
@@ -67,7 +67,7 @@ async def reached(way: str, folder: Path) -> AsyncIterator[Substrate]:
             if sys.version_info < (3, 12):
                 pytest.skip("cl-sdk 1.0 needs Python 3.12")
             pytest.importorskip("cl")
-            from inmateria.adapters.cortical import CorticalSubstrate
+            from inmateria.adapters.cortical.substrate import CorticalSubstrate
 
             made = CorticalSubstrate(accelerated=True, culture="pulsed:PulsedSixtyFour", limits=ROOMY)
             yield await exits.enter_async_context(made)

@@ -9,8 +9,8 @@ import pytest
 from pulsed import PulsedCulture
 
 from inmateria.adapters import connect
-from inmateria.adapters.intan import IntanSubstrate, intan_from_uri
-from inmateria.adapters.intan_emulator import IntanEmulator
+from inmateria.adapters.intan.emulator import IntanEmulator
+from inmateria.adapters.intan.substrate import IntanSubstrate, intan_from_uri
 from inmateria.adapters.tissue import PulseLimits, PulseLog
 from inmateria.substrate import (
     FrameError,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inmateria.adapters.intan_protocol import (
+from inmateria.adapters.intan.protocol import (
     BLOCK,
     SPIKE_EVENT,
     ReplyParser,

@@ -15,9 +15,9 @@ from leaky import LeakySimulator
 from test_contract import gather_into
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, ServedApart, SimulatedSubstrate
-from inmateria.adapters.frames import Header, Kind, encode
-from inmateria.adapters.mqtt_address import Broker
-from inmateria.adapters.mqtt_link import Link, open_link
+from inmateria.adapters.mqtt.address import Broker
+from inmateria.adapters.mqtt.frames import Header, Kind, encode
+from inmateria.adapters.mqtt.link import Link, open_link
 from inmateria.substrate import (
     Channel,
     Response,

@@ -15,10 +15,10 @@ import pytest
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
-from inmateria.adapters.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt_address import Broker
-from inmateria.adapters.mqtt_canary import Canary
-from inmateria.adapters.mqtt_link import LinkLost, open_link
+from inmateria.adapters.mqtt.address import Broker
+from inmateria.adapters.mqtt.canary import Canary
+from inmateria.adapters.mqtt.frames import Header, Kind, decode, encode
+from inmateria.adapters.mqtt.link import LinkLost, open_link
 from inmateria.substrate import SPIKE, FrameError, Stimulus, SubstrateError
 
 FRAMES = 100_000
@@ -237,7 +237,7 @@ async def test_whoever_holds_the_lease_can_send_nonsense_and_gets_refusals() -> 
 async def test_a_message_that_is_too_large_ends_the_connection_and_is_never_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("inmateria.adapters.mqtt_link.MOST_MESSAGE", 100_000)
+    monkeypatch.setattr("inmateria.adapters.mqtt.link.MOST_MESSAGE", 100_000)
     async with (
         EmbeddedBroker() as broker,
         open_link(Broker.from_uri(broker.uri), timeout=5) as victim,
@@ -255,7 +255,7 @@ async def test_a_message_that_is_too_large_ends_the_connection_and_is_never_held
 
 
 async def test_who_does_not_look_is_sent_no_more_than_the_queue_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inmateria.adapters.mqtt_link._MOST_QUEUED", 16)
+    monkeypatch.setattr("inmateria.adapters.mqtt.link._MOST_QUEUED", 16)
     async with (
         EmbeddedBroker() as broker,
         open_link(Broker.from_uri(broker.uri), timeout=5) as slow,

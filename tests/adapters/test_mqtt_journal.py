@@ -7,7 +7,7 @@ import pytest
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
-from inmateria.adapters.mqtt_journal import Before, Journal
+from inmateria.adapters.mqtt.journal import Before, Journal
 from inmateria.substrate import Stimulus, StimulusRejected, SubstrateDisconnected, SubstrateError
 
 ONE = Stimulus(np.ones((1, 3)), 0.01)

@@ -17,10 +17,10 @@ from inmateria.adapters import (
     emergency_stop,
     release,
 )
-from inmateria.adapters.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt_address import Broker
-from inmateria.adapters.mqtt_announcements import Event, Status
-from inmateria.adapters.mqtt_link import Link, open_link
+from inmateria.adapters.mqtt.address import Broker
+from inmateria.adapters.mqtt.announcements import Event, Status
+from inmateria.adapters.mqtt.frames import Header, Kind, decode, encode
+from inmateria.adapters.mqtt.link import Link, open_link
 from inmateria.substrate import (
     Response,
     Stimulus,
@@ -369,7 +369,7 @@ async def test_a_stimulus_in_other_units_is_refused() -> None:
 
 
 async def test_the_window_is_bounded_in_stimuli_steps_and_bytes() -> None:
-    from inmateria.adapters.mqtt_in_flight import Room
+    from inmateria.adapters.mqtt.in_flight import Room
 
     for window, most in (((3, 1000, 10_000), 3), ((8, 50, 10_000), 5), ((8, 1000, 200), 2), ((8, 1, 1), 1)):
         room = Room(window)

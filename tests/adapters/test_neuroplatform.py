@@ -13,10 +13,10 @@ import pytest
 from pulsed import PulsedCulture
 
 from inmateria.adapters import connect
-from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
-from inmateria.adapters.neuroplatform_emulator import emulated
-from inmateria.adapters.neuroplatform_twin import Booking, Neuroplatform, PlatformClock
-from inmateria.adapters.neuroplatform_v1 import version1
+from inmateria.adapters.neuroplatform.emulator import emulated
+from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
+from inmateria.adapters.neuroplatform.twin import Booking, Neuroplatform, PlatformClock
+from inmateria.adapters.neuroplatform.v1 import version1
 from inmateria.adapters.tissue import PulseLimits
 from inmateria.substrate import (
     Stimulus,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inmateria.adapters.neuroplatform_files import is_export, read_export
+from inmateria.adapters.neuroplatform.files import is_export, read_export
 from inmateria.recording import RecordingError, open_recording
 from inmateria.recording.importing import import_block
 

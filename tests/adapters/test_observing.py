@@ -11,10 +11,10 @@ from brokers import Mosquitto
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, RemoteSubstrate, ReplaySubstrate, SimulatedSubstrate
-from inmateria.adapters.frames import Header, Kind, encode
-from inmateria.adapters.mqtt_address import Broker
-from inmateria.adapters.mqtt_link import end_tasks, open_link
-from inmateria.adapters.observing import record_device, record_rest
+from inmateria.adapters.mqtt.address import Broker
+from inmateria.adapters.mqtt.frames import Header, Kind, encode
+from inmateria.adapters.mqtt.link import end_tasks, open_link
+from inmateria.adapters.mqtt.recording import record_device, record_rest
 from inmateria.recording import RecordingError, open_recording
 from inmateria.substrate import (
     Response,

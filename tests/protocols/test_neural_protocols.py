@@ -12,8 +12,8 @@ from leaky import LeakySimulator
 from pulsed import PulsedCulture
 
 from inmateria.adapters import SimulatedSubstrate, connect
-from inmateria.adapters.neuroplatform import NeuroplatformSubstrate
-from inmateria.adapters.neuroplatform_twin import Neuroplatform
+from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
+from inmateria.adapters.neuroplatform.twin import Neuroplatform
 from inmateria.protocols.cart_pole import _pushed
 from inmateria.protocols.neural_activity import _figures
 from inmateria.protocols.neural_reservoir import japanese_vowels

@@ -9,7 +9,7 @@ from scipy.stats import binom, kstest
 
 from inmateria.adapters import SimulatedSubstrate
 from inmateria.reservoir import Fingerprint, Probe, calibrate, compare, recognise, settled
-from inmateria.reservoir.fingerprints import noise_of
+from inmateria.reservoir.devices.fingerprints import noise_of
 from inmateria.simulators import NanowireNetwork
 from inmateria.substrate import SPIKE, Channel, Response, StimulusRejected, Substrate, SubstrateInfo
 

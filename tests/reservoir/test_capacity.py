@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 
 from inmateria.reservoir import information_processing_capacity, memory_capacity
-from inmateria.reservoir.capacity import Factor
+from inmateria.reservoir.measures.capacity import Factor
 from inmateria.substrate import FloatArray
 
 

@@ -10,8 +10,8 @@ from sklearn.linear_model import Ridge
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from inmateria.reservoir import GaussianBottleneck, OnlineBottleneck, past_and_future
-from inmateria.reservoir.gaussian_bottleneck import gaussian_information, information
-from inmateria.reservoir.streaming_covariance import StreamingCovariance
+from inmateria.reservoir.bottleneck.covariance import StreamingCovariance
+from inmateria.reservoir.bottleneck.gaussian import gaussian_information, information
 
 
 @parametrize_with_checks([GaussianBottleneck(), GaussianBottleneck(n_components=2, fill="pca"), OnlineBottleneck()])

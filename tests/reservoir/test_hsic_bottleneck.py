@@ -10,7 +10,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from inmateria.reservoir import HSICBottleneck, RidgeClassifierReadout
-from inmateria.reservoir.dependence import (
+from inmateria.reservoir.bottleneck.dependence import (
     Dependence,
     RandomFeatures,
     gaussian_kernel,

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from inmateria.reservoir import training_named
-from inmateria.reservoir.gradient_descent import Adam, cross_entropy
-from inmateria.reservoir.layer_twin import RandomFeatureTwin
-from inmateria.reservoir.local_training import Passage, training_summaries
-from inmateria.reservoir.local_training_feedback import PhysicsAware
-from inmateria.reservoir.local_training_local import ForwardForward, GradientTraining, LocalCrossEntropy
-from inmateria.reservoir.port_encoder import PortEncoder
+from inmateria.reservoir.bottleneck.gradient_descent import Adam, cross_entropy
+from inmateria.reservoir.layers.layer_twin import RandomFeatureTwin
+from inmateria.reservoir.layers.port_encoder import PortEncoder
+from inmateria.reservoir.layers.training import Passage, training_summaries
+from inmateria.reservoir.layers.training_feedback import PhysicsAware
+from inmateria.reservoir.layers.training_local import ForwardForward, GradientTraining, LocalCrossEntropy
 from inmateria.simulators import ScatteringMedium
 
 LIMIT = 0.5 * np.pi

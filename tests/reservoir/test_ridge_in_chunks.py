@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from inmateria.reservoir import RidgeClassifierReadout, RidgeReadout
-from inmateria.reservoir.moments import Moments
+from inmateria.reservoir.readouts.moments import Moments
 
 
 def problem(samples: int, features: int, outputs: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

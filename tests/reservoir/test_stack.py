@@ -17,9 +17,9 @@ from inmateria.reservoir import (
     training_named,
     training_names,
 )
-from inmateria.reservoir.local_training import NoTraining
-from inmateria.reservoir.port_encoder import PortEncoder, drive_of
-from inmateria.reservoir.stack_batches import parts_of
+from inmateria.reservoir.layers.batches import parts_of
+from inmateria.reservoir.layers.port_encoder import PortEncoder, drive_of
+from inmateria.reservoir.layers.training import NoTraining
 from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError
 
 LAYERS = tuple(f"scattering://?ports=8&observables=24&seed={seed}" for seed in range(3))
@@ -174,7 +174,7 @@ async def test_what_a_layer_with_memory_is_sent_is_what_a_reservoir_would_send()
 async def test_a_long_batch_goes_out_in_stimuli_within_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = digits(100)
     whole = PhysicalStack(LAYERS[:1], train="none")
-    monkeypatch.setattr("inmateria.reservoir.physical_layer._CHUNK_VALUES", 24 * 7)
+    monkeypatch.setattr("inmateria.reservoir.layers.layer._CHUNK_VALUES", 24 * 7)
     parts = PhysicalStack(LAYERS[:1], train="none")
     async with parts:
         await parts.fit(X, y)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from inmateria.simulators import NeuralCulture
-from inmateria.simulators import culture_kernel as kernel
+from inmateria.simulators.culture import kernel
 from inmateria.substrate import SpikeArray
 
 DAY = 86_400.0

@@ -15,9 +15,10 @@ from scipy.sparse import csr_array
 from scipy.stats import kstest
 
 from inmateria import compilation
-from inmateria.simulators import NanowireNetwork, nanowire_kernel
-from inmateria.simulators.nanowire_elimination import eliminate
-from inmateria.simulators.nanowire_geometry import crossings, deposit, grid
+from inmateria.simulators import NanowireNetwork
+from inmateria.simulators.nanowire import kernel as nanowire_kernel
+from inmateria.simulators.nanowire.elimination import eliminate
+from inmateria.simulators.nanowire.geometry import crossings, deposit, grid
 from inmateria.substrate import StimulusRejected
 
 

@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 from inmateria.adapters import connect
 from inmateria.simulators import PULSE, Activity, NeuralCulture, Pulses
-from inmateria.simulators import culture_kernel as kernel
+from inmateria.simulators.culture import kernel
 from inmateria.substrate import SPIKE, UnknownSubstrate
 
 SETTLING = 3.0

@@ -1,0 +1,288 @@
+"""The blocking loop of Cortical Labs' SDK in a thread of its own: exchanges in by a queue, answers out by a call.
+
+A tick brings the data of the period before it. What is released in a tick takes effect in the period that begins
+with it, and is answered in the next tick.
+"""
+
+import gc
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.adapters.culture_twin import Culture
+from inmateria.adapters.pulse_log import PulseArray, log_path
+from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
+from inmateria.substrate import (
+    SPIKE,
+    FloatArray,
+    Response,
+    SpikeArray,
+    SubstrateDisconnected,
+    SubstrateError,
+)
+
+if TYPE_CHECKING:
+    import cl
+
+__all__ = ["CHANNELS", "FRAMES_PER_SECOND", "STIMMABLE", "Exchange", "TickLoop"]
+
+CHANNELS = 64
+FRAMES_PER_SECOND = 25_000
+STIMMABLE = tuple(channel for channel in range(CHANNELS) if channel not in (0, 4, 7, 56, 63))
+"""Electrodes that may be stimulated; the others are ground or reference."""
+
+_LEAD = 80e-6  # s from the call to the pulse, the SDK's least
+_PATIENCE = 30.0  # s
+_GRACE = 0.25  # of a tick that is waited for the next exchange of a closed loop
+_SOURCE = "inmateria.adapters.cortical.source:culture_source"
+
+Answer = Callable[[Response | BaseException], None]
+
+
+class Exchange:
+    """What one stimulus asks of the loop.
+
+    Parameters
+    ----------
+    drive : ndarray of float, shape (ticks, 59)
+        A, for each of `STIMMABLE`.
+    answer : callable
+        Called once from the thread, with the response or why there is none.
+    """
+
+    def __init__(self, drive: FloatArray, answer: Answer) -> None:
+        self.drive, self.answer = drive, answer
+        self.given_up = threading.Event()
+        """Set by who no longer wants the rest of it."""
+        self.row = -1  # the last that was released
+        self.start = 0  # frame in which row 0 begins
+        self.counts = np.zeros((len(drive), 1, CHANNELS))
+        self.spikes: list[SpikeArray] = []
+        self.pulses: PulseArray | None = None
+        self.rows: npt.NDArray[np.intp] | None = None  # which row each pulse belongs to
+
+
+class TickLoop(threading.Thread):
+    """The thread; start it, `ask` it, `close` it.
+
+    Parameters
+    ----------
+    rate : int
+        Ticks per second.
+    phase : float
+        Duration of each phase of a pulse, s.
+    limits : PulseLimits
+    log : str
+        Where a device's pulses are written, as `log_path` reads it.
+    accelerated : bool
+    culture : (str, dict)
+        Class and parameters of the culture in the simulator.
+    ready : callable
+        Called once from the thread: with whether it is a simulator, or why it cannot be opened.
+    """
+
+    def __init__(
+        self,
+        rate: int,
+        phase: float,
+        limits: PulseLimits,
+        log: str,
+        accelerated: bool,
+        culture: tuple[str, dict[str, Any]],
+        ready: Callable[[bool | BaseException], None],
+    ) -> None:
+        super().__init__(name="loop of the CL1")
+        self._rate, self._phase, self._limits, self._log = rate, phase, limits, log
+        self._accelerated, self._culture, self._ready = accelerated, culture, ready
+        self._asked: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
+        # A pulse that late is still its least interval away from one of the next tick.
+        self._grace = max(0.0, min(_GRACE / rate, 1 / rate - limits.interval))
+        self._sequence = 0
+        self._gone: BaseException | None = None
+
+    def ask(self, exchange: Exchange) -> None:
+        """Queue an exchange; it is answered also where the loop has ended."""
+        self._asked.put(exchange)
+        if self._gone is not None:
+            self._refuse(self._gone)
+
+    def close(self) -> None:
+        """Leave the loop after what is under way; to be joined then."""
+        self._asked.put(None)
+
+    def run(self) -> None:
+        """Open the device, and go round until closed."""
+        current: Exchange | None = None
+        held: Exchange | None = None  # asked for, not yet begun
+        gone: BaseException = SubstrateDisconnected("the CL1 has been closed", "", "enter it again")
+        try:
+            with ExitStack() as exits:
+                neurons, simulated = exits.enter_context(self._device())
+                now = [neurons.timestamp() / FRAMES_PER_SECOND]
+                log = None if simulated else log_path(self._log, "cortical")
+                guard = exits.enter_context(TissueGuard(self._limits, log, lambda: now[0]))
+                self._ready(simulated)
+                for tick in neurons.loop(self._rate, ignore_jitter=True):
+                    now[0] = tick.iteration_timestamp / FRAMES_PER_SECOND
+                    before = current
+                    if current is not None:
+                        current = self._collect(current, tick, guard)
+                    # Who closes a loop asks again as soon as it is answered, and is let into the tick that answered.
+                    answered, frame = before is not None and current is None, tick.iteration_timestamp
+                    while current is None:
+                        try:
+                            held = held or self._next(answered)
+                        except queue.Empty:
+                            break
+                        if held is None:
+                            return
+                        waited = answered and not self._accelerated
+                        if waited and neurons.timestamp() - frame > self._grace * FRAMES_PER_SECOND:
+                            break  # too late for this tick: it begins with the next
+                        taken, held = held, None
+                        current = self._begin(taken, frame, guard)
+                    if current is not None:
+                        current.row += 1
+                        self._release(current.drive[current.row], neurons)
+        except BaseException as error:  # of the SDK or of ours: nobody else would hear of it
+            gone = (
+                error
+                if isinstance(error, SubstrateError)
+                else SubstrateDisconnected(
+                    f"the loop of the CL1 has ended ({type(error).__name__}: {error})", "", "enter it again"
+                )
+            )
+            self._ready(gone)
+        finally:
+            self._gone = gone
+            for exchange in (current, held):
+                if exchange is not None:
+                    exchange.answer(gone)
+            self._refuse(gone)
+
+    def _refuse(self, gone: BaseException) -> None:
+        while True:
+            try:
+                exchange = self._asked.get_nowait()
+            except queue.Empty:
+                return
+            if exchange is not None:
+                exchange.answer(gone)
+
+    def _next(self, answered: bool) -> "Exchange | None":
+        """Take the next exchange; raise `queue.Empty` where none comes soon enough for this tick."""
+        if self._accelerated:
+            return self._asked.get()
+        return self._asked.get(timeout=self._grace) if answered and self._grace else self._asked.get_nowait()
+
+    def _begin(self, exchange: Exchange, frame: int, guard: TissueGuard) -> Exchange | None:
+        """Check all pulses of an exchange that begins with this tick; None where it may not."""
+        row, column = np.nonzero(exchange.drive)
+        times = frame / FRAMES_PER_SECOND + row / self._rate + _LEAD
+        pulses = biphasic(times, np.array(STIMMABLE)[column], -exchange.drive[row, column], self._phase)
+        if exchange.given_up.is_set():
+            return None
+        try:
+            guard.admit(pulses)
+        except SubstrateError as error:
+            exchange.answer(error)
+            return None
+        exchange.pulses, exchange.rows, exchange.start = pulses, row, frame
+        return exchange
+
+    def _release(self, row: FloatArray, neurons: "cl.Neurons") -> None:
+        """Give the pulses of one tick, those of one current together."""
+        import cl
+
+        phase = round(1e6 * self._phase)
+        for current in np.unique(row[row > 0]).tolist():
+            electrodes = cl.ChannelSet(*(STIMMABLE[k] for k in np.flatnonzero(row == current)))
+            neurons.stim(electrodes, cl.StimDesign(phase, -1e6 * current, phase, 1e6 * current))
+
+    def _collect(self, exchange: Exchange, tick: "cl.LoopTick", guard: TissueGuard) -> Exchange | None:
+        """Take what the last period brought; None when that was all of the exchange."""
+        found = tick.analysis.spikes
+        spikes = np.array([(each.timestamp / FRAMES_PER_SECOND, each.channel) for each in found], dtype=SPIKE)
+        exchange.spikes.append(np.sort(spikes, order="time"))
+        np.add.at(exchange.counts[exchange.row, 0], spikes["channel"], 1.0)
+        if exchange.given_up.is_set():
+            assert exchange.pulses is not None
+            assert exchange.rows is not None
+            guard.withdraw(exchange.pulses[exchange.rows > exchange.row])
+            return None
+        if exchange.row + 1 < len(exchange.drive):
+            return exchange
+        start = exchange.start / FRAMES_PER_SECOND
+        exchange.answer(Response(exchange.counts, np.concatenate(exchange.spikes), start, self._sequence))
+        self._sequence += 1
+        return None
+
+    @contextmanager
+    def _device(self) -> "Iterator[tuple[cl.Neurons, bool]]":
+        """Open the device, or the simulator with the culture in it."""
+        import cl
+
+        simulated = cl.is_simulator()
+        if self._accelerated and not simulated:
+            raise SubstrateDisconnected("accelerated time was asked of a device", "only a simulator has that")
+        culture, parameters = self._culture
+        if simulated:
+            # Compiled here first, for the SDK's process to find: it gives up on one that keeps it waiting.
+            make_culture(culture, parameters).run(1e-3)
+        with _environment(CL_SDK_ACCELERATED_TIME=str(int(self._accelerated)), CL_SDK_VISUALISATION="0"):
+            if simulated:
+                cl.sim.set_simulator_data_source(
+                    _SOURCE,
+                    config={"culture": culture, "parameters": parameters},
+                    metadata=cl.sim.SimulatorDataSourceMetadata(
+                        channel_count=CHANNELS, duration_frames=None, seekable=False
+                    ),
+                )
+            try:
+                with cl.open() as neurons:
+                    if simulated and self._accelerated:
+                        _lengthen_patience(neurons)
+                    gc.enable()  # the SDK switches it off for the whole process, which is not ours alone
+                    yield neurons, simulated
+            finally:
+                if simulated:
+                    cl.sim.clear_simulator_data_source()  # which ends the SDK's processes too
+
+
+def make_culture(place: str, parameters: dict[str, Any]) -> Culture:
+    """Make a culture from where its class is, ``"package.module:Name"``, and its parameters."""
+    module, _, name = place.partition(":")
+    made: Culture = getattr(import_module(module), name)(**parameters)
+    return made
+
+
+def _lengthen_patience(neurons: "cl.Neurons") -> None:
+    """Have the simulator wait for its own process as long as a busy machine takes (docs/decisions/0652)."""
+    buffer = getattr(neurons, "_shared_buffer", None)
+    wait = getattr(buffer, "wait_for_timestamp", None)
+    if wait is not None:
+        buffer.wait_for_timestamp = lambda timestamp, timeout_seconds=0.0: wait(  # type: ignore[union-attr]
+            timestamp, timeout_seconds=max(timeout_seconds, _PATIENCE)
+        )
+
+
+@contextmanager
+def _environment(**wanted: str) -> Iterator[None]:
+    """Set variables that the SDK reads, for a while."""
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,231 @@
+"""Cortical Labs' CL1 through the vendor's `cl-sdk`: ``cortical://``; Python 3.12, extra ``cortical``.
+
+One input for each of the 59 electrodes that may be stimulated, one output for each of the 64. A drive above 0 (A)
+is one charge-balanced pulse at the beginning of a tick, negative phase first; the answer is the number of spikes in
+each tick, and the spikes. The SDK's loop blocks, and lives in a thread of its own. In real time it goes on between
+exchanges; in accelerated time (simulator only) the culture waits for whoever asks, so that exchanges follow each
+other without a gap and can be repeated.
+"""
+
+import asyncio
+import os
+import threading
+from contextlib import AsyncExitStack
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from inmateria.adapters.cortical.loop import CHANNELS, FRAMES_PER_SECOND, STIMMABLE, Exchange, TickLoop, make_culture
+from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.uri import parameters_for, query_of
+from inmateria.substrate import (
+    Channel,
+    Layout,
+    Limits,
+    Response,
+    Stimulus,
+    Substrate,
+    SubstrateBusy,
+    SubstrateDisconnected,
+    SubstrateError,
+    SubstrateInfo,
+    SubstrateTimeout,
+    UnknownSubstrate,
+)
+
+__all__ = ["CORTICAL_LIMITS", "STIMMABLE", "CorticalSubstrate", "cortical_from_uri"]
+
+_GRAIN = 20e-6  # s, of a phase
+CORTICAL_LIMITS = PulseLimits(amplitude=3e-6, charge=3e-9, phase=(_GRAIN, 3e-3), interval=5e-3, rate=100.0, dose=5e-3)
+"""The CL1's own limits of current and charge, with ours of pace and dose."""
+
+_open = threading.Lock()  # the SDK knows one device a process
+
+
+class CorticalSubstrate(Substrate):
+    """A CL1, or the SDK's simulator of one with a culture of ours inside.
+
+    Parameters
+    ----------
+    ticks_per_second : int
+        Ticks of the loop, each one step; a divisor of 25,000.
+    phase : float
+        Duration of each of the two phases of a pulse, s; a multiple of 20 us.
+    limits : PulseLimits, optional
+        What the tissue may be given; by default `CORTICAL_LIMITS`.
+    log : str
+        Where every pulse of a device is written; by default in `state_folder`, and with ``"none"`` nowhere. A
+        simulator's are not.
+    accelerated : bool
+        As fast as it goes, for the simulator only; ``CL_SDK_ACCELERATED_TIME=1`` says so too.
+    seed, neurons : int
+        Of the culture in the simulator.
+    culture : str
+        Where the culture's class is, for one of your own.
+    timeout : float
+        Seconds to wait for the device, beyond what a stimulus lasts.
+
+    Raises
+    ------
+    ValueError
+        Where the ticks, the phase or the limits are not what the CL1 has.
+    SubstrateBusy, SubstrateDisconnected, SubstrateTimeout
+        On entering, where there is no SDK or no device, or this process uses it already.
+    """
+
+    def __init__(
+        self,
+        *,
+        ticks_per_second: int = 100,
+        phase: float = 160e-6,
+        limits: PulseLimits | None = None,
+        log: str = "",
+        accelerated: bool = False,
+        seed: int = 0,
+        neurons: int = 1000,
+        culture: str = "inmateria.simulators.culture.network:NeuralCulture",
+        timeout: float = 60.0,
+    ) -> None:
+        if ticks_per_second < 1 or FRAMES_PER_SECOND % ticks_per_second:
+            raise ValueError(f"ticks_per_second is {ticks_per_second}; give a divisor of {FRAMES_PER_SECOND}")
+        if phase < _GRAIN * (1 - 1e-9) or abs(phase / _GRAIN - round(phase / _GRAIN)) > 1e-6:
+            raise ValueError(f"phase is {phase} s; the CL1 has multiples of 20e-6 s")
+        self._limits = limits or CORTICAL_LIMITS
+        if self._limits.amplitude > CORTICAL_LIMITS.amplitude or self._limits.charge > CORTICAL_LIMITS.charge:
+            raise ValueError("the CL1 gives at most 3e-6 A, and 3e-9 C in a phase; limits may only be lower")
+        self._rate, self._phase, self._log, self._timeout = ticks_per_second, phase, log, timeout
+        self._accelerated = accelerated or os.environ.get("CL_SDK_ACCELERATED_TIME") == "1"
+        self._culture = (culture, {"seed": seed, "neurons": neurons, "electrodes": CHANNELS})
+        self._info: SubstrateInfo | None = None
+        self._exits = AsyncExitStack()
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What it is and what it may be given; known once it has been entered."""
+        if self._info is None:
+            raise SubstrateDisconnected("the CL1 has not been opened yet", "", "use it inside `async with`")
+        return self._info
+
+    async def __aenter__(self) -> Self:
+        if find_spec("cl") is None:
+            raise SubstrateDisconnected("cl-sdk is not here", 'Python 3.12, and pip install "inmateria[cortical]"')
+        if not _open.acquire(blocking=False):
+            raise SubstrateBusy("this process has a CL1 open already", "one at a time", "leave the other first")
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[bool] = loop.create_future()
+        self._thread = TickLoop(
+            self._rate,
+            self._phase,
+            self._limits,
+            self._log,
+            self._accelerated,
+            self._culture,
+            lambda told: _tell(loop, ready, told),
+        )
+        async with AsyncExitStack() as exits:
+            exits.callback(_open.release)
+            self._thread.start()
+            exits.push_async_callback(self._end)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    simulated = await ready
+            except TimeoutError:
+                raise SubstrateTimeout(f"the CL1 was not ready within {self._timeout:g} s") from None
+            # A simulator's electrodes are where its culture has them; of a device it is not known.
+            layout = (await asyncio.to_thread(make_culture, *self._culture)).info.layout if simulated else None
+            self._info = self._described(simulated, layout)
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.__aexit__(kind, error, trace)
+
+    async def _end(self) -> None:
+        """Close the loop and wait for its thread, whoever cancels meanwhile."""
+        self._thread.close()
+        joined = asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        cancelled: asyncio.CancelledError | None = None
+        while not joined.done():
+            try:
+                await asyncio.wait({joined})
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    async def stimulate(self, stimulus: Stimulus) -> Response:
+        """Apply one stimulus, a step a tick, and count the spikes of each.
+
+        Where it is cancelled, what has not been released by then never is.
+        """
+        self.info.admit(stimulus)
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Response] = loop.create_future()
+        exchange = Exchange(stimulus.drive, lambda told: _tell(loop, answered, told))
+        self._thread.ask(exchange)
+        limit = self._timeout + stimulus.duration
+        try:
+            async with asyncio.timeout(limit):
+                return await answered
+        except TimeoutError:
+            raise SubstrateTimeout(f"the CL1 did not get through {len(stimulus.drive)} ticks in {limit:g} s") from None
+        finally:
+            exchange.given_up.set()
+
+    async def reset(self) -> None:
+        """Raise: tissue does not return to rest on command."""
+        raise SubstrateError(
+            f"{self.info.id} was asked to return to rest", "tissue does not do so on command", "let it rest instead"
+        )
+
+    def _described(self, simulated: bool, layout: Layout | None) -> SubstrateInfo:
+        step, most = 1 / self._rate, FRAMES_PER_SECOND / self._rate
+        culture, parameters = self._culture
+        return SubstrateInfo(
+            id=f"cl1-simulator-{parameters['neurons']}-{parameters['seed']}" if simulated else "cl1",
+            kind="neural-culture",
+            inputs=tuple(Channel(name=f"e{k:02d}", unit="A", low=0.0, high=self._limits.amplitude) for k in STIMMABLE),
+            outputs=tuple(Channel(name=f"e{k:02d}", unit="1", low=0.0, high=most) for k in range(CHANNELS)),
+            step=step,
+            sampling_rate=float(self._rate),
+            spiking=True,
+            limits=Limits(steps=100_000, shortest_step=step * (1 - 1e-9), longest_step=step * (1 + 1e-9)),
+            layout=layout,
+            parameters={
+                "phase": self._phase,
+                "accelerated": self._accelerated,
+                "pulse_limits": msgspec.to_builtins(self._limits),
+                **({"culture": culture, **parameters} if simulated else {}),
+            },
+        )
+
+
+def _tell(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", told: object) -> None:
+    """Set a future from the thread, where somebody still waits for it."""
+
+    def tell() -> None:
+        if future.done():
+            return
+        if isinstance(told, BaseException):
+            future.set_exception(told)
+        else:
+            future.set_result(told)
+
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(tell)
+
+
+def cortical_from_uri(uri: str) -> CorticalSubstrate:
+    """Read ``cortical://?ticks_per_second=100``; the query takes what the class takes."""
+    parts = urlsplit(uri)
+    if parts.netloc or parts.path.strip("/"):
+        raise UnknownSubstrate(f"{uri!r} names a place", "the SDK runs on the CL1 itself: cortical://?name=value")
+    try:
+        return CorticalSubstrate(**parameters_for(CorticalSubstrate, query_of(uri), "cortical"))
+    except ValueError as error:
+        raise UnknownSubstrate(f"{uri!r} names no CL1: {error}") from None

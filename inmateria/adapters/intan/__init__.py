@@ -1,0 +1,1 @@
+"""Intan's RHX software, by its three TCP servers, and an emulator of them."""

@@ -1,0 +1,139 @@
+"""An MQTT broker in this process, for this machine unless told otherwise; nothing has to be installed to start."""
+
+import asyncio
+import logging
+import ssl
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from amqtt.broker import Broker
+from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
+
+from inmateria.adapters.mqtt.address import is_loopback
+from inmateria.substrate import SubstrateError
+
+_HERE = "127.0.0.1"
+_CLOSING = 2.0
+
+
+class EmbeddedBroker:
+    """A broker in this process; an async context manager. It speaks MQTT 3.1.1 and keeps nothing on disk.
+
+    It knows no access list: everybody who is let in may do everything. For more than one user, take Mosquitto
+    (examples/mosquitto).
+
+    Parameters
+    ----------
+    port : int
+        0 takes a free one.
+    host : str
+        Where it listens; other than on the loopback interface it needs `passwords`.
+    passwords : path, optional
+        File of lines ``user:hash``, the hash being argon2 as `pwdlib` makes it; others are not let in.
+    certificate, key : path, optional
+        PEM files; with them it listens encrypted.
+
+    Raises
+    ------
+    ValueError
+        Where it would listen to others without passwords, or a file is not there.
+    SubstrateError
+        On entering, where the port is in use.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        host: str = _HERE,
+        passwords: Path | None = None,
+        certificate: Path | None = None,
+        key: Path | None = None,
+    ) -> None:
+        if passwords is None and not is_loopback(host):
+            raise ValueError(
+                f"the embedded broker would listen on {host}, where others can reach it, and let everybody in; "
+                "give it a file of passwords, or leave it on the loopback interface"
+            )
+        for path in (passwords, certificate, key):
+            if path is not None and not path.is_file():
+                raise ValueError(f"the embedded broker is to read {path}, and there is no such file")
+        self._asked, self._host = port, host
+        self._passwords, self._certificate, self._key = passwords, certificate, key
+        self._exits = AsyncExitStack()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self.port = port
+
+    @property
+    def uri(self) -> str:
+        """Where it is reached from this machine, such as ``mqtt://127.0.0.1:1883``."""
+        host = _HERE if self._host == "0.0.0.0" else self._host
+        return f"{'mqtt' if self._certificate is None else 'mqtts'}://{host}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        for name in ("amqtt", "transitions"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        async with AsyncExitStack() as exits:
+            # The broker is handed connections from a listener of ours, which can say which free port it got.
+            users = "amqtt.plugins.authentication."
+            broker = Broker(
+                BrokerConfig(
+                    listeners={"default": ListenerConfig(type=ListenerType.EXTERNAL)},
+                    plugins={f"{users}AnonymousAuthPlugin": {"allow_anonymous": True}}
+                    if self._passwords is None
+                    else {f"{users}FileAuthPlugin": {"password_file": str(self._passwords)}},
+                )
+            )
+            await broker.start()
+            exits.push_async_callback(self._close_connections)
+            exits.push_async_callback(broker.shutdown)
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                self._connections[_current_task()] = writer
+                try:
+                    await broker.stream_connected(reader, writer, listener_name="default")
+                finally:
+                    self._connections.pop(_current_task())
+                    writer.close()
+
+            tls = None
+            if self._certificate is not None:
+                tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+                tls.load_cert_chain(self._certificate, self._key)
+            try:
+                listener = await asyncio.start_server(serve, self._host, self._asked, ssl=tls)
+            except OSError as error:
+                raise SubstrateError(
+                    f"the broker cannot listen on port {self._asked} ({error.strerror})",
+                    "a port that nothing else uses",
+                    "give another one, or 0 for any free one",
+                ) from None
+            exits.callback(listener.close)
+            self.port = listener.sockets[0].getsockname()[1]
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.__aexit__(kind, error, trace)
+
+    async def _close_connections(self) -> None:
+        """End the connections that the broker's own shutdown leaves open, as it does with those just accepted."""
+        for writer in self._connections.values():
+            writer.close()
+        if self._connections:
+            _, late = await asyncio.wait(self._connections, timeout=_CLOSING)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+
+def _current_task() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a connection is served outside any task")
+    return task

@@ -1,0 +1,347 @@
+"""FinalSpark's Neuroplatform from inside, over cultures of ours: clock, bookings, parameters, triggers, counts.
+
+What the vendor's two packages offer is built on this (`v1`, `v2`). Its limits are the
+platform's own, as in the vendor's guide: four arrays of 32 electrodes, 16 triggers, 10 s to change parameters,
+counts of 200 ms after a trigger of which the first 10 ms are left out. Where the real platform would quietly do
+something else than was asked, this one says so.
+"""
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.adapters.culture_twin import Culture, CultureTwin
+from inmateria.adapters.pulse_log import PULSE, PulseArray
+from inmateria.adapters.tissue import PulseLimits
+from inmateria.substrate import SPIKE, SpikeArray, StimulusRejected, SubstrateBusy, SubstrateError
+
+__all__ = ["ARRAY", "ELECTRODES", "TRIGGERS", "Booking", "Neuroplatform", "PlatformClock", "Stimulation"]
+
+ARRAY, ELECTRODES, TRIGGERS = 32, 128, 16
+UPLOAD = 10.0
+"""Seconds that a change of parameters takes."""
+WINDOW, BLANKING = 0.2, 0.01
+"""Seconds after a trigger in which spikes are counted, and how many of them are left out at the beginning."""
+READ_DELAY = 0.04
+"""Seconds that reading the counts takes over the network."""
+_SLACK = 1e-6  # s, of a clock of seconds since 1970
+
+LIMITS = PulseLimits(amplitude=100e-6, charge=10e-9, phase=(33e-6, 5e-3), interval=0.0, rate=1000.0, dose=1e-2)
+"""What the emulated platform itself refuses to give."""
+
+
+class PlatformClock:
+    """The clock of the platform, in seconds since 1970.
+
+    Parameters
+    ----------
+    simulated : bool
+        Whether time passes only where somebody waits; else it is the real one.
+    start : float
+        When a simulated one begins.
+    """
+
+    def __init__(self, simulated: bool = True, start: float = 1_712_275_200.0) -> None:  # 2024-04-05
+        self.simulated, self._now = simulated, start
+
+    def now(self) -> float:
+        """Give the present time, s since 1970."""
+        return self._now if self.simulated else time.time()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        if self.simulated:
+            self._now += seconds
+        else:
+            _sleep(seconds)
+
+
+_sleep = time.sleep  # the real one, also where scripts are given another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Booking:
+    """Time on the platform that somebody has.
+
+    Parameters
+    ----------
+    token : str
+        What proves it; a made-up one by default.
+    fs_name : str
+        Name of the organoids, such as ``"fs300"``.
+    electrodes : tuple of int
+        Which may be used, 0 to 127.
+    start, stop : float
+        From when to when, s since 1970.
+    """
+
+    token: str = field(default_factory=lambda: secrets.token_hex(5).upper())
+    fs_name: str = "fs300"
+    electrodes: tuple[int, ...] = tuple(range(ARRAY))
+    start: float = 0.0
+    stop: float = float("inf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stimulation:
+    """Parameters of one electrode, in the vendor's units: us and uA."""
+
+    index: int
+    trigger_key: int
+    enable: bool = True
+    negative_first: bool = True
+    phase_duration1: float = 100.0
+    phase_amplitude1: float = 1.0
+    phase_duration2: float = 100.0
+    phase_amplitude2: float = 1.0
+    trigger_delay: float = 0.0
+    nb_pulse: int = 0
+    pulse_train_period: float = 10_000.0
+
+    def pulses(self, at: float) -> PulseArray:
+        """Make the pulses that a trigger at a time (s) releases."""
+        count = max(1, self.nb_pulse)
+        sign = -1e-6 if self.negative_first else 1e-6
+        pulses = np.zeros(count, dtype=PULSE)
+        pulses["time"] = at + 1e-6 * (self.trigger_delay + self.pulse_train_period * np.arange(count))
+        pulses["electrode"] = self.index
+        pulses["amplitude"], pulses["duration"] = sign * self.phase_amplitude1, 1e-6 * self.phase_duration1
+        pulses["second_amplitude"] = -sign * self.phase_amplitude2
+        pulses["second_duration"] = 1e-6 * self.phase_duration2
+        return pulses
+
+
+class Neuroplatform:
+    """The platform, for one that has cultures on some of its four arrays.
+
+    Parameters
+    ----------
+    cultures : Culture, or dict of int to Culture
+        On which array (0 to 3) each is, of 32 electrodes; one alone is on array 0. The others are silent.
+    bookings : sequence of Booking, optional
+        By default one of array 0.
+    clock : PlatformClock, optional
+        By default a simulated one.
+    limits : PulseLimits
+        What the platform refuses to give.
+
+    Attributes
+    ----------
+    given : list of tuple
+        Every pulse that was released, as `PULSE`.
+    """
+
+    def __init__(
+        self,
+        cultures: Culture | Mapping[int, Culture],
+        bookings: Sequence[Booking] | None = None,
+        clock: PlatformClock | None = None,
+        limits: PulseLimits = LIMITS,
+    ) -> None:
+        placed = cultures if isinstance(cultures, Mapping) else {0: cultures}
+        for array, culture in placed.items():
+            if array not in range(ELECTRODES // ARRAY) or len(culture.info.outputs) != ARRAY:
+                raise ValueError(
+                    f"array {array} has a culture of {len(culture.info.outputs)} electrodes; "
+                    f"arrays are 0 to {ELECTRODES // ARRAY - 1}, of {ARRAY}"
+                )
+        self.clock = clock or PlatformClock()
+        self.bookings = tuple(bookings) if bookings is not None else (Booking(),)
+        self._twins = {array: CultureTwin(culture) for array, culture in placed.items()}
+        self._began = self.clock.now()
+        self.limits = limits
+        self.given: list[tuple[float, ...]] = []
+        self.running: Booking | None = None
+        self.shared = True
+        """Whether an experiment has to be started first."""
+        self._sent: dict[int, Stimulation] = {}
+        self._loaded: dict[int, Stimulation] = {}
+        self._ready = -float("inf")
+        self._pending = np.zeros(0, dtype=PULSE)
+        self._spikes: list[SpikeArray] = []
+        self._heights: list[npt.NDArray[np.float64]] = []
+        self._listened: frozenset[int] = frozenset()
+        self._counted: tuple[float, int] | None = None  # when the last count window began, and by which trigger
+        self.tag = 0
+        self.triggers: list[tuple[float, int, int]] = []  # time, trigger, tag
+        self.impedances: list[float] = []
+
+    # Bookings
+
+    def booking(self, token: str) -> Booking:
+        """Find what a token stands for."""
+        for booking in self.bookings:
+            if secrets.compare_digest(booking.token, token):
+                return booking
+        raise SubstrateError("no booking has this token", "the token that came with the booking", "ask the platform")
+
+    def start(self, booking: Booking) -> bool:
+        """Begin an experiment; False where another one runs."""
+        now = self.clock.now()
+        if not booking.start <= now < booking.stop:
+            raise SubstrateBusy(
+                f"the booking of {booking.fs_name} is not for this time ({now:.0f} s since 1970)",
+                f"{booking.start:.0f} to {booking.stop:.0f}",
+                "start the experiment within it",
+            )
+        if self.running is not None and self.running != booking:
+            return False
+        self.running = booking
+        return True
+
+    def stop(self, booking: Booking) -> None:
+        """End an experiment."""
+        if self.running == booking:
+            self.running = None
+
+    def _allowed(self, what: str) -> Booking | None:
+        if not self.shared:
+            return None
+        if self.running is None:
+            raise StimulusRejected(f"{what} outside of an experiment", "Experiment(token).start() first")
+        if self.clock.now() >= self.running.stop:
+            raise SubstrateBusy(f"{what} after the end of the booking", f"it ended at {self.running.stop:.0f}")
+        return self.running
+
+    # Parameters and triggers
+
+    def send_parameters(self, stimulations: Sequence[Stimulation]) -> None:
+        """Take parameters, checked; they hold once they have been uploaded."""
+        booking = self._allowed("parameters were sent")
+        indices = [each.index for each in stimulations]
+        for each in stimulations:
+            if each.index not in range(ELECTRODES) or each.trigger_key not in range(TRIGGERS):
+                raise StimulusRejected(
+                    f"a StimParam has index {each.index} and trigger_key {each.trigger_key}",
+                    f"index 0 to {ELECTRODES - 1}, trigger_key 0 to {TRIGGERS - 1}",
+                )
+            if booking is not None and each.index not in booking.electrodes:
+                raise StimulusRejected(
+                    f"electrode {each.index} is not of this booking",
+                    f"its electrodes are {booking.electrodes[0]} to {booking.electrodes[-1]}",
+                    "take them from Experiment(token).electrodes",
+                )
+            if indices.count(each.index) > 1:
+                raise StimulusRejected(
+                    f"two StimParams have index {each.index}",
+                    "one for each electrode",
+                    "the platform would use the last",
+                )
+            if each.enable:
+                self.limits.check(each.pulses(0.0))
+        self._sent.update({each.index: each for each in stimulations})
+
+    def upload(self) -> None:
+        """Begin to upload what was sent: 10 s in which no trigger works."""
+        self._allowed("parameters were uploaded")
+        self.settle()
+        self._loaded = {index: each for index, each in self._sent.items() if each.enable}
+        self._ready = self.clock.now() + UPLOAD
+
+    def trigger(self, flags: npt.ArrayLike) -> None:
+        """Release the stimulations of some triggers.
+
+        Parameters
+        ----------
+        flags : array_like of uint8, shape (16,)
+            1 for each trigger to send.
+        """
+        given = np.asarray(flags)
+        if given.shape != (TRIGGERS,) or given.dtype != np.uint8 or given.max(initial=0) > 1:
+            raise StimulusRejected(
+                f"triggers were sent as {given.dtype} of shape {given.shape}, up to {given.max(initial=0)}",
+                f"uint8 of shape ({TRIGGERS},), each 0 or 1",
+                "np.zeros(16, dtype=np.uint8) with a 1 where wanted",
+            )
+        self._allowed("a trigger was sent")
+        now = self.clock.now()
+        if now < self._ready - _SLACK:
+            raise StimulusRejected(
+                f"a trigger was sent {UPLOAD - (self._ready - now):.3g} s after the parameters",
+                f"changing parameters takes {UPLOAD:g} s",
+                "load up to 16 stimulations once, each on a trigger of its own, and choose among them",
+            )
+        keys = np.flatnonzero(given).tolist()
+        listened = self._listened.intersection(keys)
+        if listened and self._counted is not None and now < self._counted[0] + WINDOW - _SLACK:
+            raise StimulusRejected(
+                f"trigger {min(listened)} was sent while the counts of trigger {self._counted[1]} run for another "
+                f"{1e3 * (self._counted[0] + WINDOW - now):.0f} ms",
+                f"a count takes {1e3 * WINDOW:.0f} ms",
+                "wait for it, or leave the trigger out of set_count",
+            )
+        self.settle()
+        pulses = [each.pulses(now) for each in self._loaded.values() if each.trigger_key in keys]
+        released = np.concatenate([*pulses, np.zeros(0, dtype=PULSE)])
+        self.given += released.tolist()
+        self._pending = np.concatenate([self._pending, released])
+        self.triggers += [(now, key, self.tag) for key in keys]
+        if listened:
+            self._counted = (now, min(listened))
+
+    # Spikes
+
+    def listen(self, keys: Sequence[int]) -> None:
+        """Set which triggers begin a count."""
+        strange = [key for key in keys if key not in range(TRIGGERS)]
+        if strange:
+            raise StimulusRejected(f"set_count was given trigger {strange[0]}", f"0 to {TRIGGERS - 1}")
+        self._listened = frozenset(keys)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Give the spikes of the last count, shape (128,); takes as long as the network does."""
+        if self._counted is None:
+            raise StimulusRejected(
+                "read_count was called before any count", "it reads what a trigger of set_count began", "send one first"
+            )
+        begun = self._counted[0]
+        if self.clock.now() < begun + WINDOW - _SLACK:
+            raise StimulusRejected(
+                f"read_count was called {1e3 * (self.clock.now() - begun):.0f} ms after its trigger",
+                f"a count takes {1e3 * WINDOW:.0f} ms",
+                "wait until it is over",
+            )
+        self.clock.sleep(READ_DELAY)
+        return self.counts_between(begun + BLANKING, begun + WINDOW)
+
+    def counts_between(self, start: float, stop: float) -> npt.NDArray[np.int64]:
+        """Count the spikes of each electrode from one time to another, shape (128,)."""
+        return np.bincount(self.spikes(start, stop)[0]["channel"], minlength=ELECTRODES)
+
+    def spikes(self, start: float, stop: float) -> tuple[SpikeArray, npt.NDArray[np.float64]]:
+        """Give the spikes of all electrodes between two times (s since 1970), and their heights in uV."""
+        self.settle()
+        held = np.concatenate([*self._spikes, np.zeros(0, dtype=SPIKE)])
+        heights = np.concatenate([*self._heights, np.zeros(0)])
+        self._spikes, self._heights = [held], [heights]
+        first, last = np.searchsorted(held["time"], [start, stop])
+        return held[first:last], heights[first:last]
+
+    def settle(self) -> None:
+        """Let the cultures live up to now."""
+        for array, twin in self._twins.items():
+            due = round((self.clock.now() - self._began) * twin.rate) - twin.samples
+            if due <= 0:
+                continue
+            until = self._began + (twin.samples + due) / twin.rate
+            own = self._pending["electrode"] // ARRAY == array
+            mine = self._pending[own & (self._pending["time"] < until)]
+            self._pending = self._pending[~own | (self._pending["time"] >= until)]
+            mine["time"] -= self._began
+            mine["electrode"] -= ARRAY * array
+            spikes, _ = twin.advance(due, mine)
+            spikes["time"] += self._began
+            spikes["channel"] += ARRAY * array
+            heights = getattr(twin.last, "amplitudes", None)
+            self._spikes.append(spikes)
+            self._heights.append(-60.0 * np.ones(len(spikes)) if heights is None else 1e6 * np.asarray(heights))
+        if len(self._twins) > 1 and len(self._spikes) > 1:
+            held, heights = np.concatenate(self._spikes), np.concatenate(self._heights)
+            order = np.argsort(held["time"], kind="stable")
+            self._spikes, self._heights = [held[order]], [heights[order]]

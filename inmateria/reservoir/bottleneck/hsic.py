@@ -1,0 +1,193 @@
+"""A nonlinear bottleneck trained by kernels: features that depend on the target and little on the input.
+
+Ma, Lewis and Kleijn, AAAI 2020: each layer by itself minimises ``HSIC(Z, X) - lambda_y HSIC(Z, Y)``, normalised,
+and nothing is sent back through what lies behind it.
+"""
+
+from collections.abc import Callable
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.reservoir.bottleneck.dependence import (
+    PHSIC_FLOOR,
+    REGULARISATION,
+    Dependence,
+    RandomFeatures,
+    nhsic_objective,
+    nhsic_objective_by_features,
+    phsic_objective,
+)
+from inmateria.reservoir.bottleneck.gradient_descent import Adam
+from inmateria.reservoir.bottleneck.transformer import BottleneckTransformer
+
+FloatArray = npt.NDArray[np.float64]
+
+_WEIGHTS = {"nhsic": 50.0, "phsic": 2.0}
+"""Of the targets, by objective."""
+
+
+def objective_named(
+    name: str,
+    *,
+    lambda_y: float | None = None,
+    sigma: float = 1.0,
+    sigma_input: float = 1.0,
+    regularisation: float = REGULARISATION,
+    random_features: int | None = None,
+    seed: int = 0,
+    unit: float = 1.0,
+) -> Callable[[FloatArray, FloatArray, FloatArray], Dependence]:
+    """Give the objective ``(Z, X, Y) -> Dependence`` of that name, with its widths and weights set.
+
+    Parameters
+    ----------
+    name : {"nhsic", "phsic"}
+    lambda_y : float, optional
+        Weight of the targets; 50 with "nhsic" and 2 with "phsic" by default.
+    sigma, sigma_input, regularisation
+        As of `nhsic_objective`, and of `phsic_objective`, which takes the first.
+    random_features : int or None
+        Use so many instead of kernel matrices; with "nhsic" only.
+    seed : int
+        Of the random features.
+    unit : float
+        Of the features: of what size they are.
+    """
+    if name not in _WEIGHTS:
+        raise ValueError(f"objective is {name!r}; allowed are 'nhsic' and 'phsic'")
+    lambda_y = _WEIGHTS[name] if lambda_y is None else lambda_y
+    if min(lambda_y, sigma, sigma_input, regularisation) <= 0:
+        raise ValueError(
+            f"lambda_y is {lambda_y}, sigma {sigma}, sigma_input {sigma_input}, regularisation {regularisation}; "
+            "give more than 0 each"
+        )
+    if random_features is not None and (name != "nhsic" or random_features < 1):
+        raise ValueError(f"random_features is {random_features} with {name!r}; give at least 1, with 'nhsic' only")
+    if name == "phsic":
+        return lambda Z, X, Y: phsic_objective(Z, Y, lambda_y=lambda_y, sigma=sigma, floor=PHSIC_FLOOR * unit**2)
+    sigma *= unit
+    if random_features is None:
+        return lambda Z, X, Y: nhsic_objective(
+            Z, X, Y, lambda_y=lambda_y, sigma=sigma, sigma_input=sigma_input, regularisation=regularisation
+        )
+    count = random_features
+    drawn: dict[tuple[int, int], tuple[RandomFeatures, RandomFeatures]] = {}
+
+    def by_features(Z: FloatArray, X: FloatArray, Y: FloatArray) -> Dependence:
+        width = (Z.shape[1], X.shape[1])
+        if width not in drawn:
+            drawn[width] = (
+                RandomFeatures(width[0], count, sigma, seed),
+                RandomFeatures(width[1], count, sigma_input, seed + 1),
+            )
+        return nhsic_objective_by_features(Z, X, Y, *drawn[width], lambda_y=lambda_y, regularisation=regularisation)
+
+    return by_features
+
+
+class HSICBottleneck(BottleneckTransformer):
+    """Features ``tanh(W x + b)`` trained by the HSIC bottleneck, as a scikit-learn transformer.
+
+    Parameters
+    ----------
+    n_components : int
+        Features.
+    objective : {"nhsic", "phsic"}
+        Normalised, for batches of 128 to 256; or plausible, for small batches and noise.
+    lambda_y : float, optional
+        Weight of the targets; 50 with "nhsic" and 2 with "phsic" by default.
+    sigma, sigma_input : float
+        Widths of the kernels of features and of standardised inputs, for each column; "phsic" does not look at
+        the inputs.
+    regularisation : float
+        Of nHSIC: added to a kernel matrix before it is inverted, as a fraction of the samples.
+    epochs, batch_size : int
+        Passes over the samples, and samples in a batch; the last batch of a pass may be larger.
+    learning_rate : float
+        Of Adam.
+    random_features : int, optional
+        Replace kernel matrices by so many random features, where batches are large.
+    seed : int
+        Of the initial weights, the order of the samples and the random features.
+
+    Attributes
+    ----------
+    components_ : ndarray of float, shape (n_components, inputs)
+    intercept_ : ndarray of float, shape (n_components,)
+        In units of the inputs, like the components.
+    objective_curve_ : ndarray of float, shape (epochs,)
+        Mean objective of each pass.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 20,
+        *,
+        objective: Literal["nhsic", "phsic"] = "nhsic",
+        lambda_y: float | None = None,
+        sigma: float = 1.0,
+        sigma_input: float = 1.0,
+        regularisation: float = REGULARISATION,
+        epochs: int = 20,
+        batch_size: int = 128,
+        learning_rate: float = 0.01,
+        random_features: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.n_components = n_components
+        self.objective = objective
+        self.lambda_y = lambda_y
+        self.sigma = sigma
+        self.sigma_input = sigma_input
+        self.regularisation = regularisation
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.random_features = random_features
+        self.seed = seed
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Learn from inputs (samples, inputs) and targets (samples, targets), one-hot for classes."""
+        inputs, targets = self._checked_pairs(X, y, reset=True)
+        if min(self.n_components, self.epochs, self.batch_size) < 1:
+            raise ValueError("n_components, epochs and batch_size must be at least 1")
+        objective = objective_named(
+            self.objective,
+            lambda_y=self.lambda_y,
+            sigma=self.sigma,
+            sigma_input=self.sigma_input,
+            regularisation=self.regularisation,
+            random_features=self.random_features,
+            seed=self.seed,
+        )
+        generator = np.random.default_rng(self.seed)
+        mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
+        scale = np.where(spread > 1e-12 * (1.0 + np.abs(mean)), spread, np.inf)
+        Z = (inputs - mean) / scale
+        deviation = targets.std(axis=0)
+        T = (targets - targets.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0) / np.sqrt(targets.shape[1])
+        W = generator.standard_normal((self.n_components, Z.shape[1])) / np.sqrt(Z.shape[1])
+        b = np.zeros(self.n_components)
+        adam = Adam([W, b], self.learning_rate)
+        curve = []
+        for _ in range(self.epochs):
+            values = []
+            for rows in np.array_split(generator.permutation(len(Z)), max(1, len(Z) // self.batch_size)):
+                features = np.tanh(Z[rows] @ W.T + b)
+                found = objective(features, Z[rows], T[rows])
+                inner = found.gradient * (1.0 - features**2)
+                adam.step([inner.T @ Z[rows], inner.sum(axis=0)])
+                values.append(found.value)
+            curve.append(float(np.mean(values)))
+        self.components_ = W / scale
+        self.intercept_ = b - self.components_ @ mean
+        self.objective_curve_ = np.array(curve)
+        self._n_features_out = self.n_components
+        return self
+
+    def transform(self, X: npt.ArrayLike) -> FloatArray:
+        """Map inputs (samples, inputs) to features (samples, n_components), between -1 and 1."""
+        features: FloatArray = np.tanh(self._checked_inputs(X) @ self.components_.T + self.intercept_)
+        return features

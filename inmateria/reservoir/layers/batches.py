@@ -1,0 +1,95 @@
+"""Samples cut into the batches that a stack sends through its layers, and what is kept of the answers."""
+
+import math
+from collections.abc import Generator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from inmateria.reservoir.bottleneck.gaussian import gaussian_information
+from inmateria.reservoir.layers.training import IntArray, Passage
+from inmateria.substrate import FloatArray
+
+_MOST_ROWS = 2000
+"""Rows that the information about input and target is estimated from, after each pass."""
+
+
+class PassInformation(NamedTuple):
+    """What each layer's features told of the stack's input and of the target in one pass: bits, as if Gaussian."""
+
+    about_input: tuple[float, ...]
+    about_target: tuple[float, ...]
+
+
+def batches_of(
+    rows: FloatArray, lengths: IntArray, targets: FloatArray, order: IntArray, size: int
+) -> Generator[Passage]:
+    """Cut samples, in an order, into batches of about so many rows."""
+    begins = np.cumsum(lengths) - lengths
+    for number, chosen in enumerate(np.array_split(order, min(len(order), max(1, round(len(rows) / size))))):
+        at = np.concatenate([np.arange(begins[each], begins[each] + lengths[each]) for each in chosen])
+        yield Passage(number, rows[at], lengths[chosen], targets[at])
+
+
+def samples_of(X: Any) -> tuple[FloatArray, IntArray]:
+    """Take vectors (samples, features) or series (steps, features) as rows, and the steps of each sample."""
+    if isinstance(X, np.ndarray) and X.ndim == 2:
+        rows, lengths = np.asarray(X, dtype=np.float64), np.ones(len(X), dtype=np.intp)
+    else:
+        series = [np.asarray(each, dtype=np.float64) for each in X]
+        if len({each.ndim for each in series}) > 1 or (series and series[0].ndim not in (1, 2)):
+            raise ValueError("samples are of different kinds; give vectors, or series (steps, features)")
+        if series and series[0].ndim == 1:
+            series = [each[np.newaxis] for each in series]
+        if len({each.shape[1] for each in series}) != 1 or not all(len(each) for each in series):
+            raise ValueError("there are no samples, empty ones, or ones with different numbers of features")
+        rows = np.concatenate(series)
+        lengths = np.array([len(each) for each in series], dtype=np.intp)
+    if not rows.size or not np.isfinite(rows).all():
+        raise ValueError("there are no samples, or some values are not finite; drop them, or fill in what is missing")
+    return rows, lengths
+
+
+def parts_of(series: FloatArray, parts: int) -> list[FloatArray]:
+    """Cut a series (steps, features) into equal parts; one of fewer steps than parts has steps in several."""
+    edges = np.linspace(0, len(series), parts + 1)
+    begins, ends = np.floor(edges[:-1] + 1e-9).astype(int), np.ceil(edges[1:] - 1e-9).astype(int)
+    return [series[begin:end] for begin, end in zip(begins, ends, strict=True)]
+
+
+class Answers:
+    """What the layers answered in one pass, all of it or what an estimate needs."""
+
+    def __init__(self, layers: int, *, whole: bool) -> None:
+        self._answered: list[list[FloatArray]] = [[] for _ in range(layers)]
+        self._given: list[FloatArray] = []
+        self._targets: list[FloatArray] = []
+        self._room = [math.inf if whole else _MOST_ROWS] * layers
+
+    def add(self, layer: int, passage: Passage, given: FloatArray) -> None:
+        """Keep what a layer answered, once for each batch."""
+        if passage.variant or self._room[layer] <= 0:
+            return
+        self._room[layer] -= len(passage.features)
+        self._answered[layer].append(passage.features)
+        if layer == 0:
+            self._given.append(given)
+            self._targets.append(passage.targets)
+
+    def features(self) -> list[FloatArray]:
+        """Give everything that was kept, by layer."""
+        return [np.concatenate(each) for each in self._answered]
+
+    def information(self) -> PassInformation:
+        """Estimate what the layers' features told."""
+        given, targets = np.concatenate(self._given), np.concatenate(self._targets)
+        return information_of(given, targets, self.features())
+
+
+def information_of(given: FloatArray, targets: FloatArray, by_layer: list[FloatArray]) -> PassInformation:
+    """Estimate what the layers' features (rows, features) tell of what was given and of the targets."""
+    given, targets = given[:_MOST_ROWS], targets[:_MOST_ROWS]
+    return PassInformation(
+        tuple(gaussian_information(each[:_MOST_ROWS], given) for each in by_layer),
+        tuple(gaussian_information(each[:_MOST_ROWS], targets) for each in by_layer),
+    )

@@ -1,0 +1,96 @@
+"""One layer of a physical stack: what its ports are driven with, and which of the answers are its features."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.reservoir.features import Features, VirtualNodes
+from inmateria.reservoir.layers.port_encoder import drive_of
+from inmateria.substrate import FloatArray, Stimulus, Substrate, SubstrateInfo
+
+_CHUNK_VALUES = 1_000_000
+"""Values of a response (8 MB) beyond which a batch goes out in several stimuli."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhysicalLayer:
+    """One layer: ports -> substrate -> features.
+
+    Parameters
+    ----------
+    substrate : Substrate or str
+        Of any kind; a string is a URI for `connect`.
+    features : Features, optional
+        Turns a response into features; every sample of every output by default.
+    amplitude : float
+        Fraction of each input's range, around its middle, that the ports may drive.
+    gain : float
+        Standard deviation of the ports before their tanh: how far they use that range.
+    hold : int
+        Substrate steps for which each step of a sample is held; each is a virtual node.
+    rest : float
+        Seconds of zero drive after each sample, in which a substrate with memory forgets it.
+    step : float, optional
+        Duration of a substrate step, s; the substrate's own by default.
+    """
+
+    substrate: Substrate | str
+    features: Features = field(default_factory=VirtualNodes)
+    amplitude: float = 1.0
+    gain: float = 0.3
+    hold: int = 1
+    rest: float = 0.0
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.amplitude <= 1 or not 0 < self.gain < math.inf:
+            raise ValueError(
+                f"amplitude is {self.amplitude} and gain {self.gain}; "
+                "give an amplitude of more than 0 and at most 1, and a gain of more than 0"
+            )
+        if self.hold < 1 or not 0 <= self.rest < math.inf:
+            raise ValueError(f"hold is {self.hold} steps and rest {self.rest} s; give at least 1, and at least 0")
+
+    def duration_of_step(self, info: SubstrateInfo) -> float:
+        """Duration of a substrate step, s."""
+        return info.step if self.step is None else self.step
+
+    def width(self, info: SubstrateInfo) -> int:
+        """Count the features of one step of a sample."""
+        return len(self.features.names(info, self.duration_of_step(info), self.hold))
+
+    def stimuli(
+        self, ports: FloatArray, lengths: npt.NDArray[np.intp], info: SubstrateInfo
+    ) -> tuple[list[Stimulus], npt.NDArray[np.bool_]]:
+        """Make the stimuli of a batch: each step held, each sample followed by its rest.
+
+        Parameters
+        ----------
+        ports : ndarray of float, shape (rows, inputs)
+            Between -1 and 1: all steps of all samples, one after another.
+        lengths : ndarray of int, shape (samples,)
+            Steps of each sample.
+        info : SubstrateInfo
+
+        Returns
+        -------
+        stimuli : list of Stimulus
+            Within the limits, one unless the batch is long.
+        asked : ndarray of bool
+            Which rows of the features belong to the samples and not to their rests.
+        """
+        step = self.duration_of_step(info)
+        resting = math.ceil(self.rest / (step * self.hold) - 1e-9)
+        drive, ends = drive_of(ports, info.inputs, self.amplitude), np.cumsum(lengths)
+        if resting:
+            quiet = np.clip(0.0, [each.low for each in info.inputs], [each.high for each in info.inputs])
+            drive = np.insert(drive, np.repeat(ends, resting), quiet, axis=0)
+        asked = np.ones(len(drive), dtype=np.bool_)
+        asked[((ends + resting * np.arange(len(ends)))[:, np.newaxis] + np.arange(resting)).ravel()] = False
+        drive = np.repeat(drive, self.hold, axis=0)
+        of_one = max(1, info.samples(step) * len(info.outputs))
+        most = min(info.limits.steps, max(_CHUNK_VALUES, of_one * self.hold) // of_one)
+        size = max(1, most // self.hold) * self.hold
+        return [info.stimulus(drive[begin : begin + size], step) for begin in range(0, len(drive), size)], asked

@@ -1,0 +1,375 @@
+"""Several physical layers, one behind another, each with an encoder that is trained without seeing through any.
+
+A batch of samples goes through the layers like work through a pipeline: while one layer's substrate answers
+batch t, the next one's answers batch t - 1. With substrates that are somewhere else the exchanges overlap in
+time, in training as in reading.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from inmateria.adapters import connect
+from inmateria.reservoir.layers.batches import (
+    Answers,
+    PassInformation,
+    batches_of,
+    information_of,
+    parts_of,
+    samples_of,
+)
+from inmateria.reservoir.layers.layer import PhysicalLayer
+from inmateria.reservoir.layers.port_encoder import PortEncoder
+from inmateria.reservoir.layers.training import IntArray, LocalTraining, Passage, training_named
+from inmateria.reservoir.layers.training_bottleneck import BottleneckInTurn
+from inmateria.reservoir.readouts.ridge import RidgeClassifierReadout
+from inmateria.substrate import FloatArray, Substrate
+
+__all__ = ["LayerExchange", "PassInformation", "PhysicalLayer", "PhysicalStack"]
+
+_TRACED = 100_000
+
+
+class LayerExchange(NamedTuple):
+    """When a layer's substrate was busy with a batch: seconds on this machine's clock."""
+
+    layer: int
+    batch: int
+    begin: float
+    end: float
+
+
+class Watch(Protocol):
+    """What is told of the progress."""
+
+    def __call__(self, phase: str, done: int, of: int, steps: int) -> None:
+        """Say that `done` of `of` batches of a phase are done, with so many substrate steps applied in all."""
+
+
+class PhysicalStack:
+    """Physical layers in a row and a readout; an async context manager, with the manners of a classifier.
+
+    A sample is a vector of features, or a series (steps, features) that a substrate with memory sees step by step.
+
+    Parameters
+    ----------
+    layers : sequence of PhysicalLayer, Substrate or str
+        In order; a substrate or a URI is a layer with the defaults.
+    readout : scikit-learn classifier, optional
+        Behind a `StandardScaler`; a `RidgeClassifierReadout` by default.
+    train : str or LocalTraining
+        How encoders are trained; see `training_names`.
+    read : {"all", "last"}
+        What the readout reads: the features of all layers, or of the last.
+    segments : int
+        Parts of a series over each of which features are averaged for the readout.
+    seed : int
+        Of the random encoders, the order of the samples, and the training.
+
+    Attributes
+    ----------
+    encoders : list of PortEncoder
+        One for each layer.
+    classes_ : ndarray, shape (classes,)
+    readout_ : scikit-learn pipeline
+    features_ : list of ndarray of float, shape (samples, features)
+        What each layer gave for the samples learned from, once trained.
+    stimuli_training_, stimuli_reading_ : int
+        Samples presented to a substrate, summed over layers: to train the encoders, and to read since.
+    steps_ : int
+        Substrate steps in all of them, with holds and rests.
+    information_ : list of PassInformation
+        By pass, the one that the readout was trained on last.
+    trace : deque of LayerExchange
+        The last exchanges, in the order in which they ended.
+    learning_seconds_ : float
+        Processor time that training the encoders took here.
+
+    Examples
+    --------
+    >>> stack = PhysicalStack(["scattering://?seed=1", "scattering://?seed=2"], train="bottleneck")
+    >>> async with stack:  # doctest: +SKIP
+    ...     await stack.fit(X, y)
+    ...     print(await stack.score(X_test, y_test))
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[PhysicalLayer | Substrate | str],
+        readout: Any = None,
+        *,
+        train: str | LocalTraining = "bottleneck",
+        read: Literal["all", "last"] = "all",
+        segments: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if not layers:
+            raise ValueError("a stack has no layers; give at least one")
+        if read not in ("all", "last") or segments < 1:
+            raise ValueError(f"read is {read!r} and segments {segments}; give 'all' or 'last', and at least 1")
+        self.layers = [each if isinstance(each, PhysicalLayer) else PhysicalLayer(substrate=each) for each in layers]
+        self.substrates = [
+            connect(each.substrate) if isinstance(each.substrate, str) else each.substrate for each in self.layers
+        ]
+        self.training = training_named(train) if isinstance(train, str) else train
+        self.readout = RidgeClassifierReadout() if readout is None else readout
+        self.read = read
+        self.segments = segments
+        self.seed = seed
+        self.trace: deque[LayerExchange] = deque(maxlen=_TRACED)
+        self._exits = AsyncExitStack()
+        self._presented = self.steps_ = 0
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as exits:
+            for substrate in self.substrates:
+                await exits.enter_async_context(substrate)
+            self._exits = exits.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exits.__aexit__(kind, error, trace)
+
+    def widths(self) -> list[int]:
+        """Count the features that each layer gives for a step of a sample."""
+        return [layer.width(each.info) for layer, each in zip(self.layers, self.substrates, strict=True)]
+
+    async def fit(self, X: Any, y: npt.ArrayLike, watch: Watch | None = None) -> Self:
+        """Train the encoders, then the readout.
+
+        Parameters
+        ----------
+        X : array_like of float, shape (samples, features), or sequence of arrays (steps, features)
+        y : array_like, shape (samples,)
+            Classes.
+        watch : callable, optional
+            Told of the progress.
+        """
+        rows, lengths = samples_of(X)
+        labels = np.asarray(y)
+        if labels.shape != (len(lengths),):
+            raise ValueError(f"there are {len(lengths)} samples and labels of shape {labels.shape}; give one for each")
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"all samples are of the class {self.classes_[0]!r}; give at least two classes")
+        targets = np.repeat(np.eye(len(self.classes_))[codes], lengths, axis=0)
+        self._begin(rows, targets)
+        generator = np.random.default_rng([self.seed, 1])
+        training, progress = self.training, _Progress(watch)
+        for number in range(training.passes):
+            order = generator.permutation(len(lengths))
+            batches = list(batches_of(rows, lengths, targets, order, training.batch_size))
+            sink = Answers(len(self.layers), whole=False)
+            presented = [each for batch in batches for each in training.present(batch)]
+            progress.begin(f"pass {number + 1}", len(presented))
+            await self._sweep(presented, sink, progress, learning=True)
+            self.information_.append(await asyncio.to_thread(sink.information))
+            await self._learn(training.end_pass, number)
+        if isinstance(training, BottleneckInTurn):
+            self.features_ = await self._fit_in_turn(training, rows, lengths, targets, progress)
+        else:
+            self.stimuli_training_ = self._presented
+            self.features_ = await self._read(rows, lengths, targets, progress)
+        self.stimuli_reading_ = self._presented - self.stimuli_training_
+        self.readout_ = make_pipeline(StandardScaler(), clone(self.readout))
+        await asyncio.to_thread(self.readout_.fit, self._chosen(self.features_), labels)
+        return self
+
+    async def features(self, X: Any, watch: Watch | None = None) -> list[FloatArray]:
+        """Ask all layers about samples, and give the features (samples, features) of each."""
+        self._fitted()
+        rows, lengths = samples_of(X)
+        known = self.encoders[0].shape[1] - self.training.extra_inputs(len(self.classes_))
+        if rows.shape[1] != known:
+            raise ValueError(f"samples have {rows.shape[1]} features; the stack was trained on {known}")
+        before = self._presented
+        found = await self._read(rows, lengths, np.zeros((len(rows), len(self.classes_))), _Progress(watch))
+        self.stimuli_reading_ += self._presented - before
+        return found
+
+    async def transform(self, X: Any, watch: Watch | None = None) -> FloatArray:
+        """Give the features (samples, features) that the readout reads."""
+        return self._chosen(await self.features(X, watch))
+
+    async def predict(self, X: Any, watch: Watch | None = None) -> npt.NDArray[Any]:
+        """Name the class of each sample."""
+        read = await self.transform(X, watch)
+        named: npt.NDArray[Any] = self.readout_.predict(read)
+        return named
+
+    async def score(self, X: Any, y: npt.ArrayLike, watch: Watch | None = None) -> float:
+        """Give the fraction of samples that are named rightly."""
+        return float(np.mean(await self.predict(X, watch) == np.asarray(y)))
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "encoders"):
+            raise RuntimeError("the stack has learned nothing yet; call fit")
+
+    def _begin(self, rows: FloatArray, targets: FloatArray) -> None:
+        """Make encoders of random weights, and forget what was counted."""
+        widths, training = self.widths(), self.training
+        extra = training.extra_inputs(targets.shape[1])
+        generator = np.random.default_rng([self.seed, 0])
+        self.encoders = [
+            PortEncoder(inputs, len(substrate.info.inputs), layer.gain, generator)
+            for inputs, layer, substrate in zip(
+                [rows.shape[1] + extra, *widths[:-1]], self.layers, self.substrates, strict=True
+            )
+        ]
+        nothing, ones = np.zeros(extra), np.ones(extra)
+        self.encoders[0].standardise_by(
+            np.concatenate([rows.mean(axis=0), nothing]), np.concatenate([rows.var(axis=0), ones])
+        )
+        self._presented = self.steps_ = 0
+        self.stimuli_training_ = self.stimuli_reading_ = 0
+        self.learning_seconds_ = 0.0
+        self.information_: list[PassInformation] = []
+        self.trace.clear()
+        training.begin(self.encoders, targets.shape[1], widths[-1], self.seed)
+
+    async def _read(
+        self, rows: FloatArray, lengths: IntArray, targets: FloatArray, progress: "_Progress"
+    ) -> list[FloatArray]:
+        """Ask all layers about samples, in order."""
+        batches = list(batches_of(rows, lengths, targets, np.arange(len(lengths)), self.training.batch_size))
+        progress.begin("reading", len(batches))
+        sink = Answers(len(self.layers), whole=True)
+        await self._sweep([self.training.ask(batch) for batch in batches], sink, progress, learning=False)
+        if targets.any():
+            self.information_.append(await asyncio.to_thread(sink.information))
+        return [self._pooled(each, lengths) for each in sink.features()]
+
+    async def _fit_in_turn(
+        self,
+        training: BottleneckInTurn,
+        rows: FloatArray,
+        lengths: IntArray,
+        targets: FloatArray,
+        progress: "_Progress",
+    ) -> list[FloatArray]:
+        """Solve for one encoder after another, asking each layer about every sample once."""
+        found, given = [], rows
+        everything = np.arange(len(lengths))
+        for layer in range(len(self.layers)):
+            await self._learn(training.solve, layer, given, targets)
+            self.stimuli_training_ = self._presented
+            batches = list(batches_of(given, lengths, targets, everything, training.batch_size))
+            progress.begin(f"layer {layer + 1}", len(batches))
+            answered = []
+            for batch in batches:
+                batch.features = await self._exchange(layer, self.encoders[layer].ports(batch.rows), batch)
+                answered.append(batch.features)
+                progress.advance(self.steps_)
+            given = np.concatenate(answered)
+            found.append(given)
+        self.information_.append(information_of(rows, targets, found))
+        return [self._pooled(each, lengths) for each in found]
+
+    async def _sweep(
+        self, passages: Iterable[Passage], sink: Answers, progress: "_Progress", *, learning: bool
+    ) -> None:
+        """Send batches through the layers, all layers busy at once, each with a batch of its own."""
+        coming = iter(passages)
+        at: list[Passage | None] = [None] * len(self.layers)
+        while True:
+            at = [next(coming, None), *at[:-1]]
+            if not any(at):
+                return
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for layer, passage in enumerate(at):
+                        if passage is not None:
+                            group.create_task(self._through(layer, passage, sink, learning=learning))
+            except ExceptionGroup as several:
+                if len(several.exceptions) == 1:
+                    raise several.exceptions[0] from None
+                raise
+            if (done := at[-1]) is not None:
+                if learning and type(self.training).finished is not LocalTraining.finished:
+                    await self._learn(self.training.finished, done)
+                progress.advance(self.steps_)
+
+    async def _through(self, layer: int, passage: Passage, sink: Answers, *, learning: bool) -> None:
+        """Take a batch through one layer, and let that layer learn from it."""
+        encoder, given = self.encoders[layer], passage.rows
+        if learning:
+            ports = self.training.encode(layer, passage)
+            passage.inputs.append(given)
+            passage.ports.append(ports)
+        else:
+            if not encoder.settled:  # nobody has trained it: the first batch says what to standardise by
+                encoder.follow(given)
+            ports = encoder.ports(given)
+        passage.features = await self._exchange(layer, ports, passage)
+        sink.add(layer, passage, given)
+        if learning:
+            await self._learn(self.training.heard, layer, passage)
+        passage.rows = passage.features
+
+    async def _learn(self, learn: Callable[..., None], *given: Any) -> None:
+        """Learn in a worker thread, so that exchanges of other layers go on meanwhile."""
+
+        def timed() -> float:
+            begun = time.thread_time()
+            learn(*given)
+            return time.thread_time() - begun
+
+        self.learning_seconds_ += await asyncio.to_thread(timed)
+
+    async def _exchange(self, layer: int, ports: FloatArray, passage: Passage) -> FloatArray:
+        """Drive a substrate with the ports (rows, ports) of a batch, and give its features (rows, features)."""
+        made, substrate = self.layers[layer], self.substrates[layer]
+        stimuli, asked = made.stimuli(ports, passage.lengths, substrate.info)
+        parts: list[FloatArray] = []
+        begun = time.perf_counter()
+        async with aclosing(substrate.stream(stimuli)) as responses:
+            async for response in responses:
+                parts.append(made.features.extract(response, stimuli[len(parts)], substrate.info, made.hold))
+        self.trace.append(LayerExchange(layer, passage.number, begun, time.perf_counter()))
+        self._presented += len(passage.lengths)
+        self.steps_ += sum(len(each.drive) for each in stimuli)
+        return np.concatenate(parts)[asked]
+
+    def _chosen(self, by_layer: list[FloatArray]) -> FloatArray:
+        return by_layer[-1] if self.read == "last" else np.hstack(by_layer)
+
+    def _pooled(self, features: FloatArray, lengths: IntArray) -> FloatArray:
+        """Average the features (rows, features) of each sample over equal parts of its steps."""
+        if (lengths == 1).all() and self.segments == 1:
+            return features
+        ends = np.cumsum(lengths)
+        return np.stack(
+            [
+                np.concatenate([part.mean(axis=0) for part in parts_of(features[end - length : end], self.segments)])
+                for end, length in zip(ends, lengths, strict=True)
+            ]
+        )
+
+
+class _Progress:
+    """Counts batches through the phases of a fit, and tells who watches."""
+
+    def __init__(self, watch: Watch | None) -> None:
+        self._watch, self._phase, self._done, self._of = watch, "", 0, 1
+
+    def begin(self, phase: str, of: int) -> None:
+        """Begin a phase of so many batches."""
+        self._phase, self._done, self._of = phase, 0, of
+
+    def advance(self, steps: int) -> None:
+        """Say that one more batch is done."""
+        self._done += 1
+        if self._watch is not None:
+            self._watch(self._phase, self._done, self._of, steps)

@@ -1,0 +1,250 @@
+"""Encoders moved by what comes out at the end: an error that reaches each layer without passing a substrate.
+
+The last layer's features are read by a linear softmax classifier, trained with the encoders. A batch's error is
+known when it has passed all layers, while the next batches are already on their way.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.reservoir.bottleneck.gradient_descent import Adam, cross_entropy
+from inmateria.reservoir.layers.layer_twin import LayerTwin, RandomFeatureTwin
+from inmateria.reservoir.layers.port_encoder import PortEncoder
+from inmateria.reservoir.layers.training import Passage
+from inmateria.reservoir.layers.training_local import GradientTraining
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class _Head:
+    """A softmax classifier on standardised features, whose mean and spread it follows."""
+
+    def __init__(self, features: int, targets: int, learning_rate: float) -> None:
+        self._reader = PortEncoder(features, targets, 0.0, np.random.default_rng(0))
+        self._adam = Adam([self._reader.weight, self._reader.bias], learning_rate)
+
+    def follow(self, features: FloatArray) -> None:
+        """Let mean and spread of the features follow another batch."""
+        self._reader.follow(features)
+
+    def loss(self, features: FloatArray, targets: FloatArray) -> tuple[float, FloatArray, FloatArray]:
+        """Give loss, error by class (rows, classes), and the standardised features."""
+        z = self._reader.standardised(features)
+        loss, error = cross_entropy(z @ self._reader.weight.T + self._reader.bias, targets)
+        return loss, error, z
+
+    def back(self, error: FloatArray) -> FloatArray:
+        """Turn an error by class into a gradient by the features."""
+        by_features: FloatArray = error @ self._reader.weight / self._reader.scale
+        return by_features
+
+    def step(self, error: FloatArray, z: FloatArray) -> None:
+        """Take a step of the classifier."""
+        self._adam.step([error.T @ z, error.sum(axis=0)])
+
+
+class _FeedbackTraining(GradientTraining):
+    """What the ways with feedback share: the classifier at the end."""
+
+    head_rate: float
+
+    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
+        """Take the encoders to train."""
+        super().begin(encoders, targets, features, seed)
+        self._head = _Head(features, targets, self.head_rate)
+
+    def _error(self, passage: Passage) -> FloatArray:
+        """Name the classes of a batch that has passed all layers; learn to, and give the error by class."""
+        self._head.follow(passage.features)
+        _, error, z = self._head.loss(passage.features, passage.targets)
+        self._head.step(error, z)
+        return error
+
+
+@dataclass(kw_only=True)
+class AugmentedDFA(_FeedbackTraining):
+    """Direct feedback alignment with a nonlinearity that need not be the substrate's.
+
+    The error by class goes through a fixed random matrix to each layer, times the slope of the tanh in its
+    encoder and of nothing else: Nakajima et al., Nat. Commun. 13, 7847 (2022).
+
+    Parameters
+    ----------
+    passes, batch_size, learning_rate
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+    head_rate : float
+        Adam's step of the classifier.
+    """
+
+    passes: int = 40
+    batch_size: int = 64
+    learning_rate: float = 0.003
+    head_rate: float = 0.01
+
+    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
+        """Take the encoders to train, and draw the matrices that carry the error back."""
+        super().begin(encoders, targets, features, seed)
+        generator = np.random.default_rng(seed)
+        self._feedback = [generator.standard_normal((targets, each.shape[0])) for each in self.encoders]
+
+    def finished(self, passage: Passage) -> None:
+        """Take a step of every encoder."""
+        error = self._error(passage)
+        for layer, encoder in enumerate(self.encoders):
+            z = encoder.standardised(passage.inputs[layer])
+            self._move(layer, z, encoder.ports_of(z), error @ self._feedback[layer])
+
+
+@dataclass(kw_only=True)
+class PhysicsAware(_FeedbackTraining):
+    """The device forward, a digital twin of each layer backward: Wright et al., Nature 601, 549 (2022).
+
+    In the first passes only the twins learn, from ports with some noise on them; after that they learn on.
+
+    Parameters
+    ----------
+    passes, batch_size, learning_rate
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+    head_rate : float
+        Adam's step of the classifier.
+    twin_passes : int
+        First passes that fit the twins only.
+    explore : float
+        Standard deviation of the noise on the ports, in units of the gain: without it a twin knows nothing of
+        directions in which the ports do not vary.
+    make_twin : callable, optional
+        ``(layer, ports, features) -> LayerTwin``; a `RandomFeatureTwin` by default.
+    """
+
+    passes: int = 32
+    batch_size: int = 64
+    learning_rate: float = 0.01
+    head_rate: float = 0.003
+    twin_passes: int = 2
+    explore: float = 0.3
+    make_twin: Callable[[int, int, int], LayerTwin] | None = None
+
+    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
+        """Take the encoders to train, and make the twins."""
+        super().begin(encoders, targets, features, seed)
+        answered = [*(each.shape[1] for each in self.encoders[1:]), features]
+        self.twins: list[LayerTwin] = [
+            RandomFeatureTwin(encoder.shape[0], count, gain=encoder.gain, seed=seed + layer)
+            if self.make_twin is None
+            else self.make_twin(layer, encoder.shape[0], count)
+            for layer, (encoder, count) in enumerate(zip(self.encoders, answered, strict=True))
+        ]
+        self._generators = [np.random.default_rng([seed, layer]) for layer in range(len(self.encoders))]
+        self._pass = 0
+
+    def encode(self, layer: int, passage: Passage) -> FloatArray:
+        """Make ports, with noise while the twins learn alone."""
+        ports = super().encode(layer, passage)
+        if self._pass < self.twin_passes:
+            ports = ports + self.explore * self.encoders[layer].gain * self._generators[layer].standard_normal(
+                ports.shape
+            )
+            ports = np.clip(ports, -1.0, 1.0)
+        return ports
+
+    def heard(self, layer: int, passage: Passage) -> None:
+        """Let the twin of a layer learn."""
+        self.twins[layer].add(passage.ports[layer], passage.features)
+
+    def finished(self, passage: Passage) -> None:
+        """Take a step of every encoder, from the last to the first."""
+        error = self._error(passage)
+        if self._pass < self.twin_passes:
+            return
+        by_features = self._head.back(error)
+        steps = []
+        for layer in range(len(self.encoders) - 1, -1, -1):
+            encoder, ports = self.encoders[layer], passage.ports[layer]
+            by_ports = self.twins[layer].back(ports, by_features)
+            steps.append((layer, encoder.standardised(passage.inputs[layer]), ports, by_ports))
+            by_features = (by_ports * (1.0 - ports**2)) @ encoder.weight / encoder.scale
+        for step in steps:
+            self._move(*step)
+
+    def end_pass(self, number: int) -> None:
+        """Fit the twins, and let the learning rate fall."""
+        super().end_pass(number)
+        self._pass = number + 1
+        for twin in self.twins:
+            twin.fit()
+
+
+@dataclass(kw_only=True)
+class SPSA(_FeedbackTraining):
+    """All weights nudged at random to both sides: Spall, IEEE Trans. Autom. Control 37, 332 (1992).
+
+    Every batch is presented twice; the difference of the two losses says how to move along the nudge. Nothing
+    need be known of anything, and that many stimuli have to be spent.
+
+    Parameters
+    ----------
+    passes, batch_size, learning_rate
+        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+    head_rate : float
+        Adam's step of the classifier.
+    nudge : float
+        Size of a nudge of each weight, in units of the encoders' gain.
+    """
+
+    passes: int = 60
+    batch_size: int = 128
+    learning_rate: float = 0.003
+    head_rate: float = 0.01
+    nudge: float = 0.02
+
+    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
+        """Take the encoders to train."""
+        super().begin(encoders, targets, features, seed)
+        self._generator = np.random.default_rng(seed)
+        self._nudges: dict[int, list[tuple[FloatArray, FloatArray]]] = {}
+        self._first: dict[int, tuple[float, FloatArray, FloatArray]] = {}
+
+    def present(self, passage: Passage) -> list[Passage]:
+        """Present a batch to the stack nudged to one side, then to the other."""
+        self._nudges[passage.number] = [
+            (
+                self.nudge * each.gain * _signs(self._generator, each.weight.shape),
+                self.nudge * each.gain * _signs(self._generator, each.bias.shape),
+            )
+            for each in self.encoders
+        ]
+        return [passage.again(0), passage.again(1)]
+
+    def encode(self, layer: int, passage: Passage) -> FloatArray:
+        """Make ports by the nudged encoder."""
+        encoder = self.encoders[layer]
+        if layer and passage.variant == 0:
+            encoder.follow(passage.rows)
+        weight, bias = self._nudges[passage.number][layer]
+        side = 1.0 - 2.0 * passage.variant
+        z = encoder.standardised(passage.rows)
+        ports: FloatArray = np.tanh(z @ (encoder.weight + side * weight).T + encoder.bias + side * bias)
+        return ports
+
+    def finished(self, passage: Passage) -> None:
+        """Keep the first loss until the second has come; then take a step."""
+        if passage.variant == 0:
+            self._head.follow(passage.features)
+            self._first[passage.number] = self._head.loss(passage.features, passage.targets)
+            return
+        first, error, z = self._first.pop(passage.number)
+        second, other_error, other_z = self._head.loss(passage.features, passage.targets)
+        slope = first - second
+        for layer, nudges in enumerate(self._nudges.pop(passage.number)):
+            # Along a nudge of +-c the derivative by each weight is slope / (2 c) with the nudge's sign.
+            size = self.nudge * self.encoders[layer].gain
+            self._adams[layer].step([0.5 * slope * nudge / size**2 for nudge in nudges])
+        self._head.step(0.5 * np.vstack([error, other_error]), np.vstack([z, other_z]))
+
+
+def _signs(generator: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+    signs: FloatArray = generator.choice(np.array([-1.0, 1.0]), size=shape)
+    return signs

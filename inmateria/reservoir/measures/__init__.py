@@ -1,0 +1,5 @@
+"""What states can do, whatever the task: capacities, ranks, fading memory, and scores."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

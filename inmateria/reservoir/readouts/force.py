@@ -1,0 +1,62 @@
+"""FORCE learning: a readout whose output feeds back into the reservoir while it is learned."""
+
+import numpy as np
+
+from inmateria.reservoir.readouts.online import FloatArray, OnlineRegressor
+from inmateria.reservoir.readouts.recursive_least_squares import InverseRecursion
+
+
+class FORCEReadout(OnlineRegressor, InverseRecursion):
+    """Readout for feedback loops: it learns so fast from the first step on that the loop never strays.
+
+    Call `begin`, then `step` with the features of every step: it gives the output to feed back, and learns
+    while it is given a target. Without targets the loop runs free.
+
+    Parameters
+    ----------
+    alpha : float
+        Regularisation of the weights, in units of the squared features: the inverse of the learning rate.
+        Small values learn fast; 1 to 100 is usual for features of about 1.
+    every : int
+        Learn at every so many steps.
+    fit_intercept : bool
+        Learn an intercept.
+    delay : int
+        Rows by which targets come late.
+
+    Attributes
+    ----------
+    coef_ : ndarray of float, shape (outputs, features)
+    intercept_ : ndarray of float, shape (outputs,)
+
+    Notes
+    -----
+    Sussillo and Abbott, Neuron 63, 544 (2009): recursive least squares without forgetting inside the loop.
+
+    Examples
+    --------
+    >>> readout = FORCEReadout(alpha=1.0).begin(features=100)
+    >>> z = readout.step(np.ones(100), target=0.5)
+    """
+
+    def __init__(self, alpha: float = 1.0, *, every: int = 1, fit_intercept: bool = False, delay: int = 0) -> None:
+        self.alpha = alpha
+        self.every = every
+        self.fit_intercept = fit_intercept
+        self.delay = delay
+
+    def _rates(self) -> tuple[float, float]:
+        return 1.0, 0.0
+
+    def _begin_state(self, size: int) -> None:
+        if self.every < 1:
+            raise ValueError(f"every is {self.every}; give 1 to learn at every step, or more")
+        super()._begin_state(size)
+        self._steps = 0
+
+    def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
+        if self.every > 1:
+            left_out = (self._steps + np.arange(len(read))) % self.every != 0
+            targets = np.where(left_out[:, np.newaxis], np.nan, targets)
+            self._steps += len(read)
+        super()._move(read, learned, targets, predicted)

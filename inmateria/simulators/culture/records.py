@@ -1,0 +1,52 @@
+"""What a culture gives back: its activity during a run, and a state that it can return to."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.simulators.culture.wiring import Traits
+from inmateria.substrate import SpikeArray
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What a culture did during a run; times in s after its beginning.
+
+    Parameters
+    ----------
+    duration : float
+        s.
+    spikes : ndarray of `SPIKE`, shape (spikes,)
+        Detected: time, and electrode as the channel.
+    amplitudes : ndarray, shape (spikes,)
+        Peak of each detected spike, V, negative as the spike is.
+    neuron_spikes : ndarray of `SPIKE`, or None
+        Fired: time, and neuron as the channel.
+    voltage : ndarray of float32, shape (samples, electrodes), or None
+        V.
+    """
+
+    duration: float
+    spikes: SpikeArray
+    amplitudes: FloatArray
+    neuron_spikes: SpikeArray | None = None
+    voltage: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CultureState:
+    """Everything in a culture that changes, for `NeuralCulture.restore`."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    traits: Traits
+    seen_spikes: npt.NDArray[np.int64]
+    seen_pulses: npt.NDArray[np.void]
+    noise: Any
+    clock: float
+    steps: int
+    sequence: int
+    agings: int

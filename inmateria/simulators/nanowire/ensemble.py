@@ -1,0 +1,193 @@
+"""Many nanowire networks advanced at once: sixteen to a vector where they share a graph, side by side elsewhere."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.compilation import announced
+from inmateria.simulators.nanowire import kernel, lanes
+from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
+from inmateria.simulators.nanowire.models import Filament
+from inmateria.simulators.nanowire.network import NanowireNetwork
+from inmateria.simulators.nanowire.vector_lanes import LANES
+from inmateria.substrate import Stimulus, StimulusRejected
+
+FloatArray = npt.NDArray[np.float64]
+
+_KEPT_IN_CACHE = 2048  # values of each lane's signal, before they are sorted by network
+_WORTH_IT = 4  # networks: so many one after another take as long as sixteen lanes
+_ROWS = [kernel.STATE, kernel.CONDUCTANCE, kernel.FEELS, kernel.CONDUCTS]
+
+
+class NanowireEnsemble:
+    """Replicas that differ in input, parameters, spread, age or seed, advanced with one call.
+
+    Networks without noise that share their wires and electrodes, and whose model has ``evolve_lanes`` (filaments,
+    tunnelling or binary, and rate balance), run sixteen at a time in the lanes of the processor's vectors; all others
+    run one after another. Results are those of each network on its own, to rounding. State stays in the networks.
+
+    Parameters
+    ----------
+    networks : iterable of NanowireNetwork
+        With equal numbers of inputs and outputs and one integration step, each at most once.
+        ``[network.copy() for _ in range(16)]`` makes replicas; multiples of sixteen use all lanes.
+    """
+
+    def __init__(self, networks: Iterable[NanowireNetwork]) -> None:
+        self.networks = tuple(networks)
+        if not self.networks:
+            raise ValueError("an ensemble of no networks; give at least one")
+        if len({id(network) for network in self.networks}) < len(self.networks):
+            raise ValueError("one network is given twice; give copies (network.copy())")
+        shapes = {
+            (len(network.info.inputs), len(network.info.outputs), network.info.sampling_rate)
+            for network in self.networks
+        }
+        if len(shapes) > 1:
+            raise ValueError(
+                f"the networks differ in (inputs, outputs, sampling_rate): {sorted(shapes, key=str)}; "
+                "give networks of one kind"
+            )
+        alike: dict[tuple[type, bytes], list[int]] = {}
+        self._alone = []
+        for number, network in enumerate(self.networks):
+            if _fits_a_lane(network):
+                key = type(network._junction), network._plan.tobytes()
+                alike.setdefault(key, []).append(number)
+            else:
+                self._alone.append(number)
+        self._groups: list[tuple[list[int], _Group]] = []
+        for members in alike.values():
+            for at in range(0, len(members), LANES):
+                group = members[at : at + LANES]
+                if len(group) >= _WORTH_IT:
+                    self._groups.append((group, _Group([self.networks[number] for number in group])))
+                else:
+                    self._alone += group
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def __iter__(self) -> Iterator[NanowireNetwork]:
+        return iter(self.networks)
+
+    def reset(self) -> None:
+        """Return every network to rest."""
+        for network in self.networks:
+            network.reset()
+
+    def advance(self, drive: npt.ArrayLike, step: float | None = None) -> FloatArray:
+        """Drive all networks for as many steps.
+
+        Parameters
+        ----------
+        drive : array_like, shape (networks, steps, inputs), or (steps, inputs) for one drive to all
+            V.
+        step : float, optional
+            Duration of a step, s; the first network's own by default.
+
+        Returns
+        -------
+        ndarray, shape (networks, steps, samples, outputs)
+            As `NanowireNetwork.advance` gives for each.
+
+        Raises
+        ------
+        StimulusRejected
+            Where a drive is not one that its network allows; nothing is applied to any.
+        """
+        given = np.asarray(drive, dtype=np.float64)
+        if given.ndim == 2:
+            given = np.broadcast_to(given, (len(self), *given.shape))
+        if given.ndim != 3 or len(given) != len(self):
+            raise StimulusRejected(
+                f"the drive has shape {np.shape(drive)}",
+                f"({len(self)}, steps, inputs) or (steps, inputs)",
+                "give one drive to each network, or one to all",
+            )
+        stimuli = [network.info.stimulus(own, step) for network, own in zip(self.networks, given, strict=True)]
+        info = self.networks[0].info
+        signal = np.empty((len(self), given.shape[1], info.samples(stimuli[0].step), len(info.outputs)))
+        for number in self._alone:
+            signal[number] = self.networks[number].advance(stimuli[number]).signal
+        for members, group in self._groups:
+            with announced("the kernel of nanowire ensembles", lanes.advance_lanes):
+                group.advance([stimuli[number] for number in members], [signal[number] for number in members])
+        return signal
+
+
+def _fits_a_lane(network: NanowireNetwork) -> bool:
+    junction = network._junction
+    tunnels_plainly = not isinstance(junction, Filament) or junction.gap_power == 1.0
+    return hasattr(junction, "evolve_lanes") and network._noise[0] == 0 and tunnels_plainly
+
+
+class _Group:
+    """Up to sixteen networks of one graph; lanes without a network repeat the last one and are dropped."""
+
+    def __init__(self, networks: list[NanowireNetwork]) -> None:
+        self.networks = networks
+        self._in_lanes = networks + networks[-1:] * (LANES - len(networks))
+        first = networks[0]
+        self._plan, self._origin = first._plan, lanes.origins(first._plan)
+        self._inputs = len(first.input_nodes)
+        # One junction more, without conductance, for links that no junction makes.
+        junctions = len(first.junctions) + 1
+        self._table = _lines(6 * junctions).reshape(6, -1)
+        self._room = np.zeros(junctions, dtype=np.uint32)
+        model: Any = type(first._junction)
+        self._evolve = address_of(
+            model.evolve_lanes,
+            EVOLVE_LANES,
+            "inmateria.simulators.nanowire.vector_lanes",
+            "inmateria.simulators.nanowire.kernel",
+        )
+        # Of the nodes only the loads are anything but scratch, and neither they nor the constants ever change.
+        self._nodes = _in_lanes(_lines(len(first._nodes)), [network._nodes for network in self._in_lanes])
+        self._constants = _in_lanes(_lines(len(first._constants)), [network._constants for network in self._in_lanes])
+
+    def advance(self, stimuli: list[Stimulus], out: list[FloatArray]) -> None:
+        """Apply one stimulus to each network; write (steps, samples, outputs) of each."""
+        tables = [network._junctions for network in self._in_lanes]
+        lines = self._table.reshape(6, -1, LANES)
+        for lane, table in enumerate(tables):
+            lines[_ROWS, :-1, lane] = table[_ROWS]
+        alike = all((table[[kernel.FEELS, kernel.CONDUCTS]] == 1.0).all() for table in tables)
+        steps, samples, outputs = out[0].shape
+        step = stimuli[0].step
+        few = max(1, _KEPT_IN_CACHE // (samples * outputs))
+        signal, drive = _lines(few * samples * outputs), _lines(few * self._inputs)
+        for at in range(0, steps, few):
+            now = min(few, steps - at)
+            driven = drive[: now * self._inputs * LANES].reshape(now, self._inputs, LANES)
+            for lane in range(LANES):
+                driven[:, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
+            lanes.advance_lanes(
+                self._plan, self._origin, self._evolve, self._constants, step / samples, samples, driven.reshape(-1),
+                self._inputs, alike, self._table, self._nodes, self._room, signal,
+            )  # fmt: skip
+            measured = signal[: now * samples * outputs * LANES].reshape(now, samples, outputs, LANES)
+            for lane, own in enumerate(out):
+                own[at : at + now] = measured[..., lane]
+        for lane, network in enumerate(self.networks):
+            for row in (kernel.STATE, kernel.CONDUCTANCE):
+                network._junctions[row] = lines[row, :-1, lane]
+            network._clock += step * steps
+            network._sequence += 1
+
+
+def _lines(entries: int) -> FloatArray:
+    """Room for so many entries, zero, that begins where a line of the cache does (64 bytes)."""
+    roomy = np.zeros((entries + 1) * LANES)
+    begin = -roomy.ctypes.data // roomy.itemsize % LANES
+    return roomy[begin : begin + entries * LANES]
+
+
+def _in_lanes(lines: FloatArray, values: list[FloatArray]) -> FloatArray:
+    """Write one array into each lane."""
+    entries = lines.reshape(-1, LANES)
+    for lane, own in enumerate(values):
+        entries[:, lane] = own
+    return lines

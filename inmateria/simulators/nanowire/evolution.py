@@ -1,0 +1,121 @@
+"""How the junctions of one network evolve: one function for each model, compiled on its own and called by address.
+
+Such a function takes (constants, step, sign, junctions): what the model's ``packed()`` gives; a duration in s; 1.0 or
+-1.0, the sign of the summed input voltages; and the table of junctions, whose rows are named in `kernel`. It
+moves ``junctions[STATE]`` by what ``junctions[DROP]`` times ``junctions[FEELS]`` does in that time, and sets
+``junctions[CONDUCTANCE]`` to the new state's conductance times ``junctions[CONDUCTS]``. In no time it moves nothing.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from inmateria.simulators.nanowire.kernel import CONDUCTANCE, CONDUCTS, DROP, FEELS, STATE
+
+Floats = npt.NDArray[np.float64]
+
+_inner = njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
+
+
+def tunnelling_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+    """Evolve as `Filament` says."""
+    _grow(constants, step, junctions[FEELS], junctions[DROP], junctions[STATE])
+    _tunnel(constants, junctions[CONDUCTS], junctions[STATE], junctions[CONDUCTANCE])
+
+
+def switching_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+    """Evolve as `Binary` says."""
+    _grow(constants, step, junctions[FEELS], junctions[DROP], junctions[STATE])
+    closed, on, off = constants[4], constants[5], constants[6]
+    state, conductance, conducts = junctions[STATE], junctions[CONDUCTANCE], junctions[CONDUCTS]
+    for j in range(len(state)):
+        conductance[j] = conducts[j] * (on if abs(state[j]) >= closed else off)
+
+
+def balanced_rates(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+    """Evolve as `RateBalance` says: exact over a step in which the voltage is constant."""
+    drop, feels, conducts = junctions[DROP], junctions[FEELS], junctions[CONDUCTS]
+    state, conductance = junctions[STATE], junctions[CONDUCTANCE]
+    off, more = constants[4], constants[5] - constants[4]
+    for j in range(len(state)):
+        size = abs(drop[j] * feels[j])
+        up = constants[0] * math.exp(min(constants[2] * size, 600.0))
+        down = constants[1] * math.exp(-constants[3] * size)
+        rate = up + down
+        state[j] -= (state[j] - up / rate) * -math.expm1(-rate * step)
+        conductance[j] = conducts[j] * (off + more * state[j])
+
+
+def drifting_dopants(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+    """Evolve as `LinearDrift` says, by one Euler step; the state stays within 0 and 1."""
+    off, on, per_charge, per_decay, window = constants[0], constants[1], constants[2], constants[3], constants[4]
+    drop, feels, conducts = junctions[DROP], junctions[FEELS], junctions[CONDUCTS]
+    state, conductance = junctions[STATE], junctions[CONDUCTANCE]
+    for j in range(len(state)):
+        x = state[j]
+        flow = sign * abs(drop[j] * feels[j]) / (off + (on - off) * x)
+        shape = 1.0 - (2.0 * x - 1.0) ** (2.0 * window) if window > 0.0 else 1.0
+        x += (per_charge * flow * shape - per_decay * x) * step
+        x = x if x > 0.0 else 0.0
+        x = x if x < 1.0 else 1.0
+        state[j] = x
+        conductance[j] = conducts[j] / (off + (on - off) * x)
+
+
+@_inner
+def _grow(constants: Floats, step: float, feels: Floats, drop: Floats, state: Floats) -> None:
+    """Grow and shrink filaments; branch-free, so that it is done several junctions at a time."""
+    set_voltage, reset_voltage = constants[0], constants[1]
+    shrinking, full, overshoot = constants[2] * step, constants[3], constants[10]
+    for j in range(len(state)):
+        v = drop[j] * feels[j]
+        size = abs(v)
+        above = size - set_voltage
+        below = reset_voltage - size
+        x = state[j] + math.copysign(above if above > 0.0 else 0.0, v) * step
+        loss = (below if below > 0.0 else 0.0) * shrinking
+        left = abs(x) - loss
+        floor = left * overshoot  # 0 unless a filament may jump across zero
+        left = left if left > 0.0 else floor
+        x = math.copysign(1.0, x) * left
+        x = x if x < full else full
+        state[j] = x if x > -full else -full
+
+
+@_inner
+def _tunnel(constants: Floats, conducts: Floats, state: Floats, conductance: Floats) -> None:
+    """Conductance of a filament's gap. exp(y) is (exp(y/64))^64 by a polynomial: no call, so it vectorises."""
+    per_closed, on_resistance, off = constants[4], constants[5], constants[6]
+    widest, exponent, power = constants[7], constants[8], constants[9]
+    for j in range(len(state)):
+        gap = 1.0 - abs(state[j]) * per_closed
+        gap = gap if gap > 0.0 else 0.0
+        y = gap * exponent
+        e = 1.0 / 479001600.0
+        e = e * y + 1.0 / 39916800.0
+        e = e * y + 1.0 / 3628800.0
+        e = e * y + 1.0 / 362880.0
+        e = e * y + 1.0 / 40320.0
+        e = e * y + 1.0 / 5040.0
+        e = e * y + 1.0 / 720.0
+        e = e * y + 1.0 / 120.0
+        e = e * y + 1.0 / 24.0
+        e = e * y + 1.0 / 6.0
+        e = e * y + 0.5
+        e = e * y + 1.0
+        e = e * y + 1.0
+        e = e * e
+        e = e * e
+        e = e * e
+        e = e * e
+        e = e * e
+        e = e * e
+        conductance[j] = conducts[j] * (1.0 / (widest * gap * e + on_resistance) + off)
+    if power != 1.0:
+        for j in range(len(state)):
+            gap = 1.0 - abs(state[j]) * per_closed
+            gap = gap if gap > 0.0 else 0.0
+            resistance = widest * gap**power * math.exp(64.0 * gap * exponent)
+            conductance[j] = conducts[j] * (1.0 / (resistance + on_resistance) + off)

@@ -1,0 +1,247 @@
+"""The compiled step of a resistor network with memory: eliminate, solve back, let every junction evolve.
+
+One function, no Python in it and the GIL released. How junctions evolve is a function of their model, called by its
+address. All arithmetic of the elimination is additions, multiplications and divisions of positive numbers, so that
+voltages stay exact to rounding however far conductances are spread. What its arrays mean is in
+`elimination` and `models`.
+"""
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.compilation import watching
+from inmateria.simulators.nanowire.compiled_calls import call_evolve
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.uint32]
+
+STATE, CONDUCTANCE, FEELS, CONDUCTS, WALK, DROP = range(6)
+"""Rows of the table of junctions: state; conductance, S; factor on the voltage it feels; factor on its
+conductance; noise, log; voltage across it, V."""
+
+_inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
+_outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
+
+
+@_outer
+def advance(
+    plan: Indices,
+    evolve: int,
+    constants: Floats,
+    step: float,
+    samples: int,
+    drive: Floats,
+    junctions: Floats,
+    nodes: Floats,
+    noise: Floats,
+    random: npt.NDArray[np.uint64],
+    signal: Floats,
+    trace: Floats,
+    parts: int,
+) -> None:
+    """Run all steps of a drive, each in ``samples`` integration steps of ``step`` seconds.
+
+    Parameters
+    ----------
+    plan : ndarray
+        `Elimination.packed`.
+    evolve, constants : int, ndarray
+        Address (`address_of`) of the junction model's function, and its packed constants.
+    step, samples : float, int
+    drive : ndarray, shape (steps, inputs)
+        V. Fixed places are the inputs in order, then grounds at 0 V. Without any step, conductances are
+        only set from the state.
+    junctions : ndarray, shape (6, junctions)
+        The table of junctions; changed in place.
+    nodes : ndarray
+        Voltage of every place, then load of every free place to 0 V in S, then scratch.
+    noise : ndarray, shape (2,)
+        Standard deviation of log conductance, 0 for none, and its correlation time, s.
+    random : ndarray, shape (1,)
+        State of the random numbers.
+    signal, trace : ndarray
+        What is recorded, a row for each integration step; either may have no rows.
+    parts : int
+        What the trace holds, in this order: 1 voltages, 2 currents, 4 conductances, 8 states; added up.
+    """
+    place, first, second, slot, border, contact, start, rows, target, read = unpack(plan)
+    n = len(start) - 1
+    count = len(first)
+    inputs = drive.shape[1]
+    fixed = len(place) - n
+    voltage = nodes[: n + fixed]
+    load = nodes[n + fixed : n + fixed + n]
+    work = nodes[n + fixed + n :]
+    state, conductance, drop = junctions[STATE], junctions[CONDUCTANCE], junctions[DROP]
+    if drive.shape[0] == 0:
+        call_evolve(evolve, constants, 0.0, 1.0, junctions)
+    row = 0
+    for t in range(drive.shape[0]):
+        total = 0.0
+        for i in range(inputs):
+            voltage[n + i] = drive[t, i]
+            total += drive[t, i]
+        for i in range(inputs, fixed):
+            voltage[n + i] = 0.0
+        for _ in range(samples):
+            solve(slot, border, start, rows, target, load, conductance, work, voltage)
+            for j in range(count):
+                drop[j] = voltage[first[j]] - voltage[second[j]]
+            if len(signal):
+                for i in range(len(read)):
+                    signal[row, i] = voltage[read[i]]
+                collect(contact, conductance, drop, signal[row, len(read) :])
+            if len(trace):
+                at = 0
+                if parts & 1:
+                    for i in range(len(place)):
+                        trace[row, i] = voltage[place[i]]
+                    at += len(place)
+                if parts & 2:
+                    collect(contact, conductance, drop, trace[row, at : at + fixed])
+                    at += fixed
+                if parts & 4:
+                    for j in range(count):
+                        trace[row, at + j] = conductance[j]
+                    at += count
+                if parts & 8:
+                    for j in range(count):
+                        trace[row, at + j] = state[j]
+            row += 1
+            call_evolve(evolve, constants, step, 1.0 if total >= 0 else -1.0, junctions)
+            if noise[0] > 0:
+                fluctuate(step, noise, random, junctions)
+
+
+@_inner
+def unpack(plan: Indices) -> Any:
+    """Take the arrays of an `Elimination` apart again, and the places to be read."""
+    at1 = 10 + int(plan[0])
+    at2 = at1 + int(plan[1])
+    at3 = at2 + int(plan[2])
+    at4 = at3 + 2 * int(plan[3])
+    at5 = at4 + 3 * int(plan[4])
+    at6 = at5 + 3 * int(plan[5])
+    at7 = at6 + int(plan[6])
+    at8 = at7 + int(plan[7])
+    at9 = at8 + int(plan[8])
+    return (
+        plan[10:at1],
+        plan[at1:at2],
+        plan[at2:at3],
+        plan[at3:at4].reshape(-1, 2),
+        plan[at4:at5].reshape(-1, 3),
+        plan[at5:at6].reshape(-1, 3),
+        plan[at6:at7],
+        plan[at7:at8],
+        plan[at8:at9],
+        plan[at9:],
+    )
+
+
+@_inner
+def solve(
+    slot: Indices,
+    border: Indices,
+    start: Indices,
+    rows: Indices,
+    target: Indices,
+    load: Floats,
+    conductance: Floats,
+    work: Floats,
+    voltage: Floats,
+) -> None:
+    """Find the voltage of every free place by star-mesh elimination and back substitution, O(fill)."""
+    n = len(start) - 1
+    entries = len(rows)
+    link = work[:entries]  # conductance between a column's own place and each of its rows
+    toward = work[entries : entries + n]  # summed conductance to fixed places
+    source = work[entries + n : entries + 2 * n]  # current from them at 0 V
+    inverse = work[entries + 2 * n : entries + 3 * n]
+    for i in range(entries):
+        link[i] = 0.0
+    for k in range(n):
+        toward[k] = load[k]
+        source[k] = 0.0
+    for i in range(slot.shape[0]):
+        link[slot[i, 1]] += conductance[slot[i, 0]]
+    for i in range(border.shape[0]):
+        g = conductance[border[i, 0]]
+        toward[border[i, 1]] += g
+        source[border[i, 1]] += g * voltage[border[i, 2]]
+    pair = numba.uint64(0)
+    for k in range(n):
+        low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
+        total = toward[k]
+        for i in range(low, high):
+            total += link[i]
+        inverse[k] = 1.0 / total
+        to_fixed = toward[k] * inverse[k]
+        from_fixed = source[k] * inverse[k]
+        for i in range(low, high):
+            g = link[i]
+            toward[rows[i]] += g * to_fixed
+            source[rows[i]] += g * from_fixed
+            share = g * inverse[k]
+            for j in range(i + 1, high):
+                link[target[pair]] += share * link[j]
+                pair += numba.uint64(1)
+    for m in range(n):
+        k = n - 1 - m
+        current = source[k]
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+            current += link[i] * voltage[rows[i]]
+        voltage[k] = current * inverse[k]
+
+
+@_inner
+def collect(contact: Indices, conductance: Floats, drop: Floats, current: Floats) -> None:
+    """Sum the current that each fixed place drives into the network, A."""
+    for i in range(len(current)):
+        current[i] = 0.0
+    for i in range(contact.shape[0]):
+        flow = conductance[contact[i, 0]] * drop[contact[i, 0]]
+        current[contact[i, 1]] += -flow if contact[i, 2] else flow
+
+
+@_outer
+def rest(evolve: int, constants: Floats, duration: float, parts: int, junctions: Floats) -> None:
+    """Let all junctions relax at 0 V, in so many equal steps."""
+    for _ in range(parts):
+        call_evolve(evolve, constants, duration / parts, 1.0, junctions)
+
+
+for _cached in (advance, rest):
+    watching(_cached, "inmateria.simulators.nanowire.compiled_calls")
+
+
+@_inner
+def fluctuate(step: float, noise: Floats, random: npt.NDArray[np.uint64], junctions: Floats) -> None:
+    """Multiply conductances by exp of an Ornstein-Uhlenbeck process, exact over a step."""
+    walk, conductance = junctions[WALK], junctions[CONDUCTANCE]
+    kept = math.exp(-step / noise[1])
+    kick = noise[0] * math.sqrt(1.0 - kept * kept)
+    j = 0
+    while j < len(walk):
+        radius = math.sqrt(-2.0 * math.log(1.0 - uniform(random)))
+        angle = 2.0 * math.pi * uniform(random)
+        walk[j] = kept * walk[j] + kick * radius * math.cos(angle)
+        if j + 1 < len(walk):
+            walk[j + 1] = kept * walk[j + 1] + kick * radius * math.sin(angle)
+        j += 2
+    for j in range(len(walk)):
+        conductance[j] *= math.exp(walk[j])
+
+
+@_inner
+def uniform(random: npt.NDArray[np.uint64]) -> float:
+    """Draw from [0, 1) with 53 bits: splitmix64, Steele, Lea and Flood (2014)."""
+    random[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = random[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
