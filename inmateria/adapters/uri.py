@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -138,6 +139,15 @@ def _load(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def _of_words(hint: Any) -> Any:
+    """Give what a word can be of the types that an annotation allows: no object comes out of a URI."""
+    if get_origin(hint) not in (Union, UnionType):
+        return hint
+    words = (str, int, float, bool, NoneType)
+    plain = [each for each in get_args(hint) if each in words or get_origin(each) is Literal]
+    return Union[tuple(plain)] if plain else hint  # noqa: UP007
+
+
 def parameters_for(make: Callable[..., object], given: Mapping[str, str], scheme: str) -> dict[str, Any]:
     """Turn words into the types that a constructor's annotations name."""
     constructor = inspect.unwrap(make.__init__ if inspect.isclass(make) else make)
@@ -153,7 +163,7 @@ def parameters_for(make: Callable[..., object], given: Mapping[str, str], scheme
                 f"did you mean {close[0]}?" if close else "",
             )
         try:
-            parameters[name] = msgspec.convert(word, type=hints[name], strict=False)
+            parameters[name] = msgspec.convert(word, type=_of_words(hints[name]), strict=False)
         except msgspec.ValidationError:
             wanted = getattr(hints[name], "__name__", str(hints[name]))
             raise UnknownSubstrate(f"{scheme}:// was given {name}={word!r}", f"{name} is a {wanted}") from None

@@ -26,7 +26,7 @@ _TRAININGS = {
     "forward-forward": ("training_local:ForwardForward", "tell right labels from wrong ones, layer by layer"),
     "hsic": ("training_local:HSICTraining", "normalised HSIC bottleneck by gradient"),
     "local-ce": ("training_local:LocalCrossEntropy", "a linear classifier on every layer's ports"),
-    "none": ("local_training:NoTraining", "random encoders"),
+    "none": ("training:NoTraining", "random encoders"),
     "phsic": ("training_local:PHSICTraining", "plausible HSIC bottleneck by gradient, in small batches"),
     "physics-aware": ("training_feedback:PhysicsAware", "device forward, a fitted digital twin backward"),
     "spsa": ("training_feedback:SPSA", "all weights nudged at random, twice a batch"),
