@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+from inmateria.simulators.nanowire.compiled_calls import EVOLVE, address_of
 
 
 def charge(constants, step, sign, junctions):
@@ -80,3 +81,17 @@ def test_a_cached_kernel_is_compiled_again_where_a_module_it_was_made_from_chang
     assert list((tmp_path / "cache").rglob("*.nbc"))
     (tmp_path / "parts.py").write_text(PARTS.format(1000))
     assert ask() == 1001
+
+
+def test_a_function_without_a_module_is_compiled_anew_each_time(tmp_path: Path) -> None:
+    """As in a page whose blocks are run: what numba keeps of it, it could not load again."""
+    page = tmp_path / "page.py"
+    page.write_text("def still(constants, step, sign, junctions):\n    junctions[0, 0] = 1.0\n")
+    addresses = set()
+    for _ in range(2):
+        names: dict = {}
+        exec(compile(page.read_text(), str(page), "exec"), names)
+        names["still"].__module__ = None
+        addresses.add(address_of(names["still"], EVOLVE))
+    assert len(addresses) == 2
+    assert not list(tmp_path.rglob("*.nbc"))

@@ -49,12 +49,13 @@ def address_of(function: Callable[..., None], signature: Any, *sources: str) -> 
         Where it cannot be compiled with these arguments.
     """
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+    options["cache"] = function.__module__ is not None  # what is loaded again is looked for in its module
     if signature is EVOLVE:
         options["fastmath"] = {"contract", "nsz"}
     try:
-        compiled = watching(numba.njit(cache=True, **options)(function), *sources)
+        compiled = watching(numba.njit(**options)(function), *sources)
     except RuntimeError:  # typed into an interpreter: no file to keep it beside
-        compiled = numba.njit(**options)(function)
+        compiled = numba.njit(**{**options, "cache": False})(function)
     with announced(f"the junction model {function.__name__}"):
         compiled.compile(signature.args)
     made = compiled.overloads[signature.args]
