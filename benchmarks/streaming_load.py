@@ -10,6 +10,7 @@ codec     a frame of 256 x 128 float32: below 10 us each way.
 
 import argparse
 import asyncio
+import gc
 import json
 import resource
 import sys
@@ -312,6 +313,7 @@ def main() -> None:
         factory: Callable[[], asyncio.AbstractEventLoop] | None = uvloop.new_event_loop
     except ImportError:
         factory = None
+    gc.freeze()  # as the command line does before it serves
     with asyncio.Runner(loop_factory=factory) as runner:
         if asked.serve:
             runner.run(serve_many(asked.serve))

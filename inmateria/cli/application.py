@@ -5,6 +5,7 @@ broker or the device is not there, is busy or has gone; 130 interrupted.
 """
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable, Coroutine
@@ -77,6 +78,7 @@ def complete_substrate(start: str) -> list[str]:
 
 def awaited(work: Coroutine[Any, Any, Result]) -> Result:
     """Do async work; Ctrl-C lets it clean up, then ends with the exit code for that."""
+    gc.freeze()  # what was imported stays: looking through it again and again takes tens of ms, on the event loop
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work)
