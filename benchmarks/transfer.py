@@ -213,9 +213,9 @@ def _features(network: NanowireNetwork, u: FloatArray, seed: int, aging: bool = 
     return np.concatenate(parts)
 
 
-def measure(one: Callable[[Rows, int], None], seeds: int) -> dict[str, dict[str, tuple[float, float]]]:
+def measure(one: Callable[[Rows, int], None], seeds: range) -> dict[str, dict[str, tuple[float, float]]]:
     rows: Rows = {}
-    for seed in range(seeds):
+    for seed in seeds:
         one(rows, seed)
     return {
         name: {way: (float(np.mean(values)), float(np.std(values))) for way, values in kept.items()}
@@ -227,8 +227,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first-seed", type=int, default=0)
     asked = parser.parse_args()
-    found = {name: measure(one, asked.seeds) for name, one in (("echo state", echo_state), ("nanowire", nanowire))}
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    found = {name: measure(one, seeds) for name, one in (("echo state", echo_state), ("nanowire", nanowire))}
     if asked.json:
         print(json.dumps({"claim": ASKED, "found": found}))
         return

@@ -173,7 +173,7 @@ def test_the_main_job_leaves_everything_it_says(finished_run: tuple[dict, Path])
     run = read_run(paths["run.json"].parent)
     assert run.settings["splits"] == 2
     assert run.substrate.parameters["seed"] == 42
-    assert {"python", "numpy", "numba", "aiomqtt", "inmateria"} <= set(run.versions)
+    assert {"python", "numpy", "numba", "paho-mqtt", "inmateria"} <= set(run.versions)
     with open_recording(paths["recording.h5"]) as recording:
         streamed = recording.exchanges[recording.exchanges["steps"] > 1]
         assert len(streamed) == 1797

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["end_tasks", "first_to_end", "to_its_end"]
 
 _GOODBYE = 6.0
+Result = TypeVar("Result")
 
 
-async def to_its_end(work: "asyncio.Future[None]") -> None:
-    """Wait for what cannot be cancelled; a cancellation meanwhile is raised after it."""
+async def to_its_end(work: "asyncio.Future[Result]") -> Result:
+    """Wait for what cannot be cancelled, and give what came of it; a cancellation meanwhile is raised after it."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
@@ -20,7 +21,7 @@ async def to_its_end(work: "asyncio.Future[None]") -> None:
     if cancelled is not None:
         work.exception()
         raise cancelled
-    work.result()
+    return work.result()
 
 
 async def first_to_end(*work: Coroutine[Any, Any, None]) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from inmateria.protocols.runs import RECORDING_FILE, Outcome, Run, make_folder, versions, write_run
+from inmateria.protocols.runs import RECORDING_FILE, Outcome, Run, make_folder, write_run
 from inmateria.protocols.tasks import Task, Watch
 from inmateria.recording import RecordedSubstrate
+from inmateria.recording.provenance import software
 from inmateria.substrate import Substrate
 
 _logger = logging.getLogger("inmateria")
@@ -49,7 +50,7 @@ async def run_task(
     begun = datetime.now().astimezone()
     folder = make_folder(runs, task.name)
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)
-    record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": versions()}
+    record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": software()}
     paths = [folder / RECORDING_FILE, *(folder / f"recording-{number}.h5" for number in range(2, len(several) + 1))]
     recorded = [RecordedSubstrate(each, path, record) for each, path in zip(several, paths, strict=True)]
     try:
@@ -69,7 +70,7 @@ async def run_task(
         settings=msgspec.to_builtins(settings),
         substrate=recorded[0].info,
         outcome=outcome,
-        versions=versions(),
+        versions=software(),
     )
     await asyncio.to_thread(_leave, folder, run)
     return folder

@@ -4,16 +4,13 @@
 what was run: parameters, versions, seed, the substrate's info.
 """
 
-import platform
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from inmateria import __version__
 from inmateria.substrate import FloatArray, SubstrateInfo
 
 __all__ = [
@@ -26,7 +23,6 @@ __all__ = [
     "Score",
     "make_folder",
     "read_run",
-    "versions",
     "weights_by_output",
     "write_run",
 ]
@@ -36,7 +32,6 @@ RECORDING_FILE = "recording.h5"
 REPORT_FILE = "report.html"
 
 _VERSION = 1
-_PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "aiomqtt", "paho-mqtt", "amqtt")
 
 
 class RunFolderError(Exception):
@@ -199,17 +194,6 @@ def weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float
     names = list(dict.fromkeys(outputs))
     column = np.array([names.index(output) for output in outputs])
     return tuple(tuple(np.sqrt(np.mean(coef[:, column == each] ** 2, axis=1)).tolist()) for each in range(len(names)))
-
-
-def versions() -> dict[str, str]:
-    """List the versions of Python and of the packages that a result depends on."""
-    found = {"inmateria": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    return found
 
 
 def make_folder(runs: Path, task: str) -> Path:

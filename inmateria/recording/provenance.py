@@ -12,7 +12,7 @@ from pathlib import Path
 
 from inmateria import __version__
 
-_PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "aiomqtt", "paho-mqtt", "amqtt", "reservoirpy")
+_PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "paho-mqtt", "amqtt", "reservoirpy")
 
 
 def software() -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.adapters.ending_tasks import to_its_end
 from inmateria.adapters.neuroplatform.twin import ARRAY, BLANKING, UPLOAD, WINDOW, Neuroplatform
 from inmateria.substrate import FloatArray, SubstrateBusy, SubstrateDisconnected, SubstrateError
 
@@ -138,7 +139,7 @@ class BlockingDoor(Door):
 
     async def _do(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Call in the thread, to its end whoever cancels meanwhile."""
-        return await _finished(asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments))
+        return await _told(to_its_end(asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)))
 
 
 class AsyncDoor(Door):
@@ -195,20 +196,6 @@ def _all_of(calls: list[Callable[[], Any]]) -> Exception | None:
         except Exception as error:
             failed = failed or error
     return failed
-
-
-async def _finished(work: "asyncio.Future[Result]") -> Result:
-    """Wait for work that cannot be interrupted."""
-    cancelled: asyncio.CancelledError | None = None
-    while not work.done():
-        try:
-            await asyncio.wait({work})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        work.exception()
-        raise cancelled
-    return await _told(work)
 
 
 async def _told(work: Awaitable[Result]) -> Result:
