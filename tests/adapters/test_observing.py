@@ -60,22 +60,24 @@ async def test_what_passes_is_written_down_and_can_be_replayed(tmp_path: Path, m
     alone = LeakySimulator(spiking=True)
     async with (
         DeviceServer(SimulatedSubstrate(LeakySimulator(spiking=True)), mosquitto.uri) as server,
-        observed(server.uri, path, 50),
-        RemoteSubstrate(server.uri) as substrate,
+        observed(server.uri, path, 51),
     ):
-        async with aclosing(substrate.stream(given)) as responses:
-            got: list[Response] = [response async for response in responses]
-        with pytest.raises(StimulusRejected):
-            await substrate.stimulate(Stimulus(np.full((1, 2), 0.1), 0.01))  # never leaves the client
-        await substrate.reset()
-        got += [await substrate.stimulate(stimulus) for stimulus in given[:10]]
+        async with RemoteSubstrate(server.uri) as substrate:
+            async with aclosing(substrate.stream(given)) as responses:
+                got: list[Response] = [response async for response in responses]
+            with pytest.raises(StimulusRejected):
+                await substrate.stimulate(Stimulus(np.full((1, 2), 0.1), 0.01))  # never leaves the client
+            await substrate.reset()
+            got += [await substrate.stimulate(stimulus) for stimulus in given[:10]]
+        async with RemoteSubstrate(server.uri) as another:  # heard after the first has given the lease back
+            got.append(await another.stimulate(given[10]))
     with open_recording(path) as recording:
         assert recording.finished
         assert recording.dropped == 0
         assert recording.info == alone.info
         assert recording.annotations == {"by": "test"}
-        assert recording.exchanges["session"].tolist() == [0] * 40 + [1] * 10
-        for exchange, stimulus, response in zip(recording, [*given, *given[:10]], got, strict=True):
+        assert recording.exchanges["session"].tolist() == [0] * 40 + [1] * 11
+        for exchange, stimulus, response in zip(recording, [*given, *given[:11]], got, strict=True):
             assert np.array_equal(exchange.stimulus.drive, stimulus.drive)
             assert np.array_equal(exchange.response.signal, response.signal)
             assert np.array_equal(exchange.response.spikes, response.spikes)
