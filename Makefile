@@ -16,7 +16,7 @@ test: $(VENV)/.installed-test lint
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(PYTEST)
 
 test-slow: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m slow $(PYTEST)
+	$(BIN)/python -m pytest -m slow -n 2 $(PYTEST)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
