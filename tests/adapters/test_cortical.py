@@ -165,13 +165,13 @@ async def test_the_event_loop_is_never_blocked_and_cancelling_ends_at_once(cl1: 
 
 async def test_in_real_time_it_goes_on_by_itself() -> None:
     async with opened(accelerated=False) as device:
-        first = await device.stimulate(Stimulus(drive(2, (0, 10, 1.0)), 0.01))
-        async with asyncio.timeout(20):
-            while True:
+        first = following = await device.stimulate(Stimulus(drive(2, (0, 10, 1.0)), 0.01))
+        async with asyncio.timeout(60):
+            while following.start <= first.start + 0.02 * following.sequence + 0.01:
                 await asyncio.sleep(0.02)
                 following = await device.stimulate(Stimulus(drive(2), 0.01))
-                if following.start > first.start + 0.02 * following.sequence + 0.01:
-                    break
+        # Each of them lasts 0.02 s: its clock went on between them.
+        assert following.start > first.start + 0.02 * following.sequence
 
 
 async def test_a_culture_that_cannot_be_made_is_told() -> None:
