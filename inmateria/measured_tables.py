@@ -84,8 +84,7 @@ class MeasuredTable:
 
     @cached_property
     def _read(self) -> npt.NDArray[np.bool_]:
-        read: npt.NDArray[np.bool_] = np.isfinite(self.currents).any(axis=0)
-        return read
+        return np.asarray(np.isfinite(self.currents).any(axis=0), dtype=np.bool_)
 
     def _columns(self, names: tuple[str, ...]) -> list[int]:
         strange = [name for name in names if name not in self.electrodes]

@@ -134,7 +134,7 @@ def checksum(*parts: npt.NDArray[Any] | bytes) -> int:
     value = 0
     for part in parts:
         if len(part):
-            data = part if isinstance(part, bytes) else np.ascontiguousarray(part).view(np.uint8).reshape(-1)
+            data = part if isinstance(part, bytes) else np.ascontiguousarray(part).view(np.uint8).reshape(-1).data
             value = zlib.crc32(data, value)
     return value
 

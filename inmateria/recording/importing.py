@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import batched
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,8 @@ def import_block(
     count = 0
     try:
         for session, each in enumerate(parts):
-            for some in batched(each.exchanges(info, session, created.timestamp()), _TOGETHER):
+            coming = iter(each.exchanges(info, session, created.timestamp()))
+            while some := list(islice(coming, _TOGETHER)):  # batched, which Python 3.11 does not have
                 writer.append(some)
                 count += len(some)
             writer.append(list(each.notes(session, created.timestamp())))

@@ -62,7 +62,7 @@ def import_measurement(
     read = np.flatnonzero(np.isfinite(table.currents).any(axis=0)).tolist()
     if not at or not (others or read):
         raise RecordingError(f"{path} leaves no {'output' if at else 'input'}; name the driven electrodes otherwise")
-    good = np.isfinite(table.voltages[:, at]).all(axis=1)
+    good = np.asarray(np.isfinite(table.voltages[:, at]).all(axis=1), dtype=np.bool_)
     time, drive = table.time[good], table.voltages[good][:, at]
     signal = np.concatenate([table.voltages[good][:, others], table.currents[good][:, read]], axis=1)
     if len(time) < 2:

@@ -128,7 +128,8 @@ class ManyTargetsReadout:
         """Read out the held-out steps, shape (targets, steps), less their mean."""
         weights = (scores * self._shrink) @ self._to_scores.T
         read: FloatArray = weights @ self._X[self._learned :].T
-        return read - read.mean(axis=1, keepdims=True)
+        read -= read.mean(axis=1, keepdims=True)
+        return read
 
 
 def _squared_correlations(read: FloatArray, wanted: FloatArray) -> FloatArray:

@@ -160,7 +160,7 @@ def alike_inputs(streams: int, steps: int, common: int, seed: int, low: float = 
 def _state_rank(states: npt.ArrayLike, threshold: float) -> StateRank:
     if not 0 < threshold < 1:
         raise ValueError(f"threshold is {threshold}; give a part of the largest singular value, between 0 and 1")
-    singular = np.linalg.svd(_matrix(states, "states"), compute_uv=False)
+    singular = np.asarray(np.linalg.svd(_matrix(states, "states"), compute_uv=False), dtype=np.float64)
     return StateRank(int(np.count_nonzero(singular > threshold * singular[0])), threshold, singular)
 
 
