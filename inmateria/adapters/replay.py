@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from inmateria.adapters.uri import query_of
+from inmateria.ending_tasks import to_its_end
 from inmateria.recording import Exchange, Recording, open_recording
 from inmateria.substrate import (
     FloatArray,
@@ -320,14 +321,4 @@ def _drives_of(recording: Recording, rows: list[int]) -> FloatArray:
 
 async def _in_thread(work: Callable[[], Result]) -> Result:
     """Do something in a thread and wait for it, also when cancelled: two threads never use one file."""
-    doing = asyncio.get_running_loop().run_in_executor(None, work)
-    cancelled: asyncio.CancelledError | None = None
-    while not doing.done():
-        try:
-            await asyncio.wait({doing})
-        except asyncio.CancelledError as error:  # may come more than once
-            cancelled = error
-    if cancelled is not None:
-        doing.exception()
-        raise cancelled
-    return doing.result()
+    return await to_its_end(asyncio.get_running_loop().run_in_executor(None, work))

@@ -7,6 +7,7 @@ ones run in a worker thread, so that the loop is never blocked for longer than a
 import asyncio
 import time
 
+from inmateria.ending_tasks import to_its_end
 from inmateria.substrate import Response, Simulator, Stimulus, Substrate, SubstrateError, SubstrateInfo
 
 _SHORT = 2e-3
@@ -41,17 +42,7 @@ class SimulatedSubstrate(Substrate):
             return self._advance(stimulus)
         async with self._turn:
             # A cancelled exchange still runs to its end: two threads must never move one simulator.
-            work = asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus)
-            cancelled: asyncio.CancelledError | None = None
-            while not work.done():
-                try:
-                    await asyncio.wait({work})
-                except asyncio.CancelledError as error:  # may come more than once
-                    cancelled = error
-            if cancelled is not None:
-                work.exception()
-                raise cancelled
-            return work.result()
+            return await to_its_end(asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus))
 
     async def reset(self) -> None:
         """Return to rest."""

@@ -8,6 +8,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+from inmateria.ending_tasks import to_its_end
 from inmateria.recording.format import Exchange, Note, RecordingError
 from inmateria.recording.writing import RecordingWriter
 
@@ -94,15 +95,7 @@ class BackgroundWriter:
         with self._lock:
             self._closing = True
         self._wake.set()
-        work = asyncio.get_running_loop().run_in_executor(None, self._thread.join)
-        cancelled: asyncio.CancelledError | None = None
-        while not work.done():
-            try:
-                await asyncio.wait({work})
-            except asyncio.CancelledError as error:  # may come more than once
-                cancelled = error
-        if cancelled is not None:
-            raise cancelled
+        await to_its_end(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
         self._check()
 
     def _is_full(self) -> bool:

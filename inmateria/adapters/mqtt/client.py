@@ -17,7 +17,6 @@ from uuid import uuid4
 
 import msgspec
 
-from inmateria.adapters.ending_tasks import end_tasks, first_to_end
 from inmateria.adapters.mqtt.address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt.announcements import IN_FAULT, ONLINE, STOPPED, Status
 from inmateria.adapters.mqtt.canary import Canary
@@ -29,6 +28,7 @@ from inmateria.adapters.mqtt.link import BrokerGone, Link, LinkLost, open_link
 from inmateria.adapters.mqtt.losses import error_of, lost, not_there
 from inmateria.adapters.mqtt.numbers import response_bytes
 from inmateria.adapters.uri import query_of
+from inmateria.ending_tasks import end_tasks, first_to_end
 from inmateria.substrate import (
     FrameError,
     Response,

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import msgspec
 
-from inmateria.adapters.ending_tasks import end_tasks, first_to_end
 from inmateria.adapters.mqtt.address import Address, Broker
 from inmateria.adapters.mqtt.announcements import OFFLINE, Status
 from inmateria.adapters.mqtt.canary import Canary, is_canary
@@ -25,6 +24,7 @@ from inmateria.adapters.mqtt.journal import Journal
 from inmateria.adapters.mqtt.link import BrokerRefused, Link, LinkLost, open_link
 from inmateria.adapters.mqtt.numbers import Numbers
 from inmateria.adapters.mqtt.standing import Standing
+from inmateria.ending_tasks import end_tasks, first_to_end
 from inmateria.substrate import (
     Substrate,
     SubstrateDisconnected,

@@ -4,10 +4,10 @@ import asyncio
 
 import msgspec
 
-from inmateria.adapters.ending_tasks import end_tasks
 from inmateria.adapters.mqtt.address import Address, Broker
 from inmateria.adapters.mqtt.announcements import Status
 from inmateria.adapters.mqtt.link import Link, LinkLost, open_link
+from inmateria.ending_tasks import end_tasks
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
 
 __all__ = ["emergency_stop", "release"]

@@ -23,8 +23,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from inmateria.adapters.ending_tasks import end_tasks, to_its_end
 from inmateria.adapters.mqtt.address import Broker
+from inmateria.ending_tasks import end_tasks, to_its_end
 from inmateria.substrate import SubstrateDisconnected
 
 __all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "end_tasks", "open_link"]

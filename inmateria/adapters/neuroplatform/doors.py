@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.ending_tasks import to_its_end
 from inmateria.adapters.neuroplatform.twin import ARRAY, BLANKING, UPLOAD, WINDOW, Neuroplatform
+from inmateria.ending_tasks import to_its_end
 from inmateria.substrate import FloatArray, SubstrateBusy, SubstrateDisconnected, SubstrateError
 
 __all__ = ["AsyncDoor", "BlockingDoor"]

@@ -16,7 +16,7 @@ async def to_its_end(work: "asyncio.Future[Result]") -> Result:
     while not work.done():
         try:
             await asyncio.wait({work})
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError as error:  # may come more than once
             cancelled = error
     if cancelled is not None:
         work.exception()
