@@ -13,8 +13,9 @@ from leaky import LeakySimulator
 from inmateria.adapters import DeviceServer, RemoteSubstrate, ReplaySubstrate, SimulatedSubstrate
 from inmateria.adapters.mqtt.address import Broker
 from inmateria.adapters.mqtt.frames import Header, Kind, encode
-from inmateria.adapters.mqtt.link import end_tasks, open_link
+from inmateria.adapters.mqtt.link import open_link
 from inmateria.adapters.mqtt.recording import record_device, record_rest
+from inmateria.ending_tasks import end_tasks
 from inmateria.recording import RecordingError, open_recording
 from inmateria.substrate import (
     Response,

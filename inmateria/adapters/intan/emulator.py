@@ -24,8 +24,8 @@ from inmateria.adapters.intan.protocol import (
     encode_waveform,
     rhx_name,
 )
-from inmateria.adapters.mqtt.link import end_tasks
 from inmateria.adapters.tissue import PULSE
+from inmateria.ending_tasks import end_tasks
 
 __all__ = ["IntanEmulator"]
 

@@ -18,7 +18,7 @@ from inmateria.adapters.intan.protocol import (
     microvolts,
     unwrapped,
 )
-from inmateria.adapters.mqtt.link import end_tasks
+from inmateria.ending_tasks import end_tasks
 from inmateria.substrate import (
     FloatArray,
     FrameError,
