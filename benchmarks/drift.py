@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import kstest
 
 from inmateria.adapters import SimulatedSubstrate
-from inmateria.reservoir import Fingerprint, Probe, calibrate, compare, recognise
+from inmateria.devices import Fingerprint, Probe, calibrate, compare, recognise
 from inmateria.simulators import NanowireNetwork
 
 ALPHAS = (0.01, 0.05)

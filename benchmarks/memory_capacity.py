@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.measured_tables import read_measured_table
-from inmateria.protocols.memory_capacity import memory_by_delay
+from inmateria.recording.formats.measured_tables import read_measured_table
+from inmateria.reservoir.measures.memory_by_delay import memory_by_delay
 from inmateria.simulators import NanowireNetwork
 
 FloatArray = npt.NDArray[np.float64]

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from mnist_online import AMPLITUDE, LIMIT, Standardised, load, masks, windows
 
-from inmateria.protocols.sequence_memory import SequenceSettings, order_of
+from inmateria.protocols.tasks.sequence_memory import SequenceSettings, order_of
 from inmateria.reservoir import RecursiveLeastSquares
 from inmateria.simulators import NanowireNetwork
 

@@ -21,7 +21,7 @@ import aiomqtt
 import numpy as np
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
-from inmateria.adapters.mqtt.frames import Header, Kind, encode
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, encode
 from inmateria.substrate import Channel, Response, Stimulus, SubstrateInfo
 
 CHANNELS, EXCHANGES, ROUNDS = 16, 300, 5

@@ -26,9 +26,9 @@ import psutil
 from streaming import NODELAY, brokers
 
 from inmateria.adapters import DeviceServer, RemoteSubstrate, SimulatedSubstrate
-from inmateria.adapters.mqtt.address import Broker
-from inmateria.adapters.mqtt.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt.link import open_link
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode
+from inmateria.adapters.mqtt.wire.link import open_link
 from inmateria.substrate import SPIKE, Channel, Response, Stimulus, SubstrateInfo
 
 Row = dict[str, float | str]

@@ -15,16 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from inmateria.reservoir import (
-    InputMask,
-    KalmanReadout,
-    LinearMap,
-    RidgeReadout,
-    VirtualNodes,
-    align_by_cca,
-    linear_map,
-)
-from inmateria.reservoir.devices.transfer import transfer_weights
+from inmateria.devices import LinearMap, align_by_cca, linear_map
+from inmateria.devices.transfer import transfer_weights
+from inmateria.reservoir import InputMask, KalmanReadout, RidgeReadout, VirtualNodes
 from inmateria.reservoir.series import mackey_glass as mackey_glass_series
 from inmateria.simulators import NanowireNetwork
 from inmateria.substrate import FloatArray

@@ -12,21 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from inmateria.adapters import SimulatedSubstrate
-from inmateria.protocols.passport_figures import drift
-from inmateria.protocols.passports import Kept, Passport, Scored
-from inmateria.reservoir import (
-    InputMask,
-    PhysicalReservoir,
-    Probe,
-    RidgeReadout,
-    VirtualNodes,
-    bind,
-    calibrate,
-    compare,
-    mackey_glass,
-    nrmse,
-    transfer,
-)
+from inmateria.devices import Probe, bind, calibrate, compare, transfer
+from inmateria.devices.passport_figures import drift
+from inmateria.devices.passports import Passport, ReadoutRecord, ScoreRecord
+from inmateria.reservoir import InputMask, PhysicalReservoir, RidgeReadout, VirtualNodes, mackey_glass, nrmse
 from inmateria.simulators import NanowireNetwork
 
 mpl.use("Agg")
@@ -80,12 +69,12 @@ async def life(seed: int, days: list[int]) -> tuple[Passport, list[tuple[float, 
             errors.append((compare(bound.fingerprint, now).distance, *found))
             for name, error in zip(("readout of the first day", "carried over, no labels"), found, strict=False):
                 scores.append(
-                    Scored(
+                    ScoreRecord(
                         taken=taken, task="forecast", readout=name, read_from="substrate", control=False,
                         metric="1 - NRMSE", score=1 - error, chance=0.0, folder="",
                     )
                 )  # fmt: skip
-    kept = Kept(name="forecast", taken=calibrations[0].taken, bound=bound.bound)
+    kept = ReadoutRecord(name="forecast", taken=calibrations[0].taken, bound=bound.bound)
     first = replace(bound, fingerprint=calibrations[0]).fingerprint.taken
     return Passport(
         info=network.info, first_seen=first, calibrations=tuple(calibrations), scores=tuple(scores), readouts=(kept,)

@@ -10,11 +10,11 @@ from contextlib import aclosing
 import numpy as np
 
 from inmateria import connect
-from inmateria.adapters import ServedApart
+from inmateria.adapters import SubprocessDevice
 
 
 async def main() -> None:
-    async with connect(sys.argv[1]) if len(sys.argv) > 1 else ServedApart("nanowire://") as device:
+    async with connect(sys.argv[1]) if len(sys.argv) > 1 else SubprocessDevice("nanowire://") as device:
         info = device.info
         print(f"{info.id}, a {info.kind}: {len(info.inputs)} inputs, {len(info.outputs)} outputs")
         ramp = np.linspace(0, 1, 20)[:, np.newaxis] * np.ones(len(info.inputs))

@@ -77,7 +77,7 @@ class Doubler:
         now, kind = time.monotonic(), head["kind"]
         if self.holder and now > self.until:
             self.forget()
-        if kind == "canary":
+        if kind == "probe":
             return
         if kind == "open":
             if self.holder not in ("", holder):

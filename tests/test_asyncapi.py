@@ -11,9 +11,9 @@ import pytest
 import yaml
 from leaky import LeakySimulator
 
-from inmateria.adapters.mqtt.address import Address
-from inmateria.adapters.mqtt.announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
-from inmateria.adapters.mqtt.frames import Header, Kind
+from inmateria.adapters.mqtt.wire.address import Address
+from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
+from inmateria.adapters.mqtt.wire.frames import Header, Kind
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "asyncapi.yaml"

@@ -11,7 +11,7 @@ import pytest
 from leaky import LeakySimulator
 
 from inmateria.protocols.report import render
-from inmateria.protocols.runs import Exchanges, Outcome, Run, Score
+from inmateria.protocols.runs import ExchangeStatistics, Outcome, Run, Score
 from inmateria.recording import Exchange
 from inmateria.substrate import Layout, Stimulus, SubstrateInfo
 
@@ -40,7 +40,7 @@ def made_up_run() -> tuple[Run, list[Exchange]]:
         title="Two classes",
         sentence="Something was read.",
         metric="accuracy",
-        chance_is="guessing",
+        chance_description="guessing",
         classes=("0", "1"),
         chance=0.5,
         trained=30,
@@ -50,7 +50,7 @@ def made_up_run() -> tuple[Run, list[Exchange]]:
         confusion={"a <readout>": ((4, 1), (0, 5))},
         learning_curve=tuple([0] * 10 + [1] * 20),
         weights=((0.1, 0.2), (0.3, 0.4), (0.0, 0.1)),
-        exchanges=Exchanges(
+        exchanges=ExchangeStatistics(
             count=40, steps=400, seconds=2.0, round_trip_p50=0.001, round_trip_p99=0.002, round_trips=10
         ),
     )

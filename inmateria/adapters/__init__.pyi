@@ -1,13 +1,13 @@
 from .cortical.substrate import CorticalSubstrate
 from .intan.emulator import IntanEmulator
 from .intan.substrate import IntanSubstrate
-from .mqtt.client import RemoteSubstrate
-from .mqtt.device import DeviceServer
+from .mqtt.client.remote import RemoteSubstrate
+from .mqtt.device.server import DeviceServer
+from .mqtt.device.serving import serve_until_stopped
+from .mqtt.device.subprocess import SubprocessDevice
 from .mqtt.embedded_broker import EmbeddedBroker
-from .mqtt.emergency import emergency_stop, release
-from .mqtt.observer import find_devices, observe
-from .mqtt.served_apart import ServedApart
-from .mqtt.serving import serve_until_stopped
+from .mqtt.operator.emergency import emergency_stop, release
+from .mqtt.operator.observer import find_devices, observe
 from .neuroplatform.substrate import NeuroplatformSubstrate
 from .neuroplatform.twin import Neuroplatform
 from .replay import ReplaySubstrate
@@ -26,8 +26,8 @@ __all__ = [
     "PulseLimits",
     "RemoteSubstrate",
     "ReplaySubstrate",
-    "ServedApart",
     "SimulatedSubstrate",
+    "SubprocessDevice",
     "TissueGuard",
     "adapters_found",
     "connect",

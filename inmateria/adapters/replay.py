@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from inmateria.adapters.uri import query_of
-from inmateria.ending_tasks import to_its_end
+from inmateria.concurrency import wait_to_completion
 from inmateria.recording import Exchange, Recording, open_recording
 from inmateria.substrate import (
     FloatArray,
@@ -321,4 +321,4 @@ def _drives_of(recording: Recording, rows: list[int]) -> FloatArray:
 
 async def _in_thread(work: Callable[[], Result]) -> Result:
     """Do something in a thread and wait for it, also when cancelled: two threads never use one file."""
-    return await to_its_end(asyncio.get_running_loop().run_in_executor(None, work))
+    return await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, work))

@@ -7,7 +7,7 @@ ones run in a worker thread, so that the loop is never blocked for longer than a
 import asyncio
 import time
 
-from inmateria.ending_tasks import to_its_end
+from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import Response, Simulator, Stimulus, Substrate, SubstrateError, SubstrateInfo
 
 _SHORT = 2e-3
@@ -42,7 +42,7 @@ class SimulatedSubstrate(Substrate):
             return self._advance(stimulus)
         async with self._turn:
             # A cancelled exchange still runs to its end: two threads must never move one simulator.
-            return await to_its_end(asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus))
+            return await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus))
 
     async def reset(self) -> None:
         """Return to rest."""

@@ -30,7 +30,10 @@ _ADAPTERS = {
         "inmateria.adapters.neuroplatform.substrate:neuroplatform_from_uri",
         "FinalSpark's platform, or its twin: neuroplatform://emulated",
     ),
-    "mqtt": ("inmateria.adapters.mqtt.client:remote_from_uri", "a device behind a broker: mqtt://host/group/device"),
+    "mqtt": (
+        "inmateria.adapters.mqtt.client.remote:remote_from_uri",
+        "a device behind a broker: mqtt://host/group/device",
+    ),
     "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
 }
 

@@ -106,8 +106,9 @@ def uri_of(named: str) -> str:
 
 def _fail_for(error: Exception) -> NoReturn:
     """Turn an error into one line and the exit code that stands for it."""
-    from inmateria.protocols.runs import PassportError, RunFolderError
-    from inmateria.protocols.tasks import UnknownTask
+    from inmateria.devices.errors import PassportError
+    from inmateria.protocols.runs import RunFolderError
+    from inmateria.protocols.task import UnknownTask
     from inmateria.recording import RecordingError
     from inmateria.substrate import (
         StimulusRejected,

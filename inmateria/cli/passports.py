@@ -11,8 +11,8 @@ from inmateria.cli.progress import ProgressBar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inmateria.protocols.passports import Passport, Passports
-    from inmateria.reservoir import Fingerprint, Probe
+    from inmateria.devices import Fingerprint, Probe
+    from inmateria.devices.passports import Passport, Passports
     from inmateria.substrate import Substrate, SubstrateInfo
 
 _ALPHA = 0.01
@@ -42,8 +42,8 @@ def calibrate(
 ) -> None:
     """Give a substrate a fixed probe, keep its answers in its passport, and say whether it has drifted."""
     from inmateria.adapters import connect
-    from inmateria.protocols.passports import Passports, passports_url
-    from inmateria.reservoir import Probe
+    from inmateria.devices import Probe
+    from inmateria.devices.passports import Passports, passports_url
 
     probe = Probe(seed=seed, steps=steps, repeats=repeats, amplitude=amplitude, step=step, rest=rest)
     substrate = connect(uri_of(on))
@@ -65,14 +65,14 @@ def passport(
     json: Json = False,
 ) -> None:
     """Show a device's passport: what it is, how it drifted, what it scored, which readouts it has."""
-    from inmateria.protocols.passports import Passports, passports_url
+    from inmateria.devices.passports import Passports, passports_url
 
     with Passports(passports or passports_url(out)) as kept:
         if device is None:
             _list(kept, json)
             return
         found = kept.passport(device)
-    from inmateria.protocols.passport_figures import drift
+    from inmateria.devices.passport_figures import drift
 
     picture = out / f"passport-{device}.png" if plot is None else plot
     picture.parent.mkdir(parents=True, exist_ok=True)
@@ -83,16 +83,16 @@ def passport(
 async def _calibrated(
     substrate: "Substrate", probe: "Probe", watch: "Callable[[str, int, int, int], None]"
 ) -> "tuple[SubstrateInfo, Fingerprint]":
-    from inmateria.reservoir import calibrate
+    from inmateria.devices import calibrate
 
     async with substrate:
-        return substrate.info, await calibrate(substrate, probe, watch=watch)
+        return substrate.info, await calibrate(substrate, probe, on_progress=watch)
 
 
 def _tell(kept: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
     """Print what a new calibration says of its device."""
-    from inmateria.reservoir import compare, recognise, settled
-    from inmateria.reservoir.devices.fingerprints import noise_of
+    from inmateria.devices import compare, recognise, settling_p_value
+    from inmateria.devices.fingerprints import noise_of
 
     same = (fingerprint.digest, fingerprint.outputs)
     history = [each for each in kept.passport(fingerprint.device).calibrations if (each.digest, each.outputs) == same]
@@ -101,7 +101,7 @@ def _tell(kept: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
     drifted = compare(before[0], fingerprint) if before else None
     others = kept.others(fingerprint)
     identity = recognise(fingerprint, before[0], others, before[1:]) if before and others else None
-    order = settled(fingerprint)
+    order = settling_p_value(fingerprint)
     if json:
         import msgspec
 

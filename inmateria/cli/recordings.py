@@ -43,7 +43,7 @@ def record(
 async def _record(uri: str, path: Path, annotations: dict[str, str], seconds: float | None, quiet: bool) -> int:
     from rich.console import Console
 
-    from inmateria.adapters.mqtt.recording import record_device, record_rest
+    from inmateria.adapters.mqtt.operator.recording import record_device, record_rest
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -59,9 +59,9 @@ async def _record(uri: str, path: Path, annotations: dict[str, str], seconds: fl
         if uri.startswith(("mqtt://", "mqtts://")):
             if seconds is not None:
                 exits.callback(loop.call_later(seconds, stop.set).cancel)
-            return await record_device(uri, path, annotations, stop=stop, watch=watch)
+            return await record_device(uri, path, annotations, stop=stop, on_progress=watch)
         lasting = float("inf") if seconds is None else seconds
-        return await record_rest(uri, path, annotations, stop=stop, seconds=lasting, watch=watch)
+        return await record_rest(uri, path, annotations, stop=stop, seconds=lasting, on_progress=watch)
 
 
 @app.command()
@@ -116,7 +116,7 @@ def export(
     """Write a recording as NIX or NWB, and say what the format cannot hold."""
     from rich.console import Console
 
-    from inmateria.recording.export import export as export_recording
+    from inmateria.recording.formats.export import export as export_recording
 
     with Console(stderr=True, quiet=json).status(f"writing {out}"):
         done = export_recording(_file(file), out)
@@ -138,8 +138,8 @@ def import_(
     from rich.console import Console
 
     from inmateria.adapters.neuroplatform.files import is_export, read_export
-    from inmateria.recording.importing import import_block, import_file
-    from inmateria.recording.measurements import import_measurement, is_measurement
+    from inmateria.recording.formats.importing import import_block, import_file
+    from inmateria.recording.formats.measurements import import_measurement, is_measurement
 
     with Console(stderr=True, quiet=json).status(f"reading {source}"):
         if is_measurement(source):

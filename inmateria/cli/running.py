@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _complete_task(start: str) -> list[str]:
-    from inmateria.protocols.tasks import task_names
+    from inmateria.protocols.task import task_names
 
     return [name for name in task_names() if name.startswith(start)]
 
@@ -45,19 +45,21 @@ def run(
 
     A setting of the task can also be given as an option of its own: --name value.
     """
-    from inmateria.protocols.tasks import find_task
+    from inmateria.protocols.task import find_task
 
     chosen = find_task(task)
     settings = chosen.settings_from(_named([*(setting or []), *_pairs(context.args)]))
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
-    from inmateria.adapters import ServedApart, connect
+    from inmateria.adapters import SubprocessDevice, connect
     from inmateria.protocols.runner import run_task
     from inmateria.protocols.runs import read_run
 
     uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
     # What is reached over MQTT already stays where it is.
-    substrates = [ServedApart(uri) if over == "mqtt" and not uri.startswith("mqtt:") else connect(uri) for uri in uris]
+    substrates = [
+        SubprocessDevice(uri) if over == "mqtt" and not uri.startswith("mqtt:") else connect(uri) for uri in uris
+    ]
     given = substrates[0] if chosen.substrates is None else substrates
     with ProgressBar(hidden=json) as bar:
         folder = awaited(run_task(chosen, settings, given, out, bar.watch, on=", ".join(uris), over=over))
@@ -152,7 +154,7 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
             f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}",
             style=None if score.control else "bold",
         )
-    table.add_row("chance", outcome.chance_is, "", f"{outcome.chance:.3f}", "")
+    table.add_row("chance", outcome.chance_description, "", f"{outcome.chance:.3f}", "")
     console.print(table)
     console.print("RLS: recursive least squares; rows below the substrate's are controls without the physics")
     console.print(outcome.splitting, highlight=False)

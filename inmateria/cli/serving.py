@@ -71,7 +71,7 @@ def list_(
         list_devices(broker, json)
         return
     from inmateria.adapters import adapters_found
-    from inmateria.protocols.tasks import task_summaries
+    from inmateria.protocols.task import task_summaries
 
     adapters, tasks = adapters_found(), task_summaries()
     if json:

@@ -12,7 +12,7 @@ from inmateria.cli.application import Json, app, awaited
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from inmateria.adapters.mqtt.observer import Observation
+    from inmateria.adapters.mqtt.operator.observer import Observation
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 48
@@ -31,7 +31,7 @@ def watch(
 
 
 async def _watch(device: str, every: float, count: int, json: bool) -> None:
-    from inmateria.adapters.mqtt.observer import observe
+    from inmateria.adapters.mqtt.operator.observer import observe
 
     async with aclosing(observe(device, every=every)) as looks:  # type: ignore[type-var]  # it is a generator
         if json:
@@ -120,7 +120,7 @@ def sparkline(values: list[float]) -> str:
 
 def list_devices(broker: str, json: Json) -> None:
     """Print the devices that have announced themselves on a broker."""
-    from inmateria.adapters.mqtt.observer import find_devices
+    from inmateria.adapters.mqtt.operator.observer import find_devices
 
     found = awaited(find_devices(broker))
     if json:

@@ -19,7 +19,7 @@ from inmateria.recording import Exchange, open_recording
 
 _WAYS = {"mqtt": "reached over MQTT and served from a process of its own", "local": "in the same process"}
 _STRETCH = 3
-"""Exchanges that the picture of stimulus and response shows."""
+"""ExchangeStatistics that the picture of stimulus and response shows."""
 
 
 def write_report(folder: Path) -> Path:
@@ -119,7 +119,7 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         splits=len(outcome.scores[0].splits),
         metric=outcome.metric,
         chance=f"{outcome.chance:.3f}",
-        chance_is=outcome.chance_is,
+        chance_description=outcome.chance_description,
         split_sentence=(
             f"{outcome.trained:,} items learned and {outcome.held_out:,} held out. {outcome.splitting} The round trip "
             f"is of {exchanged.round_trips} single-step exchanges, one at a time."

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from inmateria.protocols.runs import RECORDING_FILE, Outcome, Run, make_folder, write_run
-from inmateria.protocols.tasks import Task, Watch
+from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.recording import RecordedSubstrate
 from inmateria.recording.provenance import software
 from inmateria.substrate import Substrate
@@ -23,7 +23,7 @@ async def run_task(
     settings: msgspec.Struct,
     substrate: Substrate | Sequence[Substrate],
     runs: Path,
-    watch: Watch,
+    on_progress: ProgressCallback,
     *,
     on: str,
     over: str,
@@ -42,7 +42,7 @@ async def run_task(
         stands for all in run.json.
     runs : Path
         Where run folders are made.
-    watch : callable
+    on_progress : callable
         Told of the progress.
     on, over : str
         How the substrate was asked for, for the record.
@@ -54,7 +54,7 @@ async def run_task(
     paths = [folder / RECORDING_FILE, *(folder / f"recording-{number}.h5" for number in range(2, len(several) + 1))]
     recorded = [RecordedSubstrate(each, path, record) for each, path in zip(several, paths, strict=True)]
     try:
-        outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, watch)
+        outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, on_progress)
     except BaseException:
         if not any(each.exchanges for each in recorded):
             shutil.rmtree(folder)
@@ -77,13 +77,28 @@ async def run_task(
 
 
 def _leave(folder: Path, run: Run) -> None:
-    from inmateria.protocols.passports import PassportError, Passports, passports_url
+    from inmateria.devices.errors import PassportError
+    from inmateria.devices.passports import Passports, ScoreRecord, passports_url
     from inmateria.protocols.report import write_report  # matplotlib: half a second that a failed run need not pay
 
     write_run(folder, run)
     write_report(folder)
+    scores = [
+        ScoreRecord(
+            taken=run.created,
+            task=run.task,
+            readout=score.readout,
+            read_from=score.on,
+            control=score.control,
+            metric=run.outcome.metric,
+            score=score.score,
+            chance=run.outcome.chance,
+            folder=str(folder),
+        )
+        for score in run.outcome.scores
+    ]
     try:
         with Passports(passports_url(folder.parent)) as passports:
-            passports.add_run(run, folder)
+            passports.add_scores(run.substrate, scores)
     except PassportError as error:  # the run is whole without it
         _logger.warning("the scores are not in the device's passport: %s", error)

@@ -15,9 +15,8 @@ from inmateria.substrate import FloatArray, SubstrateInfo
 
 __all__ = [
     "Curves",
-    "Exchanges",
+    "ExchangeStatistics",
     "Outcome",
-    "PassportError",
     "Run",
     "RunFolderError",
     "Score",
@@ -36,10 +35,6 @@ _VERSION = 1
 
 class RunFolderError(Exception):
     """A run folder cannot be made, or is not one that can be read here."""
-
-
-class PassportError(Exception):
-    """A database of passports cannot be used, or it does not know that device or readout."""
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,13 +64,13 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     control: bool
 
 
-class Exchanges(msgspec.Struct, frozen=True, kw_only=True):
+class ExchangeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """What the streaming cost.
 
     Parameters
     ----------
     count, steps : int
-        Exchanges, and substrate steps in them.
+        ExchangeStatistics, and substrate steps in them.
     seconds : float
         How long they took.
     round_trip_p50, round_trip_p99 : float
@@ -93,7 +88,7 @@ class Exchanges(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def per_second(self) -> float:
-        """Exchanges per second while streaming."""
+        """ExchangeStatistics per second while streaming."""
         return self.count / self.seconds
 
 
@@ -129,14 +124,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     metric : str
         What a score is; more is better.
     chance : float
-        The score of who knows nothing, and `chance_is` says who that is.
+        The score of who knows nothing, and `chance_description` says who that is.
     trained, held_out : int
         Items in the two parts of the first split.
     splitting : str
         How the splits were made, in the order of each score's `splits`.
     scores : tuple of Score
         The substrate's first, then the controls.
-    exchanges : Exchanges
+    exchanges : ExchangeStatistics
         What the streaming cost.
     classes : tuple of str
         What the batch readout has outputs for: the columns of `weights`, and of `confusion` where there is one.
@@ -155,12 +150,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
     metric: str
     chance: float
-    chance_is: str
+    chance_description: str
     trained: int
     held_out: int
     splitting: str
     scores: tuple[Score, ...]
-    exchanges: Exchanges
+    exchanges: ExchangeStatistics
     classes: tuple[str, ...]
     weights: tuple[tuple[float, ...], ...]
     confusion: dict[str, tuple[tuple[int, ...], ...]] = {}

@@ -14,13 +14,13 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.digits import round_trips_of
-from inmateria.protocols.runs import Exchanges, Score
-from inmateria.protocols.tasks import Watch
+from inmateria.protocols.runs import ExchangeStatistics, Score
+from inmateria.protocols.task import ProgressCallback
+from inmateria.protocols.tasks.digits import round_trips_of
 from inmateria.reservoir import PhysicalReservoir, RidgeClassifierReadout, RidgeReadout, nrmse
 from inmateria.substrate import FloatArray
 
-__all__ = ["FOLDS", "Folds", "given", "named", "read"]
+__all__ = ["FOLDS", "Folds", "present_trials", "score_classification", "score_regression"]
 
 Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 """Indices of the trials learned and held out, fold by fold."""
@@ -29,9 +29,13 @@ FOLDS = 5
 _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-3, 6))
 
 
-async def given(
-    reservoir: PhysicalReservoir, trials: Sequence[FloatArray], round_trips: int, watch: Watch, phase: str = "streaming"
-) -> tuple[list[FloatArray], Exchanges]:
+async def present_trials(
+    reservoir: PhysicalReservoir,
+    trials: Sequence[FloatArray],
+    round_trips: int,
+    on_progress: ProgressCallback,
+    phase: str = "streaming",
+) -> tuple[list[FloatArray], ExchangeStatistics]:
     """Give trials to a reservoir that is entered; return the features of each, and what it cost.
 
     Every trial is checked against the limits before the first is given.
@@ -42,16 +46,16 @@ async def given(
     await reservoir.substrate.stimulate(
         reservoir.info.stimulus(np.zeros(len(reservoir.info.inputs)), reservoir.duration_of_step)
     )
-    seconds = await round_trips_of(reservoir, round_trips, watch)
+    seconds = await round_trips_of(reservoir, round_trips, on_progress)
     features: list[FloatArray] = []
     steps, begun = 0, time.perf_counter()
     async with aclosing(reservoir.stream(trials)) as responses:
         async for X in responses:
             steps += reservoir.steps_of(trials[len(features)])
             features.append(X)
-            watch(phase, len(features), len(trials), steps)
+            on_progress(phase, len(features), len(trials), steps)
     p50, p99 = np.percentile(seconds, [50, 99])
-    return features, Exchanges(
+    return features, ExchangeStatistics(
         count=len(trials),
         steps=steps,
         seconds=time.perf_counter() - begun,
@@ -61,8 +65,8 @@ async def given(
     )
 
 
-def named(
-    sorts: Mapping[str, FloatArray], labels: npt.NDArray[np.intp], what: str, folds: Folds
+def score_classification(
+    feature_sets: Mapping[str, FloatArray], labels: npt.NDArray[np.intp], what: str, folds: Folds
 ) -> tuple[tuple[Score, ...], dict[str, tuple[tuple[int, ...], ...]], FloatArray]:
     """Score a ridge readout of classes on each sort of features, the substrate's first, fold by fold.
 
@@ -77,7 +81,7 @@ def named(
     """
     classes = np.unique(labels)
     scores, confusion, coef = [], {}, np.empty(0)
-    for on, X in sorts.items():
+    for on, X in feature_sets.items():
         splits = []
         for train, test in folds:
             readout = make_pipeline(StandardScaler(), RidgeClassifierReadout(_ALPHAS)).fit(X[train], labels[train])
@@ -92,8 +96,8 @@ def named(
     return tuple(scores), confusion, coef
 
 
-def read(
-    sorts: Mapping[str, FloatArray], target: FloatArray, what: str
+def score_regression(
+    feature_sets: Mapping[str, FloatArray], target: FloatArray, what: str
 ) -> tuple[tuple[Score, ...], dict[str, FloatArray], FloatArray]:
     """Score a ridge readout of numbers on each sort of features, in blocks of time, the last one first.
 
@@ -108,7 +112,7 @@ def read(
     """
     folds = list(reversed(list(KFold(FOLDS).split(target))))
     scores, predicted, coef = [], {}, np.empty(0)
-    for on, X in sorts.items():
+    for on, X in feature_sets.items():
         splits = []
         for train, test in folds:
             readout = make_pipeline(StandardScaler(), RidgeReadout(_ALPHAS)).fit(X[train], target[train])

@@ -1,5 +1,5 @@
-from .blocks import read_block
 from .format import Exchange, Note, RecordingError
+from .formats.neo_blocks import read_block
 from .reading import Recording, open_recording
 from .recorded import RecordedSubstrate
 from .recovery import Recovery, recover

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from inmateria.ending_tasks import to_its_end
+from inmateria.concurrency import wait_to_completion
 from inmateria.recording.format import Exchange, Note, RecordingError
 from inmateria.recording.writing import RecordingWriter
 
@@ -95,7 +95,7 @@ class BackgroundWriter:
         with self._lock:
             self._closing = True
         self._wake.set()
-        await to_its_end(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
+        await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
         self._check()
 
     def _is_full(self) -> bool:

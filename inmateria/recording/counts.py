@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.compilation import announced
+from inmateria.kernel_compilation import log_compilation
 from inmateria.recording.format import RecordingError
 
 
@@ -38,7 +38,7 @@ def counts_of(signal: npt.NDArray[Any], scale: npt.NDArray[np.float64]) -> npt.N
 
 def get_ready() -> None:
     """Compile what turns signals into counts, so that a device that sends already need not wait for it."""
-    with announced("the kernel of int16 recordings", _turn):
+    with log_compilation("the kernel of int16 recordings", _turn):
         _turn(np.zeros((1, 1)), np.ones(1), np.ones(1), np.empty((1, 1), np.int16))
 
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inmateria.recording.blocks import channels_by_unit, sample_times, stretches
 from inmateria.recording.format import MARKER, RecordingError
+from inmateria.recording.formats.neo_blocks import channels_by_unit, sample_times, stretches
 from inmateria.recording.reading import Recording
 from inmateria.substrate import Channel, FloatArray
 

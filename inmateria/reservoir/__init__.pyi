@@ -1,12 +1,6 @@
 from .bottleneck.gaussian import GaussianBottleneck, past_and_future
 from .bottleneck.hsic import HSICBottleneck
 from .bottleneck.online import OnlineBottleneck
-from .devices.bound_readouts import BoundReadout, DeviceDrifted, WrongDevice, bind
-from .devices.calibration import Probe, calibrate
-from .devices.fingerprints import Comparison, Fingerprint, Identity, compare, recognise, settled
-from .devices.linear_maps import LinearMap, linear_map
-from .devices.transfer import Transfer, Transferred, align_by_cca, transfer, transfer_weights
-from .devices.twins import Twin, TwinError, fit_twin, fit_twin_to_recording
 from .encoding import InputMask, OneToOne
 from .features import SpikeCounts, VirtualNodes
 from .layers.layer import PhysicalLayer
@@ -43,22 +37,16 @@ from .spike_features import FilteredRates, FirstSpikeLatency
 
 __all__ = [
     "BlockingReservoir",
-    "BoundReadout",
-    "Comparison",
-    "DeviceDrifted",
     "FORCEReadout",
     "FadingMemory",
     "FilteredRates",
-    "Fingerprint",
     "FirstSpikeLatency",
     "GaussianBottleneck",
     "HSICBottleneck",
-    "Identity",
     "InformationProcessingCapacity",
     "InputMask",
     "KalmanReadout",
     "LMSReadout",
-    "LinearMap",
     "MemoryCapacity",
     "OneToOne",
     "OnlineBottleneck",
@@ -66,7 +54,6 @@ __all__ = [
     "PhysicalLayer",
     "PhysicalReservoir",
     "PhysicalStack",
-    "Probe",
     "PulseAmplitude",
     "PulseLatency",
     "PulsePlace",
@@ -82,28 +69,16 @@ __all__ = [
     "StateRank",
     "TernaryClassifierReadout",
     "TernaryReadout",
-    "Transfer",
-    "Transferred",
-    "Twin",
-    "TwinError",
     "VirtualNodes",
-    "WrongDevice",
     "accuracy",
-    "align_by_cca",
     "alike_inputs",
     "as_node",
-    "bind",
-    "calibrate",
-    "compare",
     "different_inputs",
     "fading_memory",
-    "fit_twin",
-    "fit_twin_to_recording",
     "generalisation_rank",
     "henon",
     "information_processing_capacity",
     "kernel_rank",
-    "linear_map",
     "lorenz",
     "mackey_glass",
     "memory_capacity",
@@ -111,12 +86,8 @@ __all__ = [
     "nmse",
     "nrmse",
     "past_and_future",
-    "recognise",
     "santa_fe_laser",
     "separation",
-    "settled",
     "training_named",
     "training_names",
-    "transfer",
-    "transfer_weights",
 ]

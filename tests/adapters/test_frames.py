@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from inmateria.adapters.mqtt.frames import Header, Kind, decode, encode, integers, response_of, stimulus_of
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode, integers, response_of, stimulus_of
 from inmateria.substrate import SPIKE, FrameError, StimulusRejected
 
 

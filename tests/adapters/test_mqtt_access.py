@@ -20,9 +20,9 @@ from inmateria.adapters import (
     emergency_stop,
     release,
 )
-from inmateria.adapters.mqtt.address import Broker
-from inmateria.adapters.mqtt.frames import Header, Kind, encode
-from inmateria.adapters.mqtt.link import open_link
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, encode
+from inmateria.adapters.mqtt.wire.link import open_link
 from inmateria.substrate import Stimulus, SubstrateDisconnected, SubstrateTimeout, UnknownSubstrate
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mosquitto"

@@ -17,7 +17,7 @@ from leaky import LeakySimulator
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from inmateria.adapters import DeviceServer, RemoteSubstrate, SimulatedSubstrate, emergency_stop, find_devices, release
-from inmateria.adapters.mqtt.frames import decode
+from inmateria.adapters.mqtt.wire.frames import decode
 from inmateria.substrate import (
     Stimulus,
     SubstrateBusy,

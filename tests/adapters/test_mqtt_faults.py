@@ -14,10 +14,10 @@ from brokers import Mosquitto
 from leaky import LeakySimulator
 from test_contract import gather_into
 
-from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, ServedApart, SimulatedSubstrate
-from inmateria.adapters.mqtt.address import Broker
-from inmateria.adapters.mqtt.frames import Header, Kind, encode
-from inmateria.adapters.mqtt.link import Link, open_link
+from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate, SubprocessDevice
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, encode
+from inmateria.adapters.mqtt.wire.link import Link, open_link
 from inmateria.substrate import (
     Channel,
     Response,
@@ -266,7 +266,7 @@ async def test_a_simulator_served_by_another_process_gives_the_same_bits() -> No
 
     alone = NanowireNetwork(40)
     drive = np.random.default_rng(0).uniform(-1, 1, (20, 8))
-    async with ServedApart("nanowire://?wires=40") as substrate:
+    async with SubprocessDevice("nanowire://?wires=40") as substrate:
         assert substrate.info == alone.info
         response = await substrate.stimulate(substrate.info.stimulus(drive))
     assert np.array_equal(response.signal, alone.advance(alone.info.stimulus(drive)).signal)

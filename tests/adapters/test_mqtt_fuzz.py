@@ -15,10 +15,10 @@ import pytest
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
-from inmateria.adapters.mqtt.address import Broker
-from inmateria.adapters.mqtt.canary import Canary
-from inmateria.adapters.mqtt.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt.link import LinkLost, open_link
+from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode
+from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
 from inmateria.substrate import SPIKE, FrameError, Stimulus, SubstrateError
 
 FRAMES = 100_000
@@ -121,7 +121,7 @@ async def test_a_device_applies_nothing_of_a_hundred_thousand_hostile_frames() -
         most: list[int] = []
         resident: list[int] = []
         tracemalloc.start()
-        await server._take_in(FromList(hostile()), Canary())  # type: ignore[arg-type]
+        await server._take_in(FromList(hostile()), AccessProbe())  # type: ignore[arg-type]
         assert most[0] < 2_000_000
         assert psutil.Process().memory_info().rss - resident[0] < 20_000_000  # over the other 95,000
         assert len(simulator.applied) == 1
@@ -237,7 +237,7 @@ async def test_whoever_holds_the_lease_can_send_nonsense_and_gets_refusals() -> 
 async def test_a_message_that_is_too_large_ends_the_connection_and_is_never_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("inmateria.adapters.mqtt.link.MOST_MESSAGE", 100_000)
+    monkeypatch.setattr("inmateria.adapters.mqtt.wire.link.MOST_MESSAGE", 100_000)
     async with (
         EmbeddedBroker() as broker,
         open_link(Broker.from_uri(broker.uri), timeout=5) as victim,
@@ -255,7 +255,7 @@ async def test_a_message_that_is_too_large_ends_the_connection_and_is_never_held
 
 
 async def test_who_does_not_look_is_sent_no_more_than_the_queue_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inmateria.adapters.mqtt.link._MOST_QUEUED", 16)
+    monkeypatch.setattr("inmateria.adapters.mqtt.wire.link._MOST_QUEUED", 16)
     async with (
         EmbeddedBroker() as broker,
         open_link(Broker.from_uri(broker.uri), timeout=5) as slow,

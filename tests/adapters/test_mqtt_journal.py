@@ -7,7 +7,8 @@ import pytest
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
-from inmateria.adapters.mqtt.journal import Before, Journal
+from inmateria.adapters.mqtt.device.journal import Journal
+from inmateria.adapters.mqtt.wire.announcements import PreviousSession
 from inmateria.substrate import Stimulus, StimulusRejected, SubstrateDisconnected, SubstrateError
 
 ONE = Stimulus(np.ones((1, 3)), 0.01)
@@ -28,7 +29,7 @@ ONE = Stimulus(np.ones((1, 3)), 0.01)
     ],
 )
 def test_what_it_says(begun: int, done: int, refused: int, says: str) -> None:
-    assert says in Before("e", "ada/1", begun, done, refused).says()
+    assert says in PreviousSession("e", "ada/1", begun, done, refused).says()
 
 
 def test_the_next_life_reads_what_the_last_one_wrote(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_the_next_life_reads_what_the_last_one_wrote(tmp_path: Path) -> None:
             journal.end(number, None)
     journal.close()
     again = Journal(tmp_path / "journal")
-    assert again.before == Before("first", "eve/1", 3, 2)
+    assert again.before == PreviousSession("first", "eve/1", 3, 2)
     again.close()
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate, find_devices, observe
-from inmateria.adapters.mqtt.address import Broker
-from inmateria.adapters.mqtt.link import open_link
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.link import open_link
 from inmateria.cli.watching import sparkline
 from inmateria.substrate import Stimulus
 

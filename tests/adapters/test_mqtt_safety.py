@@ -17,10 +17,10 @@ from inmateria.adapters import (
     emergency_stop,
     release,
 )
-from inmateria.adapters.mqtt.address import Broker
-from inmateria.adapters.mqtt.announcements import Event, Status
-from inmateria.adapters.mqtt.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt.link import Link, open_link
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.announcements import Event, Status
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode
+from inmateria.adapters.mqtt.wire.link import Link, open_link
 from inmateria.substrate import (
     Response,
     Stimulus,
@@ -256,14 +256,14 @@ async def test_an_emergency_stop_interrupts_a_stream_and_holds_until_it_is_relea
             assert (await remote.stimulate(ONE)).sequence == 1
 
 
-async def test_a_canary_that_comes_late_is_no_stop() -> None:
+async def test_an_access_probe_that_comes_late_is_no_stop() -> None:
     async with (
         EmbeddedBroker() as broker,
         DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri) as server,
         open_link(Broker.from_uri(broker.uri), timeout=5) as another,
         RemoteSubstrate(server.uri) as remote,
     ):
-        await another.publish(f"{TOPIC}/stop", encode(Header(kind=Kind.CANARY, session="late")))
+        await another.publish(f"{TOPIC}/stop", encode(Header(kind=Kind.PROBE, session="late")))
         assert (await remote.stimulate(ONE)).sequence == 0
         await another.publish(f"{TOPIC}/stop", encode(Header(kind=Kind.RENEW, session="late")))
 
@@ -369,10 +369,10 @@ async def test_a_stimulus_in_other_units_is_refused() -> None:
 
 
 async def test_the_window_is_bounded_in_stimuli_steps_and_bytes() -> None:
-    from inmateria.adapters.mqtt.in_flight import Room
+    from inmateria.adapters.mqtt.client.in_flight import FlowWindow
 
     for window, most in (((3, 1000, 10_000), 3), ((8, 50, 10_000), 5), ((8, 1000, 200), 2), ((8, 1, 1), 1)):
-        room = Room(window)
+        room = FlowWindow(window)
         for _ in range(most):
             await room.take(10, 100)
         further = asyncio.create_task(room.take(10, 100))

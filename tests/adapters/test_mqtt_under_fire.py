@@ -90,7 +90,7 @@ async def test_a_broker_killed_and_restarted_twice_in_6000_exchanges_loses_nothi
 async def test_a_broker_frozen_for_three_keepalives_is_noticed_and_nothing_is_lost_or_repeated(
     broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("inmateria.adapters.mqtt.link.KEEPALIVE", 1)
+    monkeypatch.setattr("inmateria.adapters.mqtt.wire.link.KEEPALIVE", 1)
     simulator, given = LeakySimulator(), numbered(400)
     async with (
         DeviceServer(SimulatedSubstrate(simulator), broker.uri, lease=60, timeout=1) as server,

@@ -7,7 +7,7 @@ import pytest
 
 from inmateria.adapters.neuroplatform.files import is_export, read_export
 from inmateria.recording import RecordingError, open_recording
-from inmateria.recording.importing import import_block
+from inmateria.recording.formats.importing import import_block
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("tables")

@@ -11,11 +11,11 @@ from brokers import Mosquitto
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, RemoteSubstrate, ReplaySubstrate, SimulatedSubstrate
-from inmateria.adapters.mqtt.address import Broker
-from inmateria.adapters.mqtt.frames import Header, Kind, encode
-from inmateria.adapters.mqtt.link import open_link
-from inmateria.adapters.mqtt.recording import record_device, record_rest
-from inmateria.ending_tasks import end_tasks
+from inmateria.adapters.mqtt.operator.recording import record_device, record_rest
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, encode
+from inmateria.adapters.mqtt.wire.link import open_link
+from inmateria.concurrency import cancel_and_wait
 from inmateria.recording import RecordingError, open_recording
 from inmateria.substrate import (
     Response,
@@ -43,7 +43,7 @@ async def observed(uri: str, path: Path, expected: int) -> AsyncIterator[Callabl
         if count >= expected:
             enough.set()
 
-    observing = asyncio.create_task(record_device(uri, path, {"by": "test"}, stop=stop, watch=watch))
+    observing = asyncio.create_task(record_device(uri, path, {"by": "test"}, stop=stop, on_progress=watch))
     try:
         async with asyncio.timeout(30):
             while not await asyncio.to_thread(path.exists):
@@ -53,7 +53,7 @@ async def observed(uri: str, path: Path, expected: int) -> AsyncIterator[Callabl
             stop.set()
             assert await observing >= expected
     finally:
-        await end_tasks(observing)
+        await cancel_and_wait(observing)
 
 
 async def test_what_passes_is_written_down_and_can_be_replayed(tmp_path: Path, mosquitto: Mosquitto) -> None:

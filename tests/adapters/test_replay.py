@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from leaky import LeakySimulator
 
 from inmateria.adapters import ReplaySubstrate, SimulatedSubstrate, connect
-from inmateria.protocols.tasks import find_task
+from inmateria.protocols.task import find_task
 from inmateria.recording import Exchange, RecordedSubstrate, RecordingError, RecordingWriter, open_recording
 from inmateria.reservoir import PhysicalLayer, PhysicalStack
 from inmateria.substrate import (

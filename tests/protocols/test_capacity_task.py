@@ -6,8 +6,8 @@ import pytest
 from test_series_tasks import DelayLine, quiet, scores
 
 from inmateria.adapters import SimulatedSubstrate, connect
-from inmateria.protocols.capacity import TASK, CapacitySettings
 from inmateria.protocols.runs import Outcome
+from inmateria.protocols.tasks.capacity import TASK, CapacitySettings
 from inmateria.substrate import Substrate
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from test_cli import inmateria
 
-from inmateria.protocols.layered_digits import StackSettings, substrates_of
 from inmateria.protocols.runs import read_run
+from inmateria.protocols.tasks.layered_digits import StackSettings, substrates_of
 from inmateria.recording import open_recording
 
 

@@ -14,13 +14,13 @@ from pulsed import PulsedCulture
 from inmateria.adapters import SimulatedSubstrate, connect
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Neuroplatform
-from inmateria.protocols.cart_pole import _pushed
-from inmateria.protocols.neural_activity import _figures
-from inmateria.protocols.neural_reservoir import japanese_vowels
-from inmateria.protocols.pulsed import PulsedSettings, binned, given_values, prepare
 from inmateria.protocols.runner import run_task
 from inmateria.protocols.runs import Run, read_run
-from inmateria.protocols.tasks import find_task
+from inmateria.protocols.task import find_task
+from inmateria.protocols.tasks.cart_pole import _pushed
+from inmateria.protocols.tasks.neural_activity import _figures
+from inmateria.protocols.tasks.neural_reservoir import japanese_vowels
+from inmateria.protocols.tasks.pulsed import PulsedSettings, binned, given_values, prepare
 from inmateria.reservoir import (
     FilteredRates,
     FirstSpikeLatency,

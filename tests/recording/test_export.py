@@ -16,8 +16,8 @@ from leaky import LeakySimulator
 from nwbinspector import Importance, inspect_nwbfile
 
 from inmateria.recording import Exchange, Note, RecordingError, RecordingWriter, open_recording, read_block
-from inmateria.recording.export import export
-from inmateria.recording.nwb import _leaves, from_leaves
+from inmateria.recording.formats.export import export
+from inmateria.recording.formats.nwb import _leaves, from_leaves
 from inmateria.substrate import Channel, Layout, Response, Stimulus
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -191,7 +191,7 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     real = builtins.__import__
 
     def missing(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "inmateria.recording.nwb":
+        if name == "inmateria.recording.formats.nwb":
             raise ImportError("No module named 'pynwb'")
         return real(name, *rest, **more)
 

@@ -10,8 +10,8 @@ import quantities as pq
 
 from inmateria.adapters import ReplaySubstrate
 from inmateria.recording import RecordingError, open_recording, read_block
-from inmateria.recording.importing import import_block, import_file
-from inmateria.recording.measurements import import_measurement
+from inmateria.recording.formats.importing import import_block, import_file
+from inmateria.recording.formats.measurements import import_measurement
 from inmateria.substrate import Stimulus
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from inmateria.adapters import connect
-from inmateria.measured_tables import read_measured_table
-from inmateria.protocols.memory_capacity import memory_by_delay
-from inmateria.recording.measurements import import_measurement
+from inmateria.recording.formats.measured_tables import read_measured_table
+from inmateria.recording.formats.measurements import import_measurement
+from inmateria.reservoir.measures.memory_by_delay import memory_by_delay
 from inmateria.simulators import NanowireNetwork
 
 PAD = "074_INRiMARC_NWN_Pad129M_gridSE_MemoryCapacity_2024_04_02.txt"

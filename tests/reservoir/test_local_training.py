@@ -7,7 +7,7 @@ from inmateria.reservoir import training_named
 from inmateria.reservoir.bottleneck.gradient_descent import Adam, cross_entropy
 from inmateria.reservoir.layers.layer_twin import RandomFeatureTwin
 from inmateria.reservoir.layers.port_encoder import PortEncoder
-from inmateria.reservoir.layers.training import Passage, training_summaries
+from inmateria.reservoir.layers.training import Batch, training_summaries
 from inmateria.reservoir.layers.training_feedback import PhysicsAware
 from inmateria.reservoir.layers.training_local import ForwardForward, GradientTraining, LocalCrossEntropy
 from inmateria.simulators import ScatteringMedium
@@ -15,10 +15,10 @@ from inmateria.simulators import ScatteringMedium
 LIMIT = 0.5 * np.pi
 
 
-def batch(rows: int = 12, inputs: int = 5, classes: int = 3, seed: int = 0) -> Passage:
+def make_batch(rows: int = 12, inputs: int = 5, classes: int = 3, seed: int = 0) -> Batch:
     generator = np.random.default_rng(seed)
     labels = np.arange(rows) % classes
-    return Passage(0, generator.standard_normal((rows, inputs)), np.ones(rows, dtype=np.intp), np.eye(classes)[labels])
+    return Batch(0, generator.standard_normal((rows, inputs)), np.ones(rows, dtype=np.intp), np.eye(classes)[labels])
 
 
 def encoders(*shapes: tuple[int, int]) -> list[PortEncoder]:
@@ -82,10 +82,10 @@ def test_backpropagation_through_exact_twins_is_that_of_finite_differences() -> 
     generator = np.random.default_rng(3)
     head._reader.weight[:] = generator.standard_normal(head._reader.weight.shape)
     head._reader.standardise_by(np.ones(6), np.full(6, 0.5))
-    passage = batch()
+    batch = make_batch()
 
-    def forward() -> Passage:
-        rows, sent = passage.rows, passage.again(0)
+    def forward() -> Batch:
+        rows, sent = batch.rows, batch.again(0)
         for encoder, medium in zip(stack, media, strict=True):
             sent.inputs.append(rows)
             sent.ports.append(encoder.ports(rows))
@@ -94,12 +94,12 @@ def test_backpropagation_through_exact_twins_is_that_of_finite_differences() -> 
         return sent
 
     def loss() -> float:
-        return head.loss(forward().features, passage.targets)[0]
+        return head.loss(forward().features, batch.targets)[0]
 
     recorded = Recorded(training)
     head.follow = lambda features: None  # type: ignore[method-assign]
     head.step = lambda error, z: None  # type: ignore[method-assign]
-    training.finished(forward())
+    training.update_after_batch(forward())
     for layer, encoder in enumerate(stack):
         for array, gradient in zip((encoder.weight, encoder.bias), recorded.gradients[layer], strict=True):
             for index in np.ndindex(*array.shape):
@@ -118,13 +118,13 @@ def test_a_local_classifiers_gradient_is_that_of_finite_differences() -> None:
     head = np.random.default_rng(0).standard_normal(training._heads[0].shape)
     training._heads[0][:] = head
     training._of_heads[0].step = lambda found: None  # type: ignore[method-assign]
-    passage = batch()
+    batch = make_batch()
     recorded = Recorded(training)
-    passage.inputs.append(passage.rows)
-    training.heard(0, passage)
+    batch.inputs.append(batch.rows)
+    training.update_layer(0, batch)
 
     def loss() -> float:
-        return cross_entropy(encoder.ports(passage.rows) / encoder.gain @ head.T, passage.targets)[0]
+        return cross_entropy(encoder.ports(batch.rows) / encoder.gain @ head.T, batch.targets)[0]
 
     for index in np.ndindex(*encoder.weight.shape):
         encoder.weight[index] += 1e-6
@@ -138,19 +138,19 @@ def test_a_local_classifiers_gradient_is_that_of_finite_differences() -> None:
 def test_forward_forward_shows_right_labels_wrong_ones_and_none() -> None:
     training = ForwardForward(label_amplitude=2.0)
     training.begin(encoders((8, 4)), 3, 6, 0)
-    passage = batch()
-    right, wrong = training.present(passage)
-    assert np.array_equal(right.rows[:, 5:], 2.0 * passage.targets)
+    batch = make_batch()
+    right, wrong = training.training_presentations(batch)
+    assert np.array_equal(right.rows[:, 5:], 2.0 * batch.targets)
     assert (wrong.rows[:, 5:].sum(axis=1) == 2.0).all()
-    assert not (wrong.rows[:, 5:] * passage.targets).any()
-    assert np.array_equal(training.ask(passage).rows[:, 5:], np.full((12, 3), 2.0 / 3.0))
+    assert not (wrong.rows[:, 5:] * batch.targets).any()
+    assert np.array_equal(training.prediction_presentation(batch).rows[:, 5:], np.full((12, 3), 2.0 / 3.0))
     # A step makes right labels more active than wrong ones.
     goodness = []
     for _ in range(50):
-        for shown in training.present(passage):
+        for shown in training.training_presentations(batch):
             shown.inputs.append(shown.rows)
-            training.heard(0, shown)
-        both = [np.mean(training.encoders[0].ports(each.rows) ** 2) for each in training.present(passage)]
+            training.update_layer(0, shown)
+        both = [np.mean(training.encoders[0].ports(each.rows) ** 2) for each in training.training_presentations(batch)]
         goodness.append(both[0] - both[1])
     assert goodness[-1] > goodness[0]
 

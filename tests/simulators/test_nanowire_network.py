@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.stats import kstest
 
-from inmateria import compilation
+from inmateria import kernel_compilation
 from inmateria.simulators import NanowireNetwork
 from inmateria.simulators.nanowire import kernel as nanowire_kernel
 from inmateria.simulators.nanowire.elimination import eliminate
@@ -292,7 +292,7 @@ def test_importing_the_room_is_light():
 
 
 def test_a_compilation_that_takes_long_is_announced_and_only_the_first(caplog, monkeypatch):
-    monkeypatch.setattr(compilation, "_PATIENCE", 0.0)
+    monkeypatch.setattr(kernel_compilation, "_PATIENCE", 0.0)
 
     def compile_now(self):
         self.signatures = [()]
@@ -301,13 +301,13 @@ def test_a_compilation_that_takes_long_is_announced_and_only_the_first(caplog, m
 
     kernel = SimpleNamespace(signatures=[])
     with caplog.at_level(logging.INFO, "inmateria"):
-        with compilation.announced("a kernel", kernel):
+        with kernel_compilation.log_compilation("a kernel", kernel):
             compile_now(kernel)
         assert [record.message.split(" ")[0] for record in caplog.records] == ["compiling", "compiled"]
         caplog.clear()
-        with compilation.announced("a kernel", kernel):
+        with kernel_compilation.log_compilation("a kernel", kernel):
             pass
         NanowireNetwork()
-        with compilation.announced("the kernel of nanowire networks", nanowire_kernel.advance):
+        with kernel_compilation.log_compilation("the kernel of nanowire networks", nanowire_kernel.advance):
             pass  # has run in this process
     assert not caplog.records

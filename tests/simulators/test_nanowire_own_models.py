@@ -60,7 +60,10 @@ def test_a_model_that_lacks_something_or_is_given_parameters_is_refused():
 
 KERNEL = "import numba\nfrom parts import more\n\n@numba.njit(cache=True)\ndef kernel(x):\n    return more(x)\n"
 PARTS = "import numba\n\n@numba.njit\ndef more(x):\n    return x + {}\n"
-ASK = "from inmateria.compilation import watching\nimport made\nprint(watching(made.kernel, 'parts')(1))"
+ASK = (
+    "from inmateria.kernel_compilation import recompile_with\nimport made\n"
+    "print(recompile_with(made.kernel, 'parts')(1))"
+)
 
 
 def test_a_cached_kernel_is_compiled_again_where_a_module_it_was_made_from_changed(tmp_path):

@@ -21,7 +21,7 @@ import msgspec
 from inmateria.adapters.cortical.loop import CHANNELS, FRAMES_PER_SECOND, STIMMABLE, Exchange, TickLoop, make_culture
 from inmateria.adapters.tissue import PulseLimits
 from inmateria.adapters.uri import parameters_for, query_of
-from inmateria.ending_tasks import to_its_end
+from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
     Channel,
     Layout,
@@ -149,7 +149,7 @@ class CorticalSubstrate(Substrate):
     async def _end(self) -> None:
         """Close the loop and wait for its thread, whoever cancels meanwhile."""
         self._thread.close()
-        await to_its_end(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
+        await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
 
     async def stimulate(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus, a step a tick, and count the spikes of each.

@@ -25,7 +25,7 @@ from inmateria.adapters.intan.protocol import (
     rhx_name,
 )
 from inmateria.adapters.tissue import PULSE
-from inmateria.ending_tasks import end_tasks
+from inmateria.concurrency import cancel_and_wait
 
 __all__ = ["IntanEmulator"]
 
@@ -114,7 +114,7 @@ class IntanEmulator:
             async def close() -> None:
                 for server in servers:
                     server.close()
-                await end_tasks(board, *self._handlers)
+                await cancel_and_wait(board, *self._handlers)
                 for server in servers:
                     await server.wait_closed()
 

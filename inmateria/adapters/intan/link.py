@@ -18,7 +18,7 @@ from inmateria.adapters.intan.protocol import (
     microvolts,
     unwrapped,
 )
-from inmateria.ending_tasks import end_tasks
+from inmateria.concurrency import cancel_and_wait
 from inmateria.substrate import (
     FloatArray,
     FrameError,
@@ -90,7 +90,7 @@ class IntanLink:
         ]
 
     async def _unfollow(self) -> None:
-        await end_tasks(*self._following)
+        await cancel_and_wait(*self._following)
 
     def keep(self, first: int, last: int) -> None:
         """Keep what belongs to these samples from now on, and forget what came before."""

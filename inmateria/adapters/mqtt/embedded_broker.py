@@ -11,7 +11,7 @@ from typing import Self
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 
-from inmateria.adapters.mqtt.address import is_loopback
+from inmateria.adapters.mqtt.wire.address import is_loopback
 from inmateria.substrate import SubstrateError
 
 _HERE = "127.0.0.1"

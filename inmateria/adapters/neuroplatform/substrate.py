@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.neuroplatform.doors import AsyncDoor, BlockingDoor
+from inmateria.adapters.neuroplatform.sdk_versions import SdkVersion1, SdkVersion2
 from inmateria.adapters.neuroplatform.twin import (
     ARRAY,
     ELECTRODES,
@@ -137,7 +137,7 @@ class NeuroplatformSubstrate(Substrate):
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
-            door = BlockingDoor if self._version == 1 else AsyncDoor
+            door = SdkVersion1 if self._version == 1 else SdkVersion2
             self._door = door(self._token, self._platform)
             name, self._read = await self._door.enter(self._array)
             exits.push_async_callback(self._door.leave)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from inmateria.reservoir.bottleneck.gaussian import gaussian_information
-from inmateria.reservoir.layers.training import IntArray, Passage
+from inmateria.reservoir.layers.training import Batch, IntArray
 from inmateria.substrate import FloatArray
 
 _MOST_ROWS = 2000
@@ -23,12 +23,12 @@ class PassInformation(NamedTuple):
 
 def batches_of(
     rows: FloatArray, lengths: IntArray, targets: FloatArray, order: IntArray, size: int
-) -> Generator[Passage]:
+) -> Generator[Batch]:
     """Cut samples, in an order, into batches of about so many rows."""
     begins = np.cumsum(lengths) - lengths
     for number, chosen in enumerate(np.array_split(order, min(len(order), max(1, round(len(rows) / size))))):
         at = np.concatenate([np.arange(begins[each], begins[each] + lengths[each]) for each in chosen])
-        yield Passage(number, rows[at], lengths[chosen], targets[at])
+        yield Batch(number, rows[at], lengths[chosen], targets[at])
 
 
 def samples_of(X: Any) -> tuple[FloatArray, IntArray]:
@@ -57,7 +57,7 @@ def parts_of(series: FloatArray, parts: int) -> list[FloatArray]:
     return [series[begin:end] for begin, end in zip(begins, ends, strict=True)]
 
 
-class Answers:
+class PassRecord:
     """What the layers answered in one pass, all of it or what an estimate needs."""
 
     def __init__(self, layers: int, *, whole: bool) -> None:
@@ -66,15 +66,15 @@ class Answers:
         self._targets: list[FloatArray] = []
         self._room = [math.inf if whole else _MOST_ROWS] * layers
 
-    def add(self, layer: int, passage: Passage, given: FloatArray) -> None:
+    def add(self, layer: int, batch: Batch, given: FloatArray) -> None:
         """Keep what a layer answered, once for each batch."""
-        if passage.variant or self._room[layer] <= 0:
+        if batch.variant or self._room[layer] <= 0:
             return
-        self._room[layer] -= len(passage.features)
-        self._answered[layer].append(passage.features)
+        self._room[layer] -= len(batch.features)
+        self._answered[layer].append(batch.features)
         if layer == 0:
             self._given.append(given)
-            self._targets.append(passage.targets)
+            self._targets.append(batch.targets)
 
     def features(self) -> list[FloatArray]:
         """Give everything that was kept, by layer."""

@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from inmateria.adapters import connect
 from inmateria.reservoir.layers.batches import (
-    Answers,
     PassInformation,
+    PassRecord,
     batches_of,
     information_of,
     parts_of,
@@ -30,7 +30,7 @@ from inmateria.reservoir.layers.batches import (
 )
 from inmateria.reservoir.layers.layer import PhysicalLayer
 from inmateria.reservoir.layers.port_encoder import PortEncoder
-from inmateria.reservoir.layers.training import IntArray, LocalTraining, Passage, training_named
+from inmateria.reservoir.layers.training import Batch, IntArray, LocalTraining, training_named
 from inmateria.reservoir.layers.training_bottleneck import BottleneckInTurn
 from inmateria.reservoir.readouts.ridge import RidgeClassifierReadout
 from inmateria.substrate import FloatArray, Substrate
@@ -49,7 +49,7 @@ class LayerExchange(NamedTuple):
     end: float
 
 
-class Watch(Protocol):
+class ProgressCallback(Protocol):
     """What is told of the progress."""
 
     def __call__(self, phase: str, done: int, of: int, steps: int) -> None:
@@ -146,7 +146,7 @@ class PhysicalStack:
         """Count the features that each layer gives for a step of a sample."""
         return [layer.width(each.info) for layer, each in zip(self.layers, self.substrates, strict=True)]
 
-    async def fit(self, X: Any, y: npt.ArrayLike, watch: Watch | None = None) -> Self:
+    async def fit(self, X: Any, y: npt.ArrayLike, on_progress: ProgressCallback | None = None) -> Self:
         """Train the encoders, then the readout.
 
         Parameters
@@ -154,7 +154,7 @@ class PhysicalStack:
         X : array_like of float, shape (samples, features), or sequence of arrays (steps, features)
         y : array_like, shape (samples,)
             Classes.
-        watch : callable, optional
+        on_progress : callable, optional
             Told of the progress.
         """
         rows, lengths = samples_of(X)
@@ -167,12 +167,12 @@ class PhysicalStack:
         targets = np.repeat(np.eye(len(self.classes_))[codes], lengths, axis=0)
         self._begin(rows, targets)
         generator = np.random.default_rng([self.seed, 1])
-        training, progress = self.training, _Progress(watch)
+        training, progress = self.training, _Progress(on_progress)
         for number in range(training.passes):
             order = generator.permutation(len(lengths))
             batches = list(batches_of(rows, lengths, targets, order, training.batch_size))
-            sink = Answers(len(self.layers), whole=False)
-            presented = [each for batch in batches for each in training.present(batch)]
+            sink = PassRecord(len(self.layers), whole=False)
+            presented = [each for batch in batches for each in training.training_presentations(batch)]
             progress.begin(f"pass {number + 1}", len(presented))
             await self._sweep(presented, sink, progress, learning=True)
             self.information_.append(await asyncio.to_thread(sink.information))
@@ -187,7 +187,7 @@ class PhysicalStack:
         await asyncio.to_thread(self.readout_.fit, self._chosen(self.features_), labels)
         return self
 
-    async def features(self, X: Any, watch: Watch | None = None) -> list[FloatArray]:
+    async def features(self, X: Any, on_progress: ProgressCallback | None = None) -> list[FloatArray]:
         """Ask all layers about samples, and give the features (samples, features) of each."""
         self._fitted()
         rows, lengths = samples_of(X)
@@ -195,23 +195,23 @@ class PhysicalStack:
         if rows.shape[1] != known:
             raise ValueError(f"samples have {rows.shape[1]} features; the stack was trained on {known}")
         before = self._presented
-        found = await self._read(rows, lengths, np.zeros((len(rows), len(self.classes_))), _Progress(watch))
+        found = await self._read(rows, lengths, np.zeros((len(rows), len(self.classes_))), _Progress(on_progress))
         self.stimuli_reading_ += self._presented - before
         return found
 
-    async def transform(self, X: Any, watch: Watch | None = None) -> FloatArray:
+    async def transform(self, X: Any, on_progress: ProgressCallback | None = None) -> FloatArray:
         """Give the features (samples, features) that the readout reads."""
-        return self._chosen(await self.features(X, watch))
+        return self._chosen(await self.features(X, on_progress))
 
-    async def predict(self, X: Any, watch: Watch | None = None) -> npt.NDArray[Any]:
+    async def predict(self, X: Any, on_progress: ProgressCallback | None = None) -> npt.NDArray[Any]:
         """Name the class of each sample."""
-        read = await self.transform(X, watch)
+        read = await self.transform(X, on_progress)
         named: npt.NDArray[Any] = self.readout_.predict(read)
         return named
 
-    async def score(self, X: Any, y: npt.ArrayLike, watch: Watch | None = None) -> float:
+    async def score(self, X: Any, y: npt.ArrayLike, on_progress: ProgressCallback | None = None) -> float:
         """Give the fraction of samples that are named rightly."""
-        return float(np.mean(await self.predict(X, watch) == np.asarray(y)))
+        return float(np.mean(await self.predict(X, on_progress) == np.asarray(y)))
 
     def _fitted(self) -> None:
         if not hasattr(self, "encoders"):
@@ -245,8 +245,10 @@ class PhysicalStack:
         """Ask all layers about samples, in order."""
         batches = list(batches_of(rows, lengths, targets, np.arange(len(lengths)), self.training.batch_size))
         progress.begin("reading", len(batches))
-        sink = Answers(len(self.layers), whole=True)
-        await self._sweep([self.training.ask(batch) for batch in batches], sink, progress, learning=False)
+        sink = PassRecord(len(self.layers), whole=True)
+        await self._sweep(
+            [self.training.prediction_presentation(batch) for batch in batches], sink, progress, learning=False
+        )
         if targets.any():
             self.information_.append(await asyncio.to_thread(sink.information))
         return [self._pooled(each, lengths) for each in sink.features()]
@@ -278,45 +280,45 @@ class PhysicalStack:
         return [self._pooled(each, lengths) for each in found]
 
     async def _sweep(
-        self, passages: Iterable[Passage], sink: Answers, progress: "_Progress", *, learning: bool
+        self, batches: Iterable[Batch], sink: PassRecord, progress: "_Progress", *, learning: bool
     ) -> None:
         """Send batches through the layers, all layers busy at once, each with a batch of its own."""
-        coming = iter(passages)
-        at: list[Passage | None] = [None] * len(self.layers)
+        coming = iter(batches)
+        at: list[Batch | None] = [None] * len(self.layers)
         while True:
             at = [next(coming, None), *at[:-1]]
             if not any(at):
                 return
             try:
                 async with asyncio.TaskGroup() as group:
-                    for layer, passage in enumerate(at):
-                        if passage is not None:
-                            group.create_task(self._through(layer, passage, sink, learning=learning))
+                    for layer, batch in enumerate(at):
+                        if batch is not None:
+                            group.create_task(self._through(layer, batch, sink, learning=learning))
             except ExceptionGroup as several:
                 if len(several.exceptions) == 1:
                     raise several.exceptions[0] from None
                 raise
             if (done := at[-1]) is not None:
-                if learning and type(self.training).finished is not LocalTraining.finished:
-                    await self._learn(self.training.finished, done)
+                if learning and type(self.training).update_after_batch is not LocalTraining.update_after_batch:
+                    await self._learn(self.training.update_after_batch, done)
                 progress.advance(self.steps_)
 
-    async def _through(self, layer: int, passage: Passage, sink: Answers, *, learning: bool) -> None:
+    async def _through(self, layer: int, batch: Batch, sink: PassRecord, *, learning: bool) -> None:
         """Take a batch through one layer, and let that layer learn from it."""
-        encoder, given = self.encoders[layer], passage.rows
+        encoder, given = self.encoders[layer], batch.rows
         if learning:
-            ports = self.training.encode(layer, passage)
-            passage.inputs.append(given)
-            passage.ports.append(ports)
+            ports = self.training.encode(layer, batch)
+            batch.inputs.append(given)
+            batch.ports.append(ports)
         else:
             if not encoder.settled:  # nobody has trained it: the first batch says what to standardise by
                 encoder.follow(given)
             ports = encoder.ports(given)
-        passage.features = await self._exchange(layer, ports, passage)
-        sink.add(layer, passage, given)
+        batch.features = await self._exchange(layer, ports, batch)
+        sink.add(layer, batch, given)
         if learning:
-            await self._learn(self.training.heard, layer, passage)
-        passage.rows = passage.features
+            await self._learn(self.training.update_layer, layer, batch)
+        batch.rows = batch.features
 
     async def _learn(self, learn: Callable[..., None], *given: Any) -> None:
         """Learn in a worker thread, so that exchanges of other layers go on meanwhile."""
@@ -328,17 +330,17 @@ class PhysicalStack:
 
         self.learning_seconds_ += await asyncio.to_thread(timed)
 
-    async def _exchange(self, layer: int, ports: FloatArray, passage: Passage) -> FloatArray:
+    async def _exchange(self, layer: int, ports: FloatArray, batch: Batch) -> FloatArray:
         """Drive a substrate with the ports (rows, ports) of a batch, and give its features (rows, features)."""
         made, substrate = self.layers[layer], self.substrates[layer]
-        stimuli, asked = made.stimuli(ports, passage.lengths, substrate.info)
+        stimuli, asked = made.stimuli(ports, batch.lengths, substrate.info)
         parts: list[FloatArray] = []
         begun = time.perf_counter()
         async with aclosing(substrate.stream(stimuli)) as responses:
             async for response in responses:
                 parts.append(made.features.extract(response, stimuli[len(parts)], substrate.info, made.hold))
-        self.trace.append(LayerExchange(layer, passage.number, begun, time.perf_counter()))
-        self._presented += len(passage.lengths)
+        self.trace.append(LayerExchange(layer, batch.number, begun, time.perf_counter()))
+        self._presented += len(batch.lengths)
         self.steps_ += sum(len(each.drive) for each in stimuli)
         return np.concatenate(parts)[asked]
 
@@ -361,8 +363,8 @@ class PhysicalStack:
 class _Progress:
     """Counts batches through the phases of a fit, and tells who watches."""
 
-    def __init__(self, watch: Watch | None) -> None:
-        self._watch, self._phase, self._done, self._of = watch, "", 0, 1
+    def __init__(self, on_progress: ProgressCallback | None) -> None:
+        self._watch, self._phase, self._done, self._of = on_progress, "", 0, 1
 
     def begin(self, phase: str, of: int) -> None:
         """Begin a phase of so many batches."""

@@ -34,7 +34,7 @@ _TRAININGS = {
 
 
 @dataclass(eq=False)
-class Passage:
+class Batch:
     """A batch on its way through the layers.
 
     Parameters
@@ -64,7 +64,7 @@ class Passage:
     ports: list[FloatArray] = field(default_factory=list)
     features: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
 
-    def again(self, variant: int) -> "Passage":
+    def again(self, variant: int) -> "Batch":
         """Make another presentation of the same batch, at the beginning of its way."""
         return replace(self, variant=variant, inputs=[], ports=[])
 
@@ -106,25 +106,25 @@ class LocalTraining:
         """
         self.encoders = list(encoders)
 
-    def present(self, passage: Passage) -> list[Passage]:
+    def training_presentations(self, batch: Batch) -> list[Batch]:
         """Say how a batch is presented while training: once, unless told otherwise."""
-        return [passage]
+        return [batch]
 
-    def ask(self, passage: Passage) -> Passage:
+    def prediction_presentation(self, batch: Batch) -> Batch:
         """Say how a batch is presented to read it, its targets unknown."""
-        return passage
+        return batch
 
-    def encode(self, layer: int, passage: Passage) -> FloatArray:
+    def encode(self, layer: int, batch: Batch) -> FloatArray:
         """Make ports (rows, ports) of what goes into a layer, while training."""
-        return self.encoders[layer].ports(passage.rows)
+        return self.encoders[layer].ports(batch.rows)
 
-    def heard(self, layer: int, passage: Passage) -> None:
+    def update_layer(self, layer: int, batch: Batch) -> None:
         """Learn in one layer from a batch that it has just answered.
 
         Called in a worker thread, for several layers at once: only what belongs to this layer may be touched.
         """
 
-    def finished(self, passage: Passage) -> None:
+    def update_after_batch(self, batch: Batch) -> None:
         """Learn from a batch that has passed all layers; called in order, with no exchange under way."""
 
     def end_pass(self, number: int) -> None:

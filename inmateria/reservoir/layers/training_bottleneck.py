@@ -11,7 +11,7 @@ from inmateria.reservoir.bottleneck.covariance import StreamingCovariance
 from inmateria.reservoir.bottleneck.gaussian import GaussianBottleneck
 from inmateria.reservoir.bottleneck.online import OnlineBottleneck
 from inmateria.reservoir.layers.port_encoder import PortEncoder
-from inmateria.reservoir.layers.training import LocalTraining, Passage
+from inmateria.reservoir.layers.training import Batch, LocalTraining
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -51,9 +51,9 @@ class BottleneckTraining(LocalTraining):
         self._targets = targets
         self._forget()
 
-    def heard(self, layer: int, passage: Passage) -> None:
+    def update_layer(self, layer: int, batch: Batch) -> None:
         """Gather what went in, with its targets."""
-        self._gathered[layer].add(passage.inputs[layer], passage.targets)
+        self._gathered[layer].add(batch.inputs[layer], batch.targets)
 
     def end_pass(self, number: int) -> None:
         """Solve for every encoder."""
@@ -136,14 +136,14 @@ class OnlineTraining(LocalTraining):
             for layer, encoder in enumerate(self.encoders)
         ]
 
-    def heard(self, layer: int, passage: Passage) -> None:
+    def update_layer(self, layer: int, batch: Batch) -> None:
         """Solve for the encoder of a layer with one more batch."""
         encoder, online = self.encoders[layer], self._online[layer]
         # Standardised by what is known when training begins, so that old and new batches are in the same units.
         if not hasattr(online, "components_") and layer:
-            encoder.follow(passage.inputs[layer])
-        z = encoder.standardised(passage.inputs[layer])
-        online.partial_fit(z, passage.targets)
+            encoder.follow(batch.inputs[layer])
+        z = encoder.standardised(batch.inputs[layer])
+        online.partial_fit(z, batch.targets)
         gain = encoder.gain if self.gain is None else self.gain
         encoder.weight = gain * online.components_
         encoder.bias = -encoder.weight @ online.mean_

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inmateria.reservoir.bottleneck.gradient_descent import Adam, cross_entropy
 from inmateria.reservoir.layers.layer_twin import LayerTwin, RandomFeatureTwin
 from inmateria.reservoir.layers.port_encoder import PortEncoder
-from inmateria.reservoir.layers.training import Passage
+from inmateria.reservoir.layers.training import Batch
 from inmateria.reservoir.layers.training_local import GradientTraining
 
 FloatArray = npt.NDArray[np.float64]
@@ -56,10 +56,10 @@ class _FeedbackTraining(GradientTraining):
         super().begin(encoders, targets, features, seed)
         self._head = _Head(features, targets, self.head_rate)
 
-    def _error(self, passage: Passage) -> FloatArray:
+    def _error(self, batch: Batch) -> FloatArray:
         """Name the classes of a batch that has passed all layers; learn to, and give the error by class."""
-        self._head.follow(passage.features)
-        _, error, z = self._head.loss(passage.features, passage.targets)
+        self._head.follow(batch.features)
+        _, error, z = self._head.loss(batch.features, batch.targets)
         self._head.step(error, z)
         return error
 
@@ -90,11 +90,11 @@ class AugmentedDFA(_FeedbackTraining):
         generator = np.random.default_rng(seed)
         self._feedback = [generator.standard_normal((targets, each.shape[0])) for each in self.encoders]
 
-    def finished(self, passage: Passage) -> None:
+    def update_after_batch(self, batch: Batch) -> None:
         """Take a step of every encoder."""
-        error = self._error(passage)
+        error = self._error(batch)
         for layer, encoder in enumerate(self.encoders):
-            z = encoder.standardised(passage.inputs[layer])
+            z = encoder.standardised(batch.inputs[layer])
             self._move(layer, z, encoder.ports_of(z), error @ self._feedback[layer])
 
 
@@ -140,9 +140,9 @@ class PhysicsAware(_FeedbackTraining):
         self._generators = [np.random.default_rng([seed, layer]) for layer in range(len(self.encoders))]
         self._pass = 0
 
-    def encode(self, layer: int, passage: Passage) -> FloatArray:
+    def encode(self, layer: int, batch: Batch) -> FloatArray:
         """Make ports, with noise while the twins learn alone."""
-        ports = super().encode(layer, passage)
+        ports = super().encode(layer, batch)
         if self._pass < self.twin_passes:
             ports = ports + self.explore * self.encoders[layer].gain * self._generators[layer].standard_normal(
                 ports.shape
@@ -150,21 +150,21 @@ class PhysicsAware(_FeedbackTraining):
             ports = np.clip(ports, -1.0, 1.0)
         return ports
 
-    def heard(self, layer: int, passage: Passage) -> None:
+    def update_layer(self, layer: int, batch: Batch) -> None:
         """Let the twin of a layer learn."""
-        self.twins[layer].add(passage.ports[layer], passage.features)
+        self.twins[layer].add(batch.ports[layer], batch.features)
 
-    def finished(self, passage: Passage) -> None:
+    def update_after_batch(self, batch: Batch) -> None:
         """Take a step of every encoder, from the last to the first."""
-        error = self._error(passage)
+        error = self._error(batch)
         if self._pass < self.twin_passes:
             return
         by_features = self._head.back(error)
         steps = []
         for layer in range(len(self.encoders) - 1, -1, -1):
-            encoder, ports = self.encoders[layer], passage.ports[layer]
+            encoder, ports = self.encoders[layer], batch.ports[layer]
             by_ports = self.twins[layer].back(ports, by_features)
-            steps.append((layer, encoder.standardised(passage.inputs[layer]), ports, by_ports))
+            steps.append((layer, encoder.standardised(batch.inputs[layer]), ports, by_ports))
             by_features = (by_ports * (1.0 - ports**2)) @ encoder.weight / encoder.scale
         for step in steps:
             self._move(*step)
@@ -207,38 +207,38 @@ class SPSA(_FeedbackTraining):
         self._nudges: dict[int, list[tuple[FloatArray, FloatArray]]] = {}
         self._first: dict[int, tuple[float, FloatArray, FloatArray]] = {}
 
-    def present(self, passage: Passage) -> list[Passage]:
+    def training_presentations(self, batch: Batch) -> list[Batch]:
         """Present a batch to the stack nudged to one side, then to the other."""
-        self._nudges[passage.number] = [
+        self._nudges[batch.number] = [
             (
                 self.nudge * each.gain * _signs(self._generator, each.weight.shape),
                 self.nudge * each.gain * _signs(self._generator, each.bias.shape),
             )
             for each in self.encoders
         ]
-        return [passage.again(0), passage.again(1)]
+        return [batch.again(0), batch.again(1)]
 
-    def encode(self, layer: int, passage: Passage) -> FloatArray:
+    def encode(self, layer: int, batch: Batch) -> FloatArray:
         """Make ports by the nudged encoder."""
         encoder = self.encoders[layer]
-        if layer and passage.variant == 0:
-            encoder.follow(passage.rows)
-        weight, bias = self._nudges[passage.number][layer]
-        side = 1.0 - 2.0 * passage.variant
-        z = encoder.standardised(passage.rows)
+        if layer and batch.variant == 0:
+            encoder.follow(batch.rows)
+        weight, bias = self._nudges[batch.number][layer]
+        side = 1.0 - 2.0 * batch.variant
+        z = encoder.standardised(batch.rows)
         ports: FloatArray = np.tanh(z @ (encoder.weight + side * weight).T + encoder.bias + side * bias)
         return ports
 
-    def finished(self, passage: Passage) -> None:
+    def update_after_batch(self, batch: Batch) -> None:
         """Keep the first loss until the second has come; then take a step."""
-        if passage.variant == 0:
-            self._head.follow(passage.features)
-            self._first[passage.number] = self._head.loss(passage.features, passage.targets)
+        if batch.variant == 0:
+            self._head.follow(batch.features)
+            self._first[batch.number] = self._head.loss(batch.features, batch.targets)
             return
-        first, error, z = self._first.pop(passage.number)
-        second, other_error, other_z = self._head.loss(passage.features, passage.targets)
+        first, error, z = self._first.pop(batch.number)
+        second, other_error, other_z = self._head.loss(batch.features, batch.targets)
         slope = first - second
-        for layer, nudges in enumerate(self._nudges.pop(passage.number)):
+        for layer, nudges in enumerate(self._nudges.pop(batch.number)):
             # Along a nudge of +-c the derivative by each weight is slope / (2 c) with the nudge's sign.
             size = self.nudge * self.encoders[layer].gain
             self._adams[layer].step([0.5 * slope * nudge / size**2 for nudge in nudges])

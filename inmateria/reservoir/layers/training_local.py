@@ -10,7 +10,7 @@ import numpy.typing as npt
 from inmateria.reservoir.bottleneck.gradient_descent import Adam, cross_entropy
 from inmateria.reservoir.bottleneck.hsic import objective_named
 from inmateria.reservoir.layers.port_encoder import PortEncoder
-from inmateria.reservoir.layers.training import LocalTraining, Passage
+from inmateria.reservoir.layers.training import Batch, LocalTraining
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -28,11 +28,11 @@ class GradientTraining(LocalTraining):
         super().begin(encoders, targets, features, seed)
         self._adams = [Adam([each.weight, each.bias], self.learning_rate * each.gain) for each in self.encoders]
 
-    def encode(self, layer: int, passage: Passage) -> FloatArray:
+    def encode(self, layer: int, batch: Batch) -> FloatArray:
         """Make ports, letting mean and spread of a later layer's inputs follow the layers before it."""
         if layer:
-            self.encoders[layer].follow(passage.rows)
-        return super().encode(layer, passage)
+            self.encoders[layer].follow(batch.rows)
+        return super().encode(layer, batch)
 
     def end_pass(self, number: int) -> None:
         """Let the learning rate fall."""
@@ -92,11 +92,11 @@ class HSICTraining(GradientTraining):
         ]
         self.dependence: list[list[tuple[float, float]]] = [[] for _ in self.encoders]
 
-    def heard(self, layer: int, passage: Passage) -> None:
+    def update_layer(self, layer: int, batch: Batch) -> None:
         """Take a step of one encoder."""
-        z = self.encoders[layer].standardised(passage.inputs[layer])
+        z = self.encoders[layer].standardised(batch.inputs[layer])
         ports = self.encoders[layer].ports_of(z)
-        found = self._objectives[layer](ports, z, passage.targets)
+        found = self._objectives[layer](ports, z, batch.targets)
         self.dependence[layer].append((found.on_input, found.on_target))
         self._move(layer, z, ports, found.gradient)
 
@@ -141,13 +141,13 @@ class LocalCrossEntropy(GradientTraining):
             Adam([head, bias], self.learning_rate) for head, bias in zip(self._heads, self._biases, strict=True)
         ]
 
-    def heard(self, layer: int, passage: Passage) -> None:
+    def update_layer(self, layer: int, batch: Batch) -> None:
         """Take a step of one encoder and its classifier."""
         encoder, head, bias = self.encoders[layer], self._heads[layer], self._biases[layer]
-        z = encoder.standardised(passage.inputs[layer])
+        z = encoder.standardised(batch.inputs[layer])
         ports = encoder.ports_of(z)
         seen = ports / encoder.gain
-        _, error = cross_entropy(seen @ head.T + bias, passage.targets)
+        _, error = cross_entropy(seen @ head.T + bias, batch.targets)
         self._move(layer, z, ports, error @ head / encoder.gain)
         self._of_heads[layer].step([error.T @ seen, error.sum(axis=0)])
 
@@ -188,28 +188,28 @@ class ForwardForward(GradientTraining):
         self._generator = np.random.default_rng(seed)
         self._first: list[dict[int, tuple[FloatArray, FloatArray]]] = [{} for _ in self.encoders]
 
-    def present(self, passage: Passage) -> list[Passage]:
+    def training_presentations(self, batch: Batch) -> list[Batch]:
         """Present a batch with the right labels, then with wrong ones."""
-        wrong = self._generator.random(passage.targets.shape)
-        wrong[passage.targets > 0] = -1.0
-        wrong = np.repeat(wrong[np.cumsum(passage.lengths) - 1], passage.lengths, axis=0)
-        right = (passage.targets > 0).astype(np.float64)
+        wrong = self._generator.random(batch.targets.shape)
+        wrong[batch.targets > 0] = -1.0
+        wrong = np.repeat(wrong[np.cumsum(batch.lengths) - 1], batch.lengths, axis=0)
+        right = (batch.targets > 0).astype(np.float64)
         labels = (right, (wrong == wrong.max(axis=1, keepdims=True)).astype(np.float64))
-        return [self._with_label(passage.again(variant), label) for variant, label in enumerate(labels)]
+        return [self._with_label(batch.again(variant), label) for variant, label in enumerate(labels)]
 
-    def ask(self, passage: Passage) -> Passage:
+    def prediction_presentation(self, batch: Batch) -> Batch:
         """Present a batch with no label."""
-        targets = passage.targets.shape[1]
-        return self._with_label(passage, np.full((len(passage.rows), targets), 1.0 / targets))
+        targets = batch.targets.shape[1]
+        return self._with_label(batch, np.full((len(batch.rows), targets), 1.0 / targets))
 
-    def heard(self, layer: int, passage: Passage) -> None:
+    def update_layer(self, layer: int, batch: Batch) -> None:
         """Keep the right presentation until the wrong one has come; then take a step."""
         encoder = self.encoders[layer]
-        z = encoder.standardised(passage.inputs[layer])
-        if passage.variant == 0:
-            self._first[layer][passage.number] = (z, encoder.ports_of(z))
+        z = encoder.standardised(batch.inputs[layer])
+        if batch.variant == 0:
+            self._first[layer][batch.number] = (z, encoder.ports_of(z))
             return
-        right, _ = self._first[layer].pop(passage.number)
+        right, _ = self._first[layer].pop(batch.number)
         both = np.vstack([right, z])
         ports = encoder.ports_of(both)
         unit = encoder.gain**2
@@ -219,5 +219,5 @@ class ForwardForward(GradientTraining):
         by_goodness = np.concatenate([pull, -pull])
         self._move(layer, both, ports, by_goodness[:, np.newaxis] * 2.0 * ports / (ports.shape[1] * unit))
 
-    def _with_label(self, passage: Passage, label: FloatArray) -> Passage:
-        return replace(passage, rows=np.hstack([passage.rows, self.label_amplitude * label]))
+    def _with_label(self, batch: Batch, label: FloatArray) -> Batch:
+        return replace(batch, rows=np.hstack([batch.rows, self.label_amplitude * label]))

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from inmateria.compilation import announced
+from inmateria.kernel_compilation import log_compilation
 from inmateria.reservoir.readouts.online import FloatArray, OnlineRegressor
 
 
@@ -46,7 +46,7 @@ class LMSReadout(OnlineRegressor):
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         if not _descend.signatures:
-            with announced("least mean squares"):
+            with log_compilation("least mean squares"):
                 _descend(read, learned, targets, self._weights, self.rate, self.floor, predicted)
         else:
             _descend(read, learned, targets, self._weights, self.rate, self.floor, predicted)

@@ -15,7 +15,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-from inmateria.compilation import announced
+from inmateria.kernel_compilation import log_compilation
 from inmateria.reservoir.readouts.block_recursion import BLOCK, WORTH_IT, learn_block, mirror_blocks, settle
 from inmateria.reservoir.readouts.online import LANES, OnlineReadout, OnlineRegressor, aligned_zeros
 from inmateria.reservoir.readouts.winner import predict_sequences, winners
@@ -69,7 +69,7 @@ class InverseRecursion(OnlineReadout):
     def _one_by_one(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         state = (self._weights, self._inverse, self._seen, self._scale_and_walk, *self._rates(), self._largest)
         if not _learn.signatures:
-            with announced("recursive least squares"):
+            with log_compilation("recursive least squares"):
                 _learn(read, learned, targets, *state, predicted)
         else:
             _learn(read, learned, targets, *state, predicted)

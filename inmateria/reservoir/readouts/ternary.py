@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, Regre
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from inmateria.compilation import announced
+from inmateria.kernel_compilation import log_compilation
 from inmateria.reservoir.readouts.moments import Moments
 from inmateria.reservoir.readouts.winner import one_against_rest, winners
 
@@ -62,7 +62,7 @@ class _Ternary(BaseEstimator):  # type: ignore[misc]
         self.planes_ = np.zeros((self.planes, Y.shape[1], X.shape[1]), dtype=np.int8)
         self.scales_ = np.zeros((self.planes, Y.shape[1]))
         if not _descend.signatures:
-            with announced("the ternary readout"):
+            with log_compilation("the ternary readout"):
                 self._descend(gram, moments.cross, weights)
         else:
             self._descend(gram, moments.cross, weights)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.compilation import announced
+from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.culture import kernel
 from inmateria.simulators.culture.info import describe
 from inmateria.simulators.culture.model import check_parameters, constants_of, culture_model
@@ -346,7 +346,7 @@ class NeuralCulture:
         most = self._own["neurons"] * (_CHUNK // shortest + 1)
         fired, detected = np.empty((2, most), np.int64), np.empty((2, most + len(self._heard[1])), np.int64)
         all_fired, all_detected = [], []
-        with announced("the culture's kernel", kernel.advance):
+        with log_compilation("the culture's kernel", kernel.advance):
             while self._steps < end:
                 steps = min(_CHUNK, end - self._steps)
                 part = slice(*np.searchsorted(due, [self._steps, self._steps + steps]).tolist())

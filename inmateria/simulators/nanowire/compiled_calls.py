@@ -12,7 +12,7 @@ import numba
 from numba.core import types
 from numba.extending import intrinsic
 
-from inmateria.compilation import announced, watching
+from inmateria.kernel_compilation import log_compilation, recompile_with
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
 _NUMBERS = types.float64[::1]
@@ -53,10 +53,10 @@ def address_of(function: Callable[..., None], signature: Any, *sources: str) -> 
     if signature is EVOLVE:
         options["fastmath"] = {"contract", "nsz"}
     try:
-        compiled = watching(numba.njit(**options)(function), *sources)
+        compiled = recompile_with(numba.njit(**options)(function), *sources)
     except RuntimeError:  # typed into an interpreter: no file to keep it beside
         compiled = numba.njit(**{**options, "cache": False})(function)
-    with announced(f"the junction model {function.__name__}"):
+    with log_compilation(f"the junction model {function.__name__}"):
         compiled.compile(signature.args)
     made = compiled.overloads[signature.args]
     _kept.append(compiled)

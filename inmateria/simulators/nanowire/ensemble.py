@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.compilation import announced
+from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.nanowire import kernel, lanes
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
 from inmateria.simulators.nanowire.models import Filament
@@ -113,7 +113,7 @@ class NanowireEnsemble:
         for number in self._alone:
             signal[number] = self.networks[number].advance(stimuli[number]).signal
         for members, group in self._groups:
-            with announced("the kernel of nanowire ensembles", lanes.advance_lanes):
+            with log_compilation("the kernel of nanowire ensembles", lanes.advance_lanes):
                 group.advance([stimuli[number] for number in members], [signal[number] for number in members])
         return signal
 

@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.compilation import watching
+from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve
 
 Floats = npt.NDArray[np.float64]
@@ -216,7 +216,7 @@ def rest(evolve: int, constants: Floats, duration: float, parts: int, junctions:
 
 
 for _cached in (advance, rest):
-    watching(_cached, "inmateria.simulators.nanowire.compiled_calls")
+    recompile_with(_cached, "inmateria.simulators.nanowire.compiled_calls")
 
 
 @_inner

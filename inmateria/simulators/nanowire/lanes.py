@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.compilation import watching
+from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve_lanes
 from inmateria.simulators.nanowire.kernel import CONDUCTANCE, unpack
 from inmateria.simulators.nanowire.vector_lanes import LANES, load, splat, store
@@ -240,7 +240,7 @@ def _substitute(start: Indices, rows: Indices, work: Floats, voltage: Floats) ->
         store(voltage, last, current * load(work, inverse + last))
 
 
-watching(
+recompile_with(
     advance_lanes,
     "inmateria.simulators.nanowire.kernel",
     "inmateria.simulators.nanowire.vector_lanes",

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.compilation import announced
+from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.nanowire import kernel
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE, address_of
 from inmateria.simulators.nanowire.elimination import eliminate
@@ -218,7 +218,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self._agings = 0
         self._info = describe(graph, self._junction, self._junctions[kernel.CONDUCTS], own, drawn or {}, _DEFAULTS)
         self._width = len(self._info.outputs)
-        with announced("the kernel of nanowire networks", kernel.advance):
+        with log_compilation("the kernel of nanowire networks", kernel.advance):
             self.reset()
 
     @property
@@ -354,7 +354,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         walk = self._own["aging"] * math.sqrt(duration / _DAY) * rng.standard_normal((2, len(self.junctions)))
         self._junctions[[kernel.FEELS, kernel.CONDUCTS]] *= np.exp(walk)
         self._junctions[kernel.DROP] = 0.0
-        with announced("the relaxation of nanowire networks", kernel.rest):
+        with log_compilation("the relaxation of nanowire networks", kernel.rest):
             parts = 1 if getattr(self._junction, "rests_at_once", False) else 10_000
             kernel.rest(self._evolve, self._constants, float(duration), parts, self._junctions)
         self._clock += duration

@@ -1,0 +1,74 @@
+"""What a client says when the device, or the way to it, is gone: what was waited for, and what is known."""
+
+from collections.abc import Set as AbstractSet
+
+from inmateria.adapters.mqtt.wire.address import Address, Broker
+from inmateria.adapters.mqtt.wire.frames import Header
+from inmateria.adapters.mqtt.wire.link import BrokerRefused
+from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateTimeout
+
+__all__ = ["error_of", "lost", "not_there"]
+
+_ERRORS: dict[str, type[SubstrateError]] = {each.__name__: each for each in SubstrateError.__subclasses__()}
+
+
+def not_there(
+    broker: Broker, address: Address, waited: float, *, announced: bool, offline: bool, denied: AbstractSet[str]
+) -> SubstrateError:
+    """Say what was missing when a device did not open in time.
+
+    Parameters
+    ----------
+    broker, address
+        Of the device.
+    waited : float
+        Seconds.
+    announced, offline : bool
+        Whether it has announced itself, and has said that it is offline.
+    denied : set of str
+        Topics of ours on which our probe did not come back.
+    """
+    who = broker.controller
+    what = f"waited {waited:g} s for {address} on {broker}"
+    if not announced:
+        return SubstrateTimeout(
+            what, "no device of that name has announced itself",
+            "check group and name, or start it; see also whether the broker lets us read below it",
+        )  # fmt: skip
+    if offline:
+        return SubstrateDisconnected(f"{address} on {broker} is offline", "", "start it again")
+    if denied:
+        return BrokerRefused(
+            f"{broker} denies {who} the topic {', '.join(sorted(denied))}: nothing published there came back within "
+            f"{waited:g} s", "what its access list grants", "see examples/mosquitto",
+        )  # fmt: skip
+    return SubstrateTimeout(
+        what, "it is announced but does not answer",
+        f"see whether it still runs, and whether the broker lets {who} read response/{who}/+ below it",
+    )  # fmt: skip
+
+
+def lost(what: str, first: int, following: int) -> SubstrateDisconnected:
+    """Say what is known of the stimuli when the device has forgotten them.
+
+    Parameters
+    ----------
+    what : str
+        What happened.
+    first, following : int
+        The first number that was not answered, and the first that was not sent.
+    """
+    unknown = (
+        f"number {first} to {following - 1} were sent and never answered, so they may or may not be applied"
+        if first < following
+        else "nothing else was sent"
+    )
+    return SubstrateDisconnected(
+        what, f"everything before number {first} was applied; {unknown}", "connect again; nothing is sent again"
+    )
+
+
+def error_of(header: Header) -> SubstrateError:
+    """Make the error that a device tells of."""
+    words = [*header.error, "", "", "", ""][:4]
+    return _ERRORS.get(words[0], SubstrateError)(*words[1:])

@@ -1,0 +1,304 @@
+"""What a device does with what it is told: one lease at a time, each command once and in order.
+
+What a controller sends is numbered; number n is dealt with when all before it were, and its answer is kept in
+a bounded ring, so that a resend gets the answer again and the matter is never stimulated twice. After a
+refusal nothing more is applied until the controller says it knows.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from inmateria.adapters.mqtt.device.journal import Journal
+from inmateria.adapters.mqtt.device.response_encoder import ResponseEncoder
+from inmateria.adapters.mqtt.device.session import Session
+from inmateria.adapters.mqtt.device.state import DeviceState
+from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, stimulus_of
+from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
+from inmateria.substrate import (
+    FrameError,
+    StimulusRejected,
+    Substrate,
+    SubstrateBusy,
+    SubstrateDisconnected,
+    SubstrateError,
+    SubstrateTimeout,
+)
+
+__all__ = ["Commands"]
+
+_logger = logging.getLogger("inmateria")
+_QUEUE = 256
+_QUEUE_STEPS = 1_000_000
+_QUEUE_BYTES = 64_000_000
+
+
+class Commands:
+    """Takes commands of whoever holds the lease, and applies them; knows nothing of the broker.
+
+    Parameters
+    ----------
+    substrate : Substrate
+        Entered already.
+    numbers : ResponseEncoder
+        How responses are written.
+    device_state : DeviceState
+        Online, stopped or in fault, and what is told of it.
+    lease : float
+        Seconds after the last word of a controller when its session ends.
+    say : callable
+        ``await say(frame, holder)`` sends to a session, or loses it where there is no connection.
+    journal : Journal, optional
+    """
+
+    def __init__(
+        self,
+        substrate: Substrate,
+        numbers: ResponseEncoder,
+        device_state: DeviceState,
+        lease: float,
+        say: Callable[[bytes, str], Awaitable[None]],
+        journal: Journal | None = None,
+    ) -> None:
+        self._substrate, self._numbers, self._device_state = substrate, numbers, device_state
+        self._lease, self._say, self._journal = lease, say, journal
+        self._queue: asyncio.Queue[tuple[Frame, int]] = asyncio.Queue(_QUEUE)
+        self._queued_bytes = 0
+        self._given = asyncio.Event()
+        self._applier: asyncio.Task[None] | None = None
+        self._interrupted = self._resting = False
+        self._session = Session()
+        self._limited_log = RateLimitedLogger(_logger)
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lease, ``user/session``; empty for nobody."""
+        return self._session.holder
+
+    def stop(self) -> None:
+        """Emergency stop: at once, whoever holds the lease, and until somebody releases it."""
+        self._device_state.stop()
+        self._end_session("stopped")
+
+    def _end_session(self, why: str) -> None:
+        """Take the lease away, interrupt what is being applied, and have the substrate return to rest."""
+        self._forget_session(why)
+        if not self._interrupted and not self._resting and self._applier is not None:
+            self._applier.cancel()
+        self._interrupted = True
+
+    def _forget_session(self, why: str) -> None:
+        if self._session.holder:
+            self._device_state.tell("lease ended", self._session.holder, why)
+        self._queued_bytes -= sum(size for _, size in self._session.early.values())
+        self._session = Session()
+
+    async def mind_the_lease(self) -> None:
+        """Be the dead man's switch: end the session of a controller that has been silent for too long."""
+        while True:
+            await self._given.wait()
+            session = self._session
+            left = session.until - time.monotonic()
+            if not session.holder:
+                self._given.clear()
+            elif left > 0:
+                await asyncio.sleep(left)
+            else:
+                _logger.warning(
+                    "%s: session %s was silent for %g s", self._device_state.name, session.holder, self._lease
+                )
+                self._end_session(f"silent for {self._lease:g} s")
+
+    async def take(self, user: str, session: str, payload: bytes) -> None:
+        """Look at one message: leases are settled at once, all else waits for its turn."""
+        try:
+            frame = decode(payload)
+        except FrameError as error:
+            self._limited_log.warning("%s: %s", self._device_state.name, error)
+            return
+        header, holder = frame.header, f"{user}/{session}"
+        if header.kind is Kind.PROBE:
+            return
+        if header.session != session:
+            self._limited_log.warning(
+                "%s: a frame of session %s came as %s", self._device_state.name, header.session, session
+            )
+        elif header.kind is Kind.OPEN:
+            await self._open(holder, session)
+        elif holder != self._session.holder:
+            await self._refuse_session(holder, session, SubstrateDisconnected(
+                f"session {holder} does not hold {self._device_state.name}", "its lease has ended or was never given",
+                "connect again",
+            ))  # fmt: skip
+        elif header.grant != self._session.grant:
+            # Played back by somebody: no answer, which would end the session of its rightful holder.
+            self._limited_log.warning(
+                "%s: a command of session %s carries another grant", self._device_state.name, holder
+            )
+        elif header.kind is Kind.CLOSE:
+            self._forget_session("closed")
+        else:
+            self._session.until = time.monotonic() + self._lease
+            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and self._has_room(len(payload)):
+                # No room: dropped, and sent again when it is missed.
+                self._queued_bytes += len(payload)
+                self._queue.put_nowait((frame, len(payload)))
+
+    def _has_room(self, size: int) -> bool:
+        return self._queue.empty() or (not self._queue.full() and self._queued_bytes + size <= _QUEUE_BYTES)
+
+    async def _open(self, holder: str, session: str) -> None:
+        if not self._device_state.online:
+            await self._refuse_session(holder, session, self._device_state.refusal())
+            return
+        now = time.monotonic()
+        held = self._session
+        if held.holder not in ("", holder) and now < held.until:
+            await self._refuse_session(holder, session, SubstrateBusy(
+                f"{self._device_state.name} is held by session {held.holder}",
+                f"for another {held.until - now:.0f} s unless it renews", "wait, or ask whoever holds it",
+            ))  # fmt: skip
+            return
+        if held.holder != holder:
+            self._forget_session("ran out")
+            self._session = Session(holder)
+            if self._journal is not None:
+                self._journal.session(self._device_state.epoch, holder)
+            self._device_state.tell("lease given", holder)
+        self._session.until = now + self._lease
+        self._given.set()
+        opened = Header(
+            kind=Kind.OPENED, session=session, epoch=self._device_state.epoch, sequence=self._session.next,
+            lease=self._lease, grant=self._session.grant, window=(_QUEUE, _QUEUE_STEPS, _QUEUE_BYTES),
+        )  # fmt: skip
+        await self._say(encode(opened), holder)
+
+    async def apply_in_turn(self) -> None:
+        """Deal with one command after another, until cancelled."""
+        self._applier = asyncio.current_task()
+        while True:
+            try:
+                await self._apply_what_comes()
+            except asyncio.CancelledError:
+                # Either we are to end, or the session has: then only what is being applied is cancelled.
+                if not self._interrupted or self._applier is None or self._applier.uncancel() > 0:
+                    raise
+            self._resting = True
+            try:
+                while self._interrupted:
+                    self._interrupted = False
+                    await self._return_to_rest()
+            finally:
+                self._resting = False
+
+    async def _return_to_rest(self) -> None:
+        """Return to rest where physics allows it; elsewhere nothing more being applied is all there is."""
+        if self._substrate.info.resettable:
+            try:
+                await self._substrate.reset()
+            except Exception as error:
+                self._device_state.fail(error)
+
+    async def _apply_what_comes(self) -> None:
+        while not self._interrupted:
+            session = self._session
+            if session.next in session.early:
+                frame, size = session.early.pop(session.next)
+            else:
+                if session.early:
+                    await self._ask_for_missing(session)
+                frame, size = await self._queue.get()
+                session = self._session
+            self._queued_bytes -= size
+            header = frame.header
+            if header.grant != session.grant:
+                continue  # its lease ended while it waited
+            if header.sequence < session.next:
+                kept = session.answers.get(header.sequence)
+                if kept is None:
+                    await self._refuse(header, session.holder, SubstrateDisconnected(
+                        f"the answer to number {header.sequence} is no longer kept",
+                        f"the last {len(session.answers)} are", "connect again: it was applied",
+                    ))  # fmt: skip
+                else:
+                    await self._say(kept, session.holder)
+            elif header.sequence > session.next:
+                # It waits for its turn, within the bounds of the queue; the lost one is asked for.
+                if header.sequence < session.next + _QUEUE and header.sequence not in session.early:
+                    self._queued_bytes += size
+                    session.early[header.sequence] = (frame, size)
+                else:
+                    await self._ask_for_missing(session)
+            else:
+                # Number n counts as dealt with from here on, whatever comes: better an answer lost than
+                # a stimulus twice.
+                session.next += 1
+                answer = await self._journalled(frame, session)
+                session.keep(header.sequence, answer)
+                await self._say(answer, session.holder)
+
+    async def _ask_for_missing(self, session: Session) -> None:
+        name = session.holder.rpartition("/")[2]
+        missing = Header(kind=Kind.MISSING, session=name, epoch=self._device_state.epoch, sequence=session.next)
+        await self._say(encode(missing), session.holder)
+
+    async def _journalled(self, frame: Frame, session: Session) -> bytes:
+        """Do what a frame asks for, with a note of it before and after where a journal is kept."""
+        if self._journal is None:
+            return await self._answer(frame, session)
+        number = frame.header.sequence
+        self._journal.begin(number)
+        answer = await self._answer(frame, session)
+        if session is self._session:  # it was not interrupted, and the substrate did not fail
+            self._journal.end(number, session.refused)
+        return answer
+
+    async def _answer(self, frame: Frame, session: Session) -> bytes:
+        """Do what a frame asks for, and write the answer."""
+        header = frame.header
+        reply = Header(kind=Kind.DONE, session=header.session, epoch=self._device_state.epoch, sequence=header.sequence)
+        try:
+            if header.kind is Kind.RESUME:
+                session.refused = None
+            elif session.refused is not None:
+                raise StimulusRejected(
+                    f"number {header.sequence} was not applied",
+                    f"number {session.refused} before it was refused, and nothing is applied after that",
+                    "see why that one was refused",
+                )
+            elif header.kind is Kind.RESET:
+                await self._substrate.reset()
+            else:
+                stimulus = stimulus_of(frame)
+                self._substrate.info.admit(stimulus)  # whatever the controller, or the substrate, checks
+                self._numbers.admit(stimulus, header.units)
+                response = await self._substrate.stimulate(stimulus)
+                reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
+                return self._numbers.encode(reply, response)
+        except Exception as error:
+            if session.refused is None:
+                session.refused = header.sequence
+            if not isinstance(error, SubstrateError) or isinstance(error, SubstrateDisconnected | SubstrateTimeout):
+                error = self._device_state.fail(error)
+                self._forget_session("in fault")
+                self._interrupted = True  # so that it returns to rest after this answer
+            reply.kind, reply.error = Kind.REFUSED, _words(error)
+        return encode(reply)
+
+    async def _refuse_session(self, holder: str, session: str, error: SubstrateError) -> None:
+        await self._refuse(Header(kind=Kind.REFUSED, session=session, sequence=-1), holder, error)
+
+    async def _refuse(self, header: Header, holder: str, error: SubstrateError) -> None:
+        refusal = Header(
+            kind=Kind.REFUSED,
+            session=header.session,
+            epoch=self._device_state.epoch,
+            sequence=header.sequence,
+            error=_words(error),
+        )
+        await self._say(encode(refusal), holder)
+
+
+def _words(error: SubstrateError) -> tuple[str, ...]:
+    return (type(error).__name__, error.asked, error.allowed, error.remedy)

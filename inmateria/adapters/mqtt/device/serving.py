@@ -1,0 +1,83 @@
+"""Serve a simulator on a broker until somebody stops it: what `inmateria serve` does."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from inmateria.adapters.mqtt.device.server import DeviceServer
+from inmateria.adapters.mqtt.embedded_broker import EmbeddedBroker
+from inmateria.adapters.simulated import SimulatedSubstrate
+from inmateria.substrate import Simulator
+
+
+async def serve_until_stopped(
+    simulator: Simulator,
+    broker: str,
+    port: int,
+    group: str,
+    name: str | None,
+    ready: Callable[[str], None],
+    *,
+    host: str = "127.0.0.1",
+    passwords: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    journal: Path | None = None,
+    until_eof: bool = False,
+) -> None:
+    """Serve until SIGINT or SIGTERM, or the end of standard input.
+
+    Parameters
+    ----------
+    simulator : Simulator
+    broker : str
+        ``mqtt://host:port``, or ``embedded`` for one started here on `port`.
+    group, name : str
+        The device's address; the name is the simulator's id by default.
+    ready : callable
+        Told the device's URI once it can be reached.
+    host, passwords, certificate, key
+        Of the broker started here; see `EmbeddedBroker`.
+    journal : path, optional
+        Of the device; see `DeviceServer`.
+    until_eof : bool
+        Also stop when standard input ends, as it does when whoever started this process is gone.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as exits:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, stop.set)
+            exits.callback(loop.remove_signal_handler, each)
+        if broker == "embedded":
+            own = EmbeddedBroker(port, host=host, passwords=passwords, certificate=certificate, key=key)
+            broker = (await exits.enter_async_context(own)).uri
+        server = await exits.enter_async_context(
+            DeviceServer(SimulatedSubstrate(simulator), broker, group=group, name=name, journal=journal)
+        )
+        ready(server.uri)
+        waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(server.wait_ended())]
+        if until_eof:
+            waiting.append(asyncio.create_task(_end_of_input()))
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.wait(waiting)
+
+
+async def _end_of_input() -> bool:
+    """Wait until standard input, a pipe, is closed at its other end."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    try:
+        await reader.read()
+    finally:
+        transport.close()
+    return True

@@ -1,0 +1,42 @@
+"""What a device remembers of a session: who holds the lease, until when, and what was answered."""
+
+from collections import OrderedDict
+from uuid import uuid4
+
+from inmateria.adapters.mqtt.wire.frames import Frame
+
+__all__ = ["Session"]
+
+_RING = 256
+_RING_BYTES = 64_000_000
+
+
+class Session:
+    """A giving of the lease, and a ring of the last 256 answers, or 64 MB of them.
+
+    Parameters
+    ----------
+    holder : str
+        ``user/session``; empty where nobody holds the lease.
+    until : float
+        On the monotonic clock, s.
+    """
+
+    def __init__(self, holder: str = "", until: float = 0.0) -> None:
+        self.holder = holder
+        self.until = until
+        self.grant = uuid4().hex
+        self.next = 0
+        self.refused: int | None = None
+        self.early: dict[int, tuple[Frame, int]] = {}
+        """Commands whose turn has not come, because one before them was lost, and their sizes in bytes."""
+        self.answers: OrderedDict[int, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def keep(self, sequence: int, answer: bytes) -> None:
+        """Keep an answer for a resend, and let the oldest go where there are too many."""
+        self.answers[sequence] = answer
+        self._bytes += len(answer)
+        while len(self.answers) > 1 and (len(self.answers) > _RING or self._bytes > _RING_BYTES):
+            _, oldest = self.answers.popitem(last=False)
+            self._bytes -= len(oldest)

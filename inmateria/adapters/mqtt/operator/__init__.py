@@ -1,0 +1,1 @@
+"""For operators of devices on a broker: find, observe, record, stop and release them."""

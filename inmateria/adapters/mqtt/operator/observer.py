@@ -1,0 +1,213 @@
+"""Look at devices without controlling them: which there are on a broker, and what one of them is doing."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from inmateria.adapters.mqtt.wire.address import ROOT, Address, Broker
+from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
+from inmateria.adapters.mqtt.wire.frames import Kind, decode, response_of
+from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
+from inmateria.substrate import FrameError, SubstrateDisconnected, SubstrateInfo
+
+__all__ = ["Device", "Observation", "find_devices", "observe"]
+
+_SAMPLES = 240
+_STIMULI = 4096
+_LISTENING = 0.5
+_ANNOUNCED: Any = msgspec.json.Decoder(SubstrateInfo)
+_STATUS: Any = msgspec.json.Decoder(Status)
+
+
+@dataclass(frozen=True)
+class Device:
+    """What a device on a broker has announced."""
+
+    uri: str
+    info: SubstrateInfo
+    status: Status
+
+
+@dataclass
+class Observation:
+    """What an observer has seen of a device so far.
+
+    Attributes
+    ----------
+    status : Status or None
+    info : SubstrateInfo or None
+    responses, steps, spikes : int
+        Seen since the observer came.
+    rate : float
+        Responses a second, over about the last second.
+    round_trip : float
+        Seconds from a stimulus to its response as they pass the observer, median of the last; NaN where
+        stimuli are not to be seen.
+    recent : ndarray of float, shape (samples, outputs)
+        The last samples of the signal, at most 240.
+    """
+
+    status: Status | None = None
+    info: SubstrateInfo | None = None
+    responses: int = 0
+    steps: int = 0
+    spikes: int = 0
+    rate: float = 0.0
+    _began: float = field(default_factory=time.monotonic, repr=False)
+    _passed: dict[tuple[str, int], float] = field(default_factory=dict, repr=False)
+    _trips: deque[float] = field(default_factory=lambda: deque(maxlen=100), repr=False)
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=4096), repr=False)
+    _signals: deque[np.ndarray[Any, Any]] = field(default_factory=lambda: deque(maxlen=_SAMPLES), repr=False)
+
+    @property
+    def watched(self) -> float:
+        """For how long it has been watched, s."""
+        return time.monotonic() - self._began
+
+    @property
+    def round_trip(self) -> float:
+        """Median of the last round trips, s."""
+        return float(np.median(self._trips)) if self._trips else float("nan")
+
+    @property
+    def recent(self) -> np.ndarray[Any, Any]:
+        """The last samples of the signal, shape (samples, outputs)."""
+        return np.concatenate(self._signals)[-_SAMPLES:] if self._signals else np.empty((0, 0))
+
+    def hear(self, address: Address, topic: str, payload: bytes) -> None:
+        """Take a message of the device, or to it, into account; what cannot be read is passed over."""
+        try:
+            if topic == address.topic("info"):
+                self.info = _ANNOUNCED.decode(payload)
+            elif topic == address.topic("status"):
+                self.status = _STATUS.decode(payload)
+            else:
+                self._hear_frame("/stimulus/" in topic, payload)
+        except (FrameError, msgspec.MsgspecError, ValueError):
+            return
+
+    def tick(self) -> None:
+        """Bring the rate up to date."""
+        now = time.monotonic()
+        while self._times and now - self._times[0] > 1.0:
+            self._times.popleft()
+        self.rate = float(len(self._times))
+
+    def _hear_frame(self, sent: bool, payload: bytes) -> None:
+        frame, now = decode(payload), time.monotonic()
+        header = frame.header
+        key = (header.session, header.sequence)
+        if sent:
+            if header.kind is Kind.STIMULUS:
+                if len(self._passed) >= _STIMULI:
+                    self._passed.clear()
+                self._passed.setdefault(key, now)
+        elif header.kind is Kind.RESPONSE:
+            response = response_of(frame)
+            if (began := self._passed.pop(key, None)) is not None:
+                self._trips.append(now - began)
+            self.responses += 1
+            self._times.append(now)
+            self.spikes += 0 if response.spikes is None else len(response.spikes)
+            if response.signal is not None:
+                self.steps += len(response.signal)
+                rows = response.signal.reshape(-1, response.signal.shape[-1])[-_SAMPLES:]
+                if self._signals and self._signals[-1].shape[1] != rows.shape[1]:
+                    self._signals.clear()
+                self._signals.append(np.array(rows, dtype=np.float64))
+
+
+async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> AsyncIterator[Observation]:
+    """Watch a device without a lease, and give what was seen so far, again and again.
+
+    Parameters
+    ----------
+    uri : str
+        ``mqtt://host:port/group/device``.
+    every : float
+        Seconds between two looks.
+    timeout : float
+        Seconds to wait for the broker.
+
+    Yields
+    ------
+    Observation
+        The same object each time, brought up to date.
+
+    Raises
+    ------
+    SubstrateDisconnected
+        Where no broker answers, or the connection is lost.
+    """
+    broker, address = Broker.from_uri(uri), Address.from_uri(uri)
+    seen = Observation()
+    async with open_link(broker, timeout=timeout) as link:
+        await link.subscribe(
+            *(address.topic(each) for each in ("info", "status")),
+            *(address.topic(each, "+", "+") for each in ("stimulus", "response")),
+        )
+
+        async def listen() -> None:
+            async for topic, payload in link.messages():
+                seen.hear(address, topic, payload)
+
+        listening = asyncio.create_task(listen())
+        try:
+            while True:
+                await asyncio.wait({listening}, timeout=every)
+                seen.tick()
+                yield seen
+                if listening.done():
+                    listening.result()
+        except LinkLost as error:
+            raise SubstrateDisconnected(
+                f"the connection to {broker} was lost while {address} was watched ({error})", "", "watch it again"
+            ) from None
+        finally:
+            listening.cancel()
+            await asyncio.wait({listening})
+
+
+async def find_devices(uri: str, *, timeout: float = 5.0) -> list[Device]:
+    """Find the devices that have announced themselves on a broker, in order of their addresses.
+
+    Parameters
+    ----------
+    uri : str
+        ``mqtt://host:port``.
+    timeout : float
+        Seconds to wait for the broker; announcements are listened to until there was none for half a second.
+    """
+    broker = Broker.from_uri(uri)
+    infos: dict[Address, SubstrateInfo] = {}
+    statuses: dict[Address, Status] = {}
+    async with open_link(broker, timeout=timeout) as link:
+        await link.subscribe(f"{ROOT}/+/+/info", f"{ROOT}/+/+/status")
+        messages = link.messages()
+        try:
+            while True:
+                async with asyncio.timeout(_LISTENING):
+                    topic, payload = await anext(messages)
+                _, _, group, device, word = topic.split("/")
+                try:
+                    if word == "info":
+                        infos[Address(group, device)] = _ANNOUNCED.decode(payload)
+                    else:
+                        statuses[Address(group, device)] = _STATUS.decode(payload)
+                except (msgspec.MsgspecError, ValueError):
+                    continue
+        except TimeoutError:
+            pass
+        except LinkLost as error:
+            raise SubstrateDisconnected(f"the connection to {broker} was lost ({error})", "", "try again") from None
+    unknown = Status(OFFLINE, "")
+    return [
+        Device(f"{broker}/{address}", infos[address], statuses.get(address, unknown))
+        for address in sorted(infos, key=str)
+    ]

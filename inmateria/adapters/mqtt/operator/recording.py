@@ -1,0 +1,288 @@
+"""Recording what others do: an observer of a device on a broker, who holds no lease and sends nothing.
+
+What is sent to the device and what it answers are brought together by session and number. An observer
+hears at QoS 0: what it missed is counted in the recording, by the gaps in the device's own count.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import aclosing, suppress
+from os import PathLike
+from typing import Any
+
+import msgspec
+
+from inmateria.adapters.mqtt.wire.address import Address, Broker
+from inmateria.adapters.mqtt.wire.announcements import Status
+from inmateria.adapters.mqtt.wire.frames import Frame, Kind, decode, response_of, stimulus_of
+from inmateria.adapters.mqtt.wire.link import BrokerGone, LinkLost, cancel_and_wait, open_link
+from inmateria.adapters.uri import connect
+from inmateria.recording import Exchange, Note, RecordedSubstrate, RecordingError, RecordingWriter
+from inmateria.recording.background import BackgroundWriter
+from inmateria.recording.format import DROPPED, MARKER, UNANSWERED
+from inmateria.substrate import (
+    Channel,
+    FrameError,
+    Response,
+    Stimulus,
+    StimulusRejected,
+    SubstrateInfo,
+    SubstrateTimeout,
+)
+
+__all__ = ["record_device", "record_rest"]
+
+_logger = logging.getLogger("inmateria")
+_MOST_PENDING = 1024
+_BACKOFF, _MOST_BACKOFF = 0.1, 5.0
+_REST_STEPS = 10
+
+RecordingProgress = Callable[[int, float], None]
+"""Told how many exchanges were recorded, and how long they lasted on the device's clock, s."""
+
+
+async def record_device(
+    uri: str,
+    path: str | PathLike[str],
+    annotations: Mapping[str, Any] | None = None,
+    *,
+    stop: asyncio.Event,
+    on_progress: RecordingProgress | None = None,
+    timeout: float = 5.0,
+) -> int:
+    """Record what passes between a device and whoever controls it, until `stop`; give the count of exchanges.
+
+    The broker may go and come back meanwhile, which the recording notes.
+
+    Parameters
+    ----------
+    uri : str
+        ``mqtt://host:port/group/device``.
+    path : path-like
+        Recording to make; it must not exist.
+    annotations : dict, optional
+        Whatever JSON can hold.
+    stop : asyncio.Event
+    on_progress : callable, optional
+    timeout : float
+        Seconds to wait for the broker, and for the device to have announced itself.
+
+    Raises
+    ------
+    SubstrateDisconnected, SubstrateTimeout
+        Where no broker answers, or no such device has announced itself.
+    RecordingError
+        Where the file cannot be made or written.
+    """
+    observer = _Observer(uri, path, dict(annotations or {}), on_progress)
+    observing = asyncio.create_task(observer.observe(timeout), name=f"observing {uri}")
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({observing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if observing.done():
+            observing.result()
+    finally:
+        try:
+            await cancel_and_wait(observing, stopping)
+        finally:
+            await observer.close()
+    return observer.exchanges
+
+
+class _Observer:
+    """Hears everything that concerns a device, and writes it down."""
+
+    def __init__(
+        self, uri: str, path: str | PathLike[str], annotations: dict[str, Any], on_progress: RecordingProgress | None
+    ) -> None:
+        self._broker, self._address = Broker.from_uri(uri), Address.from_uri(uri)
+        self._path, self._annotations, self._on_progress = path, annotations, on_progress
+        self._writer: BackgroundWriter | None = None
+        self._pending: OrderedDict[tuple[str, int], tuple[Stimulus, float, float]] = OrderedDict()
+        self._answered: OrderedDict[str, int] = OrderedDict()
+        self._rest = 0
+        self._last: int | None = None
+        self._clock = float("nan")
+        self._seconds = 0.0
+        self.exchanges = 0
+
+    async def observe(self, timeout: float) -> None:
+        """Listen, and connect again when the broker was lost; ends only by an error."""
+        pause = _BACKOFF
+        while True:
+            try:
+                await self._listen(timeout)
+            except LinkLost as error:
+                if self._writer is None:
+                    raise BrokerGone(f"the broker at {self._broker} closed the connection ({error})") from None
+                _logger.warning("%s: lost the broker (%s); connecting again", self._address, error)
+                self._note(MARKER, "the broker was lost: what passed meanwhile was not heard")
+                pause = _BACKOFF
+            except BrokerGone:
+                if self._writer is None:
+                    raise
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, _MOST_BACKOFF)
+
+    async def close(self) -> None:
+        """Write down what was never answered, and close the file."""
+        if self._writer is None:
+            return
+        with suppress(RecordingError):  # closing says it
+            while self._pending:
+                self._forget("no answer was heard")
+        await self._writer.close()
+
+    async def _listen(self, timeout: float) -> None:
+        info, status = self._address.topic("info"), self._address.topic("status")
+        async with open_link(self._broker, timeout=timeout) as link:
+            await link.subscribe(
+                info, status, self._address.topic("stimulus", "+", "+"), self._address.topic("response", "+", "+")
+            )
+            async with aclosing(link.messages()) as messages:  # type: ignore[type-var]
+                try:
+                    async with asyncio.timeout(None if self._writer else timeout) as waiting:
+                        async for topic, payload in messages:
+                            if topic == info:
+                                await self._hear_info(msgspec.json.decode(payload, type=SubstrateInfo))
+                                waiting.reschedule(None)
+                            elif topic == status:
+                                self._note(MARKER, msgspec.json.decode(payload, type=Status).state)
+                            elif self._writer is not None:
+                                await self._hear(topic, payload)
+                except TimeoutError:
+                    raise SubstrateTimeout(
+                        f"waited {timeout:g} s for {self._address} on {self._broker}",
+                        "no device of that name has announced itself",
+                        "check group and name, or start it",
+                    ) from None
+
+    async def _hear_info(self, info: SubstrateInfo) -> None:
+        if self._writer is None:
+            writer = await asyncio.to_thread(RecordingWriter, self._path, info, self._annotations)
+            self._writer = BackgroundWriter(writer)
+            self._info = info
+        elif info != self._info:
+            raise RecordingError(f"{self._address} is another device now; begin another recording")
+
+    async def _hear(self, topic: str, payload: bytes) -> None:
+        """Look at one frame, of the controller or of the device."""
+        try:
+            frame = decode(payload)
+            if "/stimulus/" in topic:
+                self._hear_controller(frame)
+            else:
+                await self._hear_device(frame)
+        except (FrameError, StimulusRejected, ValueError) as error:
+            _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
+
+    def _hear_controller(self, frame: Frame) -> None:
+        header = frame.header
+        key = (header.session, header.sequence)
+        if header.kind is Kind.CLOSE:
+            self._note(MARKER, f"session {header.session} gave the lease back")
+        if header.kind is not Kind.STIMULUS or key in self._pending:
+            return
+        if header.sequence <= self._answered.get(header.session, -1):
+            return  # sent again although it was answered
+        self._pending[key] = (stimulus_of(frame), time.time(), time.perf_counter())
+        if len(self._pending) > _MOST_PENDING:
+            self._forget("no answer was heard")
+
+    async def _hear_device(self, frame: Frame) -> None:
+        header = frame.header
+        if header.kind is Kind.OPENED and header.session not in self._answered:
+            self._answered[header.session] = header.sequence - 1
+            if len(self._answered) > _MOST_PENDING:
+                self._answered.popitem(last=False)
+            self._note(MARKER, f"session {header.session} took the lease")
+        if header.kind not in (Kind.RESPONSE, Kind.REFUSED, Kind.DONE) or header.sequence < 0:
+            return
+        if header.sequence <= self._answered.get(header.session, -1):
+            return  # answered again
+        response = response_of(frame) if header.kind is Kind.RESPONSE else None
+        self._answered[header.session] = header.sequence
+        sent = self._pending.pop((header.session, header.sequence), None)
+        if response is not None:
+            await self._record(response, sent)
+        elif header.kind is Kind.REFUSED and sent is not None:
+            why, told = [*header.error, "", ""][:2]
+            self._note(UNANSWERED, why, at=sent[1], **_given(sent[0], told))
+
+    async def _record(self, response: Response, sent: tuple[Stimulus, float, float] | None) -> None:
+        """Write an exchange down, and count what was missed before it by the device's own count."""
+        if self._last is not None and response.sequence <= self._last:
+            self._rest += 1
+            self._last = None
+        # Not before the first that was heard: what was before that is not this recording's.
+        missed = 0 if self._last is None else response.sequence - self._last - 1
+        if self._last is None and self._rest:
+            missed = response.sequence
+        self._last = response.sequence
+        if sent is None:
+            missed += 1
+        if missed:
+            details = {"exchanges": missed, "steps": 0, "last_sequence": response.sequence}
+            self._note(DROPPED, "the observer did not hear them", **details)
+        if sent is None:
+            return
+        stimulus, at, begun = sent
+        exchange = Exchange(stimulus, response, self._rest, at, time.perf_counter() - begun)
+        self._clock = response.start + stimulus.duration
+        assert self._writer is not None
+        while not self._writer.put(exchange):
+            await self._writer.wait_for_room()
+        self.exchanges += 1
+        self._seconds += stimulus.duration
+        if self._on_progress is not None:
+            self._on_progress(self.exchanges, self._seconds)
+
+    def _forget(self, why: str) -> None:
+        _, (stimulus, at, _) = self._pending.popitem(last=False)
+        self._note(UNANSWERED, why, at=at, **_given(stimulus, ""))
+
+    def _note(self, kind: str, label: str, *, at: float | None = None, **details: Any) -> None:
+        if self._writer is not None:
+            host = time.time() if at is None else at
+            note = Note(kind, label, details, host, self._clock, 0.0, self._rest)
+            self._writer.put(note, even_if_full=True)
+
+
+def _given(stimulus: Stimulus, error: str) -> dict[str, Any]:
+    return {"drive": stimulus.drive.tolist(), "step": stimulus.step, "error": error}
+
+
+async def record_rest(
+    uri: str,
+    path: str | PathLike[str],
+    annotations: Mapping[str, Any] | None = None,
+    *,
+    stop: asyncio.Event,
+    seconds: float = float("inf"),
+    on_progress: RecordingProgress | None = None,
+) -> int:
+    """Record a substrate that is driven with nothing: each input at 0, or as near to it as it goes.
+
+    Ends at `stop`, or after so many seconds on the device's clock; gives the count of exchanges.
+    """
+    async with RecordedSubstrate(connect(uri), path, annotations) as substrate:
+        info = substrate.info
+        nothing = info.stimulus([[_nearest_to_zero(channel) for channel in info.inputs]] * _REST_STEPS)
+        count = 0
+        while count * nothing.duration < seconds * (1 - 1e-9) and not stop.is_set():
+            await substrate.stimulate(nothing)
+            count += 1
+            if on_progress is not None:
+                on_progress(substrate.exchanges, count * nothing.duration)
+            await asyncio.sleep(0)  # a simulator in process would never let anybody say stop
+        return substrate.exchanges
+
+
+def _nearest_to_zero(channel: Channel) -> float:
+    if channel.levels is not None:
+        return min(channel.levels, key=abs)
+    return min(max(0.0, channel.low), channel.high)

@@ -1,0 +1,1 @@
+"""The wire: addresses, frames, announcements, and the connection to a broker."""

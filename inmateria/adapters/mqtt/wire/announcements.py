@@ -1,0 +1,93 @@
+"""What a device says to everybody: how it is (retained), and what happened to it."""
+
+import msgspec
+
+__all__ = [
+    "IN_FAULT",
+    "OFFLINE",
+    "ONLINE",
+    "STOPPED",
+    "Event",
+    "PreviousSession",
+    "Status",
+]
+
+ONLINE, STOPPED, IN_FAULT, OFFLINE = "online", "stopped", "in fault", "offline"
+
+
+class PreviousSession(msgspec.Struct, frozen=True):
+    """How far an earlier life of a device got with the last session it served.
+
+    Parameters
+    ----------
+    epoch, holder : str
+        Of that life, and ``user/session`` of that session.
+    begun, done : int
+        ResponseEncoder below were begun, and were dealt with to the end.
+    refused : int
+        The first number that was refused and not resumed after; nothing from it on was applied. -1 for none.
+    """
+
+    epoch: str
+    holder: str
+    begun: int
+    done: int
+    refused: int = -1
+
+    def says(self) -> str:
+        """Tell in words what was applied and what was not."""
+        whole = self.done if self.refused < 0 else min(self.done, self.refused)
+        if self.refused < 0 and self.begun > self.done:
+            return (
+                f"everything before number {whole} was applied, number {whole} was begun and may be applied in part, "
+                f"nothing from number {whole + 1} on was applied"
+            )
+        return f"everything before number {whole} was applied, nothing from number {whole} on was"
+
+
+class Status(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The retained word of a device on how it is.
+
+    Parameters
+    ----------
+    state : {"online", "stopped", "in fault", "offline"}
+        ``"offline"`` is also what the broker says for a device that is gone without a word.
+    epoch : str
+        Names one life of the device.
+    holder : str
+        Who holds the lease, ``user/session``; nobody by default.
+    lease : float
+        Seconds after each word of the holder for which it is held.
+    error : str
+        What went wrong in a device that is in fault.
+    before : PreviousSession, optional
+        How far its life before this one got, where it keeps a journal.
+    """
+
+    state: str
+    epoch: str
+    holder: str = ""
+    lease: float = 0.0
+    error: str = ""
+    before: PreviousSession | None = None
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that happened to a device, told once and to whoever listens.
+
+    Parameters
+    ----------
+    event : {"birth", "lease given", "lease ended", "stopped", "released", "fault"}
+    at : float
+        Seconds since 1970, by the device's clock.
+    epoch : str
+    holder : str
+        Of the lease, where it is about one.
+    why : str
+    """
+
+    event: str
+    at: float
+    epoch: str
+    holder: str = ""
+    why: str = ""

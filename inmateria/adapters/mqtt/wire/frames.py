@@ -1,0 +1,332 @@
+"""Frames: how stimuli, responses and the words around them look on a wire (docs/wire.md).
+
+2 bytes   magic, "IM"
+1 byte    major version
+1 byte    what the checksum covers besides these 8 bytes: 1 header and body, 0 the header only, which then holds
+          the sum of the body
+4 bytes   length of the header, unsigned little-endian
+4 bytes   checksum, CRC-32 as of zlib, unsigned little-endian
+header    msgpack map, see `Header`; keys that are not known are ignored
+body      raw little-endian numbers: the array that the header describes, then the spikes
+"""
+
+import struct
+from enum import StrEnum
+from math import prod
+from typing import Any
+from zlib import crc32
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.substrate import SPIKE, FrameError, Response, Stimulus, StimulusRejected
+
+__all__ = [
+    "NOT_READ",
+    "Frame",
+    "Header",
+    "Kind",
+    "decode",
+    "encode",
+    "integers",
+    "numbers",
+    "response_of",
+    "stimulus_of",
+]
+
+MAGIC, MAJOR = b"IM", 1
+NOT_READ = -32768
+"""Stands in 16-bit integers for a value that was not read."""
+_MOST_INTEGER = 32767
+_PREFIX, _CHECK = struct.Struct("<2sBBI"), struct.Struct("<I")
+_HEADER_AT = _PREFIX.size + _CHECK.size
+_LARGE, _PAD = 4096, 6
+_add = np.add.reduce
+_PADS = tuple(" " * (spaces + 1) for spaces in range(8))
+_WHOLE = 1
+_WORD, _MOST_SUM = np.dtype("<u8"), (1 << 64) - 1
+_MOST_HEADER = 1 << 16
+_MOST_AXES = 3
+_MOST_VALUE = 1e300
+_DTYPES: dict[str, np.dtype[Any]] = {"<f8": np.dtype("<f8"), "<f4": np.dtype("<f4"), "<i2": np.dtype("<i2")}
+
+
+class Kind(StrEnum):
+    """What a frame says."""
+
+    OPEN = "open"  # client: give me the lease
+    OPENED = "opened"  # device: it is yours, for `lease` seconds; `sequence` is the next one expected
+    RENEW = "renew"  # client: I am still here
+    CLOSE = "close"  # client: I am done
+    STIMULUS = "stimulus"  # client: apply this
+    RESET = "reset"  # client: return to rest
+    RESUME = "resume"  # client: I know of the refusal; go on
+    RESPONSE = "response"  # device: what came out
+    DONE = "done"  # device: a reset or resume was done
+    REFUSED = "refused"  # device: not done, and why
+    MISSING = "missing"  # device: send number `sequence` again
+    PROBE = "probe"  # to oneself: may I publish and read here? Everybody else ignores it
+
+
+class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What stands before the numbers.
+
+    Parameters
+    ----------
+    kind : Kind
+    session : str
+        Who holds, or asks for, the lease.
+    sequence : int
+        Counts stimuli, resets and resumes of a session, from 0.
+    epoch : str
+        Names one life of the device: it changes when the device forgets what it applied.
+    step : float
+        Duration of a step, s.
+    start : float
+        Device clock at the first step, s.
+    exchange : int
+        The response's own count of exchanges since the device's last return to rest.
+    dtype, shape
+        Of the array at the beginning of the body; no shape means none.
+    spikes : int
+        Spikes after it; -1 where the response carries none at all.
+    scale, offset : tuple of float
+        Of 16-bit integers: value = scale * integer + offset; one number for all columns, or one a column.
+    clipped : int
+        Values of the array that were outside what the integers can say, and stand at its edge.
+    units : tuple of str
+        Of the array's columns, or one for all of them; where they are left out, those of the device's info.
+    window : tuple of int
+        With the lease: commands, steps and bytes that may be unanswered at most.
+    lease : float
+        Seconds for which the lease is given.
+    grant : str
+        Names one giving of the lease; every command under it carries it, so that none can be played back.
+    error : list of str
+        Class, what was asked, what is allowed, what to do.
+    checksum : int
+        Of the body, where that of the frame leaves it out: the sum modulo 2**64 of its bytes taken eight at a
+        time as unsigned little-endian integers, the array and the spikes each filled up with zeros; -1 for none.
+    pad : str
+        Means nothing: it has the body of a large frame begin at a multiple of eight, where reading is fastest.
+    """
+
+    kind: Kind
+    session: str
+    sequence: int = 0
+    epoch: str = ""
+    step: float = 0.0
+    start: float = 0.0
+    exchange: int = 0
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    spikes: int = -1
+    scale: tuple[float, ...] = ()
+    offset: tuple[float, ...] = ()
+    clipped: int = 0
+    units: tuple[str, ...] = ()
+    window: tuple[int, ...] = ()
+    lease: float = 0.0
+    grant: str = ""
+    error: tuple[str, ...] = ()
+    checksum: int = -1
+    pad: str = ""
+
+
+class Frame(msgspec.Struct, frozen=True):
+    """A header and the numbers behind it."""
+
+    header: Header
+    array: npt.NDArray[Any] | None = None
+    spikes: npt.NDArray[np.void] | None = None
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Header)
+
+
+def encode(
+    header: Header,
+    array: npt.NDArray[Any] | None = None,
+    spikes: npt.NDArray[np.void] | None = None,
+    *,
+    whole: bool = True,
+) -> bytes:
+    """Write a frame; dtype, shape and count of spikes are filled into the header.
+
+    Parameters
+    ----------
+    header : Header
+    array : ndarray of float64, float32 or int16, at most three axes
+        Anything else is written as float64.
+    spikes : ndarray of `SPIKE`
+    whole : bool
+        Whether the CRC covers the numbers too, as it always does below 4 kB. Otherwise the header holds their sum,
+        which is ten times as fast.
+    """
+    body: list[bytes | memoryview] = []
+    size = 0
+    if array is not None:
+        dtype = array.dtype.str
+        if dtype not in _DTYPES:
+            array, dtype = array.astype("<f8"), "<f8"
+        header.dtype, header.shape = dtype, array.shape
+        body.append(np.ascontiguousarray(array).data.cast("B"))
+        size = array.nbytes
+    if spikes is not None:
+        header.spikes = len(spikes)
+        body.append(np.ascontiguousarray(spikes).tobytes())
+        size += spikes.nbytes
+    whole = whole or size < _LARGE
+    if not whole:
+        total = 0
+        for part in body:
+            total += _sum(part, 0, len(part))
+        header.checksum = total & _MOST_SUM
+    head = _encoder.encode(header)
+    if size >= _LARGE:
+        header.pad = _PADS[-(_HEADER_AT + len(head) + _PAD) % 8]
+        head = _encoder.encode(header)
+    prefix = _PREFIX.pack(MAGIC, MAJOR, whole, len(head))
+    check = crc32(head, crc32(prefix))
+    if whole:
+        for part in body:
+            check = crc32(part, check)
+    return b"".join((prefix, _CHECK.pack(check), head, *body))
+
+
+def decode(data: bytes) -> Frame:
+    """Read a frame; its arrays are read-only views of `data`, so nothing is allocated for them.
+
+    Raises
+    ------
+    FrameError
+        Where the bytes are not a whole frame of a version that is known here.
+    """
+    if len(data) < _HEADER_AT or data[:2] != MAGIC:
+        raise FrameError(
+            f"{len(data)} bytes that begin with {data[:2]!r} are not a frame", f"a frame begins with {MAGIC!r}"
+        )
+    _, major, covers, length = _PREFIX.unpack_from(data)
+    if major != MAJOR:
+        raise FrameError(
+            f"a frame has major version {major}", f"version {MAJOR} is known here", "use a matching inmateria"
+        )
+    end = _HEADER_AT + length
+    if length > _MOST_HEADER or end > len(data):
+        raise FrameError(
+            f"a frame announces a header of {length} bytes in {len(data)}", f"at most {_MOST_HEADER}, all of them there"
+        )
+    view = memoryview(data)
+    covered = view[_HEADER_AT:] if covers == _WHOLE else view[_HEADER_AT:end]
+    if crc32(covered, crc32(view[: _PREFIX.size])) != _CHECK.unpack_from(data, _PREFIX.size)[0]:
+        raise FrameError(f"the checksum of a frame of {len(data)} bytes is not that of its bytes", "CRC-32 as of zlib")
+    try:
+        header = _decoder.decode(view[_HEADER_AT:end])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise FrameError(f"a frame's header cannot be read ({error})", "a msgpack map, see docs/wire.md") from None
+    if header.kind is Kind.STIMULUS and covers != _WHOLE:
+        raise FrameError("the checksum of a stimulus leaves its numbers out", "it covers them: nothing else is applied")
+    array: npt.NDArray[Any] | None = None
+    size = 0
+    if header.shape:
+        dtype = _DTYPES.get(header.dtype)
+        if dtype is None:
+            raise FrameError(f"a frame has dtype {header.dtype!r}", f"known are {', '.join(_DTYPES)}")
+        if len(header.shape) > _MOST_AXES or min(header.shape) < 1:
+            raise FrameError(f"a frame has shape {header.shape}", f"one to {_MOST_AXES} axes of at least 1")
+        size = prod(header.shape) * dtype.itemsize
+    count = max(0, header.spikes)
+    if end + size + count * SPIKE.itemsize != len(data):
+        raise FrameError(
+            f"a frame announces {size} bytes of numbers and {count} spikes in a body of {len(data) - end} bytes",
+            "exactly what is announced",
+        )
+    if header.checksum >= 0 and header.checksum != (
+        _sum(data, end, size) + _sum(data, end + size, count * SPIKE.itemsize) & _MOST_SUM
+    ):
+        raise FrameError(f"the sum of the numbers of a frame of {len(data)} bytes is not what its header says")
+    if size:
+        array = np.frombuffer(data, dtype, prod(header.shape), end).reshape(header.shape)
+    spikes = np.frombuffer(data, SPIKE, count, end + size) if header.spikes >= 0 else None
+    return Frame(header, array, spikes)
+
+
+def _sum(data: bytes | memoryview, start: int, size: int) -> int:
+    """Add up bytes as 64-bit integers, the last one filled up with zeros; modulo 2**64 but for that last one."""
+    words, rest = size >> 3, size & 7
+    total = int(_add(np.frombuffer(data, _WORD, words, start))) if words else 0
+    return total + int.from_bytes(data[start + size - rest : start + size], "little") if rest else total
+
+
+def integers(
+    values: npt.NDArray[np.float64], scale: npt.NDArray[np.float64], offset: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int16], int]:
+    """Turn values into 16-bit integers, and count those that had to be clipped; NaN becomes `NOT_READ`.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (..., columns)
+    scale, offset : ndarray of float, shape (1,) or (columns,)
+        Value of one, and of none: value = scale * integer + offset.
+    """
+    scaled = np.rint((values - offset) / scale)
+    clipped = int(np.count_nonzero(np.abs(scaled) > _MOST_INTEGER))
+    missing = np.isnan(scaled)
+    np.clip(scaled, -_MOST_INTEGER, _MOST_INTEGER, out=scaled)
+    if missing.any():
+        scaled[missing] = NOT_READ
+    return scaled.astype("<i2"), clipped
+
+
+def numbers(frame: Frame) -> npt.NDArray[np.float64] | None:
+    """Give the array of a frame as float64: integers are scaled, and those not read become NaN.
+
+    Raises
+    ------
+    FrameError
+        Where there are integers without a scale and an offset that fit the columns.
+    """
+    array, header = frame.array, frame.header
+    if array is None or array.dtype != np.int16:
+        return array if array is None else array.astype(np.float64, copy=False)
+    scale, offset = np.array(header.scale), np.array(header.offset or (0.0,))
+    fitting = (1, array.shape[-1])
+    given = (*header.scale, *header.offset)
+    if len(scale) not in fitting or len(offset) not in fitting or not all(abs(each) < _MOST_VALUE for each in given):
+        raise FrameError(
+            f"a frame of integers with {array.shape[-1]} columns has scale {header.scale[:4]} "
+            f"and offset {header.offset[:4]}", "one finite number, or one a column",
+        )  # fmt: skip
+    values: npt.NDArray[np.float64] = array * scale
+    values += offset
+    missing = array == NOT_READ
+    if missing.any():
+        values[missing] = np.nan
+    return values
+
+
+def stimulus_of(frame: Frame) -> Stimulus:
+    """Take the stimulus out of a frame; raises `StimulusRejected` or `FrameError`."""
+    if frame.array is None or frame.array.ndim != 2:
+        raise StimulusRejected(f"a stimulus frame has shape {frame.header.shape}", "shape (steps, inputs)")
+    values = numbers(frame)
+    assert values is not None
+    return Stimulus(values, frame.header.step)
+
+
+def response_of(frame: Frame) -> Response:
+    """Take the response out of a frame; float32 stays float32, and whole numbers become float64.
+
+    Raises
+    ------
+    FrameError
+        Where it carries none.
+    """
+    header = frame.header
+    signal = numbers(frame) if header.dtype == "<i2" else frame.array
+    try:
+        return Response(signal, frame.spikes, header.start, header.exchange)
+    except ValueError as error:
+        raise FrameError(f"a response frame carries no response ({error})") from None

@@ -1,0 +1,373 @@
+"""The one place that knows the MQTT client library: an open connection, and what comes and goes over it.
+
+paho-mqtt packs and reads MQTT, 3.1.1 or 5; the event loop is ours (docs/decisions/0200). What is sent is
+written to the socket at once, what comes waits in a queue bounded in messages and bytes, and a queue
+that is full is not read into: the broker, and in the end the sender, has to wait. QoS is 0 throughout,
+but for what is retained: order and delivery are ours, by sequence numbers (docs/decisions/0003).
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.concurrency import cancel_and_wait, wait_to_completion
+from inmateria.substrate import SubstrateDisconnected
+
+__all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "cancel_and_wait", "open_link"]
+
+KEEPALIVE = 3
+"""Seconds; a connection that says nothing is known to be dead within two of them."""
+MOST_MESSAGE = 1 << 26
+"""Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
+_MOST_QUEUED = 4096
+_MOST_QUEUED_BYTES = 1 << 26
+_SILENT = 1.8
+_TICKS = 10
+_CLOSING = 1.0
+_DENIED = 0x80
+_GONE = "the connection is gone"
+
+
+class LinkLost(Exception):
+    """The connection to the broker is gone."""
+
+
+class BrokerGone(SubstrateDisconnected):
+    """No broker answers."""
+
+
+class BrokerRefused(SubstrateDisconnected):
+    """The broker does not let us do something: to try again is no use."""
+
+
+class Link:
+    """An open connection to a broker; see `open_link`."""
+
+    def __init__(self, client: Client, timeout: float) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._descriptor = -1
+        self._writing = self._paused = False
+        self._queue: deque[tuple[str, bytes]] = deque()
+        self._queued_bytes = 0
+        self._wanted: asyncio.Future[None] | None = None
+        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._greeting: asyncio.Future[ReasonCode] = self._loop.create_future()
+        self._lost: str | None = None
+        self._heard = time.monotonic()
+        client.on_connect = self._on_connect
+        client.on_message = self._on_message
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_socket_close = self._on_socket_close
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Send a message, and wait while the connection takes no more.
+
+        Raises
+        ------
+        LinkLost
+        BrokerRefused
+            Where the broker says that we may not; most of what it denies it drops without a word.
+        """
+        if self._lost is not None:
+            raise LinkLost(self._lost)
+        # QoS 1 for what is retained, so that it is known to have arrived; it is rare and small.
+        info = self._client.publish(topic, payload, 1 if retain else 0, retain)
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise LinkLost(_GONE)
+        if info.is_published():  # nearly always at QoS 0: all of it was written
+            return
+        self._client.on_publish = self._on_publish
+        if await self._confirmed(info.mid, "took nothing") >= _DENIED:
+            raise _denied("publish on", [topic])
+
+    async def subscribe(self, *topics: str) -> None:
+        """Ask for the messages of some topics; errors as of `publish`."""
+        version5 = self._client.protocol == MQTTv5
+        asked: Any = [(topic, SubscribeOptions(0) if version5 else 0) for topic in topics]
+        code, number = self._client.subscribe(asked)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or number is None:
+            raise LinkLost(_GONE)
+        if await self._confirmed(number, "confirmed no subscription") >= _DENIED:
+            raise _denied("subscribe to", topics)
+
+    def unsubscribe(self, *topics: str) -> None:
+        """Ask for the messages of some topics no more; nothing is lost where that is not heard."""
+        self._client.unsubscribe(list(topics))
+
+    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield topic and payload of each message; raises `LinkLost` when the connection is gone."""
+        while True:
+            while self._queue:
+                topic, payload = self._queue.popleft()
+                self._queued_bytes -= len(payload)
+                if self._paused and self._has_room():
+                    self._paused = False
+                    if self._descriptor >= 0:
+                        self._loop.add_reader(self._descriptor, self._read)
+                yield topic, payload
+            if self._lost is not None:
+                raise LinkLost(self._lost)
+            self._wanted = self._loop.create_future()
+            await self._wanted
+
+    def begin(self) -> None:
+        """Have the event loop tell of what comes."""
+        open_socket = self._client.socket()
+        if open_socket is None:
+            self._lose(_GONE)
+            return
+        self._descriptor = open_socket.fileno()
+        self._loop.add_reader(self._descriptor, self._read)
+
+    async def close(self) -> None:
+        """Say goodbye, and close the connection whether that is heard or not."""
+        self._client.disconnect()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING):
+                while self._client.want_write() and self._client.socket() is not None and self._lost is None:
+                    await asyncio.sleep(_CLOSING / 20)
+                    self._client.loop_write()
+        self._forget_socket()
+        if (left := self._client.socket()) is not None:
+            left.close()
+        self._lose("the connection was closed")
+
+    async def keep_alive(self) -> None:
+        """Say a word where there is silence, and notice a broker that says nothing within two keepalives."""
+        tick = KEEPALIVE / _TICKS
+        before = time.monotonic()
+        while self._lost is None:
+            await asyncio.sleep(tick)
+            now = time.monotonic()
+            if now - before > 5 * tick:  # this process did not run; what came meanwhile was not looked at yet
+                self._heard = now
+            before = now
+            self._client.loop_misc()
+            if now - self._heard > _SILENT * KEEPALIVE:
+                self._lose(f"the broker was silent for {now - self._heard:.1f} s")
+
+    async def greeted(self) -> ReasonCode:
+        """Wait for the broker's answer to our greeting; raises `LinkLost` or `TimeoutError`."""
+        async with asyncio.timeout(self._timeout):
+            return await self._greeting
+
+    async def _confirmed(self, number: int, failing: str) -> int:
+        """Wait until the broker confirms a numbered packet, or until an unnumbered one is written."""
+        waiting: asyncio.Future[int] = self._loop.create_future()
+        self._waiting[number] = waiting
+        self._write_later()
+        try:
+            # Not wait_for: that of Python 3.11 swallows a cancellation that comes with the confirmation.
+            async with asyncio.timeout(self._timeout):
+                return await waiting
+        except TimeoutError:
+            raise LinkLost(f"the broker {failing} for {self._timeout:g} s") from None
+        finally:
+            del self._waiting[number]
+            if not self._waiting:
+                self._client.on_publish = None  # it costs as much as sending does
+
+    def _read(self) -> None:
+        self._heard = time.monotonic()
+        client = self._client
+        client.loop_read()
+        secured = client.socket()
+        if isinstance(secured, ssl.SSLSocket):  # what TLS has taken off the network already, nobody tells us of
+            while self._lost is None and client.socket() is not None and secured.pending():
+                client.loop_read()
+        if client._in_packet["remaining_length"] > MOST_MESSAGE:  # the library has no bound of its own
+            self._lose(f"a message of {client._in_packet['remaining_length']} bytes came; {MOST_MESSAGE} are allowed")
+        self._write_later()
+
+    def _write_later(self) -> None:
+        """Have the event loop go on writing, where the connection did not take everything."""
+        wanting = self._descriptor >= 0 and self._client.want_write()
+        if wanting and not self._writing:
+            self._loop.add_writer(self._descriptor, self._write)
+        elif self._writing and not wanting and self._descriptor >= 0:
+            self._loop.remove_writer(self._descriptor)
+        self._writing = wanting
+
+    def _write(self) -> None:
+        self._client.loop_write()
+        self._write_later()
+
+    def _has_room(self) -> bool:
+        return len(self._queue) < _MOST_QUEUED and self._queued_bytes < _MOST_QUEUED_BYTES
+
+    def _on_connect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
+        if not self._greeting.done():
+            self._greeting.set_result(code)
+
+    def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        self._queue.append((message.topic, payload))
+        self._queued_bytes += len(payload)
+        if not self._has_room() and not self._paused and self._descriptor >= 0:
+            self._paused = True
+            self._loop.remove_reader(self._descriptor)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._wanted is not None and not self._wanted.done():
+            self._wanted.set_result(None)
+
+    def _on_publish(self, client: Client, _: object, number: int, code: ReasonCode, properties: Properties) -> None:
+        self._confirm(number, code.value)
+
+    def _on_subscribe(
+        self, client: Client, _: object, number: int, codes: Iterable[ReasonCode], properties: Properties | None
+    ) -> None:
+        self._confirm(number, max(code.value for code in codes))
+
+    def _confirm(self, number: int, code: int) -> None:
+        waiting = self._waiting.get(number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(code)
+
+    def _on_disconnect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
+        if self._descriptor >= 0 or self._lost is None:
+            self._lose("it was closed at the other end" if code.value == _DENIED else str(code).lower())
+
+    def _on_socket_close(self, client: Client, _: object, closing: Any) -> None:
+        self._forget_socket()
+
+    def _forget_socket(self) -> None:
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+            self._loop.remove_writer(self._descriptor)
+            self._descriptor = -1
+
+    def _lose(self, why: str) -> None:
+        if self._lost is None:
+            self._lost = why
+        self._forget_socket()
+        waited_for: list[asyncio.Future[Any]] = [self._greeting, *self._waiting.values()]
+        for waiting in waited_for:
+            if not waiting.done():
+                waiting.set_exception(LinkLost(self._lost))
+                waiting.exception()  # nobody may be waiting, which is no error
+        self._wake()
+
+
+@asynccontextmanager
+async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] | None = None) -> AsyncIterator[Link]:
+    """Connect to a broker.
+
+    At most 4,096 messages or 64 MiB, and one message more, wait to be looked at; then nothing is read until
+    there is room.
+
+    Parameters
+    ----------
+    broker : Broker
+    timeout : float
+        Seconds to wait for the broker.
+    will : (topic, payload), optional
+        What the broker publishes, retained, when we are gone without a word.
+
+    Raises
+    ------
+    BrokerGone
+        Where no broker answers.
+    BrokerRefused
+        Where it does, and does not let us in, or is not the one it should be.
+    """
+    loop = asyncio.get_running_loop()
+    client = Client(
+        CallbackAPIVersion.VERSION2,
+        uuid4().hex[:16],
+        protocol=MQTTv5 if broker.version == "5" else MQTTv311,
+        reconnect_on_failure=False,
+        clean_session=None if broker.version == "5" else True,
+    )
+    client.connect_timeout = timeout
+    if broker.username is not None:
+        client.username_pw_set(broker.username, broker.password)
+    if (tls := broker.tls_context()) is not None:
+        tls.sslsocket_class = _Encrypted
+        client.tls_set_context(tls)
+    if will is not None:
+        client.will_set(will[0], will[1], 1, True)
+    link = Link(client, timeout)
+    keeping: asyncio.Task[None] | None = None
+    try:
+        try:
+            # Looking up a name, and shaking hands, block in the library.
+            await wait_to_completion(loop.run_in_executor(None, _connect, client, broker))
+            link.begin()
+            code = await link.greeted()
+        except ssl.SSLError as error:
+            raise BrokerRefused(
+                f"no encrypted connection to {broker} ({getattr(error, 'verify_message', '') or error.reason})",
+                f"a broker whose certificate is signed by {broker.ca or 'who the system trusts'} and names "
+                f"{broker.host}, and which accepts ours",
+                "see ?ca=FILE, ?certificate=FILE and ?key=FILE",
+            ) from None
+        except (OSError, LinkLost) as error:  # TimeoutError is an OSError
+            raise BrokerGone(
+                f"no broker at {broker} within {timeout:g} s ({str(error) or type(error).__name__})",
+                f"an MQTT {broker.version} broker that listens there",
+                "start one (`inmateria serve` brings its own), or check host and port"
+                + ("; the embedded one speaks MQTT 3.1.1" if broker.version == "5" else "")
+                + ("; where it asks for a certificate of ours, ?certificate=FILE&key=FILE" if broker.tls else ""),
+            ) from None
+        if code.is_failure:
+            raise BrokerRefused(
+                f"{broker} does not let us in ({str(code).lower()})",
+                f"who it knows; we said we are {broker.username or 'nobody'}"
+                + (", with a certificate" if broker.certificate else ""),
+                "see INMATERIA_MQTT_CREDENTIALS, or ?credentials=FILE",
+            )
+        keeping = asyncio.create_task(link.keep_alive(), name=f"keeping {broker} alive")
+        yield link
+    finally:
+        if keeping is not None:
+            await cancel_and_wait(keeping)
+        await link.close()
+
+
+class _Encrypted(ssl.SSLSocket):
+    """A socket that is closed where the handshake fails, which the library forgets."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
+def _connect(client: Client, broker: Broker) -> None:
+    """Open the connection and greet the broker; blocks."""
+    properties: Any = None
+    if broker.version == "5":
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = MOST_MESSAGE
+    client.connect(broker.host, broker.port, KEEPALIVE, properties=properties)
+    open_socket: Any = client.socket()
+    if open_socket is not None:
+        # Without it, small messages wait up to 40 ms for the confirmation of those before.
+        open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _denied(what: str, topics: Iterable[str]) -> BrokerRefused:
+    return BrokerRefused(
+        f"the broker does not let us {what} {', '.join(topics)}", "what its access list grants", "docs/wire.md, Access"
+    )

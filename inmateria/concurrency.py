@@ -1,0 +1,48 @@
+"""Tasks that end with whoever began them: wait for the first, cancel the others, and see that they are gone."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+__all__ = ["cancel_and_wait", "wait_for_first", "wait_to_completion"]
+
+_GOODBYE = 6.0
+Result = TypeVar("Result")
+
+
+async def wait_to_completion(work: "asyncio.Future[Result]") -> Result:
+    """Wait for what cannot be cancelled, and give what came of it; a cancellation meanwhile is raised after it."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:  # may come more than once
+            cancelled = error
+    if cancelled is not None:
+        work.exception()
+        raise cancelled
+    return work.result()
+
+
+async def wait_for_first(*work: Coroutine[Any, Any, None]) -> None:
+    """Do several things at once until one of them ends or fails; the others are cancelled and waited for."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await cancel_and_wait(*tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended.
+
+    `asyncio.wait_for` of Python 3.11 can swallow a cancellation, in a driver for instance; so who has not ended
+    after longer than saying goodbye to a broker may take is cancelled once more.
+    """
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=_GOODBYE)

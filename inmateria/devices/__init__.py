@@ -1,0 +1,5 @@
+"""Is it still my device? Calibrations, fingerprints, drift, readouts bound to a device, transfer, and passports."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

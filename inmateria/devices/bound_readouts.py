@@ -1,0 +1,223 @@
+"""A readout that knows the device and the calibration it was trained on, and refuses where it would be wrong.
+
+bound = await bind(readout, reservoir, series)      # after training on that reservoir
+y = await bound.run(reservoir, u)                   # calibrates, and refuses if it has drifted or is another
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.devices.calibration import Probe, calibrate
+from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
+from inmateria.devices.linear_maps import LinearMap, linear_map
+from inmateria.reservoir.physical import PhysicalReservoir
+from inmateria.substrate import FloatArray, SubstrateError, SubstrateInfo
+
+__all__ = ["BoundReadout", "DeviceDrifted", "WrongDevice", "bind"]
+
+
+class WrongDevice(SubstrateError):
+    """A readout was used on another device than the one it was trained on."""
+
+
+class DeviceDrifted(SubstrateError):
+    """A readout was used on its device, which has drifted beyond the readout's bound."""
+
+
+@dataclass(frozen=True, eq=False)
+class BoundReadout:
+    """A trained readout with the device and the calibration it was trained on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted and linear, as `RidgeReadout`; or a pipeline of a `StandardScaler` and one.
+    fingerprint : Fingerprint
+        Of the device when it was trained.
+    series : ndarray of float, shape (steps, inputs of the encoding)
+        What was sent to find out what the features are like there; its targets need not be known.
+    features : ndarray of float, shape (steps - washout, features)
+        What the device made of it: `transfer` aligns another device's features with these.
+    bound : float
+        Distance of the device's response, in units of its standard deviation, up to which it is used.
+    alpha : float
+        Part of all uses in which it may refuse although nothing has changed.
+    """
+
+    estimator: Any
+    fingerprint: Fingerprint
+    series: FloatArray
+    features: FloatArray
+    bound: float = 0.1
+    alpha: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.bound < float("inf") and 0 < self.alpha < 1):
+            raise ValueError(f"bound is {self.bound} and alpha {self.alpha}; give 0 or more, and between 0 and 1")
+        features = self.weights.coef.shape[1]
+        if self.features.ndim != 2 or self.features.shape[1] != features:
+            raise ValueError(
+                f"the readout has {features} features; those of the series have shape {self.features.shape}"
+            )
+
+    @property
+    def device(self) -> str:
+        """Identity of the device that it was trained on."""
+        return self.fingerprint.device
+
+    @property
+    def weights(self) -> LinearMap:
+        """The weights of the estimator."""
+        return linear_map(self.estimator)
+
+    def check(self, now: Fingerprint | SubstrateInfo) -> Comparison | None:
+        """Find out whether it may be used there, and give how far the device has drifted.
+
+        Parameters
+        ----------
+        now : Fingerprint or SubstrateInfo
+            The device's present calibration; with its info alone, only its identity is checked.
+
+        Raises
+        ------
+        WrongDevice
+            Where it is another device.
+        DeviceDrifted
+            Where it has drifted beyond the bound, with at most a part `alpha` of false alarms.
+        """
+        device = now.id if isinstance(now, SubstrateInfo) else now.device
+        if device != self.device:
+            raise WrongDevice(
+                f"this readout was trained on {self.device} and is used on {device}",
+                "weights hold for the one device they were trained on",
+                "carry it over with `await transfer(readout, to=reservoir, ...)`",
+            )
+        if isinstance(now, SubstrateInfo):
+            return None
+        found = compare(self.fingerprint, now)
+        if found.drifted(self.alpha, self.bound):
+            raise DeviceDrifted(
+                f"{device} has drifted by {found.distance:.3g} of its response since {self.fingerprint.taken} "
+                f"(p = {found.p_value:.2g})",
+                f"this readout is used up to a drift of {self.bound:g}",
+                "carry it over with `await transfer(readout, to=reservoir, ...)`, or see with `calibrate` whether the "
+                "device comes back",
+            )
+        return found
+
+    def predict(self, X: npt.ArrayLike, now: Fingerprint | SubstrateInfo) -> npt.NDArray[Any]:
+        """Read features (steps, features) of a device out, after `check` of that device."""
+        self.check(now)
+        predicted: npt.NDArray[Any] = self.estimator.predict(X)
+        return predicted
+
+    async def run(
+        self, reservoir: PhysicalReservoir, u: npt.ArrayLike, now: Fingerprint | None = None
+    ) -> npt.NDArray[Any]:
+        """Drive a reservoir with a series and read it out, after `check` of its device.
+
+        Parameters
+        ----------
+        reservoir : PhysicalReservoir
+            Entered, with encoding and features as in training.
+        u : array_like of float, shape (steps, features) or (steps,)
+        now : Fingerprint, optional
+            A present calibration; without one, the device is calibrated first.
+        """
+        self.check(reservoir.info)
+        self.check(await calibrate(reservoir.substrate, self.probe) if now is None else now)
+        predicted: npt.NDArray[Any] = self.estimator.predict(await reservoir.run(u))
+        return predicted
+
+    @property
+    def probe(self) -> Probe:
+        """The probe of its calibration."""
+        return msgspec.convert(self.fingerprint.probe, type=Probe)
+
+    def encode(self) -> bytes:
+        """Write it down: weights, calibration, series and features; what the estimator learned beside is left out."""
+        weights = self.weights
+        return msgspec.json.encode(
+            _Written(
+                coef=_Array.of(weights.coef),
+                intercept=_Array.of(weights.intercept),
+                classes=weights.classes,
+                flat=weights.flat,
+                fingerprint=self.fingerprint,
+                series=_Array.of(self.series),
+                features=_Array.of(self.features),
+                bound=self.bound,
+                alpha=self.alpha,
+            )
+        )
+
+    @classmethod
+    def decode(cls, written: bytes) -> Self:
+        """Read what `encode` wrote; no code is run, so it may come from anybody."""
+        read = msgspec.json.decode(written, type=_Written)
+        weights = LinearMap(read.coef.array, read.intercept.array, read.classes, read.flat)
+        return cls(
+            weights.estimator(), read.fingerprint, read.series.array, read.features.array, read.bound, read.alpha
+        )
+
+
+async def bind(
+    estimator: Any,
+    reservoir: PhysicalReservoir,
+    series: npt.ArrayLike,
+    *,
+    probe: Probe | None = None,
+    bound: float = 0.1,
+    alpha: float = 0.01,
+) -> BoundReadout:
+    """Bind a trained readout to the device behind a reservoir, as it is now.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Trained on features of this reservoir.
+    reservoir : PhysicalReservoir
+        Entered.
+    series : array_like of float, shape (steps, inputs of the encoding) or (steps,)
+        Of the sort that it will be used on; some hundred steps, which `transfer` gives to another device too.
+    probe : Probe, optional
+        Of the calibration.
+    bound, alpha : float
+        As of `BoundReadout`.
+    """
+    given = np.array(series, dtype=np.float64)
+    given = given[:, np.newaxis] if given.ndim == 1 else given
+    fingerprint = await calibrate(reservoir.substrate, probe)
+    return BoundReadout(estimator, fingerprint, given, await reservoir.run(given), bound, alpha)
+
+
+class _Array(msgspec.Struct, frozen=True):
+    """An array as bytes, little-endian float64."""
+
+    shape: tuple[int, ...]
+    data: bytes
+
+    @classmethod
+    def of(cls, array: FloatArray) -> Self:
+        return cls(array.shape, np.ascontiguousarray(array, dtype="<f8").tobytes())
+
+    @property
+    def array(self) -> FloatArray:
+        return np.frombuffer(self.data, dtype="<f8").reshape(self.shape).astype(np.float64)
+
+
+class _Written(msgspec.Struct, frozen=True, kw_only=True):
+    coef: _Array
+    intercept: _Array
+    classes: tuple[str | int | float | bool, ...] | None
+    flat: bool
+    fingerprint: Fingerprint
+    series: _Array
+    features: _Array
+    bound: float
+    alpha: float
+    version: int = 1

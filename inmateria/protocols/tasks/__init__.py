@@ -1,0 +1,1 @@
+"""The tasks that come with inmateria, one file each; none imports another."""

@@ -1,0 +1,182 @@
+"""What a substrate remembers and computes of a random input: memory and information processing capacity.
+
+One uniform series drives every input, each in a strength of its own. Memory capacity asks for the input of k
+steps ago, information processing capacity for products of Legendre polynomials of past inputs. Beside the
+substrate stand the masked input, which is what was driven and has no memory, and the bare series.
+"""
+
+from itertools import pairwise
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from sklearn.preprocessing import StandardScaler
+
+from inmateria.protocols.runs import Curves, Outcome, Score, weights_by_output
+from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.tasks.time_series import drive_with
+from inmateria.reservoir import (
+    InformationProcessingCapacity,
+    InputMask,
+    MemoryCapacity,
+    RidgeReadout,
+    information_processing_capacity,
+    memory_capacity,
+)
+from inmateria.substrate import FloatArray, Substrate
+
+_BLOCKS = 4
+_RECALLED = 6
+
+
+class CapacitySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set of the task.
+
+    Parameters
+    ----------
+    seed : int
+        Of the series and the input mask.
+    amplitude : float
+        Largest drive, as a fraction of the inputs' upper limit.
+    offset : float
+        What is driven for an input of zero, as a fraction of that; it breaks the symmetry of an odd substrate.
+    step : float
+        Duration of a step on the device, s; 0 for the device's own.
+    samples : int
+        Samples of every step that the readout sees.
+    steps : int
+        Length of the series, washout included.
+    washout : int
+        Steps at the beginning that are left out.
+    delays : int
+        How far back memory is asked for, in steps.
+    degree : int
+        Largest total degree of the products.
+    product_delays : int
+        How far back the products of degree two and more reach, in steps.
+    round_trips : int
+        Single-step exchanges made before the run to measure the round trip.
+    """
+
+    seed: Annotated[int, Meta(ge=0)] = 0
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.15
+    offset: Annotated[float, Meta(ge=-1.0, le=1.0)] = 0.0
+    step: Annotated[float, Meta(ge=0.0)] = 0.05
+    samples: Annotated[int, Meta(ge=1)] = 1
+    steps: Annotated[int, Meta(ge=2000)] = 12_000
+    washout: Annotated[int, Meta(ge=0)] = 200
+    delays: Annotated[int, Meta(ge=1, le=300)] = 40
+    degree: Annotated[int, Meta(ge=1, le=8)] = 4
+    product_delays: Annotated[int, Meta(ge=0, le=50)] = 8
+    round_trips: Annotated[int, Meta(ge=1)] = 200
+
+
+async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_progress: ProgressCallback) -> Outcome:
+    """Drive the substrate with a random series, and measure what a linear readout could find in its states."""
+    start = max(settings.washout, settings.delays, settings.product_delays)
+    edges = np.linspace(start, settings.steps, _BLOCKS + 1).astype(int).tolist()
+    blocks = list(pairwise(edges))[::-1]  # the last one first
+    if edges[1] - edges[0] < 10 * settings.delays:
+        raise ValueError(
+            f"{settings.steps} steps leave {edges[1] - edges[0]} for each of {_BLOCKS} blocks; give more steps, or ask "
+            f"for less than {settings.delays} delays"
+        )
+    u = np.random.default_rng(settings.seed).uniform(-1, 1, settings.steps)
+    # Scaled so that the offset and the largest input together are the largest drive.
+    mask = InputMask(
+        scale=1 - abs(settings.offset), offset=settings.offset, kind="uniform", seed=settings.seed, clip=True
+    )
+    driven = await drive_with(
+        u,
+        substrate,
+        mask,
+        settings.amplitude,
+        settings.step or None,
+        settings.samples,
+        settings.round_trips,
+        on_progress,
+    )
+    feature_sets = {"substrate": driven.X, "masked input": driven.masked, "input alone": u[:, np.newaxis]}
+    bounds = dict.fromkeys(range(2, settings.degree + 1), settings.product_delays) | {1: settings.delays}
+    scores: list[Score] = []
+    memories: dict[str, list[MemoryCapacity]] = {}
+    products: dict[str, list[InformationProcessingCapacity]] = {}
+    done, of = 0, len(feature_sets) * _BLOCKS
+    for on, X in feature_sets.items():
+        memories[on], products[on] = [], []
+        for block in blocks:
+            memories[on].append(memory_capacity(X, u, settings.delays, washout=start, held_out=block))
+            products[on].append(information_processing_capacity(X, u, bounds, washout=start, held_out=block))
+            done += 1
+            on_progress("measuring", done, of, settings.steps)
+        scores += _scores(on, X.shape[1], memories[on], products[on])
+    return Outcome(
+        title="Memory and information processing capacity",
+        sentence=f"A random series was to be recalled 1 to {settings.delays} steps later, and products of its past "
+        f"values up to degree {settings.degree} were to be computed; what a linear readout could find is added up.",
+        metric="capacity",
+        chance=0.0,
+        chance_description="below the threshold is none",
+        trained=settings.steps - start - (blocks[0][1] - blocks[0][0]),
+        held_out=blocks[0][1] - blocks[0][0],
+        splitting=f"{_BLOCKS} blocks of time, each held out in turn, the last one first.",
+        scores=tuple(scores),
+        exchanges=driven.exchanges,
+        classes=tuple(f"{delay} back" for delay in range(_RECALLED)),
+        weights=_weights(driven.X[settings.washout :], u[settings.washout :], driven.outputs),
+        curves=_curves(memories, products["substrate"]),
+    )
+
+
+def _scores(
+    on: str, features: int, memories: list[MemoryCapacity], products: list[InformationProcessingCapacity]
+) -> list[Score]:
+    by_name = {"memory capacity": [each.total for each in memories]}
+    by_name["IPC, in all"] = [each.total for each in products]
+    for degree in products[0].by_degree:
+        by_name[f"IPC, degree {degree}"] = [each.by_degree[degree] for each in products]
+    return [
+        Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values), control=on != "substrate")
+        for name, values in by_name.items()
+    ]
+
+
+def _weights(X: FloatArray, u: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
+    """Weights of a readout that recalls the last few inputs."""
+    start = _RECALLED - 1
+    recalled = np.stack([u[start - delay : len(u) - delay] for delay in range(_RECALLED)], axis=1)
+    readout = RidgeReadout().fit(StandardScaler().fit_transform(X[start:]), recalled)
+    return weights_by_output(readout.coef_, outputs)
+
+
+def _curves(
+    memories: dict[str, list[MemoryCapacity]], products: list[InformationProcessingCapacity]
+) -> tuple[Curves, ...]:
+    """Draw memory by delay, and processing by longest delay, a line a degree."""
+    delays = memories["substrate"][0].delays
+    lines = {on: tuple(np.mean([each.capacities for each in found], axis=0).tolist()) for on, found in memories.items()}
+    lines["threshold"] = (float(np.mean([each.threshold for each in memories["substrate"]])),) * len(delays)
+    profile = np.mean([each.profile for each in products], axis=0)
+    reach = int(np.flatnonzero(profile.sum(axis=0)).max(initial=1)) + 1
+    return (
+        Curves(
+            heading="How far back it remembers",
+            text="Squared correlation of what was read out with the input so many steps ago, mean of the blocks.",
+            x_label="delay (steps)",
+            y_label="squared correlation",
+            x=tuple(float(delay) for delay in delays),
+            lines=lines,
+        ),
+        Curves(
+            heading="What it computes",
+            text="Capacity above chance for products of past inputs, by the longest delay in them and their degree.",
+            x_label="longest delay (steps)",
+            y_label="capacity",
+            x=tuple(float(delay) for delay in range(reach)),
+            lines={f"degree {degree}": tuple(row[:reach].tolist()) for degree, row in enumerate(profile, start=1)},
+        ),
+    )
+
+
+TASK = Task("capacity", CapacitySettings, measure_capacity)

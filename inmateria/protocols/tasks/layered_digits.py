@@ -1,0 +1,276 @@
+"""Read handwritten digits with several physical layers, each trained without seeing through any: the task `stack`.
+
+All layers' encoders are trained at once by a local information bottleneck, or in any other way that has a name.
+Beside what the layers give stand the same layers with random encoders, and readouts of the bare pixels.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from inmateria.protocols.runs import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.tasks.digits import round_trips_of
+from inmateria.reservoir import (
+    GaussianBottleneck,
+    PhysicalLayer,
+    PhysicalReservoir,
+    PhysicalStack,
+    RidgeClassifierReadout,
+    VirtualNodes,
+    training_named,
+    training_names,
+)
+from inmateria.reservoir.layers.training import LocalTraining
+from inmateria.substrate import FloatArray, Substrate
+
+_POINTS = 40
+
+
+class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set of the task; the defaults were chosen on training digits only.
+
+    Parameters
+    ----------
+    layers : str
+        Substrates, separated by commas, in order: URIs, or schemes alone, which are given seeds that differ.
+    train : str
+        How encoders are trained: see `inmateria.reservoir.training_names`.
+    passes : int
+        Passes over the training digits; 0 leaves that to the way of training.
+    seed : int
+        Of split, encoders and training; added to 1, 2, ... for the layers named by schemes alone.
+    held_out : int
+        Digits held out.
+    amplitude : float
+        Fraction of each input's range that may be driven.
+    gain : float
+        Standard deviation of each port before its tanh.
+    hold : int
+        Substrate steps for which a digit is held; each gives virtual nodes.
+    samples : int
+        Samples of every step that are read; 0 reads all.
+    rest : float
+        Seconds of zero drive after each digit; needed by what has a memory.
+    step : float
+        Duration of a substrate step, s; 0 takes each substrate's own.
+    compare : bool
+        Also ask the same layers with random encoders, which costs as many stimuli as reading does.
+    round_trips : int
+        Single-step exchanges with the first layer made before the run to measure the round trip.
+    """
+
+    layers: str = "nanowire,nanowire,nanowire"
+    train: str = "bottleneck"
+    passes: Annotated[int, Meta(ge=0)] = 0
+    seed: Annotated[int, Meta(ge=0)] = 0
+    held_out: Annotated[int, Meta(ge=1, le=1700)] = 450
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+    gain: Annotated[float, Meta(gt=0.0)] = 0.3
+    hold: Annotated[int, Meta(ge=1)] = 4
+    samples: Annotated[int, Meta(ge=0)] = 1
+    rest: Annotated[float, Meta(ge=0.0)] = 0.15
+    step: Annotated[float, Meta(ge=0.0)] = 0.0
+    compare: bool = True
+    round_trips: Annotated[int, Meta(ge=1)] = 50
+
+    def __post_init__(self) -> None:
+        if self.train not in training_names():
+            raise ValueError(f"train is {self.train!r}; there are {', '.join(training_names())}")
+        if not all(name.strip() for name in self.layers.split(",")):
+            raise ValueError(f"layers is {self.layers!r}; name substrates, separated by commas")
+
+
+def substrates_of(settings: StackSettings) -> list[str]:
+    """Give the URI of each layer."""
+    names = [name.strip() for name in settings.layers.split(",")]
+    return [
+        name if "://" in name else f"{name}://?seed={settings.seed + number}"
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+async def read_in_layers(
+    substrates: Sequence[Substrate], settings: StackSettings, on_progress: ProgressCallback
+) -> Outcome:
+    """Train the layers on the training digits, read every digit, and score all of it beside the controls."""
+    digits = load_digits()
+    X, y = digits.data / 16.0, digits.target
+    train, test = train_test_split(
+        np.arange(len(y)), test_size=settings.held_out, stratify=y, random_state=settings.seed
+    )
+    layers = [
+        PhysicalLayer(
+            substrate=each,
+            features=VirtualNodes(settings.samples or None),
+            amplitude=settings.amplitude,
+            gain=settings.gain,
+            hold=settings.hold,
+            rest=settings.rest,
+            step=settings.step or None,
+        )
+        for each in substrates
+    ]
+    stack = PhysicalStack(layers, train=_training(settings), seed=settings.seed)
+    async with stack:
+        reservoir = PhysicalReservoir(substrates[0])
+        round_trips = await round_trips_of(reservoir, settings.round_trips, on_progress)
+        begun = time.perf_counter()
+        await stack.fit(X[train], y[train], on_progress)
+        told = await stack.features(X[test], _renamed(on_progress, "held out"))
+        seconds = time.perf_counter() - begun
+        trained, steps = (stack.features_, told), stack.steps_
+        spent, learning = (stack.stimuli_training_, stack.stimuli_reading_), stack.learning_seconds_
+        information = stack.information_
+        count = sum(1 for each in stack.trace if each.layer == 0)
+        random: tuple[list[FloatArray], list[FloatArray]] | None = None
+        if settings.compare and settings.train != "none":
+            beside = PhysicalStack(layers, train="none", seed=settings.seed)
+            beside.substrates = stack.substrates
+            await beside.fit(X[train], y[train], _renamed(on_progress, "random"))
+            random = (beside.features_, await beside.features(X[test], _renamed(on_progress, "random")))
+        infos = [each.info for each in substrates]
+        outputs = [
+            name.partition("@")[0]
+            for name in layers[0].features.names(infos[0], layers[0].duration_of_step(infos[0]), settings.hold)
+        ]
+    ridge = RidgeClassifierReadout()
+    scores: list[Score] = []
+
+    async def scored(on: str, readout: str, A: FloatArray, B: FloatArray, *, control: bool, by: Any = ridge) -> Any:
+        reader = make_pipeline(StandardScaler(), clone(by))
+        await asyncio.to_thread(reader.fit, A, y[train])
+        right = float(np.mean(reader.predict(B) == y[test]))
+        scores.append(Score(readout=readout, on=on, features=A.shape[1], score=right, splits=(right,), control=control))
+        return reader
+
+    both = [np.hstack(each) for each in trained]
+    reader = await scored("substrate", f"all {len(layers)} layers", *both, control=False)
+    named = reader.predict(both[1])
+    for number, (A, B) in enumerate(zip(*trained, strict=True), start=1):
+        last = await scored("substrate", f"layer {number}", A, B, control=False)
+        if number == 1:
+            first = last
+    if random is not None:
+        await scored("random encoders", f"all {len(layers)} layers", *map(np.hstack, random), control=True)
+        await scored("random encoders", f"layer {len(layers)}", random[0][-1], random[1][-1], control=True)
+    await scored("raw pixels", "ridge", X[train], X[test], control=True)
+    await scored("raw pixels", "logistic", X[train], X[test], control=True, by=LogisticRegression(max_iter=3000))
+    p50, p99 = np.percentile(round_trips, [50, 99])
+    return Outcome(
+        title=f"Digits in {len(layers)} physical layers",
+        sentence=(
+            f"{len(layers)} layers ({', '.join(info.id for info in infos)}), each with an encoder trained by "
+            f"'{settings.train}' without seeing through any of them, read handwritten digits. Training the encoders "
+            f"took {spent[0]:,} stimuli and {learning:.2f} s of computing, reading {spent[1]:,} stimuli."
+        ),
+        metric="accuracy",
+        chance=float(np.mean(y[test] == np.bincount(y[train]).argmax())),
+        chance_description="always the most frequent digit",
+        trained=len(train),
+        held_out=len(test),
+        splitting=f"One stratified split, seed {settings.seed}. Readouts are ridge unless said otherwise.",
+        scores=tuple(scores),
+        exchanges=ExchangeStatistics(
+            count=count,
+            steps=steps,
+            seconds=seconds,
+            round_trip_p50=float(p50),
+            round_trip_p99=float(p99),
+            round_trips=len(round_trips),
+        ),
+        classes=tuple(str(name) for name in digits.target_names),
+        weights=weights_by_output(first[-1].coef_, outputs),
+        confusion={
+            f"all {len(layers)} layers": tuple(
+                tuple(row) for row in confusion_matrix(y[test], named, labels=digits.target_names).tolist()
+            )
+        },
+        curves=_curves(stack, information, trained[0], X[train], np.eye(10)[y[train]], scores),
+    )
+
+
+def _training(settings: StackSettings) -> LocalTraining:
+    return training_named(settings.train, **({"passes": settings.passes} if settings.passes else {}))
+
+
+def _renamed(on_progress: ProgressCallback, name: str) -> ProgressCallback:
+    def told(phase: str, done: int, of: int, steps: int) -> None:
+        on_progress(name if phase == "reading" else phase, done, of, steps)
+
+    return told
+
+
+def _curves(
+    stack: PhysicalStack,
+    information: list[Any],
+    by_layer: list[FloatArray],
+    X: FloatArray,
+    Y: FloatArray,
+    scores: list[Score],
+) -> tuple[Curves, ...]:
+    """Draw what the layers know: the information curve, information over training, and accuracy by layer."""
+    names = [f"layer {number}" for number in range(1, len(by_layer) + 1)]
+    found = {
+        name: GaussianBottleneck(ridge=1e-3).fit(features, Y).information_curve_
+        for name, features in zip(("pixels", *names), (X, *by_layer), strict=True)
+    }
+    most = max(float(curve.about_input[-1]) for curve in found.values())
+    grid = np.linspace(0.0, most, _POINTS)
+    passes = tuple(float(number) for number in range(1, len(information) + 1))
+    single = {score.readout: score.score for score in scores if score.on == "substrate"}
+    bare = [score for score in scores if score.on == "raw pixels"]
+    curves = [
+        Curves(
+            heading="Information curve",
+            text=(
+                "The most that a linear map could tell of the digit for so much kept of what it reads, were both "
+                "Gaussian: of the pixels, and of what each layer answers after training. Ten digits hold 3.3 bits, "
+                "which a Gaussian does not know; compare the lines with one another."
+            ),
+            x_label="kept of what is read (bits)",
+            y_label="told of the digit (bits)",
+            x=tuple(grid.tolist()),
+            lines={
+                name: tuple(np.interp(grid, np.r_[0.0, curve.about_input], np.r_[0.0, curve.about_target]).tolist())
+                for name, curve in found.items()
+            },
+        ),
+        Curves(
+            heading="Accuracy by layer",
+            text="A ridge readout of each layer alone, beside readouts of the bare pixels.",
+            x_label="layer",
+            y_label="fraction named rightly",
+            x=tuple(float(number) for number in range(1, len(names) + 1)),
+            lines={"this layer": tuple(single[name] for name in names)}
+            | {f"pixels, {score.readout}": (score.score,) * len(names) for score in bare},
+        ),
+    ]
+    if len(passes) > 1:
+        curves += [
+            Curves(
+                heading=f"What the layers tell of the {what}, over training",
+                text="Estimated as if Gaussian, from what each layer answered during a pass; the last is the reading.",
+                x_label="pass over the training digits",
+                y_label=f"about the {what} (bits)",
+                x=passes,
+                lines={name: tuple(each[side][k] for each in information) for k, name in enumerate(names)},
+            )
+            for side, what in ((1, "digit"), (0, "pixels"))
+        ]
+    return tuple(curves)
+
+
+TASK = Task("stack", StackSettings, read_in_layers, substrates=substrates_of)

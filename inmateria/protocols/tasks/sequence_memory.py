@@ -1,0 +1,199 @@
+"""Remember digits: name the one that was shown before, from what a substrate still holds of it.
+
+Handwritten digits come one after another in an order that repeats itself, with some digits replaced at
+random (after the second task of Zhu et al., Nat. Commun. 14, 6697 (2023)). From the features of the digit
+that is being shown, an online readout names the one before it, and the one before that. Beside it stand the
+same with the memory erased by a rest between digits, and the pixels shown: both know the order's habits,
+and nothing else of the past.
+"""
+
+import asyncio
+import time
+from contextlib import aclosing
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
+
+from inmateria.protocols.runs import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.tasks.digits import round_trips_of
+from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, VirtualNodes
+from inmateria.substrate import FloatArray, Substrate
+
+Labels = npt.NDArray[np.intp]
+
+_TO_STANDARDISE = 100
+_BLOCKS = 5
+_WINDOW = 100
+
+
+class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set of the task.
+
+    Parameters
+    ----------
+    seed : int
+        Of the order, the images and the input mask.
+    digits : int
+        How many are shown.
+    period : int
+        Length of the order that repeats itself.
+    surprise : float
+        Fraction of the digits that are replaced by any digit.
+    back : int
+        How far back is asked for, 1 to so many.
+    amplitude : float
+        Drive for a full pixel, as a fraction of the inputs' upper limit.
+    positions : int
+        Substrate steps, each with its own mask, for one row of pixels.
+    step : float
+        Duration of each of those, s.
+    erase : float
+        Seconds of rest between digits that erase the memory, in the control.
+    alpha : float
+        Regularisation of the readout.
+    round_trips : int
+        Single-step exchanges made before the run to measure the round trip.
+    """
+
+    seed: Annotated[int, Meta(ge=0)] = 0
+    digits: Annotated[int, Meta(ge=500)] = 3000
+    period: Annotated[int, Meta(ge=1, le=100)] = 8
+    surprise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    back: Annotated[int, Meta(ge=1, le=5)] = 2
+    amplitude: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.12
+    positions: Annotated[int, Meta(ge=1)] = 2
+    step: Annotated[float, Meta(gt=0.0)] = 0.01
+    erase: Annotated[float, Meta(gt=0.0)] = 0.3
+    alpha: Annotated[float, Meta(gt=0.0)] = 10.0
+    round_trips: Annotated[int, Meta(ge=1)] = 100
+
+
+async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_progress: ProgressCallback) -> Outcome:
+    """Show the digits twice, the second time with the memory erased between them, and read the past out."""
+    shown, images = semi_repetitive(settings)
+    reservoir = PhysicalReservoir(substrate, step=settings.step)
+    async with reservoir:
+        reservoir.features = VirtualNodes(1)
+        highest = min(channel.high for channel in reservoir.info.inputs)
+        reservoir.encoding = InputMask(
+            scale=settings.amplitude * highest, positions=settings.positions, seed=settings.seed
+        )
+        for image in images:
+            reservoir.check(image)
+        round_trips = await round_trips_of(reservoir, settings.round_trips, on_progress)
+        feature_sets: dict[str, FloatArray] = {}
+        steps = 0
+        begun = time.perf_counter()
+        for on, rest in (("substrate", 0.0), ("memory erased", settings.erase)):
+            reservoir.rest = rest
+            if reservoir.info.resettable:
+                await reservoir.reset()
+            rows: list[FloatArray] = []
+            async with aclosing(reservoir.stream(images)) as features:
+                async for X in features:
+                    rows.append(X.ravel())
+                    steps += reservoir.steps_of(images[0])
+                    on_progress(on, len(rows), len(images), len(rows) * reservoir.steps_of(images[0]))
+            feature_sets[on] = np.array(rows)
+        seconds = time.perf_counter() - begun
+        outputs = [name.partition("@")[0] for name in reservoir.feature_names] * images.shape[1]
+    feature_sets["pixels shown"] = images.reshape(len(images), -1)
+    scores: list[Score] = []
+    curves: dict[str, tuple[float, ...]] = {}
+    coef = np.empty(0)
+    for back in range(1, settings.back + 1):
+        for on, X in feature_sets.items():
+            right, weights = await asyncio.to_thread(_learn_to_recall, X, shown, back, settings.alpha)
+            blocks = np.array_split(right[len(right) // 2 :], _BLOCKS)
+            scores.append(
+                Score(
+                    readout=f"RLS, {back} back",
+                    on=on,
+                    features=X.shape[1],
+                    score=float(right[len(right) // 2 :].mean()),
+                    splits=tuple(float(block.mean()) for block in blocks),
+                    control=on != "substrate",
+                )
+            )
+            if back == 1:
+                running = np.convolve(right, np.ones(_WINDOW) / _WINDOW, mode="valid")
+                curves[on] = tuple(running.tolist())
+                coef = weights if on == "substrate" else coef
+    scores.sort(key=lambda score: score.control)
+    p50, p99 = np.percentile(round_trips, [50, 99])
+    return Outcome(
+        title="Sequence memory",
+        sentence=(
+            f"{len(shown):,} handwritten digits were shown in an order of {settings.period} that repeats itself, "
+            f"{100 * settings.surprise:g} % of them replaced by any digit; an online readout named those shown before."
+        ),
+        metric="accuracy",
+        chance=float(np.bincount(shown).max() / len(shown)),
+        chance_description="always the most frequent digit",
+        trained=len(shown) // 2,
+        held_out=len(shown) - len(shown) // 2,
+        splitting=f"Every digit is named before it is learned; scores are of the second half, in {_BLOCKS} blocks.",
+        scores=tuple(scores),
+        exchanges=ExchangeStatistics(
+            count=2 * len(shown),
+            steps=steps,
+            seconds=seconds,
+            round_trip_p50=float(p50),
+            round_trip_p99=float(p99),
+            round_trips=len(round_trips),
+        ),
+        classes=tuple(str(digit) for digit in range(10)),
+        weights=weights_by_output(coef, outputs),
+        curves=(
+            Curves(
+                heading="Learning to remember the digit before",
+                text=f"Fraction named rightly, before learning from it, of the last {_WINDOW}.",
+                x_label="digits shown",
+                y_label="fraction named rightly",
+                x=tuple(range(_WINDOW, _WINDOW + len(curves["substrate"]))),
+                lines=curves,
+            ),
+        ),
+    )
+
+
+def order_of(settings: SequenceSettings, generator: np.random.Generator | None = None) -> Labels:
+    """Draw which digits are shown, shape (digits,): an order that repeats itself, with surprises."""
+    generator = generator or np.random.default_rng(settings.seed)
+    order = generator.integers(10, size=settings.period)
+    shown = np.resize(order, settings.digits)
+    surprising = generator.random(settings.digits) < settings.surprise
+    shown[surprising] = generator.integers(10, size=int(surprising.sum()))
+    return shown
+
+
+def semi_repetitive(settings: SequenceSettings) -> tuple[Labels, FloatArray]:
+    """Draw the digits (digits,) and an image of each (digits, 8, 8) from 0 to 1."""
+    generator = np.random.default_rng(settings.seed)
+    shown = order_of(settings, generator)
+    digits = load_digits()
+    of_class = [np.flatnonzero(digits.target == digit) for digit in range(10)]
+    chosen = np.array([generator.choice(of_class[digit]) for digit in shown])
+    return shown, digits.images[chosen] / 16.0
+
+
+def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> tuple[FloatArray, FloatArray]:
+    """Name the digit so many back, then learn it, one after another; give what was right, and the weights."""
+    standardised = StandardScaler().fit(X[:_TO_STANDARDISE]).transform(X)
+    readout = RecursiveLeastSquaresClassifier(alpha=alpha)
+    right = np.zeros(len(X) - back)
+    for number in range(back, len(X)):
+        row, wanted = standardised[number : number + 1], shown[number - back]
+        if number > back:
+            right[number - back] = float(readout.predict(row)[0] == wanted)
+        readout.partial_fit(row, [wanted], classes=np.arange(10))
+    return right, readout.coef_
+
+
+TASK = Task("sequence-memory", SequenceSettings, remember_digits)

@@ -1,0 +1,1 @@
+"""What others wrote and read: neo, NIX, NWB, measured tables."""

@@ -1,0 +1,84 @@
+"""A recording in the formats that others read: NIX and NWB, with a list of what each cannot hold."""
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from inmateria.recording.format import RecordingError
+from inmateria.recording.formats.neo_blocks import read_block
+from inmateria.recording.reading import open_recording
+
+FORMATS = {".nix": "nix", ".nwb": "nwb"}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written.
+
+    Parameters
+    ----------
+    paths : tuple of Path
+        The files; NWB takes one for each return to rest.
+    left_out : tuple of str
+        What of this recording the format cannot hold, in words.
+    """
+
+    paths: tuple[Path, ...]
+    left_out: tuple[str, ...]
+
+
+def export(path: str | PathLike[str], out: str | PathLike[str], *, to: str | None = None) -> Export:
+    """Write a recording in another format.
+
+    Parameters
+    ----------
+    path : path-like
+        A recording, finished or not.
+    out : path-like
+        File to make; it must not exist.
+    to : {"nix", "nwb"}, optional
+        By default what the ending of `out` says.
+
+    Raises
+    ------
+    RecordingError
+        Where a file exists, the format is not known or its extra is not installed.
+    """
+    out = Path(out)
+    to = FORMATS.get(out.suffix) if to is None else to
+    if to not in FORMATS.values():
+        raise RecordingError(f"{out} is of no format that is known here; end it in {' or '.join(FORMATS)}")
+    if out.exists():
+        raise RecordingError(f"{out} exists; an export never overwrites: give another name")
+    if to == "nix":
+        return _to_nix(Path(path), out)
+    try:
+        from inmateria.recording.formats.nwb import write_nwb
+    except ImportError as error:
+        raise _missing(error, "nwb") from None
+    return Export(*write_nwb(Path(path), out))
+
+
+def _to_nix(path: Path, out: Path) -> Export:
+    import neo
+
+    block = read_block(path)
+    try:
+        with neo.NixIO(str(out), mode="ow") as file:
+            file.write_block(block)
+    except (ImportError, AttributeError) as error:  # neo says so where nixio is missing
+        raise _missing(error, "nix") from None
+    return Export((out,), tuple(_left_out_of_nix(path)))
+
+
+def _left_out_of_nix(path: Path) -> list[str]:
+    with open_recording(path) as recording:
+        left = ["the checksum of each exchange"]
+        if recording.scale is not None:
+            left.append("that the signal was kept as int16 counts (the values in units are there, each the same)")
+        return left
+
+
+def _missing(error: Any, extra: str) -> RecordingError:
+    return RecordingError(f'{extra.upper()} is not installed ({error}): pip install "inmateria[{extra}]"')

@@ -1,0 +1,346 @@
+"""A recording as NWB files: one for each return to rest, times being those of the device's clock.
+
+NWB has one clock a file, and calls a session what begins with its zero; so does a return to rest here.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from hdmf.common import DynamicTable, VectorData
+from hdmf.data_utils import GenericDataChunkIterator
+from pynwb import NWBHDF5IO, NWBFile, TimeSeries
+from pynwb.ecephys import ElectricalSeries
+from pynwb.epoch import TimeIntervals
+from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
+
+from inmateria.recording.format import Note, RecordingError
+from inmateria.recording.formats.neo_blocks import (
+    channels_by_unit,
+    is_regular,
+    notes_by_stretch,
+    sample_times,
+    stretches,
+    trains_by_output,
+)
+from inmateria.recording.formats.nwb_culture import add_culture
+from inmateria.recording.reading import Recording, open_recording
+from inmateria.substrate import Channel, SubstrateInfo
+
+_PREFIXES = {
+    "y": 1e-24, "z": 1e-21, "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "c": 1e-2, "d": 1e-1,
+    "da": 1e1, "h": 1e2, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21, "Y": 1e24,
+}  # fmt: skip
+_UNITS = {"V": "volts", "A": "amperes", "1": "n.a.", "S": "siemens", "ohm": "ohms", "s": "seconds"}
+_WHOLE = {"s", "m", "g", "A", "K", "mol", "cd", "Hz", "rad", "Pa", "Gy", "T", "1"}
+_CHUNK_BYTES = 4_000_000
+
+
+def write_nwb(path: Path, out: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Write a recording as NWB, and give the files and what NWB cannot hold of it.
+
+    An annotation ``culture``, a dict of what ndx-cell-culture's CellCulture takes, is written by that
+    extension, and so is ``experiment``, for its ExperimentContext.
+    """
+    with open_recording(path) as recording:
+        sessions: dict[int, list[range]] = {}
+        for rows in stretches(recording.exchanges):
+            sessions.setdefault(int(recording.exchanges["session"][rows.start]), []).append(rows)
+        if not sessions:
+            raise RecordingError(f"{path} has no exchanges; there is nothing for NWB to hold")
+        paths = [out] if len(sessions) == 1 else [out.with_stem(f"{out.stem}-{session:04d}") for session in sessions]
+        for each in paths:
+            if each.exists():
+                raise RecordingError(f"{each} exists; an export never overwrites: give another name")
+        all_notes = dict(zip((r for rs in sessions.values() for r in rs), _notes(recording, sessions), strict=True))
+        for each, (session, found) in zip(paths, sessions.items(), strict=True):
+            file = _file(recording, session, found, [all_notes[rows] for rows in found])
+            with NWBHDF5IO(str(each), "w") as writer:
+                writer.write(file)
+        left = ["the checksum of each exchange", "a NaN as the device's time of a note (its session's is there)"]
+        if recording.scale is not None and _split_scales(recording):
+            left.append("int16 counts of outputs whose scales differ (the values in units are there, each the same)")
+        return tuple(paths), tuple(left)
+
+
+def _notes(recording: Recording, sessions: dict[int, list[range]]) -> list[list[Note]]:
+    return notes_by_stretch(recording, [rows for found in sessions.values() for rows in found])
+
+
+def _file(recording: Recording, session: int, found: list[range], notes: list[list[Note]]) -> NWBFile:
+    info = recording.info
+    first = recording.exchanges[found[0].start]
+    annotations = recording.annotations
+    script = recording.script
+    began = datetime.fromtimestamp(max(0.0, float(first["sent"] - first["start"])), UTC)
+    sourced = {}
+    if script.get("commit"):
+        sourced = {
+            "source_script": f"commit {script['commit']}{' with changes' if script.get('changed') else ''}, "
+            f"SHA-256 {script['sha256']}",
+            "source_script_file_name": str(script["name"]),
+        }
+    file = NWBFile(
+        session_description=str(annotations.get("description") or f"{info.kind} {info.id}, session {session}"),
+        identifier=str(uuid5(NAMESPACE_URL, f"inmateria:{info.id}:{recording.created}:{session}")),
+        session_start_time=began,
+        session_id=str(session),
+        experimenter=annotations.get("experimenter"),
+        institution=annotations.get("institution"),
+        lab=annotations.get("lab"),
+        experiment_description=annotations.get("experiment_description") or f"stimuli given to a {info.kind}",
+        **sourced,
+    )
+    device = file.create_device(name=info.id, description=f"{info.kind}, reached through inmateria")
+    add_culture(file, annotations, device)
+    metadata = {
+        "info": info, "annotations": annotations, "software": recording.software, "script": script,
+        "created": recording.created, "session": session, "finished": recording.finished, "dropped": recording.dropped,
+    }  # fmt: skip
+    leaves = _leaves(msgspec.to_builtins(metadata))
+    file.create_processing_module("recording", "what the recording says of itself and of its notes").add(DynamicTable(
+        name="recording",
+        description="what the recording says of itself: places in a JSON document, and what stands there",
+        **_columns({
+            "place": ("as a JSON pointer, positions in lists with a -", [place for place, _ in leaves]),
+            "json": ("value", [text for _, text in leaves]),
+        }),
+    ))  # fmt: skip
+    electrodes = _electrodes(file, info, device) if _is_electrical(info) else None
+    for number, rows in enumerate(found):
+        _add_signals(file, recording, rows, "" if len(found) == 1 else f"_{number}", electrodes)
+    if info.spiking:
+        _add_units(file, recording, found, electrodes)
+    _add_exchanges(file, recording.exchanges[found[0].start : found[-1].stop])
+    _add_notes(file, recording, found, notes)
+    return file
+
+
+def _is_electrical(info: SubstrateInfo) -> bool:
+    """Say whether the outputs are electrodes beside cells, which NWB has types of its own for."""
+    return info.spiking and any(_base(channel.unit)[0] == "V" for channel in info.outputs)
+
+
+def _electrodes(file: NWBFile, info: SubstrateInfo, device: Any) -> list[int]:
+    """Make the table of electrodes, one for each output, and give the row of each."""
+    group = file.create_electrode_group("electrodes", "all outputs", "unknown", device)
+    file.add_electrode_column("channel_name", "what the lab calls it")
+    places = info.layout.electrodes if info.layout is not None else {}
+    metres = _base(info.layout.unit)[1] if info.layout is not None else 1.0
+    for row, channel in enumerate(info.outputs):
+        place = {}
+        if channel.name in places:
+            x, y = places[channel.name]
+            place = {"rel_x": x * metres * 1e6, "rel_y": y * metres * 1e6, "rel_z": 0.0}  # NWB's are um
+        elif places:
+            place = {"rel_x": np.nan, "rel_y": np.nan, "rel_z": np.nan}
+        file.add_electrode(id=row, location="unknown", group=group, channel_name=channel.name, **place)
+    return list(range(len(info.outputs)))
+
+
+def _add_signals(file: NWBFile, recording: Recording, rows: range, suffix: str, electrodes: list[int] | None) -> None:
+    info, exchanges = recording.info, recording.exchanges[rows.start : rows.stop]
+    sides: list[tuple[str, str, tuple[Channel, ...]]] = [("stimulus", "steps", info.inputs)]
+    if info.sampling_rate is not None:
+        sides.append(("response", "samples", info.outputs))
+    for side, each, channels in sides:
+        table, first = ("drive", "first_step") if side == "stimulus" else ("signal", "first_sample")
+        begin, count = int(exchanges[first][0]), int(exchanges[each].sum())
+        if is_regular(exchanges):
+            period = float(exchanges["step"][0] * exchanges["steps"][0]) / float(exchanges[each][0])
+            clock: dict[str, Any] = {"starting_time": float(exchanges["start"][0]), "rate": 1 / period}
+        else:
+            clock = {"timestamps": sample_times(exchanges, each)}
+        for unit, columns in channels_by_unit(channels).items():
+            base, factor = _base(unit)
+            scale = None
+            if side == "response" and recording.scale is not None:
+                scale = recording.scale[columns]
+                if (scale == scale[0]).all():
+                    factor, scale = factor * float(scale[0]), None
+            named = ", ".join(channels[column].name for column in columns)
+            told: dict[str, Any] = {
+                "name": f"{side}_{unit if unit != '1' else 'plain'}{suffix}",
+                "description": f"{'driven into' if side == 'stimulus' else 'came out of'} {info.id}: {named}",
+                "comments": f"columns: {named}; in {unit} as recorded",
+                "data": _Rows(recording, table, begin, count, columns, scale),
+                "conversion": factor,
+                **clock,
+            }
+            if side == "response" and electrodes is not None and base == "V":
+                region = file.create_electrode_table_region([electrodes[column] for column in columns], "the outputs")
+                file.add_acquisition(ElectricalSeries(electrodes=region, **told))
+            else:
+                series = TimeSeries(unit=_UNITS.get(base, base), **told)
+                (file.add_stimulus if side == "stimulus" else file.add_acquisition)(series)
+
+
+class _Rows(GenericDataChunkIterator):  # type: ignore[misc]
+    """Some rows and columns of a table, read as they are written."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        table: str,
+        first: int,
+        count: int,
+        columns: list[int],
+        scale: npt.NDArray[np.float64] | None,
+    ) -> None:
+        self._read = recording.rows
+        self._table, self._first, self._count, self._columns, self._scale = table, first, count, columns, scale
+        self._kind = np.dtype("f8") if scale is not None else recording.rows(table, 0, 0).dtype
+        size = max(1, len(columns) * self._kind.itemsize)
+        chunk = (max(1, min(count, _CHUNK_BYTES // size)), len(columns))
+        super().__init__(buffer_shape=chunk, chunk_shape=chunk)
+
+    def _get_data(self, selection: tuple[slice, ...]) -> npt.NDArray[Any]:
+        rows, columns = selection
+        data = self._read(self._table, self._first + rows.start, self._first + rows.stop)[:, self._columns]
+        if self._scale is not None:
+            data = data * self._scale
+        return data[:, columns]
+
+    def _get_maxshape(self) -> tuple[int, ...]:
+        return self._count, len(self._columns)
+
+    def _get_dtype(self) -> np.dtype[Any]:
+        return self._kind
+
+
+def _add_units(file: NWBFile, recording: Recording, found: list[range], electrodes: list[int] | None) -> None:
+    info, exchanges = recording.info, recording.exchanges
+    file.add_unit_column("channel_name", "the output that the spikes were seen on")
+    spans = []
+    for rows in found:
+        last = exchanges[rows.stop - 1]
+        spans.append([float(exchanges["start"][rows.start]), float(last["start"] + last["step"] * last["steps"])])
+    trains = trains_by_output(recording.spikes(found[0].start, found[-1].stop), len(info.outputs))
+    for column, (channel, times) in enumerate(zip(info.outputs, trains, strict=True)):
+        place = {} if electrodes is None else {"electrodes": [electrodes[column]]}
+        file.add_unit(id=column, spike_times=times, obs_intervals=spans, channel_name=channel.name, **place)
+
+
+def _add_exchanges(file: NWBFile, rows: npt.NDArray[np.void]) -> None:
+    file.add_time_intervals(TimeIntervals(
+        name="exchanges",
+        description="one row for each stimulus and its response",
+        **_columns({
+            "start_time": ("device clock, s", rows["start"]),
+            "stop_time": ("device clock, s", rows["start"] + rows["step"] * rows["steps"]),
+            "sequence": ("exchanges before it since the last return to rest", rows["sequence"].astype(np.int64)),
+            "step": ("duration of one step, s", rows["step"]),
+            "steps": ("how many steps", rows["steps"].astype(np.int64)),
+            "sent": ("host clock when the stimulus left, s since 1970", rows["sent"]),
+            "round_trip": ("s until the response was there", rows["round_trip"]),
+        }),
+    ))  # fmt: skip
+
+
+def _add_notes(file: NWBFile, recording: Recording, found: list[range], notes: list[list[Note]]) -> None:
+    timed = list(_timed(recording, found, notes))
+    if not timed:
+        return
+    some = [note for _, note in timed]
+    file.add_events_table(EventsTable(
+        name="notes",
+        description="markers, changed parameters, what was dropped or never answered",
+        **_columns({
+            "timestamp": ("device clock, s", np.array([at for at, _ in timed])),
+            "duration": ("s", np.array([note.duration for note in some])),
+            "kind": ("what sort of note", [note.kind for note in some]),
+            "label": ("in a few words", [note.label for note in some]),
+            "host": ("host clock, s since 1970", np.array([note.host for note in some])),
+        }),
+    ))  # fmt: skip
+    details = [(row, *leaf) for row, note in enumerate(some) for leaf in _leaves(note.details) if note.details]
+    if details:
+        rows, places, values = zip(*details, strict=True)
+        file.processing["recording"].add(DynamicTable(
+            name="note_details",
+                description="details of the notes: places in a JSON document each, and what stands there",
+            **_columns({
+                "note": ("row of the table of notes", np.array(rows)),
+                "place": ("as a JSON pointer, positions in lists with a -", list(places)),
+                "json": ("value", list(values)),
+            }),
+        ))  # fmt: skip
+
+
+def _timed(recording: Recording, found: list[range], notes: list[list[Note]]) -> Iterator[tuple[float, Note]]:
+    for rows, some in zip(found, notes, strict=True):
+        start = float(recording.exchanges["start"][rows.start])
+        for note in some:
+            yield (start if np.isnan(note.device) else note.device), note
+
+
+def _columns(columns: dict[str, tuple[str, Any]]) -> dict[str, Any]:
+    """Make the columns of a table, each of a description and values."""
+    special = {"timestamp": TimestampVectorData, "duration": DurationVectorData}
+    made = [
+        special.get(name, VectorData)(name=name, description=told, data=data) for name, (told, data) in columns.items()
+    ]
+    return {"columns": made, "colnames": list(columns)}
+
+
+def _leaves(value: Any, place: str = "") -> list[tuple[str, str]]:
+    """Lay a JSON document out as places and the values there, which `from_leaves` puts together again.
+
+    Places are JSON pointers (RFC 6901), but that a position in a list has a ``-`` before it, and a key that
+    begins with one has ``~2`` instead: so a list is told from a dict with numbers for keys.
+    """
+    inner: list[tuple[Any, Any]] = []
+    if isinstance(value, dict):
+        inner = list(value.items())
+    elif isinstance(value, list | tuple):
+        inner = list(enumerate(value))
+    if not inner:
+        return [(place, msgspec.json.encode(value).decode())]
+    found = []
+    for key, item in inner:
+        word = str(key).replace("~", "~0").replace("/", "~1")
+        if isinstance(value, dict):
+            word = f"~2{word[1:]}" if word.startswith("-") else word
+        else:
+            word = f"-{word}"
+        found += _leaves(item, f"{place}/{word}")
+    return found
+
+
+def from_leaves(leaves: Iterable[tuple[str, str]]) -> Any:
+    """Put a JSON document together from its places and what stands there."""
+    root: list[Any] = [None]
+    for place, text in leaves:
+        holder: Any = root
+        key: Any = 0
+        for word in place.split("/")[1:]:
+            listed = re.fullmatch(r"-\d+", word)
+            inner: Any = int(word[1:]) if listed else word.replace("~1", "/").replace("~2", "-").replace("~0", "~")
+            if (holder[key] if isinstance(holder, list) else holder.get(key)) is None:
+                holder[key] = [] if listed else {}
+            holder = holder[key]
+            if listed and len(holder) == inner:
+                holder.append(None)
+            key = inner
+        holder[key] = msgspec.json.decode(text)
+    return root[0]
+
+
+def _base(unit: str) -> tuple[str, float]:
+    """Part a unit into the one without a prefix, and what the prefix stands for."""
+    for size in (2, 1):
+        if unit not in _WHOLE and unit[:size] in _PREFIXES and re.fullmatch("[A-Za-z]+", unit[size:]):
+            return unit[size:], _PREFIXES[unit[:size]]
+    return unit, 1.0
+
+
+def _split_scales(recording: Recording) -> bool:
+    scale = recording.scale
+    groups = channels_by_unit(recording.info.outputs).values()
+    return scale is not None and any((scale[columns] != scale[columns][0]).any() for columns in groups)

@@ -1,1 +1,0 @@
-"""Readouts and the devices they were trained on: calibration, drift, identity, transfer, twins."""
