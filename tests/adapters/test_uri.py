@@ -107,7 +107,8 @@ def test_a_broker_that_cannot_be_read_off_a_uri_is_a_clear_error(uri: str) -> No
     [
         ("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("localhost", True), ("LocalHost.", True),
         ("::ffff:127.0.0.1", True), ("127.evil.example", False), ("127.0.0.1.evil.example", False), ("::", False),
-        ("0.0.0.0", False), ("10.0.0.1", False), ("fe80::1%eth0", False), ("localhost.evil.example", False), ("", False),
+        ("0.0.0.0", False), ("10.0.0.1", False), ("fe80::1%eth0", False), ("localhost.evil.example", False),
+        ("", False),
     ],
 )  # fmt: skip
 def test_only_an_address_of_this_machine_counts_as_loopback(host: str, loopback: bool) -> None:

@@ -91,9 +91,10 @@ class Broker:
         files = {name: query.get(name) or _from_environment(name) for name in ("ca", "certificate", "key")}
         if not scheme.tls and (asked := [name for name in files if name in query]):
             raise UnknownSubstrate(
-                f"{shown(uri)!r} gives {', '.join(asked)}", f"{parts.scheme}:// is not encrypted and has no certificates",
+                f"{shown(uri)!r} gives {', '.join(asked)}",
+                f"{parts.scheme}:// is not encrypted and has no certificates",
                 f"use {parts.scheme}s://",
-            )  # fmt: skip
+            )
         if files["key"] and not files["certificate"]:
             raise UnknownSubstrate(
                 f"{shown(uri)!r} is used with a key", "a key comes with its certificate", "give both"
