@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from inmateria.adapters.uri import query_of, shown
 from inmateria.substrate import UnknownSubstrate
 
-__all__ = ["BROKER_OPTIONS", "ROOT", "Address", "Broker", "is_loopback", "names_a_broker"]
+__all__ = ["BROKER_OPTIONS", "ROOT", "WEBSOCKET_PATH", "Address", "Broker", "is_loopback", "names_a_broker"]
 
 _logger = logging.getLogger("inmateria")
 ROOT = "inmateria/1"
@@ -35,7 +35,7 @@ _SCHEMES = {
     "wss": _Scheme(True, "websockets", 443),
 }
 _HOW = "mqtt://host:port, mqtts://host:port (TLS), ws://host:port or wss://host:port (WebSocket)"
-_WEBSOCKET_PATH = "/mqtt"
+WEBSOCKET_PATH = "/mqtt"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _VERSIONS = ("3.1.1", "5")
 _USER = re.compile(r"[A-Za-z0-9._@-]{1,64}")
