@@ -172,11 +172,14 @@ def _show(found: "Passport", picture: Path, json: bool) -> None:
         typer.echo(msgspec.json.encode(line).decode())
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     info = found.info
-    console.print(f"[bold]{info.id}[/bold]  {info.kind}, {len(info.inputs)} inputs, {len(info.outputs)} outputs")
+    console.print(
+        f"[bold]{info.id}[/bold]  {escape(info.kind)}, {len(info.inputs)} inputs, {len(info.outputs)} outputs"
+    )
     console.print(f"first seen {found.first_seen}; {len(found.calibrations)} calibrations", highlight=False)
     if compared:
         table = Table(title="Drift since the first calibration", title_justify="left")
@@ -201,6 +204,6 @@ def _show(found: "Passport", picture: Path, json: bool) -> None:
         for heading in ("name", "calibrated (UTC)", "refuses beyond a drift of"):
             table.add_column(heading)
         for readout in found.readouts:
-            table.add_row(readout.name, _short(readout.taken), f"{readout.bound:g}")
+            table.add_row(escape(readout.name), _short(readout.taken), f"{readout.bound:g}")
         console.print(table)
     typer.echo(str(picture))
