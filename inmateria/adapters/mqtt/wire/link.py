@@ -47,6 +47,8 @@ _TICKS = 10
 _CLOSING = 1.0
 _DENIED = 0x80
 _GONE = "the connection is gone"
+_MOST_PACKET = (1 << 28) - 1
+"""Bytes of a packet that MQTT can describe."""
 _PACKET = 16
 """Bytes of an MQTT packet around topic and payload, at most."""
 _BACKLOG = 1 << 16
@@ -83,7 +85,7 @@ class Link:
         self._heard = time.monotonic()
         self._published = self._taken = self._backlog = 0
         self._progressed = self._heard
-        self.largest = MOST_MESSAGE
+        self.largest = _MOST_PACKET
         """Bytes of a message that the broker takes at most, as far as it has announced a limit (MQTT 5)."""
         client.on_connect = self._on_connect
         client.on_message = self._on_message
