@@ -6,12 +6,14 @@ its output channels). `SubstrateInfo` states what it is and which stimuli it acc
 simulated substrate.
 """
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, final
 
@@ -194,7 +196,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     electrodes: dict[str, tuple[float, float]] = {}
 
 
-class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
+class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a substrate is, and what it may be given.
 
     Parameters
@@ -219,7 +221,7 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
         Value of each input at rest, in its unit. Where it is not given: 0, or where the input's range does not
         contain 0 the end of the range nearest to it; of an input with levels, the level nearest to 0.
     parameters : dict
-        What it was made with (seed, geometry, model), for the record.
+        What it was made with (seed, geometry, model), for the record; kept as JSON holds it.
     layout : Layout, optional
         Enough to draw it.
     """
@@ -264,6 +266,14 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"substrate {self.id!r} gives neither a signal nor spikes; give it a sampling_rate")
         if self.sampling_rate is not None and not 0 < self.sampling_rate < float("inf"):
             raise ValueError(f"substrate {self.id!r} has sampling_rate {self.sampling_rate} Hz; give more than 0")
+        try:
+            plain = json.loads(json.dumps(msgspec.to_builtins(self.parameters), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"substrate {self.id!r} has parameters that JSON does not hold ({error}); allowed are finite numbers, "
+                "text, lists and dictionaries with text as keys; convert the others"
+            ) from None
+        msgspec.structs.force_setattr(self, "parameters", plain)
         if len(self.rest) != len(self.inputs):
             raise ValueError(
                 f"substrate {self.id!r} has {len(self.rest)} values of rest and {len(self.inputs)} inputs; "
@@ -276,6 +286,13 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
                     + (_listed(channel.levels) if channel.levels else f"{channel.low:g} to {channel.high:g}")
                     + f" {channel.unit}"
                 )
+
+    @cached_property
+    def _common_range(self) -> tuple[float, float]:
+        """Range that every input may be driven within; empty where an input takes only levels."""
+        if any(channel.levels is not None for channel in self.inputs):
+            return float("inf"), -float("inf")
+        return max(channel.low for channel in self.inputs), min(channel.high for channel in self.inputs)
 
     def samples(self, step: float) -> int:
         """Count the samples of the signal within one step of that duration (s), at least one."""
@@ -339,11 +356,9 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.id} gives at most {limits.values} at once",
                 "send fewer or shorter steps at a time",
             )
-        within_all = max(each.low for each in self.inputs) <= drive.min() and drive.max() <= min(
-            each.high for each in self.inputs
-        )
-        if within_all and all(each.levels is None for each in self.inputs):
-            return  # nearly always; columns are looked at only where that does not settle it
+        lowest, highest = self._common_range
+        if lowest <= np.minimum.reduce(drive, axis=None) and np.maximum.reduce(drive, axis=None) <= highest:
+            return  # nearly always; each column is looked at only if that does not settle it
         low, high = drive.min(axis=0).tolist(), drive.max(axis=0).tolist()
         for column, channel in enumerate(self.inputs):
             if low[column] < channel.low or high[column] > channel.high:
@@ -562,9 +577,10 @@ class Substrate(ABC):
         under_way: deque[Stimulus] = deque()
 
         async def admitted() -> AsyncGenerator[Stimulus]:
-            async for stimulus in asynchronous(stimuli):
-                under_way.append(self._admitted(stimulus))
-                yield under_way[-1]
+            async with aclosing(asynchronous(stimuli)) as given:
+                async for stimulus in given:
+                    under_way.append(self._admitted(stimulus))
+                    yield under_way[-1]
 
         async with aclosing(admitted()) as source, aclosing(self._stream(source)) as responses:
             async for response in responses:
