@@ -361,11 +361,11 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return  # nearly always; each column is looked at only if that does not settle it
         low, high = drive.min(axis=0).tolist(), drive.max(axis=0).tolist()
         for column, channel in enumerate(self.inputs):
-            if low[column] < channel.low or high[column] > channel.high:
-                worst = low[column] if low[column] < channel.low else high[column]
-                row = int(np.flatnonzero(drive[:, column] == worst)[0])
+            if not (channel.low <= low[column] and high[column] <= channel.high):  # so that NaN is refused, too
+                values = drive[:, column]
+                row = int(np.flatnonzero(~((values >= channel.low) & (values <= channel.high)))[0])
                 raise StimulusRejected(
-                    f"step {row} drives {channel.name} with {worst:g} {channel.unit}",
+                    f"step {row} drives {channel.name} with {values[row]:g} {channel.unit}",
                     f"{self.id} allows {channel.low:g} to {channel.high:g} {channel.unit} there",
                     "scale or clip the drive",
                 )
