@@ -21,6 +21,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.units import read_unit
+
 __all__ = [
     "SPIKE",
     "Channel",
@@ -49,9 +51,6 @@ Item = TypeVar("Item")
 SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
 """One spike: time in seconds on the device's clock, index of the output channel."""
 
-_SI_UNIT = re.compile(
-    r"1|(da|[yzafpnumcdhkMGTPEZY])?(s|m|g|A|K|mol|cd|Hz|rad|N|Pa|J|W|C|V|F|ohm|S|Wb|T|H|lm|lx|Bq|Gy|kat)"
-)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -112,7 +111,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     name : str
         What the lab calls it, for instance ``"e03"``.
     unit : str
-        SI symbol with an optional prefix (``"V"``, ``"uA"``, ``"ohm"``), or ``"1"``.
+        As in UCUM, such as ``"V"``, ``"uA/cm2"``, ``"Ohm"``, ``"spikes/s"``, ``"%"``, or ``"1"``; see
+        `inmateria.units`.
     low, high : float
         Limits in that unit, ``low < high``. For an input: what may be driven; for an output: the range.
     levels : tuple of float, optional
@@ -128,11 +128,10 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("a channel's name is empty; give it the name the lab uses")
-        if not _SI_UNIT.fullmatch(self.unit):
-            raise ValueError(
-                f"channel {self.name!r} has unit {self.unit!r}; allowed are SI symbols with an optional "
-                "prefix, such as 'V', 'mV', 'uA', 'ohm', or '1' for none"
-            )
+        try:
+            read_unit(self.unit)
+        except ValueError as error:
+            raise ValueError(f"channel {self.name!r}: {error}") from None
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise ValueError(
                 f"channel {self.name!r} has limits {self.low} to {self.high} {self.unit}; "
