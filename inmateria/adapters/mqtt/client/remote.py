@@ -19,13 +19,13 @@ import msgspec
 
 from inmateria.adapters.mqtt.client.errors import error_of, lost, not_there
 from inmateria.adapters.mqtt.client.in_flight import FlowWindow, PendingCommand
-from inmateria.adapters.mqtt.device.response_encoder import response_bytes
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
 from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, ONLINE, STOPPED, PreviousSession, Status
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, response_of
 from inmateria.adapters.mqtt.wire.link import BrokerGone, Link, LinkLost, open_link
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
+from inmateria.adapters.mqtt.wire.response_encoder import response_bytes
 from inmateria.adapters.uri import query_of
 from inmateria.concurrency import cancel_and_wait, wait_for_first
 from inmateria.substrate import (
