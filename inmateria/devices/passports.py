@@ -8,6 +8,7 @@ any other database that SQLAlchemy can reach is named by a URL, or by the variab
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -90,6 +91,14 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         """When the passport was begun, UTC."""
         return self.infos[0].taken
 
+    def changes(self) -> list[tuple[str, tuple[str, ...]]]:
+        """List when its info changed, with the names of the fields that changed."""
+        return [
+            (now.taken, tuple(name for name in SubstrateInfo.__struct_fields__
+                              if getattr(now.info, name) != getattr(before.info, name)))
+            for before, now in pairwise(self.infos)
+        ]  # fmt: skip
+
     def drift(self) -> list[tuple[Fingerprint, Comparison]]:
         """Compare each calibration with the first one of the same probe and outputs, which is left out."""
         first: dict[tuple[str, tuple[str, ...]], Fingerprint] = {}
@@ -132,7 +141,7 @@ class Passports:
         if fingerprint.device != info.id:
             raise ValueError(f"the fingerprint is of {fingerprint.device}, and the device is {info.id}")
         with self._database.writing() as connection:
-            self._recognise(connection, info)
+            self._begin_or_update(connection, info)
             connection.execute(
                 db.calibrations.insert().values(
                     device=info.id, taken=fingerprint.taken, fingerprint=msgspec.json.encode(fingerprint)
@@ -143,7 +152,7 @@ class Passports:
         """Keep the scores of a run on a device."""
         rows = [{"device": info.id, **msgspec.structs.asdict(score), "taken": _in_utc(score.taken)} for score in scores]
         with self._database.writing() as connection:
-            self._recognise(connection, info)
+            self._begin_or_update(connection, info)
             if rows:
                 connection.execute(db.scores.insert(), rows)
 
@@ -151,7 +160,7 @@ class Passports:
         """Keep a readout that was trained on a device; one of the same name is kept beside it."""
         readout.check(info)
         with self._database.writing() as connection:
-            self._recognise(connection, info)
+            self._begin_or_update(connection, info)
             connection.execute(
                 db.readouts.insert().values(
                     device=info.id, taken=readout.fingerprint.taken, name=name, readout=readout.encode()
@@ -224,7 +233,7 @@ class Passports:
                     found.setdefault(row.device, other)
         return list(found.values())
 
-    def _recognise(self, connection: sql.Connection, info: SubstrateInfo) -> None:
+    def _begin_or_update(self, connection: sql.Connection, info: SubstrateInfo) -> None:
         """Begin a passport for a device that has none; note a change in how one that has describes itself."""
         source = require_identity(info)
         now = datetime.now(UTC).isoformat(timespec="seconds")
