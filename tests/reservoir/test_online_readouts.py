@@ -196,7 +196,7 @@ def test_settings_that_make_no_readout_are_refused(readout, says: str) -> None: 
 
 
 def test_a_step_takes_one_sample_of_the_right_size() -> None:
-    with pytest.raises(AttributeError, match="learned nothing yet"):
+    with pytest.raises(AttributeError, match="is not fitted"):
         FORCEReadout().step(np.ones(3), 1.0)
     readout = FORCEReadout().begin(3, 2)
     assert readout.step(np.ones(3), [1.0, 2.0]) == pytest.approx([0.0, 0.0])
