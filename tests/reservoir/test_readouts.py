@@ -132,7 +132,7 @@ def test_forgetting_is_least_squares_weighted_by_age() -> None:
         (RidgeReadout(alphas=-1.0), "at least 0"),
         (RidgeReadout(alphas=(1.0, float("nan"))), "at least 0"),
         (RidgeReadout(validation="magic"), "allowed are 'loo', 'gcv' and None"),  # type: ignore[arg-type]
-        (RidgeReadout(validation=None), "give a single one"),
+        (RidgeReadout(validation=None), "give a single alpha"),
         (RecursiveLeastSquares(forgetting=0.0), "at most 1"),
         (RecursiveLeastSquares(alpha=0.0), "more than 0"),
     ],
