@@ -27,7 +27,7 @@ __all__ = ["PULSE", "Activity", "CultureState", "NeuralCulture", "Pulses"]
 FloatArray = npt.NDArray[np.float64]
 
 _CHUNK = 1000  # steps between two looks at the buffers
-_FRACTION = 1e-6  # of a step: what rounding may do to a time
+_FRACTION = 1e-6  # of a step: largest rounding error of a time
 _DAY = 86_400.0
 _ASYNCHRONOUS, _CONNECTIVITY, _ARRAY = Asynchronous(), Connectivity(), ElectrodeArray()
 

@@ -272,7 +272,7 @@ class NanowireNetwork:
         self._clock, self._sequence = 0.0, 0
 
     def advance(self, stimulus: Stimulus) -> Response:
-        """Apply a stimulus that is within the limits; the junctions keep what it did to them.
+        """Apply a stimulus that is within the limits; the junctions keep the state that it leaves.
 
         Returns
         -------
