@@ -19,7 +19,7 @@ class EchoStateNetwork:
 
     .. math::
 
-        x(t + 1) = (1 - \mathrm{lr})\, x(t) + \mathrm{lr} \tanh\left(W x(t) + W_\mathrm{in} u(t + 1) + b\right)
+        x(t + 1) = (1 - \mathrm{lr})\, x(t) + \mathrm{lr}\, \tanh\left(W x(t) + W_\mathrm{in} u(t + 1) + b\right)
 
     The network is reservoirpy's own, with its weights and numbers. A step of a stimulus as long as ``step`` is one
     update; a longer one holds its input for as many as fit.

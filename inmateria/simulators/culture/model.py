@@ -39,8 +39,8 @@ class CultureModel:
 
     .. math::
 
-        \frac{\mathrm{d}u}{\mathrm{d}t} &= \frac{U - u}{\tau_f}, & u &\to u + U (1 - u) \text{ at a spike,} \\
-        \frac{\mathrm{d}x}{\mathrm{d}t} &= \frac{1 - x}{\tau_r}, & x &\to x - u x \text{ thereafter.}
+        \frac{\mathrm{d}u}{\mathrm{d}t} &= \frac{U - u}{\tau_f}, \qquad u \to u + U (1 - u) \text{ at a spike,} \\
+        \frac{\mathrm{d}x}{\mathrm{d}t} &= \frac{1 - x}{\tau_r}, \qquad x \to x - u x \text{ thereafter.}
 
     Weights are lognormal around the mean :math:`\bar w`: :math:`w = \bar w \exp(s z - s^2 / 2)` with :math:`z` standard
     normal and :math:`s` = ``weight_spread``.
