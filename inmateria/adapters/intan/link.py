@@ -57,18 +57,20 @@ class IntanLink:
     ----------
     clock : int
         Samples since RHX's clock began, up to the last data received; it does not wrap.
+    unanswered : int
+        Batches of commands that were sent and have no answer yet.
     """
 
     def __init__(self, host: str, ports: tuple[int, int, int], timeout: float) -> None:
         self._host, self._ports, self._timeout = host, ports, timeout
         self._exits = AsyncExitStack()
-        self.clock = 0
+        self.clock = self.unanswered = 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             self._replies = ReplyParser()
             self._answers: deque[Answer] = deque()
-            self._unanswered = 0
+            self.unanswered = 0
             self._commanding = asyncio.Lock()
             self.clock = 0
             self._lost: SubstrateError | None = None
@@ -171,9 +173,9 @@ class IntanLink:
         """Send one batch and wait for its answer."""
         try:
             async with asyncio.timeout(self._timeout):
-                while self._unanswered:
+                while self.unanswered:
                     await self._next_answer()
-                self._unanswered += 1
+                self.unanswered += 1
                 self._writer.write(batch)
                 await self._writer.drain()
                 return await self._next_answer()
@@ -192,7 +194,7 @@ class IntanLink:
             if not data:
                 raise ConnectionResetError("it closed the command port")
             self._answers.extend(self._replies.feed(data))
-        self._unanswered -= 1
+        self.unanswered -= 1
         return self._answers.popleft()
 
     @asynccontextmanager
