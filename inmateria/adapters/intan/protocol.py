@@ -235,9 +235,7 @@ class StimSettings:
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise StimulusRejected(
-                    f"{rhx_name(name)} is {getattr(self, name)}", f"RHX allows {low:g} to {high:g}"
-                )
+                raise StimulusRejected(f"{rhx_name(name)} is {getattr(self, name)}", f"RHX allows {low:g} to {high:g}")
         for name, allowed in _WORDS.items():
             if getattr(self, name) not in allowed:
                 raise StimulusRejected(
@@ -320,7 +318,7 @@ _WORDS = {
 
 
 def rhx_name(name: str) -> str:
-    """Return a field's name in RHX's spelling: ``first_phase_amplitude_micro_amps`` is ``FirstPhaseAmplitudeMicroAmps``."""
+    """Return a field's name in RHX's spelling: ``number_of_stim_pulses`` is ``NumberOfStimPulses``."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 

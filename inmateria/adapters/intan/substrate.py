@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.intan.link import CommandRefused, IntanLink
+from inmateria.adapters.intan.link import IntanLink
 from inmateria.adapters.intan.protocol import BLOCK, StimSettings, duration_samples
 from inmateria.adapters.pulse_log import log_name, log_path
 from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
@@ -96,7 +96,7 @@ class IntanSubstrate(TissueSubstrate):
         phase: float = 200e-6,
         voltage: bool = False,
         limits: PulseLimits | None = None,
-        id: str = "",
+        id: str = "",  # noqa: A002
         log: str = "",
         timeout: float = 10.0,
     ) -> None:
@@ -190,11 +190,11 @@ class IntanSubstrate(TissueSubstrate):
                         if drive[k].any():
                             await plan.wait(k, stimulus.step)
                             await wait_to_completion(asyncio.ensure_future(self._release(plan, k, drive[k])))
+                    # What RHX detected in a block it sends after that block and before the next.
+                    await link.reach(int(edges[-1]) + BLOCK, "the last step", stimulus.step)
                 except BaseException:
                     await self._undo()
                     raise
-            # What RHX detected in a block it sends after that block and before the next.
-            await link.reach(int(edges[-1]) + BLOCK, "the last step", stimulus.step)
             blocks, events = link.kept()
             link.keep(0, 0)
             number = {name.encode(): k for k, name in enumerate(self._names)}
