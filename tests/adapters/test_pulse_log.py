@@ -18,7 +18,7 @@ from inmateria.adapters.pulse_log import PulseLog, canonical_host, log_name, log
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
 from inmateria.substrate import StimulusRejected, SubstrateBusy, SubstrateError
 
-ONE = biphasic(1.0, 7, -1e-6, 1e-4)
+ONE = biphasic(1000.0, 7, -1e-6, 1e-4)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_log_that_was_only_touched_or_read_goes_on(path: Path) -> None:
         os.utime(path)
         PulseLog(path).read()
         log.append(ONE)
-    assert PulseLog(path).read()["time"][-1] == 1.0
+    assert PulseLog(path).read()["time"][-1] == 1000.0
 
 
 def test_a_log_of_another_clock_is_refused(tmp_path: Path) -> None:
