@@ -1,3 +1,4 @@
+from .blocking import BlockingSubstrate
 from .cortical.substrate import CorticalSubstrate
 from .intan.emulator import IntanEmulator
 from .intan.substrate import IntanSubstrate
@@ -16,6 +17,7 @@ from .tissue import PulseLimits, TissueGuard
 from .uri import adapters_found, connect, simulator_from_uri
 
 __all__ = [
+    "BlockingSubstrate",
     "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
