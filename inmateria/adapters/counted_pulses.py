@@ -124,7 +124,7 @@ class CountedPulses:
                 each()
 
         try:
-            for row, end, charge in _parts(pulses):
+            for row, end, charge in sorted(_parts(pulses), reverse=True):  # from the end, where lists are cut fastest
                 done.append(self._take(row, end, charge))
         except BaseException:
             undo()

@@ -200,7 +200,7 @@ class PulseLog:
         Returns
         -------
         ndarray of `PULSE`
-            In the order in which they were written.
+            In order of time.
         """
         try:
             with FileIO(self.path, "r") as file:

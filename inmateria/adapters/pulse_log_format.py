@@ -162,25 +162,26 @@ def verify(file: FileIO, name: str, header: LogHeader) -> tuple[LogEnd, int]:
 
 
 def read_lines(file: FileIO, begin: int, end: int, since: float) -> PulseArray:
-    """Parse the pulses after a time (s) that were not taken back, from lines that have been verified."""
+    """Parse the pulses after a time (s) that were not taken back, by time, from lines that have been verified."""
     begin = _first_after(file, begin, end, since)
     lines = _bytes(file, begin, end).decode("ascii").splitlines()
-    words = [line.split(",", _LATEST)[:_LATEST] for line in lines]
-    if not words:
+    if not lines:
         return np.zeros(0, dtype=PULSE)
-    event, *columns = zip(*words, strict=True)
-    pulses = np.zeros(len(lines), dtype=PULSE)
-    for column, text in zip(_NAMES, columns, strict=True):
-        pulses[column] = list(map(int if column == "electrode" else float, text))
-    counts = np.array(event) == PLANNED
+    columns = [("event", "U9"), *((column, PULSE[column]) for column in _NAMES)]
+    table = np.loadtxt(lines, columns, comments=None, delimiter=",", usecols=range(_LATEST), ndmin=1)
+    pulses = np.zeros(len(table), dtype=PULSE)
+    for column in _NAMES:
+        pulses[column] = table[column]
+    counts = table["event"] == PLANNED
     taken = Counter(pulses[~counts].tolist())
     if taken:
-        for k in np.flatnonzero(counts)[::-1].tolist():
+        alike = counts & np.isin(pulses["time"], pulses["time"][~counts])
+        for k in np.flatnonzero(alike)[::-1].tolist():
             row = pulses[k].item()
-            if taken.get(row, 0):
+            if taken[row]:
                 taken[row] -= 1
                 counts[k] = False
-    return np.asarray(pulses[counts & (pulses["time"] > since)])
+    return np.sort(pulses[counts & (pulses["time"] > since)], order="time", kind="stable")
 
 
 def _first_after(file: FileIO, begin: int, end: int, since: float) -> int:
