@@ -3,16 +3,15 @@
 import asyncio
 import threading
 import time
-import types
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cancelling import cancelled
 from pulsed import PulsedCulture
 
 from inmateria.adapters import connect
@@ -62,40 +61,6 @@ def logged(log: Path) -> Counter[tuple[float, ...]]:
 def strong(steps: int = 2) -> np.ndarray:
     """Drive all electrodes in all steps, each with another current: several batches of commands a step."""
     return 1e-6 * (0.5 + np.arange(8 * steps).reshape(steps, 8) / 10)
-
-
-@types.coroutine
-def cancelled_at(work: Coroutine[Any, Any, Any], count: int) -> Generator[Any, Any, Any]:
-    """Run a coroutine, and cancel its task when it waits for the count-th time."""
-    go_on: Callable[[], Any] = partial(work.send, None)
-    while True:
-        try:
-            waiting = go_on()
-        except StopIteration as end:
-            return end.value
-        if count == 0:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-        count -= 1
-        try:
-            yield waiting
-            go_on = partial(work.send, None)
-        except BaseException as error:
-            go_on = partial(work.throw, error)
-
-
-async def cancelled(work: Coroutine[Any, Any, Any], count: int) -> bool:
-    """Run it in a task that is cancelled at the count-th wait; say whether it got as far."""
-
-    async def run() -> None:
-        await cancelled_at(work, count)
-
-    task = asyncio.create_task(run())
-    await asyncio.wait({task})
-    if not task.cancelled():
-        task.result()
-    return task.cancelled()
 
 
 async def is_in_order(twin: IntanEmulator, intan: IntanSubstrate, log: Path) -> None:
