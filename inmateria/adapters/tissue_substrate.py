@@ -1,4 +1,4 @@
-"""What adapters to living tissue share: opening and closing, turns, identity, and that tissue is never reset."""
+"""The common part of adapters to living tissue: opening and closing, turns, identity, and no reset."""
 
 import asyncio
 import socket

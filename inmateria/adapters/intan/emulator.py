@@ -120,7 +120,7 @@ class IntanEmulator:
         self._responsive.set()
 
     def external_trigger(self, source: str) -> None:
-        """Give a trigger at an input of the controller, for instance ``"DigitalIn01"``."""
+        """Trigger the electrodes armed for an input of the controller, for instance ``"DigitalIn01"``."""
         self._fire(source.lower())
 
     async def __aenter__(self) -> Self:
