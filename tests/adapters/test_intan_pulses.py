@@ -194,7 +194,7 @@ async def test_where_rhx_freezes_its_late_answers_are_discarded_and_the_log_is_w
                 return obey(command)
 
             at_command(twin, number, freeze)
-            # The batch that froze it is answered; the one after it, or the data, never come.
+            # The batch that froze it is answered; the one after it is not.
             with pytest.raises(SubstrateTimeout, match=r"RHX at 127\.0\.0\.1"):
                 await intan.stimulate(intan.info.stimulus(strong(), 0.01))
             twin._obey = obey  # type: ignore[method-assign]
@@ -338,6 +338,58 @@ async def test_an_event_loop_that_is_held_makes_pulses_late_never_too_many_or_to
     assert len(arrived) == len(twin.pulses) == passed == sum(logged(log).values())
     assert np.diff(arrived).min() >= limits.interval - 1e-6
     assert (arrived[50:] - arrived[:-50] >= 1.0 - 1e-6).all()
+
+
+async def test_a_trigger_that_rhx_executes_late_keeps_the_next_one_away(tmp_path: Path) -> None:
+    log, limits = tmp_path / "pulses.csv", PulseLimits(interval=0.05, rate=1000)
+    commands = await commands_of_an_exchange()
+    async with TimedEmulator(culture=PulsedCulture(8, period=10.0)) as twin, reach(twin, log, limits=limits) as intan:
+        obey = twin._obey
+
+        def freeze(command: str) -> str:
+            twin.freeze()
+            asyncio.get_running_loop().call_later(0.1, twin.thaw)
+            return obey(command)
+
+        at_command(twin, commands.index(TRIGGER) - 1, freeze)  # the trigger waits in RHX for 100 ms
+        drive = np.zeros((6, 8))
+        drive[0] = strong(1)
+        drive[5] = drive[0]
+        await intan.stimulate(intan.info.stimulus(drive, 0.01))
+        assert await settled(twin) == logged(log)
+    assert len(twin.arrived) == 2
+    assert np.diff(twin.arrived)[0] >= limits.interval - 1e-6
+
+
+async def test_cancelled_while_dropped_pulses_are_disarmed_the_log_is_what_was_given(tmp_path: Path) -> None:
+    log = tmp_path / "pulses.csv"
+    async with emulated() as twin, reach(twin, log) as intan:
+        await intan.stimulate(intan.info.stimulus(1e-6 * np.eye(8)[[0]], 0.01))
+        obey, release = twin._obey, intan._guard.release
+
+        def released(pulses: np.ndarray, at: float) -> np.ndarray:
+            """Let electrode 3 be too late: at a time before what was given last."""
+            return release(pulses, np.where(pulses["electrode"] == 3, at - 100, at))
+
+        intan._guard.release = released  # type: ignore[method-assign, assignment]
+        number = 0
+        while number < 200:
+            task = asyncio.create_task(intan.stimulate(intan.info.stimulus(strong(1), 0.01)))
+
+            def cancel(command: str, task: asyncio.Task[Any] = task) -> str:
+                task.cancel()
+                return obey(command)
+
+            seen = at_command(twin, number, cancel)
+            await asyncio.wait({task})
+            twin._obey = obey  # type: ignore[method-assign]
+            assert await settled(twin) == logged(log)
+            if not task.cancelled():
+                break
+            assert len(seen) > number
+            number += 1
+        assert number > 30
+        assert Counter(int(pulse[1]) for pulse in twin.pulses)[3] == 0
 
 
 @asynccontextmanager

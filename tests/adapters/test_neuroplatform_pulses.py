@@ -80,6 +80,15 @@ async def test_nothing_that_an_earlier_user_armed_is_given(version: int, tmp_pat
 async def test_cancelled_at_any_wait_of_an_exchange_the_log_is_what_was_given(version: int, tmp_path: Path) -> None:
     platform, log, count = twin(), tmp_path / "pulses.csv", 0
     async with lab(platform, log, version=version) as substrate:
+        if version == 2:
+            send = substrate._sdk._trigger.send  # type: ignore[attr-defined]
+
+            async def slow(given: np.ndarray) -> None:
+                await asyncio.sleep(0)
+                await send(given)
+                await asyncio.sleep(0)
+
+            substrate._sdk._trigger.send = slow  # type: ignore[attr-defined]
         while await cancelled(substrate.stimulate(substrate.info.stimulus(np.ones((3, 4)))), count):
             count += 1
             assert rows(platform.given) == logged(log)

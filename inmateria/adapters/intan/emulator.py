@@ -112,7 +112,7 @@ class IntanEmulator:
         return f"intan://{self._host}:{command}?{ports}&id=twin-{self._twin.culture.info.id}&log=none"
 
     def freeze(self) -> None:
-        """Stop answering and sending, as RHX does while a dialog is open in its window; what arrives is kept."""
+        """Stop executing commands, as RHX does while a dialog is open in its window; they are kept, and data go on."""
         self._responsive.clear()
 
     def thaw(self) -> None:
@@ -290,7 +290,6 @@ class IntanEmulator:
         """Advance the culture while the board runs, and send what it does."""
         held = np.zeros(0, dtype=PULSE)
         while True:
-            await self._responsive.wait()
             if not self._running.is_set():
                 await self._running.wait()
                 self._block = (time.perf_counter(), self._twin.now)
