@@ -1,6 +1,7 @@
 """The contract, one suite over all adapters: in process, MQTT, replay, and platforms whose matter goes on by itself.
 
-The checks are those of `inmateria.testing`. `test_contract.py` asks more of those behind which a simulator with a known answer can stand.
+The checks are those of `inmateria.testing`; `test_contract.py` asks more of adapters behind which a simulator with a
+known answer can stand.
 """
 
 import os
