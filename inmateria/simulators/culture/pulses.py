@@ -37,7 +37,7 @@ class Pulses:
     Raises
     ------
     ValueError
-        Where an electrode or an amplitude is negative, or a polarity is neither -1 nor +1. The limits of a culture are
+        If an electrode or an amplitude is negative, or if a polarity is neither -1 nor +1. The limits of a culture are
         checked when the pulses are given to it.
     """
 
@@ -67,7 +67,7 @@ class Pulses:
 
 
 def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: int, limit: float) -> PulseArray:
-    """Give the pulses in order of time, if each is within the run and allowed.
+    """Return the pulses in order of time, after checking that each is within the run and the limits.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: 
     Raises
     ------
     ValueError
-        Where a pulse is not; it says which, and what is allowed.
+        If a pulse is not; the message names the value and the allowed range.
     """
     if pulses is None:
         return np.empty(0, dtype=PULSE)
@@ -113,13 +113,13 @@ def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: 
 
 
 def pulses_of(stimulus: Stimulus, phase_duration: float) -> PulseArray:
-    """Make of a stimulus one pulse at the start of each step, negative phase first, where its amplitude is not 0."""
+    """Return one pulse at the start of each step of a stimulus, negative phase first, where its amplitude is not 0."""
     row, electrode = np.nonzero(stimulus.drive)
     return biphasic(row * stimulus.step, electrode, -stimulus.drive[row, electrode], phase_duration)
 
 
 def strength_of(pulses: PulseArray, gain: float) -> FloatArray:
-    """Compute the depolarisation that each pulse would cause at its electrode, mV; gain in mV/uA.
+    """Return the depolarisation that each pulse would cause at its electrode, mV; gain in mV/uA.
 
     The negative (cathodic) phase excites, by its own current and duration, and less where it comes second. A shorter
     phase needs more current: the law of Lapicque and Weiss, chronaxie 0.2 ms.
