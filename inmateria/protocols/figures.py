@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from inmateria.protocols.runs import Curves, Outcome
+from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
 

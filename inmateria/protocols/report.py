@@ -14,7 +14,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from inmateria.protocols import figures
-from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, Score, read_run
+from inmateria.protocols.outcome import Score
+from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
 from inmateria.recording import Exchange, open_recording
 
 _WAYS = {"mqtt": "reached over MQTT and served from a process of its own", "local": "in the same process"}

@@ -26,7 +26,6 @@ __all__ = [
     "Labels",
     "blocks_of_time",
     "confusion_table",
-    "most_frequent",
     "score_classification",
     "score_regression",
     "stratified_folds",
@@ -165,8 +164,8 @@ def score_classification(
     return Comparison(
         scores=tuple(scores),
         metric="accuracy",
-        chance=most_frequent(labels[train], labels[test]),
-        chance_description="most frequent class",
+        chance=float(np.unique(labels[test], return_counts=True)[1].max() / len(test)),
+        chance_description="most frequent class of the held-out part",
         trained=len(train),
         held_out=len(test),
         splitting=splitting,
@@ -255,12 +254,6 @@ def blocks_of_time(steps: int) -> Folds:
 def stratified_folds(labels: Labels, seed: int) -> Folds:
     """Draw folds that have each class in its share."""
     return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels))
-
-
-def most_frequent(train: Labels, test: Labels) -> float:
-    """Accuracy on the test labels of always naming the most frequent of the training labels."""
-    classes, counts = np.unique(train, return_counts=True)
-    return float(np.mean(test == classes[counts.argmax()]))
 
 
 def confusion_table(true: Labels, predicted: Labels, classes: npt.NDArray[Any]) -> tuple[tuple[int, ...], ...]:

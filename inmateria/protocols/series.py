@@ -128,7 +128,9 @@ async def run_series(
     )
     compared = await asyncio.to_thread(score, presented.by_step(), problem.targets)
     if curves is None:
-        drawn = tuple(_curve(name, column, problem, compared, settings.step) for column, name in enumerate(problem.targets))
+        drawn = tuple(
+            _curve(name, column, problem, compared, settings.step) for column, name in enumerate(problem.targets)
+        )
     else:
         drawn = curves(compared)
     return compared.outcome(

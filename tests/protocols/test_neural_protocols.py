@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from inmateria.protocols.tasks.neural_activity import _figures
+from inmateria.protocols.tasks.neural_reservoir import japanese_vowels
+from inmateria.protocols.tasks.pulsed import PulsedSettings, binned, given_values, prepare
 from leaky import LeakySimulator
 from pulsed import PulsedCulture
 
@@ -18,9 +21,6 @@ from inmateria.protocols.runner import run_task
 from inmateria.protocols.runs import Run, read_run
 from inmateria.protocols.task import find_task
 from inmateria.protocols.tasks.cart_pole import _pushed
-from inmateria.protocols.tasks.neural_activity import _figures
-from inmateria.protocols.tasks.neural_reservoir import japanese_vowels
-from inmateria.protocols.tasks.pulsed import PulsedSettings, binned, given_values, prepare
 from inmateria.reservoir import (
     FilteredRates,
     FirstSpikeLatency,

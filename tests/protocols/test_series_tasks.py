@@ -4,12 +4,12 @@ import asyncio
 
 import numpy as np
 import pytest
+from inmateria.protocols.tasks.time_series import MACKEY_GLASS, MEMORY, WAVEFORM, SeriesSettings
 
 from inmateria.adapters import SimulatedSubstrate
 from inmateria.protocols.runs import Outcome
 from inmateria.protocols.task import Task, UnknownTask, find_task, task_names
 from inmateria.protocols.tasks.sequence_memory import SequenceSettings, remember_digits, semi_repetitive
-from inmateria.protocols.tasks.time_series import MACKEY_GLASS, MEMORY, WAVEFORM, SeriesSettings
 from inmateria.substrate import Channel, FloatArray, Limits, Response, Stimulus, SubstrateInfo
 
 
