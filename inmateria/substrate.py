@@ -6,18 +6,22 @@ its output channels). `SubstrateInfo` states what it is and which stimuli it acc
 simulated substrate.
 """
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from inmateria.units import read_unit
 
 __all__ = [
     "SPIKE",
@@ -47,9 +51,6 @@ Item = TypeVar("Item")
 SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
 """One spike: time in seconds on the device's clock, index of the output channel."""
 
-_SI_UNIT = re.compile(
-    r"1|(da|[yzafpnumcdhkMGTPEZY])?(s|m|g|A|K|mol|cd|Hz|rad|N|Pa|J|W|C|V|F|ohm|S|Wb|T|H|lm|lx|Bq|Gy|kat)"
-)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -110,7 +111,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     name : str
         What the lab calls it, for instance ``"e03"``.
     unit : str
-        SI symbol with an optional prefix (``"V"``, ``"uA"``, ``"ohm"``), or ``"1"``.
+        As in UCUM, such as ``"V"``, ``"uA/cm2"``, ``"Ohm"``, ``"spikes/s"``, ``"%"``, or ``"1"``; see
+        `inmateria.units`.
     low, high : float
         Limits in that unit, ``low < high``. For an input: what may be driven; for an output: the range.
     levels : tuple of float, optional
@@ -126,11 +128,10 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.name:
             raise ValueError("a channel's name is empty; give it the name the lab uses")
-        if not _SI_UNIT.fullmatch(self.unit):
-            raise ValueError(
-                f"channel {self.name!r} has unit {self.unit!r}; allowed are SI symbols with an optional "
-                "prefix, such as 'V', 'mV', 'uA', 'ohm', or '1' for none"
-            )
+        try:
+            read_unit(self.unit)
+        except ValueError as error:
+            raise ValueError(f"channel {self.name!r}: {error}") from None
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise ValueError(
                 f"channel {self.name!r} has limits {self.low} to {self.high} {self.unit}; "
@@ -194,7 +195,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     electrodes: dict[str, tuple[float, float]] = {}
 
 
-class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
+class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a substrate is, and what it may be given.
 
     Parameters
@@ -219,7 +220,7 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
         Value of each input at rest, in its unit. Where it is not given: 0, or where the input's range does not
         contain 0 the end of the range nearest to it; of an input with levels, the level nearest to 0.
     parameters : dict
-        What it was made with (seed, geometry, model), for the record.
+        What it was made with (seed, geometry, model), for the record; kept as JSON holds it.
     layout : Layout, optional
         Enough to draw it.
     """
@@ -264,6 +265,14 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"substrate {self.id!r} gives neither a signal nor spikes; give it a sampling_rate")
         if self.sampling_rate is not None and not 0 < self.sampling_rate < float("inf"):
             raise ValueError(f"substrate {self.id!r} has sampling_rate {self.sampling_rate} Hz; give more than 0")
+        try:
+            plain = json.loads(json.dumps(msgspec.to_builtins(self.parameters), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"substrate {self.id!r} has parameters that JSON does not hold ({error}); allowed are finite numbers, "
+                "text, lists and dictionaries with text as keys; convert the others"
+            ) from None
+        msgspec.structs.force_setattr(self, "parameters", plain)
         if len(self.rest) != len(self.inputs):
             raise ValueError(
                 f"substrate {self.id!r} has {len(self.rest)} values of rest and {len(self.inputs)} inputs; "
@@ -276,6 +285,13 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
                     + (_listed(channel.levels) if channel.levels else f"{channel.low:g} to {channel.high:g}")
                     + f" {channel.unit}"
                 )
+
+    @cached_property
+    def _common_range(self) -> tuple[float, float]:
+        """Range that every input may be driven within; empty where an input takes only levels."""
+        if any(channel.levels is not None for channel in self.inputs):
+            return float("inf"), -float("inf")
+        return max(channel.low for channel in self.inputs), min(channel.high for channel in self.inputs)
 
     def samples(self, step: float) -> int:
         """Count the samples of the signal within one step of that duration (s), at least one."""
@@ -339,18 +355,16 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.id} gives at most {limits.values} at once",
                 "send fewer or shorter steps at a time",
             )
-        within_all = max(each.low for each in self.inputs) <= drive.min() and drive.max() <= min(
-            each.high for each in self.inputs
-        )
-        if within_all and all(each.levels is None for each in self.inputs):
-            return  # nearly always; columns are looked at only where that does not settle it
+        lowest, highest = self._common_range
+        if lowest <= np.minimum.reduce(drive, axis=None) and np.maximum.reduce(drive, axis=None) <= highest:
+            return  # nearly always; each column is looked at only if that does not settle it
         low, high = drive.min(axis=0).tolist(), drive.max(axis=0).tolist()
         for column, channel in enumerate(self.inputs):
-            if low[column] < channel.low or high[column] > channel.high:
-                worst = low[column] if low[column] < channel.low else high[column]
-                row = int(np.flatnonzero(drive[:, column] == worst)[0])
+            if not (channel.low <= low[column] and high[column] <= channel.high):  # so that NaN is refused, too
+                values = drive[:, column]
+                row = int(np.flatnonzero(~((values >= channel.low) & (values <= channel.high)))[0])
                 raise StimulusRejected(
-                    f"step {row} drives {channel.name} with {worst:g} {channel.unit}",
+                    f"step {row} drives {channel.name} with {values[row]:g} {channel.unit}",
                     f"{self.id} allows {channel.low:g} to {channel.high:g} {channel.unit} there",
                     "scale or clip the drive",
                 )
@@ -562,9 +576,10 @@ class Substrate(ABC):
         under_way: deque[Stimulus] = deque()
 
         async def admitted() -> AsyncGenerator[Stimulus]:
-            async for stimulus in asynchronous(stimuli):
-                under_way.append(self._admitted(stimulus))
-                yield under_way[-1]
+            async with aclosing(asynchronous(stimuli)) as given:
+                async for stimulus in given:
+                    under_way.append(self._admitted(stimulus))
+                    yield under_way[-1]
 
         async with aclosing(admitted()) as source, aclosing(self._stream(source)) as responses:
             async for response in responses:

@@ -1,6 +1,7 @@
-"""From a URI to a substrate: which adapter its scheme names, and the parameters in its query."""
+"""From a URI to a substrate: the adapter that its scheme names, and the parameters in its query."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -14,6 +15,8 @@ import msgspec
 from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 
 _GROUP = "inmateria.adapters"
+_REMOTE = "inmateria.adapters.mqtt.client.remote:remote_from_uri"
+_SECRET = re.compile(r"(?i)([?&;](?:password|passwd|pwd|passphrase|token|secret|api_?key)=)[^&;#]*")
 _SIMULATORS = {
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
     "nanowire": ("inmateria.simulators.nanowire.network:NanowireNetwork", "a simulated nanowire network"),
@@ -30,10 +33,10 @@ _ADAPTERS = {
         "inmateria.adapters.neuroplatform.substrate:neuroplatform_from_uri",
         "FinalSpark's platform, or its twin: neuroplatform://emulated",
     ),
-    "mqtt": (
-        "inmateria.adapters.mqtt.client.remote:remote_from_uri",
-        "a device behind a broker: mqtt://host/group/device",
-    ),
+    "mqtt": (_REMOTE, "a device behind a broker: mqtt://host/group/device"),
+    "mqtts": (_REMOTE, "the same, encrypted"),
+    "ws": (_REMOTE, "a device behind a broker that speaks WebSocket: ws://host/group/device"),
+    "wss": (_REMOTE, "the same, encrypted"),
     "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
 }
 
@@ -49,7 +52,7 @@ def connect(uri: str) -> Substrate:
     Raises
     ------
     UnknownSubstrate
-        Where the URI, its scheme or a parameter is not one that is known here.
+        Where the URI, its scheme or a parameter is not known.
     """
     scheme = _scheme(uri)
     if scheme in _SIMULATORS:
@@ -76,7 +79,7 @@ def simulator_from_uri(uri: str) -> Simulator:
     Raises
     ------
     UnknownSubstrate
-        Where there is no such simulator, or it does not take such parameters.
+        Where there is no such simulator, or it does not take these parameters.
     """
     scheme = _scheme(uri)
     if scheme not in _SIMULATORS:
@@ -84,7 +87,7 @@ def simulator_from_uri(uri: str) -> Simulator:
     parts = urlsplit(uri)
     if parts.netloc or parts.path.strip("/"):
         raise UnknownSubstrate(
-            f"{uri!r} names a place",
+            f"{shown(uri)!r} names a place",
             "a simulator has none, only parameters",
             f"write {scheme}://?name=value&name=value",
         )
@@ -92,9 +95,9 @@ def simulator_from_uri(uri: str) -> Simulator:
     try:
         return make(**parameters_for(make, query_of(uri), scheme))
     except ImportError as error:
-        raise UnknownSubstrate(f"{uri!r} needs what is not installed", str(error)) from error
+        raise UnknownSubstrate(f"{shown(uri)!r} needs what is not installed", str(error)) from error
     except ValueError as error:
-        raise UnknownSubstrate(f"{uri!r} makes no {scheme} simulator: {error}") from None
+        raise UnknownSubstrate(f"{shown(uri)!r} makes no {scheme} simulator: {error}") from None
 
 
 def adapters_found() -> list[tuple[str, str]]:
@@ -113,15 +116,20 @@ def query_of(uri: str) -> dict[str, str]:
     names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UnknownSubstrate(f"{uri!r} gives {', '.join(twice)} more than once", "each parameter once")
+        raise UnknownSubstrate(f"{shown(uri)!r} gives {', '.join(twice)} more than once", "each parameter once")
     return dict(pairs)
+
+
+def shown(uri: str) -> str:
+    """Give a URI, or the URL of a database, as it may be printed: without user, password or token."""
+    return _SECRET.sub(r"\1***", re.sub(r"(//|^).*@", r"\1***@", uri, count=1, flags=re.DOTALL))
 
 
 def _scheme(uri: str) -> str:
     scheme, mark, _ = uri.partition("://")
     if not mark or not scheme:
         raise UnknownSubstrate(
-            f"{uri!r} is not a URI of a substrate",
+            f"{shown(uri)!r} is not a URI of a substrate",
             "scheme://..., such as nanowire://?wires=100",
             "see `inmateria list`",
         )
@@ -131,7 +139,7 @@ def _scheme(uri: str) -> str:
 def _unknown(scheme: str, uri: str, known: list[str]) -> UnknownSubstrate:
     close = get_close_matches(scheme, known, n=1)
     return UnknownSubstrate(
-        f"{uri!r} has the scheme {scheme!r}",
+        f"{shown(uri)!r} has the scheme {scheme!r}",
         f"known are {', '.join(sorted(known))}",
         f"did you mean {close[0]}://?" if close else "see `inmateria list`, or install the package that brings it",
     )

@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sql
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
+from inmateria.adapters.uri import shown
 from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.errors import PassportError
 from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
@@ -135,7 +136,7 @@ class Passports:
             self._place = sql.engine.make_url(url)
         except ArgumentError:
             raise PassportError(
-                f"{url!r} is not the URL of a database; give one such as sqlite:///runs/{PASSPORTS_FILE}"
+                f"{shown(url)!r} is not the URL of a database; give one such as sqlite:///runs/{PASSPORTS_FILE}"
             ) from None
         file = self._place.database
         if self._place.get_backend_name() == "sqlite" and file and file != ":memory:":
@@ -148,7 +149,7 @@ class Passports:
             self._engine = sql.create_engine(self._place, connect_args=waiting)
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise PassportError(
-                f"{self._place.render_as_string()} needs a driver that is not installed ({error}); install it, or name "
+                f"{shown(str(self._place))} needs a driver that is not installed ({error}); install it, or name "
                 "another one, as in postgresql+psycopg://"
             ) from None
         try:
@@ -241,7 +242,7 @@ class Passports:
         with self._connected() as connection:
             rows = [row for row in self._rows(connection, _readouts, device) if row.name == name]
         if not rows:
-            raise PassportError(f"{self._place.render_as_string()} has no readout {name!r} of {device}")
+            raise PassportError(f"{shown(str(self._place))} has no readout {name!r} of {device}")
         return BoundReadout.decode(rows[-1].readout)
 
     def others(self, fingerprint: Fingerprint) -> list[Fingerprint]:
@@ -274,7 +275,7 @@ class Passports:
             version = connection.execute(sql.select(sql.func.max(_about.c.version))).scalar_one()
         if version != _VERSION:
             raise PassportError(
-                f"{self._place.render_as_string()} has passports of version {version}; version {_VERSION} is known "
+                f"{shown(str(self._place))} has passports of version {version}; version {_VERSION} is known "
                 "here: use a newer inmateria"
             )
 
@@ -294,7 +295,7 @@ class Passports:
         known = self.devices()
         close = [each for each in known if each.startswith(device)] or get_close_matches(device, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `inmateria calibrate URI` makes one"
-        return PassportError(f"{self._place.render_as_string()} has no passport of {device}{hint}")
+        return PassportError(f"{shown(str(self._place))} has no passport of {device}{hint}")
 
     @contextmanager
     def _connected(self) -> Iterator[sql.Connection]:
@@ -304,7 +305,7 @@ class Passports:
                 yield connection
         except SQLAlchemyError as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise PassportError(f"{self._place.render_as_string()} cannot be used ({reason})") from error
+            raise PassportError(f"{shown(str(self._place))} cannot be used ({reason})") from error
 
 
 def _insert_once(connection: sql.Connection, table: sql.Table, row: dict[str, Any]) -> None:

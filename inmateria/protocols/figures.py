@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
+from inmateria.units import PREFIXES
 
 INK, QUIET, INPUT, OUTPUT, OTHER = "#1d2733", "#8a94a0", "#c8442e", "#1f6fb4", "#3c8d5a"
 _WINDOW = 100
@@ -179,7 +180,8 @@ def _readable(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], unit: s
     """Choose an SI prefix for values in V, A and the like, so that the axis has readable numbers."""
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     if unit in {"V", "A", "S"} and 0 < largest < 0.1:
-        for factor, prefix in ((1e3, "m"), (1e6, "u"), (1e9, "n"), (1e12, "p")):
+        for prefix in "munp":
+            factor = float(f"1e{-PREFIXES[prefix]}")
             if largest * factor >= 1:
                 return factor, prefix.replace("u", "µ") + unit
     return 1.0, unit
