@@ -87,7 +87,7 @@ async def present_series(
     on_progress: ProgressCallback,
     *,
     step: float | None = None,
-    samples: int | None = None,
+    samples: int = 1,
 ) -> Presented:
     """Drive a substrate from rest with a series, and read its signal.
 
@@ -106,7 +106,7 @@ async def present_series(
     step : float, optional
         Duration of a substrate step, s; the substrate's own by default.
     samples : int, optional
-        Samples of every step and output that are read; all by default.
+        Samples of every step and output that are read; by default the last one.
 
     Raises
     ------
