@@ -1,4 +1,4 @@
-"""The tasks on series against what theory says of simple substrates."""
+"""The tasks on series against the theory of simple substrates."""
 
 import asyncio
 
