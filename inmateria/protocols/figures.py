@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from inmateria.figure_style import BLUE, GREEN, GREY, INK, PALE, RED, style_axes
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
 from inmateria.units import PREFIXES
 
-INK, QUIET, INPUT, OUTPUT, OTHER = "#1d2733", "#8a94a0", "#c8442e", "#1f6fb4", "#3c8d5a"
 _WINDOW = 100
 _MOST_TRACES = 8
 
@@ -23,12 +23,7 @@ def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tup
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
     for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.spines[["left", "bottom"]].set_color(QUIET)
-        ax.tick_params(colors=INK, labelsize=8, length=3)
-        ax.xaxis.label.set_size(9)
-        ax.yaxis.label.set_size(9)
-        ax.title.set_size(10)
+        style_axes(ax)
     return figure, axes
 
 
@@ -66,8 +61,8 @@ def learning_curve(outcome: Outcome) -> Figure:
     seen = np.arange(1, len(right) + 1)
     window = min(_WINDOW, len(right))
     running = np.convolve(right, np.ones(window) / window, mode="valid")
-    ax.plot(seen, np.cumsum(right) / seen, color=QUIET, lw=1, label="all so far")
-    ax.plot(seen[window - 1 :], running, color=OUTPUT, lw=1.6, label=f"last {window}")
+    ax.plot(seen, np.cumsum(right) / seen, color=GREY, lw=1, label="all so far")
+    ax.plot(seen[window - 1 :], running, color=BLUE, lw=1.6, label=f"last {window}")
     ax.axhline(outcome.chance, color=INK, lw=0.8, ls=":", label="baseline")
     ax.set(xlabel="items seen, each once", ylabel="accuracy before\nlearning the item", ylim=(0, 1.02))
     ax.legend(frameon=False, fontsize=8, loc="lower right")
@@ -79,7 +74,7 @@ def curves(lines: Curves) -> Figure:
     figure, (ax,) = _figure(8.6, 3.2)
     # A few whole numbers, such as layers or passes, are counted: there is nothing between them.
     counted = len(lines.x) <= 20 and all(float(x).is_integer() for x in lines.x)
-    for (name, values), color in zip(lines.lines.items(), cycle((INK, OUTPUT, INPUT, OTHER, QUIET)), strict=False):
+    for (name, values), color in zip(lines.lines.items(), cycle((INK, BLUE, RED, GREEN, GREY)), strict=False):
         ax.plot(lines.x, values, lw=1.2, color=color, label=name, marker="o" if counted else "", ms=3)
     if counted:
         ax.set_xticks(lines.x)
@@ -93,7 +88,7 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
     figure, (ax,) = _figure(6.4, 5.6)
     wires = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in picture.segments]
     if wires:
-        ax.add_collection(LineCollection(wires, colors="#b9c1ca", linewidths=0.9, label=f"{len(wires)} wires"))
+        ax.add_collection(LineCollection(wires, colors=PALE, linewidths=0.9, label=f"{len(wires)} wires"))
     if picture.points:
         x, y = np.array(picture.points).T
         ax.plot(x, y, ".", ms=3, color=INK, label=f"{len(x)} {'junctions' if wires else 'cells'}")
@@ -103,14 +98,14 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
     read = {channel.name for channel in info.outputs if channel.unit != "A"}
     other = set(picture.electrodes) - driven - read
     kinds = (
-        ("driven", INPUT, "s", driven),
+        ("driven", RED, "s", driven),
         (
             "read",
-            OUTPUT,
+            BLUE,
             "o",
             {name for name in read & set(picture.electrodes) if picture.electrodes[name] not in taken},
         ),
-        ("other (ground)", OTHER, "^", {name for name in other if picture.electrodes[name] not in taken}),
+        ("other (ground)", GREEN, "^", {name for name in other if picture.electrodes[name] not in taken}),
     )
     for label, color, marker, names in kinds:
         places = {name: place for name, place in picture.electrodes.items() if name in names}

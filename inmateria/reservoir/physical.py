@@ -77,7 +77,7 @@ class PhysicalReservoir:
 
     @property
     def info(self) -> SubstrateInfo:
-        """What the substrate is and what it may be given."""
+        """Description of the substrate, and the limits of its stimuli."""
         return self.substrate.info
 
     @property
@@ -239,7 +239,7 @@ class BlockingReservoir:
 
     @property
     def info(self) -> SubstrateInfo:
-        """What the substrate is and what it may be given."""
+        """Description of the substrate, and the limits of its stimuli."""
         return self.reservoir.info
 
     @property

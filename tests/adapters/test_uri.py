@@ -13,11 +13,11 @@ from inmateria.substrate import UnknownSubstrate
 
 
 def test_a_simulator_takes_its_parameters_from_the_query() -> None:
-    substrate = connect("nanowire://?wires=60&seed=7&set_voltage=0.02&model=binary")
+    substrate = connect("nanowire://?wires=60&seed=7&model=binary&model.set_voltage=0.02")
     assert isinstance(substrate, SimulatedSubstrate)
     parameters = substrate.info.parameters
     assert (parameters["wires"], parameters["seed"]) == (60, 7)
-    assert (parameters["set_voltage"], parameters["model"]) == (0.02, "binary")
+    assert (parameters["model"]["type"], parameters["model"]["set_voltage"]) == ("binary", 0.02)
 
 
 def test_a_remote_device_is_not_looked_for_before_it_is_entered() -> None:
@@ -33,11 +33,11 @@ def test_a_remote_device_is_not_looked_for_before_it_is_entered() -> None:
         ("nanowires://", "did you mean nanowire://"),
         ("quantum://", "known are .*mqtt, .*nanowire"),
         ("nanowire://?wire=5", "did you mean wires"),
-        ("nanowire://?wires=many", "wires is a int"),
-        ("nanowire://?wires=2.5", "wires is a int"),
+        ("nanowire://?wires=many", "wires is a whole number"),
+        ("nanowire://?wires=2.5", "wires is a whole number"),
         ("nanowire://?wires=3", "electrodes need at least as many wires"),
         ("nanowire://?wires=60&wires=70", "more than once"),
-        ("nanowire://host/?wires=60", "names a place"),
+        ("nanowire://host/?wires=60", "names a host"),
     ],
 )
 def test_what_is_wrong_with_a_uri_is_said(uri: str, says: str) -> None:

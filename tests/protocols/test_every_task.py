@@ -208,7 +208,11 @@ async def test_a_substrate_that_does_not_give_what_a_task_needs_is_refused_befor
             over="local",
         )
     assert device.entered == device.left == late
-    assert not list(tmp_path.iterdir())
+    assert not left_in(tmp_path)
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 async def test_an_outcome_needs_a_title_scores_and_exchanges_only(tmp_path: Path) -> None:

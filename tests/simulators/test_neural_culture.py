@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from inmateria.adapters import connect
-from inmateria.simulators import PULSE, Activity, NeuralCulture, Pulses
+from inmateria.simulators import PULSE, Activity, Asynchronous, Connectivity, ElectrodeArray, NeuralCulture, Pulses
 from inmateria.simulators.culture import kernel
 from inmateria.substrate import SPIKE, UnknownSubstrate
 
@@ -134,9 +134,11 @@ def test_a_neuron_is_refractory() -> None:
 
 def test_an_isolated_membrane_fires_at_the_rate_that_theory_gives() -> None:
     culture = NeuralCulture(
-        neurons=50, seed=0, drive=20.0, drive_spread=0.0, noise=0.0, excitation=0.0, inhibition=0.0, adaptation=0.0,
-        excitatory=1.0,
-    )  # fmt: skip
+        neurons=50,
+        seed=0,
+        regime=Asynchronous(drive=20.0, drive_spread=0.0, noise=0.0, excitation=0.0, inhibition=0.0, adaptation=0.0),
+        connectivity=Connectivity(excitatory=1.0),
+    )
     activity = culture.run(10.0, neuron_spikes=True)
     # T = refractory + tau ln((drive - reset) / (drive - threshold)), to within a step
     period = 3e-3 + 20e-3 * np.log((20.0 - 3.0) / (20.0 - 15.0))
@@ -148,9 +150,12 @@ def test_an_isolated_membrane_fires_at_the_rate_that_theory_gives() -> None:
 def test_a_synapse_is_what_its_differential_equations_say() -> None:
     """Beside scipy's integration: membrane and current of one neuron, driven by the spikes of one other."""
     culture = NeuralCulture(
-        neurons=2, excitatory=0.5, electrodes=1, synapses=1.0, drive=0.0, drive_spread=0.0, noise=0.0, seed=3,
-        excitation=4.0, inhibition=0.0, adaptation=0.0,
-    )  # fmt: skip
+        neurons=2,
+        electrodes=1,
+        seed=3,
+        regime=Asynchronous(drive=0.0, drive_spread=0.0, noise=0.0, excitation=4.0, inhibition=0.0, adaptation=0.0),
+        connectivity=Connectivity(excitatory=0.5, synapses=1.0),
+    )
     state = culture.state
     state.arrays["neurons"][kernel.BIAS, 0] = 20.0 * (1 - np.exp(-1e-4 / 20e-3))  # only the first fires by itself
     culture.restore(state)
@@ -191,7 +196,8 @@ def test_a_synapse_is_what_its_differential_equations_say() -> None:
 
 def test_noise_alone_gives_the_membrane_its_stated_spread() -> None:
     culture = NeuralCulture(
-        neurons=2000, drive=0.0, drive_spread=0.0, noise=3.0, excitation=0.0, inhibition=0.0, adaptation=0.0
+        neurons=2000,
+        regime=Asynchronous(drive=0.0, drive_spread=0.0, noise=3.0, excitation=0.0, inhibition=0.0, adaptation=0.0),
     )
     culture.run(0.3)
     voltages = culture.state.arrays["neurons"][kernel.VOLTAGE]
@@ -215,8 +221,8 @@ def test_delays_grow_with_distance() -> None:
     culture = NeuralCulture(organoids=2)
     way = culture.positions[culture.synapse_targets] - culture.positions[culture.synapse_sources]
     assert abs(culture.delays - (np.hypot(*way.T) * 1e-6 / 0.3 + 5e-4)).max() <= 0.5e-4 + 1e-12  # to half a step
-    near = NeuralCulture(conduction_velocity=10.0).delays
-    far = NeuralCulture(conduction_velocity=0.1).delays
+    near = NeuralCulture(connectivity=Connectivity(velocity=10.0)).delays
+    far = NeuralCulture(connectivity=Connectivity(velocity=0.1)).delays
     assert near.max() < 1e-3 < 3e-3 < far.max()
     assert near.min() >= 5e-4 - 1e-9
 
@@ -228,7 +234,7 @@ def test_delays_grow_with_distance() -> None:
 )  # fmt: skip
 def test_a_run_in_two_parts_is_the_run_in_one(cut: int, seed: int, electrode: int, at: float, resume: str) -> None:
     cut_at = cut * 1e-4
-    one, two = (NeuralCulture(neurons=200, seed=seed, drive=12.0) for _ in range(2))
+    one, two = (NeuralCulture(neurons=200, seed=seed, regime=Asynchronous(drive=12.0)) for _ in range(2))
     pulse = Pulses(at, electrode, 2e-6)
     whole = one.run(0.2, pulse, voltage=True, neuron_spikes=True)
     first = two.run(cut_at, pulse if at < cut_at else None, voltage=True, neuron_spikes=True)
@@ -288,7 +294,7 @@ def test_spikes_found_in_the_voltage_are_those_reported() -> None:
 
 
 def test_an_artefact_is_large_and_balanced_and_fades() -> None:
-    culture = NeuralCulture(drive=-20.0, electrode_noise=1e-9)
+    culture = NeuralCulture(regime=Asynchronous(drive=-20.0), array=ElectrodeArray(noise=1e-9))
     voltage = culture.run(0.1, Pulses(0.02, 5, 1e-6), voltage=True).voltage
     assert 200e-6 <= np.abs(voltage[:, 5]).max() <= 1.5e-3  # FinalSpark: 200 uV to more than 1000
     assert np.abs(voltage[:600]).max() < 1e-7
@@ -307,17 +313,21 @@ def test_an_artefact_is_large_and_balanced_and_fades() -> None:
     [
         ({"neurons": 0}, "at least 1"),
         ({"organoids": 40}, "organoids share"),
-        ({"regime": "epileptic"}, "asynchronous, bursting"),
+        ({"regime": "epileptic"}, "'asynchronous', 'bursting'"),
         ({"dt": 0.01}, "dt is 0.01"),
-        ({"noise": -1.0}, "noise is -1"),
-        ({"noise": float("nan")}, "noise is nan"),
+        ({"regime": {"type": "bursting", "noise": -1.0}}, "noise is -1"),
+        ({"array": {"noise": float("nan")}}, "noise is nan"),
+        ({"regime": {"type": "bursting", "adaptation_time": 0.02}}, "adaptation_time is 0.02 s, as is membrane_time"),
+        ({"connectivity": {"velocty": 1.0}}, "did you mean velocity"),
         ({"step": 0.0}, "step is 0"),
-        ({"release": 2.0}, "release must be at most 1"),
-        ({"fatigue": 1.0}, "fractions"),
-        ({"plasticity": "hebb"}, "none, stdp, reward"),
+        ({"regime": {"type": "asynchronous", "release": 2.0}}, "release is 2.0; allowed is 0 to 1"),
+        ({"regime": {"type": "asynchronous", "reset": 20.0}}, "reset is 20.0 mV; give less than threshold"),
+        ({"array": {"fatigue": 1.0}}, "fatigue is 1.0; allowed is a fraction"),
+        ({"connectivity": {"excitatory": 0.0}}, "excitatory is 0.0"),
+        ({"plasticity": "hebb"}, "'none', 'stdp', 'reward'"),
         ({"learning_rate": 0.0}, "at most 0.5"),
         ({"aging": -1.0}, "aging is -1"),
-        ({"blanking": float("nan")}, "blanking is nan"),
+        ({"array": {"blanking": float("nan")}}, "blanking is nan"),
     ],
 )
 def test_what_makes_no_culture_is_refused(given: dict[str, object], message: str) -> None:
@@ -370,7 +380,7 @@ def test_as_a_substrate_a_pulse_goes_out_at_the_start_of_each_driven_step() -> N
 @settings(max_examples=12, deadline=None)
 @given(step=st.floats(1e-4, 0.02), steps=st.integers(1, 40))
 def test_the_clock_never_drifts_from_what_was_asked(step: float, steps: int) -> None:
-    culture = NeuralCulture(neurons=60, drive=14.0)
+    culture = NeuralCulture(neurons=60, regime=Asynchronous(drive=14.0))
     stimulus = culture.info.stimulus(np.zeros((steps, 32)), step=step)
     for k in range(3):
         response = culture.advance(stimulus)
@@ -389,7 +399,7 @@ def test_arrays_of_32_and_64_electrodes_are_heard_and_reach(electrodes: int, org
     assert gaps[gaps > 0].min() == pytest.approx(200.0)  # um
     assert 0.4 <= (rates(culture.run(20.0), electrodes) > 0.1).mean() <= 0.95
     last = electrodes - 1
-    quiet = NeuralCulture(electrodes=electrodes, organoids=organoids, drive=-20.0, seed=8)
+    quiet = NeuralCulture(electrodes=electrodes, organoids=organoids, regime=Asynchronous(drive=-20.0), seed=8)
     excited = quiet.run(0.02, Pulses(0.005, last, 3e-6), neuron_spikes=True).neuron_spikes["channel"]
     distance = np.hypot(*(culture.positions - culture.electrode_positions[last]).T)
     assert len(excited) > 0
@@ -401,7 +411,7 @@ async def test_a_uri_makes_one() -> None:
         response = await substrate.stimulate(substrate.info.stimulus(np.zeros((10, 32))))
         assert response.signal is None
         assert response.spikes is not None
-    with pytest.raises(UnknownSubstrate, match="regime is 'none'"):
+    with pytest.raises(UnknownSubstrate, match="regime='none'; regime is one of asynchronous, bursting"):
         connect("culture://?regime=none")
     with pytest.raises(UnknownSubstrate, match="days is -1"):
         connect("culture://?days=-1")

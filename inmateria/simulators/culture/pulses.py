@@ -45,7 +45,7 @@ class Pulses:
     Raises
     ------
     ValueError
-        Where an electrode is negative. What a culture allows is checked when the pulses are given to it.
+        If an electrode is negative. The limits of a culture are checked when it is given the pulses.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Pulses:
 
 
 def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: int, limit: float) -> PulseArray:
-    """Give the pulses in order of time, if each is within the run and allowed.
+    """Return the pulses in order of time, after checking that each is within the run and the limits.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: 
     Raises
     ------
     ValueError
-        Where a pulse is not; it says which, and what is allowed.
+        If a pulse is not; the message names the value and the allowed range.
     """
     if pulses is None:
         return np.empty(0, dtype=PULSE)
@@ -110,7 +110,7 @@ def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: 
 
 
 def pulses_of(stimulus: Stimulus, phase_duration: float) -> PulseArray:
-    """Make of a stimulus one pulse at the start of each step, negative phase first, where its amplitude is not 0."""
+    """Return one pulse at the start of each step of a stimulus, negative phase first, where its amplitude is not 0."""
     row, electrode = np.nonzero(stimulus.drive)
     pulses = np.empty(len(row), dtype=PULSE)
     pulses["time"], pulses["electrode"] = row * stimulus.step, electrode
@@ -120,9 +120,9 @@ def pulses_of(stimulus: Stimulus, phase_duration: float) -> PulseArray:
 
 
 def strength_of(pulses: PulseArray, gain: float) -> FloatArray:
-    """Give the depolarisation that each pulse would cause at its electrode, mV; gain in mV/uA.
+    """Return the depolarisation that each pulse would cause at its electrode, mV; gain in mV/uA.
 
-    A shorter phase needs more current: the law of Lapicque and Weiss, chronaxie 0.2 ms.
+    A shorter phase needs more current: the law of Lapicque and Weiss, with a chronaxie of 0.2 ms.
     """
     strength = pulses["amplitude"] * 1e6 / (1 + _CHRONAXIE / pulses["phase_duration"]) * gain
     return np.where(pulses["polarity"] < 0, strength, _ANODIC * strength)

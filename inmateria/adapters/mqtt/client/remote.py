@@ -19,7 +19,6 @@ import msgspec
 
 from inmateria.adapters.mqtt.client.errors import error_of, lost, not_there
 from inmateria.adapters.mqtt.client.in_flight import FlowWindow, PendingCommand
-from inmateria.adapters.mqtt.device.response_encoder import response_bytes
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
 from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, ONLINE, STOPPED, PreviousSession, Status
@@ -28,6 +27,7 @@ from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE, BrokerGone, Link, Li
 from inmateria.adapters.mqtt.wire.message_size import AROUND, SMALL, largest_message
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, PartAssembler, in_parts
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
+from inmateria.adapters.mqtt.wire.response_encoder import response_bytes
 from inmateria.adapters.uri import query_of
 from inmateria.concurrency import cancel_and_wait, wait_for_first
 from inmateria.substrate import (

@@ -11,12 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 
 from inmateria.adapters.mqtt.device.journal import Journal
-from inmateria.adapters.mqtt.device.response_encoder import ResponseEncoder
 from inmateria.adapters.mqtt.device.session import Session
 from inmateria.adapters.mqtt.device.state import DeviceState
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, stimulus_of
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
+from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.substrate import (
     FrameError,
     StimulusRejected,

@@ -19,7 +19,6 @@ import msgspec
 from inmateria.adapters.mqtt.device.commands import Commands
 from inmateria.adapters.mqtt.device.journal import Journal
 from inmateria.adapters.mqtt.device.name_in_use import refuse_name_in_use
-from inmateria.adapters.mqtt.device.response_encoder import ResponseEncoder
 from inmateria.adapters.mqtt.device.state import DeviceState
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe, is_probe
 from inmateria.adapters.mqtt.wire.address import Address, Broker
@@ -27,6 +26,7 @@ from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
 from inmateria.adapters.mqtt.wire.link import BrokerRefused, Link, LinkLost, open_link
 from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
+from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.concurrency import cancel_and_wait, wait_for_first
 from inmateria.substrate import (
     Substrate,
