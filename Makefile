@@ -7,7 +7,7 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3; do \
 	$$each -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$each && break; done)
 
-.PHONY: demo test test-slow coverage lint bench clean
+.PHONY: demo test test-slow coverage lint bench clean mutants
 
 demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
@@ -28,6 +28,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+# Faults put into limits, lease, dose, journal and numbers, one at a time: a test must notice each. About half an hour.
+mutants: $(VENV)/.installed-test
+	$(BIN)/python tests/mutants.py
 
 # Every benchmark in turn; each prints a table (and one line of JSON with --json).
 bench: $(VENV)/.installed-bench

@@ -1,4 +1,4 @@
-"""Tasks that end with whoever began them: wait for the first, cancel the others, and see that they are gone."""
+"""Structured waiting for tasks: for the first to end, for cancelled ones, and for work that cannot be cancelled."""
 
 import asyncio
 from collections.abc import Coroutine

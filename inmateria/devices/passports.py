@@ -21,8 +21,8 @@ from inmateria.devices import passport_database as db
 from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.errors import PassportError
 from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
-from inmateria.devices.identity import IdentitySource, require_identity
-from inmateria.substrate import SubstrateInfo
+from inmateria.identity import IdentitySource, require_identity
+from inmateria.substrate import SubstrateError, SubstrateInfo
 
 __all__ = ["InfoRecord", "Passport", "PassportError", "Passports", "ReadoutRecord", "ScoreRecord", "passports_url"]
 
@@ -66,8 +66,8 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    identity_source : str
-        Where its id comes from, see `identity_source`.
+    identity_source : str or None
+        Where its id comes from, see `inmateria.identity`; None if its adapter does not state it.
     infos : tuple of InfoRecord
         Its info when it was first seen, and every later one that differed from the one before.
     calibrations : tuple of Fingerprint
@@ -75,7 +75,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     readouts : tuple of ReadoutRecord
     """
 
-    identity_source: IdentitySource
+    identity_source: IdentitySource | None
     infos: tuple[InfoRecord, ...]
     calibrations: tuple[Fingerprint, ...]
     scores: tuple[ScoreRecord, ...]
@@ -235,7 +235,10 @@ class Passports:
 
     def _begin_or_update(self, connection: sql.Connection, info: SubstrateInfo) -> None:
         """Begin a passport for a device that has none; note a change in how one that has describes itself."""
-        source = require_identity(info)
+        try:
+            source = require_identity(info, "a passport")
+        except SubstrateError as error:
+            raise PassportError(str(error)) from None
         now = datetime.now(UTC).isoformat(timespec="seconds")
         encoded = msgspec.json.encode(info)
         row = {"id": info.id, "kind": info.kind, "first_seen": now, "info": encoded, "identity_source": source}
@@ -247,7 +250,7 @@ class Passports:
                 f"the passport of {info.id} is of a {known.kind}, and this is a {info.kind}; one id belongs to one "
                 "device; give this one another name"
             )
-        if source not in (known.identity_source, "unstated"):
+        if source not in (known.identity_source, None):
             chosen = db.devices.update().where(db.devices.c.id == info.id)
             connection.execute(chosen.values(identity_source=source))
         latest = self._infos(connection, known)[-1].info

@@ -277,7 +277,7 @@ def fit_twin(
         resettable=True,
         limits=Limits(steps=info.limits.steps, shortest_step=step, longest_step=step, values=info.limits.values),
         parameters={
-            "identity": {"source": "parameters"},
+            "identity": "parameters",
             "twin_of": info.id,
             "error": msgspec.to_builtins(error),
             "units": units,

@@ -16,9 +16,10 @@ from inmateria.adapters import SimulatedSubstrate
 from inmateria.cli import app
 from inmateria.devices import Probe, calibrate, passport_database
 from inmateria.devices.errors import PassportError
-from inmateria.devices.identity import identity_source, require_identity
 from inmateria.devices.passports import Passports
+from inmateria.identity import identity_source, require_identity
 from inmateria.simulators import NanowireNetwork
+from inmateria.substrate import SubstrateError
 
 VERSION_1 = (Path(__file__).parent / "passports_version_1.sql").read_text()
 DEVICE = "nanowire-30-3-150754f0"
@@ -52,7 +53,7 @@ def info(**changed):
 
 
 def stating(source):
-    return info(id="device-1", parameters={"identity": {"source": source}})
+    return info(id="device-1", parameters={"identity": source})
 
 
 def test_a_database_of_version_1_opens_with_everything_it_held(file):
@@ -61,7 +62,7 @@ def test_a_database_of_version_1_opens_with_everything_it_held(file):
         assert passports.devices() == {DEVICE: "nanowire-network"}
         passport = passports.passport(DEVICE)
         readout = passports.readout(DEVICE, "sine")
-    assert passport.identity_source == "unstated"
+    assert passport.identity_source is None
     assert passport.first_seen == "2026-01-01T12:00:05+00:00"
     assert passport.info.id == DEVICE
     assert [channel.unit for channel in passport.info.inputs][:1] == ["V"]
@@ -93,6 +94,7 @@ INTERRUPTED = """
 import os, sys
 from inmateria.devices import passport_database
 from inmateria.devices.passports import Passports
+from inmateria.identity import identity_source, require_identity
 
 (step,) = passport_database._STEPS
 def killed(connection):
@@ -113,7 +115,7 @@ def test_a_migration_that_is_killed_leaves_version_1_and_is_done_at_the_next_ope
 
 
 @pytest.mark.parametrize("done", [
-    "alter table devices add column identity_source varchar(20) default 'unstated' not null",
+    "alter table devices add column identity_source varchar(20)",
     "drop table inmateria",
     "delete from inmateria",
     "drop table readouts; drop table scores; drop table inmateria",
@@ -132,6 +134,7 @@ def test_what_was_left_half_done_is_finished(file, done):
 TOGETHER = """
 import sys
 from inmateria.devices.passports import Passports
+from inmateria.identity import identity_source, require_identity
 
 print("ready", flush=True)
 sys.stdin.readline()
@@ -156,7 +159,7 @@ def test_processes_that_migrate_at_once_find_one_database(file):
         process.stdin.flush()
     for process in processes:
         told, complained = process.communicate(timeout=300)
-        assert (told, complained) == ("2 unstated\n", "")
+        assert (told, complained) == ("2 None\n", "")
     assert rows(file, "select version from inmateria") == [(2,)]
     assert len(rows(file, "select * from devices")) == 1
 
@@ -180,7 +183,7 @@ def test_a_writer_of_version_1_that_is_still_open_can_go_on(file):
         )
         old.commit()
     with Passports(f"sqlite:///{file}") as passports:
-        assert passports.passport("other").identity_source == "unstated"
+        assert passports.passport("other").identity_source is None
 
 
 def test_every_info_that_differs_from_the_one_before_is_kept(file):
@@ -215,23 +218,21 @@ def test_the_passport_keeps_where_the_id_comes_from(file, source):
 
 def test_an_adapter_that_begins_to_state_the_source_is_believed_and_one_that_stops_changes_nothing(file):
     with Passports(f"sqlite:///{file}") as passports:
-        for parameters in ({}, {"identity": {"source": "serial"}}, {}):
+        for parameters in ({}, {"identity": "serial"}, {}):
             passports.add_scores(info(id="device-1", parameters=parameters), [])
         assert passports.passport("device-1").identity_source == "serial"
 
 
-async def test_a_placeholder_gets_no_passport_and_the_message_says_what_to_do(file):
+async def test_an_anonymous_device_gets_no_passport_and_the_message_says_what_to_do(file):
     before = everything(file)
-    nameless = stating("none")
+    nameless = stating("anonymous")
     fingerprint = await calibrate(SimulatedSubstrate(network()), Probe(steps=2, repeats=2, rest=0.0))
     with Passports(f"sqlite:///{file}") as passports:
         migrated = everything(file)
         assert migrated != before
-        with pytest.raises(
-            PassportError, match=r"placeholder .* give the device a name in its URI, as in \?id=my-device"
-        ):
+        with pytest.raises(PassportError, match=r"any of several devices; .* a name in its URI, such as \?id="):
             passports.add_scores(nameless, [])
-        with pytest.raises(PassportError, match="placeholder"):
+        with pytest.raises(PassportError, match="any of several devices"):
             passports.add_calibration(nameless, msgspec.structs.replace(fingerprint, device="device-1"))
     assert everything(file) == migrated
 
@@ -242,21 +243,23 @@ def test_a_device_is_not_probed_for_a_passport_that_it_cannot_have(tmp_path, mon
             raise AssertionError("it was probed")
 
     substrate = Nameless(network())
-    substrate.info = stating("none")
+    substrate.info = stating("anonymous")
     monkeypatch.setattr("inmateria.adapters.connect", lambda _: substrate)
     monkeypatch.chdir(tmp_path)
     told = CliRunner().invoke(app, ["calibrate", "nanowire://"])
-    assert isinstance(told.exception, PassportError)
+    assert isinstance(told.exception, SubstrateError)
 
 
-@pytest.mark.parametrize("stated", [{"source": "guessed"}, {"source": 3}, {}, {"source": ["serial"]}, 7, ["serial"]])
+@pytest.mark.parametrize("stated", ["guessed", "", 3, {}, {"source": "serial"}, ["serial"]])
 def test_an_unknown_source_is_refused_with_those_that_are_known(stated):
-    with pytest.raises(PassportError, match="serial, host, user, parameters, none"):
+    with pytest.raises(SubstrateError, match="serial, host, user, parameters, anonymous"):
         identity_source(info(parameters={"identity": stated}))
+    with Passports("sqlite://") as passports, pytest.raises(PassportError, match="serial, host, user"):
+        passports.add_scores(info(parameters={"identity": stated}), [])
 
 
 def test_an_adapter_that_states_no_source_is_accepted():
-    assert require_identity(info(parameters={})) == "unstated"
+    assert require_identity(info(parameters={}), "a passport") is None
 
 
 def test_one_id_is_not_shared_by_two_kinds_of_device(file):
@@ -315,7 +318,7 @@ def test_the_command_shows_a_migrated_passport(file, monkeypatch):
     monkeypatch.chdir(file.parent)
     told = CliRunner().invoke(app, ["passport", DEVICE, "--passports", f"sqlite:///{file}", "--json"])
     shown = json.loads(told.stdout)
-    assert shown["identity_source"] == "unstated"
+    assert shown["identity_source"] is None
     assert shown["changes"] == []
     told = CliRunner().invoke(app, ["passport", DEVICE, "--passports", f"sqlite:///{file}"])
     assert "its id comes from: not stated by its adapter" in told.stdout

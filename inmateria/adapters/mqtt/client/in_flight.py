@@ -48,6 +48,7 @@ class PendingCommand:
         self.duration = duration
         self.sent = self.tried = self.counted_from = time.monotonic()
         self.tries = 0
+        self.sending = False
         self.patience = _RESEND
         self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         # An answer that nobody waits for any more (a stream left early) is no error.

@@ -18,11 +18,14 @@ import msgspec
 
 from inmateria.adapters.mqtt.device.commands import Commands
 from inmateria.adapters.mqtt.device.journal import Journal
+from inmateria.adapters.mqtt.device.name_in_use import refuse_name_in_use
 from inmateria.adapters.mqtt.device.state import DeviceState
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe, is_probe
 from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
 from inmateria.adapters.mqtt.wire.link import BrokerRefused, Link, LinkLost, open_link
+from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
+from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.concurrency import cancel_and_wait, wait_for_first
 from inmateria.substrate import (
@@ -93,10 +96,12 @@ class DeviceServer:
         self._dtype, self._whole = dtype, whole
         self._journal = journal
         self._link: Link | None = None
+        self._largest: int | None = None
         self._device_state = DeviceState(uuid4().hex, lease)
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
-        self._address = Address(group, name or "")
+        # Refused at once where a URI cannot carry it, and not after the device has been opened.
+        self._address = Address.named(group, "unnamed" if name is None else name)
 
     @property
     def uri(self) -> str:
@@ -114,7 +119,8 @@ class DeviceServer:
                 journal = Journal(Path(self._journal))
                 exits.callback(journal.close)
                 device_state.before = journal.before
-            self._address = Address(self._group, self._name or info.id)
+            self._address = Address.named(self._group, self._name or info.id)
+            await refuse_name_in_use(self._broker, self._address, self._timeout)
             device_state.name = str(self._address)
             self._commands = Commands(self._substrate, numbers, device_state, self._lease, self._say, journal)
             online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -225,9 +231,16 @@ class DeviceServer:
 
     async def _say(self, data: bytes, holder: str) -> None:
         """Publish to a session; what is lost with a connection is asked for again."""
-        if self._link is not None:
+        link, topic = self._link, self._address.topic("response", holder)
+        if link is not None:
             try:
-                await self._link.publish(self._address.topic("response", holder), data)
+                takes = self._commands.takes
+                if takes and len(data) > SMALL:
+                    if self._largest is None:
+                        self._largest = await largest_message(self._broker, self._address, LARGEST_PART, self._timeout)
+                    takes = min(takes, self._largest)
+                for message in in_parts(data, takes or len(data)):
+                    await link.publish(topic, message)
             except LinkLost as error:
                 _logger.debug("%s: an answer was lost with the connection (%s)", self._address, error)
 

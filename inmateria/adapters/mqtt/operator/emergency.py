@@ -2,10 +2,8 @@
 
 import asyncio
 
-import msgspec
-
 from inmateria.adapters.mqtt.wire.address import Address, Broker
-from inmateria.adapters.mqtt.wire.announcements import Status
+from inmateria.adapters.mqtt.wire.announcements import read_status
 from inmateria.adapters.mqtt.wire.link import Link, LinkLost, open_link
 from inmateria.concurrency import cancel_and_wait
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
@@ -53,7 +51,8 @@ async def _until(uri: str, word: str, state: str, timeout: float) -> None:
                 await link.subscribe(address.topic("status"))
                 async for topic, payload in link.messages():
                     # The embedded broker's library also sends retained messages that nobody subscribed to.
-                    if topic == address.topic("status") and msgspec.json.decode(payload, type=Status).state == state:
+                    told = read_status(payload) if topic == address.topic("status") else None
+                    if told is not None and told.state == state:
                         return
             finally:
                 await cancel_and_wait(saying)
