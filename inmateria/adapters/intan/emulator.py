@@ -21,12 +21,11 @@ from inmateria.adapters.intan.protocol import (
     BLOCK,
     SPIKE_EVENT,
     StimSettings,
-    current_steps,
-    duration_samples,
     encode_spikes,
     encode_waveform,
     rhx_name,
 )
+from inmateria.adapters.stimulator_rounding import current_steps, duration_samples
 from inmateria.adapters.tissue import PULSE, PulseArray
 from inmateria.concurrency import cancel_and_wait
 

@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.intan.link import IntanLink
-from inmateria.adapters.intan.protocol import BLOCK, StimSettings, duration_samples
+from inmateria.adapters.intan.protocol import BLOCK, StimSettings
 from inmateria.adapters.pulse_log import log_name, log_path
 from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.stimulator_rounding import duration_samples
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
 from inmateria.adapters.tissue_substrate import TissueSubstrate, place_of
 from inmateria.adapters.uri import parameters_for, query_of

@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.intan.protocol import duration_samples
 from inmateria.adapters.neuroplatform.sdk_versions import SdkVersion, SdkVersion1, SdkVersion2
 from inmateria.adapters.neuroplatform.twin import (
     ARRAY,
@@ -31,6 +30,7 @@ from inmateria.adapters.neuroplatform.twin import (
 )
 from inmateria.adapters.pulse_log import log_name, log_path
 from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.stimulator_rounding import duration_samples
 from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard, biphasic
 from inmateria.adapters.tissue_substrate import TissueSubstrate
 from inmateria.adapters.uri import parameters_for, query_of

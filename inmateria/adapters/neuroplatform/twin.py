@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.culture_twin import Culture, CultureTwin
-from inmateria.adapters.intan.protocol import duration_samples
+from inmateria.adapters.stimulator_rounding import duration_samples
 from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard
 from inmateria.pulses import charge_of
 from inmateria.substrate import SPIKE, SpikeArray, StimulusRejected, SubstrateBusy, SubstrateError
