@@ -52,14 +52,13 @@ def run(
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
     from inmateria.adapters import SubprocessDevice, connect
+    from inmateria.adapters.mqtt.wire.address import names_a_broker
     from inmateria.protocols.runner import run_task
     from inmateria.protocols.runs import read_run
 
     uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
-    # What is reached over MQTT already stays where it is.
-    substrates = [
-        SubprocessDevice(uri) if over == "mqtt" and not uri.startswith("mqtt:") else connect(uri) for uri in uris
-    ]
+    # A device on a broker is reached over MQTT already.
+    substrates = [SubprocessDevice(uri) if over == "mqtt" and not names_a_broker(uri) else connect(uri) for uri in uris]
     given = substrates[0] if chosen.substrates is None else substrates
     with ProgressBar(hidden=json) as bar:
         folder = awaited(run_task(chosen, settings, given, out, bar.watch, on=", ".join(uris), over=over))
