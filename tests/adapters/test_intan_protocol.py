@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inmateria.adapters.chip_rounding import current_steps, duration_samples
 from inmateria.adapters.intan.protocol import (
     BLOCK,
     SPIKE_EVENT,
@@ -15,8 +16,6 @@ from inmateria.adapters.intan.protocol import (
     StimSettings,
     WaveformParser,
     batches,
-    current_steps,
-    duration_samples,
     encode_spikes,
     encode_waveform,
     microvolts,

@@ -16,13 +16,12 @@ from typing import Self
 
 import numpy as np
 
+from inmateria.adapters.chip_rounding import current_steps, duration_samples
 from inmateria.adapters.culture_twin import Culture, CultureTwin
 from inmateria.adapters.intan.protocol import (
     BLOCK,
     SPIKE_EVENT,
     StimSettings,
-    current_steps,
-    duration_samples,
     encode_spikes,
     encode_waveform,
     rhx_name,

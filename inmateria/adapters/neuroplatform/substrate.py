@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.intan.protocol import duration_samples
+from inmateria.adapters.chip_rounding import duration_samples
 from inmateria.adapters.neuroplatform.sdk_versions import SdkVersion, SdkVersion1, SdkVersion2
 from inmateria.adapters.neuroplatform.twin import (
     ARRAY,
@@ -35,6 +35,7 @@ from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuar
 from inmateria.adapters.tissue_substrate import TissueSubstrate
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
+from inmateria.identity import ANONYMOUS, as_identifier
 from inmateria.substrate import (
     Channel,
     FloatArray,
@@ -133,6 +134,8 @@ class NeuroplatformSubstrate(TissueSubstrate):
             raise ValueError(f"electrodes are {electrodes!r}; give up to {TRIGGERS}, each once")
         self._token = token or os.environ.get(_TOKEN, "")
         self._version, self._platform, self._count, self._array = version, platform, triggers, array
+        if as_identifier(id) != id:
+            raise ValueError(f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', first and last no sign")
         self._amplitude, self._step, self._id = amplitude, step, id
         self._phase = duration_samples(1e6 * phase, RATE) / RATE  # what the platform makes of it
         self._limits, self._log = limits or NEUROPLATFORM_LIMITS, log or ("none" if platform is not None else "")
@@ -204,6 +207,12 @@ class NeuroplatformSubstrate(TissueSubstrate):
         times = start + row * self._step
         return biphasic(times, np.array(self._places)[trigger], -self._amplitude, self._phase), row
 
+    def _identified_by(self) -> str:
+        """Return where the id comes from: version 2 names neither the platform nor the organoids."""
+        if self._id:
+            return "given"
+        return ANONYMOUS if self._version == 2 and self._platform is None else "organoids"
+
     def _described(self, identity: str) -> SubstrateInfo:
         return SubstrateInfo(
             id=identity,
@@ -217,6 +226,7 @@ class NeuroplatformSubstrate(TissueSubstrate):
             sampling_rate=1 / self._step,
             limits=Limits(steps=100_000, shortest_step=self._step * (1 - 1e-9), longest_step=self._step * (1 + 1e-9)),
             parameters={
+                "identity": self._identified_by(),
                 "version": self._version,
                 "electrodes": list(self._places),
                 "amplitude": self._amplitude,
