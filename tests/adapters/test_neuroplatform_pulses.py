@@ -16,7 +16,6 @@ from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Booking, Neuroplatform, PlatformClock, Stimulation
 from inmateria.adapters.neuroplatform.v1 import version1
 from inmateria.adapters.tissue import PulseLimits, PulseLog, biphasic
-from inmateria.identity import is_anonymous
 from inmateria.substrate import Stimulus, StimulusRejected
 
 OURS, THEIRS = Booking(token="OURS", fs_name="fs300"), Booking(token="THEIRS", fs_name="fs300")
@@ -212,9 +211,9 @@ async def test_identities_name_the_organoids_or_what_the_user_says() -> None:
     # Of a platform of one's own version 2 says nothing that tells it from another one.
     alone = NeuroplatformSubstrate(version=2, platform=twin(), triggers=4)
     async with alone:
-        assert not is_anonymous(alone.info)
+        assert alone.info.identity == "serial"
         alone._platform = None
-        assert is_anonymous(alone._described("neuroplatform-array0"))
+        assert alone._described("neuroplatform-array0").identity == "none"
     uris = [
         f"neuroplatform://emulated?{query}"
         for query in ("seed=1", "seed=2", "seed=1&neurons=500", "seed=1&version=2", "seed=1&version=2&array=1")

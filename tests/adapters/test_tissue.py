@@ -30,6 +30,8 @@ def guard(limits: PulseLimits = LIMITS, log: Path | None = None, now: float = 0.
         (biphasic(0, 7, 1e-6, 10e-6), "has phases of 10 and 10 us; allowed are 20 to 5000 us"),
         (biphasic([0, 1], 7, [1e-6, np.nan], 1e-4), r"pulse 1 .* is not all finite numbers"),
         (biphasic([0, np.inf], 7, 1e-6, 1e-4), r"pulse 1 .* is not all finite numbers"),
+        (np.array([(0, 7, -0.2e-6, 1e-4, 2e-6, 1e-5)], dtype=PULSE), "has phases of 10 and 100 us"),
+        (np.array([(0, 7, -0.02e-6, 6e-3, 1.2e-6, 1e-4)], dtype=PULSE), "has phases of 100 and 6000 us"),
         (np.array([(0, 7, 1e-6, 1e-4, -1e-6, 2e-4)], dtype=PULSE), "leaves -0.1 nC of 0.2 nC behind"),
         (np.array([(0, 7, 1e-6, 1e-4, 1e-6, 1e-4)], dtype=PULSE), "balanced to 0.1 %"),
         (np.array([(0, 7, 1e-6, 1e-4, -4e-6, 25e-6)], dtype=PULSE), "has 4 uA"),

@@ -232,3 +232,54 @@ def test_a_dose_survives_what_is_admitted_hours_ahead_and_withdrawn() -> None:
     with pytest.raises(StimulusRejected, match=r"bring the charge of one hour to 8\.4 nC; at most 8 nC"):
         guard.admit(biphasic(60.0 + np.arange(4), 7, 3e-6, 2e-4))
     assert guard.passed == 10
+
+
+def test_a_late_pulse_counts_against_the_rate_of_those_after_it() -> None:
+    guard = TissueGuard(PulseLimits(interval=0.1, rate=2), clock=lambda: 0.0)
+    planned = biphasic([0.0, 0.5, 1.0, 1.5], 7, -1e-6, 1e-4)
+    guard.admit(planned)
+    given = [guard.release(planned[k : k + 1], at)[0] for k, at in enumerate((0.4, 0.5, 1.0, 1.5))]
+    assert given == [True, True, False, True]
+
+
+def test_pulses_planned_by_another_stimulus_count_when_one_is_released() -> None:
+    guard = TissueGuard(PulseLimits(interval=0.25), clock=lambda: 0.0)
+    other, own = biphasic(10.0, 7, -1e-6, 1e-4), biphasic([10.25, 10.5], 7, -1e-6, 1e-4)
+    guard.admit(other)
+    guard.admit(own)
+    assert guard.release(own, [10.1, 10.4]).tolist() == [False, True]
+
+
+def test_a_pulse_that_would_begin_before_one_that_was_given_is_dropped() -> None:
+    guard = TissueGuard(PulseLimits(), clock=lambda: 0.0)
+    planned = biphasic([10.0, 11.0], [7, 8], -1e-6, 1e-4)
+    guard.admit(planned)
+    assert guard.release(planned[:1], 12.0).tolist() == [True]
+    assert guard.release(planned[1:], 11.0).tolist() == [False]
+
+
+def test_a_pulse_before_what_is_remembered_is_refused(tmp_path: Path) -> None:
+    """Its hour cannot be known: what was given in it may have been forgotten."""
+    now = [0.0]
+    guard = TissueGuard(PulseLimits(dose=1e-9), clock=lambda: now[0])
+    guard.admit(biphasic(0.0, 7, -3e-6, 2e-4))
+    now[0] = 4000.0
+    with pytest.raises(StimulusRejected, match="more than a minute before the present"):
+        guard.admit(biphasic(3000.0, 7, -3e-6, 2e-4))
+    guard.admit(biphasic(3950.0, 7, -3e-6, 2e-4))
+    with (
+        TissueGuard(PulseLimits(), PulseLog(tmp_path / "a.csv", "test"), clock=lambda: now[0]) as opened,
+        pytest.raises(StimulusRejected, match="more than a minute before the present"),
+    ):
+        opened.admit(biphasic(3000.0, 7, -3e-6, 2e-4))
+
+
+def test_a_late_pulse_counts_against_the_dose_of_the_hour_after_it() -> None:
+    guard = TissueGuard(PulseLimits(dose=1e-9), clock=lambda: 0.0)
+    planned = biphasic([0.0, 3600.0], [7, 8], -3e-6, 2e-4)  # 0.6 nC each, an hour apart
+    guard.admit(planned)
+    assert guard.release(planned[:1], 100.0).tolist() == [True]
+    assert guard.release(planned[1:], 3600.0).tolist() == [False]
+    with pytest.raises(StimulusRejected, match="in any hour"):
+        guard.admit(biphasic(3690.0, 7, -3e-6, 2e-4))
+    guard.admit(biphasic(3700.0, 7, -3e-6, 2e-4))

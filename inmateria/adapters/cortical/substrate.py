@@ -30,11 +30,12 @@ from inmateria.adapters.cortical.loop import (
     make_culture,
 )
 from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.tissue_substrate import as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
-from inmateria.identity import ANONYMOUS, as_identifier
 from inmateria.substrate import (
     Channel,
+    IdentitySource,
     Layout,
     Limits,
     Response,
@@ -198,19 +199,19 @@ class CorticalSubstrate(Substrate):
             f"{self.info.id} was asked to return to rest", "tissue does not do so on command", "let it rest instead"
         )
 
-    def _identity(self, opened: Opened) -> tuple[str, str]:
-        """Give the id, and where it comes from."""
+    def _identity(self, opened: Opened) -> tuple[str, IdentitySource]:
+        """Return the id and its source."""
         culture, parameters = self._culture
         if self._id:
-            return self._id, "given"
+            return self._id, "user"
         if opened.simulated:
             own = (culture, self._rate, self._phase)
             variant = "" if own == _USUAL else f"-{zlib.crc32(repr(own).encode()):08x}"
             return f"cl1-simulator-{parameters['neurons']}-{parameters['seed']}{variant}", "parameters"
         system, host = as_identifier(opened.stated("system_id")), as_identifier(opened.stated("hostname"))
         if system:
-            return as_identifier(f"{system}-{opened.stated('chip_id')}"), "system"
-        return (f"cl1-{host}", "host") if host and host.lower() != "localhost" else ("cl1", ANONYMOUS)
+            return as_identifier(f"{system}-{opened.stated('chip_id')}"), "serial"
+        return (f"cl1-{host}", "host") if host and host.lower() != "localhost" else ("cl1", "none")
 
     def _described(self, opened: Opened, layout: Layout | None) -> SubstrateInfo:
         step, most = 1 / self._rate, FRAMES_PER_SECOND / self._rate
@@ -229,8 +230,8 @@ class CorticalSubstrate(Substrate):
             spiking=True,
             limits=Limits(steps=100_000, shortest_step=step * (1 - 1e-9), longest_step=step * (1 + 1e-9)),
             layout=layout,
+            identity=identity,
             parameters={
-                "identity": identity,
                 **{key: value for key, value in stated.items() if value},
                 "phase": self._phase,
                 "accelerated": self._accelerated,

@@ -24,14 +24,14 @@ from inmateria.adapters.intan.protocol import BLOCK, StimSettings
 from inmateria.adapters.pulse_log import log_name, log_path
 from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
 from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
-from inmateria.adapters.tissue_substrate import TissueSubstrate, place_of
+from inmateria.adapters.tissue_substrate import TissueSubstrate, as_identifier, place_of
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
-from inmateria.identity import as_identifier
 from inmateria.substrate import (
     SPIKE,
     Channel,
     FloatArray,
+    IdentitySource,
     Limits,
     Response,
     Stimulus,
@@ -112,7 +112,7 @@ class IntanSubstrate(TissueSubstrate):
         self._step, self._asked_phase, self._voltage = step, phase, voltage
         self._limits = limits or PulseLimits()
         self._id = id or log_name("intan", place_of(host), commands, port)
-        self._identified_by = "given" if id else "host"
+        self._identity: IdentitySource = "user" if id else "host"
         self._log = log_path(log, log_name("intan", id) if id else log_name("intan", commands, port, host=host))
         self._timeout = timeout
 
@@ -318,6 +318,7 @@ class IntanSubstrate(TissueSubstrate):
         unit, low, high = ("V", -6.39e-3, 6.39e-3) if self._voltage else ("1", 0.0, 1.0)
         return SubstrateInfo(
             id=self._id,
+            identity=self._identity,
             kind="neural-culture",
             inputs=tuple(Channel(name=name, unit="A", low=0.0, high=top) for name in self._names),
             outputs=tuple(Channel(name=name, unit=unit, low=low, high=high) for name in self._names),
@@ -326,7 +327,6 @@ class IntanSubstrate(TissueSubstrate):
             spiking=True,
             limits=Limits(steps=100_000, shortest_step=min(self._step, BLOCK / self._rate), longest_step=60.0),
             parameters={
-                "identity": self._identified_by,
                 "phase": self._phase,
                 "step_size": self._grain,
                 "pulse_limits": msgspec.to_builtins(self._limits),

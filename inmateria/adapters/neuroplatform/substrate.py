@@ -32,13 +32,13 @@ from inmateria.adapters.neuroplatform.twin import (
 from inmateria.adapters.pulse_log import log_name, log_path
 from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
 from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard, biphasic
-from inmateria.adapters.tissue_substrate import TissueSubstrate
+from inmateria.adapters.tissue_substrate import TissueSubstrate, as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
-from inmateria.identity import ANONYMOUS, as_identifier
 from inmateria.substrate import (
     Channel,
     FloatArray,
+    IdentitySource,
     Limits,
     Response,
     Stimulus,
@@ -207,15 +207,16 @@ class NeuroplatformSubstrate(TissueSubstrate):
         times = start + row * self._step
         return biphasic(times, np.array(self._places)[trigger], -self._amplitude, self._phase), row
 
-    def _identified_by(self) -> str:
-        """Return where the id comes from: version 2 names neither the platform nor the organoids."""
+    def _identity(self) -> IdentitySource:
+        """Return the source of the id; version 2 names neither the platform nor the organoids."""
         if self._id:
-            return "given"
-        return ANONYMOUS if self._version == 2 and self._platform is None else "organoids"
+            return "user"
+        return "none" if self._version == 2 and self._platform is None else "serial"
 
     def _described(self, identity: str) -> SubstrateInfo:
         return SubstrateInfo(
             id=identity,
+            identity=self._identity(),
             kind="neural-culture",
             inputs=tuple(
                 Channel(name=f"trigger{key:02d}", unit="1", low=0.0, high=1.0, levels=(0.0, 1.0))
@@ -226,7 +227,6 @@ class NeuroplatformSubstrate(TissueSubstrate):
             sampling_rate=1 / self._step,
             limits=Limits(steps=100_000, shortest_step=self._step * (1 - 1e-9), longest_step=self._step * (1 + 1e-9)),
             parameters={
-                "identity": self._identified_by(),
                 "version": self._version,
                 "electrodes": list(self._places),
                 "amplitude": self._amplitude,
