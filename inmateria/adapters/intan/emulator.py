@@ -251,7 +251,9 @@ class IntanEmulator:
         if self._mode != "Run":
             return
         begun, at = self._block
-        now = at + self._speed * (time.perf_counter() - begun)
+        # Where the machine is too slow the twin's clock stands still at the end of a block.
+        size = BLOCK * int(self._settings["tcpnumberdatablocksperwrite"])
+        now = min(at + self._speed * (time.perf_counter() - begun), at + size / self._twin.rate)
         self._fired += [
             (now, electrode, stim)
             for electrode, stim in self._armed()
