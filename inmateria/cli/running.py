@@ -1,4 +1,4 @@
-"""`inmateria run` and `inmateria report`: a task on a substrate, and what came of it."""
+"""`inmateria run` and `inmateria report`: run a task on a substrate, and show its outcome."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -106,7 +106,7 @@ def _named(pairs: list[str]) -> dict[str, str]:
 
 
 def _show(run: "Run", folder: Path, json: bool) -> None:
-    """Print what came of a run, and where it lies."""
+    """Print the outcome of a run, and the paths of its files."""
     from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, RUN_FILE
 
     paths = {name: str(folder / name) for name in (RUN_FILE, RECORDING_FILE, REPORT_FILE)}
@@ -136,8 +136,9 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
     from rich.table import Table
 
     console = Console()
+    split = f": {outcome.trained:,} learned, {outcome.held_out:,} held out" if outcome.trained else ""
     table = Table(
-        title=f"{outcome.title} on {run.substrate.id}: {outcome.trained:,} learned, {outcome.held_out:,} held out",
+        title=f"{outcome.title} on {run.substrate.id}" + split,
         title_justify="left",
     )
     for heading in ("read from", "readout"):
@@ -153,10 +154,12 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
             f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}",
             style=None if score.control else "bold",
         )
-    table.add_row("chance", outcome.chance_description, "", f"{outcome.chance:.3f}", "")
+    if outcome.chance_description:
+        table.add_row("baseline", outcome.chance_description, "", f"{outcome.chance:.3f}", "")
     console.print(table)
     console.print("RLS: recursive least squares; rows below the substrate's are controls without the physics")
-    console.print(outcome.splitting, highlight=False)
+    if outcome.splitting:
+        console.print(outcome.splitting, highlight=False)
     console.print(
         f"{exchanged.count:,} exchanges in {exchanged.seconds:.1f} s: {exchanged.per_second:.0f} a second, "
         f"{exchanged.steps / exchanged.seconds:,.0f} steps a second",

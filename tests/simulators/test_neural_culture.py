@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 from inmateria.adapters import connect
 from inmateria.simulators import PULSE, Activity, Asynchronous, Connectivity, ElectrodeArray, NeuralCulture, Pulses
 from inmateria.simulators.culture import kernel
+from inmateria.simulators.culture.pulses import strength_of
 from inmateria.substrate import SPIKE, UnknownSubstrate
 
 SETTLING = 3.0
@@ -343,12 +344,15 @@ def test_what_makes_no_culture_is_refused(given: dict[str, object], message: str
         (Pulses(0.1, 32), "electrode"),
         (Pulses(0.1, 0, 5e-6), "amplitude"),
         (Pulses(0.1, 0, float("nan")), "amplitude"),
-        (Pulses(0.1, 0, 1e-6, 0.0), "phase_duration"),
-        (Pulses(0.1, 0, 1e-6, 1e-4, 0), "polarity"),
+        (Pulses(0.1, 0, 1e-6, 0.0), "duration"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, 1e-6, 6e-3)], dtype=PULSE), "second_duration"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, 5e-6, 2e-5)], dtype=PULSE), "second_amplitude"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, 1e-6, 2e-4)], dtype=PULSE), "leaves no charge behind"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, -1e-6, 1e-4)], dtype=PULSE), "leaves no charge behind"),
         (np.zeros(3), "PULSE"),
     ],
 )
-def test_a_pulse_that_is_not_allowed_is_refused_and_no_time_passes(pulses: Pulses, message: str) -> None:
+def test_a_pulse_that_is_not_allowed_is_refused_and_no_time_passes(pulses: Pulses | np.ndarray, message: str) -> None:
     culture = NeuralCulture(neurons=50)
     with pytest.raises(ValueError, match=message):
         culture.run(1.0, pulses)
@@ -362,6 +366,37 @@ def test_pulses_broadcast_and_sort() -> None:
     assert pulses.array["electrode"].tolist() == [2, 1]
     with pytest.raises(ValueError, match="electrode is -1"):
         Pulses(0.1, -1)
+    with pytest.raises(ValueError, match="polarity is 0"):
+        Pulses(0.1, 1, polarity=0)
+    with pytest.raises(ValueError, match="amplitude is -1e-06 A"):
+        Pulses(0.1, 1, -1e-6)
+
+
+def test_the_phase_that_excites_is_the_negative_one_wherever_it_is() -> None:
+    """A long weak positive phase before a short strong negative one excites by the latter (Lapicque and Weiss)."""
+    weiss = lambda current, phase: current / (1 + 2e-4 / phase)  # noqa: E731
+    pulses = np.array(
+        [
+            (0, 0, -2e-6, 1e-4, 1e-6, 2e-4),
+            (0, 0, -1e-6, 2e-4, 2e-6, 1e-4),
+            (0, 0, 1e-6, 2e-4, -2e-6, 1e-4),
+            (0, 0, 2e-6, 1e-4, -1e-6, 2e-4),
+        ],
+        dtype=PULSE,
+    )
+    expected = [weiss(2, 1e-4), weiss(1, 2e-4), 0.6 * weiss(2, 1e-4), 0.6 * weiss(1, 2e-4)]
+    assert strength_of(pulses, 1.0) == pytest.approx(expected)
+
+
+def test_the_artefact_of_a_pulse_has_both_its_phases() -> None:
+    culture = NeuralCulture(neurons=50, array=ElectrodeArray(noise=1e-9))
+    pulse = np.array([(0.02, 5, -1.2e-6, 1e-3, 0.3e-6, 4e-3)], dtype=PULSE)
+    activity = culture.run(0.1, pulse, voltage=True)
+    assert activity.voltage is not None
+    trace = activity.voltage[:, 5]
+    first, second = trace[600 + 15], trace[600 + 30 + 60]
+    assert first < 0 < second
+    assert first / second == pytest.approx(-4, rel=0.1)
 
 
 def test_as_a_substrate_a_pulse_goes_out_at_the_start_of_each_driven_step() -> None:

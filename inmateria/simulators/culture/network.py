@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
+from inmateria.pulses import PULSE, PulseArray
 from inmateria.simulators.culture import kernel
 from inmateria.simulators.culture.info import describe
 from inmateria.simulators.culture.model import Asynchronous, Bursting
 from inmateria.simulators.culture.parameters import Connectivity, CultureParameters, ElectrodeArray
-from inmateria.simulators.culture.pulses import PULSE, PulseArray, Pulses, admitted, pulses_of, strength_of
+from inmateria.simulators.culture.pulses import Pulses, admitted, pulses_of, strength_of
 from inmateria.simulators.culture.records import Activity, CultureState
 from inmateria.simulators.culture.voltage import MEMORY, render_voltage
 from inmateria.simulators.culture.wiring import draw_wiring, resting

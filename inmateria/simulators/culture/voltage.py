@@ -102,13 +102,12 @@ def _add_artefact(voltage: npt.NDArray[np.float32], origin: int, pulse: np.void,
     if lo >= hi:
         return
     t = np.arange(lo, hi) / SAMPLING_RATE - float(pulse["time"])
-    phase = float(pulse["phase_duration"])
-    sign = float(pulse["polarity"])
+    first, second = float(pulse["amplitude"]), float(pulse["second_amplitude"])
+    turn = float(pulse["duration"])
+    end = turn + float(pulse["second_duration"])
     t += 1e-9  # a sample on the border of two phases is of the later one, however it was rounded
-    shape = np.where(
-        t < phase, sign, np.where(t < 2 * phase, -sign, -0.5 * sign * np.exp(-(t - 2 * phase) / _ARTEFACT_DECAY))
-    )
+    shape = np.where(t < turn, first, np.where(t < end, second, 0.5 * second * np.exp(-(t - end) / _ARTEFACT_DECAY)))
     place = electrodes[int(pulse["electrode"])]
     distance = np.hypot(*(electrodes - place).T)
-    size = _ARTEFACT * float(pulse["amplitude"]) * 1e6 / (1 + distance / _ARTEFACT_RANGE)
+    size = _ARTEFACT * 1e6 / (1 + distance / _ARTEFACT_RANGE)
     voltage[lo - origin : hi - origin] += np.outer(shape, size).astype(np.float32)
