@@ -181,7 +181,7 @@ def test_the_main_job_leaves_everything_it_says(finished_run: tuple[dict, Path])
         assert np.array_equal(np.diff(recording.exchanges["sequence"].astype(int)), np.ones(len(recording) - 1))
     page = paths["report.html"].read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page), "the report is not self-contained"
-    for heading in ("controls", "confuse", "online", "substrate", "went in", "listens"):
+    for heading in ("controls", "Confusion", "online", "substrate", "Stimulus and response", "Weights"):
         assert heading in page
 
 

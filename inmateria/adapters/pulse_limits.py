@@ -36,6 +36,10 @@ class PulseLimits:
         Most pulses on one electrode in any second.
     dose : float
         Most charge in any hour, over all electrodes, the larger phase of each pulse counting, C.
+    area : float, optional
+        Geometric area of an electrode, m2, where it is known; then the charge density is limited too.
+    density : float
+        Largest charge of one phase per area, C/m2. By default 0.3, which is 30 uC/cm2.
     """
 
     amplitude: float = 3e-6
@@ -45,9 +49,11 @@ class PulseLimits:
     interval: float = 5e-3
     rate: float = 50.0
     dose: float = 1e-3
+    area: float | None = None
+    density: float = 0.3
 
     def __post_init__(self) -> None:
-        for name in ("amplitude", "charge", "rate", "dose"):
+        for name in ("amplitude", "charge", "rate", "dose", "density", *(["area"] if self.area is not None else [])):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"pulse limits have {name} {getattr(self, name)}; give a finite number above 0")
         if not 0 <= self.imbalance < 1:
@@ -107,6 +113,14 @@ class PulseLimits:
             f"at most {1e9 * self.charge:g} nC",
             "use a smaller current or a shorter phase",
         )
+        if self.area is not None:
+            densities = larger / self.area
+            refuse(
+                densities > self.density * room,
+                lambda k: f"has {densities[k]:g} C/m2 in one phase ({100 * densities[k]:g} uC/cm2)",
+                f"at most {self.density:g} C/m2 ({100 * self.density:g} uC/cm2)",
+                "use a smaller current, a shorter phase or a larger electrode",
+            )
         refuse(
             np.abs(first + second) > self.imbalance * larger * room + 1e-9 * larger,
             lambda k: f"leaves {1e9 * (first[k] + second[k]):g} nC of {1e9 * larger[k]:g} nC behind",

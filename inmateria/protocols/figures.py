@@ -1,4 +1,4 @@
-"""The pictures of a run, each one a matplotlib figure with named axes and units."""
+"""The figures of a report, each one a matplotlib figure with named axes and units."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from inmateria.figure_style import BLUE, GREEN, GREY, INK, PALE, RED, style_axes
-from inmateria.protocols.runs import Curves, Outcome
+from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
 from inmateria.units import PREFIXES
@@ -50,12 +50,12 @@ def confusion(outcome: Outcome) -> Figure:
         places = range(len(names))
         ax.set_xticks(places, names)
         ax.set_yticks(places, names)
-        ax.set(title=readout, xlabel="class named by the readout", ylabel="true class")
+        ax.set(title=readout, xlabel="predicted class", ylabel="true class")
     return figure
 
 
 def learning_curve(outcome: Outcome) -> Figure:
-    """Draw how often the online readout named a digit rightly before it learned from it."""
+    """Draw the accuracy of the online readout's predictions, each made before it learned from the item."""
     figure, (ax,) = _figure(6.4, 3.2)
     right = np.array(outcome.learning_curve, dtype=float)
     seen = np.arange(1, len(right) + 1)
@@ -63,14 +63,14 @@ def learning_curve(outcome: Outcome) -> Figure:
     running = np.convolve(right, np.ones(window) / window, mode="valid")
     ax.plot(seen, np.cumsum(right) / seen, color=GREY, lw=1, label="all so far")
     ax.plot(seen[window - 1 :], running, color=BLUE, lw=1.6, label=f"last {window}")
-    ax.axhline(outcome.chance, color=INK, lw=0.8, ls=":", label="chance")
-    ax.set(xlabel="items seen, each once", ylabel="fraction named rightly\nbefore learning it", ylim=(0, 1.02))
+    ax.axhline(outcome.chance, color=INK, lw=0.8, ls=":", label="baseline")
+    ax.set(xlabel="items seen, each once", ylabel="accuracy before\nlearning the item", ylim=(0, 1.02))
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
 def curves(lines: Curves) -> Figure:
-    """Draw the lines of a task's own picture."""
+    """Draw the lines of a task's own figure."""
     figure, (ax,) = _figure(8.6, 3.2)
     # A few whole numbers, such as layers or passes, are counted: there is nothing between them.
     counted = len(lines.x) <= 20 and all(float(x).is_integer() for x in lines.x)
@@ -84,7 +84,7 @@ def curves(lines: Curves) -> Figure:
 
 
 def layout(info: SubstrateInfo, picture: Layout) -> Figure:
-    """Draw the substrate: wires, junctions, and where its channels are."""
+    """Draw the substrate: wires, junctions, and the places of its channels."""
     figure, (ax,) = _figure(6.4, 5.6)
     wires = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in picture.segments]
     if wires:
@@ -121,7 +121,7 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
 
 
 def traces(info: SubstrateInfo, exchanges: Sequence[Exchange]) -> Figure:
-    """Draw a stretch of what was driven and what came back, one panel for each unit."""
+    """Draw stimuli and responses of a few exchanges, one panel for each unit."""
     start = exchanges[0].response.start
     drive = np.concatenate([each.stimulus.drive for each in exchanges])
     times = np.concatenate([_times(each, len(each.stimulus.drive)) for each in exchanges]) - start
@@ -147,13 +147,13 @@ def traces(info: SubstrateInfo, exchanges: Sequence[Exchange]) -> Figure:
 
 
 def weights(info: SubstrateInfo, outcome: Outcome) -> Figure:
-    """Draw how much the batch readout listens to each output channel, for each class."""
+    """Draw the weights of the batch readout on each output channel, for each class."""
     table = np.array(outcome.weights)
     figure, (ax,) = _figure(6.4, 1.4 + 0.22 * len(table))
     image = ax.imshow(table, cmap="magma_r", aspect="auto", vmin=0)
     ax.set_yticks(range(len(table)), [f"{channel.name} ({channel.unit})" for channel in info.outputs])
     ax.set_xticks(range(len(outcome.classes)), outcome.classes)
-    ax.set(xlabel="what is read out", ylabel="output channel")
+    ax.set(xlabel="output of the readout", ylabel="output channel")
     figure.colorbar(image, ax=ax, label="root mean square weight\n(standardised features, no unit)").ax.tick_params(
         labelsize=8
     )

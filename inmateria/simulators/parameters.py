@@ -86,7 +86,7 @@ def group_from(name: str, given: Any, kinds: tuple[type, ...]) -> Any:
     name : str
         Name of the argument, for errors.
     given : object, str or mapping
-        What the argument was given.
+        Value of the argument.
     kinds : tuple of dataclass types
         Allowed types.
 

@@ -85,6 +85,19 @@ async def test_copies_of_a_stimulus_are_as_immutable_as_it_is(way) -> None:  # t
     assert (await Bench().stimulate(copied)).signal is not None
 
 
+async def test_an_array_that_was_put_into_a_stimulus_by_force_is_copied_when_it_is_admitted() -> None:
+    bench, stimulus, forced = Bench(), Stimulus([[0.1, 0.2, 0.3]], 0.01), np.zeros((1, 3))
+    object.__setattr__(stimulus, "drive", forced)
+    exchange = asyncio.create_task(bench.stimulate(stimulus))
+    await asyncio.sleep(0)
+    forced[:] = 50.0
+    await exchange
+    assert not bench.applied[0].any()
+    object.__setattr__(stimulus, "drive", np.full((1, 3), np.nan))
+    with pytest.raises(StimulusRejected, match="drives i0 with nan V"):
+        await bench.stimulate(stimulus)
+
+
 async def test_what_only_looks_like_a_stimulus_is_checked_as_one() -> None:
     class Disguised(Stimulus):
         pass

@@ -180,6 +180,13 @@ async def test_garbage_on_its_topics_does_not_trouble_a_device() -> None:
         assert len(simulator.applied) == 1
 
 
+async def answer(link: Link) -> bytes:
+    async for topic, payload in link.messages():
+        if "/response/" in topic:
+            return payload
+    raise AssertionError
+
+
 async def test_a_lease_that_is_not_renewed_is_taken_over_and_its_late_stimuli_are_not_applied() -> None:
     simulator = LeakySimulator()
     async with (
@@ -190,17 +197,14 @@ async def test_a_lease_that_is_not_renewed_is_taken_over_and_its_late_stimuli_ar
         topic = "inmateria/1/lab/leaky/stimulus/anyone/silent"
         await silent.subscribe("inmateria/1/lab/leaky/response/anyone/silent")
         await silent.publish(topic, encode(Header(kind=Kind.OPEN, session="silent")))
-        async for _ in silent.messages():
-            break  # it holds the lease now, and never renews it
+        assert b"opened" in await answer(silent)  # it holds the lease now, and never renews it
         refused = 0
         while True:
             try:
                 async with RemoteSubstrate(server.uri) as substrate:
                     late = Header(kind=Kind.STIMULUS, session="silent", sequence=0, step=0.01)
                     await silent.publish(topic, encode(late, np.ones((1, 3))))
-                    async for _, payload in silent.messages():
-                        assert b"refused" in payload
-                        break
+                    assert b"refused" in await answer(silent)
                     await substrate.stimulate(stimuli(1)[0])
                     break
             except SubstrateError:

@@ -17,7 +17,7 @@ from inmateria.reservoir import (
     RidgeClassifierReadout,
     RidgeReadout,
 )
-from inmateria.simulators import EchoStateNetwork, NanowireNetwork, NeuralCulture, ScatteringMedium
+from inmateria.simulators import EchoStateNetwork, NanowireNetwork, NeuralCulture, ScatteringMedium, Variability
 from inmateria.substrate import Response, Stimulus, StimulusRejected
 from inmateria.testing import (
     Check,
@@ -41,7 +41,7 @@ def test_a_simulator_in_process_keeps_the_contract(check: Check) -> None:
     [
         LeakySimulator,
         lambda: NanowireNetwork(60, seed=3),
-        lambda: NanowireNetwork(60, seed=3, noise=0.1),
+        lambda: NanowireNetwork(60, seed=3, variability=Variability(noise=0.1)),
         lambda: EchoStateNetwork(units=20, inputs=3, step=0.005),
         lambda: ScatteringMedium(seed=1),
         lambda: NeuralCulture(neurons=100, seed=2),

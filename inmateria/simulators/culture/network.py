@@ -54,9 +54,9 @@ class NeuralCulture:
     regime : Asynchronous or Bursting
         Constants of neurons and synapses; their equations stand at `CultureModel`.
     connectivity : Connectivity
-        How the neurons are connected.
+        Connections between the neurons.
     array : ElectrodeArray
-        What the electrodes are like.
+        Properties of the electrodes.
     plasticity : str
         ``"none"``; ``"stdp"``, where the timing of spikes changes excitatory synapses onto excitatory neurons; or
         ``"reward"``, where it makes them eligible and `reward` changes them.

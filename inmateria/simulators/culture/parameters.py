@@ -1,4 +1,4 @@
-"""Parameters of a culture in groups: how its neurons are connected, and what its electrodes are like."""
+"""Parameters of a culture in groups: connections between neurons, and properties of the electrodes."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _PLASTICITY = ("none", "stdp", "reward")
 
 @dataclass(frozen=True, kw_only=True)
 class Connectivity:
-    r"""How the neurons of a culture are connected.
+    r"""Connections between the neurons of a culture.
 
     A neuron is connected to another of its organoid, at the distance :math:`d`, with a probability proportional to
     :math:`e^{-d / \ell}`, and to ``synapses`` neurons in the mean. The delay of a synapse is :math:`d / c + t_0`.
@@ -49,7 +49,7 @@ class Connectivity:
 
 @dataclass(frozen=True, kw_only=True)
 class ElectrodeArray:
-    r"""What the electrodes of a culture are like.
+    r"""Properties of the electrodes of a culture.
 
     Every pulse leaves its electrode the fraction :math:`1 - f` of its effect :math:`k`, which recovers:
 

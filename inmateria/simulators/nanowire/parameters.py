@@ -1,4 +1,4 @@
-"""Parameters of a nanowire network in groups: where its wires lie, and how its junctions vary."""
+"""Parameters of a nanowire network in groups: places of wires, and variability of junctions."""
 
 from dataclasses import dataclass
 
@@ -59,7 +59,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Variability:
-    r"""How junctions differ from one another, fluctuate, and age.
+    r"""Differences between junctions, their fluctuations and their aging.
 
     The conductance :math:`G_j` of each junction is multiplied by :math:`e^{w_j}`, where :math:`w_j` is an
     Ornstein-Uhlenbeck process, as Milano et al. measured around the mean path of real networks:

@@ -26,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inmateria.adapters.mqtt.wire.address import WEBSOCKET_PATH, Broker
+from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
 from inmateria.concurrency import cancel_and_wait, wait_to_completion
 from inmateria.substrate import SubstrateDisconnected
 
@@ -46,6 +47,8 @@ _TICKS = 10
 _CLOSING = 1.0
 _DENIED = 0x80
 _GONE = "the connection is gone"
+_MOST_PACKET = (1 << 28) - 1
+"""Bytes of a packet that MQTT can describe."""
 _PACKET = 16
 """Bytes of an MQTT packet around topic and payload, at most."""
 _BACKLOG = 1 << 16
@@ -82,7 +85,7 @@ class Link:
         self._heard = time.monotonic()
         self._published = self._taken = self._backlog = 0
         self._progressed = self._heard
-        self.largest = MOST_MESSAGE
+        self.largest = _MOST_PACKET
         """Bytes of a message that the broker takes at most, as far as it has announced a limit (MQTT 5)."""
         client.on_connect = self._on_connect
         client.on_message = self._on_message
@@ -339,8 +342,9 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     BrokerRefused
         Where it does, and does not let us in, or is not the one it should be.
     """
+    require_socket_events()
     loop = asyncio.get_running_loop()
-    client = Client(
+    client = _Client(
         CallbackAPIVersion.VERSION2,
         uuid4().hex[:16],
         protocol=MQTTv5 if broker.version == "5" else MQTTv311,
@@ -363,7 +367,11 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     try:
         try:
             # Looking up a name, and shaking hands, block in the library.
-            await wait_to_completion(loop.run_in_executor(None, _connect, client, broker))
+            late = loop.call_later(timeout, client.interrupt)
+            try:
+                await wait_to_completion(loop.run_in_executor(None, _connect, client, broker))
+            finally:
+                late.cancel()
             link.begin()
             code = await link.greeted()
         except ssl.SSLError as error:
@@ -396,6 +404,31 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
         await link.close()
 
 
+class _Client(Client):
+    """Closes its socket where a handshake fails, which the library forgets, and can be interrupted during one."""
+
+    _opened: socket.socket | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        self._opened = super()._create_socket_connection()
+        return self._opened
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        self._opened = secured = super()._ssl_wrap_socket(tcp_sock)
+        return secured
+
+    def interrupt(self) -> None:
+        """End a handshake that another thread waits for."""
+        if self._opened is not None:
+            with suppress(OSError):
+                self._opened.shutdown(socket.SHUT_RDWR)
+
+    def forget(self) -> None:
+        """Close the socket of a connection that was not made."""
+        if self._opened is not None:
+            self._opened.close()
+
+
 class _Encrypted(ssl.SSLSocket):
     """A socket that is closed where the handshake fails, which the library forgets."""
 
@@ -407,13 +440,17 @@ class _Encrypted(ssl.SSLSocket):
             raise
 
 
-def _connect(client: Client, broker: Broker) -> None:
+def _connect(client: _Client, broker: Broker) -> None:
     """Open the connection and greet the broker; blocks."""
     properties: Any = None
     if broker.version == "5":
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = MOST_MESSAGE
-    client.connect(broker.host, broker.port, KEEPALIVE, properties=properties)
+    try:
+        client.connect(broker.host, broker.port, KEEPALIVE, properties=properties)
+    except BaseException:
+        client.forget()
+        raise
     open_socket: Any = client.socket()
     open_socket = getattr(open_socket, "_socket", open_socket)  # of a WebSocket, that of the network
     if open_socket is not None:
