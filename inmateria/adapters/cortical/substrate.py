@@ -9,9 +9,9 @@ each other without a gap and can be repeated.
 
 import asyncio
 import os
+import re
 import threading
 import warnings
-import zlib
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from types import TracebackType
@@ -32,7 +32,7 @@ from inmateria.adapters.cortical.loop import (
 from inmateria.adapters.tissue import PulseLimits
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
-from inmateria.identity import ANONYMOUS, as_identifier
+from inmateria.simulators.identity import simulator_id
 from inmateria.substrate import (
     Channel,
     Layout,
@@ -55,7 +55,6 @@ CORTICAL_LIMITS = PulseLimits(amplitude=3e-6, charge=3e-9, phase=(_GRAIN, 3e-3),
 """The CL1's own limits of current and charge, with ours of pace and dose."""
 
 _CULTURE = "inmateria.simulators.culture.network:NeuralCulture"
-_USUAL = (_CULTURE, 100, 160e-6)  # what a simulator's id does not say: culture, ticks per second, phase
 
 _open = threading.Lock()  # the SDK knows one device a process
 
@@ -116,7 +115,7 @@ class CorticalSubstrate(Substrate):
             raise ValueError("the CL1 gives at most 3e-6 A, and 3e-9 C in a phase; limits may only be lower")
         self._rate, self._phase, self._log, self._timeout = ticks_per_second, phase, log, timeout
         self._accelerated = accelerated or os.environ.get("CL_SDK_ACCELERATED_TIME") == "1"
-        if as_identifier(id) != id:
+        if _as_identifier(id) != id:
             raise ValueError(
                 f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', with a letter or a digit at each end"
             )
@@ -199,23 +198,22 @@ class CorticalSubstrate(Substrate):
         )
 
     def _identity(self, opened: Opened) -> tuple[str, str]:
-        """Give the id, and where it comes from."""
+        """Return the id, and where it comes from, as `inmateria.devices.identity` names it."""
         culture, parameters = self._culture
         if self._id:
-            return self._id, "given"
+            return self._id, "user"
         if opened.simulated:
-            own = (culture, self._rate, self._phase)
-            variant = "" if own == _USUAL else f"-{zlib.crc32(repr(own).encode()):08x}"
-            return f"cl1-simulator-{parameters['neurons']}-{parameters['seed']}{variant}", "parameters"
-        system, host = as_identifier(opened.stated("system_id")), as_identifier(opened.stated("hostname"))
+            own = {"culture": culture, **parameters, "ticks_per_second": self._rate, "phase": self._phase}
+            return simulator_id(f"cl1-simulator-{parameters['neurons']}-s{parameters['seed']}", own), "parameters"
+        system, host = _as_identifier(opened.stated("system_id")), _as_identifier(opened.stated("hostname"))
         if system:
-            return as_identifier(f"{system}-{opened.stated('chip_id')}"), "system"
-        return (f"cl1-{host}", "host") if host and host.lower() != "localhost" else ("cl1", ANONYMOUS)
+            return _as_identifier(f"{system}-{opened.stated('chip_id')}"), "serial"
+        return (f"cl1-{host}", "host") if host and host.lower() != "localhost" else ("cl1", "none")
 
     def _described(self, opened: Opened, layout: Layout | None) -> SubstrateInfo:
         step, most = 1 / self._rate, FRAMES_PER_SECOND / self._rate
         culture, parameters = self._culture
-        name, identity = self._identity(opened)
+        name, source = self._identity(opened)
         stated = {
             key: opened.stated(key) for key in ("system_id", "chip_id", "cell_batch_id", "project_id", "hostname")
         }
@@ -230,7 +228,7 @@ class CorticalSubstrate(Substrate):
             limits=Limits(steps=100_000, shortest_step=step * (1 - 1e-9), longest_step=step * (1 + 1e-9)),
             layout=layout,
             parameters={
-                "identity": identity,
+                "identity": {"source": source},
                 **{key: value for key, value in stated.items() if value},
                 "phase": self._phase,
                 "accelerated": self._accelerated,
@@ -238,6 +236,11 @@ class CorticalSubstrate(Substrate):
                 **({"culture": culture, **parameters} if opened.simulated else {}),
             },
         )
+
+
+def _as_identifier(words: str) -> str:
+    """Make an id of a serial number or name: what is not a letter, a digit, ``.``, ``_`` or ``-`` becomes ``-``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-._")
 
 
 def _tell(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", told: object) -> None:
