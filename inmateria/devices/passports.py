@@ -21,8 +21,8 @@ from inmateria.devices import passport_database as db
 from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.errors import PassportError
 from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
-from inmateria.devices.identity import IdentitySource, require_identity
-from inmateria.substrate import SubstrateInfo
+from inmateria.devices.identity import require_identity
+from inmateria.substrate import IdentitySource, SubstrateInfo
 
 __all__ = ["InfoRecord", "Passport", "PassportError", "Passports", "ReadoutRecord", "ScoreRecord", "passports_url"]
 
@@ -67,7 +67,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     identity_source : str
-        Where its id comes from, see `identity_source`.
+        Where its id comes from, see `SubstrateInfo`.
     infos : tuple of InfoRecord
         Its info when it was first seen, and every later one that differed from the one before.
     calibrations : tuple of Fingerprint

@@ -18,7 +18,7 @@ from inmateria.adapters import connect
 from inmateria.adapters.pulse_log import PulseLog, log_name
 from inmateria.adapters.tissue import PulseLimits, TissueGuard
 from inmateria.devices.errors import PassportError
-from inmateria.devices.identity import identity_source, require_identity
+from inmateria.devices.identity import require_identity
 from inmateria.substrate import (
     Stimulus,
     StimulusRejected,
@@ -251,7 +251,7 @@ async def test_the_log_of_a_device_goes_on_where_its_frames_begin_anew(device: D
             starts.append(response.start)
             assert cl1.info.id == "cl1-0123-456-chip-9"
             assert cl1.info.parameters["cell_batch_id"] == "b7"
-            assert identity_source(cl1.info) == "serial"
+            assert cl1.info.identity == "serial"
         cl.sim.clear_simulator_data_source()  # the next begins at frame 0 again
     logged = device.log.read()
     assert logged["electrode"].tolist() == [10, 20, 10, 20]
@@ -348,15 +348,17 @@ async def test_a_log_that_goes_away_ends_the_device(device: Device) -> None:
         ({"system_id": ""}, "dish7", "dish7", "user"),
     ],
 )
-def test_a_device_is_named_by_what_it_states_or_is_anonymous(
+def test_a_device_is_named_by_what_it_states_or_has_no_identity(
     stated: dict[str, str], given: str, expected: str, source: str
 ) -> None:
     info = opened(accelerated=False, id=given)._described(Opened(False, stated), None)
     assert info.id == expected
-    assert identity_source(info) == source
+    assert info.identity == source
     if source == "none":
         with pytest.raises(PassportError, match=r"cl1 is a placeholder .*\?id="):
             require_identity(info)
+    else:
+        require_identity(info)
 
 
 def test_the_id_of_a_simulator_holds_all_that_makes_it_different() -> None:
@@ -367,4 +369,4 @@ def test_the_id_of_a_simulator_holds_all_that_makes_it_different() -> None:
     assert isinstance(usual, CorticalSubstrate)
     info = usual._described(Opened(True), None)
     assert info.id.startswith("cl1-simulator-1000-s3-")
-    assert identity_source(info) == "parameters"
+    assert info.identity == "parameters"

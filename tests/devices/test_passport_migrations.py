@@ -16,9 +16,10 @@ from inmateria.adapters import SimulatedSubstrate
 from inmateria.cli import app
 from inmateria.devices import Probe, calibrate, passport_database
 from inmateria.devices.errors import PassportError
-from inmateria.devices.identity import identity_source, require_identity
+from inmateria.devices.identity import require_identity
 from inmateria.devices.passports import Passports
 from inmateria.simulators import NanowireNetwork
+from inmateria.substrate import SubstrateInfo
 
 VERSION_1 = (Path(__file__).parent / "passports_version_1.sql").read_text()
 DEVICE = "nanowire-30-3-150754f0"
@@ -52,7 +53,7 @@ def info(**changed):
 
 
 def stating(source):
-    return info(id="device-1", parameters={"identity": {"source": source}})
+    return info(id="device-1", identity=source)
 
 
 def test_a_database_of_version_1_opens_with_everything_it_held(file):
@@ -215,8 +216,8 @@ def test_the_passport_keeps_where_the_id_comes_from(file, source):
 
 def test_an_adapter_that_begins_to_state_the_source_is_believed_and_one_that_stops_changes_nothing(file):
     with Passports(f"sqlite:///{file}") as passports:
-        for parameters in ({}, {"identity": {"source": "serial"}}, {}):
-            passports.add_scores(info(id="device-1", parameters=parameters), [])
+        for source in ("unstated", "serial", "unstated"):
+            passports.add_scores(stating(source), [])
         assert passports.passport("device-1").identity_source == "serial"
 
 
@@ -249,14 +250,14 @@ def test_a_device_is_not_probed_for_a_passport_that_it_cannot_have(tmp_path, mon
     assert isinstance(told.exception, PassportError)
 
 
-@pytest.mark.parametrize("stated", [{"source": "guessed"}, {"source": 3}, {}, {"source": ["serial"]}, 7, ["serial"]])
+@pytest.mark.parametrize("stated", ["guessed", "", 3, None])
 def test_an_unknown_source_is_refused_with_those_that_are_known(stated):
-    with pytest.raises(PassportError, match="serial, host, user, parameters, none"):
-        identity_source(info(parameters={"identity": stated}))
+    with pytest.raises(ValueError, match="serial, host, user, parameters, none"):
+        SubstrateInfo(**{**msgspec.structs.asdict(network().info), "identity": stated})
 
 
 def test_an_adapter_that_states_no_source_is_accepted():
-    assert require_identity(info(parameters={})) == "unstated"
+    assert require_identity(info(identity="unstated")) == "unstated"
 
 
 def test_one_id_is_not_shared_by_two_kinds_of_device(file):

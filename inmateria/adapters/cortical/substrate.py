@@ -9,7 +9,6 @@ each other without a gap and can be repeated.
 
 import asyncio
 import os
-import re
 import threading
 import warnings
 from contextlib import AsyncExitStack
@@ -30,11 +29,13 @@ from inmateria.adapters.cortical.loop import (
     make_culture,
 )
 from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.tissue_substrate import as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.simulators.identity import simulator_id
 from inmateria.substrate import (
     Channel,
+    IdentitySource,
     Layout,
     Limits,
     Response,
@@ -115,7 +116,7 @@ class CorticalSubstrate(Substrate):
             raise ValueError("the CL1 gives at most 3e-6 A, and 3e-9 C in a phase; limits may only be lower")
         self._rate, self._phase, self._log, self._timeout = ticks_per_second, phase, log, timeout
         self._accelerated = accelerated or os.environ.get("CL_SDK_ACCELERATED_TIME") == "1"
-        if _as_identifier(id) != id:
+        if as_identifier(id) != id:
             raise ValueError(
                 f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', with a letter or a digit at each end"
             )
@@ -197,17 +198,17 @@ class CorticalSubstrate(Substrate):
             f"{self.info.id} was asked to return to rest", "tissue does not do so on command", "let it rest instead"
         )
 
-    def _identity(self, opened: Opened) -> tuple[str, str]:
-        """Return the id, and where it comes from, as `inmateria.devices.identity` names it."""
+    def _identity(self, opened: Opened) -> tuple[str, IdentitySource]:
+        """Return the id and its source."""
         culture, parameters = self._culture
         if self._id:
             return self._id, "user"
         if opened.simulated:
             own = {"culture": culture, **parameters, "ticks_per_second": self._rate, "phase": self._phase}
             return simulator_id(f"cl1-simulator-{parameters['neurons']}-s{parameters['seed']}", own), "parameters"
-        system, host = _as_identifier(opened.stated("system_id")), _as_identifier(opened.stated("hostname"))
+        system, host = as_identifier(opened.stated("system_id")), as_identifier(opened.stated("hostname"))
         if system:
-            return _as_identifier(f"{system}-{opened.stated('chip_id')}"), "serial"
+            return as_identifier(f"{system}-{opened.stated('chip_id')}"), "serial"
         return (f"cl1-{host}", "host") if host and host.lower() != "localhost" else ("cl1", "none")
 
     def _described(self, opened: Opened, layout: Layout | None) -> SubstrateInfo:
@@ -227,8 +228,8 @@ class CorticalSubstrate(Substrate):
             spiking=True,
             limits=Limits(steps=100_000, shortest_step=step * (1 - 1e-9), longest_step=step * (1 + 1e-9)),
             layout=layout,
+            identity=source,
             parameters={
-                "identity": {"source": source},
                 **{key: value for key, value in stated.items() if value},
                 "phase": self._phase,
                 "accelerated": self._accelerated,
@@ -236,11 +237,6 @@ class CorticalSubstrate(Substrate):
                 **({"culture": culture, **parameters} if opened.simulated else {}),
             },
         )
-
-
-def _as_identifier(words: str) -> str:
-    """Make an id of a serial number or name: what is not a letter, a digit, ``.``, ``_`` or ``-`` becomes ``-``."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-._")
 
 
 def _tell(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", told: object) -> None:

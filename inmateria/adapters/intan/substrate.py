@@ -30,6 +30,7 @@ from inmateria.substrate import (
     SPIKE,
     Channel,
     FloatArray,
+    IdentitySource,
     Limits,
     Response,
     Stimulus,
@@ -106,6 +107,7 @@ class IntanSubstrate(TissueSubstrate):
         self._step, self._asked_phase, self._voltage = step, phase, voltage
         self._limits = limits or PulseLimits()
         self._id = id or log_name("intan", place_of(host), commands, port)
+        self._identity: IdentitySource = "user" if id else "host"
         self._log = log_path(log, log_name("intan", id) if id else log_name("intan", commands, port, host=host))
         self._timeout = timeout
 
@@ -311,6 +313,7 @@ class IntanSubstrate(TissueSubstrate):
         unit, low, high = ("V", -6.39e-3, 6.39e-3) if self._voltage else ("1", 0.0, 1.0)
         return SubstrateInfo(
             id=self._id,
+            identity=self._identity,
             kind="neural-culture",
             inputs=tuple(Channel(name=name, unit="A", low=0.0, high=top) for name in self._names),
             outputs=tuple(Channel(name=name, unit=unit, low=low, high=high) for name in self._names),

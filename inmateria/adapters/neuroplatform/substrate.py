@@ -207,6 +207,7 @@ class NeuroplatformSubstrate(TissueSubstrate):
     def _described(self, identity: str) -> SubstrateInfo:
         return SubstrateInfo(
             id=identity,
+            identity="user" if self._id else "serial",
             kind="neural-culture",
             inputs=tuple(
                 Channel(name=f"trigger{key:02d}", unit="1", low=0.0, high=1.0, levels=(0.0, 1.0))
