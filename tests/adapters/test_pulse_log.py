@@ -240,6 +240,16 @@ def test_only_the_lines_after_a_time_are_parsed_and_none_is_missed(
         assert np.array_equal(log.read(since), pulses[pulses["time"] > since])
 
 
+def test_pulses_that_were_logged_out_of_order_are_all_found(tmp_path: Path) -> None:
+    """A pulse planned for later is logged before one that is given late."""
+    path = tmp_path / "pulses.csv"
+    with PulseLog(path) as log:
+        for start in (100.0, 50.0, 80.0):
+            log.append(biphasic(start + 0.001 * np.arange(3000), 7, -1e-6, 1e-4))
+        for since, expected in ((60.0, 6000), (90.0, 3000), (101.5, 1499), (200.0, 0), (40.0, 9000)):
+            assert len(log.read(since)) == expected
+
+
 def test_names_of_one_device_are_one_log() -> None:
     names = {log_name("intan", 5000, port, host=host) for port in ("a", "A") for host in (
         "localhost", "127.0.0.1", "LOCALHOST.", "::1", "[::1]", "127.1", "127.0.0.2", "::ffff:127.0.0.1",
