@@ -133,7 +133,7 @@ class Probe(Substrate):
         self._given = iter(given)
         self._due = 0.0
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Give the next exchange when it is due."""
         now = time.perf_counter()
         self._due = max(self._due, now - 1.0) + STEP if self._due else now + STEP

@@ -195,7 +195,7 @@ def _network(seed: int, **parameters: Any) -> NanowireNetwork:
 def _features(network: NanowireNetwork, u: FloatArray, seed: int, aging: bool = False) -> FloatArray:
     """Features (steps, outputs x 2), steps of 50 ms; with `aging`, a day at rest passes after every 100."""
     info = network.info
-    drive = InputMask(scale=1.5, seed=seed).drive(np.clip(u / 2.5, -1, 1)[:, np.newaxis], info.inputs)
+    drive = InputMask(scale=1.5, seed=seed).drive(np.clip(u / 2.5, -1, 1)[:, np.newaxis], info)
     nodes = VirtualNodes(2)
     parts = []
     for begin in range(0, len(drive), 100 if aging else len(drive)):

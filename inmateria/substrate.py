@@ -1,16 +1,19 @@
-"""The contract: what every substrate, real or simulated, promises to those who compute with it.
+"""The contract that every substrate, real or simulated, keeps.
 
-A `Substrate` takes a `Stimulus` (what is driven into its input channels) and gives a `Response` (what
-came out of its output channels). `SubstrateInfo` says what it is and what it may be given; nothing
-outside those limits is ever sent. A `Simulator` is the synchronous inside of a simulated one.
+A `Substrate` takes a `Stimulus` (a drive for its input channels) and gives a `Response` (the signal and spikes of
+its output channels). `SubstrateInfo` states what it is and which stimuli it accepts; `Substrate.stimulate` and
+`Substrate.stream` enforce both, so that no adapter can forget to. A `Simulator` is the synchronous inside of a
+simulated substrate.
 """
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, final
 
 import msgspec
 import numpy as np
@@ -23,6 +26,7 @@ __all__ = [
     "Layout",
     "Limits",
     "Response",
+    "ResponseMismatch",
     "Simulator",
     "Stimulus",
     "StimulusRejected",
@@ -72,6 +76,10 @@ class SubstrateError(Exception):
 
 class StimulusRejected(SubstrateError):
     """The stimulus is malformed or outside the substrate's limits; nothing of it was applied."""
+
+
+class ResponseMismatch(SubstrateError):
+    """The stimulus was applied, but its response is not of the form that the substrate's info promises."""
 
 
 class SubstrateBusy(SubstrateError):
@@ -207,6 +215,9 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
         Whether physics allows a return to rest on command.
     limits : Limits
         What it may be given, beyond the range of each input.
+    rest : tuple of float
+        Value of each input at rest, in its unit. Where it is not given: 0, or where the input's range does not
+        contain 0 the end of the range nearest to it; of an input with levels, the level nearest to 0.
     parameters : dict
         What it was made with (seed, geometry, model), for the record.
     layout : Layout, optional
@@ -222,10 +233,13 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
     spiking: bool = False
     resettable: bool = False
     limits: Limits = Limits()
+    rest: tuple[float, ...] = ()
     parameters: dict[str, Any] = {}
     layout: Layout | None = None
 
     def __post_init__(self) -> None:
+        if not self.rest:
+            msgspec.structs.force_setattr(self, "rest", tuple(_nearest_to_zero(channel) for channel in self.inputs))
         if not _IDENTIFIER.fullmatch(self.id):
             raise ValueError(
                 f"a substrate's id is {self.id!r}; allowed are letters, digits, '.', '_' and '-', "
@@ -250,10 +264,26 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"substrate {self.id!r} gives neither a signal nor spikes; give it a sampling_rate")
         if self.sampling_rate is not None and not 0 < self.sampling_rate < float("inf"):
             raise ValueError(f"substrate {self.id!r} has sampling_rate {self.sampling_rate} Hz; give more than 0")
+        if len(self.rest) != len(self.inputs):
+            raise ValueError(
+                f"substrate {self.id!r} has {len(self.rest)} values of rest and {len(self.inputs)} inputs; "
+                "give one for each input"
+            )
+        for value, channel in zip(self.rest, self.inputs, strict=True):
+            if not channel.low <= value <= channel.high or value not in (channel.levels or (value,)):
+                raise ValueError(
+                    f"substrate {self.id!r} rests with {value:g} {channel.unit} on {channel.name}; allowed are "
+                    + (_listed(channel.levels) if channel.levels else f"{channel.low:g} to {channel.high:g}")
+                    + f" {channel.unit}"
+                )
 
     def samples(self, step: float) -> int:
         """Count the samples of the signal within one step of that duration (s), at least one."""
         return 0 if self.sampling_rate is None else max(1, round(step * self.sampling_rate))
+
+    def rest_drive(self, steps: int = 1) -> FloatArray:
+        """Give the drive of so many steps of rest, shape (steps, inputs)."""
+        return np.tile(np.array(self.rest, dtype=np.float64), (steps, 1))
 
     def stimulus(self, drive: npt.ArrayLike, step: float | None = None) -> "Stimulus":
         """Make a stimulus for this substrate, checked against its limits at once.
@@ -333,6 +363,42 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True):
                         "round the drive to those levels",
                     )
 
+    def check_response(self, stimulus: "Stimulus", response: "Response") -> None:
+        """Raise `ResponseMismatch` where a response to a stimulus is not of the form that is promised here.
+
+        The signal has to be there if and only if there is a sampling rate, with all steps, samples and outputs;
+        spikes if and only if the substrate spikes, each on one of its outputs.
+        """
+        signal, spikes = response.signal, response.spikes
+        shape = None
+        if self.sampling_rate is not None:
+            shape = (len(stimulus.drive), self.samples(stimulus.step), len(self.outputs))
+        if (None if signal is None else signal.shape) != shape:
+            raise ResponseMismatch(
+                "a response has " + ("no signal" if signal is None else f"a signal of shape {signal.shape}"),
+                f"{self.id} promises " + ("none" if shape is None else f"(steps, samples, outputs) = {shape}"),
+                "the stimulus was applied; correct the driver or its info",
+            )
+        if (spikes is not None) != self.spiking:
+            raise ResponseMismatch(
+                f"a response has {'no spikes' if spikes is None else 'spikes'}",
+                f"{self.id} says that spiking is {self.spiking}",
+                "the stimulus was applied; correct the driver or its info",
+            )
+        if spikes is not None and spikes.size and int(spikes["channel"].max()) >= len(self.outputs):
+            raise ResponseMismatch(
+                f"a response has a spike on channel {spikes['channel'].max()}",
+                f"{self.id} has {len(self.outputs)} outputs, numbered from 0",
+                "the stimulus was applied; correct the driver or its info",
+            )
+
+
+def _nearest_to_zero(channel: Channel) -> float:
+    """Give the value that a channel may be driven with and that is nearest to 0."""
+    if channel.levels is not None:
+        return min(channel.levels, key=abs)
+    return min(max(0.0, channel.low), channel.high)
+
 
 def _listed(items: Iterable[object], most: int = 8) -> str:
     """Write a few items out, and say how many were left out."""
@@ -342,12 +408,13 @@ def _listed(items: Iterable[object], most: int = 8) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stimulus:
-    """What is driven into a substrate.
+    """A drive for the inputs of a substrate.
 
     Parameters
     ----------
     drive : array_like of float, shape (steps, inputs)
-        Held for one step each, in the inputs' units; finite. Kept as a read-only float64 array.
+        Held for one step each, in the inputs' units; finite. Kept as a copy in immutable memory: a float64 array
+        that cannot be made writeable.
     step : float
         Duration of a step, s; more than zero.
 
@@ -362,7 +429,7 @@ class Stimulus:
 
     def __post_init__(self) -> None:
         try:
-            drive = np.array(self.drive, dtype=np.float64, order="C")
+            drive = np.asarray(self.drive, dtype=np.float64)
             step = float(self.step)
         except (TypeError, ValueError, OverflowError) as error:
             raise StimulusRejected(f"the drive is not an array of numbers ({error})", "shape (steps, inputs)") from None
@@ -377,18 +444,30 @@ class Stimulus:
             raise StimulusRejected(
                 f"the drive is {drive[row, column]} at step {row}, input {column}",
                 "every value must be finite",
-                "replace what is missing by 0 or drop those steps",
+                "replace what is missing by the input's rest, or leave those steps out",
             )
         if not 0 < step < float("inf"):
             raise StimulusRejected(f"the step is {self.step} s", "a finite duration of more than 0 s")
-        drive.flags.writeable = False
-        object.__setattr__(self, "drive", drive)
+        object.__setattr__(self, "drive", _immutable(drive))
         object.__setattr__(self, "step", step)
+
+    def __reduce__(self) -> tuple[type["Stimulus"], tuple[FloatArray, float]]:
+        return Stimulus, (self.drive, self.step)  # a copy, or one from another process, is checked and frozen too
 
     @property
     def duration(self) -> float:
         """How long it takes on the device's clock, s."""
         return self.step * len(self.drive)
+
+
+def _immutable(drive: FloatArray) -> FloatArray:
+    """Give the same values in memory that nothing can make writeable; the array itself where it is in such memory."""
+    root: Any = drive
+    while isinstance(root, np.ndarray):
+        root = root.base
+    if isinstance(root, bytes) and drive.flags.c_contiguous and drive.flags.aligned:
+        return drive
+    return np.frombuffer(drive.tobytes(), dtype=np.float64).reshape(drive.shape)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -422,40 +501,108 @@ class Response:
 
 
 class Substrate(ABC):
-    """Matter that answers stimuli: an async context manager, entered before it is used.
+    """Matter that answers stimuli; an async context manager, to be entered before it is used.
 
-    An adapter implements `info`, `stimulate`, `reset` and, where it holds something open, `__aenter__`
-    and `__aexit__`. It may replace `stream` by one that keeps several stimuli in flight.
+    An adapter sets `info`, implements `_apply` and `reset` and, where it holds something open, `__aenter__` and
+    `__aexit__`. It may override `_stream` to keep several stimuli in flight. `stimulate` and `stream` are final: they
+    check every stimulus against `info` and freeze it before the adapter sees it, and check every response.
     """
 
-    @property
-    @abstractmethod
-    def info(self) -> SubstrateInfo:
-        """What it is and what it may be given; known at the latest once it has been entered."""
+    _info: SubstrateInfo | None = None
 
-    @abstractmethod
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in ("stimulate", "stream"):
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__name__} defines {name}, which checks the limits for every adapter; "
+                    f"implement _{_OWN[name]} instead"
+                )
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """What the substrate is and which stimuli it accepts; known at the latest once it has been entered."""
+        if self._info is None:
+            raise SubstrateDisconnected(
+                f"the info of a {type(self).__name__} was asked for before it was entered",
+                "it is known once the device has been opened",
+                "use it inside `async with`",
+            )
+        return self._info
+
+    @info.setter
+    def info(self, info: SubstrateInfo) -> None:
+        self._info = info
+
+    @final
     async def stimulate(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus and return the response: one exchange.
 
         Raises
         ------
         StimulusRejected
-            Where it is outside the limits; nothing of it was applied.
+            If it is outside the limits; nothing of it was applied.
+        ResponseMismatch
+            If the response is not of the form that `info` promises; the stimulus was applied.
         SubstrateDisconnected, SubstrateTimeout
-            Where the substrate, or the way to it, is gone.
+            If the substrate, or the connection to it, is gone.
         """
+        admitted = self._admitted(stimulus)
+        response = await self._apply(admitted)
+        self.info.check_response(admitted, response)
+        return response
 
-    @abstractmethod
-    async def reset(self) -> None:
-        """Return to rest; raises `SubstrateError` where physics does not allow it (``info.resettable``)."""
-
+    @final
     async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
         """Apply stimuli one after another and yield their responses, in order.
 
-        Use `contextlib.aclosing` around it when leaving early.
+        Use `contextlib.aclosing` around it when leaving early. With an adapter that keeps several stimuli in flight,
+        stimuli beyond the last response seen may have been applied then. After one that is refused, none is applied.
         """
-        async for stimulus in asynchronous(stimuli):
-            yield await self.stimulate(stimulus)
+        under_way: deque[Stimulus] = deque()
+
+        async def admitted() -> AsyncGenerator[Stimulus]:
+            async for stimulus in asynchronous(stimuli):
+                under_way.append(self._admitted(stimulus))
+                yield under_way[-1]
+
+        async with aclosing(admitted()) as source, aclosing(self._stream(source)) as responses:
+            async for response in responses:
+                self.info.check_response(under_way.popleft(), response)
+                yield response
+
+    def _admitted(self, stimulus: Stimulus) -> Stimulus:
+        """Give a stimulus that is within the limits as one that no one else holds and nothing can change."""
+        if type(stimulus) is not Stimulus:
+            stimulus = Stimulus(stimulus.drive, stimulus.step)
+        frozen = object.__new__(Stimulus)
+        object.__setattr__(frozen, "drive", _immutable(stimulus.drive))
+        object.__setattr__(frozen, "step", stimulus.step)
+        try:
+            self.info.admit(frozen)
+        except StimulusRejected as rejected:
+            self._note_refused(frozen, rejected)
+            raise
+        return frozen
+
+    def _note_refused(self, stimulus: Stimulus, rejected: StimulusRejected) -> None:  # noqa: B027
+        """Take note of a stimulus that was refused, which is never applied; for those who keep a record."""
+
+    @abstractmethod
+    async def _apply(self, stimulus: Stimulus) -> Response:
+        """Apply one stimulus, which has been admitted, and return the response.
+
+        Cancellation is a stop: bring the outputs to a safe level before it is passed on.
+        """
+
+    async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
+        """Apply stimuli, each of which has been admitted, and yield a response to each, in order."""
+        async for stimulus in stimuli:
+            yield await self._apply(stimulus)
+
+    @abstractmethod
+    async def reset(self) -> None:
+        """Return to rest; raises `SubstrateError` if physics does not allow it (``info.resettable``)."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -464,6 +611,10 @@ class Substrate(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+
+_OWN = {"stimulate": "apply", "stream": "stream"}
+"""What an adapter implements in place of each final method."""
 
 
 async def asynchronous(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item]:

@@ -29,7 +29,6 @@ from inmateria.substrate import (
     Substrate,
     SubstrateDisconnected,
     SubstrateError,
-    SubstrateInfo,
     UnknownSubstrate,
 )
 
@@ -79,7 +78,6 @@ class ReplaySubstrate(Substrate):
         self._match, self._pace = match, float(pace)
         self.distances: deque[float] = deque(maxlen=_DISTANCES)
         self._recording: Recording | None = None
-        self._info: SubstrateInfo | None = None
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()
         self._begin()
@@ -94,20 +92,13 @@ class ReplaySubstrate(Substrate):
         self._drives: dict[tuple[int, float], tuple[list[int], FloatArray]] = {}
         self._due = 0.0
 
-    @property
-    def info(self) -> SubstrateInfo:
-        """What the recorded substrate was and what it could be given; known once this has been entered."""
-        if self._info is None:
-            raise SubstrateDisconnected(f"{self.path} was asked about before it was opened", "", "use `async with`")
-        return self._info
-
     async def __aenter__(self) -> Self:
         self._begin()
         async with AsyncExitStack() as exits:
             opened = open_recording(self.path)
             recording = await _in_thread(opened.__enter__)
             exits.push(opened.__exit__)
-            self._recording, self._info = recording, recording.info
+            self._recording, self.info = recording, recording.info
             self._sessions: list[int] = recording.exchanges["session"].tolist()
             self._exits = exits.pop_all()
         return self
@@ -124,7 +115,7 @@ class ReplaySubstrate(Substrate):
             )  # fmt: skip
         await self._exits.__aexit__(kind, error, trace)
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Give the recorded response to a stimulus.
 
         Raises
@@ -132,7 +123,6 @@ class ReplaySubstrate(Substrate):
         StimulusRejected
             Where it was not recorded at this place and none near it is wanted.
         """
-        self.info.admit(stimulus)
         async with self._turn:
             asked = asyncio.get_running_loop().time()
             try:

@@ -8,7 +8,7 @@ import asyncio
 import time
 
 from inmateria.concurrency import wait_to_completion
-from inmateria.substrate import Response, Simulator, Stimulus, Substrate, SubstrateError, SubstrateInfo
+from inmateria.substrate import Response, Simulator, Stimulus, Substrate, SubstrateError
 
 _SHORT = 2e-3
 """Exchanges expected to take less than this many seconds run on the event loop."""
@@ -25,18 +25,12 @@ class SimulatedSubstrate(Substrate):
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
-        self._info = simulator.info
+        self.info = simulator.info
         self._seconds_a_sample: float | None = None
         self._turn = asyncio.Lock()
 
-    @property
-    def info(self) -> SubstrateInfo:
-        """What it is and what it may be given."""
-        return self._info
-
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus; exchanges asked for at the same time take turns."""
-        self._info.admit(stimulus)
         expected = self._expected(stimulus)
         if expected < _SHORT and not self._turn.locked():
             return self._advance(stimulus)
@@ -46,10 +40,10 @@ class SimulatedSubstrate(Substrate):
 
     async def reset(self) -> None:
         """Return to rest."""
-        if not self._info.resettable:
+        if not self.info.resettable:
             raise SubstrateError(
-                f"{self._info.id} was asked to return to rest",
-                f"a {self._info.kind} does not do so on command",
+                f"{self.info.id} was asked to return to rest",
+                f"a {self.info.kind} does not do so on command",
                 "let it rest with zero drive instead",
             )
         async with self._turn:
@@ -59,13 +53,13 @@ class SimulatedSubstrate(Substrate):
         """Guess how long an exchange will take, s; the first one may have to compile."""
         if self._seconds_a_sample is None:
             return float("inf")
-        return self._seconds_a_sample * len(stimulus.drive) * max(1, self._info.samples(stimulus.step))
+        return self._seconds_a_sample * len(stimulus.drive) * max(1, self.info.samples(stimulus.step))
 
     def _advance(self, stimulus: Stimulus) -> Response:
         begun = time.perf_counter()
         response = self._simulator.advance(stimulus)
         took = time.perf_counter() - begun
-        took /= len(stimulus.drive) * max(1, self._info.samples(stimulus.step))
+        took /= len(stimulus.drive) * max(1, self.info.samples(stimulus.step))
         # The slower of what was seen lately: to block the loop is worse than to use a thread. The first
         # exchange, which may have compiled, is soon forgotten.
         before = took if self._seconds_a_sample is None else self._seconds_a_sample

@@ -37,8 +37,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     discarded : int
         How often it is given before that, until what came before the calibration is forgotten.
     amplitude : float
-        Largest drive, as a fraction of the way from rest to each input's limits. Rest is zero, or what is nearest
-        to it; an input with discrete levels takes all of them.
+        Largest drive, as a fraction of the way from rest to each input's limits. An input with discrete levels is
+        driven with all of them.
     step : float or None
         Duration of a step, s; the substrate's own by default.
     rest : float
@@ -76,8 +76,11 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
         """
         step = info.step if self.step is None else self.step
         rng = np.random.default_rng([self.seed, len(info.inputs)])
-        columns = [_column(channel, self.amplitude, rng.uniform(-1, 1, self.steps)) for channel in info.inputs]
-        resting = np.tile([_rest(channel) for channel in info.inputs], (math.ceil(self.rest / step), 1))
+        columns = [
+            _column(channel, rest, self.amplitude, rng.uniform(-1, 1, self.steps))
+            for channel, rest in zip(info.inputs, info.rest, strict=True)
+        ]
+        resting = info.rest_drive(math.ceil(self.rest / step))
         return info.stimulus(np.concatenate([np.column_stack(columns), resting]), step)
 
 
@@ -159,18 +162,11 @@ def _answer(response: Response, stimulus: Stimulus, info: SubstrateInfo) -> Floa
     return np.concatenate(parts, axis=1)
 
 
-def _rest(channel: Channel) -> float:
-    if channel.levels is not None:
-        return min(channel.levels, key=abs)
-    return min(max(0.0, channel.low), channel.high)
-
-
-def _column(channel: Channel, amplitude: float, u: FloatArray) -> FloatArray:
+def _column(channel: Channel, rest: float, amplitude: float, u: FloatArray) -> FloatArray:
     """Turn numbers from -1 to 1 into a drive of one input."""
     if channel.levels is not None:
         levels = np.array(sorted(channel.levels))
         return levels[np.minimum(((u + 1) / 2 * len(levels)).astype(np.intp), len(levels) - 1)]
-    rest = _rest(channel)
     low, high = rest - amplitude * (rest - channel.low), rest + amplitude * (channel.high - rest)
     column: FloatArray = np.clip(low + (u + 1) / 2 * (high - low), channel.low, channel.high)
     return column

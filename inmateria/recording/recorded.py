@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from os import PathLike
@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from inmateria.recording.background import BackgroundWriter
 from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Exchange, Note, RecordingError
 from inmateria.recording.writing import RecordingWriter
-from inmateria.substrate import Response, Stimulus, Substrate, SubstrateInfo, asynchronous
+from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError
 
 
 class RecordedSubstrate(Substrate):
@@ -68,21 +68,17 @@ class RecordedSubstrate(Substrate):
         self._scale = scale
         self.exchanges = self.dropped = 0
         self._undropped: list[tuple[int, int]] = []
-        self._info: SubstrateInfo | None = None
+        with suppress(SubstrateError):  # of a device, it may be known only once it has been entered
+            self.info = substrate.info
         self._session = 0
         self._clock = float("nan")
         self._exits = AsyncExitStack()
         self._writer: BackgroundWriter | None = None
 
-    @property
-    def info(self) -> SubstrateInfo:
-        """What the recorded substrate is and what it may be given."""
-        return self._substrate.info if self._info is None else self._info
-
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(self._substrate)
-            self._info = self._substrate.info
+            self.info = self._substrate.info
             make = partial(RecordingWriter, self.path, self.info, self._annotations, scale=self._scale)
             self._writer = BackgroundWriter(await asyncio.to_thread(make))
             exits.push_async_callback(self._finish)
@@ -94,7 +90,7 @@ class RecordedSubstrate(Substrate):
     ) -> None:
         await self._exits.__aexit__(kind, error, trace)
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus, write the exchange down, return the response."""
         sent, begun = time.time(), time.perf_counter()
         try:
@@ -105,12 +101,12 @@ class RecordedSubstrate(Substrate):
         await self._record(Exchange(stimulus, response, self._session, sent, time.perf_counter() - begun))
         return response
 
-    async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
+    async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
         """Apply stimuli as the recorded substrate streams them, and write every exchange down."""
         sent: deque[tuple[Stimulus, float, float]] = deque()
 
         async def noted() -> AsyncGenerator[Stimulus]:
-            async for stimulus in asynchronous(stimuli):
+            async for stimulus in stimuli:
                 sent.append((stimulus, time.time(), time.perf_counter()))
                 yield stimulus
 
@@ -153,6 +149,9 @@ class RecordedSubstrate(Substrate):
     def note_parameters(self, **parameters: Any) -> None:
         """Write down that parameters were changed (of the device, the medium, the experiment), and to what."""
         self._note(Note(PARAMETERS, ", ".join(parameters), parameters, time.time(), self._clock))
+
+    def _note_refused(self, stimulus: Stimulus, rejected: StimulusRejected) -> None:
+        self._note_unanswered(stimulus, time.time(), rejected)
 
     def _note_unanswered(self, stimulus: Stimulus, sent: float, error: BaseException | None) -> None:
         """Write a stimulus down that got no response, unless the file is what failed."""

@@ -1,8 +1,8 @@
-"""From what is to be computed to what is driven into the input channels: input masks.
+"""Encodings of a series as a drive for the input channels: one to one, and through input masks.
 
 An encoding turns a series (steps, features) into a drive (steps x positions, inputs). `positions` is
 how many substrate steps one step of the series takes: with more than one, the mask varies in time and
-every position is a virtual node.
+every position is a virtual node. Drives are relative to what each input is at rest.
 """
 
 from dataclasses import dataclass
@@ -11,61 +11,99 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.substrate import Channel
+from inmateria.substrate import SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 
+_EDGE = 1e-3
+"""An input rests at an end of its range where less than this fraction of the other side is left beyond its rest."""
+
 
 class Encoding(Protocol):
-    """What turns a series into a drive."""
+    """Turns a series into a drive."""
 
     @property
     def positions(self) -> int:
         """Substrate steps for one step of the series."""
 
-    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+    def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn a series (steps, features) into a drive (steps x positions, inputs), in the inputs' units."""
+
+
+def place_in_range(values: FloatArray, info: SubstrateInfo, amplitude: float) -> FloatArray:
+    """Place dimensionless values into the range that each input has around its rest.
+
+    An input that can be driven to both sides of its rest gets ``rest + amplitude * room * value``, its room being the
+    smaller of the two sides. One that rests at an end of its range (0 of a 0 to 5 V input) can be driven to one side
+    only: values from -1 to 1 go from rest to that fraction of the range, ``rest + amplitude * room * (1 + value) / 2``.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (steps, inputs)
+    info : SubstrateInfo
+    amplitude : float
+        Fraction of the room that a value of 1 takes, more than 0 and at most 1.
+
+    Returns
+    -------
+    ndarray of float, shape (steps, inputs)
+        In the inputs' units. Values beyond -1 and 1 may lie outside the inputs' limits.
+    """
+    if not 0 < amplitude <= 1:
+        raise ValueError(f"amplitude is {amplitude}; give more than 0 and at most 1, a fraction of each input's range")
+    rest = np.array(info.rest)
+    above = np.array([channel.high for channel in info.inputs]) - rest
+    below = rest - np.array([channel.low for channel in info.inputs])
+    one_sided = np.minimum(above, below) <= _EDGE * np.maximum(above, below)
+    room = np.where(one_sided, np.where(above >= below, above, -below), np.minimum(above, below))
+    driven: FloatArray = rest + amplitude * room * np.where(one_sided, 0.5 * (1.0 + values), values)
+    return driven
 
 
 @dataclass(frozen=True)
 class OneToOne:
-    """Every feature drives the input of the same number: ``scale * u + offset``.
+    """Every feature drives the input of the same number: ``rest + offset + scale * u``.
 
     Parameters
     ----------
     scale : float
         Units of the input for one unit of the feature.
     offset : float
-        What drives an input whose feature is zero.
+        Drive beyond rest of an input whose feature is zero.
     hold : int
         Substrate steps for which each value is held.
+    amplitude : float, optional
+        Fraction of the room around its rest that each input is driven with at most for values from -1 to 1; `scale`
+        and `offset` are then without units. See `place_in_range`.
     """
 
     scale: float = 1.0
     offset: float = 0.0
     hold: int = 1
+    amplitude: float | None = None
 
     @property
     def positions(self) -> int:
         """Substrate steps for one step of the series."""
         return self.hold
 
-    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+    def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Scale, shift and hold; inputs beyond the features get the offset."""
-        steps, features = u.shape
-        if features > len(inputs):
+        (steps, features), inputs = u.shape, len(info.inputs)
+        if features > inputs:
             raise ValueError(
-                f"a series of {features} features does not go one to one into {len(inputs)} inputs; "
+                f"a series of {features} features does not go one to one into {inputs} inputs; "
                 "use an InputMask, or fewer features"
             )
-        drive = np.full((steps, len(inputs)), self.offset)
-        drive[:, :features] += self.scale * u
+        values = np.full((steps, inputs), self.offset)
+        values[:, :features] += self.scale * u
+        drive = values + info.rest if self.amplitude is None else place_in_range(values, info, self.amplitude)
         return np.repeat(drive, self.hold, axis=0)
 
 
 @dataclass(frozen=True)
 class InputMask:
-    """Every input is driven by its own random mixture of the features: ``offset + scale * mask @ u``.
+    """Every input is driven by its own random mixture of the features: ``rest + offset + scale * mask @ u``.
 
     Appeltant et al., Nat. Commun. 2, 468 (2011), for masks in time; a mask over electrodes is the same
     in space.
@@ -75,7 +113,7 @@ class InputMask:
     scale : float
         Units of the input for one unit of the feature.
     offset : float
-        What drives an input when every feature is zero.
+        Drive beyond rest of an input when every feature is zero.
     kind : {"binary", "uniform", "normal"}
         How the entries of the mask are drawn: -1 or 1; within -1 to 1; from a standard normal.
     sparsity : float
@@ -86,6 +124,9 @@ class InputMask:
         Clip the drive to the inputs' limits instead of letting the substrate refuse it.
     seed : int
         Of the mask.
+    amplitude : float, optional
+        Fraction of the room around its rest that each input is driven with at most for mixtures from -1 to 1; `scale`
+        and `offset` are then without units. See `place_in_range`.
     """
 
     scale: float = 1.0
@@ -95,6 +136,7 @@ class InputMask:
     positions: int = 1
     clip: bool = False
     seed: int = 0
+    amplitude: float | None = None
 
     def mask(self, features: int, inputs: int) -> FloatArray:
         """Draw the mask, shape (positions, inputs, features); the same for the same seed."""
@@ -111,10 +153,12 @@ class InputMask:
             raise ValueError(f"a mask of kind {self.kind!r}; allowed are 'binary', 'uniform' and 'normal'")
         return np.where(generator.random(shape) < self.sparsity, 0.0, mask)
 
-    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+    def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Mix the features into the inputs, one row for each position of each step."""
+        inputs = info.inputs
         mask = self.mask(u.shape[1], len(inputs))
-        drive: FloatArray = self.offset + self.scale * np.einsum("pif,sf->spi", mask, u).reshape(-1, len(inputs))
+        values: FloatArray = self.offset + self.scale * np.einsum("pif,sf->spi", mask, u).reshape(-1, len(inputs))
+        drive = values + info.rest if self.amplitude is None else place_in_range(values, info, self.amplitude)
         if self.clip:
             drive = np.clip(drive, [channel.low for channel in inputs], [channel.high for channel in inputs])
         return drive

@@ -39,7 +39,7 @@ class PhysicalReservoir:
     washout : int
         Steps of each series whose features are left out, because the past still shows in them.
     rest : float
-        Seconds of zero drive after each series of a `stream`, in which the substrate forgets it.
+        Seconds at rest after each series of a `stream`, in which the substrate forgets it.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class PhysicalReservoir:
         A readout on this drive is the control without the physics.
         """
         series = _series(u)
-        drive = self.encoding.drive(series, self.info.inputs)
+        drive = self.encoding.drive(series, self.info)
         expected = (len(series) * self.encoding.positions, len(self.info.inputs))
         if drive.shape != expected:
             raise ValueError(f"the encoding made a drive of shape {drive.shape}; it must be {expected}")
@@ -171,7 +171,7 @@ class PhysicalReservoir:
     ) -> AsyncGenerator[FloatArray]:
         """Drive the substrate with many series, pipelined, and yield the features of each in order.
 
-        Each series is one stimulus, followed by `rest` seconds of zero drive.
+        Each series is one stimulus, followed by `rest` seconds in which the inputs are at rest.
 
         Yields
         ------
@@ -184,7 +184,7 @@ class PhysicalReservoir:
             async for u in asynchronous(series):
                 drive = self.encode(u)
                 self._admit_length(u)
-                pause = np.zeros((resting * self.encoding.positions, drive.shape[1]))
+                pause = self.info.rest_drive(resting * self.encoding.positions)
                 stimulus = self._stimulus(np.concatenate([drive, pause]))
                 sent.append(stimulus)
                 yield stimulus
@@ -199,9 +199,9 @@ class PhysicalReservoir:
         await self.substrate.reset()
 
     async def relax(self) -> None:
-        """Drive nothing for `rest` seconds, in which the substrate forgets."""
+        """Leave the inputs at rest for `rest` seconds, in which the substrate forgets."""
         if steps := self._resting * self.encoding.positions:
-            await self.substrate.stimulate(self._stimulus(np.zeros((steps, len(self.info.inputs)))))
+            await self.substrate.stimulate(self._stimulus(self.info.rest_drive(steps)))
 
     def blocking(self) -> "BlockingReservoir":
         """Give the same reservoir a plain synchronous face: ``with reservoir.blocking() as r: r.run(u)``."""

@@ -1,8 +1,8 @@
-"""From what is to be computed to pulses for living tissue: how strong, how many, where, or when.
+"""Encodings of values as pulses for living tissue: by amplitude, rate, place or latency.
 
-Each takes a series of values from 0 to 1 and gives each feature an electrode of its own, or the electrodes it
-is told. A step of the series lasts `positions` substrate steps; a pulse is one of these with a drive that is
-not zero, and what the pulse is made of is the substrate's affair.
+Each takes a series of values from 0 to 1 and gives each feature an electrode of its own, or the given electrodes.
+A step of the series lasts `positions` substrate steps; a pulse is one of these with a drive that differs from rest.
+The substrate decides on the shape of the pulse.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.substrate import Channel, FloatArray
+from inmateria.substrate import Channel, FloatArray, SubstrateInfo
 
 __all__ = ["PulseAmplitude", "PulseLatency", "PulsePlace", "PulseRate", "pulse_amplitude"]
 
@@ -24,7 +24,7 @@ class _Pulses:
     positions : int
         Substrate steps for one step of the series.
     strength : float
-        Amplitude of a pulse, as a fraction of the input's upper limit.
+        Amplitude of a pulse, as a fraction of the way from rest to the input's upper limit.
     electrodes : tuple of int, or None
         Input of each feature; spread evenly over all inputs where not said.
     """
@@ -54,18 +54,22 @@ class _Pulses:
             )
         return chosen
 
-    def _start(self, u: FloatArray, inputs: tuple[Channel, ...]) -> tuple[FloatArray, FloatArray]:
-        """Check the values; give an empty drive (steps, positions, inputs) and the amplitude on each input."""
+    def _start(self, u: FloatArray, info: SubstrateInfo) -> tuple[FloatArray, FloatArray]:
+        """Check the values; give a drive of rest (steps, positions, inputs) and the amplitude on each input."""
         if not ((u >= 0) & (u <= 1)).all():
             raise ValueError(f"values are from {u.min():g} to {u.max():g}; pulses encode values from 0 to 1")
-        drive = np.zeros((len(u), self.positions, len(inputs)))
-        return drive, np.array([pulse_amplitude(channel, self.strength) for channel in inputs])
+        drive = np.tile(np.array(info.rest), (len(u), self.positions, 1))
+        pairs = zip(info.inputs, info.rest, strict=True)
+        return drive, np.array([pulse_amplitude(channel, self.strength, rest) for channel, rest in pairs])
 
 
-def pulse_amplitude(channel: Channel, strength: float) -> float:
-    """Give a fraction of a channel's upper limit, or what is nearest to it of the levels above 0 that it has."""
-    wanted = strength * channel.high
-    above = [level for level in channel.levels or () if level > 0]
+def pulse_amplitude(channel: Channel, strength: float, rest: float = 0.0) -> float:
+    """Give the drive of a pulse: a fraction of the way from rest to the channel's upper limit.
+
+    Of a channel with levels, the nearest to that among the levels above rest.
+    """
+    wanted = rest + strength * (channel.high - rest)
+    above = [level for level in channel.levels or () if level > rest]
     return min(above, key=lambda level: abs(level - wanted)) if above else wanted
 
 
@@ -76,16 +80,17 @@ class PulseAmplitude(_Pulses):
     An input that has levels is given the nearest of them.
     """
 
-    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+    def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""
-        drive, amplitude = self._start(u, inputs)
-        places = self._places(u.shape[1], inputs)
-        drive[:, 0, places] = u * amplitude[places]
+        drive, amplitude = self._start(u, info)
+        places = self._places(u.shape[1], info.inputs)
+        rest = np.array(info.rest)[places]
+        drive[:, 0, places] = rest + u * (amplitude[places] - rest)
         for place in places.tolist():
-            if (levels := inputs[place].levels) is not None:
+            if (levels := info.inputs[place].levels) is not None:
                 known = np.array(levels)
                 drive[:, 0, place] = known[np.abs(drive[:, 0, place, np.newaxis] - known).argmin(axis=1)]
-        return drive.reshape(-1, len(inputs))
+        return drive.reshape(-1, len(info.inputs))
 
 
 @dataclass(frozen=True)
@@ -107,15 +112,15 @@ class PulseRate(_Pulses):
         if not 1 <= self.most <= self.positions:
             raise ValueError(f"most is {self.most} with {self.positions} positions; give 1 to {self.positions}")
 
-    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+    def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""
-        drive, amplitude = self._start(u, inputs)
-        places = self._places(u.shape[1], inputs)
+        drive, amplitude = self._start(u, info)
+        places = self._places(u.shape[1], info.inputs)
         for count in range(1, self.most + 1):
             at = np.arange(count) * self.positions // count
             steps, features = np.nonzero(np.round(u * self.most) == count)
             drive[steps[:, np.newaxis], at, places[features][:, np.newaxis]] = amplitude[places[features], np.newaxis]
-        return drive.reshape(-1, len(inputs))
+        return drive.reshape(-1, len(info.inputs))
 
 
 @dataclass(frozen=True)
@@ -140,10 +145,10 @@ class PulsePlace(_Pulses):
         if self.width < 1:
             raise ValueError(f"width is {self.width}; give at least 1 electrode")
 
-    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+    def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""
-        drive, amplitude = self._start(u, inputs)
-        every = np.arange(len(inputs)) if self.electrodes is None else np.array(self.electrodes, dtype=np.intp)
+        drive, amplitude = self._start(u, info)
+        every = np.arange(len(info.inputs)) if self.electrodes is None else np.array(self.electrodes, dtype=np.intp)
         share = len(every) // u.shape[1]
         if share < 2:
             raise ValueError(f"{u.shape[1]} features share {len(every)} electrodes; each needs two or more: give fewer")
@@ -152,17 +157,17 @@ class PulsePlace(_Pulses):
             within = np.clip(centre + offset, 0, share - 1)
             places = every[within + share * np.arange(u.shape[1])]
             drive[np.arange(len(u))[:, np.newaxis], 0, places] = amplitude[places]
-        return drive.reshape(-1, len(inputs))
+        return drive.reshape(-1, len(info.inputs))
 
 
 @dataclass(frozen=True)
 class PulseLatency(_Pulses):
     """One pulse in each step, the earlier the larger the value: at its beginning for 1, at its end for 0."""
 
-    def drive(self, u: FloatArray, inputs: tuple[Channel, ...]) -> FloatArray:
+    def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""
-        drive, amplitude = self._start(u, inputs)
-        places = self._places(u.shape[1], inputs)
+        drive, amplitude = self._start(u, info)
+        places = self._places(u.shape[1], info.inputs)
         at = np.round((1.0 - u) * (self.positions - 1)).astype(np.intp)
         drive[np.arange(len(u))[:, np.newaxis], at, places] = amplitude[places]
-        return drive.reshape(-1, len(inputs))
+        return drive.reshape(-1, len(info.inputs))

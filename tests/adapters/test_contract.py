@@ -55,8 +55,8 @@ class Applying(ReplaySubstrate):
         super().__init__(path)
         self._simulator = simulator
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
-        response = await super().stimulate(stimulus)
+    async def _apply(self, stimulus: Stimulus) -> Response:
+        response = await super()._apply(stimulus)
         if isinstance(self._simulator, LeakySimulator):
             self._simulator.applied.append(stimulus.drive)
         return response

@@ -100,7 +100,7 @@ class Careless(Substrate):
     def info(self) -> SubstrateInfo:
         return self._inside.info
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         self.applied.append(stimulus)
         return self._inside.advance(stimulus)
 
@@ -172,7 +172,7 @@ class Watched(Careless):
         self.endless = endless
         self.applying, self.at_rest = asyncio.Event(), asyncio.Event()
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         if self.endless and self.applied:
             self.applying.set()
             try:
@@ -180,7 +180,7 @@ class Watched(Careless):
             finally:
                 self.done.append("interrupted")
         self.done.append("applied")
-        return await super().stimulate(stimulus)
+        return await super()._apply(stimulus)
 
     async def reset(self) -> None:
         self.done.append("at rest")
@@ -288,11 +288,11 @@ class Breaking(Watched):
         super().__init__()
         self._error = error
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         if len(self.applied) == 1:
             self.applied.append(stimulus)
             raise self._error
-        return await super().stimulate(stimulus)
+        return await super()._apply(stimulus)
 
 
 @pytest.mark.parametrize(

@@ -47,36 +47,31 @@ def uniform_on_ranks(p_values, ranks):
 class Pretended(Substrate):
     """Answers the drive times a matrix, plus a noise and a trend."""
 
-    def __init__(self, inputs, outputs=4, noise=0.0, trend=0.0, spiking=False, seed=0):
-        self._info = SubstrateInfo(
+    def __init__(self, inputs, outputs=4, noise=0.0, trend=0.0, spiking=False, seed=0, samples=3):
+        self.info = SubstrateInfo(
             id=f"pretended-{seed}",
             kind="pretended",
             inputs=tuple(inputs),
             outputs=tuple(Channel(name=f"o{i}", unit="V", low=-9, high=9) for i in range(outputs)),
             step=0.01,
-            sampling_rate=None if spiking else 300.0,
+            sampling_rate=None if spiking else 100.0 * samples,
             spiking=spiking,
         )
         self.rng = np.random.default_rng(seed)
         self.matrix = self.rng.normal(size=(len(inputs), outputs))
         self.noise, self.trend, self.seen = noise, trend, []
 
-    @property
-    def info(self):
-        return self._info
-
-    async def stimulate(self, stimulus):
-        self._info.admit(stimulus)
+    async def _apply(self, stimulus):
         self.seen.append(stimulus.drive)
         number = len(self.seen)
-        if self._info.spiking:
+        if self.info.spiking:
             counts = self.rng.poisson(np.abs(stimulus.drive @ self.matrix))
             step, channel = np.nonzero(counts)
             spikes = np.zeros(counts.sum(), dtype=SPIKE)
             spikes["time"] = np.repeat(7.0 + (step + 0.5) * stimulus.step, counts[step, channel])
             spikes["channel"] = np.repeat(channel, counts[step, channel])
             return Response(None, spikes, 7.0, number)
-        signal = np.repeat((stimulus.drive @ self.matrix)[:, np.newaxis], 3, axis=1)
+        signal = np.repeat((stimulus.drive @ self.matrix)[:, np.newaxis], self.info.samples(stimulus.step), axis=1)
         signal = signal + self.noise * self.rng.normal(size=signal.shape) + self.trend * number
         return Response(signal, None, 0.0, number)
 

@@ -30,22 +30,28 @@ from inmateria.reservoir import (
     PulsePlace,
     PulseRate,
 )
-from inmateria.substrate import SPIKE, Channel, FloatArray, Response, Stimulus, Substrate
+from inmateria.substrate import SPIKE, Channel, FloatArray, Response, Stimulus, Substrate, SubstrateInfo
 
-INPUTS = tuple(Channel(name=f"e{k}", unit="A", low=0, high=2e-6) for k in range(8))
+
+def tissue(inputs: tuple[Channel, ...]) -> SubstrateInfo:
+    outputs = (Channel(name="o", unit="1", low=0, high=1),)
+    return SubstrateInfo(id="t", kind="t", inputs=inputs, outputs=outputs, step=0.01, sampling_rate=None, spiking=True)
+
+
+INFO = tissue(tuple(Channel(name=f"e{k}", unit="A", low=0, high=2e-6) for k in range(8)))
 
 
 def test_a_value_is_the_strength_the_number_the_place_or_the_time_of_pulses() -> None:
     u = np.array([[0.0, 1.0], [0.5, 0.25]])
-    strength = PulseAmplitude(2, 0.5).drive(u, INPUTS).reshape(2, 2, 8)
+    strength = PulseAmplitude(2, 0.5).drive(u, INFO).reshape(2, 2, 8)
     assert strength[0].tolist() == [[0] * 7 + [1e-6], [0] * 8]
     assert strength[1, 0] == pytest.approx([5e-7, 0, 0, 0, 0, 0, 0, 2.5e-7])
-    number = PulseRate(4, 0.5, most=4).drive(u, INPUTS).reshape(2, 4, 8)
+    number = PulseRate(4, 0.5, most=4).drive(u, INFO).reshape(2, 4, 8)
     assert np.count_nonzero(number, axis=1)[:, [0, 7]].tolist() == [[0, 4], [2, 1]]
     assert np.flatnonzero(number[1, :, 0]).tolist() == [0, 2]  # evenly spaced
-    place = PulsePlace(1, 0.5).drive(u, INPUTS).reshape(2, 8)
+    place = PulsePlace(1, 0.5).drive(u, INFO).reshape(2, 8)
     assert [np.flatnonzero(row).tolist() for row in place] == [[0, 7], [2, 5]]
-    when = PulseLatency(5, 0.5).drive(u, INPUTS).reshape(2, 5, 8)
+    when = PulseLatency(5, 0.5).drive(u, INFO).reshape(2, 5, 8)
     assert [[int(np.flatnonzero(step[:, e])[0]) for e in (0, 7)] for step in when] == [[4, 0], [2, 3]]
 
 
@@ -55,7 +61,7 @@ def test_a_value_is_the_strength_the_number_the_place_or_the_time_of_pulses() ->
     st.lists(st.lists(st.floats(0, 1), min_size=2, max_size=2), min_size=1, max_size=9),
 )
 def test_no_pulse_is_beyond_the_limit_or_on_more_electrodes_than_features(encoding, rows) -> None:  # type: ignore[no-untyped-def]
-    drive = encoding.drive(np.array(rows), INPUTS)
+    drive = encoding.drive(np.array(rows), INFO)
     assert drive.shape == (len(rows) * encoding.positions, 8)
     assert drive.min() >= 0
     assert drive.max() <= 1e-6
@@ -63,12 +69,12 @@ def test_no_pulse_is_beyond_the_limit_or_on_more_electrodes_than_features(encodi
 
 
 def test_neighbours_of_a_place_are_stimulated_with_it_within_the_features_share() -> None:
-    drive = PulsePlace(1, 1.0, width=3).drive(np.array([[0.0, 0.6]]), INPUTS)
+    drive = PulsePlace(1, 1.0, width=3).drive(np.array([[0.0, 0.6]]), INFO)
     assert np.flatnonzero(drive[0]).tolist() == [0, 1, 5, 6, 7]
 
 
 def test_inputs_with_levels_are_given_the_nearest_of_them() -> None:
-    on_or_off = tuple(Channel(name=f"t{k}", unit="1", low=0, high=1, levels=(0.0, 1.0)) for k in range(8))
+    on_or_off = tissue(tuple(Channel(name=f"t{k}", unit="1", low=0, high=1, levels=(0.0, 1.0)) for k in range(8)))
     drive = PulseAmplitude(1, 0.7).drive(np.array([[0.2, 0.9]]), on_or_off)
     assert np.flatnonzero(drive[0]).tolist() == [7]
     for encoding in (PulseAmplitude(1, 0.7), PulsePlace(2, 0.3), PulseRate(2, 0.3), PulseLatency(2, 0.3)):
@@ -77,13 +83,13 @@ def test_inputs_with_levels_are_given_the_nearest_of_them() -> None:
 
 def test_values_and_electrodes_that_cannot_be_given_are_refused() -> None:
     with pytest.raises(ValueError, match="from 0 to 1"):
-        PulseAmplitude().drive(np.array([[1.5]]), INPUTS)
+        PulseAmplitude().drive(np.array([[1.5]]), INFO)
     with pytest.raises(ValueError, match="give fewer features"):
-        PulseAmplitude().drive(np.ones((1, 9)), INPUTS)
+        PulseAmplitude().drive(np.ones((1, 9)), INFO)
     with pytest.raises(ValueError, match="one for each feature"):
-        PulseAmplitude(electrodes=(0, 99)).drive(np.ones((1, 2)), INPUTS)
+        PulseAmplitude(electrodes=(0, 99)).drive(np.ones((1, 2)), INFO)
     with pytest.raises(ValueError, match="two or more"):
-        PulsePlace().drive(np.ones((1, 5)), INPUTS)
+        PulsePlace().drive(np.ones((1, 5)), INFO)
     with pytest.raises(ValueError, match="1 to 2"):
         PulseRate(2, most=3)
 

@@ -213,7 +213,7 @@ async def test_what_was_in_flight_when_a_stream_was_left_is_written_down(tmp_pat
     class Ahead(SimulatedSubstrate):
         """Takes three stimuli before it gives a response."""
 
-        async def stream(self, stimuli):  # type: ignore[no-untyped-def]
+        async def _stream(self, stimuli):  # type: ignore[no-untyped-def]
             taken = [each async for each in stimuli]
             for each in taken:
                 yield await self.stimulate(each)
@@ -331,7 +331,7 @@ async def test_notes_do_not_pile_up_without_end_before_a_disk_that_hangs(
 
 async def test_a_device_that_is_lost_leaves_the_stimulus_and_why(tmp_path: Path) -> None:
     class Lost(SimulatedSubstrate):
-        async def stimulate(self, stimulus: Stimulus) -> Response:
+        async def _apply(self, stimulus: Stimulus) -> Response:
             raise SubstrateDisconnected("the cable was pulled")
 
     with pytest.raises(SubstrateDisconnected):

@@ -98,7 +98,7 @@ class Watched(Substrate):
     def info(self):  # type: ignore[no-untyped-def]
         return self._inner.info
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         Watched.busy += 1
         Watched.most = max(Watched.most, Watched.busy)
         try:
@@ -208,7 +208,7 @@ async def test_any_classifier_reads_and_progress_is_told() -> None:
 
 
 class Broken(Watched):
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         raise SubstrateError("the lamp went out")
 
 

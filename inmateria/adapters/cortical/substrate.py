@@ -100,15 +100,7 @@ class CorticalSubstrate(Substrate):
         self._rate, self._phase, self._log, self._timeout = ticks_per_second, phase, log, timeout
         self._accelerated = accelerated or os.environ.get("CL_SDK_ACCELERATED_TIME") == "1"
         self._culture = (culture, {"seed": seed, "neurons": neurons, "electrodes": CHANNELS})
-        self._info: SubstrateInfo | None = None
         self._exits = AsyncExitStack()
-
-    @property
-    def info(self) -> SubstrateInfo:
-        """What it is and what it may be given; known once it has been entered."""
-        if self._info is None:
-            raise SubstrateDisconnected("the CL1 has not been opened yet", "", "use it inside `async with`")
-        return self._info
 
     async def __aenter__(self) -> Self:
         if find_spec("cl") is None:
@@ -137,7 +129,7 @@ class CorticalSubstrate(Substrate):
                 raise SubstrateTimeout(f"the CL1 was not ready within {self._timeout:g} s") from None
             # A simulator's electrodes are where its culture has them; of a device it is not known.
             layout = (await asyncio.to_thread(make_culture, *self._culture)).info.layout if simulated else None
-            self._info = self._described(simulated, layout)
+            self.info = self._described(simulated, layout)
             self._exits = exits.pop_all()
         return self
 
@@ -151,12 +143,11 @@ class CorticalSubstrate(Substrate):
         self._thread.close()
         await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus, a step a tick, and count the spikes of each.
 
         Where it is cancelled, what has not been released by then never is.
         """
-        self.info.admit(stimulus)
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Response] = loop.create_future()
         exchange = Exchange(stimulus.drive, lambda told: _tell(loop, answered, told))

@@ -96,16 +96,8 @@ class IntanSubstrate(Substrate):
         self._log = log_path(log, f"intan-{host}-{commands}-{port}".replace(":", "-"))
         self._timeout = timeout
         self._turn = asyncio.Lock()
-        self._known: SubstrateInfo | None = None
         self._exits = AsyncExitStack()
         self._sequence = 0
-
-    @property
-    def info(self) -> SubstrateInfo:
-        """What it is and what it may be given; known once it has been entered."""
-        if self._known is None:
-            raise SubstrateDisconnected("the controller has not been asked yet", "", "use it inside `async with`")
-        return self._known
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
@@ -131,7 +123,7 @@ class IntanSubstrate(Substrate):
             self._origin = origin
             guard = TissueGuard(self._limits, self._log, lambda: origin + self._link.clock / self._rate)
             self._guard = exits.enter_context(guard)
-            self._known = self._described()
+            self.info = self._described()
             self._exits = exits.pop_all()
         return self
 
@@ -149,13 +141,12 @@ class IntanSubstrate(Substrate):
         with suppress(SubstrateError):
             await self._link.tell("set runmode stop")
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus, and answer with what was measured meanwhile.
 
         Currents are rounded to the controller's step size. All pulses are checked before the first is sent;
         their times in the log are those planned, and the network delays them by a millisecond or so.
         """
-        self.info.admit(stimulus)
         async with self._turn:
             link, rate, steps = self._link, self._rate, len(stimulus.drive)
             drive = self._grain * np.round(1e6 * stimulus.drive / self._grain)  # uA

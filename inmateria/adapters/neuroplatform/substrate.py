@@ -38,7 +38,6 @@ from inmateria.substrate import (
     Response,
     Stimulus,
     Substrate,
-    SubstrateDisconnected,
     SubstrateError,
     SubstrateInfo,
     UnknownSubstrate,
@@ -124,16 +123,8 @@ class NeuroplatformSubstrate(Substrate):
         self._amplitude, self._phase, self._step = amplitude, phase, step
         self._limits, self._log = limits or NEUROPLATFORM_LIMITS, "none" if platform is not None else log
         self._turn = asyncio.Lock()
-        self._info: SubstrateInfo | None = None
         self._exits = AsyncExitStack()
         self._sequence = 0
-
-    @property
-    def info(self) -> SubstrateInfo:
-        """What it is and what it may be given; known once it has been entered."""
-        if self._info is None:
-            raise SubstrateDisconnected("the platform has not been entered yet", "", "use it inside `async with`")
-        return self._info
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
@@ -148,7 +139,7 @@ class NeuroplatformSubstrate(Substrate):
             self._limits.check(self._pulses(np.ones((1, self._count)), 0.0)[0])
             await self._door.load(self._places, 1e6 * self._amplitude, 1e6 * self._phase)
             await self._door.listen([*range(self._count), *([_SILENT] if self._count < TRIGGERS else [])])
-            self._info = self._described(name)
+            self.info = self._described(name)
             self._exits = exits.pop_all()
         return self
 
@@ -157,12 +148,11 @@ class NeuroplatformSubstrate(Substrate):
     ) -> None:
         await self._exits.__aexit__(kind, error, trace)
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Send the triggers of each step, and count the spikes after.
 
         Where it is cancelled, the step under way is finished and no further one begun.
         """
-        self.info.admit(stimulus)
         async with self._turn:
             start = self._door.now()
             pulses, row = self._pulses(stimulus.drive, start)

@@ -31,7 +31,7 @@ class PhysicalLayer:
     hold : int
         Substrate steps for which each step of a sample is held; each is a virtual node.
     rest : float
-        Seconds of zero drive after each sample, in which a substrate with memory forgets it.
+        Seconds at rest after each sample, in which a substrate with memory forgets it.
     step : float, optional
         Duration of a substrate step, s; the substrate's own by default.
     """
@@ -85,8 +85,7 @@ class PhysicalLayer:
         resting = math.ceil(self.rest / (step * self.hold) - 1e-9)
         drive, ends = drive_of(ports, info.inputs, self.amplitude), np.cumsum(lengths)
         if resting:
-            quiet = np.clip(0.0, [each.low for each in info.inputs], [each.high for each in info.inputs])
-            drive = np.insert(drive, np.repeat(ends, resting), quiet, axis=0)
+            drive = np.insert(drive, np.repeat(ends, resting), np.array(info.rest), axis=0)
         asked = np.ones(len(drive), dtype=np.bool_)
         asked[((ends + resting * np.arange(len(ends)))[:, np.newaxis] + np.arange(resting)).ravel()] = False
         drive = np.repeat(drive, self.hold, axis=0)

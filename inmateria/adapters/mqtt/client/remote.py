@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
@@ -39,7 +39,6 @@ from inmateria.substrate import (
     SubstrateInfo,
     SubstrateTimeout,
     UnknownSubstrate,
-    asynchronous,
 )
 
 __all__ = ["RemoteSubstrate", "remote_from_uri"]
@@ -111,7 +110,7 @@ class RemoteSubstrate(Substrate):
         self._round_trip = _TICK
         self._gap = -1
         self._link: Link | None = None
-        self._info: SubstrateInfo | None = None
+        self._info = None
         self._epoch = ""
         self._grant = ""
         self._lease = 0.0
@@ -121,15 +120,6 @@ class RemoteSubstrate(Substrate):
         self._broken: SubstrateError | None = None
         self._offline_since: float | None = None
         self._before: PreviousSession | None = None
-
-    @property
-    def info(self) -> SubstrateInfo:
-        """What the device is and what it may be given; known once it has been entered."""
-        if self._info is None:
-            raise SubstrateDisconnected(
-                f"{self._address} was asked about before it was connected", "", "use it inside `async with`"
-            )
-        return self._info
 
     async def __aenter__(self) -> Self:
         self._begin()
@@ -150,9 +140,8 @@ class RemoteSubstrate(Substrate):
         self._broken = SubstrateDisconnected(f"{self._address} was left", "", "use it inside `async with`")
         await self._exits.__aexit__(kind, error, trace)
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus on the device and return the response."""
-        self.info.admit(stimulus)
         await self._resume()
         return response_of(await (await self._send(Kind.STIMULUS, stimulus)).answer)
 
@@ -161,7 +150,7 @@ class RemoteSubstrate(Substrate):
         await self._resume()
         await (await self._send(Kind.RESET)).answer
 
-    async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
+    async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
         """Apply stimuli with several in flight, and yield their responses in order.
 
         Whoever leaves early, or whose source of stimuli fails, may have had up to a window of stimuli
@@ -173,8 +162,7 @@ class RemoteSubstrate(Substrate):
 
         async def produce() -> None:
             try:
-                async for stimulus in asynchronous(stimuli):
-                    self.info.admit(stimulus)
+                async for stimulus in stimuli:
                     size = stimulus.drive.nbytes + response_bytes(self.info, stimulus)
                     await room.take(len(stimulus.drive), size)
                     sent.put_nowait(await self._send(Kind.STIMULUS, stimulus))

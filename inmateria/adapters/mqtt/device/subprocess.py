@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,6 @@ from inmateria.substrate import (
     Substrate,
     SubstrateDisconnected,
     SubstrateError,
-    SubstrateInfo,
     SubstrateTimeout,
 )
 
@@ -47,11 +46,6 @@ class SubprocessDevice(Substrate):
         self._remote: RemoteSubstrate | None = None
         self._exits = AsyncExitStack()
 
-    @property
-    def info(self) -> SubstrateInfo:
-        """What the device is and what it may be given; known once it has been entered."""
-        return self._entered.info
-
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             broker = await exits.enter_async_context(EmbeddedBroker())
@@ -63,6 +57,7 @@ class SubprocessDevice(Substrate):
             )  # fmt: skip
             exits.push_async_callback(_stop, process)
             self._remote = await exits.enter_async_context(RemoteSubstrate(await self._where(process)))
+            self.info = self._remote.info
             self._exits = exits.pop_all()
         return self
 
@@ -72,7 +67,7 @@ class SubprocessDevice(Substrate):
         self._remote = None
         await self._exits.__aexit__(kind, error, trace)
 
-    async def stimulate(self, stimulus: Stimulus) -> Response:
+    async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus and return the response."""
         return await self._entered.stimulate(stimulus)
 
@@ -80,7 +75,7 @@ class SubprocessDevice(Substrate):
         """Return to rest."""
         await self._entered.reset()
 
-    def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
+    def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
         """Apply stimuli with several in flight, and yield their responses in order."""
         return self._entered.stream(stimuli)
 

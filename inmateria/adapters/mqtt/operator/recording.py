@@ -25,7 +25,6 @@ from inmateria.recording import Exchange, Note, RecordedSubstrate, RecordingErro
 from inmateria.recording.background import BackgroundWriter
 from inmateria.recording.format import DROPPED, MARKER, UNANSWERED
 from inmateria.substrate import (
-    Channel,
     FrameError,
     Response,
     Stimulus,
@@ -265,13 +264,13 @@ async def record_rest(
     seconds: float = float("inf"),
     on_progress: RecordingProgress | None = None,
 ) -> int:
-    """Record a substrate that is driven with nothing: each input at 0, or as near to it as it goes.
+    """Record a substrate whose inputs are kept at rest.
 
     Ends at `stop`, or after so many seconds on the device's clock; gives the count of exchanges.
     """
     async with RecordedSubstrate(connect(uri), path, annotations) as substrate:
         info = substrate.info
-        nothing = info.stimulus([[_nearest_to_zero(channel) for channel in info.inputs]] * _REST_STEPS)
+        nothing = info.stimulus(info.rest_drive(_REST_STEPS))
         count = 0
         while count * nothing.duration < seconds * (1 - 1e-9) and not stop.is_set():
             await substrate.stimulate(nothing)
@@ -280,9 +279,3 @@ async def record_rest(
                 on_progress(substrate.exchanges, count * nothing.duration)
             await asyncio.sleep(0)  # a simulator in process would never let anybody say stop
         return substrate.exchanges
-
-
-def _nearest_to_zero(channel: Channel) -> float:
-    if channel.levels is not None:
-        return min(channel.levels, key=abs)
-    return min(max(0.0, channel.low), channel.high)
