@@ -108,7 +108,7 @@ async def test_frames_dropped_doubled_and_delayed_change_nothing(
     held: list[tuple[Link, str, bytes]] = []
     honest = Link.publish
 
-    async def hostile(link: Link, topic: str, payload: bytes, *, retain: bool = False) -> None:
+    async def hostile(link: Link, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         fate = chance.random()
         if not retain and ("/stimulus/" in topic or "/response/" in topic):
             if fate < 0.02:
@@ -118,7 +118,7 @@ async def test_frames_dropped_doubled_and_delayed_change_nothing(
             elif fate < 0.06:  # overtaken by whatever comes next
                 held.append((link, topic, payload))
                 return
-        await honest(link, topic, payload, retain=retain)
+        await honest(link, topic, payload, qos=qos, retain=retain)
         while held:
             await honest(*held.pop())
 
@@ -180,6 +180,13 @@ async def test_garbage_on_its_topics_does_not_trouble_a_device() -> None:
         assert len(simulator.applied) == 1
 
 
+async def answer(link: Link) -> bytes:
+    async for topic, payload, _ in link.messages():
+        if "/response/" in topic:
+            return payload
+    raise AssertionError
+
+
 async def test_a_lease_that_is_not_renewed_is_taken_over_and_its_late_stimuli_are_not_applied() -> None:
     simulator = LeakySimulator()
     async with (
@@ -190,17 +197,14 @@ async def test_a_lease_that_is_not_renewed_is_taken_over_and_its_late_stimuli_ar
         topic = "inmateria/1/lab/leaky/stimulus/anyone/silent"
         await silent.subscribe("inmateria/1/lab/leaky/response/anyone/silent")
         await silent.publish(topic, encode(Header(kind=Kind.OPEN, session="silent")))
-        async for _ in silent.messages():
-            break  # it holds the lease now, and never renews it
+        assert b"opened" in await answer(silent)  # it holds the lease now, and never renews it
         refused = 0
         while True:
             try:
                 async with RemoteSubstrate(server.uri) as substrate:
                     late = Header(kind=Kind.STIMULUS, session="silent", sequence=0, step=0.01)
                     await silent.publish(topic, encode(late, np.ones((1, 3))))
-                    async for _, payload in silent.messages():
-                        assert b"refused" in payload
-                        break
+                    assert b"refused" in await answer(silent)
                     await substrate.stimulate(stimuli(1)[0])
                     break
             except SubstrateError:
@@ -239,8 +243,8 @@ async def test_a_client_whose_event_loop_was_held_looks_at_what_came_before_it_g
 
 async def test_a_broker_that_stays_away_is_given_up_with_what_is_known(mosquitto: Mosquitto) -> None:
     async with (
-        DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri) as server,
-        RemoteSubstrate(server.uri, timeout=1.0) as substrate,
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri, lease=1.0) as server,
+        RemoteSubstrate(server.uri) as substrate,
     ):
         await substrate.stimulate(stimuli(1)[0])
         await asyncio.to_thread(mosquitto.kill)
