@@ -49,7 +49,7 @@ class FaultProxy:
         self._drop, self._double, self._overtaken = drop, double, overtaken
         self._chance = random.Random(seed)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
         self._half_dead: list[asyncio.StreamWriter] = []
         self.faults = 0
         self.port = 0
@@ -58,10 +58,10 @@ class FaultProxy:
     def uri(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
-    def lose_near_side(self) -> None:
-        """Reset the connections of the clients; the broker does not notice until `lose_far_side`."""
-        for near, far in list(self._pairs):
-            self._pairs.discard((near, far))
+    def lose_near_side(self, only: int | None = None) -> None:
+        """Reset the connections of the clients, or one of them; the broker does not notice until `lose_far_side`."""
+        for near, far in self._pairs[:] if only is None else [self._pairs[only]]:
+            self._pairs.remove((near, far))
             self._half_dead.append(far)
             near.transport.abort()
 
@@ -94,7 +94,7 @@ class FaultProxy:
         passed = [0]
         try:
             far_reader, far = await asyncio.open_connection("127.0.0.1", self._broker)
-            self._pairs.add((writer, far))
+            self._pairs.append((writer, far))
             ways = [asyncio.create_task(self._pass(reader, far, passed)),
                     asyncio.create_task(self._pass(far_reader, writer, passed))]  # fmt: skip
             try:
@@ -107,8 +107,8 @@ class FaultProxy:
             pass  # the broker is away, or the test is over
         finally:
             reset = self._reset_every and passed[0] >= self._reset_every
-            if far is not None:
-                self._pairs.discard((writer, far))
+            if far is not None and (writer, far) in self._pairs:
+                self._pairs.remove((writer, far))
             for each in (writer, far):
                 if each is not None and each not in self._half_dead:
                     if reset:

@@ -1,7 +1,6 @@
 """However a driver answers a cancellation, the device returns to rest or says its fault, and the next stop works."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -13,7 +12,7 @@ from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, em
 from inmateria.adapters.mqtt.device import interruptible
 from inmateria.adapters.mqtt.wire.address import Broker
 from inmateria.adapters.mqtt.wire.announcements import Status
-from inmateria.adapters.mqtt.wire.link import open_link
+from inmateria.adapters.mqtt.wire.link import Link, open_link
 from inmateria.substrate import (
     Response,
     Stimulus,
@@ -25,6 +24,7 @@ from inmateria.substrate import (
 )
 
 ONE = Stimulus(np.ones((1, 3)), 0.01)
+STATUS = "inmateria/1/lab/leaky/status"
 Reaction = Callable[[], Awaitable[None]]
 
 
@@ -119,7 +119,6 @@ class Reacting(Substrate):
         self._reaction = reaction
         self.endless = True
         self.applying, self.resets = asyncio.Event(), asyncio.Event()
-        self.threads = threading.active_count()
         self.at_rest = 0
 
     async def _apply(self, stimulus: Stimulus) -> Response:
@@ -138,6 +137,15 @@ class Reacting(Substrate):
 
 async def until_online(uri: str) -> None:
     await release(uri, timeout=30)
+
+
+async def fault_of_a_stopped_device(tap: Link) -> str:
+    async for message in tap.messages():
+        if message.topic == STATUS:
+            status = msgspec.json.decode(message.payload, type=Status)
+            if status.state == "stopped" and status.error:
+                return status.error
+    raise AssertionError
 
 
 @pytest.mark.parametrize("ended_by", ["stop", "silence"])
@@ -211,7 +219,7 @@ async def test_a_reset_that_fails_is_said_and_the_next_stop_works(error: str) ->
         DeviceServer(substrate, broker.uri) as server,
         open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
     ):
-        await tap.subscribe("inmateria/1/lab/leaky/status")
+        await tap.subscribe(STATUS)
         for number in range(2):
             substrate.applying.clear()
             async with RemoteSubstrate(server.uri) as remote:
@@ -221,11 +229,7 @@ async def test_a_reset_that_fails_is_said_and_the_next_stop_works(error: str) ->
                 with pytest.raises(SubstrateError):
                     await asyncio.wait_for(asking, 30)
             if error != "cancels itself and returns":  # which is no error: the reset is done by then
-                async for message in tap.messages():
-                    if message.topic.endswith("/status"):
-                        status = msgspec.json.decode(message.payload, type=Status)
-                        if status.state == "stopped" and status.error:
-                            break
+                await fault_of_a_stopped_device(tap)
             assert substrate.at_rest > number
             await until_online(server.uri)
         substrate.endless = False
@@ -247,16 +251,24 @@ async def test_a_driver_that_does_not_end_is_a_fault_and_cannot_be_released(
                 continue
 
     substrate = Reacting(hangs)
-    async with EmbeddedBroker() as broker, DeviceServer(substrate, broker.uri) as server:
-        async with RemoteSubstrate(server.uri) as remote:
-            asking = asyncio.create_task(remote.stimulate(ONE))
-            await asyncio.wait_for(substrate.applying.wait(), 30)
-            await emergency_stop(server.uri, timeout=30)
-            with pytest.raises(SubstrateError):
-                await asking
-        with pytest.raises(SubstrateTimeout, match="to be online.*waited 0.05 s for the driver to end"):
-            await release(server.uri, timeout=1.0)
-        assert substrate.at_rest == 0
-        let_go.set()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as tap,
+    ):
+        await tap.subscribe(STATUS)
+        try:
+            async with RemoteSubstrate(server.uri) as remote:
+                asking = asyncio.create_task(remote.stimulate(ONE))
+                await asyncio.wait_for(substrate.applying.wait(), 30)
+                await emergency_stop(server.uri, timeout=30)
+                with pytest.raises(SubstrateError):
+                    await asking
+            assert "waited 0.05 s for the driver to end what was cancelled" in await fault_of_a_stopped_device(tap)
+            with pytest.raises(SubstrateTimeout, match=r"to be online.*stopped .*waited 0\.05 s for the driver to end"):
+                await release(server.uri, timeout=1.0)
+            assert substrate.at_rest == 0
+        finally:
+            let_go.set()
         await asyncio.wait_for(substrate.resets.wait(), 30)
         await until_online(server.uri)
