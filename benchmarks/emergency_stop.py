@@ -1,4 +1,4 @@
-"""An emergency stop during a flood: at most 100 ms from publishing it until the driver is interrupted, whatever else comes.
+"""An emergency stop during a flood: at most 100 ms from publishing it until the driver is interrupted.
 
 Other clients publish small messages on the device's topics as fast as Mosquitto takes them. Device and operator run in
 this process, Mosquitto and the floods in others.
@@ -7,6 +7,7 @@ this process, Mosquitto and the floods in others.
 import argparse
 import asyncio
 import json
+import logging
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -123,6 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     asked = parser.parse_args()
+    logging.getLogger("inmateria").setLevel(logging.CRITICAL)
     rows = asyncio.run(compare())
     if asked.json:
         print(json.dumps({"claim": "max_ms <= 100", "rows": rows}))
