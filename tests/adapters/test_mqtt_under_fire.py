@@ -191,7 +191,7 @@ async def test_a_device_is_killed_and_what_it_applied_is_what_the_error_says(
         async with RemoteSubstrate(uri) as substrate:
 
             async def stream() -> None:
-                async with aclosing(substrate.stream(numbered(2000))) as responses:
+                async with aclosing(substrate.stream(given)) as responses:
                     async for response in responses:
                         got.append(response)
                         if len(got) == 200:

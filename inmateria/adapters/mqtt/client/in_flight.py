@@ -9,7 +9,8 @@ from inmateria.adapters.mqtt.wire.frames import Frame
 __all__ = ["FlowWindow", "PendingCommand", "SentCommands"]
 
 _RESEND = 0.25
-_RANGES = 16
+_REFUSALS = 1000
+_LISTED = 8
 
 
 class FlowWindow:
@@ -58,7 +59,7 @@ class PendingCommand:
 
 
 class SentCommands:
-    """The numbered commands of one session.
+    """The numbered commands of one session, and what is known of each.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class SentCommands:
         self.next = 0
         self.waiting: dict[int, PendingCommand] = {}
         self._applied = -1
-        self._refused: deque[tuple[int, int]] = deque(maxlen=_RANGES)
+        self._refused: deque[tuple[int, int]] = deque(maxlen=_REFUSALS)
 
     def add(self, data: bytes, duration: float) -> PendingCommand:
         """Give the next number to a command."""
@@ -95,13 +96,11 @@ class SentCommands:
         return command
 
     def known(self) -> str:
-        """Describe which numbers were applied, which were not, and which may have been.
-
-        The device applies commands in order, so an answer says that all before it were dealt with as well.
-        """
-        unknown = _ranges([n for n, command in self.waiting.items() if n > self._applied and command.published])
-        unsent = [n for n, command in self.waiting.items() if not command.published]
-        first = unknown[0][0] if unknown else min(unsent, default=self.next)
+        """Describe which numbers were applied, which were not, and which may have been."""
+        published = [number for number, command in self.waiting.items() if command.published]
+        unknown = [each for each in _ranges(published) if not self._certain(*each)]
+        last = [each for each in unknown if each[0] > self._applied]
+        first = last[0][0] if last else min((n for n in self.waiting if n > self._applied), default=self.next)
         parts = [f"everything before number {first} was applied"]
         if refused := [each for each in self._refused if each[0] < first]:
             parts[0] += f" but what was refused: {_numbers(refused)}"
@@ -110,6 +109,16 @@ class SentCommands:
         if refused := [each for each in self._refused if each[0] >= first]:
             parts.append(f"{_numbers(refused)} refused")
         return "; ".join([*parts, "nothing else was sent"])
+
+    def _certain(self, first: int, last: int) -> bool:
+        """Tell whether numbers were applied whose answers were lost.
+
+        The device applies commands in order, and after a refusal none until the client has seen that. So they were
+        where the answers before and after them are there and are no refusals.
+        """
+        return last < self._applied and not any(
+            low <= n <= high for low, high in self._refused for n in (first - 1, last + 1)
+        )
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
@@ -124,4 +133,8 @@ def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
 
 
 def _numbers(ranges: list[tuple[int, int]]) -> str:
-    return ", ".join(f"number {low}" if low == high else f"number {low} to {high}" for low, high in ranges)
+    earlier = f" and {len(ranges) - _LISTED} times before" if len(ranges) > _LISTED else ""
+    return (
+        ", ".join(f"number {low}" if low == high else f"number {low} to {high}" for low, high in ranges[-_LISTED:])
+        + earlier
+    )

@@ -402,6 +402,8 @@ class RemoteSubstrate(Substrate):
                 begun += held
                 if self._offline_since is not None:
                     self._offline_since += held
+                if self._away_since is not None:
+                    self._away_since += held
                 self._postpone(held)
                 passed -= held
             if (self._link is None or self._offline_since is not None) and now - asked > _ASK_AGAIN:
@@ -411,8 +413,14 @@ class RemoteSubstrate(Substrate):
                         await link.publish(topic, self._probe.frame)
                 await self._publish_unnumbered(link, Kind.OPEN)
             if self._link is None:
-                if now - begun > self._connect_timeout:
-                    raise self._not_there()
+                if self._away_since is None:
+                    if now - begun > self._connect_timeout:
+                        raise self._not_there()
+                elif now - self._away_since > self._lease:
+                    raise SubstrateDisconnected(
+                        f"{self._address} has not answered for {now - self._away_since:.0f} s",
+                        f"its lease lasts {self._lease:g} s",
+                    )
                 continue
             if now - renewed > self._lease / 3:
                 renewed = now

@@ -123,7 +123,7 @@ class _SharedLink:
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         self._came = asyncio.Event()
-        self._lost: str | None = None
+        self._lost = ""
         self._waiting: set[asyncio.Timeout] = set()
         self._log = RateLimitedLogger(_logger)
 
@@ -151,7 +151,7 @@ class _SharedLink:
 
     async def _until_lost(self, call: Coroutine[Any, Any, Result]) -> Result:
         """Wait for a call of the client, which itself would wait for its whole timeout where the connection is lost."""
-        if self._lost is not None:
+        if self._lost:
             call.close()
             raise LinkLost(self._lost)
         try:
@@ -162,7 +162,7 @@ class _SharedLink:
                 finally:
                     self._waiting.discard(limit)
         except TimeoutError:
-            raise LinkLost(self._lost or f"the broker confirmed nothing for {self._timeout:g} s") from None
+            raise LinkLost(self._why() or f"the broker confirmed nothing for {self._timeout:g} s") from None
         except aiomqtt.MqttError as error:
             raise LinkLost(str(error)) from None
 
@@ -173,7 +173,7 @@ class _SharedLink:
                 message = self._queue.popleft()
                 self._queued_bytes -= len(message.payload)
                 yield message
-            if self._lost is not None:
+            if self._lost:
                 raise LinkLost(self._lost)
             self._came.clear()
             await self._came.wait()
@@ -195,12 +195,14 @@ class _SharedLink:
 
     def lose(self, why: str) -> None:
         """Fail everything from now on."""
-        if self._lost is None:
-            self._lost = why
+        self._lost = self._lost or why or "the connection is gone"
         self._came.set()
         for limit in self._waiting:
             if not limit.expired():
                 limit.reschedule(0.0)
+
+    def _why(self) -> str:
+        return self._lost
 
     async def close(self) -> None:
         """End the subscriptions that no other substrate has."""
