@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.simulators import NeuralCulture
+from inmateria.simulators import Asynchronous, NeuralCulture
 
 Row = dict[str, Any]
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
@@ -32,7 +32,7 @@ Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
 SETTLING = 3.0  # s, left out of the statistics
 NETWORKS: dict[str, Row] = {
     "asynchronous": {},
-    "without noise": {"noise": 0.0, "drive": 11.0, "drive_spread": 4.0},
+    "without noise": {"regime": Asynchronous(noise=0.0, drive=11.0, drive_spread=4.0)},
     "bursting": {"regime": "bursting"},
 }
 # Fractions by which rates and intervals, and then the population's variation, differ by chance: networks that burst, as
@@ -136,7 +136,7 @@ def network_of(culture: NeuralCulture) -> Row:
     return {
         "dt": float(culture.info.parameters["dt"]),
         "count": len(culture.positions),
-        "excitatory": round(len(culture.positions) * float(culture.info.parameters["excitatory"])),
+        "excitatory": round(len(culture.positions) * float(culture.info.parameters["connectivity"]["excitatory"])),
         "source": culture.synapse_sources,
         "target": culture.synapse_targets,
         "weights": culture.weights.astype(float),

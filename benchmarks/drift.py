@@ -14,7 +14,7 @@ from scipy.stats import kstest
 
 from inmateria.adapters import SimulatedSubstrate
 from inmateria.devices import Fingerprint, Probe, calibrate, compare, recognise
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, Variability
 
 ALPHAS = (0.01, 0.05)
 DAYS = (1, 3, 10, 30)
@@ -25,7 +25,7 @@ Row = dict[str, float | int | str]
 
 async def life_of(seed: int) -> list[Fingerprint]:
     """Calibrate one network twice, and then after each of the days."""
-    network = NanowireNetwork(seed=seed, noise=0.05, aging=0.02, integration_step=5e-3)
+    network = NanowireNetwork(seed=seed, variability=Variability(noise=0.05, aging=0.02), integration_step=5e-3)
     substrate = SimulatedSubstrate(network)
     taken = [await calibrate(substrate, PROBE), await calibrate(substrate, PROBE)]
     for before, day in zip((0, *DAYS), DAYS, strict=False):

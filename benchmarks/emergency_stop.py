@@ -24,7 +24,7 @@ from inmateria.substrate import Response, Stimulus, Substrate, SubstrateError
 
 FLOODER = Path(__file__).parents[1] / "tests" / "flooder.py"
 TOPIC = "inmateria/1/lab/mirror"
-STOPS = 20
+STOPS = 10
 
 
 class Endless(Substrate):

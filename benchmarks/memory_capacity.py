@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from inmateria.recording.formats.measured_tables import read_measured_table
 from inmateria.reservoir.measures.memory_by_delay import memory_by_delay
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, Variability
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -39,7 +39,7 @@ def simulated() -> dict[str, Callable[[int], NanowireNetwork]]:
     def balance(nodes: int, **more: Any) -> Callable[[int], NanowireNetwork]:
         # Its step is exact however long it is, and published fits are of a grid of 29 x 29.
         return lambda seed: NanowireNetwork(
-            nodes, seed, "rate-balance", topology="grid", integration_step=0.2, **electrodes, **more
+            nodes, seed, "rate-balance", geometry="grid", integration_step=0.2, **electrodes, **more
         )
 
     return {
@@ -47,7 +47,9 @@ def simulated() -> dict[str, Callable[[int], NanowireNetwork]]:
         "filament, 500 wires": filament(500),
         "rate balance, 12 x 12 grid": balance(144),
         "rate balance, 29 x 29 grid": balance(841),
-        "rate balance, 29 x 29 grid, junction noise": balance(841, noise=0.01, noise_time=10.0),
+        "rate balance, 29 x 29 grid, junction noise": balance(
+            841, variability=Variability(noise=0.01, noise_time=10.0)
+        ),
     }
 
 

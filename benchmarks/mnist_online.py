@@ -26,15 +26,15 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from inmateria.reservoir import RecursiveLeastSquares
-from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+from inmateria.simulators import NanowireEnsemble, NanowireNetwork, RateBalance
 
 FloatArray = npt.NDArray[np.float64]
 
 PATCH, STRIDE, AMPLITUDE, LIMIT, STEP = 12, 2, 2.0, 10.0, 0.005  # pixels, pixels, V (root mean square), V, s
 NETWORK: dict[str, Any] = {
-    "wires": 100, "electrodes": 32, "inputs": 16, "model": "rate-balance", "integration_step": STEP,
+    "wires": 100, "electrodes": 32, "inputs": 16, "integration_step": STEP,
 }  # fmt: skip
-FROZEN: dict[str, Any] = {"potentiation_slope": 0.0, "depression_slope": 0.0}  # states stay where they rest at 0 V
+FROZEN = RateBalance(potentiation_slope=0.0, depression_slope=0.0)  # states stay where they rest at 0 V
 TOGETHER, CLIP, ALPHA, TO_STANDARDISE, FOR_MASKS = 16, 8.0, 1.0, 1000, 4000
 COUNTS = (128, 256, 512, 1024, 2048)
 
@@ -80,7 +80,7 @@ def through_network(images: FloatArray, mask: FloatArray, seed: int, frozen: boo
 
     At rest, replicas are one network that rests between digits.
     """
-    network = NanowireNetwork(seed=seed, **NETWORK, **(FROZEN if frozen else {}))
+    network = NanowireNetwork(seed=seed, model=FROZEN if frozen else RateBalance(), **NETWORK)
     ensemble = NanowireEnsemble([network.copy() for _ in range(TOGETHER)])
     # Currents in uA: in float32, A would be too small beside V.
     scale = [1e6 if channel.unit == "A" else 1.0 for channel in network.info.outputs]

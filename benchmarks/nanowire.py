@@ -20,7 +20,7 @@ from scipy.sparse import csc_array
 from scipy.sparse.linalg import spsolve
 from threadpoolctl import threadpool_limits
 
-from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+from inmateria.simulators import LinearDrift, NanowireEnsemble, NanowireNetwork
 from inmateria.simulators.nanowire.kernel import unpack
 from inmateria.simulators.nanowire.vector_lanes import LANES
 
@@ -187,7 +187,7 @@ def beside_mnns(quick: bool) -> dict[str, Any] | None:
     theirs.resistance_function = mnns.models.resist_func
     pairs = [(number[a], number[b]) for a, b in theirs.wire_junctions]
     network = NanowireNetwork.from_junctions(
-        len(number), pairs, inputs=[number[left]], grounds=[number[right]], model="linear-drift", decay_time=0.0
+        len(number), pairs, inputs=[number[left]], grounds=[number[right]], model=LinearDrift(decay_time=0.0)
     )
     state = np.zeros(len(pairs))
     theirs.update_resistance(state)

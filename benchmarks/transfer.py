@@ -11,7 +11,6 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from inmateria.devices import LinearMap, align_by_cca, linear_map
 from inmateria.devices.transfer import transfer_weights
 from inmateria.reservoir import InputMask, KalmanReadout, RidgeReadout, VirtualNodes
 from inmateria.reservoir.series import mackey_glass as mackey_glass_series
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, Variability
 from inmateria.substrate import FloatArray
 
 SEEDS = 10
@@ -188,8 +187,9 @@ def nanowire(rows: Rows, seed: int) -> None:
     track(rows, "drifting", old, _features(aging, u, seed, aging=True), y, 5)
 
 
-def _network(seed: int, **parameters: Any) -> NanowireNetwork:
-    return NanowireNetwork(seed=seed, electrodes=32, inputs=8, noise=0.01, integration_step=5e-3, **parameters)
+def _network(seed: int, **spread: float) -> NanowireNetwork:
+    variability = Variability(noise=0.01, **spread)
+    return NanowireNetwork(seed=seed, electrodes=32, inputs=8, variability=variability, integration_step=5e-3)
 
 
 def _features(network: NanowireNetwork, u: FloatArray, seed: int, aging: bool = False) -> FloatArray:

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, connect
+from inmateria.figure_style import BLUE, GREEN, GREY, RED, style_axes
 from inmateria.reservoir import PhysicalLayer, PhysicalStack, VirtualNodes, training_named
 from inmateria.reservoir.layers.stack import LayerExchange
 
 IMAGES = Path(__file__).parent / "images"
-INK, COLOURS = "#1d2733", ("#c8442e", "#1f6fb4", "#3c8d5a", "#8a94a0")
+COLOURS = (RED, BLUE, GREEN, GREY)
 
 
 async def exchanges() -> list[LayerExchange]:
@@ -61,8 +62,7 @@ def draw(trace: Iterable[LayerExchange]) -> Figure:
         ax.text(middle, each.layer + 1, str(each.batch), ha="center", va="center", color="white", fontsize=7)
     ax.set(xlabel="time (s); the number is the batch's, each pass anew", ylabel="layer", yticks=(1, 2, 3))
     ax.invert_yaxis()
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.tick_params(colors=INK)
+    style_axes(ax)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.collections import LineCollection
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import shortest_path
 
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import Filament, NanowireNetwork
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -76,7 +76,8 @@ def draw_memory(axes: Axes) -> None:
     """Distance of two histories under one input."""
     for frequency in (0.1, 0.5, 0.85):
         fresh, used = (
-            NanowireNetwork(electrodes=2, inputs=1, reset_voltage=0.01, off_conductance=1e-8) for _ in range(2)
+            NanowireNetwork(electrodes=2, inputs=1, model=Filament(reset_voltage=0.01, off_conductance=1e-8))
+            for _ in range(2)
         )
         used.simulate(np.full(500, 3.0), record=())
         drive = 1.25 * 2 / np.pi * np.arcsin(np.sin(2 * np.pi * frequency * np.arange(0, 40, 1e-3)))

@@ -16,7 +16,7 @@ from inmateria.devices import Probe, bind, calibrate, compare, transfer
 from inmateria.devices.passport_figures import drift
 from inmateria.devices.passports import Passport, ReadoutRecord, ScoreRecord
 from inmateria.reservoir import InputMask, PhysicalReservoir, RidgeReadout, VirtualNodes, mackey_glass, nrmse
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, Variability
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -30,7 +30,9 @@ PROBE = Probe(steps=20, repeats=10, step=0.05, rest=0.5)
 
 def new_network(seed: int) -> NanowireNetwork:
     """Make a network that ages by 2 % a day."""
-    return NanowireNetwork(seed=seed, electrodes=32, noise=0.02, aging=0.02, integration_step=5e-3)
+    return NanowireNetwork(
+        seed=seed, electrodes=32, variability=Variability(noise=0.02, aging=0.02), integration_step=5e-3
+    )
 
 
 def reservoir_of(network: NanowireNetwork) -> PhysicalReservoir:

@@ -1,4 +1,4 @@
-"""A protocol of one's own, written once for any substrate: sweep the voltage up and down, watch the current."""
+"""An experiment for any substrate: sweep the voltage up and down and print the current."""
 
 import asyncio
 import sys
@@ -9,7 +9,7 @@ from inmateria import Substrate, connect
 
 
 async def hysteresis(substrate: Substrate, highest: float, steps: int = 60) -> np.ndarray:
-    """Drive every input with a triangle and give (voltage, current into ground) of every step, shape (steps, 2)."""
+    """Drive every input with a triangle; return voltage and current into ground of every step, shape (steps, 2)."""
     info = substrate.info
     triangle = highest * np.concatenate([np.linspace(0, 1, steps // 2), np.linspace(1, 0, steps - steps // 2)])
     drive = np.outer(triangle, np.ones(len(info.inputs)))

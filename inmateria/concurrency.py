@@ -1,4 +1,4 @@
-"""Tasks that end with the block that began them: wait for the first, cancel the others, and wait until they ended."""
+"""Structured waiting for tasks: for the first to end, for cancelled ones, and for work that cannot be cancelled."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,7 +1,4 @@
-"""Says so when compiling a kernel for the first time on a machine takes longer than anyone likes to wait.
-
-And lets a kernel that is cached know when a module changed that it was made from.
-"""
+"""Compilation of numba kernels: logged when it takes long, repeated when an included module has changed."""
 
 import importlib.util
 import logging
@@ -16,46 +13,56 @@ _logger = logging.getLogger("inmateria")
 
 
 @contextmanager
-def log_compilation(what: str, kernel: Any = None) -> Iterator[None]:
-    """Log at INFO, after two seconds, that `what` is being compiled, and again when it is done.
+def log_compilation(name: str, kernel: Any = None) -> Iterator[None]:
+    """Log at INFO, after two seconds in the block, that a kernel is being compiled, and again when it is done.
 
-    Where the compiled function is given and has run before in this process, nothing is watched: that costs a
-    microsecond.
+    Parameters
+    ----------
+    name : str
+        Name of the kernel, for the log.
+    kernel : numba dispatcher, optional
+        Compiled function. If it has run before in this process, nothing is measured or logged, at the cost of a
+        microsecond.
     """
     if kernel is not None and kernel.signatures:
         yield
         return
     finished = threading.Event()
-    said = threading.Event()
+    logged = threading.Event()
 
-    def tell() -> None:
+    def log_if_slow() -> None:
         if not finished.wait(_PATIENCE):
-            said.set()
-            _logger.info("compiling %s: once on this machine, some seconds", what)
+            logged.set()
+            _logger.info("compiling %s: once on this machine, some seconds", name)
 
-    teller = threading.Thread(target=tell, name=f"announce {what}", daemon=True)
-    teller.start()
+    timer = threading.Thread(target=log_if_slow, name=f"log compilation of {name}", daemon=True)
+    timer.start()
     try:
         yield
     finally:
         finished.set()
-        teller.join()
-        if said.is_set():
-            _logger.info("compiled %s", what)
+        timer.join()
+        if logged.is_set():
+            _logger.info("compiled %s", name)
 
 
 def recompile_with(kernel: Any, *sources: str) -> Any:
-    """Let a cached compiled function be compiled again where the files of other modules changed too.
+    """Make numba compile a cached function again if the files of other modules changed, too.
 
-    numba itself looks only at the date and size of the file that the function stands in. Where a later numba keeps
-    its cache otherwise, nothing is done.
+    numba itself compares only the date and size of the file that defines the function. With a version of numba that
+    keeps its cache differently, nothing is done.
 
     Parameters
     ----------
     kernel
-        What ``numba.njit(cache=True)`` gave; it is given back.
+        Function compiled by ``numba.njit(cache=True)``.
     *sources : str
         Full names of the modules whose compiled functions it uses.
+
+    Returns
+    -------
+    kernel
+        The same function.
     """
     index: Any = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
     if hasattr(index, "_source_stamp"):

@@ -21,7 +21,8 @@ SENT_AGAIN = 64
 class Doubler:
     """Serves one controller at a time; `applied` is its log."""
 
-    def __init__(self, host, port, version, lease=15.0):
+    def __init__(self, host, port, version, lease=15.0, units=None, scale=1.0):
+        self.units, self.scale = units, scale  # of responses; None: those of info, and so no word of them
         self.base, self.epoch, self.lease = "inmateria/1/bench/doubler/", secrets.token_hex(8), lease
         self.applied, self.state, self.exchange, self.clock = [], "online", 0, 0.0
         self.forget()
@@ -138,9 +139,9 @@ class Doubler:
             self.applied.append(values)
             steps, start, exchange = head["shape"][0], self.clock, self.exchange
             self.exchange, self.clock = self.exchange + 1, self.clock + steps * head["step"]
-            doubled = struct.pack(f"<{len(values)}d", *(2 * each for each in values))
+            doubled = struct.pack(f"<{len(values)}d", *(2 * each * self.scale for each in values))
             return {"kind": "response", "sequence": number, "start": start, "exchange": exchange,
-                    "dtype": "<f8", "shape": [steps, 1, 2]}, doubled  # fmt: skip
+                    "dtype": "<f8", "shape": [steps, 1, 2], **({"units": self.units} if self.units else {})}, doubled  # fmt: skip  # noqa: E501
         return {"kind": "done", "sequence": number}, b""
 
     def refuse(self, holder, number, *words):

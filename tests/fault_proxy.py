@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 _PUBLISH = 3
+_LITTLE = 16_384
 
 
 class FaultProxy:
@@ -159,6 +160,87 @@ class FaultProxy:
                     await asyncio.sleep(due - clock.time())
                 writer.write(packet)
                 await writer.drain()
+
+
+class SlowLine:
+    """A line of so many bytes a second each way, with little in between; an async context manager.
+
+    Parameters
+    ----------
+    port : int
+        Of the broker, on this machine.
+    rate : float
+        Bytes a second.
+
+    Attributes
+    ----------
+    passed : int
+        Bytes towards the broker so far.
+    """
+
+    def __init__(self, port: int, rate: float) -> None:
+        self._broker, self._rate = port, rate
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.passed = 0
+        self.port = 0
+
+    @property
+    def uri(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LITTLE)  # before it listens: taken over by each
+        listening.bind(("127.0.0.1", 0))
+        self._server = await asyncio.start_server(self._serve, sock=listening, limit=_LITTLE)
+        self.port = listening.getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        own = asyncio.current_task()
+        assert own is not None
+        self._tasks.add(own)
+        far: asyncio.StreamWriter | None = None
+        try:
+            far_reader, far = await asyncio.open_connection("127.0.0.1", self._broker, limit=_LITTLE)
+            for each in (writer, far):
+                each.transport.set_write_buffer_limits(0)
+                each.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LITTLE)
+            ways = [asyncio.create_task(self._pass(reader, far, True)),
+                    asyncio.create_task(self._pass(far_reader, writer, False))]  # fmt: skip
+            try:
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.wait(ways)
+        except (OSError, asyncio.CancelledError):
+            pass  # the broker is away, or the test is over
+        finally:
+            for each in (writer, far):
+                if each is not None:
+                    each.transport.abort()
+            self._tasks.discard(own)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, forth: bool) -> None:
+        clock = asyncio.get_running_loop()
+        due = clock.time()
+        with suppress(OSError):
+            while data := await reader.read(_LITTLE):
+                due = max(due, clock.time()) + len(data) / self._rate
+                await asyncio.sleep(due - clock.time())
+                writer.write(data)
+                await writer.drain()
+                self.passed += len(data) * forth
 
 
 async def _packet(reader: asyncio.StreamReader) -> bytes:

@@ -37,9 +37,8 @@ class PulsedCulture:
         for pulse in [] if pulses is None else pulses:
             at, electrode = self.now + float(pulse["time"]), int(pulse["electrode"])
             assert 0 <= pulse["time"] < duration
-            assert pulse["amplitude"] >= 0
-            current = float(pulse["amplitude"]) * int(pulse["polarity"])
-            self.given.append((at, electrode, current, float(pulse["phase_duration"])))
+            assert pulse["amplitude"] * pulse["duration"] == -pulse["second_amplitude"] * pulse["second_duration"]
+            self.given.append((at, electrode, float(pulse["amplitude"]), float(pulse["duration"])))
             self.coming += [(at + self.delay, electrode), (at + self.delay + 0.003, (electrode + 1) % self.electrodes)]
         end = self.now + duration
         spikes = [each for each in self.coming if each[0] < end]

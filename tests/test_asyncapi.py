@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from leaky import LeakySimulator
 from inmateria.adapters.mqtt.wire.address import Address
 from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, OFFLINE, ONLINE, STOPPED, Event, Status
 from inmateria.adapters.mqtt.wire.frames import Header, Kind
+from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE
+from inmateria.substrate import Channel, Limits, SubstrateInfo
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "asyncapi.yaml"
@@ -80,6 +83,38 @@ def test_its_headers_are_those_of_the_code(document: dict[str, Any]) -> None:
     header = document["components"]["schemas"]["frameHeader"]["properties"]
     assert set(header) == set(Header.__struct_fields__)
     assert set(header["kind"]["enum"]) == {str(each) for each in Kind}
+
+
+def test_each_operation_says_its_quality_of_service_and_what_is_retained(document: dict[str, Any]) -> None:
+    retained = {"info": (1, True), "status": (1, True)}
+    for operation in document["operations"].values():
+        name = operation["channel"]["$ref"].rpartition("/")[2]
+        qos, retain = retained.get(name, (1 if name in ("stop", "release") else 0, False))
+        assert operation["bindings"]["mqtt"] == {"qos": qos, "retain": retain, "bindingVersion": "0.2.0"}
+    page = (ROOT / "docs" / "wire.md").read_text("utf-8")
+    for topic, qos, retain in re.findall(
+        r"^\| `([a-z]+)[^|]*\|[^|]*\|[^|]*\| (0|1|0 or 1) \| (yes|no) \|$", page, re.MULTILINE
+    ):
+        assert (retain == "yes") == (topic in retained)
+        assert qos == ("1" if topic in retained else "0 or 1" if topic in ("stop", "release") else "0")
+
+
+def test_its_limits_are_those_of_the_code(document: dict[str, Any]) -> None:
+    whole = resolved(document, document["components"])
+    assert whole["messages"]["frame"]["payload"]["maxLength"] == MOST_MESSAGE
+    assert whole["schemas"]["frameHeader"]["properties"]["largest"]["maximum"] == MOST_MESSAGE
+    limits = whole["messages"]["info"]["payload"]["properties"]["limits"]["properties"]
+    assert {name: each["default"] for name, each in limits.items()} == msgspec.to_builtins(Limits())
+    assert set(whole["messages"]["info"]["payload"]["properties"]) == set(SubstrateInfo.__struct_fields__)
+    channel = whole["schemas"]["channel"]
+    for unit in ("V", "mV", "uA/cm2", "%", "spikes/s", "1/s", "s-1", "mol/l", "1"):
+        jsonschema.validate({"name": "a", "unit": unit, "low": 0, "high": 1}, channel)
+        assert Channel(name="a", unit=unit, low=0, high=1)
+    for unit in ("", "µV", "spike rate", "V/", "[red]", "V" * 65):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"name": "a", "unit": unit, "low": 0, "high": 1}, channel)
+        with pytest.raises(ValueError, match="unit"):
+            Channel(name="a", unit=unit, low=0, high=1)
 
 
 @pytest.mark.parametrize("name", ["info", "status", "event"])

@@ -67,7 +67,7 @@ def nobody_listens() -> int:
     [
         (["run", "digts"], 2, "did you mean digits"),
         (["run", "digits", "--on", "nanowires"], 2, "did you mean nanowire"),
-        (["run", "digits", "--on", "nanowire://?wires=few"], 2, "wires is a int"),
+        (["run", "digits", "--on", "nanowire://?wires=few"], 2, "wires is a whole number"),
         (["run", "digits", "--on", "nanowire://?wires=3", "--over", "mqtt"], 2, "at least as many wires"),
         (["run", "digits", "--on", "mqtt://nohost"], 2, "does not name a device"),
         (["run", "digits", "--on", f"mqtt://127.0.0.1:{nobody_listens()}/lab/x"], 3, "no broker at"),
@@ -181,7 +181,7 @@ def test_the_main_job_leaves_everything_it_says(finished_run: tuple[dict, Path])
         assert np.array_equal(np.diff(recording.exchanges["sequence"].astype(int)), np.ones(len(recording) - 1))
     page = paths["report.html"].read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page), "the report is not self-contained"
-    for heading in ("controls", "confuse", "online", "substrate", "went in", "listens"):
+    for heading in ("controls", "Confusion", "online", "substrate", "Stimulus and response", "Weights"):
         assert heading in page
 
 
@@ -232,7 +232,7 @@ def test_serving_ends_cleanly(ending: signal.Signals) -> None:
         text=True,
     ) as serving:
         assert serving.stdout is not None
-        assert re.search(r"at mqtt://127\.0\.0\.1:\d+/lab/nanowire-40-42", serving.stdout.readline())
+        assert re.search(r"at mqtt://127\.0\.0\.1:\d+/lab/nanowire-40-s42-[0-9a-f]{12}", serving.stdout.readline())
         serving.send_signal(ending)
         _, told = serving.communicate(timeout=HANGS)
     assert serving.returncode == 0

@@ -43,7 +43,7 @@ def test_the_network_makes_a_better_square_wave_than_its_input() -> None:
 
 def test_the_remote_client_hears_twenty_steps() -> None:
     told = run(ROOT / "examples/remote_client.py")
-    assert told.startswith("nanowire-100-42, a nanowire-network: 8 inputs, 16 outputs")
+    assert re.match(r"nanowire-100-s42-[0-9a-f]{12}, a nanowire-network: 8 inputs, 16 outputs", told)
     assert len(re.findall(r"\d s: i08 .* A", told)) == 20
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+from inmateria.simulators import Filament, NanowireEnsemble, NanowireNetwork, RandomWires, RateBalance, Variability
 from inmateria.substrate import StimulusRejected
 
 
@@ -14,27 +14,34 @@ def drives(count, steps=60):
 
 MIXTURES = {
     "replicas": lambda: [NanowireNetwork() for _ in range(16)],
-    "not a multiple of sixteen": lambda: [NanowireNetwork(wires=60, density=0.1) for _ in range(22)],
-    "wide gaps": lambda: [NanowireNetwork(gap=20.0) for _ in range(4)],
+    "not a multiple of sixteen": lambda: [
+        NanowireNetwork(wires=60, geometry=RandomWires(density=0.1)) for _ in range(22)
+    ],
+    "wide gaps": lambda: [NanowireNetwork(model=Filament(gap=20.0)) for _ in range(4)],
     "too few for lanes": lambda: [NanowireNetwork() for _ in range(3)],
-    "parameters": lambda: [NanowireNetwork(set_voltage=0.01 + 0.002 * k) for k in range(5)],
-    "spread": lambda: [NanowireNetwork(voltage_spread=0.1 * k, conductance_spread=0.1) for k in range(4)],
+    "parameters": lambda: [NanowireNetwork(model=Filament(set_voltage=0.01 + 0.002 * k)) for k in range(5)],
+    "spread": lambda: [
+        NanowireNetwork(variability=Variability(voltage_spread=0.1 * k, conductance_spread=0.1)) for k in range(4)
+    ],
     "binary": lambda: [NanowireNetwork(model="binary", load=1e5) for _ in range(4)],
-    "overshoot": lambda: [NanowireNetwork(overshoot=True) for _ in range(4)],
+    "overshoot": lambda: [NanowireNetwork(model=Filament(overshoot=True)) for _ in range(4)],
     "rate balance": lambda: [NanowireNetwork(model="rate-balance") for _ in range(5)],
     "rate balance, spread": lambda: [
-        NanowireNetwork(model="rate-balance", voltage_spread=0.2, conductance_spread=0.1, depression_rate=5.0 + k)
+        NanowireNetwork(
+            model=RateBalance(depression_rate=5.0 + k),
+            variability=Variability(voltage_spread=0.2, conductance_spread=0.1),
+        )
         for k in range(4)
     ],
     "seeds": lambda: [NanowireNetwork(seed=k) for k in range(3)],
     "all sorts": lambda: [
         NanowireNetwork(),
-        NanowireNetwork(noise=0.1),
-        NanowireNetwork(conductance_spread=0.3),
+        NanowireNetwork(variability=Variability(noise=0.1)),
+        NanowireNetwork(variability=Variability(conductance_spread=0.3)),
         NanowireNetwork(),
         NanowireNetwork(model="rate-balance"),
         NanowireNetwork(seed=1),
-        NanowireNetwork(gap_power=2.0),
+        NanowireNetwork(model=Filament(gap_power=2.0)),
         NanowireNetwork(),
     ],
 }

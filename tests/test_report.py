@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from leaky import LeakySimulator
 
+from inmateria.protocols import ExchangeStatistics, Outcome, Run, Score
 from inmateria.protocols.report import render
-from inmateria.protocols.runs import ExchangeStatistics, Outcome, Run, Score
 from inmateria.recording import Exchange
 from inmateria.substrate import Layout, Stimulus, SubstrateInfo
 
@@ -80,7 +80,7 @@ def test_a_browser_shows_every_part_and_fetches_nothing(tmp_path: Path) -> None:
     assert dom.count("<svg") == 5
     assert "a &lt;readout&gt;" in dom
     assert "0.850 ± 0.050" in dom
-    for axis in ("class named by the readout", "items seen, each once", "x (um)", "time on the device", "stimulus (V)",
+    for axis in ("predicted class", "items seen, each once", "x (um)", "time on the device", "stimulus (V)",
                  "response (uA)", "output channel"):  # fmt: skip
         assert axis in dom, axis
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", dom)

@@ -1,3 +1,4 @@
+from .blocking import BlockingSubstrate
 from .cortical.substrate import CorticalSubstrate
 from .intan.emulator import IntanEmulator
 from .intan.substrate import IntanSubstrate
@@ -14,10 +15,11 @@ from .neuroplatform.twin import Neuroplatform
 from .replay import ReplaySubstrate
 from .simulated import SimulatedSubstrate
 from .tissue import PulseLimits, TissueGuard
-from .uri import adapters_found, connect, simulator_from_uri
+from .uri import adapters_found, connect, parameters_for, query_of, simulator_from_uri
 
 __all__ = [
     "AiomqttLinks",
+    "BlockingSubstrate",
     "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
@@ -36,6 +38,8 @@ __all__ = [
     "emergency_stop",
     "find_devices",
     "observe",
+    "parameters_for",
+    "query_of",
     "release",
     "serve_until_stopped",
     "simulator_from_uri",

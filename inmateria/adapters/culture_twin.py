@@ -1,6 +1,6 @@
-"""A culture on a clock, as the soft twins of the platforms play it: advance it, with pulses, and get its spikes.
+"""A culture on a clock, for the soft twins of the platforms: it is advanced, with pulses, and gives its spikes.
 
-The twins know a culture only by what is written here, so that any simulator of one can stand in.
+The twins use only the interface of a culture that is defined here, so that any simulator with it can stand in.
 """
 
 from typing import Any, Protocol
@@ -8,18 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.tissue import PulseArray
+from inmateria.pulses import PulseArray
 from inmateria.substrate import SPIKE, SpikeArray, SubstrateInfo
 
 __all__ = ["Activity", "Culture", "CultureTwin"]
 
-CULTURE_PULSE = np.dtype(
-    [("time", "<f8"), ("electrode", "<u4"), ("amplitude", "<f8"), ("phase_duration", "<f8"), ("polarity", "<i1")]
-)
-
 
 class Activity(Protocol):
-    """What a culture did: spikes (time s, channel) and, on request, voltage (samples, electrodes) in V at 30 kHz."""
+    """The activity of a culture: spikes (time s, channel), and voltage (samples, electrodes) in V at 30 kHz."""
 
     @property
     def spikes(self) -> SpikeArray:
@@ -35,10 +31,10 @@ class Culture(Protocol):
 
     @property
     def info(self) -> SubstrateInfo:
-        """What it is; one output for each electrode."""
+        """Its description; one output for each electrode."""
 
-    def run(self, duration: float, pulses: SpikeArray | None = None, voltage: bool = False) -> Activity:
-        """Go on for a duration (s), with pulses (time, electrode, amplitude, phase_duration, polarity; SI units).
+    def run(self, duration: float, pulses: PulseArray | None = None, voltage: bool = False) -> Activity:
+        """Go on for a duration (s), with pulses (an array of `PULSE`).
 
         Times of pulses and of the spikes in the answer count from the beginning of the run.
         """
@@ -59,9 +55,9 @@ class CultureTwin:
         self.culture, self.rate = culture, rate
         self.electrodes = len(culture.info.outputs)
         self.samples = 0
-        """How many samples have gone by: its clock."""
+        """Samples since the beginning: its clock."""
         self.last: Activity | None = None
-        """What the culture gave at the last advance."""
+        """The activity at the last advance."""
 
     @property
     def now(self) -> float:
@@ -90,11 +86,8 @@ class CultureTwin:
         duration, start = samples / self.rate, self.now
         given = None
         if pulses is not None and pulses.size:
-            given = np.zeros(len(pulses), dtype=CULTURE_PULSE)
+            given = pulses.copy()
             given["time"] = np.clip(pulses["time"] - start, 0, None)
-            given["electrode"], given["amplitude"] = pulses["electrode"], np.abs(pulses["amplitude"])
-            given["phase_duration"], given["polarity"] = pulses["duration"], np.sign(pulses["amplitude"])
-            given["polarity"][given["polarity"] == 0] = -1
             given = np.sort(given[given["time"] < duration], order="time")
         self.last = activity = self.culture.run(duration, given, voltage=voltage)
         spikes = np.zeros(len(activity.spikes), dtype=SPIKE)

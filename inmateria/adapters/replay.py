@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from inmateria.adapters.uri import query_of
+from inmateria.adapters.uri import query_of, shown
 from inmateria.concurrency import wait_to_completion
 from inmateria.recording import Exchange, Recording, open_recording
 from inmateria.substrate import (
@@ -260,7 +260,7 @@ def replay_from_uri(uri: str) -> ReplaySubstrate:
     parts = urlsplit(uri)
     path = unquote(parts.netloc + parts.path)
     if not path:
-        raise UnknownSubstrate(f"{uri!r} names no recording", "replay:///path/recording.h5")
+        raise UnknownSubstrate(f"{shown(uri)!r} names no recording", "replay:///path/recording.h5")
     options: dict[str, Any] = dict(query_of(uri))
     if strange := sorted(set(options) - {"match", "speed"}):
         raise UnknownSubstrate(f"replay:// was given {', '.join(strange)}", "it takes match and speed")

@@ -1,6 +1,9 @@
-"""From a URI to a substrate: which adapter its scheme names, and the parameters in its query."""
+"""From a URI to a substrate: the adapter that its scheme names, and the parameters in its query."""
 
+import dataclasses
 import inspect
+import math
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -11,9 +14,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from inmateria.simulators.parameters import group_types, suggestion, type_meaning, type_name
 from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 
 _GROUP = "inmateria.adapters"
+_REMOTE = "inmateria.adapters.mqtt.client.remote:remote_from_uri"
+_SECRET = re.compile(r"(?i)([?&;](?:password|passwd|pwd|passphrase|token|secret|api_?key)=)[^&;#]*")
 _SIMULATORS = {
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
     "nanowire": ("inmateria.simulators.nanowire.network:NanowireNetwork", "a simulated nanowire network"),
@@ -30,10 +36,10 @@ _ADAPTERS = {
         "inmateria.adapters.neuroplatform.substrate:neuroplatform_from_uri",
         "FinalSpark's platform, or its twin: neuroplatform://emulated",
     ),
-    "mqtt": (
-        "inmateria.adapters.mqtt.client.remote:remote_from_uri",
-        "a device behind a broker: mqtt://host/group/device",
-    ),
+    "mqtt": (_REMOTE, "a device behind a broker: mqtt://host/group/device"),
+    "mqtts": (_REMOTE, "the same, encrypted"),
+    "ws": (_REMOTE, "a device behind a broker that speaks WebSocket: ws://host/group/device"),
+    "wss": (_REMOTE, "the same, encrypted"),
     "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
 }
 
@@ -49,7 +55,7 @@ def connect(uri: str) -> Substrate:
     Raises
     ------
     UnknownSubstrate
-        Where the URI, its scheme or a parameter is not one that is known here.
+        Where the URI, its scheme or a parameter is not known.
     """
     scheme = _scheme(uri)
     if scheme in _SIMULATORS:
@@ -71,12 +77,17 @@ def connect(uri: str) -> Substrate:
 
 
 def simulator_from_uri(uri: str) -> Simulator:
-    """Make the simulator that a URI names, its query being the parameters of its constructor.
+    """Make the simulator that a URI names; its query holds the parameters of its constructor.
+
+    Parameters
+    ----------
+    uri : str
+        For instance ``nanowire://?wires=60&model=binary&model.set_voltage=0.02``.
 
     Raises
     ------
     UnknownSubstrate
-        Where there is no such simulator, or it does not take such parameters.
+        If there is no such simulator, or it does not take such parameters.
     """
     scheme = _scheme(uri)
     if scheme not in _SIMULATORS:
@@ -84,17 +95,17 @@ def simulator_from_uri(uri: str) -> Simulator:
     parts = urlsplit(uri)
     if parts.netloc or parts.path.strip("/"):
         raise UnknownSubstrate(
-            f"{uri!r} names a place",
-            "a simulator has none, only parameters",
+            f"{shown(uri)!r} names a host or a path",
+            "a simulator has only parameters",
             f"write {scheme}://?name=value&name=value",
         )
     make: Callable[..., Simulator] = _load(_SIMULATORS[scheme][0])
     try:
         return make(**parameters_for(make, query_of(uri), scheme))
     except ImportError as error:
-        raise UnknownSubstrate(f"{uri!r} needs what is not installed", str(error)) from error
+        raise UnknownSubstrate(f"{shown(uri)!r} needs a package that is not installed", str(error)) from error
     except ValueError as error:
-        raise UnknownSubstrate(f"{uri!r} makes no {scheme} simulator: {error}") from None
+        raise UnknownSubstrate(f"{shown(uri)!r} has parameters that make no {scheme} simulator", str(error)) from None
 
 
 def adapters_found() -> list[tuple[str, str]]:
@@ -108,20 +119,31 @@ def adapters_found() -> list[tuple[str, str]]:
 
 
 def query_of(uri: str) -> dict[str, str]:
-    """Read the query of a URI, each name once."""
+    """Return the names and words in the query of a URI.
+
+    Raises
+    ------
+    UnknownSubstrate
+        If a name is given more than once.
+    """
     pairs = parse_qsl(urlsplit(uri).query, keep_blank_values=True)
     names = [name for name, _ in pairs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UnknownSubstrate(f"{uri!r} gives {', '.join(twice)} more than once", "each parameter once")
+        raise UnknownSubstrate(f"{shown(uri)!r} gives {', '.join(twice)} more than once", "each parameter once")
     return dict(pairs)
+
+
+def shown(uri: str) -> str:
+    """Give a URI, or the URL of a database, as it may be printed: without user, password or token."""
+    return _SECRET.sub(r"\1***", re.sub(r"(//|^).*@", r"\1***@", uri, count=1, flags=re.DOTALL))
 
 
 def _scheme(uri: str) -> str:
     scheme, mark, _ = uri.partition("://")
     if not mark or not scheme:
         raise UnknownSubstrate(
-            f"{uri!r} is not a URI of a substrate",
+            f"{shown(uri)!r} is not a URI of a substrate",
             "scheme://..., such as nanowire://?wires=100",
             "see `inmateria list`",
         )
@@ -131,7 +153,7 @@ def _scheme(uri: str) -> str:
 def _unknown(scheme: str, uri: str, known: list[str]) -> UnknownSubstrate:
     close = get_close_matches(scheme, known, n=1)
     return UnknownSubstrate(
-        f"{uri!r} has the scheme {scheme!r}",
+        f"{shown(uri)!r} has the scheme {scheme!r}",
         f"known are {', '.join(sorted(known))}",
         f"did you mean {close[0]}://?" if close else "see `inmateria list`, or install the package that brings it",
     )
@@ -142,32 +164,121 @@ def _load(place: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def _of_words(hint: Any) -> Any:
-    """Give what a word can be of the types that an annotation allows: no object comes out of a URI."""
-    if get_origin(hint) not in (Union, UnionType):
-        return hint
-    words = (str, int, float, bool, NoneType)
-    plain = [each for each in get_args(hint) if each in words or get_origin(each) is Literal]
-    return Union[tuple(plain)] if plain else hint  # noqa: UP007
+def parameters_for(
+    make: Callable[..., object], given: Mapping[str, str], scheme: str, group: str = ""
+) -> dict[str, Any]:
+    """Convert the words of a query to the types that a constructor's annotations name.
 
+    An argument whose annotation names dataclasses is a group of parameters: ``model=binary`` chooses the dataclass
+    ``Binary``, and ``model.set_voltage=0.02`` sets one of its fields. Without a choice, fields replace those of the
+    argument's default.
 
-def parameters_for(make: Callable[..., object], given: Mapping[str, str], scheme: str) -> dict[str, Any]:
-    """Turn words into the types that a constructor's annotations name."""
-    constructor = inspect.unwrap(make.__init__ if inspect.isclass(make) else make)
-    hints = get_type_hints(constructor)
-    names = list(inspect.signature(make).parameters)
-    parameters = {}
+    Parameters
+    ----------
+    make : callable
+        Class or function to be called.
+    given : mapping of str to str
+        Names, with a dot before the name of a group's field, and words.
+    scheme : str
+        Scheme of the URI, for errors.
+    group : str
+        Names of the groups that these parameters are in, each with a dot behind it, for errors.
+
+    Returns
+    -------
+    dict
+        Keyword arguments for ``make``.
+
+    Raises
+    ------
+    UnknownSubstrate
+        If a name is unknown or ambiguous, or a word is not of the parameter's type.
+    """
+    hints = get_type_hints(inspect.unwrap(make.__init__ if inspect.isclass(make) else make))
+    defaults = {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}
+    kinds = {name: group_types(hints[name]) for name in defaults}
+    parameters: dict[str, Any] = {}
+    fields: dict[str, dict[str, str]] = {}
     for name, word in given.items():
-        if name not in names:
-            close = get_close_matches(name, names, n=1)
-            raise UnknownSubstrate(
-                f"{scheme}:// was given {name}",
-                f"it takes {', '.join(names)}",
-                f"did you mean {close[0]}?" if close else "",
-            )
+        head, dot, field = name.partition(".")
+        if head not in defaults or (dot and not (kinds[head] and field)):
+            raise _unknown_parameter(name, kinds, scheme, group)
+        if kinds[head]:
+            fields.setdefault(head, {}).update({field: word} if dot else {})
+        else:
+            parameters[name] = _converted(group + name, word, hints[name], scheme)
+    for name, words in fields.items():
+        full = group + name
+        kind = _chosen(full, given.get(name), next(iter(words), ""), kinds[name], defaults[name], scheme)
+        values = parameters_for(kind, words, scheme, f"{full}.")
         try:
-            parameters[name] = msgspec.convert(word, type=_of_words(hints[name]), strict=False)
-        except msgspec.ValidationError:
-            wanted = getattr(hints[name], "__name__", str(hints[name]))
-            raise UnknownSubstrate(f"{scheme}:// was given {name}={word!r}", f"{name} is a {wanted}") from None
+            if name not in given and type(defaults[name]) is kind:
+                parameters[name] = dataclasses.replace(defaults[name], **values)
+            else:
+                parameters[name] = kind(**values)
+        except (TypeError, ValueError) as error:  # a field is missing, or out of range
+            asked = ", ".join(f"{full}.{field}={word}" for field, word in words.items()) or f"{full}={given[name]}"
+            raise UnknownSubstrate(f"{scheme}:// was given {asked}", str(error)) from None
     return parameters
+
+
+def _chosen(name: str, word: str | None, field: str, kinds: tuple[type, ...], default: object, scheme: str) -> type:
+    """Return the dataclass that a query chooses for a group, by its name or by the default."""
+    known = {type_name(kind): kind for kind in kinds}
+    if word in known:
+        return known[word]
+    if word is None:
+        if type(default) in kinds:
+            return type(default)
+        if len(kinds) == 1:
+            return kinds[0]
+        raise UnknownSubstrate(
+            f"{scheme}:// was given {name}.{field} without {name}",
+            f"{name} is one of {', '.join(known)}",
+            f"add {name}={next(iter(known))}, for instance",
+        )
+    if len(kinds) == 1:
+        fields = ", ".join(f"{name}.{each.name}" for each in dataclasses.fields(kinds[0]))
+        raise UnknownSubstrate(
+            f"{scheme}:// was given {name}={word!r}", f"{name} is a group of parameters", f"give {fields}"
+        )
+    raise UnknownSubstrate(
+        f"{scheme}:// was given {name}={word!r}", f"{name} is one of {', '.join(known)}", suggestion(word, known)
+    )
+
+
+def _unknown_parameter(name: str, kinds: Mapping[str, tuple[type, ...]], scheme: str, group: str) -> UnknownSubstrate:
+    """Return the error for a name that a constructor does not take: what it takes, and what may be meant."""
+    nested = [
+        f"{argument}.{field.name}"
+        for argument, types in kinds.items()
+        for field in {field.name: field for kind in types for field in dataclasses.fields(kind)}.values()
+    ]
+    meant = [each for each in nested if each.rpartition(".")[2] == name] or get_close_matches(
+        name, [*kinds, *nested], n=1
+    )
+    groups = [argument for argument, types in kinds.items() if types]
+    return UnknownSubstrate(
+        f"{scheme}:// was given {group}{name}",
+        f"it takes {', '.join(group + each for each in kinds)}"
+        + (f", and fields of {', '.join(groups)} such as {nested[0]}" if groups else ""),
+        f"did you mean {' or '.join(group + each for each in meant)}?" if meant else "",
+    )
+
+
+def _converted(name: str, word: str, hint: Any, scheme: str) -> Any:
+    """Convert a word to one of the types of an annotation that words can have."""
+    types = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    plain = [each for each in types if each in (str, int, float, bool, NoneType) or get_origin(each) is Literal]
+    if plain in ([], [NoneType]):
+        raise UnknownSubstrate(
+            f"{scheme}:// was given {name}={word!r}", f"{name} cannot be written in a URI", "leave it out"
+        )
+    allowed: Any = Union[tuple(plain)]  # noqa: UP007
+    try:
+        value = msgspec.convert(word, type=allowed, strict=False)
+    except msgspec.ValidationError:
+        value = math.nan
+    if isinstance(value, float) and math.isnan(value):
+        raise UnknownSubstrate(f"{scheme}:// was given {name}={word!r}", f"{name} is {type_meaning(allowed)}")
+    return value

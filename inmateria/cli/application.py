@@ -9,9 +9,12 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(
     name="inmateria",
@@ -131,5 +134,17 @@ def _fail_for(error: Exception) -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"inmateria: {' '.join(message.split())}", err=True)
+    typer.echo(f"inmateria: {plain(' '.join(message.split()))}", err=True)
     sys.exit(code)
+
+
+def terminal() -> "Console":
+    """Give a console that prints words of others as they are: no markup, no emoji codes."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
+
+
+def plain(words: str) -> str:
+    """Replace what a terminal would obey in words that come from a device."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)

@@ -1,4 +1,4 @@
-"""`inmateria calibrate` and `inmateria passport`: is this device still what it was, and what is known of it."""
+"""`inmateria calibrate` and `inmateria passport`: keep a calibration of a device, and show what is known of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from inmateria.substrate import Substrate, SubstrateInfo
 
 _ALPHA = 0.01
+_SOURCES = {
+    "serial": "its serial number",
+    "host": "the address it is reached at",
+    "user": "a name that the user gave",
+    "parameters": "the parameters of the simulation",
+    "unstated": "not stated by its adapter",
+}
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs, beside which the passports are kept.")]
 Database = Annotated[
@@ -40,18 +47,18 @@ def calibrate(
     rest: Annotated[float, typer.Option(help="Seconds at rest after each repeat.")] = 1.0,
     json: Json = False,
 ) -> None:
-    """Give a substrate a fixed probe, keep its answers in its passport, and say whether it has drifted."""
+    """Give a substrate a fixed probe, keep its responses in its passport, and report whether it has drifted."""
     from inmateria.adapters import connect
     from inmateria.devices import Probe
     from inmateria.devices.passports import Passports, passports_url
 
     probe = Probe(seed=seed, steps=steps, repeats=repeats, amplitude=amplitude, step=step, rest=rest)
     substrate = connect(uri_of(on))
-    with Passports(passports or passports_url(out)) as kept:  # before anything is sent to the device
+    with Passports(passports or passports_url(out)) as database:  # before anything is sent to the device
         with ProgressBar(hidden=json) as bar:
             info, fingerprint = awaited(_calibrated(substrate, probe, bar.watch))
-        kept.add_calibration(info, fingerprint)
-        _tell(kept, fingerprint, json)
+        database.add_calibration(info, fingerprint)
+        _print_calibration(database, fingerprint, json)
 
 
 @app.command()
@@ -64,42 +71,46 @@ def passport(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show a device's passport: what it is, how it drifted, what it scored, which readouts it has."""
+    """Show a device's passport: info, drift, scores and readouts."""
     from inmateria.devices.passports import Passports, passports_url
 
-    with Passports(passports or passports_url(out)) as kept:
+    with Passports(passports or passports_url(out)) as database:
         if device is None:
-            _list(kept, json)
+            _print_devices(database, json)
             return
-        found = kept.passport(device)
+        found = database.passport(device)
     from inmateria.devices.passport_figures import drift
 
     picture = out / f"passport-{device}.png" if plot is None else plot
     picture.parent.mkdir(parents=True, exist_ok=True)
     drift(found, _ALPHA).savefig(picture, dpi=150)
-    _show(found, picture, json)
+    _print_passport(found, picture, json)
 
 
 async def _calibrated(
     substrate: "Substrate", probe: "Probe", watch: "Callable[[str, int, int, int], None]"
 ) -> "tuple[SubstrateInfo, Fingerprint]":
     from inmateria.devices import calibrate
+    from inmateria.devices.identity import require_identity
 
     async with substrate:
+        require_identity(substrate.info)  # before the probe, which is for nothing where its answers cannot be kept
         return substrate.info, await calibrate(substrate, probe, on_progress=watch)
 
 
-def _tell(kept: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
-    """Print what a new calibration says of its device."""
+def _print_calibration(database: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
+    """Print noise, drift and identity according to a new calibration."""
     from inmateria.devices import compare, recognise, settling_p_value
     from inmateria.devices.fingerprints import noise_of
 
     same = (fingerprint.digest, fingerprint.outputs)
-    history = [each for each in kept.passport(fingerprint.device).calibrations if (each.digest, each.outputs) == same]
+    history = [
+        each for each in database.passport(fingerprint.device).calibrations if (each.digest, each.outputs) == same
+    ]
     before = list(history)
     before.remove(fingerprint)
     drifted = compare(before[0], fingerprint) if before else None
-    others = kept.others(fingerprint)
+    others = database.others(fingerprint)
     identity = recognise(fingerprint, before[0], others, before[1:]) if before and others else None
     order = settling_p_value(fingerprint)
     if json:
@@ -137,8 +148,8 @@ def _tell(kept: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
         )
 
 
-def _list(kept: "Passports", json: bool) -> None:
-    devices = kept.devices()
+def _print_devices(database: "Passports", json: bool) -> None:
+    devices = database.devices()
     if json:
         from json import dumps
 
@@ -150,11 +161,11 @@ def _list(kept: "Passports", json: bool) -> None:
         typer.echo(f"{device}  {kind}")
 
 
-def _short(taken: str) -> str:
+def _minute(taken: str) -> str:
     return taken[:16].replace("T", " ")
 
 
-def _show(found: "Passport", picture: Path, json: bool) -> None:
+def _print_passport(found: "Passport", picture: Path, json: bool) -> None:
     compared = found.drift()
     if json:
         import msgspec
@@ -163,6 +174,8 @@ def _show(found: "Passport", picture: Path, json: bool) -> None:
             "device": found.info.id,
             "kind": found.info.kind,
             "first_seen": found.first_seen,
+            "identity_source": found.identity_source,
+            "changes": [{"taken": taken, "fields": fields} for taken, fields in found.changes()],
             "calibrations": [each.taken for each in found.calibrations],
             "drift": [{"taken": now.taken, **msgspec.structs.asdict(each)} for now, each in compared],
             "scores": msgspec.to_builtins(found.scores),
@@ -172,19 +185,25 @@ def _show(found: "Passport", picture: Path, json: bool) -> None:
         typer.echo(msgspec.json.encode(line).decode())
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
     info = found.info
-    console.print(f"[bold]{info.id}[/bold]  {info.kind}, {len(info.inputs)} inputs, {len(info.outputs)} outputs")
+    console.print(
+        f"[bold]{info.id}[/bold]  {escape(info.kind)}, {len(info.inputs)} inputs, {len(info.outputs)} outputs"
+    )
+    console.print(f"its id comes from: {_SOURCES[found.identity_source]}")
     console.print(f"first seen {found.first_seen}; {len(found.calibrations)} calibrations", highlight=False)
+    for taken, fields in found.changes():
+        console.print(f"since {taken} with other {', '.join(fields)}", highlight=False)
     if compared:
         table = Table(title="Drift since the first calibration", title_justify="left")
         for heading in ("taken (UTC)", "distance", "by chance, 95 %", "p"):
             table.add_column(heading, justify="left" if heading.startswith("taken") else "right")
         for now, each in compared:
             table.add_row(
-                _short(now.taken), f"{each.distance:.3f}", f"{each.null_95:.3f}", f"{each.p_value:.2g}",
+                _minute(now.taken), f"{each.distance:.3f}", f"{each.null_95:.3f}", f"{each.p_value:.2g}",
                 style="bold" if each.drifted(_ALPHA) else None,
             )  # fmt: skip
         console.print(table)
@@ -194,13 +213,14 @@ def _show(found: "Passport", picture: Path, json: bool) -> None:
             table.add_column(heading, justify="right" if heading == "score" else "left")
         for row in found.scores:
             if not row.control:
-                table.add_row(_short(row.taken), row.task, row.readout, row.read_from, row.metric, f"{row.score:.3f}")
+                words = (escape(word) for word in (row.task, row.readout, row.read_from, row.metric))
+                table.add_row(_minute(row.taken), *words, f"{row.score:.3f}")
         console.print(table)
     if found.readouts:
         table = Table(title="Readouts trained on it", title_justify="left")
         for heading in ("name", "calibrated (UTC)", "refuses beyond a drift of"):
             table.add_column(heading)
         for readout in found.readouts:
-            table.add_row(readout.name, _short(readout.taken), f"{readout.bound:g}")
+            table.add_row(escape(readout.name), _minute(readout.taken), f"{readout.bound:g}")
         console.print(table)
     typer.echo(str(picture))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inmateria.cli.application import Json, app, awaited, complete_substrate, uri_of
+from inmateria.cli.application import Json, app, awaited, complete_substrate, plain, terminal, uri_of
 
 if TYPE_CHECKING:
     from inmateria.recording import Note, Recording, Recovery
@@ -74,7 +74,6 @@ def info(file: File, json: Json = False) -> None:
     if json:
         _say(told, "", json)
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 2))
@@ -83,8 +82,8 @@ def info(file: File, json: Json = False) -> None:
     for name, value in told.items():
         if value not in ("", None, {}, []):
             unit = _UNITS.get(name, "")
-            table.add_row(name.replace("_", " "), _words(value) + unit)
-    Console().print(table)
+            table.add_row(name.replace("_", " "), plain(_words(value)) + unit)
+    terminal().print(table)
 
 
 @app.command()

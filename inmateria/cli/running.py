@@ -1,4 +1,4 @@
-"""`inmateria run` and `inmateria report`: a task on a substrate, and what came of it."""
+"""`inmateria run` and `inmateria report`: run a task on a substrate, and show its outcome."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,14 +52,13 @@ def run(
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
     from inmateria.adapters import SubprocessDevice, connect
+    from inmateria.adapters.mqtt.wire.address import names_a_broker
     from inmateria.protocols.runner import run_task
     from inmateria.protocols.runs import read_run
 
     uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
-    # What is reached over MQTT already stays where it is.
-    substrates = [
-        SubprocessDevice(uri) if over == "mqtt" and not uri.startswith("mqtt:") else connect(uri) for uri in uris
-    ]
+    # A device on a broker is reached over MQTT already.
+    substrates = [SubprocessDevice(uri) if over == "mqtt" and not names_a_broker(uri) else connect(uri) for uri in uris]
     given = substrates[0] if chosen.substrates is None else substrates
     with ProgressBar(hidden=json) as bar:
         folder = awaited(run_task(chosen, settings, given, out, bar.watch, on=", ".join(uris), over=over))
@@ -107,7 +106,7 @@ def _named(pairs: list[str]) -> dict[str, str]:
 
 
 def _show(run: "Run", folder: Path, json: bool) -> None:
-    """Print what came of a run, and where it lies."""
+    """Print the outcome of a run, and the paths of its files."""
     from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, RUN_FILE
 
     paths = {name: str(folder / name) for name in (RUN_FILE, RECORDING_FILE, REPORT_FILE)}
@@ -137,8 +136,9 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
     from rich.table import Table
 
     console = Console()
+    split = f": {outcome.trained:,} learned, {outcome.held_out:,} held out" if outcome.trained else ""
     table = Table(
-        title=f"{outcome.title} on {run.substrate.id}: {outcome.trained:,} learned, {outcome.held_out:,} held out",
+        title=f"{outcome.title} on {run.substrate.id}" + split,
         title_justify="left",
     )
     for heading in ("read from", "readout"):
@@ -154,10 +154,12 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
             f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}",
             style=None if score.control else "bold",
         )
-    table.add_row("chance", outcome.chance_description, "", f"{outcome.chance:.3f}", "")
+    if outcome.chance_description:
+        table.add_row("baseline", outcome.chance_description, "", f"{outcome.chance:.3f}", "")
     console.print(table)
     console.print("RLS: recursive least squares; rows below the substrate's are controls without the physics")
-    console.print(outcome.splitting, highlight=False)
+    if outcome.splitting:
+        console.print(outcome.splitting, highlight=False)
     console.print(
         f"{exchanged.count:,} exchanges in {exchanged.seconds:.1f} s: {exchanged.per_second:.0f} a second, "
         f"{exchanged.steps / exchanged.seconds:,.0f} steps a second",

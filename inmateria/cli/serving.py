@@ -1,4 +1,4 @@
-"""`inmateria serve` and `inmateria list`: devices put on a broker, and what can be found."""
+"""`inmateria serve`, `stop`, `release` and `list`: devices put on a broker, stopped, and found."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-from inmateria.cli.application import Json, app, awaited, complete_substrate, uri_of
+from inmateria.cli.application import Json, app, awaited, complete_substrate, plain, terminal, uri_of
+
+RemoteDevice = Annotated[str, typer.Argument(help="A device: mqtt[s]://host/group/device.")]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait for the broker, then for the device.", min=0.01)]
 
 
 @app.command()
@@ -14,47 +17,79 @@ def serve(
     substrate: Annotated[
         str,
         typer.Argument(
-            help="Simulated substrate: a URI such as nanowire://?wires=200&seed=7, or just its scheme.",
+            help="Substrate to serve: a URI such as nanowire://?wires=200&seed=7 or intan://host, or just its scheme.",
             autocompletion=complete_substrate,
         ),
     ],
     broker: Annotated[
-        str, typer.Option(help="Broker: mqtt[s]://host:port, or 'embedded' to start one here. Passwords: docs/wire.md.")
+        str,
+        typer.Option(help="Broker: mqtt[s]://host:port, ws[s]://..., or 'embedded' to start one (docs/wire.md)."),
     ] = "embedded",
     port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = 1883,
     host: Annotated[
-        str, typer.Option(help="Where the embedded broker listens; other than on this machine it needs --passwords.")
+        str,
+        typer.Option(help="Interface of the embedded broker; other than the loopback one it needs --passwords."),
     ] = "127.0.0.1",
     passwords: Annotated[
-        Path | None, typer.Option(help="File of user:argon2-hash lines: who the embedded broker lets in.")
+        Path | None, typer.Option(help="File of user:argon2-hash lines: users of the embedded broker.")
     ] = None,
     certificate: Annotated[Path | None, typer.Option(help="PEM file; the embedded broker then encrypts.")] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file, of that certificate.")] = None,
     group: Annotated[str, typer.Option(help="Group of devices, the first part of its address.")] = "lab",
-    name: Annotated[str | None, typer.Option(help="Name of the device; its id by default.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the device, the second part; its id by default.")] = None,
     journal: Annotated[
         Path | None, typer.Option(help="File of its own: after a crash the device then knows what it had applied.")
     ] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
     json: Json = False,
 ) -> None:
-    """Serve a simulated substrate as a device on an MQTT broker, until Ctrl-C."""
-    from inmateria.adapters import serve_until_stopped, simulator_from_uri
+    """Serve a substrate as a device on an MQTT broker, until Ctrl-C."""
+    from inmateria.adapters import connect, serve_until_stopped
 
     def ready(uri: str) -> None:
         from json import dumps
 
-        text = f"serving {simulator.info.kind} {simulator.info.id} at {uri}\nCtrl-C stops it"
+        text = f"serving {plain(opened.info.kind)} {opened.info.id} at {uri}\nCtrl-C stops it"
         typer.echo(dumps({"uri": uri}) if json else text)
         sys.stdout.flush()
 
-    simulator = simulator_from_uri(uri_of(substrate))
+    opened = connect(uri_of(substrate))
     awaited(
         serve_until_stopped(
-            simulator, broker, port, group, name, ready,
+            opened, broker, port, group, name, ready,
             host=host, passwords=passwords, certificate=certificate, key=key, journal=journal, until_eof=until_eof,
         )
     )  # fmt: skip
+
+
+@app.command()
+def stop(
+    device: RemoteDevice,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for the broker, then for the device.", min=0.01)
+    ] = 5.0,
+) -> None:
+    """Emergency stop: interrupt a device, whoever controls it; it stays stopped until `inmateria release`."""
+    from inmateria.adapters import emergency_stop
+    from inmateria.adapters.uri import shown
+
+    awaited(emergency_stop(device, timeout=timeout))
+    typer.echo(f"{shown(device)} is stopped, until `inmateria release`")
+
+
+@app.command()
+def release(
+    device: RemoteDevice,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for the broker, then for the device.", min=0.01)
+    ] = 5.0,
+) -> None:
+    """Release a device that was stopped or is in fault, so that it can be controlled again."""
+    from inmateria.adapters import release as release_device
+    from inmateria.adapters.uri import shown
+
+    awaited(release_device(device, timeout=timeout))
+    typer.echo(f"{shown(device)} is online")
 
 
 @app.command("list")
@@ -79,14 +114,14 @@ def list_(
 
         typer.echo(dumps({"adapters": dict(adapters), "tasks": dict(tasks)}))
         return
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     for title, rows, ending in (
         ("Substrates and the adapters that reach them", adapters, "://"),
         ("Tasks for `inmateria run`", tasks, ""),
     ):
-        table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+        table = Table(title=Text(title), title_justify="left", show_header=False, box=None, padding=(0, 2))
         for key, text in rows:
-            table.add_row(f"[bold]{key}[/bold]{ending}", text)
-        Console().print(table, end="\n")
+            table.add_row(Text.assemble((key, "bold"), ending), text)
+        terminal().print(table, end="\n")

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 
 from inmateria.devices.fingerprints import noise_of
 from inmateria.devices.passports import Passport
-
-INK, QUIET, BAD, GOOD, OTHER = "#1d2733", "#8a94a0", "#c8442e", "#1f6fb4", "#3c8d5a"
+from inmateria.figure_style import BLUE, GREEN, GREY, RED, style_axes
 
 
 @rc_context({"date.converter": "concise"})
@@ -27,11 +26,7 @@ def drift(passport: Passport, alpha: float = 0.01) -> Figure:
     figure = Figure(figsize=(7.2, 5.6 if scored else 3.4), layout="constrained")
     axes = figure.subplots(2 if scored else 1, 1, squeeze=False, sharex=True).ravel().tolist()
     for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(colors=INK, labelsize=8, length=3)
-        ax.xaxis.label.set_size(9)
-        ax.yaxis.label.set_size(9)
-        ax.title.set_size(10)
+        style_axes(ax)
     _draw_drift(axes[0], passport, alpha)
     if scored:
         for name in dict.fromkeys(f"{score.task}, {score.readout}" for score in scored):
@@ -50,33 +45,33 @@ def _draw_drift(ax: Axes, passport: Passport, alpha: float) -> None:
     )
     if passport.calibrations:
         ax.axhline(
-            noise_of(passport.calibrations[0]), color=QUIET, lw=0.8, ls=":", label="between two single repeats (noise)"
+            noise_of(passport.calibrations[0]), color=GREY, lw=0.8, ls=":", label="between two single repeats (noise)"
         )
     if compared:
         days = [_day(now.taken) for now, _ in compared]
         ax.fill_between(
-            days, 0, [found.null_95 for _, found in compared], color=QUIET, alpha=0.25, lw=0,
+            days, 0, [found.null_95 for _, found in compared], color=GREY, alpha=0.25, lw=0,
             label="by chance, 95 % of the time",
         )  # fmt: skip
-        ax.plot(days, [found.distance for _, found in compared], color=GOOD, lw=1.2)
-        for drifted, face in ((True, BAD), (False, "white")):
+        ax.plot(days, [found.distance for _, found in compared], color=BLUE, lw=1.2)
+        for drifted, face in ((True, RED), (False, "white")):
             shown = [pair for pair in zip(days, compared, strict=True) if (pair[1][1].p_value <= alpha) == drifted]
             label = f"{'changed' if drifted else 'not shown to have changed'} (p {'≤' if drifted else '>'} {alpha:g})"
             if shown:
                 ax.plot(
                     [day for day, _ in shown], [found.distance for _, (_, found) in shown], "o", ms=5, color=face,
-                    mec=BAD if drifted else GOOD, label=label,
+                    mec=RED if drifted else BLUE, label=label,
                 )  # fmt: skip
     for readout in passport.readouts:
         day = _day(readout.taken)
-        ax.axvline(day, color=OTHER, lw=0.8, ls="--")
+        ax.axvline(day, color=GREEN, lw=0.8, ls="--")
         ax.annotate(
             readout.name, (day, 0), (3, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
-            fontsize=7, color=OTHER,
+            fontsize=7, color=GREEN,
         )  # fmt: skip
     bounds = sorted({readout.bound for readout in passport.readouts})
     for bound in bounds:
-        ax.axhline(bound, color=OTHER, lw=0.8, label=f"readouts refuse beyond {bound:g}")
+        ax.axhline(bound, color=GREEN, lw=0.8, label=f"readouts refuse beyond {bound:g}")
     ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=7, frameon=False, loc="upper left")

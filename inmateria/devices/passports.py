@@ -1,80 +1,46 @@
 """Passports: what makes a device irreplaceable, kept for years in a database beside the runs.
 
-A device's passport holds what it is, every calibration with the answers to its probe, the scores of the runs on
+A device's passport holds what it is, every calibration with the responses to its probe, the scores of the runs on
 it, and the readouts that were trained on it. SQLite by default, in ``passports.sqlite`` beside the run folders;
 any other database that SQLAlchemy can reach is named by a URL, or by the variable INMATERIA_PASSPORTS.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 import sqlalchemy as sql
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
+from inmateria.devices import passport_database as db
 from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.errors import PassportError
 from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
-from inmateria.substrate import SubstrateInfo
+from inmateria.devices.identity import require_identity
+from inmateria.substrate import IdentitySource, SubstrateInfo
 
-__all__ = ["Passport", "PassportError", "Passports", "ReadoutRecord", "ScoreRecord", "passports_url"]
+__all__ = ["InfoRecord", "Passport", "PassportError", "Passports", "ReadoutRecord", "ScoreRecord", "passports_url"]
 
 PASSPORTS_FILE = "passports.sqlite"
 _VARIABLE = "INMATERIA_PASSPORTS"
-_VERSION = 1
-_PATIENCE = 30.0
-"""Seconds to wait while another process writes to the same SQLite file."""
 
-_Long = sql.LargeBinary(2**32 - 1)  # without a length, MySQL keeps 64 kB
-_tables = sql.MetaData()
-_about = sql.Table("inmateria", _tables, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False))
-_devices = sql.Table(
-    "devices",
-    _tables,
-    sql.Column("id", sql.String(255), primary_key=True),
-    sql.Column("kind", sql.String(255), nullable=False, index=True),
-    sql.Column("first_seen", sql.String(40), nullable=False),
-    sql.Column("info", _Long, nullable=False),
-)
+Document = TypeVar("Document")
 
 
-def _of_devices(name: str, *columns: sql.Column[Any]) -> sql.Table:
-    return sql.Table(
-        name,
-        _tables,
-        sql.Column("id", sql.Integer, primary_key=True),
-        sql.Column("device", sql.ForeignKey("devices.id"), nullable=False, index=True),
-        sql.Column("taken", sql.String(40), nullable=False),
-        *columns,
-    )
+class InfoRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """How a device described itself from a moment on: channels, units, limits, rest, parameters."""
 
-
-_calibrations = _of_devices("calibrations", sql.Column("fingerprint", _Long, nullable=False))
-_scores = _of_devices(
-    "scores",
-    sql.Column("task", sql.String(255), nullable=False),
-    sql.Column("readout", sql.String(255), nullable=False),
-    sql.Column("read_from", sql.String(255), nullable=False),
-    sql.Column("control", sql.Boolean, nullable=False),
-    sql.Column("metric", sql.String(255), nullable=False),
-    sql.Column("score", sql.Float, nullable=False),
-    sql.Column("chance", sql.Float, nullable=False),
-    sql.Column("folder", sql.Text, nullable=False),
-)
-_readouts = _of_devices(
-    "readouts",
-    sql.Column("name", sql.String(255), nullable=False),
-    sql.Column("readout", _Long, nullable=False),
-)
+    taken: str
+    info: SubstrateInfo
 
 
 class ScoreRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One score of a run on a device; as a row of its passport."""
+    """One score of a run on a device, a row of its passport."""
 
     taken: str
     task: str
@@ -96,16 +62,45 @@ class ReadoutRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is known of one device, each list in the order of time."""
+    """Everything that is known of one device, each list in the order of time.
 
-    info: SubstrateInfo
-    first_seen: str
+    Parameters
+    ----------
+    identity_source : str
+        Where its id comes from, see `SubstrateInfo`.
+    infos : tuple of InfoRecord
+        Its info when it was first seen, and every later one that differed from the one before.
+    calibrations : tuple of Fingerprint
+    scores : tuple of ScoreRecord
+    readouts : tuple of ReadoutRecord
+    """
+
+    identity_source: IdentitySource
+    infos: tuple[InfoRecord, ...]
     calibrations: tuple[Fingerprint, ...]
     scores: tuple[ScoreRecord, ...]
     readouts: tuple[ReadoutRecord, ...]
 
+    @property
+    def info(self) -> SubstrateInfo:
+        """Its latest info."""
+        return self.infos[-1].info
+
+    @property
+    def first_seen(self) -> str:
+        """When the passport was begun, UTC."""
+        return self.infos[0].taken
+
+    def changes(self) -> list[tuple[str, tuple[str, ...]]]:
+        """List when its info changed, with the names of the fields that changed."""
+        return [
+            (now.taken, tuple(name for name in SubstrateInfo.__struct_fields__
+                              if getattr(now.info, name) != getattr(before.info, name)))
+            for before, now in pairwise(self.infos)
+        ]  # fmt: skip
+
     def drift(self) -> list[tuple[Fingerprint, Comparison]]:
-        """Compare each calibration with the first that was taken with the same probe, that one left out."""
+        """Compare each calibration with the first one of the same probe and outputs, which is left out."""
         first: dict[tuple[str, tuple[str, ...]], Fingerprint] = {}
         compared = []
         for now in self.calibrations:
@@ -116,13 +111,13 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Passports:
-    """A database of passports, open; a context manager, to be used by one thread at a time.
+    """An open database of passports; a context manager, to be used by one thread at a time.
 
     Parameters
     ----------
     url : str
-        Of SQLAlchemy, such as ``sqlite:///runs/passports.sqlite`` or ``postgresql://host/lab``. The tables are made
-        where they are not there yet, and so is the folder of an SQLite file.
+        Of SQLAlchemy, such as ``sqlite:///runs/passports.sqlite`` or ``postgresql://host/lab``. Tables are made where
+        there are none, and so is the folder of an SQLite file; a database of an earlier version is migrated.
 
     Raises
     ------
@@ -131,31 +126,7 @@ class Passports:
     """
 
     def __init__(self, url: str) -> None:
-        try:
-            self._place = sql.engine.make_url(url)
-        except ArgumentError:
-            raise PassportError(
-                f"{url!r} is not the URL of a database; give one such as sqlite:///runs/{PASSPORTS_FILE}"
-            ) from None
-        file = self._place.database
-        if self._place.get_backend_name() == "sqlite" and file and file != ":memory:":
-            try:
-                Path(file).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise PassportError(f"the folder of {file} cannot be made ({error.strerror})") from None
-        try:
-            waiting = {"timeout": _PATIENCE} if self._place.get_backend_name() == "sqlite" else {}
-            self._engine = sql.create_engine(self._place, connect_args=waiting)
-        except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise PassportError(
-                f"{self._place.render_as_string()} needs a driver that is not installed ({error}); install it, or name "
-                "another one, as in postgresql+psycopg://"
-            ) from None
-        try:
-            self._make_tables()
-        except BaseException:
-            self._engine.dispose()
-            raise
+        self._database = db.PassportDatabase(url)
 
     def __enter__(self) -> Self:
         return self
@@ -163,16 +134,16 @@ class Passports:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def add_calibration(self, info: SubstrateInfo, fingerprint: Fingerprint) -> None:
         """Keep a calibration of a device."""
         if fingerprint.device != info.id:
             raise ValueError(f"the fingerprint is of {fingerprint.device}, and the device is {info.id}")
-        with self._connected() as connection:
-            self._know(connection, info)
+        with self._database.writing() as connection:
+            self._begin_or_update(connection, info)
             connection.execute(
-                _calibrations.insert().values(
+                db.calibrations.insert().values(
                     device=info.id, taken=fingerprint.taken, fingerprint=msgspec.json.encode(fingerprint)
                 )
             )
@@ -180,26 +151,26 @@ class Passports:
     def add_scores(self, info: SubstrateInfo, scores: Sequence[ScoreRecord]) -> None:
         """Keep the scores of a run on a device."""
         rows = [{"device": info.id, **msgspec.structs.asdict(score), "taken": _in_utc(score.taken)} for score in scores]
-        with self._connected() as connection:
-            self._know(connection, info)
+        with self._database.writing() as connection:
+            self._begin_or_update(connection, info)
             if rows:
-                connection.execute(_scores.insert(), rows)
+                connection.execute(db.scores.insert(), rows)
 
     def add_readout(self, name: str, readout: BoundReadout, info: SubstrateInfo) -> None:
         """Keep a readout that was trained on a device; one of the same name is kept beside it."""
         readout.check(info)
-        with self._connected() as connection:
-            self._know(connection, info)
+        with self._database.writing() as connection:
+            self._begin_or_update(connection, info)
             connection.execute(
-                _readouts.insert().values(
+                db.readouts.insert().values(
                     device=info.id, taken=readout.fingerprint.taken, name=name, readout=readout.encode()
                 )
             )
 
     def devices(self) -> dict[str, str]:
         """List the devices that have a passport, with their kind."""
-        with self._connected() as connection:
-            rows = connection.execute(sql.select(_devices.c.id, _devices.c.kind).order_by(_devices.c.id)).all()
+        with self._database.reading() as connection:
+            rows = connection.execute(sql.select(db.devices.c.id, db.devices.c.kind).order_by(db.devices.c.id)).all()
         return {row.id: row.kind for row in rows}
 
     def passport(self, device: str) -> Passport:
@@ -210,79 +181,87 @@ class Passports:
         PassportError
             Where it has no passport.
         """
-        with self._connected() as connection:
-            known = connection.execute(_devices.select().where(_devices.c.id == device)).one_or_none()
+        with self._database.reading() as connection:
+            known = connection.execute(db.devices.select().where(db.devices.c.id == device)).one_or_none()
             if known is None:
                 raise self._unknown(device)
-            calibrations = self._rows(connection, _calibrations, device)
-            scores = self._rows(connection, _scores, device)
-            readouts = self._rows(connection, _readouts, device)
+            calibrations = self._rows(connection, db.calibrations, device)
+            scores = self._rows(connection, db.scores, device)
+            readouts = self._rows(connection, db.readouts, device)
+            infos = self._infos(connection, known)
         return Passport(
-            info=msgspec.json.decode(known.info, type=SubstrateInfo),
-            first_seen=known.first_seen,
-            calibrations=tuple(msgspec.json.decode(row.fingerprint, type=Fingerprint) for row in calibrations),
+            identity_source=known.identity_source,
+            infos=infos,
+            calibrations=tuple(
+                _decoded(row.fingerprint, Fingerprint, device, f"calibration of {row.taken}") for row in calibrations
+            ),
             scores=tuple(
                 ScoreRecord(**{name: getattr(row, name) for name in ScoreRecord.__struct_fields__}) for row in scores
             ),
             readouts=tuple(
-                ReadoutRecord(name=row.name, taken=row.taken, bound=BoundReadout.decode(row.readout).bound)
-                for row in readouts
+                ReadoutRecord(name=row.name, taken=row.taken, bound=_decoded_readout(row).bound) for row in readouts
             ),
-        )  # fmt: skip
+        )
 
     def readout(self, device: str, name: str) -> BoundReadout:
-        """Read the readout of that name that was kept last.
+        """Read the latest readout of that name.
 
         Raises
         ------
         PassportError
             Where there is none.
         """
-        with self._connected() as connection:
-            rows = [row for row in self._rows(connection, _readouts, device) if row.name == name]
+        with self._database.reading() as connection:
+            rows = [row for row in self._rows(connection, db.readouts, device) if row.name == name]
         if not rows:
-            raise PassportError(f"{self._place.render_as_string()} has no readout {name!r} of {device}")
-        return BoundReadout.decode(rows[-1].readout)
+            raise PassportError(f"{self._database.url} has no readout {name!r} of {device}")
+        return _decoded_readout(rows[-1])
 
     def others(self, fingerprint: Fingerprint) -> list[Fingerprint]:
         """Read the first calibration of every other device of that kind that was taken with the same probe."""
         found: dict[str, Fingerprint] = {}
         chosen = (
-            sql.select(_calibrations.c.device, _calibrations.c.fingerprint)
-            .join(_devices, _devices.c.id == _calibrations.c.device)
-            .where(_devices.c.kind == fingerprint.kind, _devices.c.id != fingerprint.device)
-            .order_by(_calibrations.c.id)
+            sql.select(db.calibrations.c.device, db.calibrations.c.fingerprint)
+            .join(db.devices, db.devices.c.id == db.calibrations.c.device)
+            .where(db.devices.c.kind == fingerprint.kind, db.devices.c.id != fingerprint.device)
+            .order_by(db.calibrations.c.id)
         )
-        with self._connected() as connection:
+        with self._database.reading() as connection:
             for row in connection.execute(chosen):
-                other = msgspec.json.decode(row.fingerprint, type=Fingerprint)
+                other = _decoded(row.fingerprint, Fingerprint, row.device, "calibration")
                 if (other.digest, other.outputs) == (fingerprint.digest, fingerprint.outputs):
                     found.setdefault(row.device, other)
         return list(found.values())
 
-    def _make_tables(self) -> None:
-        for attempt in (1, 2, 3):  # another process may be making the same ones
-            try:
-                with self._connected() as connection:
-                    _tables.create_all(connection)
-                    _insert_once(connection, _about, {"version": _VERSION})
-                break
-            except PassportError:
-                if attempt == 3:
-                    raise
-        with self._connected() as connection:
-            version = connection.execute(sql.select(sql.func.max(_about.c.version))).scalar_one()
-        if version != _VERSION:
-            raise PassportError(
-                f"{self._place.render_as_string()} has passports of version {version}; version {_VERSION} is known "
-                "here: use a newer inmateria"
-            )
-
-    def _know(self, connection: sql.Connection, info: SubstrateInfo) -> None:
-        """Make a passport for a device that has none; keep what is known of one that has."""
+    def _begin_or_update(self, connection: sql.Connection, info: SubstrateInfo) -> None:
+        """Begin a passport for a device that has none; note a change in how one that has describes itself."""
+        source = require_identity(info)
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        row = {"id": info.id, "kind": info.kind, "first_seen": now, "info": msgspec.json.encode(info)}
-        _insert_once(connection, _devices, row)
+        encoded = msgspec.json.encode(info)
+        row = {"id": info.id, "kind": info.kind, "first_seen": now, "info": encoded, "identity_source": source}
+        if _insert_once(connection, db.devices, row):
+            return
+        known = connection.execute(db.devices.select().where(db.devices.c.id == info.id)).one()
+        if known.kind != info.kind:
+            raise PassportError(
+                f"the passport of {info.id} is of a {known.kind}, and this is a {info.kind}; one id belongs to one "
+                "device; give this one another name"
+            )
+        if source not in (known.identity_source, "unstated"):
+            chosen = db.devices.update().where(db.devices.c.id == info.id)
+            connection.execute(chosen.values(identity_source=source))
+        latest = self._infos(connection, known)[-1].info
+        if latest != msgspec.json.decode(encoded, type=SubstrateInfo):
+            connection.execute(db.changes.insert().values(device=info.id, taken=now, info=encoded))
+
+    def _infos(self, connection: sql.Connection, device: sql.Row[Any]) -> tuple[InfoRecord, ...]:
+        """Read how a device described itself, first and after each change."""
+        changes = db.changes.select().where(db.changes.c.device == device.id).order_by(db.changes.c.id)
+        written = [(device.first_seen, device.info)]
+        written += [(row.taken, row.info) for row in connection.execute(changes)]
+        return tuple(
+            InfoRecord(taken=taken, info=_decoded(info, SubstrateInfo, device.id, "info")) for taken, info in written
+        )
 
     def _rows(self, connection: sql.Connection, table: sql.Table, device: str) -> list[sql.Row[Any]]:
         chosen = table.select().where(table.c.device == device).order_by(table.c.taken, table.c.id)
@@ -294,28 +273,39 @@ class Passports:
         known = self.devices()
         close = [each for each in known if each.startswith(device)] or get_close_matches(device, known, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `inmateria calibrate URI` makes one"
-        return PassportError(f"{self._place.render_as_string()} has no passport of {device}{hint}")
-
-    @contextmanager
-    def _connected(self) -> Iterator[sql.Connection]:
-        """Open a connection whose changes are all kept, or none of them."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise PassportError(f"{self._place.render_as_string()} cannot be used ({reason})") from error
+        return PassportError(f"{self._database.url} has no passport of {device}{hint}")
 
 
-def _insert_once(connection: sql.Connection, table: sql.Table, row: dict[str, Any]) -> None:
-    """Insert a row unless there is one of that key, also where another process is doing the same."""
+def _insert_once(connection: sql.Connection, table: sql.Table, row: dict[str, Any]) -> bool:
+    """Insert a row unless there is one of that key, also where another process does the same; return whether it did."""
     (key,) = table.primary_key.columns
-    if connection.execute(sql.select(key).where(key == row[key.name])).first() is None:
-        try:
-            with connection.begin_nested():
-                connection.execute(table.insert().values(row))
-        except IntegrityError:
-            pass
+    if connection.execute(sql.select(key).where(key == row[key.name])).first() is not None:
+        return False
+    try:
+        with connection.begin_nested():
+            connection.execute(table.insert().values(row))
+    except IntegrityError:
+        return False
+    return True
+
+
+def _decoded(written: bytes, kind: type[Document], device: str, name: str) -> Document:
+    try:
+        return msgspec.json.decode(written, type=kind)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise PassportError(
+            f"the {name} in the passport of {device} is damaged ({error}); restore the database from a copy"
+        ) from None
+
+
+def _decoded_readout(row: sql.Row[Any]) -> BoundReadout:
+    try:
+        return BoundReadout.decode(row.readout)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise PassportError(
+            f"the readout {row.name!r} in the passport of {row.device} is damaged ({error}); restore the database from "
+            "a copy"
+        ) from None
 
 
 def passports_url(runs: Path) -> str:

@@ -8,6 +8,7 @@ the recording was, in size and in speed of the drive, and nowhere else.
 """
 
 import math
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -269,13 +270,19 @@ def fit_twin(
     )
     described = msgspec.structs.replace(
         info,
-        id=f"twin-of-{info.id}",
+        id=f"twin-of-{info.id}-{zlib.crc32(coef.tobytes() + intercept.tobytes()):08x}",  # one id for each fit
+        identity="parameters",
         step=step,
         sampling_rate=samples / step,
         spiking=False,
         resettable=True,
         limits=Limits(steps=info.limits.steps, shortest_step=step, longest_step=step, values=info.limits.values),
-        parameters={"twin_of": info.id, "error": msgspec.to_builtins(error), "units": units, "seed": seed},
+        parameters={
+            "twin_of": info.id,
+            "error": msgspec.to_builtins(error),
+            "units": units,
+            "seed": seed,
+        },
     )
     return Twin(described, memory, scale, coef, intercept, _Reach.of(X[known], alpha), samples, error)
 

@@ -1,5 +1,10 @@
-"""What is done with a substrate: benchmark tasks and experiment scripts, and the runs they leave behind.
+"""Tasks that run on any substrate, and the runs and reports that they leave.
 
-A task is an async function ``(substrate, settings, on_progress) -> Outcome``; see `digits` for one to copy.
-Others plug in through the entry point group ``inmateria.tasks``, as ``name = "package.module:TASK"``.
+A task is an async function ``(substrate, settings, on_progress) -> Outcome`` and a `Task` that names it;
+CONTRIBUTING.md has one to copy. Tasks of other packages plug in through the entry point group ``inmateria.tasks``, as
+``name = "package.module:TASK"``.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

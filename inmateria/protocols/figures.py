@@ -1,4 +1,4 @@
-"""The pictures of a run, each one a matplotlib figure with named axes and units."""
+"""The figures of a report, each one a matplotlib figure with named axes and units."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -9,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from inmateria.protocols.runs import Curves, Outcome
+from inmateria.figure_style import BLUE, GREEN, GREY, INK, PALE, RED, style_axes
+from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
+from inmateria.units import PREFIXES
 
-INK, QUIET, INPUT, OUTPUT, OTHER = "#1d2733", "#8a94a0", "#c8442e", "#1f6fb4", "#3c8d5a"
 _WINDOW = 100
 _MOST_TRACES = 8
 
@@ -22,12 +23,7 @@ def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tup
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
     for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.spines[["left", "bottom"]].set_color(QUIET)
-        ax.tick_params(colors=INK, labelsize=8, length=3)
-        ax.xaxis.label.set_size(9)
-        ax.yaxis.label.set_size(9)
-        ax.title.set_size(10)
+        style_axes(ax)
     return figure, axes
 
 
@@ -54,31 +50,31 @@ def confusion(outcome: Outcome) -> Figure:
         places = range(len(names))
         ax.set_xticks(places, names)
         ax.set_yticks(places, names)
-        ax.set(title=readout, xlabel="class named by the readout", ylabel="true class")
+        ax.set(title=readout, xlabel="predicted class", ylabel="true class")
     return figure
 
 
 def learning_curve(outcome: Outcome) -> Figure:
-    """Draw how often the online readout named a digit rightly before it learned from it."""
+    """Draw the accuracy of the online readout's predictions, each made before it learned from the item."""
     figure, (ax,) = _figure(6.4, 3.2)
     right = np.array(outcome.learning_curve, dtype=float)
     seen = np.arange(1, len(right) + 1)
     window = min(_WINDOW, len(right))
     running = np.convolve(right, np.ones(window) / window, mode="valid")
-    ax.plot(seen, np.cumsum(right) / seen, color=QUIET, lw=1, label="all so far")
-    ax.plot(seen[window - 1 :], running, color=OUTPUT, lw=1.6, label=f"last {window}")
-    ax.axhline(outcome.chance, color=INK, lw=0.8, ls=":", label="chance")
-    ax.set(xlabel="items seen, each once", ylabel="fraction named rightly\nbefore learning it", ylim=(0, 1.02))
+    ax.plot(seen, np.cumsum(right) / seen, color=GREY, lw=1, label="all so far")
+    ax.plot(seen[window - 1 :], running, color=BLUE, lw=1.6, label=f"last {window}")
+    ax.axhline(outcome.chance, color=INK, lw=0.8, ls=":", label="baseline")
+    ax.set(xlabel="items seen, each once", ylabel="accuracy before\nlearning the item", ylim=(0, 1.02))
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
 def curves(lines: Curves) -> Figure:
-    """Draw the lines of a task's own picture."""
+    """Draw the lines of a task's own figure."""
     figure, (ax,) = _figure(8.6, 3.2)
     # A few whole numbers, such as layers or passes, are counted: there is nothing between them.
     counted = len(lines.x) <= 20 and all(float(x).is_integer() for x in lines.x)
-    for (name, values), color in zip(lines.lines.items(), cycle((INK, OUTPUT, INPUT, OTHER, QUIET)), strict=False):
+    for (name, values), color in zip(lines.lines.items(), cycle((INK, BLUE, RED, GREEN, GREY)), strict=False):
         ax.plot(lines.x, values, lw=1.2, color=color, label=name, marker="o" if counted else "", ms=3)
     if counted:
         ax.set_xticks(lines.x)
@@ -88,11 +84,11 @@ def curves(lines: Curves) -> Figure:
 
 
 def layout(info: SubstrateInfo, picture: Layout) -> Figure:
-    """Draw the substrate: wires, junctions, and where its channels are."""
+    """Draw the substrate: wires, junctions, and the places of its channels."""
     figure, (ax,) = _figure(6.4, 5.6)
     wires = [((x0, y0), (x1, y1)) for x0, y0, x1, y1 in picture.segments]
     if wires:
-        ax.add_collection(LineCollection(wires, colors="#b9c1ca", linewidths=0.9, label=f"{len(wires)} wires"))
+        ax.add_collection(LineCollection(wires, colors=PALE, linewidths=0.9, label=f"{len(wires)} wires"))
     if picture.points:
         x, y = np.array(picture.points).T
         ax.plot(x, y, ".", ms=3, color=INK, label=f"{len(x)} {'junctions' if wires else 'cells'}")
@@ -102,14 +98,14 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
     read = {channel.name for channel in info.outputs if channel.unit != "A"}
     other = set(picture.electrodes) - driven - read
     kinds = (
-        ("driven", INPUT, "s", driven),
+        ("driven", RED, "s", driven),
         (
             "read",
-            OUTPUT,
+            BLUE,
             "o",
             {name for name in read & set(picture.electrodes) if picture.electrodes[name] not in taken},
         ),
-        ("other (ground)", OTHER, "^", {name for name in other if picture.electrodes[name] not in taken}),
+        ("other (ground)", GREEN, "^", {name for name in other if picture.electrodes[name] not in taken}),
     )
     for label, color, marker, names in kinds:
         places = {name: place for name, place in picture.electrodes.items() if name in names}
@@ -125,7 +121,7 @@ def layout(info: SubstrateInfo, picture: Layout) -> Figure:
 
 
 def traces(info: SubstrateInfo, exchanges: Sequence[Exchange]) -> Figure:
-    """Draw a stretch of what was driven and what came back, one panel for each unit."""
+    """Draw stimuli and responses of a few exchanges, one panel for each unit."""
     start = exchanges[0].response.start
     drive = np.concatenate([each.stimulus.drive for each in exchanges])
     times = np.concatenate([_times(each, len(each.stimulus.drive)) for each in exchanges]) - start
@@ -151,13 +147,13 @@ def traces(info: SubstrateInfo, exchanges: Sequence[Exchange]) -> Figure:
 
 
 def weights(info: SubstrateInfo, outcome: Outcome) -> Figure:
-    """Draw how much the batch readout listens to each output channel, for each class."""
+    """Draw the weights of the batch readout on each output channel, for each class."""
     table = np.array(outcome.weights)
     figure, (ax,) = _figure(6.4, 1.4 + 0.22 * len(table))
     image = ax.imshow(table, cmap="magma_r", aspect="auto", vmin=0)
     ax.set_yticks(range(len(table)), [f"{channel.name} ({channel.unit})" for channel in info.outputs])
     ax.set_xticks(range(len(outcome.classes)), outcome.classes)
-    ax.set(xlabel="what is read out", ylabel="output channel")
+    ax.set(xlabel="output of the readout", ylabel="output channel")
     figure.colorbar(image, ax=ax, label="root mean square weight\n(standardised features, no unit)").ax.tick_params(
         labelsize=8
     )
@@ -179,7 +175,8 @@ def _readable(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], unit: s
     """Choose an SI prefix for values in V, A and the like, so that the axis has readable numbers."""
     largest = float(np.nanmax(np.abs(values), initial=0.0))
     if unit in {"V", "A", "S"} and 0 < largest < 0.1:
-        for factor, prefix in ((1e3, "m"), (1e6, "u"), (1e9, "n"), (1e12, "p")):
+        for prefix in "munp":
+            factor = float(f"1e{-PREFIXES[prefix]}")
             if largest * factor >= 1:
                 return factor, prefix.replace("u", "µ") + unit
     return 1.0, unit

@@ -14,12 +14,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from inmateria.protocols import figures
-from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, Score, read_run
+from inmateria.protocols.outcome import Outcome, Score
+from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
 from inmateria.recording import Exchange, open_recording
 
 _WAYS = {"mqtt": "reached over MQTT and served from a process of its own", "local": "in the same process"}
 _STRETCH = 3
-"""ExchangeStatistics that the picture of stimulus and response shows."""
+"""Exchanges that the figure of stimulus and response shows."""
 
 
 def write_report(folder: Path) -> Path:
@@ -54,8 +55,8 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
     if outcome.confusion:
         pictures.append(
             (
-                "What the readouts confuse",
-                "Held-out items of the first split. Off the diagonal are the mistakes.",
+                "Confusion of the readouts",
+                "Held-out items of the first split. Entries off the diagonal are errors.",
                 _svg("confusion", figures.confusion(outcome)),
             )
         )
@@ -63,7 +64,7 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         pictures.append(
             (
                 "Learning online, each item once",
-                "Before learning from an item, the online readout names it. The first hundred set the scale of "
+                "The online readout predicts every item before it learns from it. The first hundred standardise "
                 "the features and are learned after that.",
                 _svg("learning", figures.learning_curve(outcome)),
             )
@@ -76,14 +77,14 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         pictures.append(
             (
                 "The substrate",
-                f"{info.id}: where it is driven and where it is read.",
+                f"{info.id}: places of its inputs and outputs.",
                 _svg("layout", figures.layout(info, info.layout)),
             )
         )
     if exchanges:
         pictures.append(
             (
-                "What went in and what came out",
+                "Stimulus and response",
                 f"The first {len(exchanges)} stimuli of several steps, of {len(exchanges[0].stimulus.drive)} steps of "
                 f"{1e3 * exchanges[0].stimulus.step:g} ms each, rest included.",
                 _svg("traces", figures.traces(info, exchanges)),
@@ -92,8 +93,8 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
     if outcome.weights:
         pictures.append(
             (
-                "What the readout listens to",
-                "Weights of the batch readout, gathered by output channel.",
+                "Weights of the readout",
+                "Root mean square of the weights of the batch readout, by output channel.",
                 _svg("weights", figures.weights(info, outcome)),
             )
         )
@@ -103,7 +104,7 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
     exchanged = outcome.exchanges
     return environment.get_template("report.html.jinja").render(
         title=f"{outcome.title} on {info.id}",
-        sentence=f"{outcome.sentence} It ran on {info.id}, a {info.kind} of {len(info.inputs)} inputs and "
+        sentence=f"{outcome.sentence} The task ran on {info.id}, a {info.kind} of {len(info.inputs)} inputs and "
         f"{len(info.outputs)} outputs, {_WAYS.get(run.over, run.over)}.",
         figures_of_merit=[
             *(
@@ -117,13 +118,10 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         ],
         scores=[_row(score) for score in outcome.scores],
         splits=len(outcome.scores[0].splits),
-        metric=outcome.metric,
+        metric=f"{outcome.metric}, held out" if outcome.trained else outcome.metric,
         chance=f"{outcome.chance:.3f}",
-        chance_description=outcome.chance_description,
-        split_sentence=(
-            f"{outcome.trained:,} items learned and {outcome.held_out:,} held out. {outcome.splitting} The round trip "
-            f"is of {exchanged.round_trips} single-step exchanges, one at a time."
-        ),
+        baseline=outcome.chance_description,
+        split_sentence=" ".join(filter(None, (_split(outcome), outcome.splitting, _round_trips(outcome)))),
         pictures=pictures,
         created=run.created,
         details=msgspec.json.format(
@@ -139,6 +137,16 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
             indent=2,
         ).decode(),
     )
+
+
+def _split(outcome: Outcome) -> str:
+    if outcome.trained:
+        return f"{outcome.trained:,} items learned and {outcome.held_out:,} held out."
+    return ""
+
+
+def _round_trips(outcome: Outcome) -> str:
+    return f"The round trip is that of {outcome.exchanges.round_trips} exchanges of a single step, one at a time."
 
 
 def _row(score: Score) -> dict[str, Any]:

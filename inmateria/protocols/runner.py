@@ -1,4 +1,4 @@
-"""Run a task on a substrate and leave behind a folder that tells everything: run.json, recording, report."""
+"""Running a task on a substrate: checked beforehand, recorded, and written to a run folder with its report."""
 
 import asyncio
 import logging
@@ -6,14 +6,16 @@ import shutil
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 
-from inmateria.protocols.runs import RECORDING_FILE, Outcome, Run, make_folder, write_run
+from inmateria.protocols.outcome import Outcome
+from inmateria.protocols.runs import RECORDING_FILE, Run, make_folder, write_run
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.recording import RecordedSubstrate
 from inmateria.recording.provenance import software
-from inmateria.substrate import Substrate
+from inmateria.substrate import Substrate, SubstrateError
 
 _logger = logging.getLogger("inmateria")
 
@@ -30,29 +32,41 @@ async def run_task(
 ) -> Path:
     """Run a task, recording every exchange, and return the folder made for it below `runs`.
 
-    Where it fails or is cancelled before anything was exchanged, no folder is left; after that, the
-    folder is left with the recording alone, because what was done to a device is worth knowing.
+    A substrate that does not give what the task needs is refused before it is entered; one whose info is only known
+    once it is entered, before the first stimulus. If the task fails or is cancelled before anything was exchanged, no
+    folder is left; after that, the folder is left with the recording, which says what was done to the device.
 
     Parameters
     ----------
     task, settings
         What to run; settings as made by `Task.settings_from`.
     substrate : Substrate or sequence of Substrate
-        Not entered yet. Several for a task that names several: each has a recording of its own, and the first
-        stands for all in run.json.
+        Not entered yet. Several for a task that names several: each has a recording of its own, and run.json has the
+        info of the first.
     runs : Path
         Where run folders are made.
     on_progress : callable
-        Told of the progress.
+        Called with the progress.
     on, over : str
         How the substrate was asked for, for the record.
+
+    Raises
+    ------
+    UnsuitableSubstrate
+        Where the substrate does not give what the task needs.
     """
     begun = datetime.now().astimezone()
-    folder = make_folder(runs, task.name)
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)
+    for each in several:
+        try:
+            info = each.info
+        except SubstrateError:  # known once it is entered, and checked then
+            continue
+        task.check(info)
+    folder = make_folder(runs, task.name)
     record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": software()}
     paths = [folder / RECORDING_FILE, *(folder / f"recording-{number}.h5" for number in range(2, len(several) + 1))]
-    recorded = [RecordedSubstrate(each, path, record) for each, path in zip(several, paths, strict=True)]
+    recorded = [_CheckedSubstrate(task, each, path, record) for each, path in zip(several, paths, strict=True)]
     try:
         outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, on_progress)
     except BaseException:
@@ -60,7 +74,7 @@ async def run_task(
             shutil.rmtree(folder)
         else:
             where = ", ".join(str(each.path) for each in recorded if each.exchanges)
-            _logger.warning("it did not come to its end; what was exchanged is in %s", where)
+            _logger.warning("the task did not finish; the recording of its exchanges is in %s", where)
         raise
     run = Run(
         task=task.name,
@@ -72,11 +86,29 @@ async def run_task(
         outcome=outcome,
         versions=software(),
     )
-    await asyncio.to_thread(_leave, folder, run)
+    await asyncio.to_thread(_write, folder, run)
     return folder
 
 
-def _leave(folder: Path, run: Run) -> None:
+class _CheckedSubstrate(RecordedSubstrate):
+    """A recorded substrate that is checked against the needs of a task as soon as it is entered."""
+
+    def __init__(self, task: Task, *given: Any) -> None:
+        super().__init__(*given)
+        self._task = task
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        try:
+            self._task.check(self.info)
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+
+def _write(folder: Path, run: Run) -> None:
+    """Write run.json and the report, and add the scores to the device's passport."""
     from inmateria.devices.errors import PassportError
     from inmateria.devices.passports import Passports, ScoreRecord, passports_url
     from inmateria.protocols.report import write_report  # matplotlib: half a second that a failed run need not pay
@@ -89,7 +121,7 @@ def _leave(folder: Path, run: Run) -> None:
             task=run.task,
             readout=score.readout,
             read_from=score.on,
-            control=score.control,
+            control=bool(score.control),
             metric=run.outcome.metric,
             score=score.score,
             chance=run.outcome.chance,

@@ -1,67 +1,88 @@
-"""The tasks that `inmateria run` knows: what a task is, and how one is found by its name."""
+"""The tasks that `inmateria run` knows: the type `Task`, and how a task is found by its name."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from inmateria.protocols.runs import Outcome
+from inmateria.protocols.outcome import Outcome
+from inmateria.substrate import SubstrateInfo
+
+__all__ = [
+    "ProgressCallback",
+    "Task",
+    "UnknownTask",
+    "UnsuitableSubstrate",
+    "find_task",
+    "task_names",
+    "task_summaries",
+]
 
 _BUILT_IN = {
-    "capacity": ("capacity:TASK", "what it remembers and computes: memory and information processing capacity"),
-    "cart-pole": ("cart_pole:TASK", "balance a pole with neurons in the loop"),
-    "centre-of-activity": ("neural_activity:CENTRE_OF_ACTIVITY", "where a response lies, and what moves it"),
-    "digits": ("digits:TASK", "read scikit-learn's 1,797 handwritten digits, online and batch"),
-    "henon": ("neural_reservoir:HENON", "forecast the Henon map from spikes"),
-    "japanese-vowels": ("neural_reservoir:JAPANESE_VOWELS", "tell nine speakers apart from spikes"),
-    "mackey-glass": ("time_series:MACKEY_GLASS", "forecast a chaotic series 84 steps ahead"),
-    "memory": ("time_series:MEMORY", "recall a random series: memory capacity by delay"),
-    "patterns": ("neural_reservoir:PATTERNS", "tell bars or places of stimulation apart from spikes"),
-    "response-map": ("neural_activity:RESPONSE_MAP", "spikes evoked by single pulses, by place and amplitude"),
-    "sequence-memory": ("sequence_memory:TASK", "name the digits that were shown before"),
-    "spontaneous": ("neural_activity:SPONTANEOUS", "what neurons do by themselves"),
-    "stack": ("layered_digits:TASK", "read the digits in several physical layers, trained by local bottlenecks"),
-    "timer": ("neural_reservoir:TIMER", "say from spikes which place was stimulated, and how long ago"),
-    "waveform": ("time_series:WAVEFORM", "turn a sine into other waves"),
+    "capacity": "memory and information processing capacity",
+    "cart-pole": "balance a pole with neurons in the loop",
+    "centre-of-activity": "where a response lies, and how far stimulation at high frequency moves it",
+    "digits": "read scikit-learn's 1,797 handwritten digits, online and batch",
+    "henon": "forecast the Henon map from spikes",
+    "japanese-vowels": "tell nine speakers apart from spikes",
+    "mackey-glass": "forecast a chaotic series 84 steps ahead",
+    "memory": "recall a random series: memory capacity by delay",
+    "patterns": "tell bars or places of stimulation apart from spikes",
+    "response-map": "spikes evoked by single pulses, by place and amplitude",
+    "sequence-memory": "name the digits that were shown before",
+    "spontaneous": "activity of neurons without stimulation",
+    "stack": "read the digits in several physical layers, trained by local bottlenecks",
+    "timer": "tell from spikes which place was stimulated, and how long ago",
+    "waveform": "turn a sine into other waves",
 }
+"""Name to summary. The module of each has the same name in `inmateria.protocols.tasks`, and a `TASK`."""
+
 _GROUP = "inmateria.tasks"
 
 
 class UnknownTask(LookupError):
-    """No task of that name is known here, or it does not take such a setting."""
+    """There is no task of that name, or it does not take such a setting."""
+
+
+class UnsuitableSubstrate(ValueError):
+    """The substrate does not give what the task reads; nothing was sent to it."""
 
 
 class ProgressCallback(Protocol):
-    """What a task tells of its progress, at least a few times a second."""
+    """Called by a task with its progress, at least a few times a second."""
 
     def __call__(self, phase: str, done: int, of: int, steps: int) -> None:
-        """Say that `done` of `of` items of a phase are done, with so many substrate steps applied in all."""
+        """Report that `done` of `of` items of a phase are done, with so many substrate steps applied in all."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something that can be run on any substrate.
+    """An experiment that can be run on any substrate that gives what it reads.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        Name for `inmateria run`.
     settings : type
-        A `msgspec.Struct` whose fields, with their defaults, are what can be set.
+        A `msgspec.Struct` whose fields, with their defaults, are the settings.
     run : async callable
-        ``(substrate, settings, on_progress) -> Outcome``; the substrate is not entered yet. Where a task names
-        substrates, it is a sequence of them.
+        ``(substrate, settings, on_progress) -> Outcome``; it enters and leaves the substrate. A task that names
+        its substrates is given a sequence of them.
+    needs : {"signal", "spikes"}, optional
+        What the task reads: a sampled signal of inputs that are driven freely, or spikes evoked by pulses. Any
+        substrate will do by default.
     substrates : callable, optional
-        ``settings -> URIs``, for a task that runs on the substrates which its settings name.
+        ``settings -> URIs``, for a task whose settings name the substrates that it runs on.
     """
 
     name: str
     settings: type[msgspec.Struct]
     run: Callable[[Any, Any, ProgressCallback], Awaitable[Outcome]]
+    needs: Literal["signal", "spikes"] | None = None
     substrates: Callable[[Any], list[str]] | None = None
 
     def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
@@ -70,16 +91,39 @@ class Task:
         Raises
         ------
         UnknownTask
-            Where a name or a value is not one that the task takes.
+            Where the task has no such setting, or the setting may not have that value.
         """
-        fields = {field.name: field for field in msgspec.structs.fields(self.settings)}
+        names = [field.name for field in msgspec.structs.fields(self.settings)]
         for name in given:
-            if name not in fields:
-                raise UnknownTask(f"{self.name} has no setting {name!r}; it has {', '.join(fields)}")
+            if name not in names:
+                raise UnknownTask(f"{self.name} has no setting {name!r}; it has {', '.join(names)}")
         try:
             return msgspec.convert(dict(given), type=self.settings, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
             raise UnknownTask(f"{self.name} does not take these settings: {error}") from None
+
+    def check(self, info: SubstrateInfo) -> None:
+        """Refuse a substrate that does not give what the task needs.
+
+        Raises
+        ------
+        UnsuitableSubstrate
+            With what the substrate gives, and what to use instead.
+        """
+        of_neurons = info.kind == "neural-culture"
+        if self.needs == "spikes":
+            counted = of_neurons and all(channel.unit == "1" for channel in info.outputs)
+            if not (info.spiking or counted):
+                raise UnsuitableSubstrate(
+                    f"{info.id} ({info.kind}) gives no spikes; {self.name} counts the spikes that pulses evoke; "
+                    "give a culture, such as --on culture://, or run a task that reads a signal, such as memory"
+                )
+        if self.needs == "signal" and (of_neurons or info.sampling_rate is None):
+            gives = "takes pulses and gives spikes" if of_neurons else "gives spikes and no signal"
+            raise UnsuitableSubstrate(
+                f"{info.id} ({info.kind}) {gives}; {self.name} drives its inputs freely and reads a signal; "
+                "give such a substrate, for instance --on nanowire://, or run a task that counts spikes, such as henon"
+            )
 
 
 def task_names() -> list[str]:
@@ -88,13 +132,12 @@ def task_names() -> list[str]:
 
 
 def task_summaries() -> list[tuple[str, str]]:
-    """List the tasks that were found, each with a line on what it does, importing none of them."""
-    own = [(name, summary) for name, (_, summary) in _BUILT_IN.items()]
+    """List the tasks that were found, each with a summary in one line, importing none of them."""
     others = [
         (point.name, f"from {point.dist.name} {point.dist.version}" if point.dist else point.value)
         for point in entry_points(group=_GROUP)
     ]
-    return sorted(own + others)
+    return sorted([*_BUILT_IN.items(), *others])
 
 
 def find_task(name: str) -> Task:
@@ -106,8 +149,7 @@ def find_task(name: str) -> Task:
         Where there is none; the message names those there are.
     """
     if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name][0].partition(":")
-        task = getattr(import_module(f"inmateria.protocols.tasks.{module}"), attribute)
+        task = import_module(f"inmateria.protocols.tasks.{name.replace('-', '_')}").TASK
     else:
         found = entry_points(group=_GROUP, name=name)
         if not found:
@@ -117,5 +159,5 @@ def find_task(name: str) -> Task:
             raise UnknownTask(f"there is no task {name!r}; {meant}")
         task = found[name].load()
     if not isinstance(task, Task):
-        raise UnknownTask(f"the entry point {name!r} in {_GROUP} is not a Task; it must name one")
+        raise UnknownTask(f"the entry point {name!r} in {_GROUP} is a {type(task).__name__}; it must name a Task")
     return task

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inmateria.figure_style import BLUE, GREY, INK, RED, style_axes
 from inmateria.recording.format import MARKER, RecordingError
 from inmateria.recording.formats.neo_blocks import channels_by_unit, sample_times, stretches
 from inmateria.recording.reading import Recording
@@ -13,7 +14,6 @@ from inmateria.substrate import Channel, FloatArray
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, QUIET, INPUT, OUTPUT = "#1d2733", "#8a94a0", "#c8442e", "#1f6fb4"
 _MOST_TRACES = 8
 _MOST_POINTS = 4000
 
@@ -75,7 +75,7 @@ def draw(
             each = "steps" if side == "stimulus" else "samples"
             read = recording.drive if side == "stimulus" else recording.signal
             times, values = sample_times(rows[part.start : part.stop], each), read(part.start, part.stop)
-            _traces(ax, times, values[:, shown], INPUT if side == "stimulus" else OUTPUT, side == "stimulus")
+            _traces(ax, times, values[:, shown], RED if side == "stimulus" else BLUE, side == "stimulus")
         names = ", ".join(channels[column].name for column in shown)
         more = f" ({len(shown)} of {len(columns)})" if len(shown) < len(columns) else ""
         ax.set_title(f"{side}: {names}{more}", loc="left", fontsize=9, color=INK)
@@ -91,11 +91,10 @@ def draw(
             axes[-1].yaxis.get_major_locator().set_params(integer=True)
         axes[-1].set_title(f"{len(spikes):,} spikes", loc="left", fontsize=9, color=INK)
     for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(colors=INK, labelsize=8)
+        style_axes(ax)
         for note in recording.notes:
             if note.kind == MARKER and note.session == session and begin <= note.device <= float(ends[end - 1]):
-                ax.axvspan(note.device, note.device + note.duration, color=QUIET, alpha=0.35, lw=0.8)
+                ax.axvspan(note.device, note.device + note.duration, color=GREY, alpha=0.35, lw=0.8)
                 if ax is axes[0]:
                     ax.annotate(
                         note.label, (note.device, 1), xycoords=("data", "axes fraction"), fontsize=7, color=INK,

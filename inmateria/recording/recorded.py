@@ -112,7 +112,7 @@ class RecordedSubstrate(Substrate):
 
         failure: BaseException | None = None
         try:
-            async with aclosing(self._substrate.stream(noted())) as responses:
+            async with aclosing(noted()) as source, aclosing(self._substrate.stream(source)) as responses:
                 async for response in responses:
                     stimulus, at, begun = sent.popleft()
                     await self._record(Exchange(stimulus, response, self._session, at, time.perf_counter() - begun))

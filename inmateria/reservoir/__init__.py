@@ -1,4 +1,4 @@
-"""What computes with a substrate: encoding -> substrate -> features -> readout."""
+"""Reservoir computing with a substrate: encoding -> substrate -> features -> readout."""
 
 import lazy_loader
 

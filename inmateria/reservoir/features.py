@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Features(Protocol):
-    """What turns a response into features."""
+    """Turns a response into features."""
 
     def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
         """Turn the response to a stimulus into features (steps, features)."""

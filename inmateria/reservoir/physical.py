@@ -77,7 +77,7 @@ class PhysicalReservoir:
 
     @property
     def info(self) -> SubstrateInfo:
-        """What the substrate is and what it may be given."""
+        """Description of the substrate, and the limits of its stimuli."""
         return self.substrate.info
 
     @property
@@ -181,15 +181,16 @@ class PhysicalReservoir:
         resting = self._resting
 
         async def stimuli() -> AsyncGenerator[Stimulus]:
-            async for u in asynchronous(series):
-                drive = self.encode(u)
-                self._admit_length(u)
-                pause = self.info.rest_drive(resting * self.encoding.positions)
-                stimulus = self._stimulus(np.concatenate([drive, pause]))
-                sent.append(stimulus)
-                yield stimulus
+            async with aclosing(asynchronous(series)) as given:
+                async for u in given:
+                    drive = self.encode(u)
+                    self._admit_length(u)
+                    pause = self.info.rest_drive(resting * self.encoding.positions)
+                    stimulus = self._stimulus(np.concatenate([drive, pause]))
+                    sent.append(stimulus)
+                    yield stimulus
 
-        async with aclosing(self.substrate.stream(stimuli())) as responses:
+        async with aclosing(stimuli()) as source, aclosing(self.substrate.stream(source)) as responses:
             async for response in responses:
                 X = self.features.extract(response, sent.popleft(), self.info, self.encoding.positions)
                 yield X[self.washout : len(X) - resting]
@@ -238,7 +239,7 @@ class BlockingReservoir:
 
     @property
     def info(self) -> SubstrateInfo:
-        """What the substrate is and what it may be given."""
+        """Description of the substrate, and the limits of its stimuli."""
         return self.reservoir.info
 
     @property

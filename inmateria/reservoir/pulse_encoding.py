@@ -17,7 +17,7 @@ __all__ = ["PulseAmplitude", "PulseLatency", "PulsePlace", "PulseRate", "pulse_a
 
 @dataclass(frozen=True)
 class _Pulses:
-    """What the encodings share.
+    """Parameters and checks that the pulse encodings share.
 
     Parameters
     ----------

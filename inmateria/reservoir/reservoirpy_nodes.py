@@ -121,7 +121,7 @@ class ReservoirNode(Node):  # type: ignore[misc]
 
     @property
     def info(self) -> SubstrateInfo:
-        """What the substrate is and what it may be given."""
+        """Description of the substrate, and the limits of its stimuli."""
         return self._blocking.info
 
     def initialize(self, x: Series, y: Any = None) -> None:
@@ -261,7 +261,7 @@ class ReservoirNode(Node):  # type: ignore[misc]
 
 
 class _Readout:
-    """What the two nodes of readouts share: dimensions, and reading out."""
+    """Base of the two readout nodes: dimensions and prediction."""
 
     def _begin(self, readout: Any, name: str | None) -> None:
         self.readout = readout

@@ -1,4 +1,4 @@
-"""What stands in for matter: physics only, synchronous, seeded, no input or output.
+"""Simulated substrates: physics only, synchronous, seeded, without input or output.
 
 Nothing heavy is imported until a simulator's name is used.
 """

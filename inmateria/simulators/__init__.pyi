@@ -1,20 +1,36 @@
+from .culture.model import Asynchronous, Bursting
 from .culture.network import PULSE, Activity, CultureState, NeuralCulture, Pulses
+from .culture.parameters import Connectivity, ElectrodeArray
 from .echo_state import EchoStateNetwork
 from .nanowire.ensemble import NanowireEnsemble
+from .nanowire.models import Binary, Filament, JunctionModel, LinearDrift, RateBalance
 from .nanowire.network import NanowireNetwork
+from .nanowire.parameters import Grid, RandomWires, Variability
 from .nanowire.records import NanowireState, NanowireTrace
 from .scattering import ScatteringMedium
 
 __all__ = [
     "PULSE",
     "Activity",
+    "Asynchronous",
+    "Binary",
+    "Bursting",
+    "Connectivity",
     "CultureState",
     "EchoStateNetwork",
+    "ElectrodeArray",
+    "Filament",
+    "Grid",
+    "JunctionModel",
+    "LinearDrift",
     "NanowireEnsemble",
     "NanowireNetwork",
     "NanowireState",
     "NanowireTrace",
     "NeuralCulture",
     "Pulses",
+    "RandomWires",
+    "RateBalance",
     "ScatteringMedium",
+    "Variability",
 ]

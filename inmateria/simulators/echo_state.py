@@ -1,15 +1,10 @@
-"""reservoirpy's echo-state network as a simulated substrate: the digital baseline for any that is made of matter.
-
-    x(t+1) = (1 - lr) x(t) + lr tanh(W x(t) + W_in u(t+1) + bias)
-
-Jaeger, The echo state approach, GMD report 148 (2001). The network is reservoirpy's own, and so are its numbers.
-"""
-
-import zlib
+"""The echo-state network of reservoirpy as a simulated substrate: the digital baseline for any physical one."""
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.simulators.identity import simulator_id
+from inmateria.simulators.parameters import convert_value
 from inmateria.substrate import Channel, Limits, Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -18,26 +13,33 @@ _PLAIN_STEP = 1e-3
 
 
 class EchoStateNetwork:
-    """Leaky tanh units with random connections, seeded; one sample is one update of the network.
+    r"""Leaky tanh units with random connections, seeded; one sample is one update of the network.
 
-    A step of a stimulus as long as ``step`` is one update; a longer one holds its input for as many as fit.
+    The states :math:`x` follow the input :math:`u` [1]_:
+
+    .. math::
+
+        x(t + 1) = (1 - \mathrm{lr})\, x(t) + \mathrm{lr}\, \tanh\left(W x(t) + W_\mathrm{in} u(t + 1) + b\right)
+
+    The network is reservoirpy's own, with its weights and numbers. A step of a stimulus as long as ``step`` is one
+    update; a longer one holds its input for as many as fit.
 
     Parameters
     ----------
     units : int
         Each is an output (``x000``, ``x001``, ...), without unit, between -1 and 1.
     sr : float
-        Spectral radius of the connections: the largest of the absolute eigenvalues.
+        Spectral radius of :math:`W`: the largest of the absolute eigenvalues.
     lr : float
         Leak rate, above 0 and at most 1; 1 does not leak.
     input_scaling : float
-        Weight of an input.
+        Largest absolute weight of an input in :math:`W_\mathrm{in}`.
     inputs : int
         Inputs (``u0``, ...), without unit.
     rc_connectivity, input_connectivity : float
         Fraction of the connections, and of the input weights, that are not zero.
     bias : float
-        Constant input of every unit.
+        Constant input :math:`b` of every unit.
     seed : int
         Of the weights.
     input_limit : float
@@ -48,9 +50,14 @@ class EchoStateNetwork:
     Raises
     ------
     ValueError
-        Where a parameter is out of range.
+        If a parameter is out of range.
     ImportError
-        Where reservoirpy is not installed.
+        If reservoirpy is not installed.
+
+    References
+    ----------
+    .. [1] H. Jaeger, The "echo state" approach to analysing and training recurrent neural networks,
+       GMD report 148 (2001).
     """
 
     def __init__(
@@ -68,39 +75,45 @@ class EchoStateNetwork:
         input_limit: float = 1.0,
         step: float = _PLAIN_STEP,
     ) -> None:
+        units, inputs, seed = (
+            convert_value(name, value, int) for name, value in (("units", units), ("inputs", inputs), ("seed", seed))
+        )
         if units < 1 or inputs < 1:
             raise ValueError(f"{units} units and {inputs} inputs; give at least one of each")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; give 0 or more")
+        numbers: dict[str, float] = {}
         for name, value, low, high in (
             ("sr", sr, 0, 1000), ("lr", lr, 1e-9, 1), ("input_scaling", input_scaling, 0, 1e6),
             ("rc_connectivity", rc_connectivity, 1e-9, 1), ("input_connectivity", input_connectivity, 1e-9, 1),
             ("bias", bias, -1e6, 1e6), ("input_limit", input_limit, 1e-9, 1e9), ("step", step, 1e-6, 3600),
         ):  # fmt: skip
-            if not low <= value <= high:
+            numbers[name] = convert_value(name, value, float)
+            if not low <= numbers[name] <= high:
                 raise ValueError(f"{name} is {value}; allowed is {low:g} to {high:g}")
-        if seed < 0:
-            raise ValueError(f"seed is {seed}; give 0 or more")
         try:
             from reservoirpy.nodes import Reservoir
         except ImportError as error:
             raise ImportError(
                 "echo:// is reservoirpy's network; install it by pip install 'inmateria[reservoirpy]'"
             ) from error
-        made = {
-            "units": units, "sr": sr, "lr": lr, "input_scaling": input_scaling, "rc_connectivity": rc_connectivity,
-            "input_connectivity": input_connectivity, "bias": bias, "seed": seed,
-        }  # fmt: skip
-        self._network = Reservoir(**made)
+        own: dict[str, float] = {"units": units, "inputs": inputs, "seed": seed, **numbers}
+        self._network = Reservoir(
+            **{name: value for name, value in own.items() if name not in ("inputs", "input_limit", "step")}
+        )
         self._network.initialize(np.zeros((1, inputs)))
-        own = made | {"inputs": inputs, "input_limit": input_limit, "step": step}
+        step, limit = numbers["step"], numbers["input_limit"]
         digits = max(3, len(str(units - 1)))
         self._info = SubstrateInfo(
-            id=f"echo-{units}-{seed}-{zlib.crc32(repr(sorted(own.items())).encode()):08x}",
+            id=simulator_id(f"echo-{units}-s{seed}", own),
+            identity="parameters",
             kind="echo-state-network",
-            inputs=tuple(Channel(name=f"u{i}", unit="1", low=-input_limit, high=input_limit) for i in range(inputs)),
+            inputs=tuple(Channel(name=f"u{i}", unit="1", low=-limit, high=limit) for i in range(inputs)),
             outputs=tuple(Channel(name=f"x{i:0{digits}d}", unit="1", low=-1.0, high=1.0) for i in range(units)),
             step=step,
             sampling_rate=1 / step,
             resettable=True,
+            rest=(0.0,) * inputs,
             limits=Limits(shortest_step=min(1e-6, step)),
             parameters=own,
         )
@@ -108,7 +121,7 @@ class EchoStateNetwork:
 
     @property
     def info(self) -> SubstrateInfo:
-        """What it is and what it may be given."""
+        """Description of the network: channels, limits and parameters."""
         return self._info
 
     def reset(self) -> None:

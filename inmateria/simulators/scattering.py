@@ -1,26 +1,35 @@
-"""Light through a scattering medium: a fixed random layer without memory, the plainest physical layer there is.
+"""Light through a scattering medium: a fixed random layer without memory, the simplest physical layer.
 
 Laser light gets a phase on each pixel of a modulator, passes through paint, a diffuser or a multimode fibre, and
-falls on a camera. A thick medium is a complex Gaussian transmission matrix (Popoff et al., Phys. Rev. Lett. 104,
-100601 (2010)), and the camera sees the square of the field (as used to compute: Saade et al., ICASSP 2016).
+falls on a camera.
 """
-
-import zlib
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.simulators.identity import simulator_id
+from inmateria.simulators.parameters import convert_value
 from inmateria.substrate import Channel, Limits, Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class ScatteringMedium:
-    """Phases in, intensities out: ``|T exp(i phase) + reference|^2``, with noise on what is read.
+    r"""Phases in, intensities out, with noise on the intensities read.
 
-    Inputs are channels ``p00``, ... (rad), outputs ``x00``, ... (no unit): intensities over their mean over all
-    media, so that they are about 1. One sample a step; a step n times as long has n samples. Nothing is
-    remembered from one step to the next, except where the noise stands.
+    A thick medium is a complex Gaussian transmission matrix :math:`T` [1]_, and the camera sees the square of the
+    field [2]_. The phases :math:`\varphi_k` give at pixel :math:`i` the intensity
+
+    .. math::
+
+        I_i = \frac{\left|\sum_k T_{ik}\, e^{\mathrm{i} \varphi_k} + r\, e^{\mathrm{i} \theta_i}\right|^2}{1 + r^2},
+        \qquad \operatorname{E}|T_{ik}|^2 = \frac{1}{\text{ports}}
+
+    in units of its mean over all media, with a reference beam of amplitude :math:`r` and random phase
+    :math:`\theta_i`.
+
+    Inputs are channels ``p00``, ... (rad), outputs ``x00``, ... (no unit). One sample a step; a step n times as long
+    has n samples. Only the noise depends on earlier steps: its random numbers go on.
 
     Parameters
     ----------
@@ -33,8 +42,8 @@ class ScatteringMedium:
     noise : float
         Standard deviation of each value read, as a fraction of the mean intensity.
     reference : float
-        Amplitude of the light that reaches the camera without meeting the modulator, over that of the light
-        which does: without it, a common phase would change nothing.
+        Amplitude :math:`r` of light that reaches the camera without meeting the modulator, in units of the light
+        that does. Without it, a common phase of all inputs would change nothing.
     phase_limit : float
         Largest phase of either sign, rad.
     step : float
@@ -43,7 +52,12 @@ class ScatteringMedium:
     Raises
     ------
     ValueError
-        Where a parameter is out of range.
+        If a parameter is out of range.
+
+    References
+    ----------
+    .. [1] S. M. Popoff et al., Measuring the transmission matrix in optics, Phys. Rev. Lett. 104, 100601 (2010).
+    .. [2] A. Saade et al., Random projections through multiple optical scattering, ICASSP 2016.
     """
 
     def __init__(
@@ -57,14 +71,26 @@ class ScatteringMedium:
         phase_limit: float = 0.5 * np.pi,
         step: float = 1e-3,
     ) -> None:
+        ports, observables, seed = (
+            convert_value(name, value, int)
+            for name, value in (("ports", ports), ("observables", observables), ("seed", seed))
+        )
         if ports < 1 or observables < 1:
             raise ValueError(f"{ports} ports and {observables} observables; give at least 1 of each")
-        for name, value, least in (("noise", noise, 0.0), ("reference", reference, 0.0)):
-            if not least <= value < float("inf"):
-                raise ValueError(f"{name} is {value}; give a finite number of at least 0")
+        if seed < 0:
+            raise ValueError(f"seed is {seed}; give 0 or more")
+        noise, reference = (
+            convert_value(name, value, float) for name, value in (("noise", noise), ("reference", reference))
+        )
+        phase_limit, step = (
+            convert_value(name, value, float) for name, value in (("phase_limit", phase_limit), ("step", step))
+        )
+        for name, value in (("noise", noise), ("reference", reference)):
+            if value < 0:
+                raise ValueError(f"{name} is {value}; give 0 or more")
         for name, value in (("phase_limit", phase_limit), ("step", step)):
-            if not 0 < value < float("inf"):
-                raise ValueError(f"{name} is {value}; give a finite number of more than 0")
+            if value <= 0:
+                raise ValueError(f"{name} is {value}; give more than 0")
         generator = np.random.default_rng([seed, 0])
         shape = (observables, ports)
         field = generator.standard_normal(shape) + 1j * generator.standard_normal(shape)
@@ -81,12 +107,10 @@ class ScatteringMedium:
             "phase_limit": phase_limit,
             "step": step,
         }
-        usual = {"noise": 0.02, "reference": 1.0, "phase_limit": 0.5 * np.pi, "step": 1e-3}
-        unusual = sorted((name, given[name]) for name, value in usual.items() if given[name] != value)
-        variant = f"-{zlib.crc32(repr(unusual).encode()):08x}" if unusual else ""
         brightest = (np.abs(self._transmission).sum(axis=1) + reference) ** 2 / self._mean
         self._info = SubstrateInfo(
-            id=f"scattering-{ports}x{observables}-{seed}{variant}",
+            id=simulator_id(f"scattering-{ports}x{observables}-s{seed}", given),
+            identity="parameters",
             kind="scattering-medium",
             inputs=tuple(
                 Channel(name=f"p{i:0{_digits(ports)}d}", unit="rad", low=-phase_limit, high=phase_limit)
@@ -99,6 +123,7 @@ class ScatteringMedium:
             step=step,
             sampling_rate=1.0 / step,
             resettable=True,
+            rest=(0.0,) * ports,
             limits=Limits(shortest_step=min(1e-6, step), longest_step=max(3600.0, step)),
             parameters=given,
         )
@@ -106,7 +131,7 @@ class ScatteringMedium:
 
     @property
     def info(self) -> SubstrateInfo:
-        """What it is and what it may be given."""
+        """Description of the medium: channels, limits and parameters."""
         return self._info
 
     def reset(self) -> None:
@@ -126,7 +151,7 @@ class ScatteringMedium:
         return response
 
     def intensity(self, phases: FloatArray) -> FloatArray:
-        """Give the intensities (samples, observables) for phases (samples, ports), without noise."""
+        """Return the intensities (samples, observables) for phases (samples, ports), without noise."""
         field = self._field(phases)
         seen: FloatArray = (field.real**2 + field.imag**2) / self._mean
         return seen
@@ -134,7 +159,7 @@ class ScatteringMedium:
     def gradient(self, phases: FloatArray, by_intensity: FloatArray) -> FloatArray:
         """Turn a gradient by the intensities into one by the phases, both (samples, ...).
 
-        What no device can do: for comparison with training that does without.
+        No device can do this; it is for comparison with training that does without.
         """
         pulled = (by_intensity * np.conj(self._field(phases))) @ self._transmission
         by_phase: FloatArray = -2.0 / self._mean * np.imag(pulled * np.exp(1j * phases))

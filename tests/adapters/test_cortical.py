@@ -5,8 +5,9 @@ import gc
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import numpy as np
 import pytest
 
 from inmateria.adapters import connect
-from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.pulse_log import PulseLog, log_name
+from inmateria.adapters.tissue import PulseLimits, TissueGuard
+from inmateria.devices.errors import PassportError
+from inmateria.devices.identity import require_identity
 from inmateria.substrate import (
     Stimulus,
     StimulusRejected,
@@ -31,6 +35,9 @@ if sys.version_info < (3, 12):
 # Python's own helper for shared memory, which the SDK uses, stays until the process ends.
 resource_tracker.ensure_running()
 
+import cl  # noqa: E402
+
+from inmateria.adapters.cortical.loop import Exchange, Opened, TickLoop  # noqa: E402
 from inmateria.adapters.cortical.substrate import CORTICAL_LIMITS, STIMMABLE, CorticalSubstrate  # noqa: E402
 
 LIMITS = PulseLimits(amplitude=3e-6, charge=3e-9, interval=0.005, rate=100, dose=1.0)
@@ -189,6 +196,7 @@ async def test_a_culture_that_cannot_be_made_is_told() -> None:
         ("cortical://?ticks_per_second=333", "a divisor of 25000"),
         ("cortical://?phase=1.7e-4", "multiples of 20e-6 s"),
         ("cortical://?tick=3", "it takes ticks_per_second"),
+        ("cortical://?id=my dish", "id is 'my dish'"),
     ],
 )
 def test_uris_that_name_no_cl1_are_told(uri: str, said: str) -> None:
@@ -200,3 +208,160 @@ def test_limits_may_only_be_lower_than_the_devices() -> None:
     with pytest.raises(ValueError, match="limits may only be lower"):
         opened(limits=PulseLimits(amplitude=4e-6))
     assert CORTICAL_LIMITS.amplitude == 3e-6
+
+
+SYSTEM = {"system_id": "cl1-0123-456", "chip_id": "chip 9", "hostname": "cl1-lab", "cell_batch_id": "b7"}
+
+
+@dataclass
+class Device:
+    """The SDK in real time, taken for a device: it is logged, and states what a device states of itself."""
+
+    folder: Path
+    attributes: dict[str, str]
+    stims: list[tuple[int, int, float]]  # frame of the device, channel, current of the first phase (uA)
+
+    @property
+    def log(self) -> PulseLog:
+        return PulseLog(self.folder / f"{log_name('cl1', self.attributes['system_id'])}.csv")
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Device]:
+    made = Device(tmp_path, dict(SYSTEM), [])
+    stim = cl.Neurons.stim
+
+    def noted(self: cl.Neurons, channels: cl.ChannelSet, design: cl.StimDesign) -> None:
+        made.stims.extend((self.timestamp(), channel, design._get_padded()[1][0]) for channel in channels)
+        stim(self, channels, design)
+
+    monkeypatch.setenv("INMATERIA_STATE", str(tmp_path))
+    monkeypatch.setattr(cl, "is_simulator", lambda: False)
+    monkeypatch.setattr(cl, "get_system_attributes", lambda: made.attributes)
+    monkeypatch.setattr(cl.Neurons, "stim", noted)
+    yield made
+    cl.sim.clear_simulator_data_source()  # which ends the SDK's processes and threads
+
+
+async def test_the_log_of_a_device_goes_on_where_its_frames_begin_anew(device: Device) -> None:
+    starts, begun = [], time.time()
+    for _ in range(2):
+        async with opened(accelerated=False) as cl1:
+            response = await cl1.stimulate(Stimulus(drive(3, (0, 10, 1.0), (2, 20, 2.0)), 0.01))
+            starts.append(response.start)
+            assert cl1.info.id == "cl1-0123-456-chip-9"
+            assert cl1.info.parameters["cell_batch_id"] == "b7"
+            assert cl1.info.identity == "serial"
+        cl.sim.clear_simulator_data_source()  # the next begins at frame 0 again
+    logged = device.log.read()
+    assert logged["electrode"].tolist() == [10, 20, 10, 20]
+    assert logged["amplitude"] == pytest.approx([-1e-6, -2e-6, -1e-6, -2e-6])
+    assert (np.diff(logged["time"]) >= 0).all()
+    assert logged["time"].min() > begun - 1
+    assert logged["time"].max() < time.time() + 1
+    assert max(starts) < begun / 2  # a response has the device's own time
+
+
+async def test_the_log_of_a_device_is_what_it_gave_however_long_its_loop_is_held(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect = TickLoop._collect
+
+    def held(self: TickLoop, exchange: Exchange, tick: cl.LoopTick, guard: TissueGuard) -> Exchange | None:
+        if exchange.row in (10, 50):
+            time.sleep(0.6)
+        return collect(self, exchange, tick, guard)
+
+    monkeypatch.setattr(TickLoop, "_collect", held)
+    ticks = 120
+    async with opened(accelerated=False, limits=PulseLimits(interval=0.005, rate=100)) as cl1:
+        with pytest.warns(RuntimeWarning, match="of 120 pulses came too late") as warned:
+            await cl1.stimulate(Stimulus(drive(ticks, *((tick, 10, 1.0) for tick in range(ticks))), 0.01))
+        assert cl1.info.kind == "neural-culture"
+    dropped = int(str(warned[0].message).split()[0])
+    logged = device.log.read()
+    assert len(logged) == len(device.stims) == ticks - dropped
+    assert dropped >= 60
+    assert np.diff(logged["time"]).min() >= 0.005 - 2e-6
+    # Each is logged at the time when it was given, 80 us after the call to the SDK, which follows the line in the log.
+    called = np.array([frame for frame, _, _ in device.stims]) / 25_000
+    assert (logged["time"] <= cl1._thread._origin + called + 81e-6).all()
+    assert (logged["time"][1:] > cl1._thread._origin + called[:-1]).all()
+
+
+async def test_cancelled_on_a_device_the_log_holds_what_was_given_and_no_more(device: Device) -> None:
+    async with opened(accelerated=False) as cl1:
+        many = [(tick, 10, 1.0) for tick in range(0, 2000)]
+        long = asyncio.create_task(cl1.stimulate(Stimulus(drive(2000, *many), 0.01)))
+        async with asyncio.timeout(60):
+            while len(device.stims) < 20:  # noqa: ASYNC110  (of the SDK's thread)
+                await asyncio.sleep(0.01)
+        long.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await long
+        await cl1.stimulate(Stimulus(drive(2, (1, 20, 1.0)), 0.01))
+    assert 20 <= len(device.stims) < 2000
+    assert device.log.read()["electrode"].tolist() == [channel for _, channel, _ in device.stims]
+
+
+@pytest.mark.filterwarnings("ignore:.*came too late:RuntimeWarning")  # a busy machine may hold up the loop itself
+async def test_a_stimulus_of_many_pulses_begins_once_they_have_been_checked(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, planned = TickLoop._begin, []
+
+    def noted(self: TickLoop, exchange: Exchange, frame: int, guard: TissueGuard) -> Exchange | None:
+        begun = begin(self, exchange, frame, guard)
+        planned.append((frame, exchange.wait))
+        return begun
+
+    monkeypatch.setattr(TickLoop, "_begin", noted)
+    async with opened(accelerated=False) as cl1:
+        many = await cl1.stimulate(Stimulus(np.full((20, len(STIMMABLE)), 1e-6), 0.01))
+        few = await cl1.stimulate(Stimulus(drive(1, (0, 10, 1.0)), 0.01))
+    assert [wait for _, wait in planned] == [6, 0]  # 50 us each for 1180 pulses, in ticks of 10 ms
+    assert [many.start, few.start] == pytest.approx([(frame + 250 * wait) / 25_000 for frame, wait in planned])
+    assert (device.log.read()["time"] >= cl1._thread._origin + many.start).all()
+
+
+async def test_a_log_that_goes_away_ends_the_device(device: Device) -> None:
+    async with opened(accelerated=False) as cl1:
+        await cl1.stimulate(Stimulus(drive(1, (0, 10, 1.0)), 0.01))
+        given = len(device.stims)
+        device.log.path.unlink()
+        with pytest.raises(SubstrateError, match="is gone"):
+            await cl1.stimulate(Stimulus(drive(1, (0, 10, 1.0)), 0.01))
+        assert len(device.stims) == given
+
+
+@pytest.mark.parametrize(
+    ("stated", "given", "expected", "anonymous"),
+    [
+        (SYSTEM, "", "cl1-0123-456-chip-9", False),
+        ({**SYSTEM, "chip_id": None}, "", "cl1-0123-456", False),
+        ({"system_id": "", "hostname": "cl1-lab"}, "", "cl1-cl1-lab", False),
+        ({"system_id": "", "hostname": "localhost"}, "", "cl1", True),
+        ({"system_id": ""}, "", "cl1", True),
+        ({"system_id": ""}, "dish7", "dish7", False),
+    ],
+)
+def test_a_device_is_named_by_what_it_states_or_has_no_identity(
+    stated: dict[str, str], given: str, expected: str, anonymous: bool
+) -> None:
+    info = opened(accelerated=False, id=given)._described(Opened(False, stated), None)
+    assert info.id == expected
+    assert (info.identity == "none") == anonymous
+    if anonymous:
+        with pytest.raises(PassportError, match=r"cl1 is a placeholder.*\?id="):
+            require_identity(info)
+    else:
+        require_identity(info)
+
+
+def test_the_id_of_a_simulator_holds_all_that_makes_it_different() -> None:
+    changes = ({}, {"seed": 1}, {"neurons": 10}, {"phase": 200e-6}, {"ticks_per_second": 50}, {"culture": "other:One"})
+    ids = {opened(**changed)._described(Opened(True), None).id for changed in changes}
+    assert len(ids) == len(changes)
+    usual = connect("cortical://?seed=3")
+    assert isinstance(usual, CorticalSubstrate)
+    assert usual._described(Opened(True), None).id == "cl1-simulator-1000-3"

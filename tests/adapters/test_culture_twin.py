@@ -8,7 +8,8 @@ from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.substrate import IntanSubstrate
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import BLANKING, WINDOW, Neuroplatform, PlatformClock
-from inmateria.adapters.tissue import PulseLimits, biphasic
+from inmateria.adapters.tissue import PulseLimits
+from inmateria.pulses import PULSE, biphasic
 from inmateria.simulators import NeuralCulture
 from inmateria.simulators.culture.network import Activity, Pulses
 
@@ -28,6 +29,19 @@ def test_a_twin_gives_the_cultures_own_spikes_on_its_clock() -> None:
     assert np.array_equal(first["channel"], expected["channel"])
     assert first["time"] == pytest.approx(expected["time"] + 0.1)
     assert twin.now == pytest.approx(0.3)
+
+
+def test_a_twin_hands_over_both_phases_of_every_pulse() -> None:
+    twin, alone = CultureTwin(small()), small()
+    pulses = np.zeros(40, dtype=PULSE)
+    pulses["time"], pulses["electrode"] = 0.01 + 0.02 * np.arange(40), np.arange(40) % 32
+    pulses["amplitude"], pulses["duration"] = 0.75e-6, 8e-4  # long and weak first,
+    pulses["second_amplitude"], pulses["second_duration"] = -3e-6, 2e-4  # then short and strong
+    spikes, _ = twin.advance(30_000, pulses)
+    expected = alone.run(1.0, pulses).spikes
+    assert np.array_equal(spikes, expected)
+    equal = small().run(1.0, biphasic(pulses["time"], pulses["electrode"], 0.75e-6, 8e-4)).spikes
+    assert len(spikes) != len(equal)  # and the second phase is not that of a symmetric pulse
 
 
 async def test_counts_of_the_platform_are_the_cultures() -> None:

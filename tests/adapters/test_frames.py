@@ -1,5 +1,6 @@
 """Frames come back as they went, and whatever is not a frame is refused without harm."""
 
+import random
 import struct
 from zlib import crc32
 
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode, integers, response_of, stimulus_of
-from inmateria.substrate import SPIKE, FrameError, StimulusRejected
+from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE
+from inmateria.adapters.mqtt.wire.parts import PartAssembler, in_parts
+from inmateria.substrate import SPIKE, Channel, FrameError, ResponseMismatch, StimulusRejected, SubstrateInfo
+
+INFO = SubstrateInfo(
+    id="two", kind="test", step=0.01, sampling_rate=100.0, inputs=(Channel(name="i", unit="V", low=-1, high=1),),
+    outputs=(Channel(name="a", unit="V", low=-1, high=1), Channel(name="b", unit="uA", low=-1, high=1)),
+)  # fmt: skip
 
 
 def header(**fields: object) -> Header:
@@ -112,7 +120,7 @@ def test_frames_without_what_they_should_carry_are_refused() -> None:
     with pytest.raises(StimulusRejected, match="shape"):
         stimulus_of(decode(encode(header())))
     with pytest.raises(FrameError, match="no response"):
-        response_of(decode(encode(header())))
+        response_of(decode(encode(header())), INFO)
 
 
 @given(st.integers(0, 11), st.integers(0, 7), st.booleans())
@@ -153,7 +161,7 @@ def test_the_body_of_a_large_frame_is_aligned(session: str) -> None:
     signal = np.arange(512.0).reshape(1, 8, 64)
     data = encode(Header(kind=Kind.RESPONSE, session=session), signal, whole=False)
     assert (len(data) - signal.nbytes) % 8 == 0
-    assert np.array_equal(response_of(decode(data)).signal, signal)  # type: ignore[arg-type]
+    assert np.array_equal(response_of(decode(data), INFO).signal, signal)  # type: ignore[arg-type]
 
 
 def test_a_checksum_may_leave_out_the_numbers_of_a_response_and_never_those_of_a_stimulus() -> None:
@@ -179,7 +187,7 @@ def test_integers_come_back_within_half_a_step_and_what_was_not_read_as_nan(valu
     assert clipped == 0
     assert whole_numbers.dtype == np.dtype("<i2")
     made = header(scale=tuple(scale.tolist()), offset=tuple(offset.tolist()))
-    back = response_of(decode(encode(made, whole_numbers))).signal
+    back = response_of(decode(encode(made, whole_numbers)), INFO).signal
     assert back is not None
     assert back.dtype == np.float64
     assert np.array_equal(np.isnan(back), np.isnan(values))
@@ -196,4 +204,86 @@ def test_what_integers_cannot_say_is_clipped_and_counted() -> None:
 def test_integers_without_a_scale_that_fits_are_refused(scale: tuple[float, ...]) -> None:
     data = encode(header(scale=scale), np.ones((1, 1, 3), dtype="<i2"))
     with pytest.raises(FrameError, match="one finite number, or one a column"):
-        response_of(decode(data))
+        response_of(decode(data), INFO)
+
+
+@pytest.mark.parametrize(
+    ("units", "wanted"),
+    [
+        ((), [[1.25, 3.0]]), (("V", "uA"), [[1.25, 3.0]]), (("mV", "uA"), [[0.00125, 3.0]]),
+        (("kV", "A"), [[1250.0, 3e6]]),        (("uV", "nA"), [[1.25 / 1e6, 3.0 / 1e3]]),
+    ],
+)  # fmt: skip
+def test_a_response_in_units_that_differ_by_a_prefix_is_converted_exactly(
+    units: tuple[str, ...], wanted: list[list[float]]
+) -> None:
+    frame = decode(encode(header(units=units), np.array([[[1.25, 3.0]]])))
+    signal = response_of(frame, INFO).signal
+    assert signal is not None
+    assert signal[0].tolist() == wanted
+
+
+@pytest.mark.parametrize(
+    "units", [("A", "uA"), ("V", "V"), ("V",), ("V", "uA", "V"), ("V/s", "uA"), ("nonsense", "uA"), ("", "")]
+)
+def test_a_response_in_units_that_are_not_those_of_info_is_refused(units: tuple[str, ...]) -> None:
+    frame = decode(encode(header(units=units), np.array([[[1.25, 3.0]]])))
+    with pytest.raises(ResponseMismatch, match="units"):
+        response_of(frame, INFO)
+
+
+@given(st.integers(1, 60_000), st.integers(3_000, 20_000), st.randoms(use_true_random=False))
+def test_a_frame_sent_in_parts_comes_back_in_whatever_order_and_however_often_they_come(
+    size: int, largest: int, chance: random.Random
+) -> None:
+    given_drive = np.arange(size, dtype=np.float64).reshape(-1, 1)
+    data = encode(Header(kind=Kind.STIMULUS, session="abc", sequence=7, grant="g", step=0.5), given_drive)
+    messages = list(in_parts(data, largest))
+    assert all(len(each) <= largest for each in messages)
+    if len(data) <= largest:
+        assert messages == [data]
+        return
+    order = [*messages, *chance.sample(messages, min(3, len(messages)))]
+    chance.shuffle(order)
+    parts, whole = PartAssembler(), []
+    seen: set[bytes] = set()
+    for each in order:
+        part = decode(each)
+        assert (part.header.kind, part.header.session, part.header.sequence, part.header.grant) == (
+            "part",
+            "abc",
+            7,
+            "g",
+        )
+        joined = parts.add(part)
+        seen.add(each)
+        if joined is not None:
+            assert len(seen) == len(messages)
+            whole.append(joined)
+    assert whole
+    assert np.array_equal(stimulus_of(whole[0]).drive, given_drive)
+
+
+def test_parts_that_make_no_frame_of_their_own_session_are_refused() -> None:
+    data = encode(header(sequence=7, grant="g"), np.zeros((2000, 1, 2)))
+    for told in ({"session": "other", "sequence": 7, "grant": "g"}, {"session": "abc", "sequence": 8, "grant": "g"},
+                 {"session": "abc", "sequence": 7, "grant": "h"}):  # fmt: skip
+        piece = Header(kind=Kind.PART, part=(0, 1), **told)  # type: ignore[arg-type]
+        with pytest.raises(FrameError, match="another session, grant or number"):
+            PartAssembler().add(decode(encode(piece, np.frombuffer(data, np.uint8))))
+
+
+@pytest.mark.parametrize("part", [(), (0,), (0, 0), (1, 1), (-1, 2), (0, 1 << 30), (0, 1, 2)])
+def test_parts_with_impossible_numbers_are_refused(part: tuple[int, ...]) -> None:
+    piece = Header(kind=Kind.PART, session="abc", part=part)
+    with pytest.raises(FrameError, match="a part has the number"):
+        PartAssembler().add(decode(encode(piece, np.zeros(10, np.uint8))))
+
+
+def test_parts_that_never_become_whole_fill_no_memory() -> None:
+    parts = PartAssembler()
+    for sequence in range(400):
+        piece = Header(kind=Kind.PART, session="abc", sequence=sequence, part=(0, 2))
+        assert parts.add(decode(encode(piece, np.zeros(1 << 20, np.uint8)))) is None
+        held = sum(len(each) for pieces in parts._pieces.values() for each in pieces.values())
+        assert held == parts._size <= MOST_MESSAGE

@@ -38,13 +38,14 @@ def reach(emulator: IntanEmulator, **changed: object) -> IntanSubstrate:
 
 
 def emulated(**changed: object) -> IntanEmulator:
-    return IntanEmulator(PulsedCulture(8, period=10.0), speed=5, **changed)  # type: ignore[arg-type]
+    made = {"culture": PulsedCulture(8, period=10.0), "speed": 5, **changed}
+    return IntanEmulator(**made)  # type: ignore[arg-type]
 
 
 async def given(twin: IntanEmulator, count: int) -> list[tuple[float, ...]]:
     """Wait until the twin has given so many pulses."""
     async with asyncio.timeout(20):
-        while len(twin.pulses) < count:  # noqa: ASYNC110 (the twin tells nobody)
+        while len(twin.pulses) < count:  # noqa: ASYNC110 (the twin gives no notice)
             await asyncio.sleep(0)
     return twin.pulses
 
@@ -120,7 +121,7 @@ async def test_the_clock_goes_on_where_32_bits_end() -> None:
 async def test_what_tissue_may_not_have_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     limits = PulseLimits(amplitude=3e-6, charge=0.5e-9, interval=0.1, rate=5)
     log = tmp_path / "pulses.csv"
-    async with emulated() as twin, reach(twin, limits=limits, log=str(log)) as intan:
+    async with emulated(speed=1) as twin, reach(twin, limits=limits, log=str(log)) as intan:
         told = len(twin.commands)
         for wrong, said in (
             (drive(1, (0, 0, 3.1)), "drives A-000 with 3.1e-06 A"),
@@ -163,8 +164,8 @@ def test_uris_that_name_no_controller_are_told(uri: str, said: str) -> None:
         connect(uri)
 
 
-async def test_nobody_there_is_told() -> None:
-    with pytest.raises(SubstrateDisconnected, match=r"nobody listens at 127.0.0.1:1 .*start them in its window"):
+async def test_an_address_where_nothing_listens_is_an_error() -> None:
+    with pytest.raises(SubstrateDisconnected, match=r"no connection to 127\.0\.0\.1:1 .*start its TCP servers"):
         async with connect("intan://127.0.0.1:1?waveforms=2&spikes=3"):
             pass
 
@@ -176,7 +177,7 @@ async def test_an_electrode_that_is_not_there_is_told() -> None:
                 pass
 
 
-async def test_a_controller_that_runs_for_somebody_else_is_left_alone() -> None:
+async def test_a_controller_that_runs_for_another_program_is_left_alone() -> None:
     async with emulated() as twin, reach(twin):
         with pytest.raises(SubstrateBusy, match="in run mode Run"):
             async with reach(twin):
@@ -187,11 +188,11 @@ async def test_a_controller_that_runs_for_somebody_else_is_left_alone() -> None:
 async def test_a_controller_that_is_stopped_meanwhile_is_told() -> None:
     async with emulated() as twin, reach(twin, timeout=0.3) as intan:
         twin._set("runmode", "stop")
-        with pytest.raises(SubstrateTimeout, match="has somebody pressed stop"):
+        with pytest.raises(SubstrateTimeout, match="check in its window whether it was stopped"):
             await intan.stimulate(intan.info.stimulus(drive(1), 0.02))
 
 
-async def test_a_connection_that_breaks_is_told_to_who_waits() -> None:
+async def test_a_connection_that_breaks_ends_the_exchange() -> None:
     async with emulated() as twin:
         with suppress(SubstrateError):
             async with reach(twin) as intan:
@@ -208,7 +209,7 @@ async def test_bytes_that_are_no_data_are_told() -> None:
         await intan.stimulate(intan.info.stimulus(drive(1)))
         for writer in list(twin._waveforms):
             writer.write(b"noise, not a block of data")
-        with pytest.raises(FrameError, match="has somebody changed which channels are sent"):
+        with pytest.raises(FrameError, match="check whether the channels sent over TCP were changed"):
             await intan.stimulate(intan.info.stimulus(drive(100), 0.05))
 
 

@@ -1,4 +1,4 @@
-"""RHX's bytes are understood however the network cuts them, and what the server would take wrongly is refused here."""
+"""RHX's bytes are read however the network divides them; settings that the server would wrongly accept are refused."""
 
 from itertools import pairwise
 
@@ -15,6 +15,8 @@ from inmateria.adapters.intan.protocol import (
     StimSettings,
     WaveformParser,
     batches,
+    current_steps,
+    duration_samples,
     encode_spikes,
     encode_waveform,
     microvolts,
@@ -114,11 +116,11 @@ def test_timestamps_go_on_past_the_end_of_32_bits(jump: int, near: int) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"first_phase_amplitude_micro_amps": 2551.0}, "FirstPhaseAmplitudeMicroAmps is 2551.0; RHX takes 0 to 2550"),
-        ({"second_phase_duration_microseconds": -1.0}, "RHX takes 0 to 5000"),
+        ({"first_phase_amplitude_micro_amps": 2551.0}, "FirstPhaseAmplitudeMicroAmps is 2551.0; RHX allows 0 to 2550"),
+        ({"second_phase_duration_microseconds": -1.0}, "RHX allows 0 to 5000"),
         ({"pulse_train_period_microseconds": 199.0}, r"is less than the pulse lasts \(200 us\)"),
         ({"shape": "Triphasic", "pulse_train_period_microseconds": 299.0}, r"\(300 us\)"),
-        ({"shape": "Monophasic"}, "Shape is 'Monophasic'; one of Biphasic"),
+        ({"shape": "Monophasic"}, "Shape is 'Monophasic'; allowed are Biphasic"),
         ({"pre_stim_amp_settle_microseconds": 5.0}, "PostTriggerDelayMicroseconds is less"),
         ({"refractory_period_microseconds": 999.0}, "RefractoryPeriodMicroseconds is less"),
         ({"source": "DigitalIn01"}, "Source is"),
@@ -131,10 +133,20 @@ def test_what_the_server_would_take_in_silence_is_refused(wrong: dict[str, objec
 
 def test_amplitudes_are_multiples_of_the_chips_step() -> None:
     StimSettings(first_phase_amplitude_micro_amps=2.5, second_phase_amplitude_micro_amps=1.3).check_step(0.1)
-    with pytest.raises(StimulusRejected, match=r"is 2.55 uA; multiples of 0.1 uA up to 25.5 uA"):
+    with pytest.raises(StimulusRejected, match=r"is 2.55 uA; the chip gives multiples of 0.1 uA up to 25.5 uA"):
         StimSettings(first_phase_amplitude_micro_amps=2.55).check_step(0.1)
     with pytest.raises(StimulusRejected, match=r"multiples of 0.01 uA up to 2.55 uA"):
         StimSettings(first_phase_amplitude_micro_amps=2.56).check_step(0.01)
+
+
+@pytest.mark.parametrize(("microseconds", "samples"), [(10, 0), (20, 1), (49, 1), (50, 2), (100, 3), (217, 7)])
+def test_durations_are_rounded_to_samples_as_rhx_rounds_them(microseconds: float, samples: int) -> None:
+    assert duration_samples(microseconds, 30_000) == samples
+
+
+@pytest.mark.parametrize(("microamps", "steps"), [(0.0, 0), (0.49, 0), (0.5, 1), (1.5, 2), (2.5, 3), (2.4, 2)])
+def test_currents_are_rounded_to_steps_as_rhx_rounds_them(microamps: float, steps: int) -> None:
+    assert current_steps(microamps, 1.0) == steps
 
 
 def test_only_what_changed_is_sent_and_then_uploaded() -> None:
@@ -147,4 +159,4 @@ def test_only_what_changed_is_sent_and_then_uploaded() -> None:
         "execute uploadstimparameters a-010",
     ]
     assert armed.commands("a-010", armed) == []
-    assert len(armed.commands("a-010")) == 17
+    assert len(armed.commands("a-010")) == 22

@@ -19,6 +19,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from inmateria.adapters import DeviceServer, RemoteSubstrate, SimulatedSubstrate, emergency_stop, find_devices, release
 from inmateria.adapters.mqtt.wire.frames import decode
 from inmateria.substrate import (
+    ResponseMismatch,
     Stimulus,
     SubstrateBusy,
     SubstrateDisconnected,
@@ -131,6 +132,42 @@ async def test_our_client_drives_a_device_from_the_page(version: MQTTProtocolVer
         assert [each.status.state for each in await find_devices(mosquitto.uri)] == ["online"]
         assert device.applied == [tuple(each.drive.ravel()) for each in [*given, given[0], given[0]]]
     assert [each.status.state for each in await find_devices(mosquitto.uri)] == ["offline"]
+
+
+@pytest.mark.parametrize(("units", "scale"), [(["mV"], 1e3), (["mV", "mV"], 1e3), (["V", "V"], 1.0)])
+async def test_a_response_that_says_another_prefix_than_announced_is_converted(
+    units: list[str], scale: float, mosquitto: Mosquitto
+) -> None:
+    given = Stimulus(np.array([[0.5, -0.25], [0.125, 1.0]]), 0.01)
+    made = await asyncio.to_thread(
+        lambda: Doubler("127.0.0.1", mosquitto.port, MQTTProtocolVersion.MQTTv311, units=units, scale=scale)
+    )
+    try:
+        async with RemoteSubstrate(f"{mosquitto.uri}/bench/doubler") as substrate:
+            got = await substrate.stimulate(given)
+            assert np.array_equal(got.signal[:, 0], 2 * given.drive)  # type: ignore[index]  # and not a thousand times it
+    finally:
+        await asyncio.to_thread(made.close)
+
+
+@pytest.mark.parametrize("units", [["A"], ["V", "A"], ["V", "V", "V"], ["furlong"], ["V/s"]])
+async def test_a_response_in_units_that_are_not_those_announced_is_refused(
+    units: list[str], mosquitto: Mosquitto
+) -> None:
+    made = await asyncio.to_thread(
+        lambda: Doubler("127.0.0.1", mosquitto.port, MQTTProtocolVersion.MQTTv311, units=units)
+    )
+    given = Stimulus(np.array([[0.5, -0.25]]), 0.01)
+    try:
+        async with RemoteSubstrate(f"{mosquitto.uri}/bench/doubler") as substrate:
+            with pytest.raises(ResponseMismatch, match="units"):
+                await substrate.stimulate(given)
+            with pytest.raises(ResponseMismatch, match="units"):
+                async for _ in substrate.stream([given]):
+                    pass
+        assert len(made.applied) == 2
+    finally:
+        await asyncio.to_thread(made.close)
 
 
 async def test_both_survive_a_bad_network(mosquitto: Mosquitto) -> None:

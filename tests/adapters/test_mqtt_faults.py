@@ -215,12 +215,13 @@ async def test_a_lease_that_is_not_renewed_is_taken_over_and_its_late_stimuli_ar
 
 async def test_a_device_that_is_killed_is_noticed_and_what_is_known_is_said(mosquitto: Mosquitto) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "inmateria", "serve", "nanowire://?wires=40", "--broker", mosquitto.uri, "--json",
+        sys.executable, "-m", "inmateria", "serve", "nanowire://?wires=40", "--broker", mosquitto.uri,
+        "--name", "nwn-1", "--json",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
     assert b"mqtt://" in await process.stdout.readline()
-    async with RemoteSubstrate(f"{mosquitto.uri}/lab/nanowire-40-42", connect_timeout=2) as substrate:
+    async with RemoteSubstrate(f"{mosquitto.uri}/lab/nwn-1", connect_timeout=2) as substrate:
         quiet = substrate.info.stimulus(np.zeros((1, 8)))
         await substrate.stimulate(quiet)
         os.kill(process.pid, signal.SIGKILL)

@@ -7,14 +7,27 @@ import subprocess
 import sys
 from contextlib import aclosing
 
+import msgspec
 import numpy as np
+import pytest
 from leaky import LeakySimulator
 
-from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate, find_devices, observe
-from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters import (
+    DeviceServer,
+    EmbeddedBroker,
+    RemoteSubstrate,
+    SimulatedSubstrate,
+    emergency_stop,
+    find_devices,
+    observe,
+    release,
+)
+from inmateria.adapters.mqtt.operator.observer import Observation
+from inmateria.adapters.mqtt.wire.address import Address, Broker
+from inmateria.adapters.mqtt.wire.frames import Header, Kind, encode
 from inmateria.adapters.mqtt.wire.link import open_link
 from inmateria.cli.watching import sparkline
-from inmateria.substrate import Stimulus
+from inmateria.substrate import Stimulus, SubstrateDisconnected
 
 ONE = Stimulus(np.ones((1, 3)), 0.01)
 INMATERIA = [sys.executable, "-m", "inmateria"]
@@ -110,3 +123,79 @@ def test_a_sparkline_spans_its_values_and_leaves_out_what_was_not_read() -> None
     assert sparkline([0.0, 7.0, float("nan"), 3.6]) == "▁█ ▅"
     assert sparkline([2.0, 2.0]) == "▁▁"
     assert sparkline([float("nan")]) == ""
+
+
+HOSTILE = "[/red] [bold]x[/nothing] :smile: \x1b[2J\x1b]0;owned\x07"
+
+
+async def test_whatever_a_device_says_list_watch_and_errors_print_it_as_it_is_and_no_terminal_obeys_it() -> None:
+    info = msgspec.to_builtins(LeakySimulator().info)
+    info["kind"] = HOSTILE
+    info["outputs"] = [{**each, "name": f"{HOSTILE}{number}"} for number, each in enumerate(info["outputs"])]
+    status = {"state": "in fault", "epoch": "e", "holder": HOSTILE, "error": HOSTILE}
+    async with EmbeddedBroker() as broker, open_link(Broker.from_uri(broker.uri), timeout=5) as hostile:
+        await hostile.publish("inmateria/1/lab/hostile/info", msgspec.json.encode(info), retain=True)
+        await hostile.publish("inmateria/1/lab/hostile/status", msgspec.json.encode(status), retain=True)
+        listed = await told("list", broker.uri)
+        watched = await told("watch", f"{broker.uri}/lab/hostile", "--count", "2", "--every", "0.05")
+        ended = await asyncio.to_thread(
+            subprocess.run, [*INMATERIA, "run", "digits", "--on", f"{broker.uri}/lab/hostile"], capture_output=True,
+            text=True, timeout=500,
+        )  # fmt: skip
+    assert ended.returncode == 3
+    for printed in (listed, watched, ended.stderr):
+        words = " ".join(printed.split())
+        assert "[/red]" in words
+        assert "[bold]x" in words
+        assert ":smile:" in words
+        assert "\x1b[2J" not in printed
+        assert "\x07" not in printed
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xfe", b"{}", b'{"state": 5}', b"[]", b'"online"', b""])
+async def test_garbage_in_a_status_breaks_neither_stop_nor_release_nor_an_observer(garbage: bytes) -> None:
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as hostile,
+    ):
+        await hostile.publish("inmateria/1/lab/leaky/status", garbage or b" ", retain=True)
+        await emergency_stop(server.uri)
+        await hostile.publish("inmateria/1/lab/leaky/status", garbage or b" ", retain=True)
+        await release(server.uri)
+        async with aclosing(observe(server.uri, every=0.01)) as looks:  # type: ignore[type-var]
+            async for seen in looks:
+                if seen.status is not None:
+                    break
+        assert seen.status is not None
+        assert seen.status.state == "online"
+
+
+async def test_the_commands_stop_and_release_do_so_and_say_so() -> None:
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri) as server,
+    ):
+        assert "is stopped, until `inmateria release`" in await told("stop", server.uri)
+        with pytest.raises(SubstrateDisconnected, match="was stopped"):
+            async with RemoteSubstrate(server.uri):
+                pass
+        assert "is online" in await told("release", server.uri)
+        async with RemoteSubstrate(server.uri) as remote:
+            assert (await remote.stimulate(ONE)).sequence == 0
+        ended = await asyncio.to_thread(
+            subprocess.run, [*INMATERIA, "stop", f"{broker.uri}/lab/nothing", "--timeout", "0.5"], capture_output=True,
+            text=True, timeout=500,
+        )  # fmt: skip
+        assert ended.returncode == 3
+        assert "waited 0.5 s for lab/nothing" in ended.stderr
+
+
+async def test_a_response_in_other_units_than_announced_is_counted_in_those_announced_by_an_observer() -> None:
+    seen = Observation(info=LeakySimulator(outputs=2).info)
+    address = Address("lab", "leaky")
+    for units in (("mV", "uA"), ("A", "uA")):
+        header = Header(kind=Kind.RESPONSE, session="s", units=units)
+        seen.hear(address, address.topic("response", "anyone", "s"), encode(header, np.array([[[1.0, 2.0]]])))
+    assert seen.responses == 1
+    assert seen.recent.tolist() == [[0.001, 2.0]]

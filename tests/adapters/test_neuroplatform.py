@@ -337,11 +337,11 @@ async def test_the_event_loop_is_not_blocked_and_cancelling_takes_the_rest_back(
         assert (await lab.stimulate(Stimulus(np.eye(15)[[5]], 0.25))).sequence == 0
 
 
-async def test_who_has_no_package_no_booking_or_no_turn_is_told() -> None:
-    with pytest.raises(SubstrateDisconnected, match="neuroplatform is not here; it comes with access"):
+async def test_without_the_package_a_booking_or_a_turn_entering_fails() -> None:
+    with pytest.raises(SubstrateDisconnected, match="neuroplatform is not installed; it comes with access"):
         async with connect("neuroplatform://"):
             pass
-    with pytest.raises(SubstrateDisconnected, match="neuroplatformv2 is not here"):
+    with pytest.raises(SubstrateDisconnected, match="neuroplatformv2 is not installed"):
         async with connect("neuroplatform://?version=2"):
             pass
     platform = twin(bookings=[BOOKING, Booking(token="THEIRS")])
@@ -360,7 +360,7 @@ async def test_errors_of_the_vendors_package_say_whose_they_are(monkeypatch: pyt
     monkeypatch.setitem(sys.modules, "neuroplatform", package)  # as if it were installed
     monkeypatch.setattr(package.IntanSofware, "read_count", lambda self: 1 / 0)
     async with NeuroplatformSubstrate("OURS", log="none", triggers=3) as lab:
-        lab._door._platform = platform  # so that it waits on the twin's clock
+        lab._sdk._platform = platform  # so that it waits on the twin's clock
         with pytest.raises(SubstrateDisconnected, match="the platform's package raised ZeroDivisionError"):
             await lab.stimulate(lab.info.stimulus([1, 0, 0]))
     assert platform.running is None
@@ -369,11 +369,11 @@ async def test_errors_of_the_vendors_package_say_whose_they_are(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        ("neuroplatform://host", "names a place"),
+        ("neuroplatform://host", "names a host"),
         ("neuroplatform://?token=SECRET", "a token was given in a URI"),
-        ("neuroplatform://?step=0.1", "a count takes 0.2 s"),
+        ("neuroplatform://?step=0.1", "a count takes 0\\.2 s"),
         ("neuroplatform://?triggers=17", "triggers 17"),
-        ("neuroplatform://?electrodes=1,x", "write them as"),
+        ("neuroplatform://?electrodes=1,x", "allowed are numbers and ranges"),
         ("neuroplatform://?electrodes=1,1", "each once"),
     ],
 )

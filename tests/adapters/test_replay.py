@@ -203,7 +203,7 @@ async def test_what_cannot_be_replayed_is_said(tmp_path: Path) -> None:
             pass
     write(tmp_path / "r.h5", some(1))
     substrate = ReplaySubstrate(tmp_path / "r.h5")
-    with pytest.raises(SubstrateDisconnected, match="before it was opened"):
+    with pytest.raises(SubstrateDisconnected, match="before it was entered"):
         _ = substrate.info
     async with substrate:
         pass

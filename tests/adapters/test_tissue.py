@@ -19,7 +19,7 @@ LIMITS = PulseLimits(amplitude=3e-6, charge=0.6e-9, interval=0.01, rate=5, dose=
 
 
 def guard(limits: PulseLimits = LIMITS, log: Path | None = None, now: float = 0.0) -> TissueGuard:
-    return TissueGuard(limits, log, clock=lambda: now)
+    return TissueGuard(limits, None if log is None else PulseLog(log, "test"), clock=lambda: now)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,8 @@ def guard(limits: PulseLimits = LIMITS, log: Path | None = None, now: float = 0.
         (biphasic(0, 7, 1e-6, 10e-6), "has phases of 10 and 10 us; allowed are 20 to 5000 us"),
         (biphasic([0, 1], 7, [1e-6, np.nan], 1e-4), r"pulse 1 .* is not all finite numbers"),
         (biphasic([0, np.inf], 7, 1e-6, 1e-4), r"pulse 1 .* is not all finite numbers"),
+        (np.array([(0, 7, -0.2e-6, 1e-4, 2e-6, 1e-5)], dtype=PULSE), "has phases of 10 and 100 us"),
+        (np.array([(0, 7, -0.02e-6, 6e-3, 1.2e-6, 1e-4)], dtype=PULSE), "has phases of 100 and 6000 us"),
         (np.array([(0, 7, 1e-6, 1e-4, -1e-6, 2e-4)], dtype=PULSE), "leaves -0.1 nC of 0.2 nC behind"),
         (np.array([(0, 7, 1e-6, 1e-4, 1e-6, 1e-4)], dtype=PULSE), "balanced to 0.1 %"),
         (np.array([(0, 7, 1e-6, 1e-4, -4e-6, 25e-6)], dtype=PULSE), "has 4 uA"),
@@ -169,19 +171,22 @@ def test_what_was_never_sent_is_taken_back(tmp_path: Path) -> None:
         assert watched.dose() == pytest.approx(0.8e-9)
 
 
-def test_a_log_that_was_cut_short_is_mended(tmp_path: Path) -> None:
+def test_a_line_torn_off_by_a_killed_process_is_left_out_and_the_log_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "pulses.csv"
     with guard(log=path) as watched:
         watched.admit(biphasic([0.0, 1.0], 7, 1e-6, 1e-4))
-    whole = path.read_bytes()
-    for cut in range(len(whole) - len(whole.splitlines()[-1]), len(whole)):
-        path.write_bytes(whole[:cut])
+        before = path.read_bytes()
+        watched.admit(biphasic([2.0, 3.0], 7, 1e-6, 1e-4))
+        after = path.read_bytes()
+    header = before.index(b"\n")
+    for cut in range(len(before), len(after) + 1):  # killed while it appended: its header still has the old size
+        path.write_bytes(before[:header] + after[header:cut])
         with guard(log=path, now=5.0) as watched:
             assert watched.log is not None
-            kept = watched.log.read()
-            watched.admit(biphasic(2.0, 7, 1e-6, 1e-4))
-            assert len(watched.log.read()) == len(kept) + 1
-        assert 1 <= len(kept) <= 2
+            kept = watched.log.read()["time"].tolist()
+            assert kept == [0.0, 1.0, 2.0, 3.0][: 2 + after[len(before) : cut].count(b"\n")]
+            watched.admit(biphasic(4.0, 7, 1e-6, 1e-4))
+            assert watched.log.read()["time"].tolist() == [*kept, 4.0]
 
 
 def test_a_file_that_is_no_log_is_left_alone(tmp_path: Path) -> None:

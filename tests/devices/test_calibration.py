@@ -10,7 +10,7 @@ from scipy.stats import binom, kstest
 from inmateria.adapters import SimulatedSubstrate
 from inmateria.devices import Fingerprint, Probe, calibrate, compare, recognise, settling_p_value
 from inmateria.devices.fingerprints import noise_of
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, Variability
 from inmateria.substrate import SPIKE, Channel, Response, StimulusRejected, Substrate, SubstrateInfo
 
 SMALL = Probe(steps=12, repeats=8, discarded=1, step=0.02, rest=0.5)
@@ -220,10 +220,7 @@ async def test_nanowire_networks_false_alarms_drift_and_identity():
         network = NanowireNetwork(
             wires=60,
             seed=seed,
-            noise=0.05,
-            aging=0.05,
-            voltage_spread=0.1,
-            conductance_spread=0.1,
+            variability=Variability(noise=0.05, aging=0.05, voltage_spread=0.1, conductance_spread=0.1),
             integration_step=5e-3,
         )
         substrate = SimulatedSubstrate(network)

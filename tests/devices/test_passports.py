@@ -22,14 +22,14 @@ from inmateria.protocols.runner import run_task
 from inmateria.protocols.runs import read_run
 from inmateria.protocols.task import find_task
 from inmateria.reservoir import PhysicalReservoir, RidgeReadout
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, Variability
 
 PROBE = Probe(steps=8, repeats=6, step=0.02, rest=0.2)
 DAY = 86400.0
 
 
 def network(seed=1):
-    return NanowireNetwork(wires=60, seed=seed, noise=0.02, aging=0.1, integration_step=5e-3)
+    return NanowireNetwork(wires=60, seed=seed, variability=Variability(noise=0.02, aging=0.1), integration_step=5e-3)
 
 
 def url(folder):
@@ -60,7 +60,7 @@ async def test_calibrations_and_drift_are_read_back_in_order(tmp_path):
         with pytest.raises(ValueError, match="fingerprint is of"):
             kept.add_calibration(network(2).info, first)
         with pytest.raises(PassportError, match=f"did you mean {matter.info.id}"):
-            kept.passport("nanowire-60-1")
+            kept.passport(matter.info.id[:-1])
 
 
 async def test_the_others_are_the_first_of_each_other_device_with_that_probe(tmp_path):
@@ -162,7 +162,7 @@ def inmateria(*arguments):
 
 def test_the_commands_fill_and_show_a_passport(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    uri = "nanowire://?wires=60&noise=0.02"
+    uri = "nanowire://?wires=60&variability.noise=0.02"
     few = ("--steps", "5", "--repeats", "5", "--rest", "0.1", "--json")
     first = json.loads(inmateria("calibrate", uri, *few))
     assert first["drift"] is None

@@ -24,7 +24,7 @@ from inmateria.devices import (
     transfer_weights,
 )
 from inmateria.reservoir import InputMask, PhysicalReservoir, RidgeClassifierReadout, RidgeReadout, VirtualNodes
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, Variability
 
 DAY = 86400.0
 PROBE = Probe(steps=12, repeats=8, step=0.05, rest=0.5)
@@ -157,8 +157,9 @@ def reservoir(network, seed=0):
     )
 
 
-def network(seed=1, **parameters):
-    return NanowireNetwork(wires=60, seed=seed, noise=0.01, aging=0.05, integration_step=5e-3, **parameters)
+def network(seed=1, **spread):
+    variability = Variability(noise=0.01, aging=0.05, **spread)
+    return NanowireNetwork(wires=60, seed=seed, variability=variability, integration_step=5e-3)
 
 
 def problem(seed=0, steps=600):
@@ -178,7 +179,7 @@ async def test_a_bound_readout_refuses_another_device_and_its_own_after_drift():
         predicted = await bound.run(here, u[:100])
         assert predicted.shape == (90,)
         assert np.array_equal(bound.predict(X, here.info), readout.predict(X))
-        with pytest.raises(WrongDevice, match=r"trained on nanowire-60-1.* used on nanowire-60-2.*transfer"):
+        with pytest.raises(WrongDevice, match=r"trained on nanowire-60-s1-.* used on nanowire-60-s2-.*transfer"):
             await bound.run(there, u[:100])
         with pytest.raises(WrongDevice):
             bound.predict(X, await calibrate(there.substrate, PROBE))

@@ -93,7 +93,8 @@ def test_a_twin_is_a_simulator():
     assert np.allclose(np.concatenate([first.signal, second.signal]), whole.signal, atol=1e-12)
     assert (first.start, first.sequence) == (0.0, 0)
     assert (second.start, second.sequence) == (pytest.approx(0.15), 1)
-    assert twin.info.id == "twin-of-filter"
+    assert twin.info.id.startswith("twin-of-filter-")
+    assert twin.info.identity == "parameters"
     assert twin.info.parameters["error"]["held_out"] == twin.error.held_out
     with pytest.raises(StimulusRejected, match=r"takes 0\.01 to 0\.01 s"):
         twin.info.stimulus(drive, 0.02)

@@ -6,7 +6,7 @@ import pytest
 from test_series_tasks import DelayLine, quiet, scores
 
 from inmateria.adapters import SimulatedSubstrate, connect
-from inmateria.protocols.runs import Outcome
+from inmateria.protocols import Outcome
 from inmateria.protocols.tasks.capacity import TASK, CapacitySettings
 from inmateria.substrate import Substrate
 

@@ -14,13 +14,11 @@ from pulsed import PulsedCulture
 from inmateria.adapters import SimulatedSubstrate, connect
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Neuroplatform
-from inmateria.protocols.runner import run_task
-from inmateria.protocols.runs import Run, read_run
-from inmateria.protocols.task import find_task
+from inmateria.protocols import Run, find_task, read_run, run_task
+from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of
 from inmateria.protocols.tasks.cart_pole import _pushed
-from inmateria.protocols.tasks.neural_activity import _figures
-from inmateria.protocols.tasks.neural_reservoir import japanese_vowels
-from inmateria.protocols.tasks.pulsed import PulsedSettings, binned, given_values, prepare
+from inmateria.protocols.tasks.japanese_vowels import japanese_vowels
+from inmateria.protocols.tasks.spontaneous import activity_figures
 from inmateria.reservoir import (
     FilteredRates,
     FirstSpikeLatency,
@@ -129,13 +127,13 @@ def test_the_pole_falls_as_gymnasiums_does() -> None:
 
 def test_spikes_at_random_times_have_the_figures_of_chance() -> None:
     counts = (np.random.default_rng(0).random((40_000, 20)) < 0.01).astype(float)  # 2 Hz in bins of 5 ms
-    figures = _figures(counts, 0.005)
+    figures = activity_figures(counts, 0.005)
     assert figures["mean rate of active outputs (Hz)"] == pytest.approx(2.0, rel=0.05)
     assert figures["active outputs (fraction above 0.1 Hz)"] == 1.0
     assert figures["variation of intervals (sd / mean)"] == pytest.approx(1.0, abs=0.05)
     bursting = counts.copy()
     bursting[1000::4000, :] = 5
-    assert _figures(bursting, 0.005)["network bursts a minute"] > figures["network bursts a minute"] + 2
+    assert activity_figures(bursting, 0.005)["network bursts a minute"] > figures["network bursts a minute"] + 2
 
 
 def test_the_vowels_are_those_of_the_paper() -> None:
@@ -208,11 +206,13 @@ async def test_the_henon_map_is_forecast_beside_its_control(tmp_path: Path) -> N
 @pytest.mark.parametrize("features", ["counts", "rates", "latency"])
 def test_every_encoding_goes_with_all_features(encoding: str, features: str) -> None:
     async def one() -> tuple[FloatArray, FloatArray]:
-        chosen = PulsedSettings(encoding=encoding, features=features)  # type: ignore[arg-type]
+        chosen = EncodedValueSettings(encoding=encoding, features=features)  # type: ignore[arg-type]
         async with PhysicalReservoir(SimulatedSubstrate(neurons())) as reservoir:
-            positions = prepare(reservoir, chosen, 0.05)
+            reservoir.encoding = encoding_of(chosen, reservoir, 0.05)
+            reservoir.features = features_of(chosen.features, chosen.time_constant, reservoir.info)
             u = np.array([[0.1], [0.9]])
-            return binned(await reservoir.run(u), chosen, positions, 5, 24), given_values(reservoir, u)
+            X = bin_spikes(await reservoir.run(u), chosen.features, reservoir.encoding.positions, 5)
+            return X, reservoir.encode(u).reshape(len(u), -1)
 
     read_from, pulses = asyncio.run(one())
     assert read_from.shape == (2, 24 if features == "latency" else 5 * 24)

@@ -1,4 +1,4 @@
-"""The tasks on series against what theory says of simple substrates."""
+"""The tasks on series against the theory of simple substrates."""
 
 import asyncio
 
@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from inmateria.adapters import SimulatedSubstrate
-from inmateria.protocols.runs import Outcome
-from inmateria.protocols.task import Task, UnknownTask, find_task, task_names
+from inmateria.protocols import Outcome, UnknownTask, find_task, task_names
 from inmateria.protocols.tasks.sequence_memory import SequenceSettings, remember_digits, semi_repetitive
-from inmateria.protocols.tasks.time_series import MACKEY_GLASS, MEMORY, WAVEFORM, SeriesSettings
 from inmateria.substrate import Channel, FloatArray, Limits, Response, Stimulus, SubstrateInfo
 
 
@@ -48,8 +46,9 @@ def quiet(phase: str, done: int, of: int, steps: int) -> None:
     assert 0 < done <= of
 
 
-def run(task: Task, taps: int, **settings: float) -> Outcome:
-    chosen = SeriesSettings(samples=1, amplitude=1.0, round_trips=3, **settings)  # type: ignore[arg-type]
+def run(name: str, taps: int, **settings: float) -> Outcome:
+    task = find_task(name)
+    chosen = task.settings(samples=1, amplitude=1.0, bias=0.0, step=0.05, round_trips=3, **settings)
     return asyncio.run(task.run(SimulatedSubstrate(DelayLine(taps)), chosen, quiet))  # type: ignore[arg-type]
 
 
@@ -59,7 +58,7 @@ def scores(outcome: Outcome) -> dict[tuple[str, str], float]:
 
 @pytest.mark.parametrize("taps", [1, 5, 12])
 def test_a_delay_line_remembers_as_many_steps_as_it_has_taps(taps: int) -> None:
-    outcome = run(MEMORY, taps, steps=6000)
+    outcome = run("memory", taps, steps=6000)
     capacity = scores(outcome)["substrate", "sum over delays"]
     # What lies beyond the taps adds chance: about one over the held-out steps for each delay.
     assert taps - 0.01 <= capacity <= taps + 5 * outcome.chance
@@ -70,25 +69,25 @@ def test_a_delay_line_remembers_as_many_steps_as_it_has_taps(taps: int) -> None:
 
 
 def test_what_a_sine_alone_can_become_is_what_fourier_says() -> None:
-    found = scores(run(WAVEFORM, 1, steps=4000))
+    found = scores(run("waveform", 1, steps=4000))
     # Squared correlation with the sine: 8/pi^2 for the square wave, 96/pi^4 for the triangle, none for the others.
-    assert found["input alone", "ridge, square"] == pytest.approx(1 - np.sqrt(1 - 8 / np.pi**2), abs=0.02)
-    assert found["input alone", "ridge, triangle"] == pytest.approx(1 - np.sqrt(1 - 96 / np.pi**4), abs=0.005)
-    assert found["input alone", "ridge, shifted"] == pytest.approx(0, abs=0.01)
-    assert found["input alone", "ridge, doubled"] == pytest.approx(0, abs=0.01)
+    assert found["input alone", "square"] == pytest.approx(1 - np.sqrt(1 - 8 / np.pi**2), abs=0.02)
+    assert found["input alone", "triangle"] == pytest.approx(1 - np.sqrt(1 - 96 / np.pi**4), abs=0.005)
+    assert found["input alone", "shifted"] == pytest.approx(0, abs=0.01)
+    assert found["input alone", "doubled"] == pytest.approx(0, abs=0.01)
 
 
 def test_two_taps_of_a_sine_give_it_a_quarter_later_exactly() -> None:
-    found = scores(run(WAVEFORM, 2, steps=4000))
-    assert found["substrate", "ridge, shifted"] > 0.999  # less what regularisation costs
-    assert found["substrate", "ridge, doubled"] == pytest.approx(0, abs=0.01)  # out of reach of anything linear
+    found = scores(run("waveform", 2, steps=4000))
+    assert found["substrate", "shifted"] > 0.999  # less what regularisation costs
+    assert found["substrate", "doubled"] == pytest.approx(0, abs=0.01)  # out of reach of anything linear
 
 
 def test_twenty_taps_forecast_mackey_glass_as_linear_prediction_does() -> None:
-    found = scores(run(MACKEY_GLASS, 20, steps=5000))
+    found = scores(run("mackey-glass", 20, steps=5000))
     # Linear prediction from 20 values, 84 ahead: an NRMSE near .55 has been measured elsewhere.
-    assert 1 - found["substrate", "ridge, 84 ahead"] == pytest.approx(0.55, abs=0.1)
-    assert found["substrate", "ridge, 84 ahead"] > found["input alone", "ridge, 84 ahead"]
+    assert 1 - found["substrate", "84 ahead"] == pytest.approx(0.55, abs=0.1)
+    assert found["substrate", "84 ahead"] > found["input alone", "84 ahead"]
 
 
 def test_the_order_repeats_itself_and_surprises_as_asked() -> None:

@@ -20,7 +20,7 @@ def measured_network(samples=600, seed=3):
     """Drive a simulated network as the laboratory drives real ones: one input, one ground, jittered times."""
     rng = np.random.default_rng(seed)
     time = np.cumsum(rng.uniform(0.172, 0.219, samples))
-    network = NanowireNetwork(144, seed, "rate-balance", 16, 1, topology="grid", integration_step=0.2)
+    network = NanowireNetwork(144, seed, "rate-balance", 16, 1, geometry="grid", integration_step=0.2)
     drive = rng.uniform(2.2, 2.8, samples)
     signal = network.advance(network.info.stimulus(drive[:, None], 0.2)).signal[:, -1]
     names = [*range(10, 24), 8, 9]  # readings, then the input and the ground

@@ -183,10 +183,10 @@ def test_force_makes_a_chaotic_network_go_on_with_a_pattern_by_itself(every: int
     ("readout", "says"),
     [
         (KalmanReadout(walk=-1.0), "at least 0"),
-        (LMSReadout(rate=2.0), "less than 2"),
+        (LMSReadout(rate=2.0), "below 2"),
         (LMSReadout(floor=0.0), "more than 0"),
         (FORCEReadout(every=0), "1 to learn at every step"),
-        (RecursiveLeastSquares(delay=-1), "0 or more"),
+        (RecursiveLeastSquares(delay=-1), "at least 0"),
     ],
 )
 def test_settings_that_make_no_readout_are_refused(readout, says: str) -> None:  # type: ignore[no-untyped-def]
@@ -196,7 +196,7 @@ def test_settings_that_make_no_readout_are_refused(readout, says: str) -> None: 
 
 
 def test_a_step_takes_one_sample_of_the_right_size() -> None:
-    with pytest.raises(AttributeError, match="learned nothing yet"):
+    with pytest.raises(AttributeError, match="is not fitted"):
         FORCEReadout().step(np.ones(3), 1.0)
     readout = FORCEReadout().begin(3, 2)
     assert readout.step(np.ones(3), [1.0, 2.0]) == pytest.approx([0.0, 0.0])

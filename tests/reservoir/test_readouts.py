@@ -132,7 +132,7 @@ def test_forgetting_is_least_squares_weighted_by_age() -> None:
         (RidgeReadout(alphas=-1.0), "at least 0"),
         (RidgeReadout(alphas=(1.0, float("nan"))), "at least 0"),
         (RidgeReadout(validation="magic"), "allowed are 'loo', 'gcv' and None"),  # type: ignore[arg-type]
-        (RidgeReadout(validation=None), "give a single one"),
+        (RidgeReadout(validation=None), "give a single alpha"),
         (RecursiveLeastSquares(forgetting=0.0), "at most 1"),
         (RecursiveLeastSquares(alpha=0.0), "more than 0"),
     ],
@@ -144,11 +144,11 @@ def test_settings_that_make_no_readout_are_refused(readout: RidgeReadout, says: 
 
 
 def test_an_online_classifier_must_know_its_classes_from_the_start() -> None:
-    with pytest.raises(ValueError, match="must name the classes"):
+    with pytest.raises(ValueError, match="needs the list of all classes"):
         RecursiveLeastSquaresClassifier().partial_fit([[1.0]], [0])
     readout = RecursiveLeastSquaresClassifier().partial_fit([[1.0], [-1.0]], ["a", "b"], classes=["a", "b", "c"])
     assert readout.predict([[1.0]]).tolist() == ["a"]
-    with pytest.raises(ValueError, match=r"classes \['z'\] were not named"):
+    with pytest.raises(ValueError, match=r"unknown classes \['z'\]"):
         readout.partial_fit([[1.0]], ["z"])
 
 

@@ -61,7 +61,7 @@ def test_chunks_and_sums_are_the_ridge_of_the_whole(samples: int, intercept: boo
 
 def test_parts_with_other_settings_are_not_added() -> None:
     X, Y = problem(30, 4, 1)
-    with pytest.raises(ValueError, match="same settings"):
+    with pytest.raises(ValueError, match="same parameters"):
         RidgeReadout(1.0).fit(X, Y) + RidgeReadout(2.0).fit(X, Y)
     with pytest.raises(ValueError, match="4 features"):
         RidgeReadout(1.0).fit(X, Y) + RidgeReadout(1.0).fit(X[:, :3], Y)

@@ -4,17 +4,24 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from inmateria.simulators import NeuralCulture
+from inmateria.simulators import Asynchronous, Connectivity, NeuralCulture
 from inmateria.simulators.culture import kernel
 from inmateria.substrate import SpikeArray
 
 DAY = 86_400.0
 
 
-def learner(plasticity: str, **changed: float) -> NeuralCulture:
+def learner(plasticity: str) -> NeuralCulture:
     """Fifty neurons that fire by themselves."""
-    made = {"neurons": 50, "electrodes": 4, "synapses": 10.0, "drive": 15.0, "noise": 6.0, "excitation": 4.0, **changed}
-    return NeuralCulture(plasticity=plasticity, learning_rate=0.01, seed=2, **made)
+    return NeuralCulture(
+        neurons=50,
+        seed=2,
+        electrodes=4,
+        regime=Asynchronous(drive=15.0, noise=6.0, excitation=4.0),
+        connectivity=Connectivity(synapses=10.0),
+        plasticity=plasticity,
+        learning_rate=0.01,
+    )
 
 
 def pairs(culture: NeuralCulture, fired: SpikeArray, weights: np.ndarray, end: float, memory: float) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import Filament, NanowireNetwork, RandomWires
 from inmateria.substrate import Stimulus, SubstrateInfo
 
 
@@ -34,7 +34,9 @@ def dense_outputs(network: NanowireNetwork, conductance: np.ndarray, driven: np.
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), model=st.sampled_from(["filament", "binary"]), wires=st.integers(30, 150))
 def test_every_step_agrees_with_a_dense_solution(seed, model, wires):
-    network = NanowireNetwork(wires=wires, seed=seed, model=model, electrodes=8, inputs=4, density=0.1)
+    network = NanowireNetwork(
+        wires=wires, seed=seed, model=model, electrodes=8, inputs=4, geometry=RandomWires(density=0.1)
+    )
     drive = np.random.default_rng(seed).uniform(-1, 1, (300, 4))
     drive[:290] += 3  # long enough for switching, without which this would show little
     network.advance(network.info.stimulus(drive[:290]))
@@ -64,7 +66,10 @@ def test_a_seed_gives_the_same_bits_and_another_seed_another_network():
 
 
 def test_its_parameters_rebuild_it():
-    network = NanowireNetwork(wires=60, seed=5, electrodes=6, inputs=2, density=0.1, set_voltage=0.02, load=1e6)
+    network = NanowireNetwork(
+        wires=60, seed=5, electrodes=6, inputs=2, geometry=RandomWires(density=0.1), model=Filament(set_voltage=0.02),
+        load=1e6,
+    )  # fmt: skip
     again = NanowireNetwork(**network.info.parameters)
     assert again.info == network.info
     drive = network.info.stimulus(np.full((50, 2), 1.5))
@@ -72,7 +77,7 @@ def test_its_parameters_rebuild_it():
 
 
 def test_its_info_travels_as_json():
-    network = NanowireNetwork(wires=np.int64(60), density=np.float64(0.1), model="rate-balance")
+    network = NanowireNetwork(wires=np.int64(60), geometry=RandomWires(density=np.float64(0.1)), model="rate-balance")
     sent = msgspec.json.encode(network.info)
     assert msgspec.json.decode(sent, type=SubstrateInfo) == network.info
 
@@ -116,18 +121,27 @@ def test_a_load_draws_current_from_what_it_reads():
     ("parameters", "message"),
     [
         ({"wires": 1}, "wires is 1"),
-        ({"wires": 20, "density": 0.001}, "electrodes need at least as many wires"),
+        (
+            {"wires": 20, "geometry": {"type": "random-wires", "density": 0.001}},
+            "at least as many wires",
+        ),
         ({"inputs": 16}, "16 inputs and 1 grounds need 17"),
         ({"model": "magic"}, "'filament'"),
-        ({"set_voltage": 0.001}, "reset_voltage is 0.005; allowed is 0 to set_voltage"),
-        ({"set_voltage": float("nan")}, "must be finite"),
-        ({"model": "binary", "gap": 4.0}, "binary model has no gap"),
+        ({"model": {"type": "filament", "set_voltage": 0.001}}, "reset_voltage is 0.005; allowed is 0 to set_voltage"),
+        ({"model": {"type": "filament", "set_voltage": float("nan")}}, "must be finite"),
+        ({"model": {"type": "binary", "gap": 4.0}}, "binary has no gap; it has set_voltage"),
+        ({"model": {"type": "filament", "set_voltag": 4.0}}, "did you mean set_voltage"),
+        ({"model": {"set_voltage": 0.02}}, "does not name its type"),
+        ({"model": Filament}, "is not a dataclass object"),
+        ({"geometry": "gird"}, "did you mean grid"),
+        ({"variability": 0.1}, "variability is 0.1"),
         ({"seed": -1}, "seed is -1"),
         ({"wires": 10.5}, "whole number"),
         ({"load": 0.0}, "load is 0.0"),
         ({"integration_step": -1.0}, "integration_step is -1.0"),
-        ({"wire_length": float("inf")}, "um long"),
-        ({"gap": 500.0}, "gap is 500.0"),
+        ({"geometry": {"type": "random-wires", "length": float("inf")}}, "length is inf"),
+        ({"geometry": {"type": "random-wires", "length": 0.0}}, "length is 0.0 um"),
+        ({"model": {"type": "filament", "gap": 500.0}}, "gap is 500.0"),
     ],
 )
 def test_wrong_parameters_are_refused_by_name(parameters, message):

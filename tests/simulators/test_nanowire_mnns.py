@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import LinearDrift, NanowireNetwork
 
 mnns = pytest.importorskip("mnns", reason="mnns is a test dependency: pip install 'inmateria[test]'")
 networkx = pytest.importorskip("networkx", reason="networkx is a test dependency: pip install 'inmateria[test]'")
@@ -31,8 +31,7 @@ def pair():
         junctions,
         inputs=[number[left]],
         grounds=[number[right]],
-        model="linear-drift",
-        decay_time=TAU * UNIT_OF_TIME,
+        model=LinearDrift(decay_time=TAU * UNIT_OF_TIME),
         voltage_limit=100.0,
     )
     return theirs, ours, left, right

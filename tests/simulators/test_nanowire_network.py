@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from scipy.stats import kstest
 
 from inmateria import kernel_compilation
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import NanowireNetwork, RandomWires, Variability
 from inmateria.simulators.nanowire import kernel as nanowire_kernel
 from inmateria.simulators.nanowire.elimination import eliminate
 from inmateria.simulators.nanowire.geometry import crossings, deposit, grid
@@ -81,7 +81,7 @@ def test_a_grid_has_its_edges_and_one_diagonal_a_cell():
     step = abs(np.diff(geometry.centres[geometry.junctions], axis=1)[:, 0]) / 10
     assert len(step) == 2 * 6 * 5 + 25
     assert (np.isclose(step, 1).all(axis=1)).sum() == 25
-    network = NanowireNetwork(wires=841, topology="grid", model="rate-balance", electrodes=10, inputs=4)
+    network = NanowireNetwork(wires=841, geometry="grid", model="rate-balance", electrodes=10, inputs=4)
     assert network.wire_count == 841
     assert len(network.junctions) == 2 * 29 * 28 + 28**2
 
@@ -107,7 +107,7 @@ def test_the_planned_fill_is_that_of_a_symbolic_cholesky(seed, nodes):
 
 
 def edges():
-    return NanowireNetwork(wires=60, density=0.1, seed=4)
+    return NanowireNetwork(wires=60, seed=4, geometry=RandomWires(density=0.1))
 
 
 @pytest.mark.parametrize("kind", ["pairs", "reversed", "dense", "sparse", "networkx"])
@@ -146,8 +146,8 @@ def test_one_graph_in_any_form_gives_one_network(kind):
         ({"junctions": np.ones((4, 4))}, "adjacency matrix has shape"),
         ({"junctions": [(0.5, 1.5)]}, "pairs of whole numbers"),
         ({"junctions": networkx.Graph([("a", "b")])}, "node 'a'"),
-        ({"wires": 5}, "has no wires"),
-        ({"noise": -1.0}, "noise is -1.0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"variability": {"noise": -1.0}}, "noise is -1.0"),
     ],
 )
 def test_wrong_graphs_are_refused(arguments, message):
@@ -186,7 +186,7 @@ def test_wrong_voltages_are_refused_and_change_nothing(voltage):
 
 
 def test_a_state_resumes_to_the_bit_also_with_noise():
-    network = NanowireNetwork(noise=0.2, voltage_spread=0.1, aging=0.1)
+    network = NanowireNetwork(variability=Variability(noise=0.2, voltage_spread=0.1, aging=0.1))
     drive = np.random.default_rng(0).normal(0, 1, (60, 8))
     network.simulate(drive)
     network.age(3600)
@@ -200,7 +200,7 @@ def test_a_state_resumes_to_the_bit_also_with_noise():
 
 
 def test_reset_repeats_the_noise():
-    network = NanowireNetwork(noise=0.3)
+    network = NanowireNetwork(variability=Variability(noise=0.3))
     drive = np.random.default_rng(0).normal(0, 1, (40, 8))
     first = network.simulate(drive).voltages
     assert not np.array_equal(network.simulate(drive).voltages, first)
@@ -209,7 +209,7 @@ def test_reset_repeats_the_noise():
 
 
 def test_noise_is_an_ornstein_uhlenbeck_process():
-    network = NanowireNetwork(wires=200, noise=0.1, noise_time=0.02)
+    network = NanowireNetwork(wires=200, variability=Variability(noise=0.1, noise_time=0.02))
     quiet = network.conductance
     trace = network.simulate(np.zeros((4000, 8)), record="conductances")
     log = np.log(trace.conductances[200:] / quiet)
@@ -223,11 +223,12 @@ def test_noise_is_an_ornstein_uhlenbeck_process():
 
 
 def test_spread_and_age_are_lognormal_and_seeded():
-    plain, spread = NanowireNetwork(wires=500), NanowireNetwork(wires=500, conductance_spread=0.2)
+    varied = Variability(conductance_spread=0.2)
+    plain, spread = NanowireNetwork(wires=500), NanowireNetwork(wires=500, variability=varied)
     log = np.log(spread.conductance / plain.conductance)
     assert log.std() == pytest.approx(0.2, rel=0.1)
-    np.testing.assert_array_equal(spread.conductance, NanowireNetwork(wires=500, conductance_spread=0.2).conductance)
-    device = NanowireNetwork(wires=500, aging=0.05)
+    np.testing.assert_array_equal(spread.conductance, NanowireNetwork(wires=500, variability=varied).conductance)
+    device = NanowireNetwork(wires=500, variability=Variability(aging=0.05))
     device.age(4 * 86400)
     assert np.log(device.conductance / plain.conductance).std() == pytest.approx(0.1, rel=0.1)
     device.reset()
@@ -241,20 +242,6 @@ def test_a_rest_lets_filaments_relax():
     network.age(1.0)
     assert abs(network.filament).max() == 0
     assert network.state.clock == pytest.approx(1.3)
-
-
-def test_devices_have_names_of_their_own():
-    names = {
-        network.info.id
-        for network in (
-            NanowireNetwork(),
-            NanowireNetwork(seed=1),
-            NanowireNetwork(noise=0.1),
-            NanowireNetwork(inputs=4),
-        )
-    }
-    assert len(names) == 4
-    assert NanowireNetwork().info.id == "nanowire-100-42"
 
 
 def test_a_million_steps_stay_finite():

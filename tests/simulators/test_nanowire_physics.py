@@ -9,7 +9,7 @@ from scipy.integrate import solve_ivp
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import shortest_path
 
-from inmateria.simulators import NanowireNetwork
+from inmateria.simulators import Filament, LinearDrift, NanowireNetwork, RandomWires
 
 
 def one_junction(**parameters):
@@ -87,7 +87,7 @@ def test_linear_drift_converges_to_an_adaptive_solution():
     exact = solve_ivp(slope, (0, 1), [0.0], method="DOP853", rtol=1e-11, atol=1e-12).y[0, -1]
     errors = []
     for step in (1e-3, 5e-4):
-        network = one_junction(model="linear-drift", decay_time=0.5)
+        network = one_junction(model=LinearDrift(decay_time=0.5))
         network.simulate(0.3 * (1 + np.sin(20 * np.arange(0, 1, step))), step)
         errors.append(abs(network.filament[0] - exact))
     assert errors[1] < 2e-3 * exact
@@ -103,13 +103,13 @@ def test_the_binary_switch_closes_where_the_filament_is_complete():
 
 
 def test_published_variants_can_be_reached():
-    assert one_junction(gap_power=2.0).conductance[0] == pytest.approx(7.77e-8, rel=1e-6)
-    squared = one_junction(gap_power=2.0)
+    assert one_junction(model=Filament(gap_power=2.0)).conductance[0] == pytest.approx(7.77e-8, rel=1e-6)
+    squared = one_junction(model=Filament(gap_power=2.0))
     trace = squared.simulate(np.full(90, 0.11), 1e-3, record=("filaments", "conductances"))
     gap = (1 - trace.filaments[-1, 0] / 0.01) * 5
     resistance = 2 / 0.17 * gap**2 / 0.9 * math.exp(10.19 * 0.81**2 * gap) / 4.71307e-5
     assert trace.conductances[-1, 0] == pytest.approx(1 / (resistance + 1 / 7.77e-5) + 7.77e-8, rel=1e-11)
-    jumping = one_junction(overshoot=True)
+    jumping = one_junction(model=Filament(overshoot=True))
     jumping.simulate(np.full(1, 0.01001))
     jumping.simulate(np.zeros(1))
     assert jumping.filament[0] == pytest.approx(1e-8 - 5e-5, rel=1e-9)
@@ -164,7 +164,12 @@ def exact_voltages(network, conductance, driven):
 @pytest.mark.parametrize("seed", range(3))
 def test_conductances_from_1e_12_to_1_siemens_are_solved_to_rounding(seed):
     network = NanowireNetwork(
-        wires=25, seed=seed, density=0.12, electrodes=4, inputs=2, on_conductance=1.0, off_conductance=1e-12
+        wires=25,
+        seed=seed,
+        electrodes=4,
+        inputs=2,
+        geometry=RandomWires(density=0.12),
+        model=Filament(on_conductance=1.0, off_conductance=1e-12),
     )
     network.simulate(np.full((40, 2), [3.0, -2.0]))
     conductance = network.conductance
@@ -219,7 +224,7 @@ def test_a_network_switches_near_set_voltage_times_the_shortest_path(seed):
 
 
 def test_memory_fades_under_slow_drive():
-    fresh, used = (two_contacts(42, reset_voltage=0.01) for _ in range(2))
+    fresh, used = (two_contacts(42, model=Filament(reset_voltage=0.01)) for _ in range(2))
     used.simulate(np.full(500, 3.0))
     first = np.linalg.norm(fresh.filament - used.filament)
     drive = 1.25 * np.sin(2 * np.pi * 0.1 * np.arange(0, 40, 1e-3))
@@ -240,7 +245,7 @@ def lyapunov_exponent(frequency, seconds=40.0, step=5e-4):
     """Largest Lyapunov exponent under a triangle wave of 1.25 V, 1/s, by renormalised perturbations."""
     time = np.arange(0, seconds, step)
     wave = 1.25 * (2 / np.pi) * np.arcsin(np.sin(2 * np.pi * frequency * time))
-    network = two_contacts(42, reset_voltage=0.01)
+    network = two_contacts(42, model=Filament(reset_voltage=0.01))
     settle = round(10 / step)
     network.simulate(wave[:settle], step, record=())
     twin, size, rates, chunk = network.copy(), 1e-9, [], 100
@@ -273,7 +278,7 @@ def triangle(phase):
 
 def transformation_scores(seed, frequency, periods):
     """1 - RNMSE on held-out periods of a linear readout of all voltages: sine, square, shifted, doubled."""
-    network = two_contacts(seed, reset_voltage=0.01, off_conductance=1e-8)
+    network = two_contacts(seed, model=Filament(reset_voltage=0.01, off_conductance=1e-8))
     phase = frequency * np.arange(0, periods / frequency, 1e-3)
     voltages = network.simulate(1.25 * triangle(phase), record="voltages").voltages
     features = np.column_stack((voltages, np.ones(len(phase))))

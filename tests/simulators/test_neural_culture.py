@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
 from inmateria.adapters import connect
-from inmateria.simulators import PULSE, Activity, NeuralCulture, Pulses
+from inmateria.simulators import PULSE, Activity, Asynchronous, Connectivity, ElectrodeArray, NeuralCulture, Pulses
 from inmateria.simulators.culture import kernel
+from inmateria.simulators.culture.pulses import strength_of
 from inmateria.substrate import SPIKE, UnknownSubstrate
 
 SETTLING = 3.0
@@ -134,9 +135,11 @@ def test_a_neuron_is_refractory() -> None:
 
 def test_an_isolated_membrane_fires_at_the_rate_that_theory_gives() -> None:
     culture = NeuralCulture(
-        neurons=50, seed=0, drive=20.0, drive_spread=0.0, noise=0.0, excitation=0.0, inhibition=0.0, adaptation=0.0,
-        excitatory=1.0,
-    )  # fmt: skip
+        neurons=50,
+        seed=0,
+        regime=Asynchronous(drive=20.0, drive_spread=0.0, noise=0.0, excitation=0.0, inhibition=0.0, adaptation=0.0),
+        connectivity=Connectivity(excitatory=1.0),
+    )
     activity = culture.run(10.0, neuron_spikes=True)
     # T = refractory + tau ln((drive - reset) / (drive - threshold)), to within a step
     period = 3e-3 + 20e-3 * np.log((20.0 - 3.0) / (20.0 - 15.0))
@@ -148,9 +151,12 @@ def test_an_isolated_membrane_fires_at_the_rate_that_theory_gives() -> None:
 def test_a_synapse_is_what_its_differential_equations_say() -> None:
     """Beside scipy's integration: membrane and current of one neuron, driven by the spikes of one other."""
     culture = NeuralCulture(
-        neurons=2, excitatory=0.5, electrodes=1, synapses=1.0, drive=0.0, drive_spread=0.0, noise=0.0, seed=3,
-        excitation=4.0, inhibition=0.0, adaptation=0.0,
-    )  # fmt: skip
+        neurons=2,
+        electrodes=1,
+        seed=3,
+        regime=Asynchronous(drive=0.0, drive_spread=0.0, noise=0.0, excitation=4.0, inhibition=0.0, adaptation=0.0),
+        connectivity=Connectivity(excitatory=0.5, synapses=1.0),
+    )
     state = culture.state
     state.arrays["neurons"][kernel.BIAS, 0] = 20.0 * (1 - np.exp(-1e-4 / 20e-3))  # only the first fires by itself
     culture.restore(state)
@@ -191,7 +197,8 @@ def test_a_synapse_is_what_its_differential_equations_say() -> None:
 
 def test_noise_alone_gives_the_membrane_its_stated_spread() -> None:
     culture = NeuralCulture(
-        neurons=2000, drive=0.0, drive_spread=0.0, noise=3.0, excitation=0.0, inhibition=0.0, adaptation=0.0
+        neurons=2000,
+        regime=Asynchronous(drive=0.0, drive_spread=0.0, noise=3.0, excitation=0.0, inhibition=0.0, adaptation=0.0),
     )
     culture.run(0.3)
     voltages = culture.state.arrays["neurons"][kernel.VOLTAGE]
@@ -215,8 +222,8 @@ def test_delays_grow_with_distance() -> None:
     culture = NeuralCulture(organoids=2)
     way = culture.positions[culture.synapse_targets] - culture.positions[culture.synapse_sources]
     assert abs(culture.delays - (np.hypot(*way.T) * 1e-6 / 0.3 + 5e-4)).max() <= 0.5e-4 + 1e-12  # to half a step
-    near = NeuralCulture(conduction_velocity=10.0).delays
-    far = NeuralCulture(conduction_velocity=0.1).delays
+    near = NeuralCulture(connectivity=Connectivity(velocity=10.0)).delays
+    far = NeuralCulture(connectivity=Connectivity(velocity=0.1)).delays
     assert near.max() < 1e-3 < 3e-3 < far.max()
     assert near.min() >= 5e-4 - 1e-9
 
@@ -228,7 +235,7 @@ def test_delays_grow_with_distance() -> None:
 )  # fmt: skip
 def test_a_run_in_two_parts_is_the_run_in_one(cut: int, seed: int, electrode: int, at: float, resume: str) -> None:
     cut_at = cut * 1e-4
-    one, two = (NeuralCulture(neurons=200, seed=seed, drive=12.0) for _ in range(2))
+    one, two = (NeuralCulture(neurons=200, seed=seed, regime=Asynchronous(drive=12.0)) for _ in range(2))
     pulse = Pulses(at, electrode, 2e-6)
     whole = one.run(0.2, pulse, voltage=True, neuron_spikes=True)
     first = two.run(cut_at, pulse if at < cut_at else None, voltage=True, neuron_spikes=True)
@@ -288,7 +295,7 @@ def test_spikes_found_in_the_voltage_are_those_reported() -> None:
 
 
 def test_an_artefact_is_large_and_balanced_and_fades() -> None:
-    culture = NeuralCulture(drive=-20.0, electrode_noise=1e-9)
+    culture = NeuralCulture(regime=Asynchronous(drive=-20.0), array=ElectrodeArray(noise=1e-9))
     voltage = culture.run(0.1, Pulses(0.02, 5, 1e-6), voltage=True).voltage
     assert 200e-6 <= np.abs(voltage[:, 5]).max() <= 1.5e-3  # FinalSpark: 200 uV to more than 1000
     assert np.abs(voltage[:600]).max() < 1e-7
@@ -307,17 +314,21 @@ def test_an_artefact_is_large_and_balanced_and_fades() -> None:
     [
         ({"neurons": 0}, "at least 1"),
         ({"organoids": 40}, "organoids share"),
-        ({"regime": "epileptic"}, "asynchronous, bursting"),
+        ({"regime": "epileptic"}, "'asynchronous', 'bursting'"),
         ({"dt": 0.01}, "dt is 0.01"),
-        ({"noise": -1.0}, "noise is -1"),
-        ({"noise": float("nan")}, "noise is nan"),
+        ({"regime": {"type": "bursting", "noise": -1.0}}, "noise is -1"),
+        ({"array": {"noise": float("nan")}}, "noise is nan"),
+        ({"regime": {"type": "bursting", "adaptation_time": 0.02}}, "adaptation_time is 0.02 s, as is membrane_time"),
+        ({"connectivity": {"velocty": 1.0}}, "did you mean velocity"),
         ({"step": 0.0}, "step is 0"),
-        ({"release": 2.0}, "release must be at most 1"),
-        ({"fatigue": 1.0}, "fractions"),
-        ({"plasticity": "hebb"}, "none, stdp, reward"),
+        ({"regime": {"type": "asynchronous", "release": 2.0}}, "release is 2.0; allowed is 0 to 1"),
+        ({"regime": {"type": "asynchronous", "reset": 20.0}}, "reset is 20.0 mV; give less than threshold"),
+        ({"array": {"fatigue": 1.0}}, "fatigue is 1.0; allowed is a fraction"),
+        ({"connectivity": {"excitatory": 0.0}}, "excitatory is 0.0"),
+        ({"plasticity": "hebb"}, "'none', 'stdp', 'reward'"),
         ({"learning_rate": 0.0}, "at most 0.5"),
         ({"aging": -1.0}, "aging is -1"),
-        ({"blanking": float("nan")}, "blanking is nan"),
+        ({"array": {"blanking": float("nan")}}, "blanking is nan"),
     ],
 )
 def test_what_makes_no_culture_is_refused(given: dict[str, object], message: str) -> None:
@@ -333,12 +344,15 @@ def test_what_makes_no_culture_is_refused(given: dict[str, object], message: str
         (Pulses(0.1, 32), "electrode"),
         (Pulses(0.1, 0, 5e-6), "amplitude"),
         (Pulses(0.1, 0, float("nan")), "amplitude"),
-        (Pulses(0.1, 0, 1e-6, 0.0), "phase_duration"),
-        (Pulses(0.1, 0, 1e-6, 1e-4, 0), "polarity"),
+        (Pulses(0.1, 0, 1e-6, 0.0), "duration"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, 1e-6, 6e-3)], dtype=PULSE), "second_duration"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, 5e-6, 2e-5)], dtype=PULSE), "second_amplitude"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, 1e-6, 2e-4)], dtype=PULSE), "leaves no charge behind"),
+        (np.array([(0.1, 0, -1e-6, 1e-4, -1e-6, 1e-4)], dtype=PULSE), "leaves no charge behind"),
         (np.zeros(3), "PULSE"),
     ],
 )
-def test_a_pulse_that_is_not_allowed_is_refused_and_no_time_passes(pulses: Pulses, message: str) -> None:
+def test_a_pulse_that_is_not_allowed_is_refused_and_no_time_passes(pulses: Pulses | np.ndarray, message: str) -> None:
     culture = NeuralCulture(neurons=50)
     with pytest.raises(ValueError, match=message):
         culture.run(1.0, pulses)
@@ -352,6 +366,37 @@ def test_pulses_broadcast_and_sort() -> None:
     assert pulses.array["electrode"].tolist() == [2, 1]
     with pytest.raises(ValueError, match="electrode is -1"):
         Pulses(0.1, -1)
+    with pytest.raises(ValueError, match="polarity is 0"):
+        Pulses(0.1, 1, polarity=0)
+    with pytest.raises(ValueError, match="amplitude is -1e-06 A"):
+        Pulses(0.1, 1, -1e-6)
+
+
+def test_the_phase_that_excites_is_the_negative_one_wherever_it_is() -> None:
+    """A long weak positive phase before a short strong negative one excites by the latter (Lapicque and Weiss)."""
+    weiss = lambda current, phase: current / (1 + 2e-4 / phase)  # noqa: E731
+    pulses = np.array(
+        [
+            (0, 0, -2e-6, 1e-4, 1e-6, 2e-4),
+            (0, 0, -1e-6, 2e-4, 2e-6, 1e-4),
+            (0, 0, 1e-6, 2e-4, -2e-6, 1e-4),
+            (0, 0, 2e-6, 1e-4, -1e-6, 2e-4),
+        ],
+        dtype=PULSE,
+    )
+    expected = [weiss(2, 1e-4), weiss(1, 2e-4), 0.6 * weiss(2, 1e-4), 0.6 * weiss(1, 2e-4)]
+    assert strength_of(pulses, 1.0) == pytest.approx(expected)
+
+
+def test_the_artefact_of_a_pulse_has_both_its_phases() -> None:
+    culture = NeuralCulture(neurons=50, array=ElectrodeArray(noise=1e-9))
+    pulse = np.array([(0.02, 5, -1.2e-6, 1e-3, 0.3e-6, 4e-3)], dtype=PULSE)
+    activity = culture.run(0.1, pulse, voltage=True)
+    assert activity.voltage is not None
+    trace = activity.voltage[:, 5]
+    first, second = trace[600 + 15], trace[600 + 30 + 60]
+    assert first < 0 < second
+    assert first / second == pytest.approx(-4, rel=0.1)
 
 
 def test_as_a_substrate_a_pulse_goes_out_at_the_start_of_each_driven_step() -> None:
@@ -370,7 +415,7 @@ def test_as_a_substrate_a_pulse_goes_out_at_the_start_of_each_driven_step() -> N
 @settings(max_examples=12, deadline=None)
 @given(step=st.floats(1e-4, 0.02), steps=st.integers(1, 40))
 def test_the_clock_never_drifts_from_what_was_asked(step: float, steps: int) -> None:
-    culture = NeuralCulture(neurons=60, drive=14.0)
+    culture = NeuralCulture(neurons=60, regime=Asynchronous(drive=14.0))
     stimulus = culture.info.stimulus(np.zeros((steps, 32)), step=step)
     for k in range(3):
         response = culture.advance(stimulus)
@@ -389,7 +434,7 @@ def test_arrays_of_32_and_64_electrodes_are_heard_and_reach(electrodes: int, org
     assert gaps[gaps > 0].min() == pytest.approx(200.0)  # um
     assert 0.4 <= (rates(culture.run(20.0), electrodes) > 0.1).mean() <= 0.95
     last = electrodes - 1
-    quiet = NeuralCulture(electrodes=electrodes, organoids=organoids, drive=-20.0, seed=8)
+    quiet = NeuralCulture(electrodes=electrodes, organoids=organoids, regime=Asynchronous(drive=-20.0), seed=8)
     excited = quiet.run(0.02, Pulses(0.005, last, 3e-6), neuron_spikes=True).neuron_spikes["channel"]
     distance = np.hypot(*(culture.positions - culture.electrode_positions[last]).T)
     assert len(excited) > 0
@@ -401,7 +446,7 @@ async def test_a_uri_makes_one() -> None:
         response = await substrate.stimulate(substrate.info.stimulus(np.zeros((10, 32))))
         assert response.signal is None
         assert response.spikes is not None
-    with pytest.raises(UnknownSubstrate, match="regime is 'none'"):
+    with pytest.raises(UnknownSubstrate, match="regime='none'; regime is one of asynchronous, bursting"):
         connect("culture://?regime=none")
     with pytest.raises(UnknownSubstrate, match="days is -1"):
         connect("culture://?days=-1")

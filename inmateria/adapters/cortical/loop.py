@@ -5,20 +5,23 @@ with it, and is answered in the next tick.
 """
 
 import gc
+import math
 import os
 import queue
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from inmateria.adapters.culture_twin import Culture
-from inmateria.adapters.pulse_log import PulseArray, log_path
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
+from inmateria.adapters.pulse_log import log_name, log_path
+from inmateria.adapters.tissue import PulseLimits, TissueGuard, steady_time
+from inmateria.pulses import PulseArray, biphasic
 from inmateria.substrate import (
     SPIKE,
     FloatArray,
@@ -31,7 +34,7 @@ from inmateria.substrate import (
 if TYPE_CHECKING:
     import cl
 
-__all__ = ["CHANNELS", "FRAMES_PER_SECOND", "STIMMABLE", "Exchange", "TickLoop"]
+__all__ = ["CHANNELS", "FRAMES_PER_SECOND", "STIMMABLE", "Exchange", "Opened", "TickLoop"]
 
 CHANNELS = 64
 FRAMES_PER_SECOND = 25_000
@@ -41,32 +44,59 @@ STIMMABLE = tuple(channel for channel in range(CHANNELS) if channel not in (0, 4
 _LEAD = 80e-6  # s from the call to the pulse, the SDK's least
 _PATIENCE = 30.0  # s
 _GRACE = 0.25  # of a tick that is waited for the next exchange of a closed loop
+_ADMISSION = 5e-5  # s that it takes at most to check and log one pulse
 _SOURCE = "inmateria.adapters.cortical.source:culture_source"
 
 Answer = Callable[[Response | BaseException], None]
 
 
+@dataclass(frozen=True)
+class Opened:
+    """The device that was opened: a simulator or not, and what it states of itself (`cl.get_system_attributes`)."""
+
+    simulated: bool
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def stated(self, name: str) -> str:
+        """Give an attribute as a word, empty where it is not stated."""
+        return str(self.attributes.get(name) or "").strip()
+
+
 class Exchange:
-    """What one stimulus asks of the loop.
+    """One stimulus on its way through the loop.
 
     Parameters
     ----------
     drive : ndarray of float, shape (ticks, 59)
         A, for each of `STIMMABLE`.
     answer : callable
-        Called once from the thread, with the response or why there is none.
+        Called once from the thread, with the response or the error in its place.
     """
 
     def __init__(self, drive: FloatArray, answer: Answer) -> None:
         self.drive, self.answer = drive, answer
         self.given_up = threading.Event()
-        """Set by who no longer wants the rest of it."""
+        """Set by the caller when it no longer wants the rest."""
+        self.dropped = 0
+        """Pulses that came too late and were not given."""
+        self.wait = 0  # ticks until row 0
         self.row = -1  # the last that was released
         self.start = 0  # frame in which row 0 begins
         self.counts = np.zeros((len(drive), 1, CHANNELS))
         self.spikes: list[SpikeArray] = []
-        self.pulses: PulseArray | None = None
-        self.rows: npt.NDArray[np.intp] | None = None  # which row each pulse belongs to
+        self.row_of_pulse, self.column_of_pulse = np.nonzero(drive)
+        self.first = np.searchsorted(self.row_of_pulse, np.arange(len(drive) + 1))  # pulse of each row
+        self.pulses: PulseArray | None = None  # once admitted
+
+    def pulses_of_row(self, row: int) -> PulseArray:
+        """Give the pulses of one row."""
+        assert self.pulses is not None
+        return self.pulses[self.first[row] : self.first[row + 1]]
+
+    def pulses_after(self, row: int) -> PulseArray:
+        """Give the pulses of all later rows."""
+        assert self.pulses is not None
+        return self.pulses[self.first[row + 1] :]
 
 
 class TickLoop(threading.Thread):
@@ -85,7 +115,7 @@ class TickLoop(threading.Thread):
     culture : (str, dict)
         Class and parameters of the culture in the simulator.
     ready : callable
-        Called once from the thread: with whether it is a simulator, or why it cannot be opened.
+        Called once from the thread, with what was opened or the error.
     """
 
     def __init__(
@@ -96,10 +126,11 @@ class TickLoop(threading.Thread):
         log: str,
         accelerated: bool,
         culture: tuple[str, dict[str, Any]],
-        ready: Callable[[bool | BaseException], None],
+        ready: Callable[[Opened | BaseException], None],
     ) -> None:
         super().__init__(name="loop of the CL1")
-        self._rate, self._phase, self._limits, self._log = rate, phase, limits, log
+        self._rate, self._limits, self._log = rate, limits, log
+        self._phase = 1e-6 * round(1e6 * phase)  # as the SDK takes it
         self._accelerated, self._culture, self._ready = accelerated, culture, ready
         self._asked: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
         # A pulse that late is still its least interval away from one of the next tick.
@@ -124,17 +155,20 @@ class TickLoop(threading.Thread):
         gone: BaseException = SubstrateDisconnected("the CL1 has been closed", "", "enter it again")
         try:
             with ExitStack() as exits:
-                neurons, simulated = exits.enter_context(self._device())
-                now = [neurons.timestamp() / FRAMES_PER_SECOND]
-                log = None if simulated else log_path(self._log, "cortical")
-                guard = exits.enter_context(TissueGuard(self._limits, log, lambda: now[0]))
-                self._ready(simulated)
+                neurons, opened = exits.enter_context(self._device())
+                # The device counts frames from its own start. A log outlives that, so its times are since 1970.
+                self._origin = steady_time() - neurons.timestamp() / FRAMES_PER_SECOND
+                self._now = self._time(neurons.timestamp())
+                system = opened.stated("system_id") or opened.stated("hostname") or socket.gethostname()
+                log = None if opened.simulated else log_path(self._log, log_name("cl1", system))
+                guard = exits.enter_context(TissueGuard(self._limits, log, lambda: self._now))
+                self._ready(opened)
                 for tick in neurons.loop(self._rate, ignore_jitter=True):
-                    now[0] = tick.iteration_timestamp / FRAMES_PER_SECOND
+                    self._now = self._time(tick.iteration_timestamp)
                     before = current
                     if current is not None:
                         current = self._collect(current, tick, guard)
-                    # Who closes a loop asks again as soon as it is answered, and is let into the tick that answered.
+                    # A closed loop asks again as soon as it is answered, and is let into the tick that answered.
                     answered, frame = before is not None and current is None, tick.iteration_timestamp
                     while current is None:
                         try:
@@ -149,9 +183,8 @@ class TickLoop(threading.Thread):
                         taken, held = held, None
                         current = self._begin(taken, frame, guard)
                     if current is not None:
-                        current.row += 1
-                        self._release(current.drive[current.row], neurons)
-        except BaseException as error:  # of the SDK or of ours: nobody else would hear of it
+                        self._release(current, frame, neurons, guard)
+        except BaseException as error:  # of the SDK or of ours: the thread would end silently
             gone = (
                 error
                 if isinstance(error, SubstrateError)
@@ -183,9 +216,15 @@ class TickLoop(threading.Thread):
         return self._asked.get(timeout=self._grace) if answered and self._grace else self._asked.get_nowait()
 
     def _begin(self, exchange: Exchange, frame: int, guard: TissueGuard) -> Exchange | None:
-        """Check all pulses of an exchange that begins with this tick; None where it may not."""
-        row, column = np.nonzero(exchange.drive)
-        times = frame / FRAMES_PER_SECOND + row / self._rate + _LEAD
+        """Check and log all pulses of an exchange that begins with this tick; None where it may not.
+
+        In real time an exchange of very many pulses begins as many ticks later as checking them may take.
+        """
+        row, column = exchange.row_of_pulse, exchange.column_of_pulse
+        takes = 0.0 if self._accelerated else _ADMISSION * len(row)
+        exchange.wait = math.ceil(takes * self._rate) if takes > self._grace else 0
+        exchange.start = frame + exchange.wait * FRAMES_PER_SECOND // self._rate
+        times = self._time(exchange.start) + row / self._rate + _LEAD
         pulses = biphasic(times, np.array(STIMMABLE)[column], -exchange.drive[row, column], self._phase)
         if exchange.given_up.is_set():
             return None
@@ -194,29 +233,44 @@ class TickLoop(threading.Thread):
         except SubstrateError as error:
             exchange.answer(error)
             return None
-        exchange.pulses, exchange.rows, exchange.start = pulses, row, frame
+        exchange.pulses = pulses
         return exchange
 
-    def _release(self, row: FloatArray, neurons: "cl.Neurons") -> None:
-        """Give the pulses of one tick, those of one current together."""
+    def _release(self, exchange: Exchange, frame: int, neurons: "cl.Neurons", guard: TissueGuard) -> None:
+        """Give the pulses of one tick, those of one current together; those that come too late are dropped."""
         import cl
 
+        if exchange.wait:
+            exchange.wait -= 1
+            return
+        exchange.row += 1
+        pulses = exchange.pulses_of_row(exchange.row)
+        if not pulses.size:
+            return
+        present = frame if self._accelerated else max(frame, neurons.timestamp())
+        at = pulses["time"] if present == frame else self._time(present) + _LEAD
+        allowed = guard.release(pulses, at)
+        exchange.dropped += int(np.count_nonzero(~allowed))
         phase = round(1e6 * self._phase)
-        for current in np.unique(row[row > 0]).tolist():
-            electrodes = cl.ChannelSet(*(STIMMABLE[k] for k in np.flatnonzero(row == current)))
-            neurons.stim(electrodes, cl.StimDesign(phase, -1e6 * current, phase, 1e6 * current))
+        for current in np.unique(pulses["amplitude"][allowed]).tolist():
+            electrodes = pulses["electrode"][allowed & (pulses["amplitude"] == current)].tolist()
+            neurons.stim(cl.ChannelSet(*electrodes), cl.StimDesign(phase, 1e6 * current, phase, -1e6 * current))
+
+    def _time(self, frame: int) -> float:
+        """Give the time of a frame of the device, s since 1970."""
+        return float(self._origin + frame / FRAMES_PER_SECOND)
 
     def _collect(self, exchange: Exchange, tick: "cl.LoopTick", guard: TissueGuard) -> Exchange | None:
-        """Take what the last period brought; None when that was all of the exchange."""
+        """Take the spikes of the last period; None when that was all of the exchange."""
+        if exchange.given_up.is_set():
+            guard.withdraw(exchange.pulses_after(exchange.row))
+            return None
+        if exchange.row < 0:
+            return exchange
         found = tick.analysis.spikes
         spikes = np.array([(each.timestamp / FRAMES_PER_SECOND, each.channel) for each in found], dtype=SPIKE)
         exchange.spikes.append(np.sort(spikes, order="time"))
         np.add.at(exchange.counts[exchange.row, 0], spikes["channel"], 1.0)
-        if exchange.given_up.is_set():
-            assert exchange.pulses is not None
-            assert exchange.rows is not None
-            guard.withdraw(exchange.pulses[exchange.rows > exchange.row])
-            return None
         if exchange.row + 1 < len(exchange.drive):
             return exchange
         start = exchange.start / FRAMES_PER_SECOND
@@ -225,7 +279,7 @@ class TickLoop(threading.Thread):
         return None
 
     @contextmanager
-    def _device(self) -> "Iterator[tuple[cl.Neurons, bool]]":
+    def _device(self) -> "Iterator[tuple[cl.Neurons, Opened]]":
         """Open the device, or the simulator with the culture in it."""
         import cl
 
@@ -250,7 +304,7 @@ class TickLoop(threading.Thread):
                     if simulated and self._accelerated:
                         _lengthen_patience(neurons)
                     gc.enable()  # the SDK switches it off for the whole process, which is not ours alone
-                    yield neurons, simulated
+                    yield neurons, Opened(simulated, {} if simulated else cl.get_system_attributes())
             finally:
                 if simulated:
                     cl.sim.clear_simulator_data_source()  # which ends the SDK's processes too

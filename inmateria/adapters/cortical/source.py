@@ -17,7 +17,7 @@ from cl.sim import (
 
 from inmateria.adapters.cortical.loop import CHANNELS, FRAMES_PER_SECOND, make_culture
 from inmateria.adapters.culture_twin import CultureTwin
-from inmateria.adapters.tissue import PULSE
+from inmateria.pulses import PULSE
 
 __all__ = ["CultureSource", "culture_source"]
 
@@ -58,10 +58,11 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
         """Take the pulses that come in the next frames."""
         for stim in stims:
             durations, currents = [1e-6 * each for each in stim.phase_durations_us], stim.phase_currents_uA
-            if len(currents) == 2:
-                self._pending.append(
-                    (stim.timestamp, stim.channel, 1e-6 * currents[0], durations[0], 1e-6 * currents[1], durations[1])
-                )
+            if len(currents) != 2:
+                raise ValueError(f"a stim has {len(currents)} phases; the simulated culture takes two")
+            self._pending.append(
+                (stim.timestamp, stim.channel, 1e-6 * currents[0], durations[0], 1e-6 * currents[1], durations[1])
+            )
 
     def read(self, from_timestamp: int, frame_count: int) -> DataSourceBatch:
         """Give the spikes of so many frames.

@@ -3,13 +3,15 @@
 One input for each of the 59 electrodes that may be stimulated, one output for each of the 64. A drive above 0 (A)
 is one charge-balanced pulse at the beginning of a tick, negative phase first; the answer is the number of spikes in
 each tick, and the spikes. The SDK's loop blocks, and lives in a thread of its own. In real time it goes on between
-exchanges; in accelerated time (simulator only) the culture waits for whoever asks, so that exchanges follow each
-other without a gap and can be repeated.
+exchanges; in accelerated time (simulator only) the culture waits for the next exchange, so that exchanges follow
+each other without a gap and can be repeated.
 """
 
 import asyncio
 import os
 import threading
+import warnings
+import zlib
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from types import TracebackType
@@ -18,12 +20,22 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from inmateria.adapters.cortical.loop import CHANNELS, FRAMES_PER_SECOND, STIMMABLE, Exchange, TickLoop, make_culture
+from inmateria.adapters.cortical.loop import (
+    CHANNELS,
+    FRAMES_PER_SECOND,
+    STIMMABLE,
+    Exchange,
+    Opened,
+    TickLoop,
+    make_culture,
+)
 from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.tissue_substrate import as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
     Channel,
+    IdentitySource,
     Layout,
     Limits,
     Response,
@@ -42,6 +54,9 @@ __all__ = ["CORTICAL_LIMITS", "STIMMABLE", "CorticalSubstrate", "cortical_from_u
 _GRAIN = 20e-6  # s, of a phase
 CORTICAL_LIMITS = PulseLimits(amplitude=3e-6, charge=3e-9, phase=(_GRAIN, 3e-3), interval=5e-3, rate=100.0, dose=5e-3)
 """The CL1's own limits of current and charge, with ours of pace and dose."""
+
+_CULTURE = "inmateria.simulators.culture.network:NeuralCulture"
+_USUAL = (_CULTURE, 100, 160e-6)  # what a simulator's id does not say: culture, ticks per second, phase
 
 _open = threading.Lock()  # the SDK knows one device a process
 
@@ -66,13 +81,15 @@ class CorticalSubstrate(Substrate):
         Of the culture in the simulator.
     culture : str
         Where the culture's class is, for one of your own.
+    id : str
+        Name of this device and its culture; by default what the device states, its system and chip.
     timeout : float
         Seconds to wait for the device, beyond what a stimulus lasts.
 
     Raises
     ------
     ValueError
-        Where the ticks, the phase or the limits are not what the CL1 has.
+        Where the ticks, the phase, the limits or the id are not allowed.
     SubstrateBusy, SubstrateDisconnected, SubstrateTimeout
         On entering, where there is no SDK or no device, or this process uses it already.
     """
@@ -87,7 +104,8 @@ class CorticalSubstrate(Substrate):
         accelerated: bool = False,
         seed: int = 0,
         neurons: int = 1000,
-        culture: str = "inmateria.simulators.culture.network:NeuralCulture",
+        culture: str = _CULTURE,
+        id: str = "",  # noqa: A002  (its name in a URI)
         timeout: float = 60.0,
     ) -> None:
         if ticks_per_second < 1 or FRAMES_PER_SECOND % ticks_per_second:
@@ -99,6 +117,11 @@ class CorticalSubstrate(Substrate):
             raise ValueError("the CL1 gives at most 3e-6 A, and 3e-9 C in a phase; limits may only be lower")
         self._rate, self._phase, self._log, self._timeout = ticks_per_second, phase, log, timeout
         self._accelerated = accelerated or os.environ.get("CL_SDK_ACCELERATED_TIME") == "1"
+        if as_identifier(id) != id:
+            raise ValueError(
+                f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', with a letter or a digit at each end"
+            )
+        self._id = id
         self._culture = (culture, {"seed": seed, "neurons": neurons, "electrodes": CHANNELS})
         self._exits = AsyncExitStack()
 
@@ -108,7 +131,7 @@ class CorticalSubstrate(Substrate):
         if not _open.acquire(blocking=False):
             raise SubstrateBusy("this process has a CL1 open already", "one at a time", "leave the other first")
         loop = asyncio.get_running_loop()
-        ready: asyncio.Future[bool] = loop.create_future()
+        ready: asyncio.Future[Opened] = loop.create_future()
         self._thread = TickLoop(
             self._rate,
             self._phase,
@@ -124,12 +147,12 @@ class CorticalSubstrate(Substrate):
             exits.push_async_callback(self._end)
             try:
                 async with asyncio.timeout(self._timeout):
-                    simulated = await ready
+                    opened = await ready
             except TimeoutError:
                 raise SubstrateTimeout(f"the CL1 was not ready within {self._timeout:g} s") from None
             # A simulator's electrodes are where its culture has them; of a device it is not known.
-            layout = (await asyncio.to_thread(make_culture, *self._culture)).info.layout if simulated else None
-            self.info = self._described(simulated, layout)
+            layout = (await asyncio.to_thread(make_culture, *self._culture)).info.layout if opened.simulated else None
+            self.info = self._described(opened, layout)
             self._exits = exits.pop_all()
         return self
 
@@ -139,14 +162,15 @@ class CorticalSubstrate(Substrate):
         await self._exits.__aexit__(kind, error, trace)
 
     async def _end(self) -> None:
-        """Close the loop and wait for its thread, whoever cancels meanwhile."""
+        """Close the loop and wait for its thread, also when cancelled meanwhile."""
         self._thread.close()
         await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, self._thread.join))
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus, a step a tick, and count the spikes of each.
 
-        Where it is cancelled, what has not been released by then never is.
+        Where it is cancelled, what has not been released by then never is. Pulses that come too late to be given within
+        the limits are dropped, with a `RuntimeWarning` that counts them.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Response] = loop.create_future()
@@ -155,11 +179,19 @@ class CorticalSubstrate(Substrate):
         limit = self._timeout + stimulus.duration
         try:
             async with asyncio.timeout(limit):
-                return await answered
+                response = await answered
         except TimeoutError:
             raise SubstrateTimeout(f"the CL1 did not get through {len(stimulus.drive)} ticks in {limit:g} s") from None
         finally:
             exchange.given_up.set()
+        if exchange.dropped:
+            warnings.warn(
+                f"{exchange.dropped} of {len(exchange.row_of_pulse)} pulses came too late to be given within limits "
+                "and were not; keep the process from being held up, or leave more time between pulses",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return response
 
     async def reset(self) -> None:
         """Raise: tissue does not return to rest on command."""
@@ -167,11 +199,29 @@ class CorticalSubstrate(Substrate):
             f"{self.info.id} was asked to return to rest", "tissue does not do so on command", "let it rest instead"
         )
 
-    def _described(self, simulated: bool, layout: Layout | None) -> SubstrateInfo:
+    def _identity(self, opened: Opened) -> tuple[str, IdentitySource]:
+        """Return the id and its source."""
+        culture, parameters = self._culture
+        if self._id:
+            return self._id, "user"
+        if opened.simulated:
+            own = (culture, self._rate, self._phase)
+            variant = "" if own == _USUAL else f"-{zlib.crc32(repr(own).encode()):08x}"
+            return f"cl1-simulator-{parameters['neurons']}-{parameters['seed']}{variant}", "parameters"
+        system, host = as_identifier(opened.stated("system_id")), as_identifier(opened.stated("hostname"))
+        if system:
+            return as_identifier(f"{system}-{opened.stated('chip_id')}"), "serial"
+        return (f"cl1-{host}", "host") if host and host.lower() != "localhost" else ("cl1", "none")
+
+    def _described(self, opened: Opened, layout: Layout | None) -> SubstrateInfo:
         step, most = 1 / self._rate, FRAMES_PER_SECOND / self._rate
         culture, parameters = self._culture
+        name, identity = self._identity(opened)
+        stated = {
+            key: opened.stated(key) for key in ("system_id", "chip_id", "cell_batch_id", "project_id", "hostname")
+        }
         return SubstrateInfo(
-            id=f"cl1-simulator-{parameters['neurons']}-{parameters['seed']}" if simulated else "cl1",
+            id=name,
             kind="neural-culture",
             inputs=tuple(Channel(name=f"e{k:02d}", unit="A", low=0.0, high=self._limits.amplitude) for k in STIMMABLE),
             outputs=tuple(Channel(name=f"e{k:02d}", unit="1", low=0.0, high=most) for k in range(CHANNELS)),
@@ -180,17 +230,19 @@ class CorticalSubstrate(Substrate):
             spiking=True,
             limits=Limits(steps=100_000, shortest_step=step * (1 - 1e-9), longest_step=step * (1 + 1e-9)),
             layout=layout,
+            identity=identity,
             parameters={
+                **{key: value for key, value in stated.items() if value},
                 "phase": self._phase,
                 "accelerated": self._accelerated,
                 "pulse_limits": msgspec.to_builtins(self._limits),
-                **({"culture": culture, **parameters} if simulated else {}),
+                **({"culture": culture, **parameters} if opened.simulated else {}),
             },
         )
 
 
 def _tell(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", told: object) -> None:
-    """Set a future from the thread, where somebody still waits for it."""
+    """Set a future from the thread, unless it is done or cancelled already."""
 
     def tell() -> None:
         if future.done():

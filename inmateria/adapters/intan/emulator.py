@@ -1,14 +1,15 @@
-"""The soft twin of an Intan RHS controller with RHX in front of it: the same three TCP ports, over a culture.
+"""A soft twin of an Intan RHS controller behind RHX: the same three TCP ports, over a simulated culture.
 
-It does what RHX does, the awkward parts too: replies without an end, silence on ``set``, commands read
-piece by piece and never joined, 32-bit timestamps that wrap, no check that settings fit together, and data
-only while it runs. It never hurries: when the machine is slow its clock is slow.
+It behaves as RHX does, awkward parts included: replies without an end, silence on ``set``, commands read piece by
+piece and never joined, 32-bit timestamps that wrap, durations rounded to samples and currents to steps, no check
+that settings fit together, stimulation that stays armed for the next client, and data only while it runs. A pulse
+begins at the sample at which its trigger arrived. Where the machine is too slow the twin's clock is slow.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import fields
 from types import TracebackType
 from typing import Self
@@ -20,11 +21,13 @@ from inmateria.adapters.intan.protocol import (
     BLOCK,
     SPIKE_EVENT,
     StimSettings,
+    current_steps,
+    duration_samples,
     encode_spikes,
     encode_waveform,
     rhx_name,
 )
-from inmateria.adapters.tissue import PULSE
+from inmateria.adapters.tissue import PULSE, PulseArray
 from inmateria.concurrency import cancel_and_wait
 
 __all__ = ["IntanEmulator"]
@@ -43,6 +46,7 @@ _CHANNEL = {
     "TCPDataOutputEnabledHigh": "False",
     "TCPDataOutputEnabledSpike": "False",
 }
+_PORT = 32  # electrodes of one port
 _BANDS = ("TCPDataOutputEnabled", "TCPDataOutputEnabledHigh")
 
 
@@ -52,21 +56,23 @@ class IntanEmulator:
     Parameters
     ----------
     culture : Culture
-        Its electrodes are the channels A-000, A-001 ...
+        Its electrodes are the channels A-000 to A-031, B-000 to B-031 and so on.
     speed : float
         Seconds of the culture's time in one second, at most.
     host : str
     ports : (int, int, int)
-        Commands, waveforms, spikes; 0 for any that is free. RHX itself has 5000, 5001 and 5002.
+        Commands, waveforms, spikes; 0 for any free port. RHX itself has 5000, 5001 and 5002.
     first_timestamp : int
-        Where its 32-bit clock begins, to see it wrap.
+        First value of its 32-bit clock, to test how it wraps.
+    step : float
+        Step size of the stimulation current, uA.
 
     Attributes
     ----------
     pulses : list of tuple
-        Every pulse that the culture was given, as `PULSE`.
+        Every pulse that the culture was given, as `PULSE`, on the twin's clock.
     commands : list of str
-        Every command that came.
+        Every command received.
     """
 
     def __init__(
@@ -77,16 +83,21 @@ class IntanEmulator:
         host: str = "127.0.0.1",
         ports: tuple[int, int, int] = (0, 0, 0),
         first_timestamp: int = 0,
+        step: float = 0.1,
     ) -> None:
         self._twin = CultureTwin(culture)
         self._speed, self._host, self._ports, self._first = speed, host, ports, first_timestamp
-        self._names = [f"A-{k:03d}" for k in range(self._twin.electrodes)]
+        self._names = [f"{'ABCDEFGH'[k // _PORT]}-{k % _PORT:03d}" for k in range(self._twin.electrodes)]
         self._settings = {key: value for key, (_, value) in _DEFAULTS.items()}
+        self._settings["stimstepsizemicroamps"] = f"{step:g}"
         self._channels = {name.lower(): {key.lower(): text for key, text in _CHANNEL.items()} for name in self._names}
         self._uploaded: dict[str, dict[str, str]] = {}
-        self._fired: list[tuple[int, dict[str, str]]] = []  # electrode, its stimulation as it was then
+        self._fired: list[tuple[float, int, dict[str, str]]] = []  # when, electrode, its stimulation as it was then
+        self._block = (0.0, 0.0)  # when the present block began: on the system's clock, on the twin's
         self._mode = "Stop"
         self._running = asyncio.Event()
+        self._responsive = asyncio.Event()
+        self._responsive.set()
         self._waveforms: set[asyncio.StreamWriter] = set()
         self._spikes: set[asyncio.StreamWriter] = set()
         self._exits = AsyncExitStack()
@@ -95,10 +106,22 @@ class IntanEmulator:
 
     @property
     def uri(self) -> str:
-        """Where it listens, for `connect`."""
+        """Its address, for `connect`."""
         command, waveform, spike = self._ports
-        ports = f"waveforms={waveform}&spikes={spike}"
-        return f"intan://{self._host}:{command}?{ports}&channels={self._twin.electrodes}&log=none"
+        ports = f"waveforms={waveform}&spikes={spike}&channels={min(_PORT, self._twin.electrodes)}"
+        return f"intan://{self._host}:{command}?{ports}&id=twin-{self._twin.culture.info.id}&log=none"
+
+    def freeze(self) -> None:
+        """Stop executing commands, as RHX does while a dialog is open in its window; they are kept, and data go on."""
+        self._responsive.clear()
+
+    def thaw(self) -> None:
+        """Go on after `freeze`."""
+        self._responsive.set()
+
+    def external_trigger(self, source: str) -> None:
+        """Trigger the electrodes armed for an input of the controller, for instance ``"DigitalIn01"``."""
+        self._fire(source.lower())
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
@@ -107,7 +130,7 @@ class IntanEmulator:
                 for serve, port in zip((self._commanded, self._watched, self._listened), self._ports, strict=True)
             ]
             self._ports = tuple(server.sockets[0].getsockname()[1] for server in servers)
-            await asyncio.to_thread(self._twin.advance, BLOCK)  # whatever has to be compiled is, before anybody waits
+            await asyncio.to_thread(self._twin.advance, BLOCK)  # compiles what needs to be before a client waits
             self._handlers: set[asyncio.Task[None]] = set()
             board = asyncio.create_task(self._run(), name="emulated board")
 
@@ -128,10 +151,12 @@ class IntanEmulator:
         await self._exits.__aexit__(kind, error, trace)
 
     async def _commanded(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async for data in self._received(reader, writer):
-            said = "".join(self._obey(command.strip()) for command in data.decode("ascii", "replace").split(";"))
-            writer.write(said.encode("ascii", "replace"))
-            await writer.drain()
+        async with aclosing(self._received(reader, writer)) as received:
+            async for data in received:
+                await self._responsive.wait()
+                said = "".join(self._obey(command.strip()) for command in data.decode("ascii", "replace").split(";"))
+                writer.write(said.encode("ascii", "replace"))
+                await writer.drain()
 
     async def _watched(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._waveforms.add(writer)
@@ -143,7 +168,7 @@ class IntanEmulator:
         async for _ in self._received(reader, writer):
             pass
 
-    async def _received(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[bytes]:
+    async def _received(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncGenerator[bytes]:
         task = asyncio.current_task()
         assert task is not None
         self._handlers.add(task)
@@ -158,7 +183,7 @@ class IntanEmulator:
             writer.close()
 
     def _obey(self, command: str) -> str:
-        """Do what one command says; give what RHX would write back."""
+        """Execute one command and return RHX's reply."""
         if not command:
             return ""
         self.commands.append(command)
@@ -217,43 +242,60 @@ class IntanEmulator:
             if what in self._channels:
                 self._uploaded[what] = dict(self._channels[what])
         elif action == "manualstimtriggerpulse":
-            if self._mode == "Run":
-                self._fired += [
-                    (electrode, stim)
-                    for electrode, name in enumerate(self._names)
-                    if (stim := self._uploaded.get(name.lower(), {})).get("stimenabled") == "True"
-                    and stim["source"].lower() == f"keypress{what}"
-                ]
+            self._fire(f"keypress{what}")
         else:
             return "Error - Unrecognized action"
         return ""
 
-    def _released(self) -> np.ndarray:
-        """Make the pulses that were triggered since the last write; they begin at once."""
-        now, rows = self._twin.now, []
-        for electrode, stim in self._fired:
-            sign = -1e-6 if stim["polarity"].lower() == "negativefirst" else 1e-6
-            count = int(stim["numberofstimpulses"]) if stim["pulseortrain"].lower() == "pulsetrain" else 1
-            delay, period = float(stim["posttriggerdelaymicroseconds"]), float(stim["pulsetrainperiodmicroseconds"])
-            first = sign * float(stim["firstphaseamplitudemicroamps"])
-            second = -sign * float(stim["secondphaseamplitudemicroamps"])
-            phases = [1e-6 * float(stim[f"{which}phasedurationmicroseconds"]) for which in ("first", "second")]
-            rows += [
-                (now + 1e-6 * (delay + k * period), electrode, first, phases[0], second, phases[1])
-                for k in range(count)
-            ]
-        self._fired.clear()
-        return np.array(rows, dtype=PULSE)
+    def _fire(self, source: str) -> None:
+        """Trigger the armed electrodes of a source; on the chip a trigger is an edge."""
+        if self._mode != "Run":
+            return
+        begun, at = self._block
+        now = at + self._speed * (time.perf_counter() - begun)
+        self._fired += [
+            (now, electrode, stim)
+            for electrode, stim in self._armed()
+            if stim["source"].lower() == source and stim["triggeredgeorlevel"].lower() == "edge"
+        ]
+
+    def _armed(self) -> list[tuple[int, dict[str, str]]]:
+        return [
+            (electrode, stim)
+            for electrode, name in enumerate(self._names)
+            if (stim := self._uploaded.get(name.lower(), {})).get("stimenabled") == "True"
+        ]
+
+    def _released(self, end: float) -> PulseArray:
+        """Return the pulses triggered before a time; a trigger of the past acts now."""
+        fired = [each for each in self._fired if each[0] < end]
+        self._fired = [each for each in self._fired if each[0] >= end]
+        # No source is high by itself: one that acts at the low level acts all the time.
+        always = [
+            (self._twin.now, electrode, stim)
+            for electrode, stim in self._armed()
+            if (stim["triggeredgeorlevel"].lower(), stim["triggerhighorlow"].lower()) == ("level", "low")
+        ]
+        pulses = [
+            _chip_pulses(stim, max(at, self._twin.now), electrode, self._twin.rate, self._grain)
+            for at, electrode, stim in [*fired, *always]
+        ]
+        return np.concatenate([*pulses, np.zeros(0, dtype=PULSE)])
+
+    @property
+    def _grain(self) -> float:
+        return float(self._settings["stimstepsizemicroamps"])
 
     async def _run(self) -> None:
         """Advance the culture while the board runs, and send what it does."""
         held = np.zeros(0, dtype=PULSE)
-        begun, played = time.perf_counter(), 0.0
         while True:
             if not self._running.is_set():
                 await self._running.wait()
-                begun, played = time.perf_counter(), 0.0
+                self._block = (time.perf_counter(), self._twin.now)
             size = BLOCK * int(self._settings["tcpnumberdatablocksperwrite"])
+            over = self._block[0] + size / self._twin.rate / self._speed
+            await asyncio.sleep(max(0.0, over - time.perf_counter()))  # a block is sent once it is over
             bands = [
                 (electrode, band)
                 for electrode, name in enumerate(self._names)
@@ -261,8 +303,8 @@ class IntanEmulator:
                 if self._channels[name.lower()][band.lower()] == "True"
             ]
             voltage = any(band.endswith("High") for _, band in bands)
-            held = np.concatenate([held, self._released()])
             end = self._twin.now + size / self._twin.rate
+            held = np.concatenate([held, self._released(end)])
             now, held = held[held["time"] < end], held[held["time"] >= end]
             self.pulses += now.tolist()
             first = self._first + self._twin.samples
@@ -281,11 +323,28 @@ class IntanEmulator:
             events = events[np.array(wanted)[spikes["channel"]]] if len(spikes) else events
             await _send(self._waveforms, encode_waveform(first, values) if bands else b"")
             await _send(self._spikes, encode_spikes(events))
-            played += size / self._twin.rate / self._speed
-            ahead = begun + played - time.perf_counter()
-            if ahead < 0:  # never hurry to catch up
-                begun -= ahead
-            await asyncio.sleep(max(0.0, ahead))
+            # A block that took longer than it lasts is not made up for.
+            self._block = (max(over, time.perf_counter() - size / self._twin.rate / self._speed), self._twin.now)
+
+
+def _chip_pulses(stim: dict[str, str], at: float, electrode: int, rate: float, step: float) -> PulseArray:
+    """Return the pulses of one trigger as RHX programs the chip: whole samples, whole steps of current."""
+
+    def seconds(name: str) -> float:
+        return duration_samples(float(stim[f"{name}microseconds"]), rate) / rate
+
+    def amperes(name: str) -> float:
+        return 1e-6 * step * current_steps(float(stim[f"{name}microamps"]), step)
+
+    count = int(stim["numberofstimpulses"]) if stim["pulseortrain"].lower() == "pulsetrain" else 1
+    sign = -1 if stim["polarity"].lower() == "negativefirst" else 1
+    pulses = np.zeros(count, dtype=PULSE)
+    pulses["time"] = at + seconds("posttriggerdelay") + seconds("pulsetrainperiod") * np.arange(count)
+    pulses["electrode"] = electrode
+    pulses["amplitude"], pulses["duration"] = sign * amperes("firstphaseamplitude"), seconds("firstphaseduration")
+    pulses["second_amplitude"] = -sign * amperes("secondphaseamplitude")
+    pulses["second_duration"] = seconds("secondphaseduration")
+    return pulses
 
 
 async def _send(writers: set[asyncio.StreamWriter], data: bytes) -> None:

@@ -1,7 +1,8 @@
-"""A connection to Intan's RHX: commands with an answer, and the two streams of data followed by their clock."""
+"""A connection to Intan's RHX: acknowledged commands, and the two data streams followed by their timestamps."""
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import TracebackType
@@ -18,7 +19,7 @@ from inmateria.adapters.intan.protocol import (
     microvolts,
     unwrapped,
 )
-from inmateria.concurrency import cancel_and_wait
+from inmateria.concurrency import cancel_and_wait, wait_to_completion
 from inmateria.substrate import (
     FloatArray,
     FrameError,
@@ -27,11 +28,22 @@ from inmateria.substrate import (
     SubstrateTimeout,
 )
 
-__all__ = ["IntanLink"]
+__all__ = ["CommandRefused", "IntanLink"]
+
+Answer = tuple[dict[str, str], str, str]
+"""Values by lower-case name, run mode, and error text of one batch of commands."""
+
+
+class CommandRefused(SubstrateError):
+    """RHX answered a batch of commands with an error; later batches were not sent."""
 
 
 class IntanLink:
-    """Three connections to RHX; enter it, then `follow` its data.
+    """Three TCP connections to RHX; enter it, then `follow` its data.
+
+    A batch of commands that was sent is always waited for, also if the caller is cancelled, so that every answer
+    is read by the caller that sent its batch. An answer that is late, after a timeout, is discarded before the
+    next batch is sent.
 
     Parameters
     ----------
@@ -39,22 +51,27 @@ class IntanLink:
     ports : (int, int, int)
         Commands, waveforms, spikes.
     timeout : float
-        Seconds to wait for an answer.
+        Time to wait for the answer to one batch of commands, s.
 
     Attributes
     ----------
     clock : int
-        Samples since RHX's clock began, as far as data have come; it does not wrap.
+        Samples since RHX's clock began, up to the last data received; it does not wrap.
+    unanswered : int
+        Batches of commands that were sent and have no answer yet.
     """
 
     def __init__(self, host: str, ports: tuple[int, int, int], timeout: float) -> None:
         self._host, self._ports, self._timeout = host, ports, timeout
         self._exits = AsyncExitStack()
-        self.clock = 0
+        self.clock = self.unanswered = 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             self._replies = ReplyParser()
+            self._answers: deque[Answer] = deque()
+            self.unanswered = 0
+            self._commanding = asyncio.Lock()
             self.clock = 0
             self._lost: SubstrateError | None = None
             self._moved = asyncio.Condition()
@@ -75,29 +92,29 @@ class IntanLink:
         await self._exits.__aexit__(kind, error, trace)
 
     def follow(self, bands: int, voltage: bool) -> None:
-        """Begin to take what the two data ports send.
+        """Begin to read the two data ports.
 
         Parameters
         ----------
         bands : int
             Values in each sample.
         voltage : bool
-            Whether to keep them, or only the clock.
+            Whether to keep the values, or only the timestamps.
         """
         self._following = [
-            asyncio.create_task(self._watch(WaveformParser(bands), voltage), name="waveforms of RHX"),
-            asyncio.create_task(self._listen(SpikeParser()), name="spikes of RHX"),
+            asyncio.create_task(self._read_waveforms(WaveformParser(bands), voltage), name="waveforms of RHX"),
+            asyncio.create_task(self._read_spikes(SpikeParser()), name="spikes of RHX"),
         ]
 
     async def _unfollow(self) -> None:
         await cancel_and_wait(*self._following)
 
     def keep(self, first: int, last: int) -> None:
-        """Keep what belongs to these samples from now on, and forget what came before."""
+        """Keep the data of these samples from now on, and discard what was kept before."""
         self._wanted, self._blocks, self._spikes = (first, last), [], []
 
     def kept(self) -> tuple[list[tuple[int, FloatArray]], npt.NDArray[np.void]]:
-        """Give stretches of voltage with their first sample (uV), and spike events with their sample as ``at``."""
+        """Return stretches of voltage with their first sample (uV), and spike events with their sample as ``at``."""
         empty = np.zeros(0, dtype=[("at", "<i8"), ("channel", "S5")])
         return self._blocks, np.concatenate([*self._spikes, empty])
 
@@ -117,44 +134,68 @@ class IntanLink:
         except TimeoutError:
             raise SubstrateTimeout(
                 f"no data of {what} from RHX at {self._host} within {self._timeout + seconds:g} s",
-                "data on the waveform port while it runs",
-                "has somebody pressed stop in its window?",
+                "RHX sends data on the waveform port while it runs",
+                "check in its window whether it was stopped",
             ) from None
 
     async def tell(self, *commands: str) -> None:
-        """Send commands, and wait until RHX has obeyed them all; raises `SubstrateError` with what it refused."""
-        await self.ask(*commands, strict=True)
+        """Send commands and wait until RHX has executed them all.
 
-    async def ask(self, *commands: str, strict: bool = False) -> tuple[dict[str, str], str]:
-        """Send commands and wait until all have been obeyed; give values by lower-case name, and the run mode."""
+        Raises
+        ------
+        CommandRefused
+            If RHX answers with an error; batches after that one are not sent.
+        SubstrateTimeout, SubstrateDisconnected
+            If no answer comes: whether the last batch was executed is not known then.
+        """
+        await self._send(commands, strict=True)
+
+    async def ask(self, *commands: str) -> tuple[dict[str, str], str]:
+        """Send commands and return the values by lower-case name, and the run mode; refused ones have no value."""
+        return await self._send(commands, strict=False)
+
+    async def _send(self, commands: tuple[str, ...], strict: bool) -> tuple[dict[str, str], str]:
         values: dict[str, str] = {}
         mode = ""
-        try:
-            async with asyncio.timeout(self._timeout):
-                for piece in batches(commands):
-                    told, mode, errors = await self._exchange(piece)
-                    values.update(told)
-                    if errors and strict:
-                        raise SubstrateError(
-                            f"RHX refused one of {piece.decode()[:300]!r}",
-                            f"it said {errors!r}",
-                            "the rest was not sent",
-                        )
-        except TimeoutError:
-            raise SubstrateTimeout(f"RHX at {self._host} did not answer a command within {self._timeout:g} s") from None
-        except OSError as error:
-            raise SubstrateDisconnected(f"the connection to RHX at {self._host} is gone ({error})") from None
+        async with self._commanding:
+            for batch in batches(commands):
+                told, mode, errors = await wait_to_completion(asyncio.ensure_future(self._exchange(batch)))
+                values.update(told)
+                if errors and strict:
+                    raise CommandRefused(
+                        f"RHX refused a command of {batch.decode()[:300]!r}",
+                        f"it answered {errors!r}",
+                        "the commands after this batch were not sent",
+                    )
         return values, mode
 
-    async def _exchange(self, piece: bytes) -> tuple[dict[str, str], str, str]:
-        self._writer.write(piece)
-        await self._writer.drain()
-        while True:
+    async def _exchange(self, batch: bytes) -> Answer:
+        """Send one batch and wait for its answer."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                while self.unanswered:
+                    await self._next_answer()
+                self.unanswered += 1
+                self._writer.write(batch)
+                await self._writer.drain()
+                return await self._next_answer()
+        except TimeoutError:
+            raise SubstrateTimeout(
+                f"RHX at {self._host} did not answer a command within {self._timeout:g} s",
+                "it answers every batch of commands with its run mode",
+                "check whether a dialog is open in its window",
+            ) from None
+        except OSError as error:
+            raise SubstrateDisconnected(f"the connection to RHX at {self._host} is gone ({error})") from None
+
+    async def _next_answer(self) -> Answer:
+        while not self._answers:
             data = await self._reader.read(1 << 16)
             if not data:
-                raise ConnectionResetError("it closed the connection")
-            if answers := self._replies.feed(data):
-                return answers[0]
+                raise ConnectionResetError("it closed the command port")
+            self._answers.extend(self._replies.feed(data))
+        self.unanswered -= 1
+        return self._answers.popleft()
 
     @asynccontextmanager
     async def _connected(self, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -165,9 +206,9 @@ class IntanLink:
             raise SubstrateTimeout(f"nothing at {self._host}:{port} answered within {self._timeout:g} s") from None
         except OSError as error:
             raise SubstrateDisconnected(
-                f"nobody listens at {self._host}:{port} ({error.strerror or error})",
-                "RHX with its three TCP servers (commands, waveforms, spikes) started",
-                "start them in its window Network > Remote TCP Control",
+                f"no connection to {self._host}:{port} ({error.strerror or error})",
+                "RHX listens on three ports (commands, waveforms, spikes)",
+                "start its TCP servers in its window under Network > Remote TCP Control",
             ) from None
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -177,9 +218,9 @@ class IntanLink:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _watch(self, parser: WaveformParser, voltage: bool) -> None:
-        """Take the waveforms; they are the clock."""
-        async with self._told():
+    async def _read_waveforms(self, parser: WaveformParser, voltage: bool) -> None:
+        """Read the waveform port; its timestamps are the clock."""
+        async with self._noting_loss():
             while data := await self._waveforms[0].read(1 << 18):
                 stamps, values = parser.feed(data)
                 if not len(stamps):
@@ -194,9 +235,9 @@ class IntanLink:
                     self._moved.notify_all()
             raise SubstrateDisconnected(f"RHX at {self._host} closed the waveform port")
 
-    async def _listen(self, parser: SpikeParser) -> None:
-        """Take the spikes."""
-        async with self._told():
+    async def _read_spikes(self, parser: SpikeParser) -> None:
+        """Read the spike port."""
+        async with self._noting_loss():
             while data := await self._events[0].read(1 << 16):
                 events = parser.feed(data)
                 kept = np.zeros(len(events), dtype=[("at", "<i8"), ("channel", "S5")])
@@ -207,8 +248,8 @@ class IntanLink:
             raise SubstrateDisconnected(f"RHX at {self._host} closed the spike port")
 
     @asynccontextmanager
-    async def _told(self) -> AsyncIterator[None]:
-        """Keep why a stream ended, for whoever waits for it."""
+    async def _noting_loss(self) -> AsyncIterator[None]:
+        """Keep the error that ended a stream, for the callers of `reach`."""
         try:
             yield
         except (SubstrateDisconnected, FrameError, OSError) as error:

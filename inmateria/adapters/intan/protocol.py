@@ -1,11 +1,12 @@
-"""What Intan's RHX software says over TCP, both ways: commands, replies, waveforms, spikes.
+"""The TCP protocol of Intan's RHX software: commands, replies, waveforms and spikes, encoded and decoded.
 
-Everything is parsed from whatever pieces the network delivers. Replies have no end mark, so that a reader
-cannot tell a value from the first half of it: every batch of commands is followed by one question whose
-possible answers are known, and what came before that answer is whole. That also gives every silent ``set``
-an acknowledgement. Formats as in the TCP chapter of the RHX user guide, and measured on RHX 3.4.0.
+The parsers accept any division of the byte stream. Replies have no end mark, so a reader cannot tell a value
+from its first half: every batch of commands therefore ends with a query whose possible answers are known, and
+everything before that answer is complete. The query also acknowledges ``set``, on which RHX is silent. Formats
+follow the TCP chapter of the RHX user guide and were measured on RHX 3.4.0.
 """
 
+import math
 import re
 import struct
 from collections.abc import Iterable
@@ -24,6 +25,8 @@ __all__ = [
     "StimSettings",
     "WaveformParser",
     "batches",
+    "current_steps",
+    "duration_samples",
     "encode_spikes",
     "encode_waveform",
     "microvolts",
@@ -35,7 +38,7 @@ BLOCK = 128
 
 WAVEFORM_MAGIC = 0x2EF07A08
 SPIKE_MAGIC = 0x3AE2710F
-QUESTION = "get runmode"
+QUERY = "get runmode"
 _ANSWER = re.compile(r"Return: RunMode (Stop|Run|Record|Trigger)")
 _RETURN = re.compile(r"Return: ([A-Za-z0-9.\-]+) ?(.*?)(?=Return: |Error|Warning|$)", re.DOTALL)
 _MOST_TEXT = 1 << 20
@@ -45,24 +48,40 @@ SPIKE_EVENT = np.dtype([("channel", "S5"), ("timestamp", "<u4"), ("id", "u1")])
 _SPIKE_CHUNK = np.dtype([("magic", "<u4"), ("channel", "S5"), ("timestamp", "<u4"), ("id", "u1")])
 
 
+def duration_samples(microseconds: float, rate: float) -> int:
+    """Return the number of samples that RHX programs for a duration: the nearest, halves rounded up."""
+    return _nearest(microseconds / (1e6 / rate))
+
+
+def current_steps(microamps: float, step: float) -> int:
+    """Return the number of current steps (uA each) that RHX programs for a current: the nearest, halves rounded up."""
+    return _nearest(microamps / step)
+
+
+def _nearest(value: float) -> int:
+    """Round a number from 0 up as C's ``round`` does; Python's rounds halves to even."""
+    whole = math.floor(value)
+    return whole + (value - whole >= 0.5)
+
+
 def microvolts(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:
-    """Turn samples of an amplifier into microvolts: 0.195 uV a bit around 32,768."""
+    """Convert amplifier samples to microvolts: 0.195 uV per bit around 32,768."""
     return 0.195 * (samples.astype(np.float64) - 32768)
 
 
 def unwrapped(timestamp: npt.ArrayLike, near: int) -> npt.NDArray[np.int64]:
-    """Continue 32-bit timestamps, which wrap round after 39.8 hours at 30 kHz, near one that is known."""
+    """Extend 32-bit timestamps, which wrap after 39.8 hours at 30 kHz, to the values nearest a known one."""
     ahead = (np.asarray(timestamp, dtype=np.int64) - near + (1 << 31)) % (1 << 32) - (1 << 31)
     return np.asarray(near + ahead, dtype=np.int64)
 
 
 class WaveformParser:
-    """Cuts the bytes of the waveform port into data blocks.
+    """Split the byte stream of the waveform port into data blocks.
 
     Parameters
     ----------
     bands : int
-        How many values each sample has: enabled bands over all enabled channels.
+        Values in each sample: enabled bands over all enabled channels.
     """
 
     def __init__(self, bands: int) -> None:
@@ -72,12 +91,17 @@ class WaveformParser:
         self._held = bytearray()
 
     def feed(self, data: bytes) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
-        """Take some bytes; give timestamps, shape (samples,), and values, shape (samples, bands), of whole blocks.
+        """Add bytes and return the samples of all complete blocks.
+
+        Returns
+        -------
+        timestamps : ndarray of uint32, shape (samples,)
+        values : ndarray of uint16, shape (samples, bands)
 
         Raises
         ------
         FrameError
-            Where a block does not begin with its magic number.
+            If a block does not begin with its magic number.
         """
         self._held += data
         count = len(self._held) // self._size
@@ -86,29 +110,31 @@ class WaveformParser:
         blocks = np.frombuffer(raw, dtype=block)
         if (blocks["magic"] != WAVEFORM_MAGIC).any() or not _begins(self._held, WAVEFORM_MAGIC):
             raise FrameError(
-                f"the waveform port sent what is not a block of {self._bands} values a sample",
-                f"blocks that begin with {WAVEFORM_MAGIC:#x}",
-                "has somebody changed which channels are sent while it ran?",
+                f"the waveform port sent bytes that are no block of {self._bands} values per sample",
+                f"blocks begin with {WAVEFORM_MAGIC:#x}",
+                "check whether the channels sent over TCP were changed while RHX ran",
             )
         rows = blocks["rows"].reshape(-1)
         return rows["timestamp"], rows["values"].reshape(-1, self._bands)
 
 
 class SpikeParser:
-    """Cuts the bytes of the spike port into events."""
+    """Split the byte stream of the spike port into events."""
 
     def __init__(self) -> None:
         self._held = b""
 
     def feed(self, data: bytes) -> npt.NDArray[np.void]:
-        """Take some bytes; give the whole events in them, as `SPIKE_EVENT`; raises `FrameError`."""
+        """Add bytes and return all complete events as `SPIKE_EVENT`; raises `FrameError`."""
         data = self._held + data
         size = _SPIKE_CHUNK.itemsize
         count = len(data) // size
         chunks = np.frombuffer(data[: count * size], dtype=_SPIKE_CHUNK)
         self._held = data[count * size :]
         if (chunks["magic"] != SPIKE_MAGIC).any() or not _begins(self._held, SPIKE_MAGIC):
-            raise FrameError("the spike port sent what is not a spike", f"14 bytes that begin with {SPIKE_MAGIC:#x}")
+            raise FrameError(
+                "the spike port sent bytes that are no spike", f"spikes are 14 bytes that begin with {SPIKE_MAGIC:#x}"
+            )
         events = np.zeros(count, dtype=SPIKE_EVENT)
         for name in SPIKE_EVENT.names or ():
             events[name] = chunks[name]
@@ -120,20 +146,20 @@ def _begins(held: bytes | bytearray, magic: int) -> bool:
 
 
 class ReplyParser:
-    """Reads replies to commands up to the answer to the question that ends each batch."""
+    """Split the replies to commands at the answers to the query that ends each batch."""
 
     def __init__(self) -> None:
         self._held = ""
 
     def feed(self, data: bytes) -> list[tuple[dict[str, str], str, str]]:
-        """Take some bytes; give, for each finished batch, values by lower-case name, run mode, and errors told."""
+        """Add bytes and return, for each answered batch, values by lower-case name, run mode and error text."""
         self._held += data.decode("ascii", errors="replace")
         if len(self._held) > _MOST_TEXT:
             raise FrameError(
-                "the command port sent a megabyte without an answer", 'text with "Return: RunMode ..." in it'
+                "the command port sent a megabyte without an answer", 'answers contain "Return: RunMode ..."'
             )
         finished = []
-        # "Run" begins no other of the answers, and none begins with it: whole as soon as it is there.
+        # No answer is the beginning of another one, so a match is complete.
         while answer := _ANSWER.search(self._held):
             text, self._held = self._held[: answer.start()], self._held[answer.end() :]
             values = {name.lower(): value.strip() for name, value in _RETURN.findall(text)}
@@ -142,18 +168,18 @@ class ReplyParser:
 
 
 def batches(commands: Iterable[str]) -> Iterable[bytes]:
-    """Put commands together into pieces that RHX reads whole, each ending with the question; send one at a time."""
+    """Join commands into batches short enough for one read of RHX, each ending with the query; send one at a time."""
     piece: list[str] = []
     for command in commands:
-        if piece and sum(map(len, piece)) + len(piece) + len(command) + len(QUESTION) > _MOST_BATCH:
-            yield ";".join([*piece, QUESTION, ""]).encode("ascii")
+        if piece and sum(map(len, piece)) + len(piece) + len(command) + len(QUERY) > _MOST_BATCH:
+            yield ";".join([*piece, QUERY, ""]).encode("ascii")
             piece = []
         piece.append(command)
-    yield ";".join([*piece, QUESTION, ""]).encode("ascii")
+    yield ";".join([*piece, QUERY, ""]).encode("ascii")
 
 
 def encode_waveform(first: int, values: npt.NDArray[np.uint16]) -> bytes:
-    """Write samples as data blocks, for the emulator; values of shape (blocks x 128, bands)."""
+    """Encode samples as data blocks, for the emulator; values of shape (blocks x 128, bands)."""
     row = np.dtype([("timestamp", "<u4"), ("values", "<u2", (values.shape[1],))])
     blocks = np.zeros(len(values) // BLOCK, dtype=np.dtype([("magic", "<u4"), ("rows", row, (BLOCK,))]))
     blocks["magic"] = WAVEFORM_MAGIC
@@ -163,7 +189,7 @@ def encode_waveform(first: int, values: npt.NDArray[np.uint16]) -> bytes:
 
 
 def encode_spikes(events: npt.NDArray[np.void]) -> bytes:
-    """Write `SPIKE_EVENT` as RHX sends them, for the emulator."""
+    """Encode spikes, an array of `SPIKE_EVENT`, as RHX sends them; for the emulator."""
     chunks = np.zeros(len(events), dtype=_SPIKE_CHUNK)
     chunks["magic"] = SPIKE_MAGIC
     for name in SPIKE_EVENT.names or ():
@@ -173,18 +199,21 @@ def encode_spikes(events: npt.NDArray[np.void]) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class StimSettings:
-    """Stimulation of one channel, in RHX's own names and units; checked here, because the server does not say.
+    """Stimulation parameters of one channel, all of them, with RHX's names and units.
 
-    RHX takes each value by itself, warns in its own window only, and uploads what does not fit together.
+    RHX checks each value by itself, warns of values that contradict each other in its own window only, and
+    uploads them all the same; so they are checked here.
 
     Raises
     ------
     StimulusRejected
-        Where a value is outside its range, or they do not fit together.
+        If a value is outside its range, or values contradict each other.
     """
 
     stim_enabled: bool = False
     source: str = "KeyPressF1"
+    trigger_edge_or_level: str = "Edge"
+    trigger_high_or_low: str = "High"
     shape: str = "Biphasic"
     polarity: str = "NegativeFirst"
     first_phase_duration_microseconds: float = 100.0
@@ -199,14 +228,19 @@ class StimSettings:
     pre_stim_amp_settle_microseconds: float = 0.0
     post_stim_amp_settle_microseconds: float = 1000.0
     refractory_period_microseconds: float = 1000.0
+    enable_amp_settle: bool = True
+    maintain_amp_settle: bool = False
+    enable_charge_recovery: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():
             if not low <= getattr(self, name) <= high:
-                raise StimulusRejected(f"{rhx_name(name)} is {getattr(self, name)}", f"RHX takes {low:g} to {high:g}")
+                raise StimulusRejected(f"{rhx_name(name)} is {getattr(self, name)}", f"RHX allows {low:g} to {high:g}")
         for name, allowed in _WORDS.items():
             if getattr(self, name) not in allowed:
-                raise StimulusRejected(f"{rhx_name(name)} is {getattr(self, name)!r}", f"one of {', '.join(allowed)}")
+                raise StimulusRejected(
+                    f"{rhx_name(name)} is {getattr(self, name)!r}", f"allowed are {', '.join(allowed)}"
+                )
         length = self.first_phase_duration_microseconds + self.second_phase_duration_microseconds
         if self.shape == "BiphasicWithInterphaseDelay":
             length += self.interphase_delay_microseconds
@@ -227,21 +261,28 @@ class StimSettings:
             ),
         ):
             if wrong:
-                raise StimulusRejected(said, "RHX uploads it all the same, and the chip does something else")
+                raise StimulusRejected(said, "RHX would upload it, and the chip would do something else")
 
     def check_step(self, step: float) -> None:
-        """Check that the amplitudes are whole multiples of the chip's step size (uA), up to 255 of them."""
+        """Check that the amplitudes are whole multiples of the chip's step size (uA), at most 255 of them."""
         for name in ("first_phase_amplitude_micro_amps", "second_phase_amplitude_micro_amps"):
             count = getattr(self, name) / step
             if count > 255 + 1e-6 or abs(count - round(count)) > 1e-6:
                 raise StimulusRejected(
                     f"{rhx_name(name)} is {getattr(self, name):g} uA",
-                    f"multiples of {step:g} uA up to {255 * step:g} uA, with StimStepSizeMicroAmps as it is",
-                    "choose another step size in RHX's own window, before it connects to the controller",
+                    f"the chip gives multiples of {step:g} uA up to {255 * step:g} uA (StimStepSizeMicroAmps)",
+                    "choose another step size in RHX's window before it connects to the controller",
                 )
 
     def commands(self, channel: str, before: "StimSettings | None" = None) -> list[str]:
-        """Write the commands that bring a channel from other settings (unknown ones) to these, and upload them."""
+        """Return the commands that change a channel to these settings and upload them.
+
+        Parameters
+        ----------
+        channel : str
+        before : StimSettings, optional
+            The channel's present settings, none of whose values is sent again; every value if they are unknown.
+        """
         changed = [
             each.name
             for each in fields(self)
@@ -267,6 +308,8 @@ _RANGES = {
     "refractory_period_microseconds": (0, 1_000_000),
 }
 _WORDS = {
+    "trigger_edge_or_level": ("Edge", "Level"),
+    "trigger_high_or_low": ("High", "Low"),
     "source": tuple(f"KeyPressF{k}" for k in range(1, 9)),
     "shape": ("Biphasic", "BiphasicWithInterphaseDelay", "Triphasic"),
     "polarity": ("NegativeFirst", "PositiveFirst"),
@@ -275,7 +318,7 @@ _WORDS = {
 
 
 def rhx_name(name: str) -> str:
-    """Write a field's name as RHX does: ``first_phase_amplitude_micro_amps`` is ``FirstPhaseAmplitudeMicroAmps``."""
+    """Return a field's name in RHX's spelling: ``number_of_stim_pulses`` is ``NumberOfStimPulses``."""
     return "".join(word.capitalize() for word in name.split("_"))
 
 

@@ -7,10 +7,11 @@ begins when its data say so, and an exchange is answered one data block (4.3 ms 
 """
 
 import asyncio
-import time
+import logging
+import math
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,18 +19,21 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.intan.link import IntanLink
-from inmateria.adapters.intan.protocol import BLOCK, StimSettings
-from inmateria.adapters.pulse_log import log_path
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
+from inmateria.adapters.intan.protocol import BLOCK, StimSettings, duration_samples
+from inmateria.adapters.pulse_log import log_name, log_path
+from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue_substrate import TissueSubstrate, place_of
 from inmateria.adapters.uri import parameters_for, query_of
+from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
     SPIKE,
     Channel,
     FloatArray,
+    IdentitySource,
     Limits,
     Response,
     Stimulus,
-    Substrate,
     SubstrateBusy,
     SubstrateDisconnected,
     SubstrateError,
@@ -39,38 +43,45 @@ from inmateria.substrate import (
 
 __all__ = ["IntanSubstrate", "intan_from_uri"]
 
+_logger = logging.getLogger(__name__)
+_EVERY_ELECTRODE = tuple(f"{port}-{k:03d}" for port in "ABCDEFGH" for k in range(32))
 
-class IntanSubstrate(Substrate):
+
+class IntanSubstrate(TissueSubstrate):
     """An RHS controller behind RHX.
 
     Parameters
     ----------
     host : str
-        Where RHX listens, its three servers started in its window "Network".
+        Where RHX listens, with its three servers started in its window under Network.
     commands, waveforms, spikes : int
         Their ports.
     port : str
-        Which port of the controller the headstage is on, A to H.
+        Port of the controller with the headstage, A to H.
     channels : int
-        How many electrodes, from number 0.
+        Number of electrodes, from number 0.
     step : float
-        Duration of a step when a stimulus does not say otherwise, s.
+        Default duration of a step, s.
     phase : float
-        Duration of each of the two phases of a pulse, s.
+        Duration of each of the two phases of a pulse, s. RHX rounds it to samples; the rounded duration is checked,
+        logged and given.
     voltage : bool
-        Whether responses carry the voltage (the band above the software filter), too.
+        Whether responses also carry the voltage (the band above the software filter).
     limits : PulseLimits
-        What the tissue may be given.
+        Limits on the pulses.
+    id : str
+        Identity of the device. RHX does not tell the controller's serial number; by default the identity is made of
+        the host, the port of the commands and the port of the headstage.
     log : str
-        Where every pulse is written; by default in `state_folder`, one for each headstage. ``"none"`` writes none:
+        Path of the log of pulses; by default in `state_folder`, one for each headstage. ``"none"`` writes none:
         only for a twin.
     timeout : float
-        Seconds to wait for RHX, beyond what a stimulus lasts.
+        Time to wait for an answer of RHX, s; for data, in addition to what a step lasts.
 
     Raises
     ------
-    SubstrateDisconnected, SubstrateTimeout, SubstrateBusy
-        On entering, where RHX is not there, or is running for somebody else.
+    SubstrateDisconnected, SubstrateTimeout, SubstrateBusy, StimulusRejected
+        On entering, if RHX is not there or is running already, or the limits do not allow the phase.
     """
 
     def __init__(
@@ -86,88 +97,106 @@ class IntanSubstrate(Substrate):
         phase: float = 200e-6,
         voltage: bool = False,
         limits: PulseLimits | None = None,
+        id: str = "",  # noqa: A002
         log: str = "",
         timeout: float = 10.0,
     ) -> None:
+        super().__init__()
         self._host, self._ports = host, (commands, waveforms, spikes)
         self._names = [f"{port.upper()}-{k:03d}" for k in range(channels)]
-        self._step, self._phase, self._voltage = step, phase, voltage
+        self._step, self._asked_phase, self._voltage = step, phase, voltage
         self._limits = limits or PulseLimits()
-        self._log = log_path(log, f"intan-{host}-{commands}-{port}".replace(":", "-"))
+        self._id = id or log_name("intan", place_of(host), commands, port)
+        self._identity: IdentitySource = "user" if id else "host"
+        self._log = log_path(log, log_name("intan", id) if id else log_name("intan", commands, port, host=host))
         self._timeout = timeout
-        self._turn = asyncio.Lock()
-        self._exits = AsyncExitStack()
-        self._sequence = 0
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as exits:
-            self._link = await exits.enter_async_context(IntanLink(self._host, self._ports, self._timeout))
-            self._rate, self._grain = await self._survey()
-            quiet = self._settings(0.0)
-            self._wired = dict.fromkeys(self._names, quiet)
-            # Everything is off before it runs, whatever somebody has left there.
-            await self._link.tell(
-                "execute clearalldataoutputs",
-                "set tcpnumberdatablocksperwrite 1",
-                *(f"set {name}.tcpdataoutputenabledspike true" for name in self._names),
-                # Without voltage one channel is sent all the same: its timestamps are the clock.
-                *([f"set {self._names[0]}.tcpdataoutputenabled true"] if not self._voltage else []),
-                *(f"set {name}.tcpdataoutputenabledhigh true" for name in self._names if self._voltage),
-                *(command for name in self._names for command in quiet.commands(name)),
-            )
-            self._link.follow(len(self._names) if self._voltage else 1, self._voltage)
-            exits.push_async_callback(self._leave)
-            await self._link.tell("set runmode run")
-            await self._link.reach(1, "the first block")
-            origin = time.time() - self._link.clock / self._rate
-            self._origin = origin
-            guard = TissueGuard(self._limits, self._log, lambda: origin + self._link.clock / self._rate)
-            self._guard = exits.enter_context(guard)
-            self.info = self._described()
-            self._exits = exits.pop_all()
-        return self
+    async def _open(self, exits: AsyncExitStack) -> None:
+        self._link = await exits.enter_async_context(IntanLink(self._host, self._ports, self._timeout))
+        self._rate, self._grain, others = await self._survey()
+        self._phase = duration_samples(1e6 * self._asked_phase, self._rate) / self._rate
+        self._limits.check(biphasic(0.0, 0, -1e-12, self._phase))
+        self._armed: dict[str, StimSettings | None] = dict.fromkeys(self._names)  # None: not known
+        # Nothing that an earlier client armed may answer a trigger, whichever port it is on.
+        await self._link.tell(
+            "execute clearalldataoutputs",
+            "set tcpnumberdatablocksperwrite 1",
+            *(f"set {name}.tcpdataoutputenabledspike true" for name in self._names),
+            # Without voltage one channel is sent all the same: its timestamps are the clock.
+            *([f"set {self._names[0]}.tcpdataoutputenabled true"] if not self._voltage else []),
+            *(f"set {name}.tcpdataoutputenabledhigh true" for name in self._names if self._voltage),
+            *(
+                command
+                for name in others
+                for command in (f"set {name}.stimenabled false", f"execute uploadstimparameters {name}")
+            ),
+        )
+        await self._arm()
+        self._link.follow(len(self._names) if self._voltage else 1, self._voltage)
+        exits.push_async_exit(self._leave)
+        await self._link.tell("set runmode run")
+        await self._link.reach(1, "the first block")
+        self._guard = exits.enter_context(TissueGuard(self._limits, self._log, steady_time))
+        self._spacing = PulseSpacing(self._limits, steady_time, asyncio.sleep)
+        self.info = self._described()
 
-    async def __aexit__(
+    async def _leave(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._exits.__aexit__(kind, error, trace)
+        """Disarm every electrode and stop the controller, as far as it can be reached."""
+        try:
+            await wait_to_completion(asyncio.ensure_future(self._shut_down()))
+        except SubstrateError as failed:
+            if kind is None:
+                raise
+            _logger.error("%s", failed)
 
-    async def _leave(self) -> None:
-        """Disarm every electrode and stop the controller, where it can still be reached."""
-        with suppress(SubstrateError):
-            armed = [name for name in self._names if self._wired[name].stim_enabled]
-            off = self._settings(0.0)
-            await self._link.tell(*(each for name in armed for each in off.commands(name, self._wired[name])))
-        with suppress(SubstrateError):
+    async def _shut_down(self) -> None:
+        failed: SubstrateError | None = None
+        try:
+            await self._arm()
+        except SubstrateError as why:
+            failed = why
+        with suppress(SubstrateError):  # it was stopped in its window, or is gone
             await self._link.tell("set runmode stop")
+        if failed is not None:
+            doubtful = [name for name, known in self._armed.items() if known is None or known.stim_enabled]
+            raise SubstrateDisconnected(
+                f"electrodes {', '.join(doubtful)} may still be armed ({failed})",
+                "they are disarmed on leaving",
+                "disarm them in RHX's window, or connect again: that disarms all",
+            )
 
     async def _apply(self, stimulus: Stimulus) -> Response:
-        """Apply one stimulus, and answer with what was measured meanwhile.
+        """Apply one stimulus and return what was measured meanwhile.
 
-        Currents are rounded to the controller's step size. All pulses are checked before the first is sent;
-        their times in the log are those planned, and the network delays them by a millisecond or so.
+        Pulses are checked with the currents and durations that the chip will give, all before the first is sent,
+        and each once more when its trigger is sent. A step whose trigger was sent is finished, whatever is
+        cancelled; what was armed without one is disarmed.
         """
         async with self._turn:
+            await self._recover()
             link, rate, steps = self._link, self._rate, len(stimulus.drive)
             drive = self._grain * np.round(1e6 * stimulus.drive / self._grain)  # uA
             start = link.clock
             edges = start + np.round(np.arange(steps + 1) * stimulus.step * rate).astype(np.int64)
             row, electrode = np.nonzero(drive)
-            times = self._origin + edges[row] / rate
+            times = steady_time() + (edges[row] - start) / rate
             pulses = biphasic(times, electrode, -1e-6 * drive[row, electrode], self._phase)
-            if row.size:
-                self._guard.admit(pulses)
-            link.keep(int(edges[0]), int(edges[-1]) + BLOCK)
-            released = -1
-            try:
-                for k in range(steps):
-                    await link.reach(int(edges[k]), f"step {k}", stimulus.step)
-                    released = k  # from here on this step's pulses may have been given
-                    await self._release(drive[k])
-            finally:
-                self._guard.withdraw(pulses[row > released])
-            # What RHX detected in a block it sends after that block and before the next.
-            await link.reach(int(edges[-1]) + BLOCK, "the last step", stimulus.step)
+            with PulsePlan(self._guard, self._spacing, pulses, row) as plan:
+                link.keep(int(edges[0]), int(edges[-1]) + BLOCK)
+                try:
+                    for k in range(steps):
+                        await link.reach(int(edges[k]), f"step {k}", stimulus.step)
+                        await self._arm(drive[k])
+                        if drive[k].any():
+                            await plan.wait(k, stimulus.step)
+                            await wait_to_completion(asyncio.ensure_future(self._release(plan, k, drive[k])))
+                    # What RHX detected in a block it sends after that block and before the next.
+                    await link.reach(int(edges[-1]) + BLOCK, "the last step", stimulus.step)
+                except BaseException:
+                    await self._undo()
+                    raise
             blocks, events = link.kept()
             link.keep(0, 0)
             number = {name.encode(): k for k, name in enumerate(self._names)}
@@ -181,17 +210,12 @@ class IntanSubstrate(Substrate):
                 signal if self._voltage else None, np.sort(spikes, order="time"), start / rate, self._sequence - 1
             )
 
-    async def reset(self) -> None:
-        """Raise: tissue does not return to rest on command."""
-        raise SubstrateError(
-            f"{self.info.id} was asked to return to rest", "tissue does not do so on command", "let it rest instead"
-        )
-
     def _settings(self, current: float) -> StimSettings:
-        """Make the settings of one electrode for a current, uA."""
+        """Return the settings of one electrode for a current, uA."""
         size = round(current, 6)
-        # The chip itself holds the least interval too, as far as it can.
-        refractory = min(max(1000.0, 1e6 * self._limits.interval - 2e6 * self._phase), 1e6)
+        # The chip itself keeps the least interval too, as far as it can: whole samples, rounded up.
+        left = max(1e-3, self._limits.interval - 2 * self._phase)
+        refractory = min(1e6 * math.ceil(left * self._rate - 1e-6) / self._rate, 1e6)
         return StimSettings(
             stim_enabled=size > 0,
             first_phase_duration_microseconds=1e6 * self._phase,
@@ -201,55 +225,95 @@ class IntanSubstrate(Substrate):
             refractory_period_microseconds=refractory,
         )
 
-    async def _release(self, row: FloatArray) -> None:
-        """Arm the electrodes that a step drives, disarm the others, and pull the trigger."""
-        commands = []
-        for name, current in zip(self._names, row.tolist(), strict=True):
-            before = self._wired[name]
-            if not current and not before.stim_enabled:
-                continue
-            wanted = self._settings(current) if current else self._settings(0.0)
-            wanted.check_step(self._grain)
-            commands += wanted.commands(name, before)
-            self._wired[name] = wanted
-        if row.any():
-            commands.append("execute manualstimtriggerpulse f1")
-        if commands:
-            await self._link.tell(*commands)
+    async def _arm(self, row: FloatArray | None = None) -> None:
+        """Arm the electrodes that a step drives (uA) and disarm the others; all of them without a step.
 
-    async def _survey(self) -> tuple[float, float]:
-        """Ask what is there; give samples per second and step size of the current (uA)."""
-        asked = ["type", "sampleratehertz", "stimstepsizemicroamps", *(f"{name}.stimenabled" for name in self._names)]
-        values, mode = await self._link.ask(*(f"get {name.lower()}" for name in asked))
+        Where it fails or is cancelled the electrodes that it was about to change count as unknown, and the next call
+        sets all their parameters.
+        """
+        currents = [0.0] * len(self._names) if row is None else row.tolist()
+        changes: dict[str, StimSettings] = {}
+        commands: list[str] = []
+        for name, current in zip(self._names, currents, strict=True):
+            before = self._armed[name]
+            if not current and before is not None and not before.stim_enabled:
+                continue
+            wanted = self._settings(current)
+            wanted.check_step(self._grain)
+            if wanted != before:
+                changes[name] = wanted
+                commands += wanted.commands(name, before)
+        if commands:
+            self._armed.update(dict.fromkeys(changes))
+            await self._link.tell(*commands)
+            self._armed.update(changes)
+
+    async def _release(self, plan: PulsePlan, step: int, row: FloatArray) -> None:
+        """Trigger the armed electrodes of a step, less those whose pulses are dropped."""
+        sent = plan.release(step)
+        if np.count_nonzero(row) > len(sent):
+            left = np.zeros_like(row)
+            left[sent["electrode"]] = row[sent["electrode"]]
+            await self._arm(left)
+        if sent.size:
+            await self._link.tell("execute manualstimtriggerpulse f1")
+            self._spacing.acknowledged()
+
+    async def _undo(self) -> None:
+        """Disarm after a failure; where RHX does not answer, `_recover` does it before the next exchange."""
+        if not self._link.unanswered:
+            with suppress(SubstrateError):
+                await wait_to_completion(asyncio.ensure_future(self._arm()))
+
+    async def _recover(self) -> None:
+        """After a failure, bring everything to a known state before the next exchange."""
+        if self._link.unanswered or self._spacing.pending or None in self._armed.values():
+            await self._link.tell()
+            await self._arm()
+            self._spacing.acknowledged()
+
+    async def _survey(self) -> tuple[float, float, Sequence[str]]:
+        """Return samples per second, step size of the current (uA), and the controller's other electrodes."""
+        asked = list(dict.fromkeys([*self._names, *_EVERY_ELECTRODE]))
+        values, mode = await self._link.ask(
+            *(f"get {item}" for item in ("type", "sampleratehertz", "stimstepsizemicroamps")),
+            *(f"get {name.lower()}.stimenabled" for name in asked),
+        )
         if mode != "Stop":
             raise SubstrateBusy(
-                f"RHX at {self._host} is in run mode {mode}", "it is set up while stopped", "press stop in its window"
+                f"RHX at {self._host} is in run mode {mode}",
+                "it is set up while it is stopped",
+                "end the other program, or press stop in RHX's window",
             )
         if not values.get("type", "").startswith("ControllerStimRecord"):
             raise SubstrateDisconnected(
-                f"RHX at {self._host} has a controller of type {values.get('type')}", "one that stimulates (RHS)"
+                f"RHX at {self._host} has a controller of type {values.get('type')}",
+                "allowed are stimulating ones (ControllerStimRecord, RHS)",
             )
-        missing = [name for name in self._names if f"{name.lower()}.stimenabled" not in values]
+        found = [name for name in asked if f"{name.lower()}.stimenabled" in values]
+        missing = [name for name in self._names if name not in found]
         if missing:
             raise SubstrateDisconnected(
                 f"RHX at {self._host} knows no electrode {missing[0]}",
                 f"asked for were {self._names[0]} to {self._names[-1]}",
-                "say where the headstage is and how large: intan://host?port=A&channels=16",
+                "give the port and size of the headstage: intan://host?port=A&channels=16",
             )
+        others = [name for name in found if name not in self._names]
         try:
-            return float(values["sampleratehertz"]), float(values["stimstepsizemicroamps"])
+            return float(values["sampleratehertz"]), float(values["stimstepsizemicroamps"]), others
         except (KeyError, ValueError):
             raise SubstrateDisconnected(
                 f"RHX at {self._host} has step size {values.get('stimstepsizemicroamps')} for stimulation",
-                "a number of uA",
-                "choose one between 0.01 and 10 uA in its window",
+                "allowed are 0.01 to 10 uA",
+                "choose one in its window",
             ) from None
 
     def _described(self) -> SubstrateInfo:
         top = min(self._limits.amplitude, 255e-6 * self._grain)
         unit, low, high = ("V", -6.39e-3, 6.39e-3) if self._voltage else ("1", 0.0, 1.0)
         return SubstrateInfo(
-            id=f"intan-{self._names[0][0]}-{len(self._names)}",
+            id=self._id,
+            identity=self._identity,
             kind="neural-culture",
             inputs=tuple(Channel(name=name, unit="A", low=0.0, high=top) for name in self._names),
             outputs=tuple(Channel(name=name, unit=unit, low=low, high=high) for name in self._names),
@@ -268,7 +332,7 @@ class IntanSubstrate(Substrate):
 def _voltage(
     blocks: list[tuple[int, FloatArray]], edges: npt.NDArray[np.int64], samples: int, channels: int
 ) -> FloatArray:
-    """Put the voltage of the steps together, V, shape (steps, samples, channels); NaN where nothing came."""
+    """Assemble the voltage of the steps, V, shape (steps, samples, channels); NaN where no data came."""
     whole = np.full((int(edges[-1] - edges[0]) + samples, channels), np.nan)
     for first, values in blocks:
         if values.shape[1] != channels:
@@ -281,10 +345,12 @@ def _voltage(
 
 
 def intan_from_uri(uri: str) -> IntanSubstrate:
-    """Read ``intan://host[:port]?channels=32&waveforms=5001&spikes=5002``; the query takes what the class takes."""
+    """Read ``intan://host[:port]?channels=32&waveforms=5001&spikes=5002``; the query takes the class's parameters."""
     parts = urlsplit(uri)
     if not parts.hostname or parts.path.strip("/"):
-        raise UnknownSubstrate(f"{uri!r} does not name a host", "intan://host, such as intan://127.0.0.1?channels=32")
+        raise UnknownSubstrate(
+            f"{uri!r} does not name a host", "allowed is intan://host, such as intan://127.0.0.1?channels=32"
+        )
     given = parameters_for(IntanSubstrate, query_of(uri), "intan")
     if parts.port is not None:
         given["commands"] = parts.port

@@ -1,4 +1,4 @@
-"""An MQTT broker in this process, for this machine unless told otherwise; nothing has to be installed to start."""
+"""An MQTT broker in this process, by default on the loopback interface; nothing else has to be installed."""
 
 import asyncio
 import logging
@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from amqtt.broker import Broker
+from amqtt.broker import Broker as _AmqttBroker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
 
-from inmateria.adapters.mqtt.wire.address import is_loopback
+from inmateria.adapters.mqtt.wire.address import Broker, is_loopback
 from inmateria.substrate import SubstrateError
 
 _HERE = "127.0.0.1"
@@ -21,24 +21,24 @@ _CLOSING = 2.0
 class EmbeddedBroker:
     """A broker in this process; an async context manager. It speaks MQTT 3.1.1 and keeps nothing on disk.
 
-    It knows no access list: everybody who is let in may do everything. For more than one user, take Mosquitto
-    (examples/mosquitto).
+    It has no access list: each client that is let in may read and write every topic. For more than one user, take
+    Mosquitto (examples/mosquitto).
 
     Parameters
     ----------
     port : int
         0 takes a free one.
     host : str
-        Where it listens; other than on the loopback interface it needs `passwords`.
+        Interface to listen on; `passwords` are required for any other than the loopback interface.
     passwords : path, optional
-        File of lines ``user:hash``, the hash being argon2 as `pwdlib` makes it; others are not let in.
+        File of lines ``user:hash``, the hash being argon2 as `pwdlib` makes it; other users are refused.
     certificate, key : path, optional
-        PEM files; with them it listens encrypted.
+        PEM files; with them connections are encrypted (TLS).
 
     Raises
     ------
     ValueError
-        Where it would listen to others without passwords, or a file is not there.
+        Where others could reach it without a password, or a file does not exist.
     SubstrateError
         On entering, where the port is in use.
     """
@@ -54,8 +54,8 @@ class EmbeddedBroker:
     ) -> None:
         if passwords is None and not is_loopback(host):
             raise ValueError(
-                f"the embedded broker would listen on {host}, where others can reach it, and let everybody in; "
-                "give it a file of passwords, or leave it on the loopback interface"
+                f"the embedded broker would listen on {host}, where others can reach it, and let every client in; "
+                "give it a file of passwords, or have it listen on 127.0.0.1"
             )
         for path in (passwords, certificate, key):
             if path is not None and not path.is_file():
@@ -69,8 +69,8 @@ class EmbeddedBroker:
     @property
     def uri(self) -> str:
         """Where it is reached from this machine, such as ``mqtt://127.0.0.1:1883``."""
-        host = _HERE if self._host == "0.0.0.0" else self._host
-        return f"{'mqtt' if self._certificate is None else 'mqtts'}://{host}:{self.port}"
+        host = {"0.0.0.0": _HERE, "::": "::1"}.get(self._host, self._host)
+        return str(Broker(host, self.port, tls=self._certificate is not None))
 
     async def __aenter__(self) -> Self:
         for name in ("amqtt", "transitions"):
@@ -78,7 +78,7 @@ class EmbeddedBroker:
         async with AsyncExitStack() as exits:
             # The broker is handed connections from a listener of ours, which can say which free port it got.
             users = "amqtt.plugins.authentication."
-            broker = Broker(
+            broker = _AmqttBroker(
                 BrokerConfig(
                     listeners={"default": ListenerConfig(type=ListenerType.EXTERNAL)},
                     plugins={f"{users}AnonymousAuthPlugin": {"allow_anonymous": True}}

@@ -2,8 +2,8 @@
 
     python -m inmateria.adapters.neuroplatform.emulator script.py
 
-The script imports ``neuroplatform`` or ``neuroplatformv2`` as it would there. Its time is the platform's: what it
-sleeps takes no time here, and what it asks for the present is told the platform's.
+The script imports ``neuroplatform`` or ``neuroplatformv2`` as on the platform. Its time is simulated: sleeping takes
+no time, and the present time that it reads is the simulated platform's.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ __all__ = ["emulated"]
 
 @contextmanager
 def emulated(platform: Neuroplatform, version: int = 1, own_time: bool = True) -> Iterator[Neuroplatform]:
-    """Have the vendor's package stand for a twin of the platform, for a while.
+    """Replace the vendor's package by a twin of the platform, inside ``with``.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def emulated(platform: Neuroplatform, version: int = 1, own_time: bool = True) -
     version : int
         1 for ``neuroplatform``, 2 for ``neuroplatformv2``.
     own_time : bool
-        Give everything in this process the platform's simulated clock: `time.sleep`, `asyncio.sleep`, `time.time`
-        and `datetime.now`. What has taken `datetime` or `sleep` by name before keeps the real one.
+        Replace `time.sleep`, `asyncio.sleep`, `time.time` and `datetime.now` in this process by the platform's
+        simulated clock. Modules that imported `datetime` or `sleep` by name before keep the real one.
     """
     modules = {"neuroplatform": version1(platform)} if version == 1 else version2(platform)
     with ExitStack() as exits:
@@ -72,7 +72,7 @@ class _LikeDatetime(type(datetime)):  # type: ignore[misc]
 
 
 def main(arguments: list[str]) -> None:
-    """Run a script on a twin: its path, then what it is to find in ``sys.argv``."""
+    """Run a script on a twin; the arguments are options, the script's path, and the script's own arguments."""
     import argparse
     import runpy
 

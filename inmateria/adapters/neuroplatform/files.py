@@ -1,4 +1,4 @@
-"""What FinalSpark's Neuroplatform exports, read as a recording: spikes and stimulations of some organoids' whole life.
+"""Read an export of FinalSpark's Neuroplatform as a recording: spikes and stimulations of organoids' whole life.
 
 An export is an HDF5 file of pandas tables, ``/fs300_wholelife_events`` (time_of_event, electrode, max_voltage_uv) and
 ``/fs300_wholelife_stimulations`` (time_of_stim, electrode, and the parameters of each), in one file or two.
@@ -25,10 +25,10 @@ _TABLES = {"events": "time_of_event", "stimulations": "time_of_stim"}
 def read_export(*paths: str | PathLike[str]) -> "neo.Block":
     """Read an export as a `neo.Block`.
 
-    One segment. In it a `SpikeTrain` for each electrode, in seconds after the first thing that happened, with the
-    peak voltage of each spike as array annotation ``max_voltage`` (uV), and an `Event` "stimulation" with the
-    electrode as label and every parameter that the export has as array annotation. ``block.rec_datetime`` is the time,
-    in UTC, from which they count.
+    It has one segment with a `SpikeTrain` for each electrode, in seconds after the first entry of the export, with
+    the peak voltage of each spike as array annotation ``max_voltage`` (uV), and an `Event` "stimulation" with the
+    electrode as label and all parameters of the export as array annotations. ``block.rec_datetime`` is the time of
+    the first entry, in UTC.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def read_export(*paths: str | PathLike[str]) -> "neo.Block":
     Raises
     ------
     RecordingError
-        Where a file is not there, is no such export, or they are of different organoids.
+        If a file does not exist or is no such export, or the files are of different organoids.
     """
     import neo
     import quantities as pq
@@ -101,7 +101,7 @@ def read_export(*paths: str | PathLike[str]) -> "neo.Block":
 
 
 def is_export(path: str | PathLike[str]) -> bool:
-    """Say whether a file is HDF5 and has a table such as an export has."""
+    """Return whether a file is HDF5 and has a table of an export."""
     try:
         with h5py.File(path, "r") as file:
             return any("_wholelife_" in name for name in file)
@@ -110,7 +110,7 @@ def is_export(path: str | PathLike[str]) -> bool:
 
 
 def _tables(path: Path) -> "list[tuple[str, str, pd.DataFrame]]":
-    """Find the tables of an export in a file: organoids, kind, table."""
+    """Return the tables of an export in a file: organoids, kind, table."""
     try:
         import pandas as pd
         import tables  # noqa: F401 (pandas reads HDF5 with it)
@@ -119,7 +119,7 @@ def _tables(path: Path) -> "list[tuple[str, str, pd.DataFrame]]":
             'the exports of the Neuroplatform are read with pandas and tables: pip install "inmateria[neuroplatform]"'
         ) from None
     if not path.is_file():
-        raise RecordingError(f"{path} is not there; give the path of an export (.h5, .hdf5)")
+        raise RecordingError(f"{path} does not exist; give the path of an export (.h5, .hdf5)")
     found = []
     try:
         with pd.HDFStore(str(path), "r") as store:
@@ -128,7 +128,7 @@ def _tables(path: Path) -> "list[tuple[str, str, pd.DataFrame]]":
                 if kind in _TABLES:
                     found.append((name, kind, store[key]))
     except Exception as error:
-        # PyTables and pandas raise what comes to hand for a file that is cut or of another kind.
+        # PyTables and pandas raise errors of many types for a file that is cut or of another kind.
         raise RecordingError(f"{path} cannot be read as an export of the Neuroplatform ({error})") from None
     for _, kind, table in found:
         wanted = {"electrode", _TABLES[kind]} | ({"max_voltage_uv"} if kind == "events" else set())
@@ -139,12 +139,12 @@ def _tables(path: Path) -> "list[tuple[str, str, pd.DataFrame]]":
 
 
 def _seconds(times: "pd.Series") -> Any:
-    """Turn times into seconds since 1970, taken as UTC where they do not say."""
+    """Convert times to seconds since 1970; times without a zone are UTC."""
     import pandas as pd
 
     return pd.to_datetime(times, utc=True).dt.as_unit("ns").astype("int64").to_numpy() / 1e9
 
 
 def _plain(values: Any) -> Any:
-    """Turn a column into what neo annotates with: numbers, or words."""
+    """Convert a column to an array that neo accepts as annotation: numbers or strings."""
     return values if values.dtype.kind in "biuf" else values.astype(str)

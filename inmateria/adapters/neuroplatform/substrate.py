@@ -2,25 +2,26 @@
 
 The platform takes 10 s to change a stimulation, but releases any of 16 that are loaded at once. So these triggers
 are the inputs: each a channel of the levels 0 and 1, loaded with one electrode's pulse when the substrate is
-entered. The answer to each step is the number of spikes of every electrode in the 200 ms after, the first 10 ms left
-out. One trigger is kept without a pulse, to count where nothing is driven.
+entered. The response to each step is the number of spikes of every electrode in the 200 ms after, the first 10 ms
+left out. One trigger is kept without a pulse, to count where nothing is driven.
 """
 
 import asyncio
 import os
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.neuroplatform.sdk_versions import SdkVersion1, SdkVersion2
+from inmateria.adapters.intan.protocol import duration_samples
+from inmateria.adapters.neuroplatform.sdk_versions import SdkVersion, SdkVersion1, SdkVersion2
 from inmateria.adapters.neuroplatform.twin import (
     ARRAY,
     ELECTRODES,
+    RATE,
     READ_DELAY,
     TRIGGERS,
     WINDOW,
@@ -28,17 +29,18 @@ from inmateria.adapters.neuroplatform.twin import (
     Neuroplatform,
     PlatformClock,
 )
-from inmateria.adapters.pulse_log import PULSE, PulseArray, log_path
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic
+from inmateria.adapters.pulse_log import log_name, log_path
+from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard, biphasic
+from inmateria.adapters.tissue_substrate import TissueSubstrate
 from inmateria.adapters.uri import parameters_for, query_of
+from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
     Channel,
     FloatArray,
     Limits,
     Response,
     Stimulus,
-    Substrate,
-    SubstrateError,
     SubstrateInfo,
     UnknownSubstrate,
 )
@@ -48,48 +50,54 @@ __all__ = ["NEUROPLATFORM_LIMITS", "NeuroplatformSubstrate", "neuroplatform_from
 NEUROPLATFORM_LIMITS = PulseLimits(
     amplitude=10e-6, charge=2e-9, phase=(33e-6, 5e-3), interval=0.2, rate=5.0, dose=100e-6
 )
-"""What our adapter gives; the platform itself sets no limits."""
+"""Default limits of this adapter; the platform itself sets none."""
 
 _TOKEN = "INMATERIA_NEUROPLATFORM_TOKEN"
 _SHORTEST = WINDOW + READ_DELAY
 _SILENT = TRIGGERS - 1
 
 
-class NeuroplatformSubstrate(Substrate):
+class NeuroplatformSubstrate(TissueSubstrate):
     """Sixteen triggers in, counts of spikes out.
 
     Parameters
     ----------
     token : str
-        Of the booking (version 1), or name of the user (version 2); by default from the environment,
+        Token of the booking (version 1), or name of the user (version 2); by default from the environment,
         ``INMATERIA_NEUROPLATFORM_TOKEN``.
     version : int
-        Of the vendor's package: 1 is ``neuroplatform``, 2 is ``neuroplatformv2``.
+        Version of the vendor's package: 1 is ``neuroplatform``, 2 is ``neuroplatformv2``.
     platform : Neuroplatform, optional
         A twin to use in place of the vendor's package.
     triggers : int
-        How many carry a pulse. With 16 there is none to count with where nothing is driven, and such steps give NaN.
+        Number of triggers with a pulse. With 16 there is none to count with where nothing is driven, and such steps
+        give NaN.
     electrodes : str
-        Which one each trigger stimulates, as ``"0,4,8"`` or ``"0-14"``; by default spread over those of the booking.
+        Electrode of each trigger, as ``"0,4,8"`` or ``"0-14"``; by default spread over those of the booking. All
+        others are disabled on entering.
     array : int
         Which of the four arrays is read (version 2; version 1 reads the electrodes of the booking).
     amplitude : float
-        Of the pulses, A.
+        Current of the pulses, A.
     phase : float
-        Duration of each of their two phases, s.
+        Duration of each of their two phases, s; rounded to samples of the platform's 30 kHz.
     step : float
         Duration of a step, s; at least 0.24.
     limits : PulseLimits, optional
-        What the tissue may be given; by default `NEUROPLATFORM_LIMITS`.
+        Limits on the pulses; by default `NEUROPLATFORM_LIMITS`.
+    id : str
+        Identity of the tissue; by default made of the organoids' name (version 1), or of this machine's name and the
+        array (version 2, which names nothing).
     log : str
-        Where every pulse is written; by default in `state_folder`, and with ``"none"`` nowhere. A twin's are not.
+        Path of the log of pulses, or ``"none"``; by default in `state_folder`, and none for a twin.
 
     Raises
     ------
     ValueError
-        Where these are not such numbers.
+        If a parameter is outside its range.
     SubstrateBusy, SubstrateDisconnected, StimulusRejected
-        On entering, where another experiment runs, the vendor's package is not here, or the pulses are not allowed.
+        On entering, if another experiment runs, the vendor's package is not installed, or the limits do not allow the
+        pulses.
     """
 
     def __init__(
@@ -105,14 +113,19 @@ class NeuroplatformSubstrate(Substrate):
         phase: float = 200e-6,
         step: float = 0.25,
         limits: PulseLimits | None = None,
+        id: str = "",  # noqa: A002
         log: str = "",
     ) -> None:
+        super().__init__()
         if version not in (1, 2) or not 1 <= triggers <= TRIGGERS or array not in range(ELECTRODES // ARRAY):
             raise ValueError(
                 f"version is {version}, triggers {triggers}, array {array}; allowed are 1 or 2, 1 to {TRIGGERS}, 0 to 3"
             )
         if step < _SHORTEST - 1e-9:
-            raise ValueError(f"step is {step} s; a count takes {WINDOW:g} s and reading it {READ_DELAY:g} s")
+            raise ValueError(
+                f"step is {step} s; allowed are {_SHORTEST:g} s and more: a count takes {WINDOW:g} s "
+                f"and reading it {READ_DELAY:g} s"
+            )
         self._chosen = _numbers(electrodes)
         if self._chosen and len(self._chosen) != triggers:
             triggers = len(self._chosen)
@@ -120,77 +133,81 @@ class NeuroplatformSubstrate(Substrate):
             raise ValueError(f"electrodes are {electrodes!r}; give up to {TRIGGERS}, each once")
         self._token = token or os.environ.get(_TOKEN, "")
         self._version, self._platform, self._count, self._array = version, platform, triggers, array
-        self._amplitude, self._phase, self._step = amplitude, phase, step
-        self._limits, self._log = limits or NEUROPLATFORM_LIMITS, "none" if platform is not None else log
-        self._turn = asyncio.Lock()
-        self._exits = AsyncExitStack()
-        self._sequence = 0
+        self._amplitude, self._step, self._id = amplitude, step, id
+        self._phase = duration_samples(1e6 * phase, RATE) / RATE  # what the platform makes of it
+        self._limits, self._log = limits or NEUROPLATFORM_LIMITS, log or ("none" if platform is not None else "")
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as exits:
-            door = SdkVersion1 if self._version == 1 else SdkVersion2
-            self._door = door(self._token, self._platform)
-            name, self._read = await self._door.enter(self._array)
-            exits.push_async_callback(self._door.leave)
-            spread = [self._read[k * len(self._read) // self._count] for k in range(self._count)]
-            self._places = self._chosen or tuple(spread)
-            log = log_path(self._log, f"neuroplatform-{name}")
-            self._guard = exits.enter_context(TissueGuard(self._limits, log, self._door.now))
-            self._limits.check(self._pulses(np.ones((1, self._count)), 0.0)[0])
-            await self._door.load(self._places, 1e6 * self._amplitude, 1e6 * self._phase)
-            await self._door.listen([*range(self._count), *([_SILENT] if self._count < TRIGGERS else [])])
-            self.info = self._described(name)
-            self._exits = exits.pop_all()
-        return self
+    async def _open(self, exits: AsyncExitStack) -> None:
+        sdk = SdkVersion1 if self._version == 1 else SdkVersion2
+        self._sdk: SdkVersion = sdk(self._token, self._platform)
+        connecting = asyncio.ensure_future(self._sdk.connect(self._array))
+        try:
+            name, self._read = await wait_to_completion(connecting)
+        except asyncio.CancelledError:
+            if connecting.exception() is None:  # an experiment that was begun is ended
+                await self._close()
+            raise
+        exits.push_async_callback(self._close)
+        spread = [self._read[k * len(self._read) // self._count] for k in range(self._count)]
+        self._places = self._chosen or tuple(spread)
+        identity = self._id or log_name("neuroplatform", name)
+        log = log_path(self._log, log_name("neuroplatform", self._id or name))
+        self._guard = exits.enter_context(TissueGuard(self._limits, log, self._sdk.now))
+        self._spacing = PulseSpacing(self._limits, self._sdk.now, self._sdk.wait)
+        self._limits.check(self._pulses(np.ones((1, self._count)), 0.0)[0])
+        await self._sdk.load_stimulations(self._places, 1e6 * self._amplitude, 1e6 * self._phase)
+        await self._sdk.set_count_triggers([*range(self._count), *([_SILENT] if self._count < TRIGGERS else [])])
+        self.info = self._described(identity)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._exits.__aexit__(kind, error, trace)
+    async def _close(self) -> None:
+        await wait_to_completion(asyncio.ensure_future(self._sdk.disconnect()))
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Send the triggers of each step, and count the spikes after.
 
+        A pulse that is late is spaced from the one before or dropped, so that the limits hold at the real times.
         Where it is cancelled, the step under way is finished and no further one begun.
         """
         async with self._turn:
-            start = self._door.now()
+            start = self._sdk.now()
             pulses, row = self._pulses(stimulus.drive, start)
-            self._guard.admit(pulses)
             signal = np.full((len(stimulus.drive), 1, len(self._read)), np.nan)
-            sent = -1
-            try:
-                for k, driven in enumerate(stimulus.drive):
-                    flags = np.zeros(TRIGGERS, dtype=np.uint8)
-                    flags[: self._count] = driven > 0
-                    if not flags.any() and self._count < TRIGGERS:
-                        flags[_SILENT] = 1
-                    sent = k
-                    if flags.any():
-                        signal[k, 0] = (await self._door.count(flags))[list(self._read)]
-                    await self._door.wait_until(start + (k + 1) * stimulus.step)
-            finally:
-                self._guard.withdraw(pulses[row > sent])
+            with PulsePlan(self._guard, self._spacing, pulses, row) as plan:
+                for k in range(len(stimulus.drive)):
+                    await plan.wait(k, stimulus.step)
+                    counts = await wait_to_completion(asyncio.ensure_future(self._release(plan, k)))
+                    if counts is not None:
+                        signal[k, 0] = counts[list(self._read)]
+                    await self._sdk.wait_until(start + (k + 1) * stimulus.step)
             self._sequence += 1
             return Response(signal, None, start, self._sequence - 1)
 
-    async def reset(self) -> None:
-        """Raise: tissue does not return to rest on command."""
-        raise SubstrateError(
-            f"{self.info.id} was asked to return to rest", "tissue does not do so on command", "let it rest instead"
-        )
+    async def _release(self, plan: PulsePlan, step: int) -> FloatArray | None:
+        """Send the triggers of a step, less those whose pulses are dropped, and count; None where nothing can count."""
+        flags = np.zeros(TRIGGERS, dtype=np.uint8)
+        for electrode in plan.release(step)["electrode"].tolist():
+            flags[self._places.index(electrode)] = 1
+        if not flags.any() and self._count < TRIGGERS:
+            flags[_SILENT] = 1
+        if not flags.any():
+            return None
+        try:
+            return await self._sdk.send_and_count(flags, self._spacing.acknowledged)
+        finally:
+            self._spacing.acknowledged()  # also where the vendor's package failed
 
     def _pulses(self, drive: FloatArray, start: float) -> tuple[PulseArray, npt.NDArray[np.intp]]:
-        """Make the pulses that a drive will release, and the step of each."""
+        """Return the pulses that a drive will release, and the step of each."""
         row, trigger = np.nonzero(drive)
         if not row.size:
             return np.zeros(0, dtype=PULSE), row
         times = start + row * self._step
         return biphasic(times, np.array(self._places)[trigger], -self._amplitude, self._phase), row
 
-    def _described(self, name: str) -> SubstrateInfo:
+    def _described(self, identity: str) -> SubstrateInfo:
         return SubstrateInfo(
-            id=f"neuroplatform-{name}",
+            id=identity,
+            identity="user" if self._id else "serial",
             kind="neural-culture",
             inputs=tuple(
                 Channel(name=f"trigger{key:02d}", unit="1", low=0.0, high=1.0, levels=(0.0, 1.0))
@@ -218,7 +235,7 @@ def _numbers(written: str) -> tuple[int, ...]:
             first, _, last = part.partition("-")
             numbers += range(int(first), int(last or first) + 1)
     except ValueError:
-        raise ValueError(f"electrodes are {written!r}; write them as '0,4,8' or '0-14'") from None
+        raise ValueError(f"electrodes are {written!r}; allowed are numbers and ranges, as '0,4,8' or '0-14'") from None
     return tuple(numbers)
 
 
@@ -229,27 +246,32 @@ def neuroplatform_from_uri(uri: str) -> NeuroplatformSubstrate:
     """
     parts = urlsplit(uri)
     if parts.netloc not in ("", "emulated") or parts.path.strip("/"):
-        raise UnknownSubstrate(f"{uri!r} names a place", "neuroplatform://, or neuroplatform://emulated for a twin")
+        raise UnknownSubstrate(
+            f"{uri!r} names a host", "allowed are neuroplatform://, and neuroplatform://emulated for a twin"
+        )
     query = query_of(uri)
     if "token" in query:
-        raise UnknownSubstrate("a token was given in a URI, where others see it", "", f"put it into {_TOKEN}")
+        raise UnknownSubstrate(
+            "a token was given in a URI", "URIs are logged and shown", f"put it into the environment as {_TOKEN}"
+        )
     platform = None
     real_time = query.pop("real_time", "false").lower()
     if real_time not in ("true", "false") or (real_time == "true" and not parts.netloc):
         raise UnknownSubstrate(
             f"real_time is {real_time!r} in {uri!r}",
-            "true or false, of a twin: neuroplatform://emulated?real_time=true",
+            "allowed are true and false, for a twin: neuroplatform://emulated?real_time=true",
         )
     if parts.netloc:
         culture: dict[str, str] = {name: query.pop(name) for name in ("seed", "neurons") if name in query}
-        booking = Booking(fs_name=f"emulated{culture.get('seed', 0)}")
-        platform = Neuroplatform(_culture(culture), [booking], PlatformClock(simulated=real_time == "false"))
+        made = _culture(culture)
+        booking = Booking(fs_name=f"emulated-{made.info.id}")
+        platform = Neuroplatform(made, [booking], PlatformClock(simulated=real_time == "false"))
     try:
         return NeuroplatformSubstrate(
             platform=platform, **parameters_for(NeuroplatformSubstrate, query, "neuroplatform")
         )
     except ValueError as error:
-        raise UnknownSubstrate(f"{uri!r} names no such platform: {error}") from None
+        raise UnknownSubstrate(f"{uri!r} cannot be opened: {error}") from None
 
 
 def _culture(given: dict[str, str]) -> Any:

@@ -1,13 +1,14 @@
-"""FinalSpark's Neuroplatform from inside, over cultures of ours: clock, bookings, parameters, triggers, counts.
+"""The inside of FinalSpark's Neuroplatform over simulated cultures: clock, bookings, parameters, triggers, counts.
 
-What the vendor's two packages offer is built on this (`v1`, `v2`). Its limits are the
-platform's own, as in the vendor's guide: four arrays of 32 electrodes, 16 triggers, 10 s to change parameters,
-counts of 200 ms after a trigger of which the first 10 ms are left out. Where the real platform would quietly do
-something else than was asked, this one says so.
+The vendor's two packages are built on it (`v1`, `v2`). It has the platform's own limits, as in the vendor's guide:
+four arrays of 32 electrodes, 16 triggers, 10 s to change parameters, which stay armed for the next user, phases of
+whole samples at 30 kHz, counts of 200 ms after a trigger without the first 10 ms. Where the real platform would
+silently do something else than was asked, this one raises an error.
 """
 
 import secrets
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,23 +16,26 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.culture_twin import Culture, CultureTwin
-from inmateria.adapters.pulse_log import PULSE, PulseArray
-from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.intan.protocol import duration_samples
+from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard
+from inmateria.pulses import charge_of
 from inmateria.substrate import SPIKE, SpikeArray, StimulusRejected, SubstrateBusy, SubstrateError
 
-__all__ = ["ARRAY", "ELECTRODES", "TRIGGERS", "Booking", "Neuroplatform", "PlatformClock", "Stimulation"]
+__all__ = ["ARRAY", "ELECTRODES", "RATE", "TRIGGERS", "Booking", "Neuroplatform", "PlatformClock", "Stimulation"]
 
 ARRAY, ELECTRODES, TRIGGERS = 32, 128, 16
+RATE = 30_000.0
+"""Samples per second."""
 UPLOAD = 10.0
 """Seconds that a change of parameters takes."""
 WINDOW, BLANKING = 0.2, 0.01
-"""Seconds after a trigger in which spikes are counted, and how many of them are left out at the beginning."""
+"""Duration of a count after a trigger, s, and its beginning that is left out, s."""
 READ_DELAY = 0.04
-"""Seconds that reading the counts takes over the network."""
+"""Duration of reading the counts over the network, s."""
 _SLACK = 1e-6  # s, of a clock of seconds since 1970
 
 LIMITS = PulseLimits(amplitude=100e-6, charge=10e-9, phase=(33e-6, 5e-3), interval=0.0, rate=1000.0, dose=1e-2)
-"""What the emulated platform itself refuses to give."""
+"""Default limits of the emulated platform; it refuses triggers that would break them."""
 
 
 class PlatformClock:
@@ -40,16 +44,16 @@ class PlatformClock:
     Parameters
     ----------
     simulated : bool
-        Whether time passes only where somebody waits; else it is the real one.
+        Whether time passes only in `sleep`; otherwise it is the system's.
     start : float
-        When a simulated one begins.
+        First time of a simulated clock, s since 1970.
     """
 
     def __init__(self, simulated: bool = True, start: float = 1_712_275_200.0) -> None:  # 2024-04-05
         self.simulated, self._now = simulated, start
 
     def now(self) -> float:
-        """Give the present time, s since 1970."""
+        """Return the present time, s since 1970."""
         return self._now if self.simulated else time.time()
 
     def sleep(self, seconds: float) -> None:
@@ -67,18 +71,18 @@ _sleep = time.sleep  # the real one, also where scripts are given another
 
 @dataclass(frozen=True, kw_only=True)
 class Booking:
-    """Time on the platform that somebody has.
+    """A reservation of time on the platform.
 
     Parameters
     ----------
     token : str
-        What proves it; a made-up one by default.
+        Its secret; a random one by default.
     fs_name : str
         Name of the organoids, such as ``"fs300"``.
     electrodes : tuple of int
-        Which may be used, 0 to 127.
+        Electrodes that may be used, 0 to 127.
     start, stop : float
-        From when to when, s since 1970.
+        Its beginning and end, s since 1970.
     """
 
     token: str = field(default_factory=lambda: secrets.token_hex(5).upper())
@@ -105,31 +109,31 @@ class Stimulation:
     pulse_train_period: float = 10_000.0
 
     def pulses(self, at: float) -> PulseArray:
-        """Make the pulses that a trigger at a time (s) releases."""
+        """Return the pulses that a trigger at a time (s) releases; their phases last whole samples."""
         count = max(1, self.nb_pulse)
         sign = -1e-6 if self.negative_first else 1e-6
         pulses = np.zeros(count, dtype=PULSE)
         pulses["time"] = at + 1e-6 * (self.trigger_delay + self.pulse_train_period * np.arange(count))
         pulses["electrode"] = self.index
-        pulses["amplitude"], pulses["duration"] = sign * self.phase_amplitude1, 1e-6 * self.phase_duration1
-        pulses["second_amplitude"] = -sign * self.phase_amplitude2
-        pulses["second_duration"] = 1e-6 * self.phase_duration2
+        pulses["amplitude"], pulses["second_amplitude"] = sign * self.phase_amplitude1, -sign * self.phase_amplitude2
+        pulses["duration"] = duration_samples(self.phase_duration1, RATE) / RATE
+        pulses["second_duration"] = duration_samples(self.phase_duration2, RATE) / RATE
         return pulses
 
 
 class Neuroplatform:
-    """The platform, for one that has cultures on some of its four arrays.
+    """The platform, with simulated cultures on some of its four arrays.
 
     Parameters
     ----------
     cultures : Culture, or dict of int to Culture
-        On which array (0 to 3) each is, of 32 electrodes; one alone is on array 0. The others are silent.
+        Culture of 32 electrodes on each array (0 to 3); a single one is on array 0. Other arrays are silent.
     bookings : sequence of Booking, optional
         By default one of array 0.
     clock : PlatformClock, optional
         By default a simulated one.
     limits : PulseLimits
-        What the platform refuses to give.
+        Limits on the pulses of each trigger, with all those before: a trigger that breaks one releases nothing.
 
     Attributes
     ----------
@@ -157,9 +161,11 @@ class Neuroplatform:
         self._began = self.clock.now()
         self.limits = limits
         self.given: list[tuple[float, ...]] = []
+        self._guards: dict[int, TissueGuard] = {}  # of each electrode: a train may end after the next trigger
+        self._charges: deque[tuple[float, float]] = deque()  # time and charge of the pulses of the last hour
         self.running: Booking | None = None
         self.shared = True
-        """Whether an experiment has to be started first."""
+        """Whether an experiment has to be started before pulses are given."""
         self._sent: dict[int, Stimulation] = {}
         self._loaded: dict[int, Stimulation] = {}
         self._ready = -float("inf")
@@ -175,14 +181,16 @@ class Neuroplatform:
     # Bookings
 
     def booking(self, token: str) -> Booking:
-        """Find what a token stands for."""
+        """Return the booking of a token."""
         for booking in self.bookings:
             if secrets.compare_digest(booking.token, token):
                 return booking
-        raise SubstrateError("no booking has this token", "the token that came with the booking", "ask the platform")
+        raise SubstrateError(
+            "no booking has this token", "allowed is the token that came with the booking", "ask the platform's staff"
+        )
 
     def start(self, booking: Booking) -> bool:
-        """Begin an experiment; False where another one runs."""
+        """Begin an experiment and return True; False if another one runs."""
         now = self.clock.now()
         if not booking.start <= now < booking.stop:
             raise SubstrateBusy(
@@ -212,7 +220,7 @@ class Neuroplatform:
     # Parameters and triggers
 
     def send_parameters(self, stimulations: Sequence[Stimulation]) -> None:
-        """Take parameters, checked; they hold once they have been uploaded."""
+        """Check and keep parameters; they take effect when they are uploaded."""
         booking = self._allowed("parameters were sent")
         indices = [each.index for each in stimulations]
         for each in stimulations:
@@ -238,7 +246,7 @@ class Neuroplatform:
         self._sent.update({each.index: each for each in stimulations})
 
     def upload(self) -> None:
-        """Begin to upload what was sent: 10 s in which no trigger works."""
+        """Begin to upload the parameters sent: 10 s in which no trigger works."""
         self._allowed("parameters were uploaded")
         self.settle()
         self._loaded = {index: each for index, each in self._sent.items() if each.enable}
@@ -279,11 +287,38 @@ class Neuroplatform:
         self.settle()
         pulses = [each.pulses(now) for each in self._loaded.values() if each.trigger_key in keys]
         released = np.concatenate([*pulses, np.zeros(0, dtype=PULSE)])
+        self._admit(released)
         self.given += released.tolist()
         self._pending = np.concatenate([self._pending, released])
         self.triggers += [(now, key, self.tag) for key in keys]
         if listened:
             self._counted = (now, min(listened))
+
+    def _admit(self, pulses: PulseArray) -> None:
+        """Check pulses against the limits, with those before; raise `StimulusRejected`, and then count none."""
+        self.limits.check(pulses)
+        now, charges = self.clock.now(), charge_of(pulses)
+        while self._charges and self._charges[0][0] <= now - 3600:
+            self._charges.popleft()
+        dose = sum(charge for _, charge in self._charges) + float(charges.sum())
+        if dose > self.limits.dose * (1 + 1e-9):
+            raise StimulusRejected(
+                f"a trigger brings the charge of one hour to {1e9 * dose:g} nC",
+                f"allowed are at most {1e9 * self.limits.dose:g} nC in any hour",
+                "let the culture rest",
+            )
+        admitted: list[tuple[TissueGuard, PulseArray]] = []
+        try:
+            for electrode in np.unique(pulses["electrode"]).tolist():
+                mine = pulses[pulses["electrode"] == electrode]
+                guard = self._guards.setdefault(electrode, TissueGuard(self.limits, clock=self.clock.now))
+                guard.admit(mine)
+                admitted.append((guard, mine))
+        except StimulusRejected:
+            for guard, mine in admitted:
+                guard.withdraw(mine)
+            raise
+        self._charges.extend((now, charge) for charge in charges.tolist())
 
     # Spikes
 
@@ -295,17 +330,19 @@ class Neuroplatform:
         self._listened = frozenset(keys)
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """Give the spikes of the last count, shape (128,); takes as long as the network does."""
+        """Return the spikes of the last count, shape (128,); takes as long as over the network."""
         if self._counted is None:
             raise StimulusRejected(
-                "read_count was called before any count", "it reads what a trigger of set_count began", "send one first"
+                "read_count was called before any count",
+                "a count begins with a trigger of set_count",
+                "send one of those triggers first",
             )
         begun = self._counted[0]
         if self.clock.now() < begun + WINDOW - _SLACK:
             raise StimulusRejected(
                 f"read_count was called {1e3 * (self.clock.now() - begun):.0f} ms after its trigger",
                 f"a count takes {1e3 * WINDOW:.0f} ms",
-                "wait until it is over",
+                "wait until the count is over",
             )
         self.clock.sleep(READ_DELAY)
         return self.counts_between(begun + BLANKING, begun + WINDOW)
@@ -315,7 +352,7 @@ class Neuroplatform:
         return np.bincount(self.spikes(start, stop)[0]["channel"], minlength=ELECTRODES)
 
     def spikes(self, start: float, stop: float) -> tuple[SpikeArray, npt.NDArray[np.float64]]:
-        """Give the spikes of all electrodes between two times (s since 1970), and their heights in uV."""
+        """Return the spikes of all electrodes between two times (s since 1970), and their heights in uV."""
         self.settle()
         held = np.concatenate([*self._spikes, np.zeros(0, dtype=SPIKE)])
         heights = np.concatenate([*self._heights, np.zeros(0)])
@@ -324,7 +361,7 @@ class Neuroplatform:
         return held[first:last], heights[first:last]
 
     def settle(self) -> None:
-        """Let the cultures live up to now."""
+        """Advance the cultures to the present."""
         for array, twin in self._twins.items():
             due = round((self.clock.now() - self._began) * twin.rate) - twin.samples
             if due <= 0:

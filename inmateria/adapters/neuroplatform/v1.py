@@ -1,7 +1,7 @@
 """The vendor's package ``neuroplatform`` (version 1, blocking), with its own names and units, over a twin.
 
-Names and behaviour as in the vendor's public guide (np-docs: np_usage, closed_loop, db_usage). Columns of tables
-that the guide does not print are marked in docs/neuroplatform.md.
+Names and behaviour follow the vendor's public guide (np-docs: np_usage, closed_loop, db_usage). Columns of tables
+that the guide does not print are listed in docs/neuroplatform.md.
 """
 
 import enum
@@ -83,9 +83,9 @@ _ATTRIBUTES = (
 
 
 def stimulation_of(param: Any) -> Stimulation:
-    """Read a StimParam."""
+    """Convert a StimParam."""
     if param.stim_shape is not StimShape.Biphasic:
-        raise SubstrateError(f"the twin does not play the shape {param.stim_shape.name}", "Biphasic")
+        raise SubstrateError(f"the twin does not play the shape {param.stim_shape.name}", "allowed is Biphasic")
     return Stimulation(
         index=int(param.index),
         trigger_key=int(param.trigger_key),
@@ -102,7 +102,7 @@ def stimulation_of(param: Any) -> Stimulation:
 
 
 class PlatformDatabase:
-    """What the platform's database gives, as tables; times are UTC.
+    """The platform's database, which returns tables; times are UTC.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ class PlatformDatabase:
         self._platform = platform
 
     def get_spike_event(self, start: datetime, stop: datetime, fsname: str) -> "pd.DataFrame":
-        """Give Time, Amplitude (uV) and channel of each spike of one booking's electrodes."""
+        """Return Time, Amplitude (uV) and channel of each spike of one booking's electrodes."""
         spikes, heights = self._spikes(start, stop, fsname)
         return _table(Time=_times(spikes["time"]), Amplitude=heights, channel=spikes["channel"].astype(np.int64))
 
     def get_spike_count(self, start: datetime, stop: datetime, fsname: str) -> "pd.DataFrame":
-        """Give the spikes of each electrode in each minute: Time, channel and Spike per minute."""
+        """Return the spikes of each electrode in each minute: Time, channel and Spike per minute."""
         spikes, _ = self._spikes(start, stop, fsname)
         minutes = np.floor((spikes["time"] - _seconds(start)) / 60).astype(np.int64)
         found, counts = np.unique(np.column_stack([minutes, spikes["channel"]]), axis=0, return_counts=True)
@@ -126,7 +126,7 @@ class PlatformDatabase:
         return _table(Time=_times(times), channel=found[:, 1], **{"Spike per minute": counts})
 
     def get_raw_spike(self, start: datetime, stop: datetime, index: int) -> "pd.DataFrame":
-        """Give 3 ms around the spikes of an electrode within a time, at 30 kHz: Time, channel and Amplitude (uV).
+        """Return 3 ms around the spikes of an electrode within a time, at 30 kHz: Time, channel and Amplitude (uV).
 
         The twin draws the same shape around every spike, as high as the spike was.
         """
@@ -144,7 +144,7 @@ class PlatformDatabase:
         )
 
     def get_all_triggers(self, start: datetime, stop: datetime, fsname: str | None = None) -> "pd.DataFrame":
-        """Give when each trigger went up and down again: _time, _value, trigger, up and tag."""
+        """Return when each trigger went up and down again: _time, _value, trigger, up and tag."""
         rows = [each for each in self._platform.triggers if _seconds(start) <= each[0] < _seconds(stop)]
         edges = [(at + 1e-3 * (1 - up), key, up, tag) for at, key, tag in rows for up in (1, 0)]
         return _table(
@@ -156,7 +156,7 @@ class PlatformDatabase:
         )
 
     def get_impedance(self, start: datetime, stop: datetime) -> "pd.DataFrame":
-        """Give measured impedances: Time, channel, impedance (ohm); the twin's are all alike."""
+        """Return measured impedances: Time, channel, impedance (ohm); the twin's are all equal."""
         times = [at for at in self._platform.impedances if _seconds(start) <= at < _seconds(stop)]
         return _table(
             Time=_times(np.repeat(times, ELECTRODES)),
@@ -180,14 +180,14 @@ class PlatformDatabase:
         electrodes = [each.electrodes for each in self._platform.bookings if each.fs_name == fsname]
         if not electrodes:
             known = ", ".join(sorted({each.fs_name for each in self._platform.bookings}))
-            raise SubstrateError(f"there are no organoids {fsname!r}", f"there are {known}", "see Experiment.exp_name")
+            raise SubstrateError(f"there are no organoids {fsname!r}", f"known are {known}", "see Experiment.exp_name")
         spikes, heights = self._platform.spikes(_seconds(start), _seconds(stop))
         own = np.isin(spikes["channel"], electrodes[0])
         return spikes[own], heights[own]
 
 
 def _seconds(at: datetime) -> float:
-    """Read a time, taken as UTC where it does not say."""
+    """Convert a time to seconds since 1970; a time without a zone is UTC."""
     return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
 
 
@@ -206,7 +206,7 @@ def _table(**columns: Any) -> "pd.DataFrame":
 
 
 def version1(platform: Neuroplatform) -> ModuleType:
-    """Make the module ``neuroplatform`` of a platform."""
+    """Return the module ``neuroplatform`` over a platform."""
 
     class Experiment:
         """Time on the platform: start it, work, stop it."""

@@ -1,7 +1,7 @@
 """The vendor's package ``neuroplatformv2`` (version 2, asynchronous), with its own names and units, over a twin.
 
-Names and behaviour as in the vendor's public guide (np-docs: doc_v2). It is for clients with a platform of their
-own: no booking is needed. Uploading parameters does not wait; the 10 s it takes are the caller's to wait.
+Names and behaviour follow the vendor's public guide (np-docs: doc_v2). It is for clients with a platform of their
+own: no booking is needed. Uploading parameters returns at once; the caller has to wait the 10 s that it takes.
 """
 
 import enum
@@ -36,7 +36,7 @@ class MEA(enum.Enum):
 
 @dataclass
 class TriggersQuery:
-    """From when to when."""
+    """A time range."""
 
     start: datetime
     stop: datetime
@@ -44,7 +44,7 @@ class TriggersQuery:
 
 @dataclass
 class SpikeCountQuery:
-    """From when to when, of which organoids."""
+    """A time range and the organoids."""
 
     start: datetime
     stop: datetime
@@ -53,7 +53,7 @@ class SpikeCountQuery:
 
 @dataclass
 class SpikeEventQuery:
-    """From when to when, of which organoids."""
+    """A time range and the organoids."""
 
     start: datetime
     stop: datetime
@@ -62,7 +62,7 @@ class SpikeEventQuery:
 
 @dataclass
 class RawSpikeQuery:
-    """From when to when, of which electrode."""
+    """A time range and an electrode."""
 
     start: datetime
     stop: datetime
@@ -71,13 +71,13 @@ class RawSpikeQuery:
 
 @dataclass
 class StartRawRecordingRequest:
-    """A request to record raw data; the twin takes none."""
+    """A request to record raw data; the twin ignores it."""
 
     index: list[int]
 
 
 def version2(platform: Neuroplatform) -> dict[str, ModuleType]:
-    """Make the modules of ``neuroplatformv2`` of a platform, by name."""
+    """Return the modules of ``neuroplatformv2`` over a platform, by name."""
     platform.shared = False
     database = PlatformDatabase(platform)
 
@@ -141,7 +141,7 @@ def version2(platform: Neuroplatform) -> dict[str, ModuleType]:
         return database.get_raw_spike(query.start, query.stop, query.index)
 
     class CameraController:
-        """The camera, which has taken no picture."""
+        """The camera; the twin has no pictures."""
 
         def __init__(self, mea: MEA) -> None:
             self._mea = mea

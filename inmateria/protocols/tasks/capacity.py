@@ -1,10 +1,11 @@
-"""What a substrate remembers and computes of a random input: memory and information processing capacity.
+"""Memory and information processing capacity of a substrate for a random input.
 
 One uniform series drives every input, each in a strength of its own. Memory capacity asks for the input of k
 steps ago, information processing capacity for products of Legendre polynomials of past inputs. Beside the
-substrate stand the masked input, which is what was driven and has no memory, and the bare series.
+substrate stand the masked input, which was driven and has no memory, and the bare series.
 """
 
+import asyncio
 from itertools import pairwise
 from typing import Annotated
 
@@ -13,9 +14,9 @@ import numpy as np
 from msgspec import Meta
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.runs import Curves, Outcome, Score, weights_by_output
+from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
+from inmateria.protocols.presenting import present_series
 from inmateria.protocols.task import ProgressCallback, Task
-from inmateria.protocols.tasks.time_series import drive_with
 from inmateria.reservoir import (
     InformationProcessingCapacity,
     InputMask,
@@ -31,32 +32,32 @@ _RECALLED = 6
 
 
 class CapacitySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set of the task.
+    """Settings of `capacity`.
 
     Parameters
     ----------
     seed : int
         Of the series and the input mask.
     amplitude : float
-        Largest drive, as a fraction of the inputs' upper limit.
+        Largest drive, as a fraction of each input's room around its rest.
     offset : float
-        What is driven for an input of zero, as a fraction of that; it breaks the symmetry of an odd substrate.
+        Drive for an input of zero, as a fraction of that; it breaks the symmetry of an odd substrate.
     step : float
         Duration of a step on the device, s; 0 for the device's own.
     samples : int
-        Samples of every step that the readout sees.
+        Samples of every step that the readout reads.
     steps : int
         Length of the series, washout included.
     washout : int
         Steps at the beginning that are left out.
     delays : int
-        How far back memory is asked for, in steps.
+        Longest delay of the memory that is asked for, in steps.
     degree : int
         Largest total degree of the products.
     product_delays : int
-        How far back the products of degree two and more reach, in steps.
+        Longest delay in products of degree two and more, in steps.
     round_trips : int
-        Single-step exchanges made before the run to measure the round trip.
+        Exchanges of a single step made first, to measure the round trip.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -73,7 +74,7 @@ class CapacitySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_progress: ProgressCallback) -> Outcome:
-    """Drive the substrate with a random series, and measure what a linear readout could find in its states."""
+    """Drive the substrate with a random series, and measure the capacities of linear readouts of its states."""
     start = max(settings.washout, settings.delays, settings.product_delays)
     edges = np.linspace(start, settings.steps, _BLOCKS + 1).astype(int).tolist()
     blocks = list(pairwise(edges))[::-1]  # the last one first
@@ -85,19 +86,23 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
     u = np.random.default_rng(settings.seed).uniform(-1, 1, settings.steps)
     # Scaled so that the offset and the largest input together are the largest drive.
     mask = InputMask(
-        scale=1 - abs(settings.offset), offset=settings.offset, kind="uniform", seed=settings.seed, clip=True
+        amplitude=settings.amplitude,
+        scale=1 - abs(settings.offset),
+        offset=settings.offset,
+        kind="uniform",
+        seed=settings.seed,
+        clip=True,
     )
-    driven = await drive_with(
+    presented = await present_series(
         u,
         substrate,
         mask,
-        settings.amplitude,
-        settings.step or None,
-        settings.samples,
         settings.round_trips,
         on_progress,
+        step=settings.step or None,
+        samples=settings.samples,
     )
-    feature_sets = {"substrate": driven.X, "masked input": driven.masked, "input alone": u[:, np.newaxis]}
+    feature_sets = presented.by_step()
     bounds = dict.fromkeys(range(2, settings.degree + 1), settings.product_delays) | {1: settings.delays}
     scores: list[Score] = []
     memories: dict[str, list[MemoryCapacity]] = {}
@@ -106,26 +111,36 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
     for on, X in feature_sets.items():
         memories[on], products[on] = [], []
         for block in blocks:
-            memories[on].append(memory_capacity(X, u, settings.delays, washout=start, held_out=block))
-            products[on].append(information_processing_capacity(X, u, bounds, washout=start, held_out=block))
+            recalled, computed = await asyncio.to_thread(_measure, X, u, settings.delays, bounds, start, block)
+            memories[on].append(recalled)
+            products[on].append(computed)
             done += 1
             on_progress("measuring", done, of, settings.steps)
         scores += _scores(on, X.shape[1], memories[on], products[on])
     return Outcome(
         title="Memory and information processing capacity",
         sentence=f"A random series was to be recalled 1 to {settings.delays} steps later, and products of its past "
-        f"values up to degree {settings.degree} were to be computed; what a linear readout could find is added up.",
+        f"values up to degree {settings.degree} were to be computed; the capacities of linear readouts are added up.",
         metric="capacity",
         chance=0.0,
-        chance_description="below the threshold is none",
+        chance_description="below the threshold counts as 0",
         trained=settings.steps - start - (blocks[0][1] - blocks[0][0]),
         held_out=blocks[0][1] - blocks[0][0],
         splitting=f"{_BLOCKS} blocks of time, each held out in turn, the last one first.",
         scores=tuple(scores),
-        exchanges=driven.exchanges,
+        exchanges=presented.exchanges,
         classes=tuple(f"{delay} back" for delay in range(_RECALLED)),
-        weights=_weights(driven.X[settings.washout :], u[settings.washout :], driven.outputs),
+        weights=_weights(feature_sets["substrate"][settings.washout :], u[settings.washout :], presented.outputs),
         curves=_curves(memories, products["substrate"]),
+    )
+
+
+def _measure(
+    X: FloatArray, u: FloatArray, delays: int, bounds: dict[int, int], start: int, block: tuple[int, int]
+) -> tuple[MemoryCapacity, InformationProcessingCapacity]:
+    return (
+        memory_capacity(X, u, delays, washout=start, held_out=block),
+        information_processing_capacity(X, u, bounds, washout=start, held_out=block),
     )
 
 
@@ -137,13 +152,13 @@ def _scores(
     for degree in products[0].by_degree:
         by_name[f"IPC, degree {degree}"] = [each.by_degree[degree] for each in products]
     return [
-        Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values), control=on != "substrate")
+        Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values))
         for name, values in by_name.items()
     ]
 
 
 def _weights(X: FloatArray, u: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
-    """Weights of a readout that recalls the last few inputs."""
+    """Give the weights of a readout that recalls the last few inputs."""
     start = _RECALLED - 1
     recalled = np.stack([u[start - delay : len(u) - delay] for delay in range(_RECALLED)], axis=1)
     readout = RidgeReadout().fit(StandardScaler().fit_transform(X[start:]), recalled)
@@ -162,7 +177,7 @@ def _curves(
     return (
         Curves(
             heading="How far back it remembers",
-            text="Squared correlation of what was read out with the input so many steps ago, mean of the blocks.",
+            text="Squared correlation of the prediction with the input so many steps ago, mean of the blocks.",
             x_label="delay (steps)",
             y_label="squared correlation",
             x=tuple(float(delay) for delay in delays),
@@ -179,4 +194,4 @@ def _curves(
     )
 
 
-TASK = Task("capacity", CapacitySettings, measure_capacity)
+TASK = Task("capacity", CapacitySettings, measure_capacity, needs="signal")

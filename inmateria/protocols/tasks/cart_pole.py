@@ -1,13 +1,14 @@
 """Balance a pole on a cart with living neurons in the loop, one exchange a tick.
 
 Angle and angular velocity go in as pulses, counts of spikes come out, and a linear readout of them pushes the
-cart left or right. The readout learns from a teacher who sees the pole; after every round of learning it drives
-the loop itself, and the teacher says what would have been right (Ross, Gordon and Bagnell, AISTATS 2011). Beside
-it: a readout of random weights, one trained alike on the pulses themselves, and pushes at random. The pole is that
-of Barto, Sutton and Anderson, IEEE Trans. Syst. Man Cybern. 13, 834 (1983); it falls 50 ticks of its own a second,
-whatever the platform's rate, as if it were so much longer on a slower one.
+cart left or right. The readout learns from a teacher that sees the pole; after every round of learning it drives
+the loop itself, and the teacher gives the right push for each state (Ross, Gordon and Bagnell, AISTATS 2011). Beside
+it: a readout of random weights, one trained in the same way on the pulses themselves, and pushes at random. The pole
+is that of Barto, Sutton and Anderson, IEEE Trans. Syst. Man Cybern. 13, 834 (1983); a tick is always 20 ms of its own
+time, whatever the platform's rate.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -16,7 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from inmateria.protocols.runs import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude, PulsePlace, RidgeReadout
 from inmateria.reservoir.spike_features import spike_counts
@@ -25,20 +26,20 @@ from inmateria.substrate import FloatArray, Substrate
 _TICK = 0.02  # s of the pole's own time
 _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2, 7))
 _FALLEN, _GONE = np.radians(12.0), 2.4
-_WIDEST, _FASTEST = np.radians(12.0), 2.0  # what the strongest pulse stands for
+_WIDEST, _FASTEST = np.radians(12.0), 2.0  # encoded by the strongest pulse
 
 Decide = Callable[[FloatArray, FloatArray], float]
 """From features of the substrate and of the pulses to a push: positive to the right."""
 
 
 class CartPoleSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set of the task.
+    """Settings of `cart-pole`.
 
     Parameters
     ----------
     rate : float, optional
-        Ticks a second, each one exchange; those of the substrate's own steps by default: 100 of a CL1, 4 of the
-        Neuroplatform.
+        Ticks a second, each one exchange; one for each of the substrate's own steps by default: 100 on a CL1, 4 on
+        the Neuroplatform.
     rounds : int
         Of learning.
     episodes : int
@@ -48,14 +49,14 @@ class CartPoleSettings(msgspec.Struct, frozen=True, kw_only=True):
     memory : float
         Ticks after which a count has faded to 1/e in the features.
     strength : float
-        Amplitude of the strongest pulse, as a fraction of the inputs' upper limit.
+        Amplitude of the strongest pulse, as a fraction of the way from rest to the inputs' upper limit.
     encoding : {"place", "amplitude"}
         Whether angle and velocity choose among half of the inputs each, or either sign of each of them sets the
         amplitude at some electrodes.
     width : int
-        Neighbouring electrodes that are stimulated together, where the place says the value.
+        Neighbouring electrodes that are stimulated together, where the place encodes the value.
     electrodes : int
-        Inputs for each of the four signals, where the amplitude does.
+        Inputs for each of the four signals, where the amplitude encodes the value.
     seed : int
         Of everything random.
     """
@@ -73,10 +74,10 @@ class CartPoleSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Loop:
-    """The pole, the substrate, and what was seen of both."""
+    """The pole and the substrate, and the features of both that were recorded."""
 
     def __init__(self, reservoir: PhysicalReservoir, settings: CartPoleSettings, on_progress: ProgressCallback) -> None:
-        self.reservoir, self.settings, self._watch = reservoir, settings, on_progress
+        self.reservoir, self.settings, self._on_progress = reservoir, settings, on_progress
         self._generator = np.random.default_rng(settings.seed)
         self._keep = np.exp(-1.0 / settings.memory)
         self.round_trips: list[float] = []
@@ -87,11 +88,12 @@ class _Loop:
         self._episodes = 0
 
     async def episode(self, decide: Decide, learn: bool) -> int:
-        """Balance until the pole falls; return the ticks it stood. With `learn`, note what the teacher would do."""
+        """Balance until the pole falls; return the ticks it stood. With `learn`, record the teacher's pushes."""
         state = self._generator.uniform(-0.05, 0.05, 4)
         counts: FloatArray = np.zeros(len(self.reservoir.info.outputs))
         pulses: FloatArray = np.zeros(len(self.reservoir.info.inputs))
-        high = np.array([channel.high for channel in self.reservoir.info.inputs])
+        rest = np.array(self.reservoir.info.rest)
+        room = np.array([channel.high for channel in self.reservoir.info.inputs]) - rest
         stood = self.settings.longest
         for tick in range(self.settings.longest):
             signal = _signal(state, self.settings)
@@ -99,7 +101,7 @@ class _Loop:
             begun = time.perf_counter()
             seen = await self.reservoir.step(signal)
             self.round_trips.append(time.perf_counter() - begun)
-            counts, pulses = self._keep * counts + seen, self._keep * pulses + drive / high
+            counts, pulses = self._keep * counts + seen, self._keep * pulses + (drive - rest) / room
             if learn:
                 self.counts.append(counts)
                 self.pulses.append(pulses)
@@ -109,11 +111,11 @@ class _Loop:
                 stood = tick + 1
                 break
         self._episodes += 1
-        self._watch("episodes", min(self._episodes, self._of), self._of, len(self.round_trips))
+        self._on_progress("episodes", min(self._episodes, self._of), self._of, len(self.round_trips))
         return stood
 
     def random_push(self, counts: FloatArray, pulses: FloatArray) -> float:
-        """Push left or right by chance."""
+        """Push left or right at random."""
         return float(self._generator.choice([-1.0, 1.0]))
 
     def random_readout(self) -> Decide:
@@ -122,7 +124,7 @@ class _Loop:
         return lambda counts, pulses: float((counts - counts.mean()) @ weights)
 
     def trained(self, on_pulses: bool) -> tuple[Decide, RidgeReadout]:
-        """Fit a readout to what the teacher would have done."""
+        """Fit a readout to the teacher's pushes."""
         X = np.array(self.pulses if on_pulses else self.counts)
         readout = RidgeReadout(_ALPHAS).fit(X, np.array(self.pushes))
         coef, intercept = readout.coef_, readout.intercept_
@@ -132,7 +134,7 @@ class _Loop:
 
 
 async def balance(substrate: Substrate, settings: CartPoleSettings, on_progress: ProgressCallback) -> Outcome:
-    """Learn to balance the pole on the substrate, and without it, and score both."""
+    """Learn to balance the pole with the substrate and without it, and score both."""
     reservoir = PhysicalReservoir(substrate, step=None if settings.rate is None else 1.0 / settings.rate)
     begun = time.perf_counter()
     async with reservoir:
@@ -155,7 +157,7 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, on_progress:
             for _ in range(settings.rounds):
                 lasted = [await loop.episode(decide, learn=True) for _ in range(settings.episodes)]
                 by_round[name].append(float(np.mean(lasted)) / settings.longest)
-                decide, readout = loop.trained(on_pulses)
+                decide, readout = await asyncio.to_thread(loop.trained, on_pulses)
                 if not on_pulses:
                     coef = readout.coef_
             stood[name] = [await loop.episode(decide, learn=False) for _ in range(settings.episodes)]
@@ -167,7 +169,6 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, on_progress:
         ]
         outputs, inputs = [channel.name for channel in reservoir.info.outputs], len(reservoir.info.inputs)
     trips = np.array(loop.round_trips)
-    p50, p99 = np.percentile(trips, [50, 99])
     chance = float(np.mean(stood.pop("pushes at random"))) / settings.longest
     return Outcome(
         title="A pole on a cart",
@@ -190,13 +191,8 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, on_progress:
             )
             for name, ticks in stood.items()
         ),
-        exchanges=ExchangeStatistics(
-            count=len(trips),
-            steps=len(trips),
-            seconds=time.perf_counter() - begun,
-            round_trip_p50=float(p50),
-            round_trip_p99=float(p99),
-            round_trips=len(trips),
+        exchanges=ExchangeStatistics.measured(
+            count=len(trips), steps=len(trips), seconds=time.perf_counter() - begun, round_trips=trips
         ),
         classes=("right",),
         weights=weights_by_output(np.atleast_2d(coef), outputs),
@@ -223,7 +219,7 @@ def _signal(state: FloatArray, settings: CartPoleSettings) -> FloatArray:
 
 
 def _teacher(state: FloatArray) -> float:
-    """Say where to push, knowing angle and angular velocity, which is all that the pulses tell."""
+    """Give the right push (its sign) from angle and angular velocity, which the pulses encode too."""
     return float(state[2] + 0.3 * state[3])
 
 
@@ -238,4 +234,4 @@ def _pushed(state: FloatArray, push: float) -> FloatArray:
     return np.array([place + _TICK * speed, speed + _TICK * sped, angle + _TICK * turning, turning + _TICK * bent])
 
 
-TASK = Task("cart-pole", CartPoleSettings, balance)
+TASK = Task("cart-pole", CartPoleSettings, balance, needs="spikes")

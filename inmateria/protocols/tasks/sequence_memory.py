@@ -1,31 +1,29 @@
-"""Remember digits: name the one that was shown before, from what a substrate still holds of it.
+"""Remember digits: name the one that was shown before, from the memory of a substrate.
 
 Handwritten digits come one after another in an order that repeats itself, with some digits replaced at
 random (after the second task of Zhu et al., Nat. Commun. 14, 6697 (2023)). From the features of the digit
 that is being shown, an online readout names the one before it, and the one before that. Beside it stand the
-same with the memory erased by a rest between digits, and the pixels shown: both know the order's habits,
+same with the memory erased by a rest between digits, and the pixels shown: both know how the order repeats,
 and nothing else of the past.
 """
 
 import asyncio
 import time
-from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.runs import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
+from inmateria.protocols.presenting import Presented, present_trials, stream_trials
+from inmateria.protocols.scoring import Labels
 from inmateria.protocols.task import ProgressCallback, Task
-from inmateria.protocols.tasks.digits import round_trips_of
 from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, VirtualNodes
 from inmateria.substrate import FloatArray, Substrate
-
-Labels = npt.NDArray[np.intp]
 
 _TO_STANDARDISE = 100
 _BLOCKS = 5
@@ -33,22 +31,22 @@ _WINDOW = 100
 
 
 class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set of the task.
+    """Settings of `sequence-memory`.
 
     Parameters
     ----------
     seed : int
         Of the order, the images and the input mask.
     digits : int
-        How many are shown.
+        Number that are shown.
     period : int
         Length of the order that repeats itself.
     surprise : float
         Fraction of the digits that are replaced by any digit.
     back : int
-        How far back is asked for, 1 to so many.
+        Largest number of digits back that is asked for.
     amplitude : float
-        Drive for a full pixel, as a fraction of the inputs' upper limit.
+        Drive for a full pixel, as a fraction of each input's room around its rest.
     positions : int
         Substrate steps, each with its own mask, for one row of pixels.
     step : float
@@ -58,7 +56,7 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True):
     alpha : float
         Regularisation of the readout.
     round_trips : int
-        Single-step exchanges made before the run to measure the round trip.
+        Exchanges of a single step made first, to measure the round trip.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -77,33 +75,12 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True):
 async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_progress: ProgressCallback) -> Outcome:
     """Show the digits twice, the second time with the memory erased between them, and read the past out."""
     shown, images = semi_repetitive(settings)
-    reservoir = PhysicalReservoir(substrate, step=settings.step)
-    async with reservoir:
-        reservoir.features = VirtualNodes(1)
-        highest = min(channel.high for channel in reservoir.info.inputs)
-        reservoir.encoding = InputMask(
-            scale=settings.amplitude * highest, positions=settings.positions, seed=settings.seed
-        )
-        for image in images:
-            reservoir.check(image)
-        round_trips = await round_trips_of(reservoir, settings.round_trips, on_progress)
-        feature_sets: dict[str, FloatArray] = {}
-        steps = 0
-        begun = time.perf_counter()
-        for on, rest in (("substrate", 0.0), ("memory erased", settings.erase)):
-            reservoir.rest = rest
-            if reservoir.info.resettable:
-                await reservoir.reset()
-            rows: list[FloatArray] = []
-            async with aclosing(reservoir.stream(images)) as features:
-                async for X in features:
-                    rows.append(X.ravel())
-                    steps += reservoir.steps_of(images[0])
-                    on_progress(on, len(rows), len(images), len(rows) * reservoir.steps_of(images[0]))
-            feature_sets[on] = np.array(rows)
-        seconds = time.perf_counter() - begun
-        outputs = [name.partition("@")[0] for name in reservoir.feature_names] * images.shape[1]
-    feature_sets["pixels shown"] = images.reshape(len(images), -1)
+    presented, erased = await _show(substrate, list(images), settings, on_progress)
+    feature_sets = {
+        "substrate": presented.by_trial()["substrate"],
+        "memory erased": np.array([X.ravel() for X in erased]),
+        "pixels shown": images.reshape(len(images), -1),
+    }
     scores: list[Score] = []
     curves: dict[str, tuple[float, ...]] = {}
     coef = np.empty(0)
@@ -118,15 +95,13 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_p
                     features=X.shape[1],
                     score=float(right[len(right) // 2 :].mean()),
                     splits=tuple(float(block.mean()) for block in blocks),
-                    control=on != "substrate",
                 )
             )
             if back == 1:
                 running = np.convolve(right, np.ones(_WINDOW) / _WINDOW, mode="valid")
                 curves[on] = tuple(running.tolist())
                 coef = weights if on == "substrate" else coef
-    scores.sort(key=lambda score: score.control)
-    p50, p99 = np.percentile(round_trips, [50, 99])
+    scores.sort(key=lambda score: bool(score.control))
     return Outcome(
         title="Sequence memory",
         sentence=(
@@ -135,32 +110,52 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_p
         ),
         metric="accuracy",
         chance=float(np.bincount(shown).max() / len(shown)),
-        chance_description="always the most frequent digit",
+        chance_description="most frequent digit",
         trained=len(shown) // 2,
         held_out=len(shown) - len(shown) // 2,
-        splitting=f"Every digit is named before it is learned; scores are of the second half, in {_BLOCKS} blocks.",
+        splitting=f"Every digit is predicted before it is learned; scores are of the second half, in {_BLOCKS} blocks.",
         scores=tuple(scores),
-        exchanges=ExchangeStatistics(
-            count=2 * len(shown),
-            steps=steps,
-            seconds=seconds,
-            round_trip_p50=float(p50),
-            round_trip_p99=float(p99),
-            round_trips=len(round_trips),
-        ),
+        exchanges=presented.exchanges,
         classes=tuple(str(digit) for digit in range(10)),
-        weights=weights_by_output(coef, outputs),
+        weights=weights_by_output(coef, presented.outputs),
         curves=(
             Curves(
                 heading="Learning to remember the digit before",
-                text=f"Fraction named rightly, before learning from it, of the last {_WINDOW}.",
+                text=f"Accuracy of the last {_WINDOW} predictions, each made before learning from the digit.",
                 x_label="digits shown",
-                y_label="fraction named rightly",
+                y_label="accuracy",
                 x=tuple(range(_WINDOW, _WINDOW + len(curves["substrate"]))),
                 lines=curves,
             ),
         ),
     )
+
+
+async def _show(
+    substrate: Substrate, images: list[FloatArray], settings: SequenceSettings, on_progress: ProgressCallback
+) -> tuple[Presented, list[FloatArray]]:
+    """Show the images twice; give the first presentation, and the features of the one with the memory erased."""
+    # In units of an input's whole room, so that the mixture of a row of pixels has space to either side.
+    mask = InputMask(amplitude=1.0, scale=settings.amplitude, positions=settings.positions, seed=settings.seed)
+    reservoir = PhysicalReservoir(substrate, mask, VirtualNodes(1), step=settings.step)
+    async with reservoir:
+        presented = await present_trials(
+            reservoir, images, settings.round_trips, on_progress, phase="substrate", reset=True
+        )
+        reservoir.rest = settings.erase
+        if reservoir.info.resettable:
+            await reservoir.reset()
+        begun = time.perf_counter()
+        erased = await stream_trials(reservoir, images, on_progress, phase="memory erased")
+        seconds = time.perf_counter() - begun
+        once = presented.exchanges
+        both = msgspec.structs.replace(
+            once,
+            count=2 * once.count,
+            steps=once.steps + sum(map(reservoir.steps_of, images)),
+            seconds=once.seconds + seconds,
+        )
+    return replace(presented, exchanges=both), erased
 
 
 def order_of(settings: SequenceSettings, generator: np.random.Generator | None = None) -> Labels:
@@ -184,7 +179,7 @@ def semi_repetitive(settings: SequenceSettings) -> tuple[Labels, FloatArray]:
 
 
 def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> tuple[FloatArray, FloatArray]:
-    """Name the digit so many back, then learn it, one after another; give what was right, and the weights."""
+    """Predict the digit so many back, then learn it, one after another; give which were correct, and the weights."""
     standardised = StandardScaler().fit(X[:_TO_STANDARDISE]).transform(X)
     readout = RecursiveLeastSquaresClassifier(alpha=alpha)
     right = np.zeros(len(X) - back)
@@ -196,4 +191,4 @@ def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> t
     return right, readout.coef_
 
 
-TASK = Task("sequence-memory", SequenceSettings, remember_digits)
+TASK = Task("sequence-memory", SequenceSettings, remember_digits, needs="signal")

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Note
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.substrate import Channel, FloatArray
+from inmateria.units import PREFIXES, read_unit
 
 if TYPE_CHECKING:
     import neo
@@ -214,22 +215,35 @@ def neo_unit(unit: str) -> Any:
     """Give the unit of a channel as the quantities library has it; without dimension where it has none such."""
     import quantities as pq
 
-    if unit == "1":
+    product = None
+    for power, symbol, exponent in read_unit(unit).terms:
+        try:
+            term = _neo_term(power, symbol) ** exponent if exponent != 1 else _neo_term(power, symbol)
+        except (LookupError, SyntaxError):
+            return pq.dimensionless
+        product = term if product is None else product * term
+    return product
+
+
+def _neo_term(power: int, symbol: str) -> Any:
+    """Give one factor of a unit; raises `LookupError` or `SyntaxError` where the quantities library has none such."""
+    import quantities as pq
+
+    if symbol in _PLAIN:
         return pq.dimensionless
-    if unit != "aA" and not unit.startswith("da"):  # an abampere there, and ten is no prefix that it knows
+    known = _QUANTITIES.get(symbol, symbol)
+    if not power:
+        return pq.unit_registry[known]
+    written = f"{_SYMBOLS[power]}{known}"
+    if written != "aA" and power != 1:  # an abampere there, and ten is no prefix that it knows
         with suppress(LookupError, SyntaxError):
-            return pq.unit_registry[unit]
-    for size in (2, 1):
-        if unit[:size] in _PREFIXES:
-            with suppress(LookupError, SyntaxError):
-                return pq.UnitQuantity(unit, _PREFIXES[unit[:size]] * pq.unit_registry[unit[size:]], symbol=unit)
-    return pq.dimensionless
+            return pq.unit_registry[written]
+    return pq.UnitQuantity(written, float(f"1e{power}") * pq.unit_registry[known], symbol=written)
 
 
-_PREFIXES = {
-    "y": 1e-24, "z": 1e-21, "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "c": 1e-2, "d": 1e-1,
-    "da": 1e1, "h": 1e2, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21, "Y": 1e24,
-}  # fmt: skip
+_PLAIN = {"1", "spikes", "counts"}
+_QUANTITIES = {"Ohm": "ohm", "Cel": "degC", "%": "percent", "By": "byte"}
+_SYMBOLS = {power: prefix for prefix, power in PREFIXES.items()}
 
 
 def _json(value: Any) -> str:

@@ -32,13 +32,10 @@ from inmateria.recording.formats.neo_blocks import (
 from inmateria.recording.formats.nwb_culture import add_culture
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.substrate import Channel, SubstrateInfo
+from inmateria.units import read_unit
 
-_PREFIXES = {
-    "y": 1e-24, "z": 1e-21, "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3, "c": 1e-2, "d": 1e-1,
-    "da": 1e1, "h": 1e2, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18, "Z": 1e21, "Y": 1e24,
-}  # fmt: skip
 _UNITS = {"V": "volts", "A": "amperes", "1": "n.a.", "S": "siemens", "ohm": "ohms", "s": "seconds"}
-_WHOLE = {"s", "m", "g", "A", "K", "mol", "cd", "Hz", "rad", "Pa", "Gy", "T", "1"}
+_IN_NAMES = {"1": "plain", "%": "percent"}
 _CHUNK_BYTES = 4_000_000
 
 
@@ -166,7 +163,7 @@ def _add_signals(file: NWBFile, recording: Recording, rows: range, suffix: str, 
                     factor, scale = factor * float(scale[0]), None
             named = ", ".join(channels[column].name for column in columns)
             told: dict[str, Any] = {
-                "name": f"{side}_{unit if unit != '1' else 'plain'}{suffix}",
+                "name": f"{side}_{_IN_NAMES.get(unit, unit).replace('/', '_per_')}{suffix}",
                 "description": f"{'driven into' if side == 'stimulus' else 'came out of'} {info.id}: {named}",
                 "comments": f"columns: {named}; in {unit} as recorded",
                 "data": _Rows(recording, table, begin, count, columns, scale),
@@ -333,11 +330,9 @@ def from_leaves(leaves: Iterable[tuple[str, str]]) -> Any:
 
 
 def _base(unit: str) -> tuple[str, float]:
-    """Part a unit into the one without a prefix, and what the prefix stands for."""
-    for size in (2, 1):
-        if unit not in _WHOLE and unit[:size] in _PREFIXES and re.fullmatch("[A-Za-z]+", unit[size:]):
-            return unit[size:], _PREFIXES[unit[:size]]
-    return unit, 1.0
+    """Part a unit into the one without prefixes, and what one of it is in that."""
+    read = read_unit(unit)
+    return read.base, read.factor
 
 
 def _split_scales(recording: Recording) -> bool:

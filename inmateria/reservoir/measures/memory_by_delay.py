@@ -6,7 +6,7 @@ For recordings that lie before us, measured or simulated; the task `memory` driv
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.reservoir import RidgeReadout
+from inmateria.reservoir.readouts.ridge import RidgeReadout
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -1,1 +1,1 @@
-"""What is trained on features: ridge in batch, online readouts, readouts of -1, 0 and 1."""
+"""Readouts, trained on features: ridge regression, online readouts, readouts with weights -1, 0 and 1."""

@@ -1,9 +1,17 @@
-"""Recursive least squares over a block of rows at once: the same numbers as one after another, by matrix products.
+r"""Recursive least squares for a block of rows at once: the result of updating row by row, by matrix products.
 
-Each row passes the whole inverse through memory; a block of rows does so once. With P the inverse before the block, X
-its rows and S = I + X P X^T = L D L^T (L of unit diagonal), what each row predicts before it is learned errs by
-L^-1 (targets - X weights), the weights move by P X^T S^-1 (targets - X weights), and P X^T S^-1 X P goes off the
-inverse. Block Kalman updates: Haykin, Adaptive Filter Theory.
+An update by one row reads and writes the whole inverse; an update by a block does so once. Let :math:`P` be the
+inverse before the block, :math:`X` its rows, :math:`Y` their targets, :math:`W` the weights (outputs, width), and
+:math:`S = I + X P X^\top = L D L^\top` with a unit diagonal of :math:`L`. Then
+
+.. math::
+
+    E &= L^{-1} (Y - X W^\top) \\
+    W^\top &\leftarrow W^\top + P X^\top S^{-1} (Y - X W^\top) \\
+    P &\leftarrow P - P X^\top S^{-1} X P,
+
+where the rows of :math:`E` are the errors of the predictions before each row was learned (block Kalman update;
+S. Haykin, Adaptive Filter Theory).
 """
 
 import numpy as np
@@ -13,28 +21,28 @@ from scipy.linalg import blas, solve_triangular
 FloatArray = npt.NDArray[np.float64]
 
 BLOCK = 128
-"""Rows at once; more of them cost more among themselves than they spare."""
+"""Rows in a block. In larger blocks the products among the rows cost more than is saved."""
 
 WORTH_IT = 384
-"""Width of a row from which blocks are faster; a narrower inverse stays in the processor's cache."""
+"""Smallest width of a row for which blocks are faster; a smaller inverse fits into the processor's cache."""
 
 
 def learn_block(
     rows: FloatArray, targets: FloatArray, weights: FloatArray, inverse: FloatArray, predicted: FloatArray
 ) -> None:
-    """Read each row, then learn it; forgetting is 1, and all targets are known.
+    """Predict and then learn a block of rows, without forgetting; every target must be known.
 
     Parameters
     ----------
     rows : ndarray, shape (rows, width)
     targets, predicted : ndarray, shape (rows, outputs)
-        The latter is filled, each row before it was learned.
+        `predicted` is filled with the prediction for each row before that row was learned.
     weights : ndarray, shape (outputs, width)
-        Moved in place.
+        Updated in place.
     inverse : ndarray, shape (width, width)
-        Its lower half is read and moved in place.
+        Its lower triangle is read and updated in place.
     """
-    upside = inverse.T  # as BLAS lays out matrices: its upper half is ours below
+    upside = inverse.T  # column-major, as BLAS expects it: the lower triangle becomes the upper one
     spread = blas.dsymm(1.0, upside, np.asfortranarray(rows.T), lower=0)
     among = rows @ spread
     among[np.diag_indices(len(rows))] += 1.0
@@ -50,7 +58,7 @@ def learn_block(
 
 
 def settle(inverse: FloatArray, seen: FloatArray, scale_and_walk: FloatArray) -> None:
-    """Do to the inverse what the last single row left to be done; see `recursive_least_squares`."""
+    """Apply the update of the inverse that the last single row left pending; see `recursive_least_squares`."""
     scale, walked = scale_and_walk
     blas.dsyr(-1.0, seen, a=inverse.T, lower=0, overwrite_a=1)
     inverse *= scale
@@ -60,7 +68,7 @@ def settle(inverse: FloatArray, seen: FloatArray, scale_and_walk: FloatArray) ->
 
 
 def mirror_blocks(inverse: FloatArray, size: int) -> None:
-    """Make the blocks on the diagonal symmetric again, which single rows read whole and `learn_block` writes half."""
+    """Make the blocks on the diagonal symmetric: `learn_block` writes their lower triangle, single rows read all."""
     for begin in range(0, len(inverse), size):
         block = inverse[begin : begin + size, begin : begin + size]
         above = np.triu_indices(len(block), 1)

@@ -1,4 +1,4 @@
-"""FORCE learning: a readout whose output feeds back into the reservoir while it is learned."""
+"""FORCE learning: a readout that is trained while its output is fed back into the reservoir."""
 
 import numpy as np
 
@@ -7,22 +7,22 @@ from inmateria.reservoir.readouts.recursive_least_squares import InverseRecursio
 
 
 class FORCEReadout(OnlineRegressor, InverseRecursion):
-    """Readout for feedback loops: it learns so fast from the first step on that the loop never strays.
+    """Readout for feedback loops, trained by recursive least squares inside the loop.
 
-    Call `begin`, then `step` with the features of every step: it gives the output to feed back, and learns
-    while it is given a target. Without targets the loop runs free.
+    Call `begin`, then `step` with the features of every step. It returns the output to feed back, and learns if
+    a target is given; without targets the loop runs autonomously.
 
     Parameters
     ----------
     alpha : float
-        Regularisation of the weights, in units of the squared features: the inverse of the learning rate.
-        Small values learn fast; 1 to 100 is usual for features of about 1.
+        Regularisation of the weights, in units of the squared features: the inverse of the initial learning
+        rate. Small values learn fast; 1 to 100 is usual for features of the order of 1.
     every : int
-        Learn at every so many steps.
+        Learn at every n-th step only.
     fit_intercept : bool
         Learn an intercept.
     delay : int
-        Rows by which targets come late.
+        Number of rows by which targets are late.
 
     Attributes
     ----------
@@ -31,7 +31,8 @@ class FORCEReadout(OnlineRegressor, InverseRecursion):
 
     Notes
     -----
-    Sussillo and Abbott, Neuron 63, 544 (2009): recursive least squares without forgetting inside the loop.
+    Recursive least squares without forgetting keeps the error small from the first step on, so that the output fed
+    back stays close to the target (D. Sussillo and L. F. Abbott, Neuron 63, 544 (2009)).
 
     Examples
     --------
@@ -50,7 +51,7 @@ class FORCEReadout(OnlineRegressor, InverseRecursion):
 
     def _begin_state(self, size: int) -> None:
         if self.every < 1:
-            raise ValueError(f"every is {self.every}; give 1 to learn at every step, or more")
+            raise ValueError(f"every is {self.every}; it must be at least 1; give 1 to learn at every step")
         super()._begin_state(size)
         self._steps = 0
 

@@ -1,23 +1,23 @@
-"""A readout for devices that drift: a Kalman filter of weights that walk at random."""
+"""A readout for devices that drift: a Kalman filter whose weights perform a random walk."""
 
 from inmateria.reservoir.readouts.online import OnlineRegressor
 from inmateria.reservoir.readouts.recursive_least_squares import InverseRecursion
 
 
 class KalmanReadout(OnlineRegressor, InverseRecursion):
-    """Readout whose weights are followed while they walk at random: for devices that drift.
+    r"""Online readout for devices that drift: the weights are assumed to perform a random walk.
 
     Parameters
     ----------
     walk : float
-        Variance of a weight's step from one sample to the next, relative to the variance of the noise on
-        the targets. Nothing is forgotten at 0; the larger it is, the faster old samples fade.
+        Variance :math:`q` of a weight's step from one sample to the next, relative to the variance of the noise of
+        the targets. With 0 nothing is forgotten; the larger it is, the faster old samples are forgotten.
     alpha : float
         Regularisation of the weights at the beginning, in units of the squared features.
     fit_intercept : bool
         Learn an intercept.
     delay : int
-        Rows by which targets come late.
+        Number of rows by which targets are late.
 
     Attributes
     ----------
@@ -26,9 +26,18 @@ class KalmanReadout(OnlineRegressor, InverseRecursion):
 
     Notes
     -----
-    Random-walk Kalman filter (Haykin, Adaptive Filter Theory, on its equivalence with recursive least
-    squares). Unlike exponential forgetting, what is not excited is not forgotten faster than it walks.
-    While targets are NaN the weights walk on, so that the first one after a gap counts for more.
+    With the features :math:`x_t`, the weights :math:`w` and :math:`P_0 = I / \alpha`, each sample gives
+
+    .. math::
+
+        k &= P x_t / (1 + x_t^\top P x_t) \\
+        w &\leftarrow w + k (y_t - w^\top x_t) \\
+        P &\leftarrow P - k x_t^\top P + q I
+
+    (random-walk Kalman filter and its equivalence with recursive least squares: S. Haykin, Adaptive Filter Theory).
+    Unlike with exponential forgetting, directions that are not excited are not forgotten faster than the random
+    walk. Where targets are NaN, :math:`P` still grows by :math:`q I`, so that the first sample after a gap has more
+    weight.
     """
 
     def __init__(self, walk: float = 1e-5, *, alpha: float = 1e-3, fit_intercept: bool = True, delay: int = 0) -> None:
@@ -39,5 +48,7 @@ class KalmanReadout(OnlineRegressor, InverseRecursion):
 
     def _rates(self) -> tuple[float, float]:
         if not 0 <= self.walk < float("inf"):
-            raise ValueError(f"walk is {self.walk}; give a finite variance of at least 0 (0 forgets nothing)")
+            raise ValueError(
+                f"walk is {self.walk}; it must be a finite variance of at least 0 (0: nothing is forgotten)"
+            )
         return 1.0, float(self.walk)

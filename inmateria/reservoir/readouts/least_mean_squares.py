@@ -1,4 +1,4 @@
-"""Normalised least mean squares: the cheapest readout that learns online, memory and time linear in features."""
+"""Normalised least mean squares: online learning with memory and time linear in the number of features."""
 
 import numpy as np
 from numba import njit
@@ -8,18 +8,19 @@ from inmateria.reservoir.readouts.online import FloatArray, OnlineRegressor
 
 
 class LMSReadout(OnlineRegressor):
-    """Readout that takes a step down the error of each sample, as long as the features are strong.
+    r"""Online readout trained by normalised least mean squares.
 
     Parameters
     ----------
     rate : float
-        Share of a sample's error that is taken away at once, more than 0 and less than 2.
+        Step size :math:`\mu`, more than 0 and less than 2; with 1, one step removes the whole error of a sample.
     floor : float
-        Squared length of a sample's features below which steps shrink, so that silence teaches nothing.
+        Added to the squared norm of the features (:math:`\varepsilon`), so that samples with features near zero
+        hardly change the weights.
     fit_intercept : bool
         Learn an intercept.
     delay : int
-        Rows by which targets come late.
+        Number of rows by which targets are late.
 
     Attributes
     ----------
@@ -28,8 +29,10 @@ class LMSReadout(OnlineRegressor):
 
     Notes
     -----
-    Haykin, Adaptive Filter Theory, the normalised algorithm. It needs many more samples than
-    `RecursiveLeastSquares` where features are alike, as those of reservoirs are.
+    .. math:: w \leftarrow w + \mu \frac{y_t - w^\top x_t}{\varepsilon + \lVert x_t \rVert^2} x_t
+
+    (S. Haykin, Adaptive Filter Theory). It needs many more samples than `RecursiveLeastSquares` if features are
+    correlated, as those of reservoirs are.
     """
 
     def __init__(self, rate: float = 0.5, *, floor: float = 1e-6, fit_intercept: bool = True, delay: int = 0) -> None:
@@ -40,9 +43,9 @@ class LMSReadout(OnlineRegressor):
 
     def _begin_state(self, size: int) -> None:
         if not 0 < self.rate < 2:
-            raise ValueError(f"rate is {self.rate}; give more than 0 and less than 2, or it does not converge")
+            raise ValueError(f"rate is {self.rate}; it converges only above 0 and below 2; the default is 0.5")
         if not 0 < self.floor < float("inf"):
-            raise ValueError(f"floor is {self.floor}; give a finite number of more than 0")
+            raise ValueError(f"floor is {self.floor}; it must be finite and more than 0; the default is 1e-6")
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         if not _descend.signatures:
@@ -54,7 +57,7 @@ class LMSReadout(OnlineRegressor):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _descend(read, learned, targets, weights, rate, floor, predicted):  # type: ignore[no-untyped-def]
-    """Read rows in turn and learn from others, moving weights (outputs, inputs)."""
+    """Predict each row of `read`, then update the weights (outputs, width) with the same row of `learned`."""
     outputs, size = weights.shape
     for sample in range(read.shape[0]):
         for output in range(outputs):

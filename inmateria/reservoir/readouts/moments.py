@@ -1,8 +1,12 @@
-"""Second moments of features and targets, gathered block by block: all that a ridge solution needs of its data.
+r"""Second moments of features and targets, accumulated block by block: sufficient statistics of ridge regression.
 
-Each block is centred by itself before anything is multiplied, and blocks are joined by the pairwise
-update of Chan, Golub and LeVeque (The American Statistician 37, 242 (1983)), so that an offset of 1e8
-on raw counts does not eat the signal, and memory does not grow with the number of samples.
+Each block is centred on its own mean before products are formed, and moments :math:`M = \sum_i (x_i - \bar x)
+(x_i - \bar x)^\top` of two parts of :math:`m` and :math:`n` samples are joined by
+
+.. math:: M = M_1 + M_2 + \frac{mn}{m+n} (\bar x_2 - \bar x_1)(\bar x_2 - \bar x_1)^\top
+
+(T. F. Chan, G. H. Golub and R. J. LeVeque, The American Statistician 37, 242 (1983)). So a large offset, such as 1e8 on
+raw counts, costs no precision, and memory does not grow with the number of samples.
 """
 
 from dataclasses import dataclass, field
@@ -14,21 +18,21 @@ from scipy.linalg.blas import dsyrk, ssyrk
 
 FloatArray = npt.NDArray[np.float64]
 
-# A block of this many rows and its products stay in the processor's cache.
+# A block of this many rows and its products fit into the processor's cache.
 BLOCK_ROWS = 1024
-# Within a block, single-precision data are also added in single precision; shorter blocks round less.
+# Within a block, single-precision data are summed in single precision; shorter blocks have smaller rounding errors.
 _SINGLE_ROWS = 512
 
 
 @dataclass
 class Moments:
-    """Counts, means and centred second moments of samples seen so far.
+    """Number, means and second moments of the samples added so far.
 
     Parameters
     ----------
     features, outputs : int
     centred : bool
-        Take moments about the mean (for a readout with an intercept), or about zero.
+        Whether moments are about the mean (for a readout with an intercept) or about zero.
     """
 
     features: int
@@ -44,7 +48,7 @@ class Moments:
 
     def __post_init__(self) -> None:
         self.x_mean, self.y_mean = np.zeros(self.features), np.zeros(self.outputs)
-        # Fortran's order, of which BLAS fills one triangle in place.
+        # In Fortran order, so that BLAS updates one triangle in place.
         self._triangle = np.zeros((self.features, self.features), order="F")
         self.cross, self.total = np.zeros((self.features, self.outputs)), np.zeros(self.outputs)
 
@@ -56,10 +60,10 @@ class Moments:
         return full
 
     def add(self, X: npt.NDArray[Any], Y: FloatArray) -> Self:
-        """Take in further samples: features (samples, features), single or double, and targets (samples, outputs)."""
+        """Add samples: features (samples, features) in single or double precision, and targets (samples, outputs)."""
         single = X.dtype == np.float32
         rows = max(1, min(_SINGLE_ROWS if single else BLOCK_ROWS, len(X)))
-        # One row more, for what lies between the means of the block and of those before it.
+        # One more row, for the difference of the means of the block and of the samples before it.
         buffer = np.zeros((rows + 1, self.features), dtype=np.float32 if single else np.float64)
         for begin in range(0, len(X), rows):
             self._add_block(X[begin : begin + rows], Y[begin : begin + rows], buffer)
@@ -73,7 +77,7 @@ class Moments:
             x_mean, y_mean = mean @ X, Y.mean(axis=0)
             np.subtract(X, x_mean, out=x[:count])
             np.subtract(Y, y_mean, out=y[:count])
-            # A mean is rounded too; a second look tells by how much.
+            # The mean was rounded; the mean of the centred block is its correction.
             x_apart = x_mean + (mean @ x[:count]).astype(np.float64) - self.x_mean
             y_apart = y_mean + y[:count].mean(axis=0) - self.y_mean
             both = self.samples + count

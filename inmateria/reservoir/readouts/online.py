@@ -1,7 +1,7 @@
-"""What readouts that learn one sample at a time have in common: rows in, what was read before each was learned out.
+"""Base classes of readouts that learn online: for each row, the prediction is made before its target is learned.
 
-A row may have no target (NaN): it is read and not learned. A target may come late by a known number of
-rows: it is then learned with the features it belongs to, which are kept until it comes.
+A row without a target (NaN) is predicted and not learned. If targets are late by a known number of rows, features are
+kept until their target is available.
 """
 
 from abc import abstractmethod
@@ -15,41 +15,43 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 FloatArray = npt.NDArray[np.float64]
 
 LANES = 8
-"""Rows are padded to a multiple of this, so that vector instructions leave no remainder."""
+"""Rows are padded to a multiple of this number of values, so that vector instructions leave no remainder."""
 
 _ROWS = 1024
-"""Rows learned from at once, whatever number is given: they stay in the processor's cache."""
+"""Rows that are processed at once; so many fit into the processor's cache."""
 
 
 def aligned_zeros(rows: int, columns: int) -> FloatArray:
-    """Make zeros (rows, columns) that begin on a cache line, which vector instructions read faster."""
+    """Return zeros (rows, columns) aligned with a cache line, for faster vector instructions."""
     memory = np.zeros(rows * columns + LANES)
     begin = (-memory.ctypes.data // memory.itemsize) % LANES
     return memory[begin : begin + rows * columns].reshape(rows, columns)
 
 
 class OnlineReadout(BaseEstimator):  # type: ignore[misc]
-    """Linear weights on features and a constant, moved by one row after another."""
+    """Linear weights on features and a constant, updated row by row."""
 
     fit_intercept: bool
     delay: int
 
     @abstractmethod
     def _begin_state(self, size: int) -> None:
-        """Check the settings and forget what was learned beside the weights; `size` is the width of a row."""
+        """Check the settings and reset all state but the weights; `size` is the width of a row."""
 
     @abstractmethod
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
-        """Fill `predicted` from rows `read`, each before the row of `learned` and its targets move the weights.
+        """Predict each row of `read`, then update the weights with the same row of `learned` and its targets.
 
-        The two are the same rows, unless targets come late. A row holds the features, the constant, and zeros
-        up to a multiple of eight.
+        The two arrays are the same unless targets are late. A row consists of the features, the constant, and zeros
+        up to a multiple of `LANES`.
         """
 
     def _begin(self, features: int, outputs: int) -> None:
         delay = getattr(self, "delay", 0)
         if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or delay < 0:
-            raise ValueError(f"delay is {delay!r}; give the whole number of rows by which targets come late, 0 or more")
+            raise ValueError(
+                f"delay is {delay!r}; it must be an integer of at least 0 (rows by which targets are late)"
+            )
         self._features, width = features, -(-(features + 1) // LANES) * LANES
         self._begin_state(width)
         self._weights = aligned_zeros(outputs, width)
@@ -57,10 +59,10 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
         self._missing = int(delay)
 
     def _learn(self, X: FloatArray, Y: FloatArray) -> FloatArray:
-        """Learn from rows in turn; give what was predicted for each before it was learned."""
+        """Learn from rows in order; return the prediction for each row before it was learned."""
         predicted = np.empty_like(Y)
         rows = aligned_zeros(min(len(X), _ROWS), self._weights.shape[1])
-        # Without an intercept the constant is zero, and its weight never moves.
+        # Without an intercept the constant is zero, and its weight is never updated.
         rows[:, self._features] = self.fit_intercept
         for begin in range(0, len(X), _ROWS):
             now = slice(begin, min(begin + _ROWS, len(X)))
@@ -70,7 +72,7 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
         return predicted
 
     def _due(self, read: FloatArray, Y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Give the rows that the targets belong to, and the targets: where none are late, those at hand."""
+        """Return the rows that the targets belong to, and the targets; rows and targets as given if none are late."""
         if not len(self._waiting):
             return read, Y
         both = np.concatenate([self._waiting, read])
@@ -96,7 +98,7 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self) -> None:
         if not hasattr(self, "_weights"):
-            raise AttributeError(f"{type(self).__name__} has learned nothing yet; call fit or partial_fit")
+            raise AttributeError(f"{type(self).__name__} is not fitted; call fit or partial_fit first")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_weights")
@@ -109,22 +111,22 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
 
 
 class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type: ignore[misc]
-    """An online readout of numbers, as scikit-learn knows regressors."""
+    """Base class of online readouts that are regressors of scikit-learn."""
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Forget everything, then learn from the samples in turn."""
+        """Reset, then learn from the samples in order."""
         self._learn_checked(X, y, anew=True)
         return self
 
     def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from further samples (samples, features) and targets, in turn; a target of NaN is skipped."""
+        """Learn from further samples (samples, features) and targets, in order; targets of NaN are skipped."""
         self._learn_checked(X, y, anew=not hasattr(self, "_weights"))
         return self
 
     def learn(self, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
-        """Learn as `partial_fit` does, and give what was read from each sample before it was learned.
+        """Learn as `partial_fit` does, and return the prediction for each sample before it was learned.
 
-        A score of this against y holds nothing that was learned from the same sample.
+        Scoring this against `y` is a prequential evaluation: no sample was learned before it was predicted.
 
         Returns
         -------
@@ -140,42 +142,42 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
         Y = np.ascontiguousarray(targets.reshape(len(features), -1))
         if anew:
             if np.isnan(Y).all():
-                raise ValueError("every target is NaN; a readout begins with at least one that is known")
+                raise ValueError("every target is NaN; the first call needs at least one known target")
             self._begin(features.shape[1], Y.shape[1])
             self._flat = targets.ndim == 1
         elif Y.shape[1] != len(self._weights):
-            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout has learned {len(self._weights)}")
+            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout was fitted with {len(self._weights)}")
         predicted: FloatArray = self._learn(features, Y)
         if targets.ndim == 1:
             predicted = predicted[:, 0]
         return predicted
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
-        """Read features (samples, features) out; shape as the targets'."""
+        """Predict targets from features (samples, features); of the shape of the targets in `fit`."""
         decided = self._decide(X)
         return decided[:, 0] if self._flat else decided
 
     def step(self, features: npt.ArrayLike, target: npt.ArrayLike = np.nan) -> FloatArray:
-        """Read one sample (features,), then learn its target (outputs,) where one is given; for loops.
+        """Predict one sample (features,), then learn its target (outputs,) if one is given; for closed loops.
 
-        Nothing is checked but the shape. The readout must have been begun by `fit`, `partial_fit` or `begin`.
+        Only the shape is checked. Call `fit`, `partial_fit` or `begin` first.
 
         Returns
         -------
         ndarray of float, shape (outputs,)
-            Read before the target was learned.
+            The prediction before the target was learned.
         """
         self._fitted()
         given = np.asarray(features, dtype=np.float64)
         if given.shape != (self._features,):
-            raise ValueError(f"features have shape {given.shape}; this readout takes ({self._features},)")
+            raise ValueError(f"features have shape {given.shape}; this readout was fitted with ({self._features},)")
         Y = np.empty((1, len(self._weights)))
         Y[0] = target
         predicted: FloatArray = self._learn(given[np.newaxis], Y)[0]
         return predicted
 
     def begin(self, features: int, outputs: int = 1) -> Self:
-        """Forget everything and stand ready for `step`, all weights zero."""
+        """Reset all weights to zero, ready for `step`."""
         check_array([[features, outputs]], dtype="numeric")
         self._begin(features, outputs)
         self._flat = False

@@ -1,8 +1,7 @@
-"""Recursive least squares: a readout that learns one sample at a time, each sample once.
+"""Recursive least squares: readouts that learn online, from each sample once.
 
-Haykin, Adaptive Filter Theory. With forgetting 1 it is, after every sample, the ridge solution of
-what it has seen, with regularisation `alpha` on the weights and none to speak of on the intercept.
-The Kalman filter of weights that walk at random is the same recursion with another way to forget.
+The equations are in the notes of `RecursiveLeastSquares`. A Kalman filter of weights that perform a random walk
+(`KalmanReadout`) is the same recursion with another way of forgetting.
 """
 
 from collections.abc import Iterable
@@ -23,38 +22,38 @@ from inmateria.reservoir.readouts.winner import predict_sequences, winners
 FloatArray = npt.NDArray[np.float64]
 
 _FREE = 1e-8
-"""How strongly the intercept is held at zero, as a fraction of `alpha`."""
+"""Regularisation of the intercept, as a fraction of `alpha`: so small that the intercept is practically free."""
 
 _LARGE = 1e12
-"""What forgetting has grown the inverse by when that is multiplied in."""
+"""Growth of the scale of the inverse by forgetting, beyond which the scale is multiplied in."""
 
 
 class InverseRecursion(OnlineReadout):
-    """An online readout that keeps the inverse of what it has seen."""
+    """An online readout that keeps the inverse of the regularised second moments of its features."""
 
     alpha: float
 
     def _rates(self) -> tuple[float, float]:
-        """Give the forgetting factor and how far weights walk in one step, checked."""
+        """Return the forgetting factor and the variance of a step of the weights, checked."""
         raise NotImplementedError
 
     def _begin_state(self, size: int) -> None:
         self._rates()
         if not 0 < self.alpha < float("inf"):
-            raise ValueError(f"alpha is {self.alpha}; give a finite number of more than 0")
+            raise ValueError(f"alpha is {self.alpha}; it must be finite and more than 0")
         self._inverse = aligned_zeros(size, size)
         diagonal = np.arange(self._features)
         self._inverse[diagonal, diagonal] = 1.0 / self.alpha
         self._inverse[self._features, self._features] = self._largest = 1.0 / (_FREE * self.alpha)
-        # The inverse is kept divided by a scale, so that forgetting is one product a sample. What the last sample
-        # does to it is still to be done: less seen seen^T, and so much of a walk added to its diagonal.
+        # The inverse is stored divided by a scale, so that forgetting costs one product a sample. The update by the
+        # last sample is pending: seen seen^T is still to be subtracted, and a walk to be added to the diagonal.
         self._seen = aligned_zeros(1, size)[0]
         self._scale_and_walk = np.array([1.0, 0.0])
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         many = len(read) >= BLOCK and read.shape[1] >= WORTH_IT and read is learned
         if many and self._rates() == (1.0, 0.0) and not np.isnan(targets).any():
-            # The first ones singly: while the intercept is all but free, a block would cost digits.
+            # The first rows one by one: while the intercept is nearly free, a block would lose digits.
             begun = 0 if self._inverse[self._features, self._features] < self._largest else LANES
             self._one_by_one(read[:begun], learned[:begun], targets[:begun], predicted[:begun])
             settle(self._inverse, self._seen, self._scale_and_walk)
@@ -76,18 +75,18 @@ class InverseRecursion(OnlineReadout):
 
 
 class RecursiveLeastSquares(OnlineRegressor, InverseRecursion):
-    """Readout that learns online, one sample at a time.
+    r"""Linear readout trained online by recursive least squares.
 
     Parameters
     ----------
     forgetting : float
-        Weight of a sample relative to the next one; 1 forgets nothing.
+        Forgetting factor :math:`\lambda`: weight of a sample relative to the next one; 1 forgets nothing.
     alpha : float
         Regularisation of the weights, in units of the squared features.
     fit_intercept : bool
         Learn an intercept.
     delay : int
-        Rows by which targets come late: the target given with a row belongs to the row this many before it.
+        Number of rows by which targets are late: the target given with a row belongs to the row this many before it.
 
     Attributes
     ----------
@@ -96,8 +95,19 @@ class RecursiveLeastSquares(OnlineRegressor, InverseRecursion):
 
     Notes
     -----
-    A sample whose targets are all NaN is read and not learned. Where only some are, the others learn, and
-    those without count as read correctly.
+    With the features :math:`x_t`, the weights :math:`w` and :math:`P_0 = I / \alpha`, each sample gives
+
+    .. math::
+
+        k &= P x_t / (\lambda + x_t^\top P x_t) \\
+        w &\leftarrow w + k (y_t - w^\top x_t) \\
+        P &\leftarrow (P - k x_t^\top P) / \lambda
+
+    (S. Haykin, Adaptive Filter Theory). With :math:`\lambda = 1`, the weights after every sample are the ridge
+    solution for the samples so far, with `alpha` on the weights and practically none on the intercept.
+
+    A sample whose targets are all NaN is predicted and not learned. If only some are NaN, the weights of those outputs
+    are left as they are.
     """
 
     def __init__(
@@ -113,12 +123,12 @@ class RecursiveLeastSquares(OnlineRegressor, InverseRecursion):
 
 
 class RecursiveLeastSquaresClassifier(ClassifierMixin, InverseRecursion):  # type: ignore[misc]
-    """Readout of classes that learns online: one output each, -1 or 1, and the largest names the class.
+    """Classifier trained online by recursive least squares: one output of -1 or 1 for each class, the largest wins.
 
     Parameters
     ----------
     forgetting, alpha, fit_intercept
-        As of `RecursiveLeastSquares`.
+        See `RecursiveLeastSquares`.
 
     Attributes
     ----------
@@ -136,14 +146,14 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, InverseRecursion):  # typ
         return _checked_forgetting(self.forgetting), 0.0
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Forget everything, then learn from the samples in turn."""
+        """Reset, then learn from the samples in order."""
         return self._partial_fit(X, y, None, anew=True)
 
     def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None = None) -> Self:
-        """Learn from further samples, in turn; the first call must name all classes there will be."""
+        """Learn from further samples, in order; the first call must list all classes."""
         anew = not hasattr(self, "_weights")
         if anew and classes is None:
-            raise ValueError("the first call of partial_fit must name the classes, all that there will be")
+            raise ValueError("classes is None; the first call of partial_fit needs the list of all classes")
         return self._partial_fit(X, y, classes, anew)
 
     def _partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None, anew: bool) -> Self:
@@ -154,39 +164,41 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, InverseRecursion):  # typ
             self._begin(features.shape[1], len(self.classes_))
         unknown = np.setdiff1d(labels, self.classes_)
         if unknown.size:
-            raise ValueError(f"classes {unknown.tolist()} were not named; this readout knows {self.classes_.tolist()}")
+            raise ValueError(
+                f"y has unknown classes {unknown.tolist()}; this readout was fitted with {self.classes_.tolist()}"
+            )
         self._learn(features, np.where(labels[:, np.newaxis] == self.classes_, 1.0, -1.0))
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
-        """Give the outputs of each class (samples, classes), or of the second of two (samples,)."""
+        """Return the outputs of all classes (samples, classes), or of the second one if there are two (samples,)."""
         decided = self._decide(X)
         return decided[:, 1] if len(self.classes_) == 2 else decided
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Name the class of each sample."""
+        """Predict the class of each sample."""
         return winners(self.decision_function(X), self.classes_)
 
     def predict_sequences(self, sequences: Iterable[npt.ArrayLike]) -> npt.NDArray[Any]:
-        """Name the class of each sequence (steps, features): the output largest on average over its steps wins."""
+        """Predict the class of each sequence (steps, features): the largest output on average over its steps wins."""
         return predict_sequences(self.decision_function, sequences, self.classes_)
 
 
 def _checked_forgetting(forgetting: float) -> float:
     if not 0 < forgetting <= 1:
-        raise ValueError(f"forgetting is {forgetting}; give more than 0 and at most 1 (1 forgets nothing)")
+        raise ValueError(f"forgetting is {forgetting}; it must be more than 0 and at most 1; give 1 to forget nothing")
     return float(forgetting)
 
 
-# Sums may be taken in any order, which is what lets the compiler use vector instructions for them; nothing
-# else is loosened, and NaN and infinity keep their meaning.
+# Sums may be taken in any order, so that the compiler can use vector instructions; nothing else is relaxed, and NaN
+# and infinity keep their meaning.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _learn(read, learned, targets, weights, inverse, seen, scale_and_walk, forgetting, walk, largest, predicted):  # type: ignore[no-untyped-def]
-    """Read rows in turn and learn from others, moving weights (outputs, inputs) and the inverse.
+    """Predict each row of `read`, then update weights (outputs, width) and inverse with the same row of `learned`.
 
-    Of the inverse the lower half is kept, and whole blocks of eight by eight on the diagonal. What one sample
-    does to it is left in `seen` and `scale_and_walk` and done while the next sample reads it, so that each
-    sample passes through memory once.
+    Of the inverse, the lower triangle is stored, and blocks of eight by eight on the diagonal in full. The update by a
+    sample is left pending in `seen` and `scale_and_walk` and applied while the next sample reads the inverse, so
+    that each sample passes through memory once.
     """
     size = read.shape[1]
     fresh, of_rows = np.empty(size), np.empty(size)
@@ -199,13 +211,13 @@ def _learn(read, learned, targets, weights, inverse, seen, scale_and_walk, forge
             predicted[sample, output] = total
             known |= not np.isnan(targets[sample, output])
         if not known:
-            scale_and_walk[1] += walk  # the weights walk on while nobody looks
+            scale_and_walk[1] += walk  # the random walk goes on without targets
             continue
         x, scale = learned[sample], scale_and_walk[0]
         walked = scale_and_walk[1] / scale
         for begin in range(0, size, LANES):
             end = begin + LANES
-            # Two rows at a time, so that what goes with their columns is read and written once for both.
+            # Two rows at a time, so that values of their columns are read and written once for both.
             for i in range(begin, end, 2):
                 upper, lower = inverse[i], inverse[i + 1]
                 upper_seen, lower_seen, upper_x, lower_x = seen[i], seen[i + 1], x[i], x[i + 1]
@@ -219,7 +231,7 @@ def _learn(read, learned, targets, weights, inverse, seen, scale_and_walk, forge
                 upper[i] += walked
                 lower[i + 1] += walked
                 of_rows[i], of_rows[i + 1] = upper_total, lower_total
-            # The block on the diagonal has gone into the sums of rows and of columns: one of them counts.
+            # The block on the diagonal is in the sums of rows and of columns: the latter are dropped.
             fresh[begin:end] = of_rows[begin:end]
         spread = 0.0
         for i in range(size):
@@ -238,7 +250,7 @@ def _learn(read, learned, targets, weights, inverse, seen, scale_and_walk, forge
         for j in range(size):
             seen[j] = root * fresh[j]
         if forgetting < 1.0 or walk > 0.0:
-            # Where nothing is learned, the inverse would grow without end: it stops where it began.
+            # Without excitation the inverse would grow without bound: growth stops at a largest trace.
             trace = 0.0
             for i in range(size):
                 trace += inverse[i, i] - seen[i] * seen[i]

@@ -1,4 +1,4 @@
-"""Ridge readouts: batch or in chunks, many outputs, regularisation chosen by exact leave-one-out."""
+"""Ridge readouts: in batch or in chunks, many outputs, regularisation chosen by exact leave-one-out."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
@@ -19,7 +19,7 @@ DEFAULT_ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-6, 7))
 
 
 class _Ridge(BaseEstimator):  # type: ignore[misc]
-    """What the two ridge readouts share: moments gathered, and the solution made of them when it is asked for."""
+    """Base class of the ridge readouts: it accumulates moments, and solves for the weights on first use."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         self.fit_intercept = fit_intercept
 
     def _take(self, coef: FloatArray, intercept: FloatArray) -> Self:
-        """Become a readout of given weights (outputs, features), with no data behind them."""
+        """Set weights (outputs, features) and intercepts that were found elsewhere."""
         self._moments = Moments(coef.shape[1], len(coef), self.fit_intercept)
         self._moments.y_mean = np.array(intercept, dtype=np.float64)
         self._solution = Solution(coef=np.array(coef, dtype=np.float64))
@@ -41,11 +41,11 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         return self
 
     def __add__(self, other: Self) -> Self:
-        """Join two readouts fitted on parts of the data into the one fitted on both."""
+        """Return the readout fitted on the data of both."""
         check_is_fitted(self)
         check_is_fitted(other)
         if not isinstance(other, type(self)) or str(self.get_params()) != str(other.get_params()):
-            raise ValueError("only readouts of one kind with the same settings can be added")
+            raise ValueError(f"{self} and {other} cannot be added; both must be of one class with the same parameters")
         joined: Self = clone(self)
         for name, value in vars(self).items():
             if name not in vars(joined):
@@ -57,11 +57,11 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
     def _settings(self) -> FloatArray:
         alphas = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
         if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas).all() and (alphas >= 0).all()):
-            raise ValueError(f"alphas is {self.alphas!r}; give one or more finite numbers of at least 0")
+            raise ValueError(f"alphas is {self.alphas!r}; it must be one or more finite numbers of at least 0")
         if self.validation not in ("loo", "gcv", None):
             raise ValueError(f"validation is {self.validation!r}; allowed are 'loo', 'gcv' and None")
         if self.validation is None and alphas.size > 1:
-            raise ValueError(f"validation is None with {alphas.size} alphas; give a single one, or a validation")
+            raise ValueError(f"validation is None with {alphas.size} alphas; give a single alpha, or 'loo' or 'gcv'")
         return alphas
 
     def _fit(self, X: npt.NDArray[Any], Y: FloatArray) -> None:
@@ -87,14 +87,14 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
         if anew:
             self._moments = Moments(X.shape[1], Y.shape[1], self.fit_intercept)
         elif Y.shape[1] != self._moments.outputs:
-            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout has learned {self._moments.outputs}")
+            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout was fitted with {self._moments.outputs}")
         self._moments.add(X, Y)
         self._solution = Solution()
 
     @property
     def _solved(self) -> Solution:
         if not hasattr(self, "_solution"):
-            raise AttributeError(f"{type(self).__name__} has learned nothing yet; call fit or partial_fit")
+            raise AttributeError(f"{type(self).__name__} is not fitted; call fit or partial_fit first")
         if self._solution.coef is None:
             self._solution = solve(self._moments, self._settings(), self.validation is not None)
         return self._solution
@@ -109,7 +109,7 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
 
     @property
     def loo_scores_(self) -> FloatArray:
-        """Negative mean squared error that the validation predicts for each regularisation."""
+        """Negative mean squared error estimated by the validation for each regularisation."""
         return self._solved.scores
 
     @property
@@ -141,17 +141,18 @@ class _Ridge(BaseEstimator):  # type: ignore[misc]
 
 
 class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[misc]
-    """Linear readout with squared error and squared weights, regularisation chosen by leave-one-out.
+    r"""Ridge regression, with the regularisation chosen by exact leave-one-out cross-validation.
 
-    Two readouts fitted on parts of the data can be added; the sum is fitted on both.
+    Two readouts fitted on parts of the data can be added: the sum is the readout fitted on all of it.
 
     Parameters
     ----------
     alphas : float or sequence of float
-        Regularisations to choose from, in units of the squared features.
+        Candidates for the regularisation :math:`\alpha`, in units of the squared features.
     validation : {"loo", "gcv"} or None
-        Chosen by exact leave-one-out, by generalised cross-validation, or not at all (one alpha). Leave-one-out
-        needs all samples at once: after `partial_fit` or an addition, generalised cross-validation chooses.
+        Choose by exact leave-one-out, by generalised cross-validation, or not at all (for a single alpha).
+        Leave-one-out needs all samples at once: after `partial_fit` or an addition, generalised cross-validation is
+        used.
     fit_intercept : bool
         Learn an intercept, which is not regularised.
 
@@ -162,23 +163,31 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
     alpha_ : float
         The regularisation chosen.
     loo_scores_ : ndarray of float, shape (alphas,)
-        Negative mean squared error that the validation predicts for each; zero without one.
+        Negative mean squared error estimated by the validation for each; zero without a validation.
 
     Notes
     -----
-    Leave-one-out residuals are those of the fit divided by one minus the leverage (Allen, Technometrics
-    16, 125 (1974)); generalised cross-validation puts the mean leverage in its place (Golub, Heath and
-    Wahba, Technometrics 21, 215 (1979)). One eigendecomposition serves every regularisation.
+    With centred features :math:`X` and targets :math:`Y`, the weights and the leave-one-out residuals are
 
-    Single-precision features are multiplied in single precision within blocks of 512 samples and added up in
-    double: weights of about 1 come out to about 1e-5. Give them in double where that is not enough.
+    .. math::
+
+        W &= (X^\top X + \alpha I)^{-1} X^\top Y \\
+        e_i &= \frac{y_i - \hat y_i}{1 - h_i}, \qquad
+        h_i = \frac{1}{n} + x_i^\top (X^\top X + \alpha I)^{-1} x_i
+
+    (D. M. Allen, Technometrics 16, 125 (1974)). Generalised cross-validation replaces the leverage :math:`h_i` by its
+    mean (G. H. Golub, M. Heath and G. Wahba, Technometrics 21, 215 (1979)). One eigendecomposition of
+    :math:`X^\top X` serves every regularisation.
+
+    Single-precision features are multiplied in single precision within blocks of 512 samples and summed in double
+    precision: weights of the order of 1 are accurate to about 1e-5. Give double precision if that is not enough.
     """
 
     @classmethod
     def of_weights(cls, coef: npt.ArrayLike, intercept: npt.ArrayLike) -> Self:
-        """Make a readout of weights (outputs, features) or (features,) found elsewhere; it has seen no data.
+        """Return a readout with weights (outputs, features) or (features,) that were found elsewhere.
 
-        `partial_fit` begins anew.
+        `partial_fit` starts from scratch.
         """
         weights = np.asarray(coef, dtype=np.float64)
         made = cls()._take(np.atleast_2d(weights), np.atleast_1d(np.asarray(intercept, dtype=np.float64)))
@@ -186,13 +195,13 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
         return made
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from features (steps, features) and targets (steps,) or (steps, outputs)."""
+        """Fit to features (steps, features) and targets (steps,) or (steps, outputs)."""
         features, targets = self._checked(X, y, anew=True)
         self._fit(features, targets)
         return self
 
     def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from further samples; memory does not grow with their number."""
+        """Fit to all samples so far and these; memory does not grow with their number."""
         anew = not hasattr(self, "_solution")
         features, targets = self._checked(X, y, anew)
         self._partial_fit(features, targets, anew)
@@ -217,18 +226,18 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
         return float(self._intercepts[0]) if self._flat else self._intercepts
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
-        """Read features (steps, features) out; shape as the targets'."""
+        """Predict targets from features (steps, features); of the shape of the targets in `fit`."""
         decided = self._decide(X)
         return decided[:, 0] if self._flat else decided
 
 
 class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
-    """Ridge readout of classes: one output each, -1 or 1, and the largest names the class.
+    """Ridge classifier: one output of -1 or 1 for each class, the largest wins.
 
     Parameters
     ----------
     alphas, validation, fit_intercept
-        As of `RidgeReadout`.
+        See `RidgeReadout`.
 
     Attributes
     ----------
@@ -236,18 +245,18 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
     coef_ : ndarray of float, shape (classes, features), one row for two classes
     intercept_ : ndarray of float, shape (classes,)
     alpha_, loo_scores_
-        As of `RidgeReadout`.
+        See `RidgeReadout`.
     """
 
     @classmethod
     def of_weights(cls, coef: npt.ArrayLike, intercept: npt.ArrayLike, classes: npt.ArrayLike) -> Self:
-        """Make a readout of weights (outputs, features) found elsewhere; it has seen no data."""
+        """Return a readout with weights (outputs, features) that were found elsewhere."""
         made = cls()._take(np.atleast_2d(np.asarray(coef)), np.atleast_1d(np.asarray(intercept)))
         made.classes_ = np.asarray(classes)
         return made
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from features (samples, features) and their classes (samples,)."""
+        """Fit to features (samples, features) and their classes (samples,)."""
         features, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
@@ -255,10 +264,10 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
         return self
 
     def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None = None) -> Self:
-        """Learn from further samples; the first call must name all classes there will be."""
+        """Fit to all samples so far and these; the first call must list all classes."""
         anew = not hasattr(self, "_solution")
         if anew and classes is None:
-            raise ValueError("the first call of partial_fit must name the classes, all that there will be")
+            raise ValueError("classes is None; the first call of partial_fit needs the list of all classes")
         features, labels = validate_data(self, X, y, reset=anew, dtype=(np.float64, np.float32))
         check_classification_targets(labels)
         if anew:
@@ -267,14 +276,14 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
-        """Give the outputs of each class (samples, classes), or of the second of two (samples,)."""
+        """Return the outputs of all classes (samples, classes), or of the second one if there are two (samples,)."""
         decided = self._decide(X)
         return decided[:, 0] if len(self.classes_) == 2 else decided
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Name the class of each sample."""
+        """Predict the class of each sample."""
         return winners(self.decision_function(X), self.classes_)
 
     def predict_sequences(self, sequences: Iterable[npt.ArrayLike]) -> npt.NDArray[Any]:
-        """Name the class of each sequence (steps, features): the output largest on average over its steps wins."""
+        """Predict the class of each sequence (steps, features): the largest output on average over its steps wins."""
         return predict_sequences(self.decision_function, sequences, self.classes_)

@@ -1,4 +1,4 @@
-"""Ridge solutions of some data for every regularisation, and what each is predicted to do on data left out."""
+"""Ridge solutions for many regularisations, and the error of each as estimated by cross-validation."""
 
 from typing import Any
 
@@ -12,7 +12,11 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class RidgePath:
-    """Every ridge solution of some data, from one eigendecomposition of their moments."""
+    r"""Ridge solutions for any regularisation from one eigendecomposition of the moments.
+
+    With :math:`X^\top X = V \Lambda V^\top`, the weights are
+    :math:`V (\Lambda + \alpha I)^{-1} V^\top X^\top Y` for every :math:`\alpha`.
+    """
 
     def __init__(self, moments: Moments) -> None:
         values, self._basis = eigh(moments.gram, driver="evd", overwrite_a=True, check_finite=False)
@@ -26,7 +30,7 @@ class RidgePath:
         return coef
 
     def generalised_errors(self, alphas: FloatArray) -> FloatArray:
-        """Mean squared error that generalised cross-validation predicts for each regularisation."""
+        """Mean squared error estimated by generalised cross-validation for each regularisation."""
         samples, squares = self._moments.samples, self._loads**2
         predicted = []
         for alpha in alphas:
@@ -38,10 +42,10 @@ class RidgePath:
         return np.array(predicted)
 
     def left_out_errors(self, X: npt.NDArray[Any], Y: FloatArray, alphas: FloatArray) -> FloatArray:
-        """Mean squared error of each sample read out by the others, for each regularisation, exactly.
+        """Exact leave-one-out mean squared error for each regularisation.
 
-        The residual of a sample left out is its residual in the fit divided by one minus its leverage; a
-        block of samples is turned into the eigenvectors once, and gives both for every regularisation.
+        The leave-one-out residual of a sample is its residual in the fit divided by one minus its leverage. Each
+        block of samples is projected onto the eigenvectors once, which gives both for every regularisation.
         """
         outputs = Y.shape[1]
         inverses = np.stack([_inverse(self._values, alpha) for alpha in alphas], axis=1)
@@ -63,7 +67,7 @@ class RidgePath:
 
 
 class DualRidgePath:
-    """The same from the products of the samples with each other, where there are fewer of them than features."""
+    r"""The same from an eigendecomposition of :math:`X X^\top`, for fewer samples than features."""
 
     def __init__(self, X: npt.NDArray[Any], Y: FloatArray, moments: Moments) -> None:
         self._centred = X - moments.x_mean
@@ -80,7 +84,7 @@ class DualRidgePath:
         return coef
 
     def errors(self, alphas: FloatArray, validation: str) -> FloatArray:
-        """Mean squared error that the validation predicts for each regularisation."""
+        """Mean squared error estimated by the validation for each regularisation."""
         predicted = []
         for alpha in alphas:
             shrink = self._values * _inverse(self._values, alpha)
@@ -101,12 +105,12 @@ def _inverse(values: FloatArray, alpha: float) -> FloatArray:
 
 
 def _kept(leverage: FloatArray | float) -> Any:
-    """Say what a sample leaves to the others; one that alone fixes its own prediction cannot be left out."""
+    """One minus the leverage, kept above zero: a sample with leverage one determines its own prediction."""
     return np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
 
 
 class Solution:
-    """A regularisation, how well each was predicted to do, and the weights; nothing yet where coef is None."""
+    """The chosen regularisation, the scores of all, and the weights; not solved yet if `coef` is None."""
 
     def __init__(self, alpha: float = 0.0, scores: FloatArray | None = None, coef: FloatArray | None = None) -> None:
         self.alpha, self.coef = alpha, coef
@@ -114,7 +118,7 @@ class Solution:
 
 
 def solve(moments: Moments, alphas: FloatArray, validated: bool) -> Solution:
-    """Solve from moments alone; between several regularisations, generalised cross-validation chooses."""
+    """Solve from moments alone; with validation, generalised cross-validation chooses the regularisation."""
     if not validated:
         alpha = float(alphas[0])
         gram = moments.gram
@@ -123,7 +127,7 @@ def solve(moments: Moments, alphas: FloatArray, validated: bool) -> Solution:
             if alpha == 0:
                 raise LinAlgError
             coef = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), moments.cross).T
-        except LinAlgError:  # singular to rounding, or nothing regularised: the eigenvectors tell what to leave out
+        except LinAlgError:  # singular, or not regularised: the minimum-norm solution
             coef = RidgePath(moments).coefficients(alpha)
         return Solution(alpha, np.zeros(len(alphas)), coef)
     path = RidgePath(moments)

@@ -1,7 +1,7 @@
 """Ternary readouts: weights of -1, 0 and 1 with a scale, for hardware that adds and does not multiply.
 
-Rounding the weights of a ridge readout ruins them, because features of a reservoir are alike and their
-weights large and opposed. Here the weights are found by coordinate descent on the squared error itself.
+Rounding the weights of a ridge readout does not work: features of a reservoir are correlated, and their weights large
+and of opposite signs. Here the weights are found by coordinate descent on the squared error.
 """
 
 from typing import Any, Self
@@ -21,14 +21,14 @@ from inmateria.reservoir.readouts.winner import one_against_rest, winners
 FloatArray = npt.NDArray[np.float64]
 
 _STARTS = (0.3, 0.7, 1.2)
-"""Shares of the mean size of the ridge weights below which a weight starts at 0; the best end is kept."""
+"""Thresholds for rounding the ridge weights to 0, in units of their mean magnitude; one start of the descent each."""
 
 _GAIN = 1.0 + 1e-9
-"""A change must explain this much more, or rounding could go in circles."""
+"""Least relative improvement of a change, so that rounding errors cannot lead to cycles."""
 
 
 class _Ternary(BaseEstimator):  # type: ignore[misc]
-    """What the two ternary readouts share."""
+    """Base class of the ternary readouts."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class _Ternary(BaseEstimator):  # type: ignore[misc]
 
     def _fit(self, X: npt.NDArray[Any], Y: FloatArray) -> None:
         if self.planes not in (1, 2):
-            raise ValueError(f"planes is {self.planes!r}; allowed are 1 and 2")
+            raise ValueError(f"planes is {self.planes!r}; it must be 1 or 2")
         if not 0 <= self.alpha < float("inf"):
-            raise ValueError(f"alpha is {self.alpha}; give a finite number of at least 0")
+            raise ValueError(f"alpha is {self.alpha}; it must be finite and at least 0")
         if self.sweeps < 1:
-            raise ValueError(f"sweeps is {self.sweeps}; give 1 or more")
+            raise ValueError(f"sweeps is {self.sweeps}; it must be at least 1")
         moments = Moments(X.shape[1], Y.shape[1], self.fit_intercept).add(X, Y)
         gram = moments.gram
         size = np.trace(gram) / len(gram)
@@ -82,7 +82,7 @@ class _Ternary(BaseEstimator):  # type: ignore[misc]
                 planes = np.ascontiguousarray(self.planes_[:, output])
                 _, scales = _descend(gram, target, planes, self.sweeps, True)
                 self.planes_[:, output], self.scales_[:, output] = planes, scales
-        # A plane may be turned over: scales are positive.
+        # The sign of a plane is free: scales are made positive.
         flip = self.scales_ < 0
         self.planes_[flip] *= -1
         self.scales_[flip] *= -1
@@ -95,39 +95,43 @@ class _Ternary(BaseEstimator):  # type: ignore[misc]
 
 
 class TernaryReadout(MultiOutputMixin, RegressorMixin, _Ternary):  # type: ignore[misc]
-    """Linear readout with weights of -1, 0 and 1 and a scale for each output.
+    r"""Linear readout with weights of -1, 0 and 1 and a scale for each output.
 
     Parameters
     ----------
     planes : int
-        1 or 2. With two planes each output is a sum of two such readouts with scales of their own.
+        1 or 2. With two planes, each output is the sum of two such readouts with a scale each.
     alpha : float
-        Regularisation, as a share of the mean squared feature times samples.
+        Regularisation, as a fraction of the mean squared feature times the number of samples.
     fit_intercept : bool
         Learn an intercept.
     pairs : bool
-        Where no single weight gains any more, change two at once: much better on features that are alike, and
-        slower, with time that grows as the square of their number.
+        Once no change of a single weight lowers the error, try changes of two weights: much better on correlated
+        features, and slower, in time quadratic in their number.
     sweeps : int
-        Most passes over all weights; it ends earlier where none changes any more.
+        Maximum number of passes over all weights; fewer if no weight changes any more.
 
     Attributes
     ----------
     planes_ : ndarray of int8, shape (planes, outputs, features)
     scales_ : ndarray of float, shape (planes, outputs)
     coef_ : ndarray of float, shape (outputs, features), or (features,) for a target of one axis
-        The planes times their scales, added up.
+        Sum of the planes times their scales.
     intercept_ : ndarray of float, shape (outputs,), or float
 
     Notes
     -----
-    The loss is ||Y - s Z T||^2 with the best scales for the weights at hand; each weight in turn, and
-    then each pair, takes the values that lower it most. It ends in a local minimum, the best of a few starts.
-    Features of very different size should be standardised before: a ternary weight cannot even them out.
+    For each output with targets :math:`y`, planes :math:`z_p` and scales :math:`s_p`, coordinate descent lowers
+
+    .. math:: \min_{s} \lVert y - X \sum_p s_p z_p \rVert^2, \qquad z_p \in \{-1, 0, 1\}^{features},
+
+    with the optimal scales for every change that is considered: each weight in turn, and then each pair of weights,
+    takes the values that lower it most. The result is a local minimum, the best of three starts. Standardise features
+    of very different magnitude first: ternary weights cannot compensate for it.
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from features (steps, features) and targets (steps,) or (steps, outputs)."""
+        """Fit to features (steps, features) and targets (steps,) or (steps, outputs)."""
         features, targets = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         self._fit(features, targets.reshape(len(features), -1).astype(np.float64))
         if targets.ndim == 1:
@@ -135,28 +139,28 @@ class TernaryReadout(MultiOutputMixin, RegressorMixin, _Ternary):  # type: ignor
         return self
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
-        """Read features (steps, features) out; shape as the targets'."""
+        """Predict targets from features (steps, features); of the shape of the targets in `fit`."""
         decided = self._decide(X)
         return decided[:, 0] if np.ndim(self.coef_) == 1 else decided
 
 
 class TernaryClassifierReadout(ClassifierMixin, _Ternary):  # type: ignore[misc]
-    """Ternary readout of classes: one output each, and the largest names the class.
+    """Ternary classifier: one output for each class, the largest wins.
 
     Parameters
     ----------
     planes, alpha, fit_intercept, pairs, sweeps
-        As of `TernaryReadout`.
+        See `TernaryReadout`.
 
     Attributes
     ----------
     classes_ : ndarray, shape (classes,)
     planes_, scales_, coef_, intercept_
-        As of `TernaryReadout`, one output for each class, or one for two.
+        See `TernaryReadout`; one output for each class, or a single one for two classes.
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from features (samples, features) and their classes (samples,)."""
+        """Fit to features (samples, features) and their classes (samples,)."""
         features, labels = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(labels)
         self.classes_ = np.unique(labels)
@@ -164,17 +168,17 @@ class TernaryClassifierReadout(ClassifierMixin, _Ternary):  # type: ignore[misc]
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
-        """Give the outputs of each class (samples, classes), or of the second of two (samples,)."""
+        """Return the outputs of all classes (samples, classes), or of the second one if there are two (samples,)."""
         decided = self._decide(X)
         return decided[:, 0] if len(self.classes_) == 2 else decided
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Name the class of each sample."""
+        """Predict the class of each sample."""
         return winners(self.decision_function(X), self.classes_)
 
 
 def _rounded(weights: FloatArray, share: float, planes: int) -> npt.NDArray[np.int8]:
-    """Round weights to ternary planes, each plane what the ones before left."""
+    """Round weights to ternary planes; each plane approximates the remainder of those before it."""
     left, rounded = weights.copy(), np.zeros((planes, len(weights)), dtype=np.int8)
     for plane in rounded:
         plane[:] = np.sign(left) * (np.abs(left) > share * np.abs(left).mean())
@@ -185,7 +189,7 @@ def _rounded(weights: FloatArray, share: float, planes: int) -> npt.NDArray[np.i
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _explained(a, b, c00, c01, c11):  # type: ignore[no-untyped-def]
-    """Give the part of the target that two planes with the best scales explain, and the scales."""
+    """Return how much of the squared target two planes with optimal scales explain, and the scales."""
     det = c00 * c11 - c01 * c01
     if c00 > 0.0 and c11 > 0.0 and det > 1e-12 * c00 * c11:
         s0, s1 = (a * c11 - b * c01) / det, (b * c00 - a * c01) / det
@@ -199,7 +203,7 @@ def _explained(a, b, c00, c01, c11):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _best_single(gram, cross, planes, images, loads, products, best, p, j):  # type: ignore[no-untyped-def]
-    """Give the value of one weight that explains most, and how much."""
+    """Return the value of one weight that explains most, and how much."""
     old, chosen, other = planes[p, j], planes[p, j], 1 - p
     for new in range(-1, 2):
         if new == old:
@@ -219,7 +223,7 @@ def _best_single(gram, cross, planes, images, loads, products, best, p, j):  # t
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _best_pair(gram, cross, planes, images, loads, products, best, p, j):  # type: ignore[no-untyped-def]
-    """Give the values of one weight and of a later one that together explain most, and how much."""
+    """Return the values of one weight and of a later one that together explain most, and how much."""
     other, old = 1 - p, planes[p, j]
     chosen, partner, chosen_there = old, -1, 0
     for new in range(-1, 2):
@@ -249,7 +253,7 @@ def _best_pair(gram, cross, planes, images, loads, products, best, p, j):  # typ
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _change(gram, cross, planes, images, loads, products, p, j, new):  # type: ignore[no-untyped-def]
-    """Give a weight another value, and what follows from it."""
+    """Set a weight to a value, and update all that depends on it."""
     d = float(new - planes[p, j])
     loads[p] += d * cross[j]
     products[p, p] += 2.0 * d * images[p, j] + d * d * gram[j, j]
@@ -262,10 +266,10 @@ def _change(gram, cross, planes, images, loads, products, p, j, new):  # type: i
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _descend(gram, cross, planes, sweeps, pairs):  # type: ignore[no-untyped-def]
-    """Change one weight at a time to what explains most, in place, until none gains; with `pairs`, then two.
+    """Change one weight at a time to the value that explains most, in place, until no change helps.
 
-    Features of a reservoir are alike: to put one in another's place changes little, and takes two changes that
-    each alone would do harm.
+    With `pairs`, changes of two weights are then tried. They matter because features of a reservoir are correlated:
+    replacing one by another can help, although each of the two changes alone raises the error.
     """
     count, size = planes.shape
     images = np.zeros((2, size))  # gram times each plane

@@ -1,4 +1,4 @@
-"""Classes as outputs of -1 and 1, and the winner among outputs: for one sample, or over a whole sequence."""
+"""Classes encoded as outputs of -1 and 1, and decoded by winner-take-all for single samples or whole sequences."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,22 +10,22 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def one_against_rest(labels: npt.NDArray[Any], classes: npt.NDArray[Any]) -> FloatArray:
-    """Give each class an output: 1 where a sample is of it, -1 elsewhere; of two classes only the second has one.
+    """Encode labels as one output for each class, 1 for the class and -1 for others; a single one for two classes.
 
     Raises
     ------
     ValueError
-        Where a label is none of the classes.
+        If a label is none of the classes.
     """
     unknown = np.setdiff1d(labels, classes)
     if unknown.size:
-        raise ValueError(f"classes {unknown.tolist()} were not named; this readout knows {classes.tolist()}")
+        raise ValueError(f"y has unknown classes {unknown.tolist()}; this readout was fitted with {classes.tolist()}")
     named = classes[1:] if len(classes) == 2 else classes
     return np.where(labels[:, np.newaxis] == named, 1.0, -1.0)
 
 
 def winners(decided: FloatArray, classes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Name the class of each sample from outputs (samples, classes), or (samples,) for two classes."""
+    """Return the class of each sample from outputs (samples, classes), or (samples,) for two classes."""
     named = (decided > 0).astype(np.intp) if decided.ndim == 1 else decided.argmax(axis=1)
     chosen: npt.NDArray[Any] = classes[named]
     return chosen
@@ -34,7 +34,7 @@ def winners(decided: FloatArray, classes: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def predict_sequences(
     decide: Callable[[npt.ArrayLike], FloatArray], sequences: Iterable[npt.ArrayLike], classes: npt.NDArray[Any]
 ) -> npt.NDArray[Any]:
-    """Name the class of each sequence of samples by winner-take-all: the output largest on average wins.
+    """Return the class of each sequence of samples by winner-take-all: the largest output on average wins.
 
     Parameters
     ----------

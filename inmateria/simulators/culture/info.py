@@ -1,34 +1,37 @@
-"""What a simulated culture says of itself, as a substrate."""
+"""The description of a simulated culture as a substrate."""
 
-import zlib
-from collections.abc import Mapping
-from typing import Any
-
+from inmateria.simulators.culture.parameters import CultureParameters
 from inmateria.simulators.culture.tissue import Tissue
+from inmateria.simulators.identity import simulator_id
+from inmateria.simulators.parameters import plain_values
 from inmateria.substrate import Channel, Layout, Limits, SubstrateInfo
 
-_IN_NAME = ("neurons", "seed", "days")
-"""Parameters that the name says, and the age: the same culture a week later is the same culture."""
+_NOT_IN_ID = ("days",)
+"""The age: a culture is the same culture a week later."""
 
 
-def describe(own: Mapping[str, Any], defaults: Mapping[str, Any], tissue: Tissue) -> SubstrateInfo:
-    """Describe a culture of some parameters; those that are not the defaults mark its name."""
-    digits = max(2, len(str(own["electrodes"] - 1)))
-    names = [f"e{k:0{digits}d}" for k in range(own["electrodes"])]
-    unusual = {key: value for key, value in own.items() if key not in _IN_NAME and value != defaults[key]}
-    variant = f"-{zlib.crc32(repr(sorted(unusual.items())).encode()):08x}" if unusual else ""
-    dt, step = float(own["dt"]), float(own["step"])
+def describe(parameters: CultureParameters, tissue: Tissue) -> SubstrateInfo:
+    """Describe a culture."""
+    digits = max(2, len(str(parameters.electrodes - 1)))
+    names = [f"e{k:0{digits}d}" for k in range(parameters.electrodes)]
+    dt, step = parameters.dt, parameters.step
+    plain = plain_values(parameters, named=False)
     return SubstrateInfo(
-        id=f"culture-{own['neurons']}-{own['seed']}" + variant,
+        id=simulator_id(
+            f"culture-{parameters.neurons}-s{parameters.seed}",
+            {name: value for name, value in plain.items() if name not in _NOT_IN_ID},
+        ),
+        identity="parameters",
         kind="neural-culture",
-        inputs=tuple(Channel(name=name, unit="A", low=0.0, high=own["current_limit"]) for name in names),
+        inputs=tuple(Channel(name=name, unit="A", low=0.0, high=parameters.current_limit) for name in names),
         outputs=tuple(Channel(name=name, unit="1", low=0.0, high=1.0) for name in names),
         step=step,
         sampling_rate=None,
         spiking=True,
         resettable=True,
+        rest=(0.0,) * len(names),
         limits=Limits(steps=100_000, shortest_step=min(dt, step), longest_step=max(60.0, step)),
-        parameters=dict(own),
+        parameters=plain,
         layout=Layout(
             unit="um",
             points=tuple((x, y) for x, y in tissue.neurons.tolist()),

@@ -29,15 +29,15 @@ DETECTED, BLIND, PULSED = range(3)
 EXCITATORY = 0
 """Place in the constants of how many neurons are excitatory: these come first."""
 KEEP, KEEP_E, KEEP_I, KEEP_A, FROM_E, FROM_I, FROM_A = range(1, 8)
-"""What a step leaves of membrane voltage, currents and adaptation; what those three move the membrane by."""
+"""Factors of decay per step of membrane voltage, currents and adaptation; effect of those three on the membrane."""
 NOISE, THRESHOLD, RESET, ADAPTATION = range(8, 12)
-"""mV, the noise being that of one step."""
+"""mV; the noise is that of one step."""
 REFRACTORY_E, REFRACTORY_I, DEAD = range(12, 15)
 """Refractory periods and dead time of the detection, steps."""
 RELEASE_E, RECOVERY_E, RELEASE_I, RECOVERY_I, FACILITATION = range(15, 20)
 """Short-term plasticity: utilisation at rest, and times in steps."""
 FATIGUE, FATIGUE_RECOVERY, PULSE_RELEASE = range(20, 23)
-"""What an electrode loses with each pulse, steps in which that comes back, and `CultureModel.pulse_release`."""
+"""Fraction that an electrode loses with each pulse, its recovery time in steps, and `CultureModel.pulse_release`."""
 POTENTIATION, DEPRESSION, TRACE, WEIGHT_LIMIT, ELIGIBILITY = range(23, 28)
 """Spike-timing plasticity: mV added, and part of the weight taken, by a pair of no lag (both 0 without it); time
 constant of the window, steps; largest weight, mV; steps that eligibility lasts, where a reward decides."""
@@ -72,13 +72,13 @@ def advance(
     fired: Steps,
     detected: Steps,
 ) -> tuple[int, int]:
-    """Run ``steps`` steps from step ``begin`` and give how many spikes were fired and detected.
+    """Run ``steps`` steps from step ``begin`` and return the numbers of spikes fired and detected.
 
     Parameters
     ----------
     begin, steps : int
     constants : ndarray
-        `CultureModel.packed`, with what the culture sets.
+        `CultureParameters.packed`.
     neurons : ndarray, shape (8, neurons)
         Changed in place, as are all arrays of state below.
     held, spiked : ndarray, shape (neurons,)
@@ -86,7 +86,7 @@ def advance(
     random : ndarray, shape (2, neurons)
         State of one xoroshiro64 generator a neuron (Blackman and Vigna, 2021).
     ring : ndarray, shape (2, slots, neurons)
-        What excites and what inhibits each neuron in the steps to come, mV.
+        Excitation and inhibition of each neuron in the steps to come, mV.
     synapses : tuple
         First synapse of each neuron, target and delay of each synapse; first place of each neuron in the list of
         incoming synapses that learn, their indices, and their sources.
@@ -99,7 +99,7 @@ def advance(
     reach : tuple
         First pair of each electrode, neuron and attenuation of each pair.
     electrodes, tired : ndarray, shape (3, electrodes) and (electrodes,)
-        Counts, and what is left of the effect of a pulse, 0 to 1.
+        Counts, and remaining effect of a pulse, 0 to 1.
     pulses : tuple
         Step, electrode, strength in mV, and blanking in steps of each pulse, in order of time.
     fired, detected : ndarray, shape (2, capacity)
@@ -192,7 +192,7 @@ def integrate(
     noise: np.float32,
     reset: np.float32,
 ) -> None:
-    """Take every membrane one step on, exactly; what arrives in this step counts from its start."""
+    """Advance every membrane by one step, exactly; spikes that arrive in this step count from its start."""
     middle, scale = np.float32(510.0), np.float32(1.0 / math.sqrt(4 * (256**2 - 1) / 12))
     for n in range(len(v)):
         s0, s1 = high[n], low[n]
@@ -217,10 +217,10 @@ def integrate(
 
 @_inner
 def release(since: int, n: int, excitatory: bool, constants: Floats, neurons: Single) -> Any:
-    """Bring short-term plasticity up to date and give the fraction released by this spike.
+    """Update short-term plasticity and return the fraction released by this spike.
 
-    Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000): utilisation rises, then a part of what is
-    available is released.
+    Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000): utilisation rises, then that part of the available
+    transmitter is released.
     """
     used = constants[RELEASE_E] if excitatory else constants[RELEASE_I]
     recovery = constants[RECOVERY_E] if excitatory else constants[RECOVERY_I]
@@ -246,9 +246,9 @@ def kick(
     electrodes: Steps,
     tired: Floats,
 ) -> None:
-    """Depolarise the neurons near an electrode by one pulse, weaker where pulses came just before.
+    """Depolarise the neurons near an electrode by one pulse, weaker after recent pulses.
 
-    Besides the membranes it excites fibres that pass there: transmitter is released around the electrode.
+    It also excites passing fibres: transmitter is released around the electrode.
     """
     left = 1.0 - (1.0 - tired[electrode]) * math.exp(
         -(step - electrodes[PULSED, electrode]) / constants[FATIGUE_RECOVERY]
@@ -276,10 +276,10 @@ def learn(
     eligible: Single,
     tagged: Steps,
 ) -> None:
-    """Pair this spike with all before it, over excitatory synapses onto excitatory neurons.
+    """Apply spike-timing plasticity for this spike paired with all earlier ones, over synapses that learn.
 
-    Each pair of spikes adds a constant where the source came first, and takes a part of the weight where the target
-    did (van Rossum, Bi and Turrigiano, J. Neurosci. 20, 8812 (2000)); of two in one step neither did.
+    A pair of spikes adds a constant where the source came first, and subtracts a fraction of the weight where the
+    target did (van Rossum, Bi and Turrigiano, J. Neurosci. 20, 8812 (2000)); two spikes in one step change nothing.
     """
     first, target, _, incoming_first, incoming, source = synapses
     excitatory = int(constants[EXCITATORY])
@@ -309,7 +309,7 @@ def traced(step: int, n: int, constants: Floats, neurons: Single, spiked: Steps)
 
 @_inner
 def change(step: int, s: int, by: float, constants: Floats, weights: Single, eligible: Single, tagged: Steps) -> None:
-    """Change a weight within its limits; where a reward decides on it, remember the change."""
+    """Change a weight within its limits or, where a reward decides, add the change to its eligibility."""
     if len(eligible):
         left = eligible[s] * math.exp(-(step - tagged[s]) / constants[ELIGIBILITY])
         eligible[s] = np.float32(left + by)

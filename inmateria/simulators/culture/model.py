@@ -1,60 +1,132 @@
-"""The physiology of a simulated culture: its constants, its two regimes, what is allowed, and what the kernel gets.
+"""The physiology of a simulated culture: equations and constants of neurons and synapses, in two regimes.
 
 Times in s, voltages in mV above rest (a threshold of 15 mV is -50 mV for a rest at -65 mV).
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.culture import kernel
+from inmateria.simulators.parameters import convert_fields
 
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CultureModel:
-    """Constants of the neurons, the synapses and the electrodes.
+    r"""Constants of the neurons, the synapses and their response to pulses; the base of `Asynchronous` and `Bursting`.
+
+    **Membrane.** A leaky integrate-and-fire neuron with membrane voltage :math:`v` above rest, excitatory and
+    inhibitory currents :math:`e` and :math:`i`, and adaptation :math:`a`, all in mV:
+
+    .. math::
+
+        \tau_m \frac{\mathrm{d}v}{\mathrm{d}t} &= -v + D + e - i - a + \sigma \sqrt{2 \tau_m}\, \xi(t) \\
+        \tau_e \frac{\mathrm{d}e}{\mathrm{d}t} &= -e, \qquad
+        \tau_i \frac{\mathrm{d}i}{\mathrm{d}t} = -i, \qquad
+        \tau_a \frac{\mathrm{d}a}{\mathrm{d}t} = -a
+
+    with the drive :math:`D`, normally distributed over neurons, and white noise :math:`\xi`, which alone would give
+    :math:`v` the standard deviation :math:`\sigma`. At the threshold the neuron fires: :math:`v` is reset and held for
+    the refractory period, and :math:`a` of an excitatory neuron grows by ``adaptation`` [1]_. Between spikes all of it
+    is linear, so that each step is exact [2]_.
+
+    **Synapse.** A spike that arrives after its delay adds :math:`w\,u\,x` to :math:`e` or :math:`i` of the target,
+    where utilisation :math:`u` and available transmitter :math:`x` follow [3]_
+
+    .. math::
+
+        \frac{\mathrm{d}u}{\mathrm{d}t} &= \frac{U - u}{\tau_f}, \qquad u \to u + U (1 - u) \text{ at a spike,} \\
+        \frac{\mathrm{d}x}{\mathrm{d}t} &= \frac{1 - x}{\tau_r}, \qquad x \to x - u x \text{ thereafter.}
+
+    Weights are lognormal around the mean :math:`\bar w`: :math:`w = \bar w \exp(s z - s^2 / 2)` with :math:`z` standard
+    normal and :math:`s` = ``weight_spread``.
+
+    **Plasticity.** Each pair of spikes of two excitatory neurons changes the synapse between them [4]_:
+
+    .. math::
+
+        \Delta w = \begin{cases}
+            \eta\, \bar w\, e^{-\Delta t / \tau} & \text{source first} \\
+            -\eta\, \beta\, w\, e^{-\Delta t / \tau} & \text{target first}
+        \end{cases}
+
+    with the lag :math:`\Delta t`, the ``learning_rate`` :math:`\eta` of the culture and :math:`\beta` = ``depression``;
+    spikes in one step of integration change nothing. With ``plasticity="reward"``, :math:`\Delta w` is added to an
+    eligibility :math:`c` instead, which decays, and a reward :math:`r` changes the weight [5]_:
+
+    .. math::
+
+        \tau_c \frac{\mathrm{d}c}{\mathrm{d}t} = -c, \qquad \Delta w = r\, c
+
+    Learning keeps weights between 0 and ``weight_limit`` times :math:`\bar w`; one drawn above that is not cut.
+
+    **Pulse.** A biphasic pulse of amplitude :math:`I` and phase duration :math:`T` depolarises a neuron at the distance
+    :math:`d` of its electrode by
+
+    .. math::
+
+        \Delta v = g\, k\, p\, \frac{I}{1 + T_c / T}\, \frac{1}{1 + (d / 60\,\mathrm{\mu m})^2}
+
+    (Lapicque and Weiss) with :math:`g` = ``pulse_gain``, the chronaxie :math:`T_c` = 0.2 ms, :math:`p` = 1 where the
+    negative phase comes first and 0.6 otherwise, and the fraction :math:`k` that earlier pulses left of the
+    electrode's effect (`ElectrodeArray`). Fibres are excited too: :math:`e` grows by ``pulse_release`` times
+    :math:`\Delta v`.
 
     Parameters
     ----------
     membrane_time, excitation_time, inhibition_time : float
-        Time constants of the membrane and of both synaptic currents, s.
+        Time constants :math:`\tau_m`, :math:`\tau_e` and :math:`\tau_i`, s.
     threshold, reset : float
         mV above rest.
     refractory_excitatory, refractory_inhibitory : float
-        s.
+        Refractory periods, s.
     drive, drive_spread : float
-        Mean and standard deviation over neurons of the constant drive, mV: what makes some fire by themselves.
+        Mean and standard deviation of :math:`D` over neurons, mV: some neurons fire by themselves.
     noise : float
-        Standard deviation of the membrane voltage that noise alone would give, mV.
+        :math:`\sigma`, mV.
     excitation, inhibition : float
-        Current that one fully released synapse adds, as what it would hold the membrane at, mV.
+        Mean weights :math:`\bar w` of both kinds of synapse, mV.
     excitation_to_inhibitory : float
-        Factor on excitation where its target is inhibitory.
+        Factor on the weight of an excitatory synapse whose target is inhibitory.
     weight_spread : float
         Standard deviation of the logarithm of the weights.
     adaptation, adaptation_time : float
-        What a spike of an excitatory neuron takes from its drive, mV, and for how long, s.
+        Increase of :math:`a` by a spike, mV, and :math:`\tau_a`, s.
     release, recovery, facilitation : float
-        Utilisation of the excitatory synapses at rest, recovery time and facilitation time, s
-        (Tsodyks, Uziel and Markram 2000).
+        :math:`U` and :math:`\tau_r` of the excitatory synapses, and :math:`\tau_f` of all, fraction, s, s.
     inhibitory_release, inhibitory_recovery : float
-        The same of the inhibitory synapses.
+        :math:`U` and :math:`\tau_r` of the inhibitory synapses, fraction and s.
     pulse_gain, pulse_release : float
-        Depolarisation at the electrode by 1 uA of a very long phase, mV; excitatory current that comes with it, as
-        a multiple of it.
+        :math:`g`, mV per uA of a very long phase; excitatory current per depolarisation.
     trace_time, depression : float
-        Of spike-timing plasticity: time constant of both sides of its window, s; how much stronger its depression
-        is than its potentiation at the mean weight (van Rossum, Bi and Turrigiano, J. Neurosci. 20, 8812 (2000)).
+        :math:`\tau` of both sides of the window of plasticity, s, and :math:`\beta`.
     weight_limit : float
-        Largest weight that is learnt, as a multiple of ``excitation``.
+        Largest weight that can be learnt, in units of ``excitation``.
     eligibility_time : float
-        How long a synapse stays eligible for a reward, s (Izhikevich, Cereb. Cortex 17, 2443 (2007)).
+        :math:`\tau_c`, s.
+
+    Raises
+    ------
+    ValueError
+        If a constant is out of range.
+
+    References
+    ----------
+    .. [1] T. Masquelier and G. Deco, Network bursting dynamics in excitatory cortical neuron cultures results from the
+       combination of different adaptive mechanisms, PLoS ONE 8, e75824 (2013).
+    .. [2] S. Rotter and M. Diesmann, Exact digital simulation of time-invariant linear systems with applications to
+       neuronal modeling, Biol. Cybern. 81, 381 (1999).
+    .. [3] M. Tsodyks, A. Uziel and H. Markram, Synchrony generation in recurrent networks with frequency-dependent
+       synapses, J. Neurosci. 20, RC50 (2000); u as in G. Mongillo, O. Barak and M. Tsodyks, Synaptic theory of working
+       memory, Science 319, 1543 (2008).
+    .. [4] M. C. W. van Rossum, G. Q. Bi and G. G. Turrigiano, Stable Hebbian learning from spike timing-dependent
+       plasticity, J. Neurosci. 20, 8812 (2000).
+    .. [5] E. M. Izhikevich, Solving the distal reward problem through linkage of STDP and dopamine signaling,
+       Cereb. Cortex 17, 2443 (2007).
     """
 
     membrane_time: float = 20e-3
@@ -85,8 +157,27 @@ class CultureModel:
     weight_limit: float = 10.0
     eligibility_time: float = 1.0
 
+    def __post_init__(self) -> None:
+        convert_fields(self)
+        for name in (field.name for field in fields(self)):
+            value = getattr(self, name)
+            if value < 0 and name not in ("drive", "reset"):
+                raise ValueError(f"{name} is {value}; give 0 or more")
+            if value == 0 and (name.endswith(("_time", "recovery")) or name in ("facilitation", "threshold")):
+                raise ValueError(f"{name} is {value}; give more than 0")
+        for name in ("excitation_time", "inhibition_time", "adaptation_time"):
+            if getattr(self, name) == self.membrane_time:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)} s, as is membrane_time; make one of them a little different"
+                )
+        for name in ("release", "inhibitory_release"):
+            if getattr(self, name) > 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed is 0 to 1")
+        if self.reset >= self.threshold:
+            raise ValueError(f"reset is {self.reset} mV; give less than threshold, {self.threshold} mV")
+
     def packed(self, dt: float) -> FloatArray:
-        """Give the constants of a step of ``dt`` seconds where the kernel reads them; 0 for what the culture sets."""
+        """Return the constants of a step of ``dt`` seconds where the kernel reads them; 0 for those of the culture."""
         keep, keep_e, keep_i, keep_a = (
             math.exp(-dt / time)
             for time in (self.membrane_time, self.excitation_time, self.inhibition_time, self.adaptation_time)
@@ -125,98 +216,22 @@ class CultureModel:
         return packed
 
 
-_REGIMES = {
-    "asynchronous": CultureModel(),
-    "bursting": CultureModel(
-        drive=3.0,
-        drive_spread=4.0,
-        noise=3.0,
-        excitation=12.0,
-        inhibition=8.0,
-        excitation_time=8e-3,
-        adaptation=0.8,
-        adaptation_time=3.0,
-        release=0.25,
-        recovery=0.4,
-    ),
-}
+@dataclass(frozen=True, kw_only=True)
+class Asynchronous(CultureModel):
+    """Constants of neurons that fire irregularly and not together; those of `CultureModel`, tuned by hand."""
 
 
-def culture_model(regime: str, changed: dict[str, float]) -> CultureModel:
-    """Take the constants of a regime, with some of them changed.
+@dataclass(frozen=True, kw_only=True)
+class Bursting(CultureModel):
+    """Constants of neurons that fire in network bursts with pauses of seconds; as of `CultureModel`, tuned by hand."""
 
-    Raises
-    ------
-    ValueError
-        Where there is no such regime, or a constant is out of range.
-    """
-    if regime not in _REGIMES:
-        raise ValueError(f"regime is {regime!r}; there are {', '.join(_REGIMES)}")
-    names = {field.name for field in fields(CultureModel)}
-    strange = sorted(set(changed) - names)
-    if strange:
-        raise ValueError(f"the model has no {strange[0]}; it has {', '.join(sorted(names))}")
-    model = replace(_REGIMES[regime], **changed)
-    for name in names:
-        value = getattr(model, name)
-        if not math.isfinite(value) or (value < 0 and name not in ("drive", "reset")):
-            raise ValueError(f"{name} is {value}; give 0 or more")
-        if value == 0 and (name.endswith(("_time", "recovery")) or name in ("facilitation", "threshold")):
-            raise ValueError(f"{name} is {value}; give more than 0")
-    if model.membrane_time in (model.excitation_time, model.inhibition_time, model.adaptation_time):
-        raise ValueError("a synapse or adaptation has the membrane's own time constant; make it a little different")
-    if not (model.release <= 1 and model.inhibitory_release <= 1 and model.reset < model.threshold):
-        raise ValueError("release must be at most 1 and reset below threshold")
-    return model
-
-
-_POSITIVE = (
-    "step", "pitch", "synapses", "connection_length", "conduction_velocity", "current_limit", "phase_duration",
-    "fatigue_recovery", "electrode_noise", "dead_time",
-)  # fmt: skip
-_PLASTICITY = ("none", "stdp", "reward")
-
-
-def check_parameters(own: Mapping[str, Any]) -> None:
-    """Refuse parameters of `NeuralCulture` that make no culture; those of the model are checked there.
-
-    Raises
-    ------
-    ValueError
-        It says which, and what is allowed.
-    """
-    for key in ("neurons", "electrodes", "organoids"):
-        if own[key] < 1:
-            raise ValueError(f"{key} is {own[key]}; give at least 1")
-    if own["organoids"] > min(own["electrodes"], own["neurons"]):
-        raise ValueError(
-            f"{own['organoids']} organoids share {own['electrodes']} electrodes and {own['neurons']} neurons; give more"
-        )
-    for key in _POSITIVE:
-        if not 0 < own[key] < math.inf:
-            raise ValueError(f"{key} is {own[key]}; give more than 0")
-    for key in ("aging", "days", "synaptic_delay", "blanking"):
-        if not 0 <= own[key] < math.inf:
-            raise ValueError(f"{key} is {own[key]}; give 0 or more")
-    if not (0 < own["excitatory"] <= 1 and 0 <= own["fatigue"] < 1):
-        raise ValueError(f"excitatory is {own['excitatory']} and fatigue {own['fatigue']}; both are fractions")
-    if not 1e-5 <= own["dt"] <= 1e-3:
-        raise ValueError(f"dt is {own['dt']} s; allowed is 1e-5 to 1e-3")
-    if own["plasticity"] not in _PLASTICITY:
-        raise ValueError(f"plasticity is {own['plasticity']!r}; there are {', '.join(_PLASTICITY)}")
-    if not 0 < own["learning_rate"] <= 0.5:
-        raise ValueError(f"learning_rate is {own['learning_rate']}; give more than 0 and at most 0.5")
-
-
-def constants_of(own: Mapping[str, Any], model: CultureModel, excitatory: int) -> FloatArray:
-    """Give all constants of the compiled step: those of the model and those of the culture."""
-    dt = own["dt"]
-    constants = model.packed(dt)
-    constants[kernel.EXCITATORY] = excitatory
-    constants[kernel.DEAD] = round(own["dead_time"] / dt)
-    constants[kernel.FATIGUE] = own["fatigue"]
-    constants[kernel.FATIGUE_RECOVERY] = own["fatigue_recovery"] / dt
-    if own["plasticity"] != "none":
-        constants[kernel.POTENTIATION] = own["learning_rate"] * model.excitation
-        constants[kernel.DEPRESSION] = own["learning_rate"] * model.depression
-    return constants
+    excitation_time: float = 8e-3
+    drive: float = 3.0
+    drive_spread: float = 4.0
+    noise: float = 3.0
+    excitation: float = 12.0
+    inhibition: float = 8.0
+    adaptation: float = 0.8
+    adaptation_time: float = 3.0
+    release: float = 0.25
+    recovery: float = 0.4

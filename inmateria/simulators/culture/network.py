@@ -1,21 +1,23 @@
-"""A simulated culture of living neurons on an electrode array: it bursts, answers pulses, learns, tires and ages.
+"""A simulated culture of living neurons on an electrode array: bursts, responses to pulses, learning, fatigue, drift.
 
 Leaky integrate-and-fire neurons with short-term plasticity, conduction delays and slow adaptation, as in
 Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000) and Masquelier and Deco, PLoS ONE 8, e75824 (2013).
 """
 
-import inspect
 import math
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
+from inmateria.pulses import PULSE, PulseArray
 from inmateria.simulators.culture import kernel
 from inmateria.simulators.culture.info import describe
-from inmateria.simulators.culture.model import check_parameters, constants_of, culture_model
-from inmateria.simulators.culture.pulses import PULSE, PulseArray, Pulses, admitted, pulses_of, strength_of
+from inmateria.simulators.culture.model import Asynchronous, Bursting
+from inmateria.simulators.culture.parameters import Connectivity, CultureParameters, ElectrodeArray
+from inmateria.simulators.culture.pulses import Pulses, admitted, pulses_of, strength_of
 from inmateria.simulators.culture.records import Activity, CultureState
 from inmateria.simulators.culture.voltage import MEMORY, render_voltage
 from inmateria.simulators.culture.wiring import draw_wiring, resting
@@ -26,8 +28,9 @@ __all__ = ["PULSE", "Activity", "CultureState", "NeuralCulture", "Pulses"]
 FloatArray = npt.NDArray[np.float64]
 
 _CHUNK = 1000  # steps between two looks at the buffers
-_FRACTION = 1e-6  # of a step: what rounding may do to a time
+_FRACTION = 1e-6  # of a step: largest rounding error of a time
 _DAY = 86_400.0
+_ASYNCHRONOUS, _CONNECTIVITY, _ARRAY = Asynchronous(), Connectivity(), ElectrodeArray()
 
 
 class NeuralCulture:
@@ -37,6 +40,9 @@ class NeuralCulture:
     first, at the start of the step; 0 gives none. It answers with the spikes that each electrode detected.
     Times are those of the middle of an integration step.
 
+    Groups of parameters are objects, ``regime=Bursting(drive=4.0)``; or names, ``regime="bursting"``; or plain values
+    as in ``info.parameters``; in a URI they are written ``culture://?regime=bursting&regime.drive=4``.
+
     Parameters
     ----------
     neurons : int
@@ -44,51 +50,35 @@ class NeuralCulture:
     seed : int
         Of the tissue and of everything else that is random.
     electrodes, organoids : int
-        Electrodes in all, and how many separate networks they are shared among.
-    regime : str
-        ``"asynchronous"`` or ``"bursting"``: sets the defaults of `CultureModel`.
-    dt : float
-        Integration step, s.
-    step : float
-        Duration of a stimulus step that does not say otherwise, s.
-    pitch : float
-        Distance between neighbouring electrodes, um.
-    excitatory : float
-        Fraction of neurons that are excitatory.
-    synapses : float
-        Mean number of outgoing synapses of a neuron.
-    connection_length : float
-        Distance over which the probability of a synapse falls by e, um.
-    conduction_velocity, synaptic_delay : float
-        m/s and s: the delay of a synapse is distance / velocity + synaptic_delay.
-    current_limit : float
-        Largest amplitude of a pulse, A.
-    phase_duration : float
-        Duration of either phase of a pulse given by a stimulus, s.
-    blanking : float
-        How long after a pulse its own electrode detects nothing, s.
-    fatigue, fatigue_recovery : float
-        Fraction of its effect that an electrode loses with each pulse, and time in which it comes back, s.
-    electrode_noise : float
-        Standard deviation of the recorded noise, V; a spike is detected at 6 times that.
-    dead_time : float
-        Shortest interval between two spikes detected by an electrode, s.
+        Electrodes in all, and the number of separate networks that share them.
+    regime : Asynchronous or Bursting
+        Constants of neurons and synapses; their equations stand at `CultureModel`.
+    connectivity : Connectivity
+        Connections between the neurons.
+    array : ElectrodeArray
+        Properties of the electrodes.
     plasticity : str
         ``"none"``; ``"stdp"``, where the timing of spikes changes excitatory synapses onto excitatory neurons; or
         ``"reward"``, where it makes them eligible and `reward` changes them.
     learning_rate : float
-        What a pair of spikes changes at most, as a fraction of the mean weight.
+        Largest change by a pair of spikes, as a fraction of the mean weight.
     aging : float
-        How fast the drives, weights and loudness of the cells forget what they were, 1/day.
+        Rate at which drives, weights and loudness of the cells drift, 1/day.
     days : float
-        Age when made, days: how long it has drifted. The seed's culture is the same one at any age.
-    drive, drive_spread, noise, excitation, inhibition, adaptation, adaptation_time, release, recovery : optional
-        Of `CultureModel`, by default those of the regime.
+        Age when made, days: how long it has drifted. The id does not depend on it.
+    current_limit : float
+        Largest amplitude of a pulse, A.
+    phase_duration : float
+        Duration of either phase of a pulse given by a stimulus, s.
+    dt : float
+        Integration step, s.
+    step : float
+        Duration of a stimulus step that does not say otherwise, s.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range.
+        If a parameter is out of range.
     """
 
     def __init__(
@@ -97,65 +87,48 @@ class NeuralCulture:
         seed: int = 0,
         electrodes: int = 32,
         organoids: int = 1,
-        regime: str = "asynchronous",
+        regime: Asynchronous | Bursting | str | Mapping[str, Any] = _ASYNCHRONOUS,
         *,
-        dt: float = 1e-4,
-        step: float = 1e-2,
-        pitch: float = 200.0,
-        excitatory: float = 0.8,
-        synapses: float = 100.0,
-        connection_length: float = 400.0,
-        conduction_velocity: float = 0.3,
-        synaptic_delay: float = 5e-4,
-        current_limit: float = 3e-6,
-        phase_duration: float = 2e-4,
-        blanking: float = 3e-3,
-        fatigue: float = 0.1,
-        fatigue_recovery: float = 5.0,
-        electrode_noise: float = 5e-6,
-        dead_time: float = 3e-3,
+        connectivity: Connectivity | Mapping[str, Any] = _CONNECTIVITY,
+        array: ElectrodeArray | Mapping[str, Any] = _ARRAY,
         plasticity: str = "none",
         learning_rate: float = 0.005,
         aging: float = 0.05,
         days: float = 0.0,
-        drive: float | None = None,
-        drive_spread: float | None = None,
-        noise: float | None = None,
-        excitation: float | None = None,
-        inhibition: float | None = None,
-        adaptation: float | None = None,
-        adaptation_time: float | None = None,
-        release: float | None = None,
-        recovery: float | None = None,
+        current_limit: float = 3e-6,
+        phase_duration: float = 2e-4,
+        dt: float = 1e-4,
+        step: float = 1e-2,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name in _DEFAULTS}
-        own = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
-        check_parameters(own)
-        changed = {key: own[key] for key in _OF_MODEL if own[key] is not None}
-        self._model = culture_model(regime, changed)
-        self._own, self._dt, self._seed = own, float(dt), seed
+        groups: dict[str, Any] = {"regime": regime, "connectivity": connectivity, "array": array}
+        self._own = CultureParameters(
+            neurons=neurons, seed=seed, electrodes=electrodes, organoids=organoids, plasticity=plasticity,
+            learning_rate=learning_rate, aging=aging, days=days, current_limit=current_limit,
+            phase_duration=phase_duration, dt=dt, step=step, **groups,
+        )  # fmt: skip
+        self._model, self._dt, self._seed = self._own.regime, self._own.dt, self._own.seed
         self._agings = 0
-        self._wiring, self._traits = draw_wiring(own, self._model, np.random.default_rng([seed, 1]))
-        self._info = describe(own, _DEFAULTS, self._wiring.tissue)
+        self._wiring, self._traits = draw_wiring(self._own, np.random.default_rng([self._seed, 1]))
+        self._info = describe(self._own, self._wiring.tissue)
         weights = self._wiring.weights(self._traits, self._model).astype(np.float32)
         self._arrays: dict[str, npt.NDArray[Any]] = {"weights": weights}
-        self._constants = constants_of(own, self._model, self._wiring.tissue.excitatory)
+        self._constants = self._own.packed(self._wiring.tissue.excitatory)
         self._express()
         self.reset()
-        if days > 0:
-            self.age(days * _DAY)
+        if self._own.days > 0:
+            self.age(self._own.days * _DAY)
             self.reset()
 
     def _express(self) -> None:
-        """Derive from the traits what each neuron is driven by and which electrodes hear it."""
+        """Derive from the traits the drive of each neuron and the electrodes that record it."""
         model = self._model
         drive = model.drive + model.drive_spread * self._traits.drive
         self._bias = (drive * (1 - math.exp(-self._dt / model.membrane_time))).astype(np.float32)
-        self._heard, self._peaks, self._audible = self._wiring.heard(self._traits, self._own["electrode_noise"])
+        self._heard, self._peaks, self._audible = self._wiring.heard(self._traits, self._own.array.noise)
 
     @property
     def info(self) -> SubstrateInfo:
-        """What it is and what it may be given."""
+        """Description of the culture: channels, limits, parameters and layout."""
         return self._info
 
     @property
@@ -175,12 +148,12 @@ class NeuralCulture:
 
     @property
     def organoid_of_electrode(self) -> npt.NDArray[np.intp]:
-        """Which organoid each electrode is in."""
+        """Number of the organoid that each electrode is in."""
         return self._wiring.tissue.organoid_at
 
     @property
     def organoid_of_neuron(self) -> npt.NDArray[np.intp]:
-        """Which organoid each neuron is in."""
+        """Number of the organoid that each neuron is in."""
         return self._wiring.tissue.organoid_of
 
     @property
@@ -200,7 +173,7 @@ class NeuralCulture:
 
     @property
     def weights(self) -> npt.NDArray[np.float32]:
-        """What each synapse would add if it released everything, mV; a copy."""
+        """Weight of each synapse, mV: its effect if it released all of its transmitter; a copy."""
         return self._arrays["weights"].copy()
 
     @property
@@ -210,7 +183,7 @@ class NeuralCulture:
 
     def reset(self) -> None:
         """Return every neuron to rest, and clock, exchanges and noise to their start; age and learning stay."""
-        count = self._own["neurons"]
+        count = self._own.neurons
         words = np.random.SeedSequence([self._seed, 2]).generate_state(2 * count, np.uint32).reshape(2, count)
         words[0][(words == 0).all(axis=0)] = 1
         self._arrays["random"] = words
@@ -219,29 +192,29 @@ class NeuralCulture:
         self._rest()
 
     def _rest(self) -> None:
-        """Let everything that fades within minutes have faded."""
-        self._arrays |= resting(self._own, self._model, self._wiring, self._bias)
+        """Set everything that fades within minutes to rest."""
+        self._arrays |= resting(self._own, self._wiring, self._bias)
         self._seen_spikes = np.empty((2, 0), dtype=np.int64)
         self._seen_pulses = np.empty(0, dtype=PULSE)
 
     def reward(self, amount: float) -> None:
-        """Give a pulse of neuromodulator: each eligible synapse changes by so much of what it is eligible for.
+        """Give a pulse of neuromodulator: each synapse changes by ``amount`` times its eligibility.
 
-        Eligibility is what spike-timing plasticity would have changed of late, and fades within a second (Izhikevich,
-        Cereb. Cortex 17, 2443 (2007); the pulse here is short beside that).
+        Eligibility is the recent change that spike-timing plasticity alone would have made, and decays with
+        ``eligibility_time`` (Izhikevich, Cereb. Cortex 17, 2443 (2007); the pulse here is short beside that).
 
         Parameters
         ----------
         amount : float
-            1 makes the change that plasticity alone would have made; below 0 it is a punishment.
+            1 makes the change that plasticity alone would have made; a negative amount is a punishment.
 
         Raises
         ------
         ValueError
-            Where the culture does not wait for rewards, or the amount is not finite.
+            If ``plasticity`` is not ``"reward"``, or the amount is not finite.
         """
-        if self._own["plasticity"] != "reward":
-            raise ValueError(f"plasticity is {self._own['plasticity']!r}; make the culture with plasticity='reward'")
+        if self._own.plasticity != "reward":
+            raise ValueError(f"plasticity is {self._own.plasticity!r}; make the culture with plasticity='reward'")
         if not math.isfinite(amount):
             raise ValueError(f"amount is {amount}; give a finite number")
         arrays, some = self._arrays, self._wiring.learning
@@ -251,20 +224,25 @@ class NeuralCulture:
         arrays["weights"][some] = np.clip(new, 0.0, np.maximum(old, self.weight_limit))
 
     def age(self, duration: float) -> None:
-        """Let days pass without simulating them: it comes to rest, and its cells and synapses drift.
+        """Let days pass without simulating them: the culture comes to rest, and its cells and synapses drift.
 
         Drives, logarithms of weights and loudness each drift as an Ornstein-Uhlenbeck process of rate ``aging``, so
-        that cells change places and their distribution stays. What was learnt stays too, relative to the drift.
+        that cells change places and their distribution stays. Learnt changes stay too, relative to the drift.
 
         Parameters
         ----------
         duration : float
-            s; days are what it is for.
+            s; meant for hours and days.
+
+        Raises
+        ------
+        ValueError
+            If the duration is negative or not finite.
         """
         if not 0 <= duration < math.inf:
             raise ValueError(f"duration is {duration} s; give 0 or more")
         self._agings += 1
-        keep = math.exp(-self._own["aging"] * duration / _DAY)
+        keep = math.exp(-self._own.aging * duration / _DAY)
         older = self._traits.aged(keep, np.random.default_rng([self._seed, 4, self._agings]))
         drifted = np.exp(self._model.weight_spread * (older.weight - self._traits.weight))
         self._arrays["weights"] = (self._arrays["weights"] * drifted).astype(np.float32)
@@ -290,18 +268,18 @@ class NeuralCulture:
         pulses : Pulses or ndarray of `PULSE`, optional
             Times in s after the beginning of this run, within it.
         voltage : bool
-            Give the raw voltage of every electrode at 30 kHz too.
+            Whether to return the raw voltage of every electrode at 30 kHz too.
         neuron_spikes : bool
-            Give the spikes of every neuron too.
+            Whether to return the spikes of every neuron too.
 
         Raises
         ------
         ValueError
-            Where the duration is not one, or a pulse is not within it or not allowed.
+            If the duration is not positive and finite, or a pulse is outside of it or beyond the limits.
         """
         if not 0 < duration < math.inf:
             raise ValueError(f"duration is {duration} s; give more than 0")
-        given = admitted(pulses, duration, self._own["electrodes"], self._own["current_limit"])
+        given = admitted(pulses, duration, self._own.electrodes, self._own.current_limit)
         begin, clock = self._steps, self._clock
         fired, detected = self._advance(duration, given)
         raw = self._render(clock, fired, given, voltage)
@@ -325,7 +303,7 @@ class NeuralCulture:
     def advance(self, stimulus: Stimulus) -> Response:
         """Apply a stimulus that is within the limits: one pulse at the start of a step where an amplitude is not 0."""
         start = self._clock
-        activity = self.run(stimulus.duration, pulses_of(stimulus, self._own["phase_duration"]))
+        activity = self.run(stimulus.duration, pulses_of(stimulus, self._own.phase_duration))
         spikes = activity.spikes
         spikes["time"] += start
         response = Response(None, spikes, start, self._sequence)
@@ -333,17 +311,17 @@ class NeuralCulture:
         return response
 
     def _advance(self, duration: float, pulses: PulseArray) -> tuple[Any, Any]:
-        """Run to the step nearest to the end; give steps and neurons, and steps and pairs, of all spikes."""
+        """Run to the step nearest to the end; return steps and neurons, and steps and pairs, of all spikes."""
         dt, arrays = self._dt, self._arrays
         strength = strength_of(pulses, self._model.pulse_gain)
-        blanking = np.full(len(pulses), round(self._own["blanking"] / dt), dtype=np.int64)
+        blanking = np.full(len(pulses), round(self._own.array.blanking / dt), dtype=np.int64)
         self._clock += duration
         end = round(self._clock / dt)
         due = np.floor((self._clock - duration + pulses["time"]) / dt + _FRACTION).astype(np.int64)
         due = np.clip(due, self._steps, max(self._steps, end - 1))
         # No neuron fires more often than this within a chunk, so no buffer can overflow.
         shortest = 1 + int(min(self._constants[kernel.REFRACTORY_E], self._constants[kernel.REFRACTORY_I]))
-        most = self._own["neurons"] * (_CHUNK // shortest + 1)
+        most = self._own.neurons * (_CHUNK // shortest + 1)
         fired, detected = np.empty((2, most), np.int64), np.empty((2, most + len(self._heard[1])), np.int64)
         all_fired, all_detected = [], []
         with log_compilation("the culture's kernel", kernel.advance):
@@ -367,7 +345,7 @@ class NeuralCulture:
     def _render(
         self, clock: float, fired: npt.NDArray[np.int64], pulses: PulseArray, wanted: bool
     ) -> npt.NDArray[np.float32] | None:
-        """Synthesise the voltage since `clock` where it is wanted; keep what will still be seen after now."""
+        """Synthesise the voltage since `clock` if it is wanted; keep the spikes and pulses that still show later."""
         dt, now = self._dt, self._clock
         shifted = pulses.copy()
         shifted["time"] += clock
@@ -378,7 +356,7 @@ class NeuralCulture:
             times = (fired[0] + 0.5) * dt
             raw = render_voltage(
                 clock, now, (times, fired[1].astype(np.intp)), self._audible, shifted, self._wiring.tissue.electrodes,
-                self._own["electrode_noise"], self._hiss,
+                self._own.array.noise, self._hiss,
             )  # fmt: skip
         self._seen_spikes = fired[:, np.searchsorted(fired[0], (now - MEMORY) / dt) :].copy()
         self._seen_pulses = shifted[shifted["time"] > now - MEMORY]
@@ -386,7 +364,7 @@ class NeuralCulture:
 
     @property
     def state(self) -> CultureState:
-        """Everything that changes, as a copy: what `restore` resumes from, to the bit."""
+        """Copy of everything that changes; `restore` resumes from it, to the bit."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
         return CultureState(
             arrays, self._traits, self._seen_spikes.copy(), self._seen_pulses.copy(), self._hiss.bit_generator.state,
@@ -394,7 +372,13 @@ class NeuralCulture:
         )  # fmt: skip
 
     def restore(self, state: CultureState) -> None:
-        """Go back to a state of this culture, or of one made with the same parameters."""
+        """Go back to a state of this culture, or of one made with the same parameters.
+
+        Raises
+        ------
+        ValueError
+            If the state is of a culture of another size.
+        """
         for name, array in state.arrays.items():
             if self._arrays[name].shape != array.shape:
                 raise ValueError(f"the state's {name} has shape {array.shape}; here it is {self._arrays[name].shape}")
@@ -414,7 +398,3 @@ class NeuralCulture:
         twin.__dict__.update(self.__dict__)
         twin.restore(self.state)
         return twin
-
-
-_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(NeuralCulture).parameters.items()}
-_OF_MODEL = tuple(_DEFAULTS)[list(_DEFAULTS).index("drive") :]

@@ -1,25 +1,17 @@
-"""Stimulation of a culture: charge-balanced biphasic pulses, which of them are allowed, and what each does.
-
-Both phases of a pulse have one amplitude and one duration, so that none can leave a charge behind.
-"""
+"""Stimulation of a simulated culture: which biphasic pulses are allowed, and what each does."""
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.pulses import PULSE, PulseArray, biphasic, charge_of
 from inmateria.substrate import Stimulus
 
 FloatArray = npt.NDArray[np.float64]
-PulseArray = npt.NDArray[np.void]
-
-PULSE = np.dtype(
-    [("time", "<f8"), ("electrode", "<u4"), ("amplitude", "<f8"), ("phase_duration", "<f8"), ("polarity", "<i1")]
-)
-"""One charge-balanced biphasic pulse: start, s; electrode; amplitude of either phase, A; duration of either phase,
-s; -1 where the first phase is negative (cathodic), +1 where it is positive."""
 
 _CHRONAXIE = 2e-4  # s
 _LONGEST = 5e-3  # s
-_ANODIC = 0.6  # effect of a pulse whose positive phase comes first, of that of one whose negative phase does
+_ANODIC = 0.6  # effect of a pulse whose positive phase comes first, as a fraction of one whose negative phase does
+_BALANCE = 1e-3  # largest charge that the phases may leave behind, as a fraction of the larger one
 
 
 class Pulses:
@@ -45,7 +37,8 @@ class Pulses:
     Raises
     ------
     ValueError
-        Where an electrode is negative. What a culture allows is checked when the pulses are given to it.
+        If an electrode or an amplitude is negative, or if a polarity is neither -1 nor +1. The limits of a culture are
+        checked when the pulses are given to it.
     """
 
     def __init__(
@@ -61,17 +54,20 @@ class Pulses:
         )
         if (columns[1] < 0).any():
             raise ValueError(f"electrode is {columns[1].min()}; give 0 or more")
-        self.array = np.empty(columns[0].shape, dtype=PULSE)
-        for name, column in zip(PULSE.names or (), columns, strict=True):
-            self.array[name] = column
-        self.array = self.array[np.argsort(self.array["time"], kind="stable")]
+        begin, place, current, phase, sign = columns
+        if not (np.abs(sign) == 1).all():
+            raise ValueError(f"polarity is {sign[np.abs(sign) != 1][0]}; give -1 or +1")
+        if (current < 0).any():
+            raise ValueError(f"amplitude is {current.min()} A; give 0 or more, and the direction as polarity")
+        array = biphasic(begin, place, sign * current, phase)
+        self.array = array[np.argsort(array["time"], kind="stable")]
 
     def __len__(self) -> int:
         return len(self.array)
 
 
 def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: int, limit: float) -> PulseArray:
-    """Give the pulses in order of time, if each is within the run and allowed.
+    """Return the pulses in order of time, after checking that each is within the run and the limits.
 
     Parameters
     ----------
@@ -85,23 +81,30 @@ def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: 
     Raises
     ------
     ValueError
-        Where a pulse is not; it says which, and what is allowed.
+        If a pulse is not; the message names the value and the allowed range.
     """
     if pulses is None:
         return np.empty(0, dtype=PULSE)
     given = pulses.array if isinstance(pulses, Pulses) else np.asarray(pulses)
     if given.dtype != PULSE or given.ndim != 1:
         raise ValueError(f"pulses are of dtype {given.dtype}; give Pulses(...) or an array of dtype PULSE")
+    first, second = given["amplitude"] * given["duration"], given["second_amplitude"] * given["second_duration"]
     checks = (
         ("time", (given["time"] >= 0) & (given["time"] < duration), f"0 to {duration:g} s"),
         ("electrode", given["electrode"] < electrodes, f"0 to {electrodes - 1}"),
-        ("amplitude", (given["amplitude"] >= 0) & (given["amplitude"] <= limit * (1 + 1e-9)), f"0 to {limit:g} A"),
-        (
-            "phase_duration",
-            (given["phase_duration"] > 0) & (given["phase_duration"] <= _LONGEST),
-            f"0 to {_LONGEST:g} s",
+        *(
+            (name, np.abs(given[name]) <= limit * (1 + 1e-9), f"-{limit:g} to {limit:g} A")
+            for name in ("amplitude", "second_amplitude")
         ),
-        ("polarity", np.abs(given["polarity"]) == 1, "-1 or +1"),
+        *(
+            (name, (given[name] > 0) & (given[name] <= _LONGEST), f"0 to {_LONGEST:g} s")
+            for name in ("duration", "second_duration")
+        ),
+        (
+            "second_amplitude",
+            np.abs(first + second) <= _BALANCE * (1 + 1e-6) * charge_of(given),
+            f"one that leaves no charge behind, to {100 * _BALANCE:g} %: what charge does to cells is not simulated",
+        ),
     )
     for name, good, allowed in checks:
         if not good.all():
@@ -110,19 +113,19 @@ def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: 
 
 
 def pulses_of(stimulus: Stimulus, phase_duration: float) -> PulseArray:
-    """Make of a stimulus one pulse at the start of each step, negative phase first, where its amplitude is not 0."""
+    """Return one pulse at the start of each step of a stimulus, negative phase first, where its amplitude is not 0."""
     row, electrode = np.nonzero(stimulus.drive)
-    pulses = np.empty(len(row), dtype=PULSE)
-    pulses["time"], pulses["electrode"] = row * stimulus.step, electrode
-    pulses["amplitude"] = stimulus.drive[row, electrode]
-    pulses["phase_duration"], pulses["polarity"] = phase_duration, -1
-    return pulses
+    return biphasic(row * stimulus.step, electrode, -stimulus.drive[row, electrode], phase_duration)
 
 
 def strength_of(pulses: PulseArray, gain: float) -> FloatArray:
-    """Give the depolarisation that each pulse would cause at its electrode, mV; gain in mV/uA.
+    """Return the depolarisation that each pulse would cause at its electrode, mV; gain in mV/uA.
 
-    A shorter phase needs more current: the law of Lapicque and Weiss, chronaxie 0.2 ms.
+    The negative (cathodic) phase excites, by its own current and duration, and less where it comes second. A shorter
+    phase needs more current: the law of Lapicque and Weiss, chronaxie 0.2 ms.
     """
-    strength = pulses["amplitude"] * 1e6 / (1 + _CHRONAXIE / pulses["phase_duration"]) * gain
-    return np.where(pulses["polarity"] < 0, strength, _ANODIC * strength)
+    first = pulses["amplitude"] <= 0
+    current = np.abs(np.where(first, pulses["amplitude"], pulses["second_amplitude"]))
+    phase = np.where(first, pulses["duration"], pulses["second_duration"])
+    strength = current * 1e6 / (1 + _CHRONAXIE / phase) * gain
+    return np.where(first, strength, _ANODIC * strength)

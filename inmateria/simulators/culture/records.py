@@ -1,4 +1,4 @@
-"""What a culture gives back: its activity during a run, and a state that it can return to."""
+"""Results of a culture: its activity during a run, and a state that it can return to."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What a culture did during a run; times in s after its beginning.
+    """Activity of a culture during a run; times in s after its beginning.
 
     Parameters
     ----------

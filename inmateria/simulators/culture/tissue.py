@@ -1,4 +1,4 @@
-"""Where the neurons and electrodes of a culture lie, who is connected to whom, and what each electrode reaches.
+"""Places of the neurons and electrodes of a culture, connections between neurons, and pairs within reach.
 
 Everything is drawn once, from a seed. Lengths in um, delays in s.
 """
@@ -24,9 +24,9 @@ class Tissue:
     neurons, electrodes : ndarray, shape (neurons, 2) and (electrodes, 2)
         Places, um.
     organoid_of, organoid_at : ndarray, shape (neurons,) and (electrodes,)
-        Which organoid each is in.
+        Number of the organoid that each is in.
     excitatory : int
-        How many neurons are excitatory: these come first.
+        Number of excitatory neurons: these come first.
     """
 
     neurons: FloatArray
@@ -37,7 +37,7 @@ class Tissue:
 
 
 def electrode_places(count: int, pitch: float) -> FloatArray:
-    """Lay out electrodes on a square grid around 0, without its corners where fewer are asked for."""
+    """Place electrodes on a square grid around 0; its corners stay empty where ``count`` is not a square."""
     side = math.ceil(math.sqrt(count))
     axis = (np.arange(side) - (side - 1) / 2) * pitch
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
@@ -48,7 +48,7 @@ def electrode_places(count: int, pitch: float) -> FloatArray:
 def draw_tissue(
     rng: np.random.Generator, neurons: int, electrodes: int, organoids: int, excitatory: float, pitch: float
 ) -> Tissue:
-    """Scatter neurons uniformly over each organoid's square, and put its share of the electrodes in the middle."""
+    """Place neurons uniformly over each organoid's square, and its share of the electrodes in the middle."""
     shares = np.bincount(np.arange(electrodes) % organoids, minlength=organoids)
     columns = math.ceil(math.sqrt(organoids))
     sides = [math.ceil(math.sqrt(share)) * pitch for share in shares]
@@ -57,7 +57,7 @@ def draw_tissue(
     centres = centres - centres.mean(axis=0)
     e_at = np.repeat(np.arange(organoids), shares)
     e_places = np.concatenate([centres[k] + electrode_places(int(shares[k]), pitch) for k in range(organoids)])
-    # Excitatory neurons come first; each kind is dealt out over the organoids in turn.
+    # Excitatory neurons come first; each kind is distributed over the organoids in turn.
     many = round(neurons * excitatory)
     n_of = np.concatenate((np.arange(many) % organoids, np.arange(neurons - many) % organoids))
     side = np.array(sides)[n_of, np.newaxis]
@@ -68,7 +68,7 @@ def draw_tissue(
 def draw_synapses(
     rng: np.random.Generator, tissue: Tissue, synapses: float, length: float
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """Connect each neuron to about so many of its organoid, the likelier the nearer: exp(-distance / length).
+    """Draw about ``synapses`` targets for each neuron within its organoid, with weights exp(-distance / length).
 
     Returns
     -------
@@ -82,7 +82,7 @@ def draw_synapses(
         weight = np.exp(-distance / length) * (tissue.organoid_of == tissue.organoid_of[n])
         weight[n] = 0.0
         chance = weight * (synapses / max(float(weight.sum()), 1e-300))
-        for _ in range(3):  # hand on what is more than certain
+        for _ in range(3):  # probabilities above 1 are cut, and the excess goes to the others
             spare = np.clip(chance - 1.0, 0.0, None).sum()
             open_ = np.where(chance < 1.0, chance, 0.0)
             if spare <= 0 or open_.sum() <= 0:
@@ -96,7 +96,7 @@ def draw_synapses(
 
 
 def pairs_near(tissue: Tissue, radius: float, from_electrodes: bool) -> tuple[IntArray, IntArray, FloatArray]:
-    """List which neurons lie within a radius of which electrodes, by neuron or by electrode.
+    """List the pairs of a neuron and an electrode within a radius, by neuron or by electrode.
 
     Returns
     -------

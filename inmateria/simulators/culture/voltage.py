@@ -1,7 +1,7 @@
 """The raw voltage of a culture's electrodes: spike waveforms, amplifier noise and stimulation artefacts.
 
-Sampled at 30 kHz, after the band-pass that platforms apply; in V. Everything begins with its cause, so that a
-recording made piece by piece is the one made in one go.
+Sampled at 30 kHz, after the band-pass that platforms apply; in V. Nothing shows before its cause, so that a recording
+made in parts equals one made in a single run.
 """
 
 import math
@@ -14,7 +14,7 @@ IntArray = npt.NDArray[np.intp]
 
 SAMPLING_RATE = 30_000.0
 MEMORY = 15e-3
-"""How long after its cause something may still be seen, s."""
+"""Longest time after a spike or pulse in which it shows in the voltage, s."""
 
 _SPIKE = 2.5e-3  # s
 _TROUGH = 0.4e-3  # s after the neuron fires
@@ -25,14 +25,14 @@ _RAIL = 5e-3  # V, where the amplifier saturates
 
 
 def waveform() -> FloatArray:
-    """Shape of an extracellular spike, peak -1: a sharp trough and a slow, small return."""
+    """Return the shape of an extracellular spike, peak -1: a sharp trough and a slow, small return."""
     t = np.arange(round(_SPIKE * SAMPLING_RATE)) / SAMPLING_RATE - _TROUGH
     shape = -np.exp(-((t / 0.13e-3) ** 2)) + 0.3 * np.exp(-(((t - 0.6e-3) / 0.35e-3) ** 2))
     return np.asarray(shape / -shape.min())
 
 
 def first_sample(time: float) -> int:
-    """Give the number of the first sample at or after a time in s, counted from 0 s."""
+    """Return the number of the first sample at or after a time in s, counted from 0 s."""
     return math.ceil(time * SAMPLING_RATE - 1e-6)
 
 
@@ -46,7 +46,7 @@ def render_voltage(
     noise: float,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.float32]:
-    """Give the voltage of every electrode between two times.
+    """Synthesise the voltage of every electrode between two times.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def render_voltage(
     noise : float
         Standard deviation, V.
     rng : Generator
-        Of the noise, and of nothing else.
+        Used for the noise only.
 
     Returns
     -------
@@ -102,13 +102,12 @@ def _add_artefact(voltage: npt.NDArray[np.float32], origin: int, pulse: np.void,
     if lo >= hi:
         return
     t = np.arange(lo, hi) / SAMPLING_RATE - float(pulse["time"])
-    phase = float(pulse["phase_duration"])
-    sign = float(pulse["polarity"])
+    first, second = float(pulse["amplitude"]), float(pulse["second_amplitude"])
+    turn = float(pulse["duration"])
+    end = turn + float(pulse["second_duration"])
     t += 1e-9  # a sample on the border of two phases is of the later one, however it was rounded
-    shape = np.where(
-        t < phase, sign, np.where(t < 2 * phase, -sign, -0.5 * sign * np.exp(-(t - 2 * phase) / _ARTEFACT_DECAY))
-    )
+    shape = np.where(t < turn, first, np.where(t < end, second, 0.5 * second * np.exp(-(t - end) / _ARTEFACT_DECAY)))
     place = electrodes[int(pulse["electrode"])]
     distance = np.hypot(*(electrodes - place).T)
-    size = _ARTEFACT * float(pulse["amplitude"]) * 1e6 / (1 + distance / _ARTEFACT_RANGE)
+    size = _ARTEFACT * 1e6 / (1 + distance / _ARTEFACT_RANGE)
     voltage[lo - origin : hi - origin] += np.outer(shape, size).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Functions handed to a compiled kernel by their address, so that one cached kernel serves models it never saw.
+"""Functions passed to a compiled kernel by their address, so that one cached kernel serves models of any class.
 
-numba can pass functions itself, but compiles the caller again for each, and caches none of that. An address is only
-a number: the kernel is compiled once, each model's function once, and a call costs some nanoseconds.
+numba can pass functions itself, but compiles the caller again for each, and does not cache the result. An address is
+only a number: the kernel is compiled once, each model's function once, and a call costs some nanoseconds.
 """
 
 import functools
@@ -19,42 +19,42 @@ _NUMBERS = types.float64[::1]
 _PLACES = types.Array(types.uint32, 1, "C", readonly=False)
 
 EVOLVE = types.void(_NUMBERS, types.float64, types.float64, types.float64[:, ::1])
-"""Of one network: constants, step (s), sign of the summed input voltages, the table of junctions."""
+"""Signature for one network: constants, step (s), sign of the summed input voltages, the table of junctions."""
 
 EVOLVE_LANES = types.void(
     _NUMBERS, types.float64, _PLACES, _PLACES, _NUMBERS, types.boolean, types.float64[:, ::1], _PLACES
 )
-"""Of sixteen: constants, step, places of both ends of each junction, voltages, whether junctions are alike, the table
-of junctions, and room for a number of each."""
+"""Signature for sixteen: constants, step, places of both ends of each junction, voltages, whether junctions are alike,
+the table of junctions, and scratch for a number of each."""
 
 _kept: list[Any] = []  # a compiled function lives as long as its dispatcher
 
 
 @functools.cache
 def address_of(function: Callable[..., None], signature: Any, *sources: str) -> int:
-    """Compile a function, unless the cache has it, and give the address to be called.
+    """Compile a function, unless the cache has it, and return its address.
 
     Parameters
     ----------
     function : callable
-        Written as numba compiles it; returns nothing.
+        In the subset of Python that numba compiles; returns nothing.
     signature
         `EVOLVE` or `EVOLVE_LANES`.
     *sources : str
-        Modules whose change makes what is cached out of date, beside the function's own.
+        Modules, besides the function's own, whose change makes the cached code out of date.
 
     Raises
     ------
     numba.core.errors.TypingError
-        Where it cannot be compiled with these arguments.
+        If it cannot be compiled with these arguments.
     """
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    options["cache"] = function.__module__ is not None  # what is loaded again is looked for in its module
+    options["cache"] = function.__module__ is not None  # cached code is found again by its module
     if signature is EVOLVE:
         options["fastmath"] = {"contract", "nsz"}
     try:
         compiled = recompile_with(numba.njit(**options)(function), *sources)
-    except RuntimeError:  # typed into an interpreter: no file to keep it beside
+    except RuntimeError:  # typed into an interpreter: there is no file to keep the cache beside
         compiled = numba.njit(**{**options, "cache": False})(function)
     with log_compilation(f"the junction model {function.__name__}"):
         compiled.compile(signature.args)
@@ -82,7 +82,7 @@ def _calling(signature: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def call_evolve(typing: Any, address: Any, constants: Any, step: Any, sign: Any, junctions: Any) -> Any:
-    """Call what `address_of` gave for `EVOLVE`."""
+    """Call an address that `address_of` returned for `EVOLVE`."""
     return _calling(EVOLVE)(typing, address, constants, step, sign, junctions)
 
 
@@ -99,5 +99,5 @@ def call_evolve_lanes(
     junctions: Any,
     room: Any,
 ) -> Any:
-    """Call what `address_of` gave for `EVOLVE_LANES`."""
+    """Call an address that `address_of` returned for `EVOLVE_LANES`."""
     return _calling(EVOLVE_LANES)(typing, address, constants, step, first, second, voltage, alike, junctions, room)

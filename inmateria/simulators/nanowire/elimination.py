@@ -1,8 +1,8 @@
-"""The order in which the nodes of a fixed graph are eliminated, and where everything goes, worked out once.
+"""Plan of the elimination of a fixed graph: order of the nodes and places of all entries, computed once.
 
 Eliminating a node of a resistor network joins its neighbours pairwise (the star-mesh transform), which is
 one column of an LDL^T factorisation of the nodal matrix. The graph never changes, so the minimum-degree
-order and the places of all fill-in are found here and the compiled step only does arithmetic.
+order and the places of all fill-in are computed here, and the compiled step only does arithmetic.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ IndexArray = npt.NDArray[np.uint32]
 
 
 class Elimination(NamedTuple):
-    """Arrays that the compiled step walks through; places are indices into elimination order.
+    """Arrays for the compiled step; places are indices into elimination order.
 
     Free nodes have places 0 to n-1 in the order of their elimination, fixed ones the places after.
 
@@ -28,18 +28,18 @@ class Elimination(NamedTuple):
     first, second : shape (junctions,)
         Places of the two nodes of each junction.
     slot : shape (inner, 2)
-        For each junction between free nodes: its number, and where its conductance is added in the columns.
+        For each junction between free nodes: its number, and the place of its conductance in the columns.
     border : shape (outer, 3)
         For each junction between a free node and a fixed one: its number, and the places of the two.
     contact : shape (contacts, 3)
         For each end of a junction at a fixed node: the junction's number, which fixed node, 1 if it is the
         junction's second node.
     start : shape (n + 1,)
-        Where each free node's column begins; its rows are the neighbours it has when it is eliminated.
+        Beginning of each free node's column; its rows are the neighbours it has when it is eliminated.
     rows : shape (entries,)
         Places of those neighbours, ascending in each column.
     target : shape (pairs,)
-        For each column and each pair of its rows in order, where the pair's own conductance lies.
+        For each column and each pair of its rows in order, the place of the pair's own conductance.
     """
 
     place: IndexArray
@@ -53,9 +53,9 @@ class Elimination(NamedTuple):
     target: IndexArray
 
     def packed(self, read: IntArray) -> IndexArray:
-        """Put all of it, and the places of the nodes to be read, into one array as `kernel.unpack` wants it.
+        """Pack everything, and the places of the nodes to be read, into one array for `kernel.unpack`.
 
-        One array, because each one handed to a compiled function costs a tenth of a microsecond.
+        One array, because each argument of a compiled function costs a tenth of a microsecond.
         """
         parts = (
             self.place, self.first, self.second, self.slot, self.border, self.contact, self.start, self.rows,
@@ -74,7 +74,7 @@ def eliminate(nodes: int, junctions: IntArray, fixed: IntArray) -> Elimination:
     junctions : ndarray of int, shape (junctions, 2)
         No junction from a node to itself; parallel ones are allowed.
     fixed : ndarray of int
-        Nodes whose voltage is given. Each connected component holds at least one.
+        Nodes of given voltage. Each connected component has at least one.
     """
     is_fixed = np.zeros(nodes, dtype=bool)
     is_fixed[fixed] = True
@@ -114,7 +114,7 @@ def eliminate(nodes: int, junctions: IntArray, fixed: IntArray) -> Elimination:
 
 
 def minimum_degree(n: int, links: IntArray) -> IntArray:
-    """Give the place of each of n nodes in a fill-reducing order (multiple minimum degree, by SuperLU)."""
+    """Return the place of each of n nodes in a fill-reducing order (multiple minimum degree, by SuperLU)."""
     low, high = links.T
     weight = -np.ones(len(links))
     matrix = coo_array((np.concatenate((weight, weight)), (np.r_[low, high], np.r_[high, low])), shape=(n, n)).tocsc()
@@ -124,7 +124,7 @@ def minimum_degree(n: int, links: IntArray) -> IntArray:
 
 
 def filled_columns(n: int, links: IntArray) -> list[IntArray]:
-    """List, for each node in the order of elimination, its neighbours when its turn comes, ascending.
+    """List, for each node in the order of elimination, its neighbours when it is eliminated, ascending.
 
     These are its own later neighbours and those it inherits from the nodes whose first later neighbour it is.
     """
@@ -143,5 +143,5 @@ def filled_columns(n: int, links: IntArray) -> list[IntArray]:
 
 
 def _index(array: IntArray) -> IndexArray:
-    # Unsigned indices spare the compiled loops a test for negative ones: nearly twice the speed.
+    # With unsigned indices the compiled loops need no test for negative ones: nearly twice the speed.
     return np.ascontiguousarray(array, dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Many nanowire networks advanced at once: sixteen to a vector where they share a graph, side by side elsewhere."""
+"""Many nanowire networks advanced with one call: sixteen at a time where they share a graph, else one by one."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -16,13 +16,13 @@ from inmateria.substrate import Stimulus, StimulusRejected
 
 FloatArray = npt.NDArray[np.float64]
 
-_KEPT_IN_CACHE = 2048  # values of each lane's signal, before they are sorted by network
-_WORTH_IT = 4  # networks: so many one after another take as long as sixteen lanes
+_KEPT_IN_CACHE = 2048  # values of each lane's signal that are computed before they are copied to the networks
+_WORTH_IT = 4  # networks: as many as take as long one after another as sixteen lanes
 _ROWS = [kernel.STATE, kernel.CONDUCTANCE, kernel.FEELS, kernel.CONDUCTS]
 
 
 class NanowireEnsemble:
-    """Replicas that differ in input, parameters, spread, age or seed, advanced with one call.
+    """Networks that may differ in input, parameters, spread, age or seed, advanced with one call.
 
     Networks without noise that share their wires and electrodes, and whose model has ``evolve_lanes`` (filaments,
     tunnelling or binary, and rate balance), run sixteen at a time in the lanes of the processor's vectors; all others
@@ -91,12 +91,12 @@ class NanowireEnsemble:
         Returns
         -------
         ndarray, shape (networks, steps, samples, outputs)
-            As `NanowireNetwork.advance` gives for each.
+            As of `NanowireNetwork.advance` for each.
 
         Raises
         ------
         StimulusRejected
-            Where a drive is not one that its network allows; nothing is applied to any.
+            If a drive is not one that its network allows; nothing is applied to any.
         """
         given = np.asarray(drive, dtype=np.float64)
         if given.ndim == 2:
@@ -144,7 +144,7 @@ class _Group:
             "inmateria.simulators.nanowire.vector_lanes",
             "inmateria.simulators.nanowire.kernel",
         )
-        # Of the nodes only the loads are anything but scratch, and neither they nor the constants ever change.
+        # Of the nodes only the loads are not scratch, and neither they nor the constants ever change.
         self._nodes = _in_lanes(_lines(len(first._nodes)), [network._nodes for network in self._in_lanes])
         self._constants = _in_lanes(_lines(len(first._constants)), [network._constants for network in self._in_lanes])
 
@@ -179,7 +179,7 @@ class _Group:
 
 
 def _lines(entries: int) -> FloatArray:
-    """Room for so many entries, zero, that begins where a line of the cache does (64 bytes)."""
+    """Return an array of so many entries of lanes, zero, aligned to a line of the cache (64 bytes)."""
     roomy = np.zeros((entries + 1) * LANES)
     begin = -roomy.ctypes.data // roomy.itemsize % LANES
     return roomy[begin : begin + entries * LANES]

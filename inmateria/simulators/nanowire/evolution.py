@@ -1,9 +1,10 @@
 """How the junctions of one network evolve: one function for each model, compiled on its own and called by address.
 
-Such a function takes (constants, step, sign, junctions): what the model's ``packed()`` gives; a duration in s; 1.0 or
--1.0, the sign of the summed input voltages; and the table of junctions, whose rows are named in `kernel`. It
-moves ``junctions[STATE]`` by what ``junctions[DROP]`` times ``junctions[FEELS]`` does in that time, and sets
-``junctions[CONDUCTANCE]`` to the new state's conductance times ``junctions[CONDUCTS]``. In no time it moves nothing.
+Such a function takes (constants, step, sign, junctions): the result of the model's ``packed()``; a duration in s; 1.0
+or -1.0, the sign of the summed input voltages; and the table of junctions, whose rows are named in `kernel`. It
+advances ``junctions[STATE]`` by that time under the voltages ``junctions[DROP] * junctions[FEELS]``, and sets
+``junctions[CONDUCTANCE]`` to the new state's conductance times ``junctions[CONDUCTS]``. A duration of 0 leaves the
+state as it is.
 """
 
 import math
@@ -20,13 +21,13 @@ _inner = njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 
 
 def tunnelling_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
-    """Evolve as `Filament` says."""
+    """Evolve by the equations of `Filament`."""
     _grow(constants, step, junctions[FEELS], junctions[DROP], junctions[STATE])
     _tunnel(constants, junctions[CONDUCTS], junctions[STATE], junctions[CONDUCTANCE])
 
 
 def switching_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
-    """Evolve as `Binary` says."""
+    """Evolve by the equations of `Binary`."""
     _grow(constants, step, junctions[FEELS], junctions[DROP], junctions[STATE])
     closed, on, off = constants[4], constants[5], constants[6]
     state, conductance, conducts = junctions[STATE], junctions[CONDUCTANCE], junctions[CONDUCTS]
@@ -35,7 +36,7 @@ def switching_filaments(constants: Floats, step: float, sign: float, junctions: 
 
 
 def balanced_rates(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
-    """Evolve as `RateBalance` says: exact over a step in which the voltage is constant."""
+    """Evolve by the equations of `RateBalance`, exact over a step in which the voltage is constant."""
     drop, feels, conducts = junctions[DROP], junctions[FEELS], junctions[CONDUCTS]
     state, conductance = junctions[STATE], junctions[CONDUCTANCE]
     off, more = constants[4], constants[5] - constants[4]
@@ -49,7 +50,7 @@ def balanced_rates(constants: Floats, step: float, sign: float, junctions: Float
 
 
 def drifting_dopants(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
-    """Evolve as `LinearDrift` says, by one Euler step; the state stays within 0 and 1."""
+    """Evolve by the equations of `LinearDrift`, by one Euler step; the state stays within 0 and 1."""
     off, on, per_charge, per_decay, window = constants[0], constants[1], constants[2], constants[3], constants[4]
     drop, feels, conducts = junctions[DROP], junctions[FEELS], junctions[CONDUCTS]
     state, conductance = junctions[STATE], junctions[CONDUCTANCE]
@@ -66,7 +67,7 @@ def drifting_dopants(constants: Floats, step: float, sign: float, junctions: Flo
 
 @_inner
 def _grow(constants: Floats, step: float, feels: Floats, drop: Floats, state: Floats) -> None:
-    """Grow and shrink filaments; branch-free, so that it is done several junctions at a time."""
+    """Grow and shrink filaments; branch-free, so that the loop is vectorised."""
     set_voltage, reset_voltage = constants[0], constants[1]
     shrinking, full, overshoot = constants[2] * step, constants[3], constants[10]
     for j in range(len(state)):
@@ -86,7 +87,10 @@ def _grow(constants: Floats, step: float, feels: Floats, drop: Floats, state: Fl
 
 @_inner
 def _tunnel(constants: Floats, conducts: Floats, state: Floats, conductance: Floats) -> None:
-    """Conductance of a filament's gap. exp(y) is (exp(y/64))^64 by a polynomial: no call, so it vectorises."""
+    """Compute the conductance of a filament's gap.
+
+    exp(y) is (exp(y/64))^64 by a polynomial: without a call, the loop is vectorised.
+    """
     per_closed, on_resistance, off = constants[4], constants[5], constants[6]
     widest, exponent, power = constants[7], constants[8], constants[9]
     for j in range(len(state)):

@@ -2,8 +2,9 @@
 
 The arithmetic is that of `evolution`. Such a function takes (constants, step, first, second, voltage, alike,
 junctions, room): the packed constants in lanes; a duration in s; the places of both ends of each junction, and the
-voltages there, in lanes; whether all junctions are alike, so that factors are 1; the table of junctions, in lanes, one
-more than there are; and room for a number of each. Where no lane changes, a conductance may be left as it is.
+voltages there, in lanes; whether all junctions are alike, so that factors are 1; the table of junctions, in lanes, with
+one junction more than the network has; and scratch for a number of each. A conductance whose state changed in no lane
+may be left as it is.
 """
 
 from typing import Any
@@ -31,7 +32,7 @@ def tunnelling_filaments(
     junctions: Floats,
     room: Indices,
 ) -> None:
-    """Evolve as `Filament` says: all states first, then the conductances of those that moved and are open."""
+    """Evolve by the equations of `Filament`: all states, then the conductances of those that changed and are open."""
     per_closed = load(constants, numba.uint64(4))
     changed = _grow(constants, splat(1.0), per_closed, step, first, second, voltage, alike, junctions, room)
     state, conductance, conducts = junctions[STATE], junctions[CONDUCTANCE], junctions[CONDUCTS]
@@ -39,7 +40,7 @@ def tunnelling_filaments(
     on, off, widest = (
         load(constants, numba.uint64(5)), load(constants, numba.uint64(6)), load(constants, numba.uint64(7)),
     )  # fmt: skip
-    exponent = load(constants, numba.uint64(8)) * splat(64.0)  # one network's function wants a 64th of it
+    exponent = load(constants, numba.uint64(8)) * splat(64.0)  # the constants hold a 64th of it, for `evolution`
     for i in range(changed):
         j = numba.uint64(room[i])
         gap = one - signed(load(state, j), one) * per_closed
@@ -58,7 +59,7 @@ def switching_filaments(
     junctions: Floats,
     room: Indices,
 ) -> None:
-    """Evolve as `Binary` says."""
+    """Evolve by the equations of `Binary`."""
     changed = _grow(constants, splat(1.0), splat(0.0), step, first, second, voltage, alike, junctions, room)
     state, conductance, conducts = junctions[STATE], junctions[CONDUCTANCE], junctions[CONDUCTS]
     one = splat(1.0)
@@ -84,7 +85,7 @@ def _grow(
     junctions: Floats,
     room: Indices,
 ) -> Any:
-    """Grow and shrink filaments; list and count those that moved in a lane where height is above slope times size."""
+    """Grow and shrink filaments; list and count those that changed in a lane where height is above slope times size."""
     duration = splat(step)
     set_voltage, reset_voltage = load(constants, numba.uint64(0)), load(constants, numba.uint64(1))
     shrinking = load(constants, numba.uint64(2)) * duration
@@ -92,7 +93,7 @@ def _grow(
     state, feels = junctions[STATE], junctions[FEELS]
     zero, one = splat(0.0), splat(1.0)
     changed: Any = numba.uint64(0)
-    # The usual case has a loop of its own, with fewer values to be kept at hand than there are registers.
+    # The usual case has a loop of its own, whose values fit into the registers.
     if alike and not any_differs_above(overshoot, zero, one, zero):
         for j in range(numba.uint64(len(first))):
             v = load(voltage, first[j]) - load(voltage, second[j])
@@ -138,7 +139,7 @@ def balanced_rates(
     junctions: Floats,
     room: Indices,
 ) -> None:
-    """Evolve as `RateBalance` says."""
+    """Evolve by the equations of `RateBalance`."""
     state, conductance = junctions[STATE], junctions[CONDUCTANCE]
     feels, conducts = junctions[FEELS], junctions[CONDUCTS]
     one, minus, most, duration = splat(1.0), splat(-1.0), splat(600.0), splat(step)
@@ -164,7 +165,10 @@ def balanced_rates(
 
 @_inner
 def _exponential(y: Any) -> Any:
-    """exp(y) for -700 < y < 700 to a few units of the last place: 2^k exp(r), |r| <= ln(2)/2, a minimax polynomial."""
+    """Compute exp(y) for -700 < y < 700 to a few units of the last place.
+
+    It is 2^k exp(r) with abs(r) <= ln(2)/2 and a minimax polynomial for exp(r).
+    """
     power = y * splat(1.4426950408889634) + splat(6755399441055744.0)  # adding 1.5 * 2^52 rounds to a whole number
     k = power - splat(6755399441055744.0)
     r = y - k * splat(0.6931471805599453)

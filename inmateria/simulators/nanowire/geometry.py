@@ -1,4 +1,4 @@
-"""Where wires lie and where they cross: random deposition on a plane, the largest connected part, electrodes."""
+"""Places of wires and of their crossings: random deposition, the largest connected part, electrodes."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Geometry:
     junctions : ndarray of int, shape (junctions, 2)
         The two wires of each junction, lower index first, in lexical order.
     points : ndarray of float, shape (junctions, 2)
-        Where they cross, um.
+        Places of the junctions, um.
     """
 
     segments: FloatArray
@@ -37,14 +37,14 @@ class Geometry:
 
 
 def deposit(wires: int, side: float, length: float, spread: float, rng: np.random.Generator) -> Geometry:
-    """Drop straight wires on a square and keep the largest connected part.
+    """Place straight wires on a square at random and keep the largest connected part.
 
     Parameters
     ----------
     wires : int
-        How many are dropped.
+        Number of wires deposited.
     side : float
-        Side of the square that their centres fall in, um. Ends may stick out.
+        Side of the square of their centres, um. Ends may lie outside.
     length, spread : float
         Mean and standard deviation of the gamma-distributed lengths, um; a spread of 0 makes them equal.
     rng : numpy.random.Generator
@@ -66,7 +66,7 @@ def deposit(wires: int, side: float, length: float, spread: float, rng: np.rando
 
 
 def crossings(segments: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Find which segments cross, shape (n, 2), and where, shape (n, 2).
+    """Find the pairs of segments that cross, shape (n, 2), and their crossings, shape (n, 2).
 
     Only pairs whose centres are nearer than half the sum of their lengths can cross. Segments are grouped
     by length so that a few long ones do not make every pair a candidate.
@@ -126,7 +126,7 @@ def spread_out(centres: FloatArray, count: int) -> IntArray:
 
 
 def grid(size: int, side: float, rng: np.random.Generator) -> Geometry:
-    """Lay size x size nodes on a square lattice, each cell with one of its diagonals at random.
+    """Place size x size nodes on a square lattice, each cell with one of its diagonals at random.
 
     The stand-in for a dense network in Milano et al., Nat. Mater. 21, 195 (2022). A node is drawn as a
     segment without length.

@@ -1,4 +1,4 @@
-"""Which wires touch, which are electrodes, and where they lie: a network without its physics."""
+"""The graph of a nanowire network: wires, junctions, electrodes and their places, without physics."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.sparse import coo_array, issparse
 
 from inmateria.simulators.nanowire.geometry import Geometry, components, deposit, grid, spread_out
+from inmateria.simulators.nanowire.parameters import Grid, RandomWires
 
 IntArray = npt.NDArray[np.intp]
 
@@ -25,9 +26,7 @@ class Graph:
     inputs, grounds, outputs : ndarray of int
         Wires that are driven, at 0 V, and read.
     geometry : Geometry or None
-        Where everything lies, if anywhere.
-    identity : str
-        What to call a device made of it.
+        Places of wires and junctions; None for a graph without places.
     """
 
     wire_count: int
@@ -36,60 +35,48 @@ class Graph:
     grounds: IntArray
     outputs: IntArray
     geometry: Geometry | None
-    identity: str
 
 
 def random_graph(
-    topology: str,
-    wires: int,
-    seed: int,
-    electrodes: int,
-    inputs: int,
-    grounds: int,
-    side: float | None,
-    density: float,
-    length: float,
-    spread: float,
+    wires: int, seed: int, electrodes: int, inputs: int, grounds: int, geometry: RandomWires | Grid
 ) -> Graph:
-    """Make the graph of a seeded network, with electrodes on wires far from one another."""
+    """Make the graph of a seeded network, with electrodes on wires far from one another.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or too few wires are connected.
+    """
     at_least("wires", wires, 2)
     at_least("seed", seed, 0)
     for name, value in (("electrodes", electrodes), ("inputs", inputs), ("grounds", grounds)):
         at_least(name, value, 1)
-    if side is not None and not 0 < side < math.inf:
-        raise ValueError(f"side is {side} um; give more than 0")
-    if not 0 < density < math.inf:
-        raise ValueError(f"density is {density} wires per um^2; give more than 0, published networks have 0.06 to 0.14")
-    if not (0 < length < math.inf and 0 <= spread < math.inf):
-        raise ValueError(f"wires are {length} +- {spread} um long; give a length above 0 and a spread of 0 or more")
     if inputs + grounds > electrodes:
         raise ValueError(
             f"{inputs} inputs and {grounds} grounds need {inputs + grounds} electrodes and there are {electrodes}; "
             "give more electrodes or fewer inputs"
         )
-    square = math.sqrt(wires / density) if side is None else side
+    side = math.sqrt(wires / geometry.density) if geometry.side is None else geometry.side
     rng = np.random.default_rng(seed)
-    if topology == "random":
-        geometry = deposit(wires, square, length, spread, rng)
-    elif topology == "grid":
+    if isinstance(geometry, RandomWires):
+        placed = deposit(wires, side, geometry.length, geometry.length_spread, rng)
+    else:
         if math.isqrt(wires) ** 2 != wires:
             raise ValueError(
                 f"a grid of {wires} nodes is not square; give {math.isqrt(wires) ** 2} wires, for instance"
             )
-        geometry = grid(math.isqrt(wires), square, rng)
-    else:
-        raise ValueError(f"topology is {topology!r}; there are 'random' and 'grid'")
-    count = len(geometry.segments)
+        placed = grid(math.isqrt(wires), side, rng)
+    count = len(placed.segments)
     if electrodes > count:
         raise ValueError(
             f"{electrodes} electrodes need at least as many wires and the largest connected part has {count}; "
             "give more or denser wires, or fewer electrodes"
         )
-    chosen = spread_out(geometry.centres, electrodes)
+    chosen = spread_out(placed.centres, electrodes)
     # The two farthest apart, chosen first, become the first input and the first ground.
     chosen = np.concatenate((chosen[:1], chosen[2 : inputs + 1], chosen[1:2], chosen[inputs + 1 :]))
     driven, grounded, read = np.split(chosen, [inputs, inputs + grounds])
-    return Graph(count, geometry.junctions, driven, grounded, read, geometry, f"nanowire-{wires}-{seed}")
+    return Graph(count, placed.junctions, driven, grounded, read, placed)
 
 
 def given_graph(
@@ -98,9 +85,8 @@ def given_graph(
     inputs: Iterable[int],
     grounds: Iterable[int],
     outputs: Iterable[int] | None,
-    identity: str,
 ) -> Graph:
-    """Make the graph that someone else drew, checked.
+    """Check a given graph and its electrodes.
 
     Parameters
     ----------
@@ -108,6 +94,11 @@ def given_graph(
         Pairs of wires, a square sparse or dense adjacency matrix, or a networkx graph of nodes 0 to wire_count-1.
     outputs
         All wires that are neither driven nor at 0 V, by default.
+
+    Raises
+    ------
+    ValueError
+        If a wire does not exist, has two roles, or is connected to neither an input nor a ground.
     """
     at_least("wire_count", wire_count, 1)
     ends = edge_list(wire_count, junctions)
@@ -136,11 +127,11 @@ def given_graph(
             f"{floating.size} wires (the first is {floating[0]}) are connected to no input and no ground, so that "
             "their voltage is undefined; leave them out"
         )
-    return Graph(wire_count, ends, driven, grounded, read, None, identity)
+    return Graph(wire_count, ends, driven, grounded, read, None)
 
 
 def edge_list(wire_count: int, junctions: Any) -> IntArray:
-    """Read pairs of wires from whatever holds them, shape (junctions, 2), lower index first."""
+    """Read pairs of wires from any of the allowed forms, shape (junctions, 2), lower index first."""
     if hasattr(junctions, "edges") and hasattr(junctions, "nodes"):
         strange = [node for node in junctions.nodes if not isinstance(node, (int, np.integer))]
         if strange:
@@ -169,7 +160,7 @@ def edge_list(wire_count: int, junctions: Any) -> IntArray:
 
 
 def at_least(name: str, value: object, least: int) -> None:
-    """Raise `ValueError` where a count is not a whole number or too small."""
+    """Raise `ValueError` if a count is not a whole number or too small."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}")
 

@@ -2,8 +2,8 @@
 
 One function, no Python in it and the GIL released. How junctions evolve is a function of their model, called by its
 address. All arithmetic of the elimination is additions, multiplications and divisions of positive numbers, so that
-voltages stay exact to rounding however far conductances are spread. What its arrays mean is in
-`elimination` and `models`.
+voltages stay exact to rounding for any spread of conductances. Its arrays are described in `elimination` and
+`models`.
 """
 
 import math
@@ -64,9 +64,9 @@ def advance(
     random : ndarray, shape (1,)
         State of the random numbers.
     signal, trace : ndarray
-        What is recorded, a row for each integration step; either may have no rows.
+        Records, one row for each integration step; either may have no rows.
     parts : int
-        What the trace holds, in this order: 1 voltages, 2 currents, 4 conductances, 8 states; added up.
+        Contents of the trace, in this order: 1 voltages, 2 currents, 4 conductances, 8 states; added up.
     """
     place, first, second, slot, border, contact, start, rows, target, read = unpack(plan)
     n = len(start) - 1
@@ -119,7 +119,7 @@ def advance(
 
 @_inner
 def unpack(plan: Indices) -> Any:
-    """Take the arrays of an `Elimination` apart again, and the places to be read."""
+    """Return the arrays of a packed `Elimination`, and the places to be read."""
     at1 = 10 + int(plan[0])
     at2 = at1 + int(plan[1])
     at3 = at2 + int(plan[2])

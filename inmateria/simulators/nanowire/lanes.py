@@ -2,8 +2,8 @@
 
 The arithmetic is that of `kernel`. Links get the conductances of their junctions. They are
 eliminated column by column, but four at a time where four columns have the same rows below (a supernode: toward the
-end of the order nearly all are), so that what such a block changes is loaded and stored once instead of four times.
-Then each junction evolves, and one that did not change, in none of the networks, keeps its conductance.
+end of the order nearly all are), so that the entries such a block changes are loaded and stored once instead of four
+times. Then each junction evolves; one that changed in none of the networks keeps its conductance.
 """
 
 from typing import Any
@@ -41,7 +41,7 @@ def advance_lanes(
 ) -> None:
     """Run all steps of sixteen drives on sixteen networks of one model that share a graph.
 
-    Arrays should begin where a line of the cache does (64 bytes), or every access crosses one.
+    Arrays should be aligned to a line of the cache (64 bytes), or every access crosses one.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def advance_lanes(
     load_of = nodes[len(place) * LANES : (len(place) + free) * LANES]
     work = nodes[(len(place) + free) * LANES :]
     conductance = junctions[CONDUCTANCE]
-    # numba makes a float of a signed and an unsigned integer, so that those which are added are all unsigned.
+    # numba makes a float of the sum of a signed and an unsigned integer, so that all of these are unsigned.
     n, fixed = numba.uint64(free), numba.uint64(len(place) - free)
     zero = splat(0.0)
     at: Any = numba.uint64(0)
@@ -249,9 +249,9 @@ recompile_with(
 
 
 def origins(plan: Indices) -> Indices:
-    """Say for each link which junction it is, the one after the last where it is none; then pairs (link, junction).
+    """Return the junction of each link, then pairs (link, junction) for junctions parallel to those.
 
-    The pairs are junctions parallel to one that a link has already.
+    A link that no junction makes has the number after the last.
     """
     junctions = int(plan[1])
     _, _, _, slot, _, _, _, rows, _, _ = unpack.py_func(plan)

@@ -1,27 +1,32 @@
-"""What a junction is: the models, their published parameters, and how each is packed for the compiled step.
+"""Junction models: their equations, their published parameters, and how each is packed for the compiled step.
 
-A model is a frozen dataclass of parameters that names the function by which its junctions evolve
-(`evolution`). The solver knows neither; one of your own is given as ``NanowireNetwork(model=Mine(...))``.
+A model is a frozen dataclass of parameters that names the function by which its junctions evolve (`evolution`). The
+solver knows neither: ``NanowireNetwork(model=Mine(...))`` takes a model of your own.
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.nanowire import evolution, evolution_lanes
+from inmateria.simulators.parameters import convert_fields, group_from, type_name
 
 FloatArray = npt.NDArray[np.float64]
 
 
 class JunctionModel(Protocol):
-    """Parameters of one sort of junction.
+    """Interface of a junction model: a frozen dataclass of its parameters, with the members below.
 
-    ``evolve`` is the function by which junctions evolve, as `evolution` says. A model may also have
-    ``evolve_lanes``, the same for sixteen networks at once (`evolution_lanes`); without it, the networks of an
-    ensemble run side by side. And it may have ``rests_at_once = True``, where any step at 0 V is exact.
+    ``evolve`` is the function by which junctions evolve, see `evolution`. A model may also have ``evolve_lanes``,
+    the same for sixteen networks at once (`evolution_lanes`); without it, the networks of an ensemble run one after
+    another. ``rests_at_once = True`` says that a step at 0 V is exact whatever its duration.
+
+    The id of a network is made of the model's class name, its parameters and what ``packed()`` returns: a class whose
+    ``evolve`` is changed needs another name.
     """
 
     evolve: ClassVar[Any]
@@ -35,44 +40,71 @@ class JunctionModel(Protocol):
         """Largest conductance, S."""
 
     def packed(self) -> FloatArray:
-        """Constants in the order in which the kernel reads them."""
+        """Return the constants in the order in which ``evolve`` reads them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filament:
-    """A silver filament that grows above one voltage and shrinks below another; electrons tunnel its gap.
+    r"""A silver filament that grows above one voltage and shrinks below another; electrons tunnel through its gap.
 
-    With the filament's state x in V s and the voltage V across the junction:
+    The state :math:`\lambda` of the filament (V s) follows the voltage :math:`V` across the junction,
 
-        |V| > set_voltage:    dx/dt = (|V| - set_voltage) sgn(V)
-        |V| < reset_voltage:  d|x|/dt = -shrink_rate (reset_voltage - |V|), stopping at 0
-        |x| <= full_filament
-        s = gap max(1 - |x| / closed_filament, 0)
-        R = 2 / A s^gap_power / sqrt(phi) exp(C0 phi^barrier_power s) / J1
-        G = 1 / (R + 1 / on_conductance) + off_conductance
+    .. math::
 
-    with A = 0.17, J1 = 4.71307e-5, C0 = 10.19 and s in nm. Hochstetter et al., Nat. Commun. 12, 4008 (2021).
-    Published programs disagree: some have ``gap_power=2`` and ``overshoot=True``; Simmons' own formula has
-    ``barrier_power=0.5``. The defaults are those of the paper above.
+        \frac{\mathrm{d}\lambda}{\mathrm{d}t} = \begin{cases}
+            (|V| - V_\mathrm{set}) \operatorname{sgn} V & |V| > V_\mathrm{set} \\
+            -b\,(V_\mathrm{reset} - |V|) \operatorname{sgn} \lambda & |V| < V_\mathrm{reset} \\
+            0 & \text{otherwise}
+        \end{cases}
+        \qquad |\lambda| \le \lambda_\mathrm{max},
+
+    where a shrinking filament stops at 0. Its gap :math:`s` (nm) has the tunnelling resistance :math:`R_t`, and the
+    junction the conductance :math:`G`:
+
+    .. math::
+
+        s &= s_0 \max\left(1 - \frac{|\lambda|}{\lambda_c},\, 0\right) \\
+        R_t &= \frac{2}{A} \frac{s^p}{\sqrt{\phi}} \frac{\exp(C_0 \phi^q s)}{J_1} \\
+        G &= \frac{1}{R_t + 1 / G_\mathrm{on}} + G_\mathrm{off}
+
+    with :math:`A = 0.17`, :math:`C_0 = 10.19` and :math:`J_1 = 4.71307 \times 10^{-5}`. One explicit Euler step is
+    taken per step of integration.
 
     Parameters
     ----------
     set_voltage, reset_voltage : float
-        Thresholds of growth and decay, V; ``0 <= reset_voltage <= set_voltage``.
+        Thresholds :math:`V_\mathrm{set}` of growth and :math:`V_\mathrm{reset}` of decay, V;
+        ``0 <= reset_voltage <= set_voltage``.
     closed_filament, full_filament : float
-        State at which the gap is closed, and its largest value, V s.
+        States :math:`\lambda_c` at which the gap is closed and :math:`\lambda_\mathrm{max}`, the largest, V s.
     shrink_rate : float
-        How many times faster a filament shrinks than it grows, per volt (b in the paper).
+        Ratio :math:`b` of the rates of decay and growth for the same distance to the threshold.
     on_conductance, off_conductance : float
-        Conductance of a closed gap and of the open one, S.
+        Conductances :math:`G_\mathrm{on}` of the closed gap and :math:`G_\mathrm{off}` beside it, S.
     gap : float
-        Width of the open gap, nm.
+        Width :math:`s_0` of the open gap, nm.
     barrier : float
-        Height of the barrier phi, eV.
+        Height :math:`\phi` of the barrier, eV.
     gap_power, barrier_power : float
-        Exponents of the gap in R and of the barrier in the exponential.
+        Exponents :math:`p` of the gap and :math:`q` of the barrier.
     overshoot : bool
-        Whether a shrinking filament may jump across zero in a step instead of stopping there.
+        Whether a shrinking filament may step across zero instead of stopping there.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    Published programs disagree: two later ones of the same group have ``gap_power=2`` and ``overshoot=True``. All have
+    ``barrier_power=2``, where the formula of Simmons (J. Appl. Phys. 34, 1793 (1963)) has 0.5. The defaults are those
+    of [1]_ for constant voltage.
+
+    References
+    ----------
+    .. [1] J. Hochstetter et al., Avalanches and edge-of-chaos learning in neuromorphic nanowire networks,
+       Nat. Commun. 12, 4008 (2021).
     """
 
     evolve: ClassVar[Any] = staticmethod(evolution.tunnelling_filaments)
@@ -93,12 +125,15 @@ class Filament:
     overshoot: bool = False
 
     def __post_init__(self) -> None:
-        _require(self, "reset_voltage", 0 <= self.reset_voltage <= self.set_voltage, "0 to set_voltage, V")
-        _positive(self, "closed_filament", "full_filament", "on_conductance", "gap", "barrier")
-        _require(self, "shrink_rate", self.shrink_rate >= 0, "0 or more")
-        _require(self, "off_conductance", 0 < self.off_conductance < self.on_conductance, "0 to on_conductance, S")
+        convert_fields(self)
+        _check_filament(self)
+        _positive(self, "barrier")
+        _require(self, "gap", 0 < self.gap <= 1000, "0 to 1000 nm")
         _require(self, "gap_power", 0 <= self.gap_power <= 4, "0 to 4")
-        _require(self, "gap", self._exponent < 600, f"at most {600 / (self._exponent / self.gap):.3g} nm here")
+        _require(self, "barrier_power", 0 <= self.barrier_power <= 4, "0 to 4")
+        if self._exponent >= 600:
+            most = 600 / (self._exponent / self.gap)
+            raise ValueError(f"gap is {self.gap}; allowed with this barrier is at most {most:.3g} nm")
 
     @property
     def _exponent(self) -> float:
@@ -110,7 +145,7 @@ class Filament:
         return self.on_conductance + self.off_conductance
 
     def packed(self) -> FloatArray:
-        """Constants in the order in which the kernel reads them."""
+        """Return the constants in the order in which ``evolve`` reads them."""
         widest = 2 / 0.17 * self.gap**self.gap_power / math.sqrt(self.barrier) / 4.71307e-5
         return np.array(
             [
@@ -123,9 +158,36 @@ class Filament:
 
 @dataclass(frozen=True, kw_only=True)
 class Binary:
-    """The same filament with a switch instead of a tunnel: on where it is closed, off elsewhere.
+    r"""The filament of `Filament` with a switch instead of a tunnelling gap.
 
-    Parameters are those of `Filament` without the barrier's.
+    Its state :math:`\lambda` follows the same equation, and
+
+    .. math::
+
+        G = \begin{cases}
+            G_\mathrm{on} & |\lambda| \ge \lambda_c \\
+            G_\mathrm{off} & \text{otherwise}
+        \end{cases}
+
+    as in the binary model of Hochstetter et al., Nat. Commun. 12, 4008 (2021).
+
+    Parameters
+    ----------
+    set_voltage, reset_voltage : float
+        Thresholds of growth and decay, V; ``0 <= reset_voltage <= set_voltage``.
+    closed_filament, full_filament : float
+        States :math:`\lambda_c` at which the switch is on and :math:`\lambda_\mathrm{max}`, the largest, V s.
+    shrink_rate : float
+        Ratio of the rates of decay and growth for the same distance to the threshold.
+    on_conductance, off_conductance : float
+        Conductances :math:`G_\mathrm{on}` and :math:`G_\mathrm{off}`, S.
+    overshoot : bool
+        Whether a shrinking filament may step across zero instead of stopping there.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
     """
 
     evolve: ClassVar[Any] = staticmethod(evolution.switching_filaments)
@@ -142,10 +204,8 @@ class Binary:
     overshoot: bool = False
 
     def __post_init__(self) -> None:
-        _require(self, "reset_voltage", 0 <= self.reset_voltage <= self.set_voltage, "0 to set_voltage, V")
-        _positive(self, "closed_filament", "full_filament", "on_conductance")
-        _require(self, "shrink_rate", self.shrink_rate >= 0, "0 or more")
-        _require(self, "off_conductance", 0 < self.off_conductance < self.on_conductance, "0 to on_conductance, S")
+        convert_fields(self)
+        _check_filament(self)
 
     @property
     def highest(self) -> float:
@@ -153,7 +213,7 @@ class Binary:
         return self.on_conductance
 
     def packed(self) -> FloatArray:
-        """Constants in the order in which the kernel reads them."""
+        """Return the constants in the order in which ``evolve`` reads them."""
         return np.array(
             [
                 self.set_voltage, self.reset_voltage, self.shrink_rate, self.full_filament, self.closed_filament,
@@ -164,26 +224,48 @@ class Binary:
 
 @dataclass(frozen=True, kw_only=True)
 class RateBalance:
-    """Potentiation against depression: both rates depend exponentially on the voltage.
+    r"""Potentiation against depression, both with rates that depend exponentially on the voltage.
 
-    With the state g between 0 and 1 and the voltage V across the junction:
+    The state :math:`g`, between 0 and 1, follows the voltage :math:`V` across the junction,
 
-        kp = potentiation_rate exp(potentiation_slope |V|)
-        kd = depression_rate exp(-depression_slope |V|)
-        dg/dt = kp (1 - g) - kd g
-        G = off_conductance (1 - g) + on_conductance g
+    .. math::
 
-    solved exactly over a step: g goes to kp / (kp + kd) as exp(-(kp + kd) t). Miranda, Milano and Ricciardi,
-    IEEE Trans. Nanotechnol. 19, 609 (2020); values fitted to a device by Milano et al., Nat. Mater. 21, 195 (2022).
+        \frac{\mathrm{d}g}{\mathrm{d}t} &= k_p (1 - g) - k_d\, g, \qquad
+        k_p = k_{p0}\, e^{\eta_p |V|}, \quad k_d = k_{d0}\, e^{-\eta_d |V|} \\
+        G &= G_\mathrm{off} (1 - g) + G_\mathrm{on}\, g
+
+    [1]_, which is solved exactly over a step :math:`\Delta t` in which the voltage is constant:
+
+    .. math::
+
+        g(t + \Delta t) = g_\infty + \left(g(t) - g_\infty\right) e^{-(k_p + k_d) \Delta t},
+        \qquad g_\infty = \frac{k_p}{k_p + k_d}
 
     Parameters
     ----------
     potentiation_rate, depression_rate : float
-        Rates at 0 V, 1/s.
+        Rates :math:`k_{p0}` and :math:`k_{d0}` at 0 V, 1/s.
     potentiation_slope, depression_slope : float
-        1/V.
+        Exponents :math:`\eta_p` and :math:`\eta_d`, 1/V.
     on_conductance, off_conductance : float
-        Conductance at g = 1 and at g = 0, S.
+        Conductances :math:`G_\mathrm{on}` at g = 1 and :math:`G_\mathrm{off}` at g = 0, S.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    The defaults are the values fitted to a device in [2]_. Public programs misplace a parenthesis in the closed form:
+    for 0.4 V during 10 ms from g = 0 the equation gives 0.028, they give 0.301 to 0.994.
+
+    References
+    ----------
+    .. [1] E. Miranda, G. Milano and C. Ricciardi, Modeling of short-term synaptic plasticity effects in ZnO nanowire
+       memristors through a potentiation-depression rate balance equation, IEEE Trans. Nanotechnol. 19, 609 (2020).
+    .. [2] G. Milano et al., In materia reservoir computing with a fully memristive architecture based on
+       self-organizing nanowire networks, Nat. Mater. 21, 195 (2022).
     """
 
     evolve: ClassVar[Any] = staticmethod(evolution.balanced_rates)
@@ -197,6 +279,7 @@ class RateBalance:
     off_conductance: float = 1.0147e-3
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         _positive(self, "potentiation_rate", "depression_rate", "off_conductance", "on_conductance")
         for name in ("potentiation_slope", "depression_slope"):
             _require(self, name, getattr(self, name) >= 0, "0 or more")
@@ -204,7 +287,7 @@ class RateBalance:
 
     @property
     def rest(self) -> float:
-        """State at rest: what both rates settle on at 0 V."""
+        """State at rest: the equilibrium of both rates at 0 V."""
         return self.potentiation_rate / (self.potentiation_rate + self.depression_rate)
 
     @property
@@ -213,7 +296,7 @@ class RateBalance:
         return self.on_conductance
 
     def packed(self) -> FloatArray:
-        """Constants in the order in which the kernel reads them."""
+        """Return the constants in the order in which ``evolve`` reads them."""
         return np.array(
             [
                 self.potentiation_rate, self.depression_rate, self.potentiation_slope, self.depression_slope,
@@ -224,26 +307,42 @@ class RateBalance:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearDrift:
-    """Linear drift of dopants with decay: the resistance falls with the charge that has passed.
+    r"""Linear drift of dopants, with decay and an optional window.
 
-    With the state x between 0 and 1 and R = 1 / off_conductance (1 - x) + 1 / on_conductance x:
+    The state :math:`x`, between 0 and 1, follows the voltage :math:`V` across the junction [1]_, and decays [2]_:
 
-        dx/dt = s |V| / (1 V) / (R on_conductance) / drift_time f(x) - x / decay_time
-        f(x) = 1 - (2 x - 1)^(2 window), or 1 where window is 0
+    .. math::
 
-    and s the sign of the summed input voltages, as in the network simulator mnns (one waveform for all
-    sources). Strukov et al., Nature 453, 80 (2008); decay: Sillin et al., Nanotechnology 24, 384004 (2013).
+        \frac{\mathrm{d}x}{\mathrm{d}t} &= \frac{\sigma |V| / (1\,\mathrm{V})}{R\, G_\mathrm{on}\, t_\mathrm{drift}}
+            f(x) - \frac{x}{\tau} \\
+        R &= \frac{1}{G} = \frac{1 - x}{G_\mathrm{off}} + \frac{x}{G_\mathrm{on}} \\
+        f(x) &= 1 - (2 x - 1)^{2 p}, \quad \text{or } 1 \text{ where } p = 0
+
+    Here :math:`\sigma` is the sign of the summed input voltages, as in the network simulator mnns, where all sources
+    have one waveform. One explicit Euler step is taken per step of integration.
 
     Parameters
     ----------
     drift_time : float
-        Time in which 1 V across a closed junction would move x from 0 to 1, s.
+        Time :math:`t_\mathrm{drift}` in which 1 V across a closed junction moves x by 1, s.
     decay_time : float
-        Of x towards 0, s; 0 for no decay.
+        Time constant :math:`\tau` of the decay towards 0, s; 0 for no decay.
     window : float
-        Exponent of Joglekar's window, 0 for none.
+        Exponent :math:`p` of the window [3]_, a whole number; 0 for no window.
     on_conductance, off_conductance : float
-        Conductance at x = 1 and at x = 0, S.
+        Conductances :math:`G_\mathrm{on}` at x = 1 and :math:`G_\mathrm{off}` at x = 0, S.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    References
+    ----------
+    .. [1] D. B. Strukov et al., The missing memristor found, Nature 453, 80 (2008).
+    .. [2] H. O. Sillin et al., A theoretical and experimental study of neuromorphic atomic switch networks for
+       reservoir computing, Nanotechnology 24, 384004 (2013).
+    .. [3] Y. N. Joglekar and S. J. Wolf, The elusive memristor, Eur. J. Phys. 30, 661 (2009).
     """
 
     evolve: ClassVar[Any] = staticmethod(evolution.drifting_dopants)
@@ -255,6 +354,7 @@ class LinearDrift:
     off_conductance: float = 6.25e-4
 
     def __post_init__(self) -> None:
+        convert_fields(self)
         _positive(self, "drift_time", "off_conductance", "on_conductance")
         _require(self, "decay_time", self.decay_time >= 0, "0 or more, s")
         _require(self, "window", self.window >= 0 and self.window == round(self.window), "0, 1, 2, ...")
@@ -266,60 +366,46 @@ class LinearDrift:
         return self.on_conductance
 
     def packed(self) -> FloatArray:
-        """Constants in the order in which the kernel reads them."""
+        """Return the constants in the order in which ``evolve`` reads them."""
         decay = 1 / self.decay_time if self.decay_time else 0.0
         per_charge = 1 / (self.drift_time * self.on_conductance)
         return np.array([1 / self.off_conductance, 1 / self.on_conductance, per_charge, decay, self.window])
 
 
-MODELS: dict[str, type[JunctionModel]] = {
-    "filament": Filament,
-    "binary": Binary,
-    "rate-balance": RateBalance,
-    "linear-drift": LinearDrift,
-}
+MODELS = (Filament, Binary, RateBalance, LinearDrift)
+"""Junction models that a name stands for."""
 
 
-def junction_model(name: str | JunctionModel, given: dict[str, float | None]) -> JunctionModel:
-    """Make a model by its name from the parameters that are not None; one that is made already is taken as it is.
+def junction_model(given: Any) -> JunctionModel:
+    """Return a junction model from an object, a name, or plain values as in ``info.parameters["model"]``.
 
     Raises
     ------
     ValueError
-        Where there is no such model, or it has no such parameter.
+        If there is no such model or parameter, or the object is not a `JunctionModel`.
     """
-    if not isinstance(name, str):
-        strange = [key for key, value in given.items() if value is not None]
-        missing = [part for part in ("evolve", "rest", "highest", "packed") if not hasattr(name, part)]
-        if strange or missing:
+    if not isinstance(given, (str, Mapping, *MODELS)):
+        missing = [part for part in ("evolve", "rest", "highest", "packed") if not hasattr(given, part)]
+        if missing or not is_dataclass(given) or isinstance(given, type):
+            lacks = f"which has no {', '.join(missing)}" if missing else "which is not a dataclass object"
             raise ValueError(
-                f"a model that is made already has its own parameters, not {', '.join(strange)}"
-                if strange
-                else f"model is {name!r}, which has no {', '.join(missing)}; give a name or a JunctionModel"
+                f"model is {given!r}, {lacks}; give a JunctionModel such as Filament(...), or one of the names "
+                f"{', '.join(repr(type_name(kind)) for kind in MODELS)}"
             )
-        return name
-    if name not in MODELS:
-        raise ValueError(f"model is {name!r}; there are {', '.join(map(repr, MODELS))}")
-    model = MODELS[name]
-    names = [field.name for field in fields(model)]  # type: ignore[arg-type]
-    set_here = {key: value for key, value in given.items() if value is not None}
-    strange = [key for key in set_here if key not in names]
-    if strange:
-        raise ValueError(f"the {name} model has no {', '.join(strange)}; it has {', '.join(names)}")
-    for key, value in set_here.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{key} is {value}; it must be finite")
-    return model(**set_here)
+        for field in fields(given):
+            value = getattr(given, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{field.name} is {value}; it must be finite")
+        return given  # type: ignore[return-value]
+    model: JunctionModel = group_from("model", given, MODELS)
+    return model
 
 
-def model_parameters(model: JunctionModel) -> dict[str, float | bool]:
-    """List the parameters of a model by name."""
-    return asdict(model)  # type: ignore[call-overload, no-any-return]
-
-
-def model_name(model: JunctionModel) -> str:
-    """Say what a model is called: its name here, or its class's."""
-    return next((name for name, kind in MODELS.items() if type(model) is kind), type(model).__name__)
+def _check_filament(model: Filament | Binary) -> None:
+    _require(model, "reset_voltage", 0 <= model.reset_voltage <= model.set_voltage, "0 to set_voltage, V")
+    _positive(model, "closed_filament", "full_filament", "on_conductance")
+    _require(model, "shrink_rate", model.shrink_rate >= 0, "0 or more")
+    _require(model, "off_conductance", 0 < model.off_conductance < model.on_conductance, "0 to on_conductance, S")
 
 
 def _require(model: object, name: str, holds: bool, allowed: str) -> None:

@@ -4,28 +4,39 @@ Kirchhoff's laws are solved exactly at every integration step, then every juncti
 voltage across it. Model and parameters are those of Hochstetter et al., Nat. Commun. 12, 4008 (2021).
 """
 
-import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
+from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.nanowire import kernel
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE, address_of
 from inmateria.simulators.nanowire.elimination import eliminate
-from inmateria.simulators.nanowire.graph import Graph, given_graph, random_graph
-from inmateria.simulators.nanowire.info import describe
-from inmateria.simulators.nanowire.models import JunctionModel, junction_model, model_name, model_parameters
+from inmateria.simulators.nanowire.graph import Graph, at_least, given_graph, random_graph
+from inmateria.simulators.nanowire.info import describe, strongest_conductance
+from inmateria.simulators.nanowire.models import (
+    MODELS,
+    Binary,
+    Filament,
+    JunctionModel,
+    LinearDrift,
+    RateBalance,
+    junction_model,
+)
+from inmateria.simulators.nanowire.parameters import Grid, RandomWires, Variability
 from inmateria.simulators.nanowire.records import NanowireState, NanowireTrace
+from inmateria.simulators.parameters import convert_value, group_from, plain_values
 from inmateria.substrate import Response, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _DAY = 86400.0
+_FILAMENT, _RANDOM_WIRES, _STEADY = Filament(), RandomWires(), Variability()
 
 
 class NanowireNetwork:
@@ -41,26 +52,24 @@ class NanowireNetwork:
     history left, under the voltage of that step. A step of a stimulus shorter than ``integration_step`` is
     one sample; a longer one is cut into equal parts, as nearly ``integration_step`` as fits.
 
+    Groups of parameters are objects, ``model=Binary(set_voltage=0.02)``; or names, ``model="binary"``; or plain values
+    as in ``info.parameters``, ``model={"type": "binary", "set_voltage": 0.02}``; in a URI they are written
+    ``nanowire://?model=binary&model.set_voltage=0.02``.
+
     Parameters
     ----------
     wires : int
         Wires deposited; only those of the largest connected part remain (``wire_count``).
     seed : int
-        Of the geometry, and of whatever else is random.
-    model : str or JunctionModel
-        What a junction is: ``"filament"`` (`Filament`, a threshold and a tunnelling gap), ``"binary"`` (`Binary`,
-        the same with a switch), ``"rate-balance"`` (`RateBalance`) or ``"linear-drift"`` (`LinearDrift`); or a
-        model of your own, made already.
+        Of the geometry and of everything else that is random.
+    model : Filament, Binary, RateBalance, LinearDrift or JunctionModel
+        Model of the junctions with its parameters, or one of your own.
     electrodes, inputs, grounds : int
-        Contacted wires in all, those driven and those at 0 V; the rest is read.
-    side : float, optional
-        Side of the square in which the wires' centres lie, um; by default what ``density`` asks for.
-    density : float
-        Wires per um^2; published networks have 0.06 to 0.14.
-    wire_length, wire_length_spread : float
-        Mean and standard deviation of the gamma-distributed lengths, um.
-    topology : str
-        ``"random"`` wires, or a square ``"grid"`` of so many nodes with random diagonals.
+        Contacted wires in all, those driven and those at 0 V; the others are read.
+    geometry : RandomWires or Grid
+        Where the wires lie.
+    variability : Variability
+        How junctions differ, fluctuate and age; none by default.
     integration_step : float
         Duration of a step of integration, s.
     step : float
@@ -68,74 +77,38 @@ class NanowireNetwork:
     voltage_limit : float
         Largest voltage of either sign that may be driven, V.
     load : float, optional
-        Resistance to ground of what reads the voltages, ohm; none by default.
-    noise, noise_time : float
-        Standard deviation of the logarithm of every conductance, and its correlation time, s: an
-        Ornstein-Uhlenbeck process, as measured around the mean path of real networks by Milano et al.
-    voltage_spread, conductance_spread : float
-        Device-to-device spread: standard deviation of the logarithm of the voltage that each junction feels
-        (its thresholds, inversely) and of its conductance.
-    aging : float
-        Standard deviation that a day adds to both logarithms, by a random walk; see `age`.
-    set_voltage, reset_voltage, closed_filament, full_filament, shrink_rate, gap, barrier, gap_power, \
-barrier_power, overshoot, on_conductance, off_conductance, potentiation_rate, depression_rate, \
-potentiation_slope, depression_slope, drift_time, decay_time, window : optional
-        Of the junction model, with its published values and units by default; see the model.
+        Resistance to ground of the instrument that reads voltages, ohm; none by default.
 
     Raises
     ------
     ValueError
-        Where a parameter is out of range, not one of the model, or leaves too few connected wires.
+        If a parameter is out of range, not one of the model, or leaves too few connected wires.
     """
 
     def __init__(
         self,
         wires: int = 100,
         seed: int = 42,
-        model: str | JunctionModel = "filament",
+        model: Filament | Binary | RateBalance | LinearDrift | JunctionModel | str | Mapping[str, Any] = _FILAMENT,
         electrodes: int = 16,
         inputs: int = 8,
         grounds: int = 1,
         *,
-        topology: str = "random",
-        side: float | None = None,
-        density: float = 0.06,
-        wire_length: float = 14.0,
-        wire_length_spread: float = 5.0,
+        geometry: RandomWires | Grid | str | Mapping[str, Any] = _RANDOM_WIRES,
+        variability: Variability | Mapping[str, Any] = _STEADY,
         integration_step: float = 1e-3,
         step: float = 1e-3,
         voltage_limit: float = 10.0,
         load: float | None = None,
-        noise: float = 0.0,
-        noise_time: float = 0.1,
-        voltage_spread: float = 0.0,
-        conductance_spread: float = 0.0,
-        aging: float = 0.0,
-        set_voltage: float | None = None,
-        reset_voltage: float | None = None,
-        closed_filament: float | None = None,
-        full_filament: float | None = None,
-        shrink_rate: float | None = None,
-        gap: float | None = None,
-        barrier: float | None = None,
-        gap_power: float | None = None,
-        barrier_power: float | None = None,
-        overshoot: bool | None = None,
-        on_conductance: float | None = None,
-        off_conductance: float | None = None,
-        potentiation_rate: float | None = None,
-        depression_rate: float | None = None,
-        potentiation_slope: float | None = None,
-        depression_slope: float | None = None,
-        drift_time: float | None = None,
-        decay_time: float | None = None,
-        window: float | None = None,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name in _DEFAULTS}
-        graph = random_graph(
-            topology, wires, seed, electrodes, inputs, grounds, side, density, wire_length, wire_length_spread
-        )
-        self._build(graph, given)
+        placed = group_from("geometry", geometry, (RandomWires, Grid))
+        graph = random_graph(wires, seed, electrodes, inputs, grounds, placed)
+        drawn = {"wires": wires, "electrodes": electrodes, "inputs": inputs, "grounds": grounds}
+        drawn = {name: int(count) for name, count in drawn.items()}
+        self._build(
+            graph, f"nanowire-{wires}-s{seed}", drawn | {"geometry": plain_values(placed, named=True)},
+            {}, seed, model, variability, integration_step, step, voltage_limit, load,
+        )  # fmt: skip
 
     @classmethod
     def from_junctions(
@@ -145,9 +118,16 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         inputs: Iterable[int],
         grounds: Iterable[int] = (),
         outputs: Iterable[int] | None = None,
-        **parameters: Any,
+        *,
+        seed: int = 42,
+        model: Filament | Binary | RateBalance | LinearDrift | JunctionModel | str | Mapping[str, Any] = _FILAMENT,
+        variability: Variability | Mapping[str, Any] = _STEADY,
+        integration_step: float = 1e-3,
+        step: float = 1e-3,
+        voltage_limit: float = 10.0,
+        load: float | None = None,
     ) -> Self:
-        """Make a network of a graph of one's own.
+        """Make a network of a given graph.
 
         Parameters
         ----------
@@ -159,51 +139,58 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
             Wires that are driven, and wires at 0 V.
         outputs : iterable of int, optional
             Wires whose voltage is read; all others by default.
-        **parameters
-            Those of `NanowireNetwork` that are not about geometry or the number of electrodes.
+        seed, model, variability, integration_step, step, voltage_limit, load
+            As of `NanowireNetwork`.
 
         Raises
         ------
         ValueError
-            Where a wire has two roles, or is connected to neither an input nor a ground.
+            If a wire has two roles, or is connected to neither an input nor a ground, or a parameter is out of range.
         """
-        strange = [name for name in parameters if name not in _DEFAULTS or name in _GEOMETRY]
-        if strange:
-            raise ValueError(
-                f"a network of given junctions has no {', '.join(strange)}; "
-                f"it has {', '.join(name for name in _DEFAULTS if name not in _GEOMETRY)}"
-            )
-        made = _DEFAULTS | parameters
-        graph = given_graph(wire_count, junctions, inputs, grounds, outputs, f"nanowires-{wire_count}-{made['seed']}")
+        at_least("seed", seed, 0)
+        graph = given_graph(wire_count, junctions, inputs, grounds, outputs)
+        arrays = {
+            "junctions": graph.junctions, "inputs": graph.inputs, "grounds": graph.grounds, "outputs": graph.outputs,
+        }  # fmt: skip
+        drawn = {"wire_count": int(wire_count)} | {name: array.tolist() for name, array in arrays.items()}
         network = cls.__new__(cls)
-        drawn = {
-            "wire_count": wire_count,
-            "junctions": graph.junctions.tolist(),
-            "inputs": graph.inputs.tolist(),
-            "grounds": graph.grounds.tolist(),
-            "outputs": graph.outputs.tolist(),
-        }
-        network._build(graph, {name: made[name] for name in made if name not in _GEOMETRY}, drawn)
+        network._build(
+            graph, f"nanowires-{wire_count}-s{seed}", drawn, arrays, seed, model, variability, integration_step,
+            step, voltage_limit, load,
+        )  # fmt: skip
         return network
 
-    def _build(self, graph: Graph, given: dict[str, Any], drawn: dict[str, Any] | None = None) -> None:
-        given = {key: value.item() if isinstance(value, np.generic) else value for key, value in given.items()}
-        self._junction = junction_model(given["model"], {key: given[key] for key in _OF_JUNCTIONS})
-        own = {key: value for key, value in given.items() if key not in _OF_JUNCTIONS}
-        own |= {"model": model_name(self._junction)} | model_parameters(self._junction)
-        for key in ("integration_step", "step", "voltage_limit", "noise_time", "load"):
-            if own[key] is not None and not 0 < own[key] < math.inf:
-                raise ValueError(f"{key} is {own[key]}; give more than 0")
-        for key in ("noise", "voltage_spread", "conductance_spread", "aging"):
-            if not 0 <= own[key] <= 3:
-                raise ValueError(f"{key} is {own[key]}; allowed is 0 to 3, the standard deviation of a logarithm")
-        self._graph, self._own = graph, own
-        self._seed = own["seed"]
+    def _build(
+        self,
+        graph: Graph,
+        prefix: str,
+        drawn: dict[str, Any],
+        arrays: dict[str, IntArray],
+        seed: int,
+        model: Any,
+        variability: Any,
+        integration_step: float,
+        step: float,
+        voltage_limit: float,
+        load: float | None,
+    ) -> None:
+        self._graph, self._seed = graph, int(seed)
+        self._junction = junction_model(model)
+        self._variability: Variability = group_from("variability", variability, (Variability,))
+        own: dict[str, Any] = {}
+        for name, value in (("integration_step", integration_step), ("step", step), ("voltage_limit", voltage_limit)):
+            own[name] = convert_value(name, value, float)
+        own["load"] = convert_value("load", load, float | None)
+        for name, value in own.items():
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} is {value}; give more than 0")
+        self._integration_step, self._voltage_limit = own["integration_step"], own["voltage_limit"]
         rng = np.random.default_rng([self._seed, 1])
         count, wires = len(graph.junctions), graph.wire_count
+        spread = self._variability
         self._junctions = np.zeros((6, count))
-        self._junctions[kernel.FEELS] = np.exp(own["voltage_spread"] * rng.standard_normal(count))
-        self._junctions[kernel.CONDUCTS] = np.exp(own["conductance_spread"] * rng.standard_normal(count))
+        self._junctions[kernel.FEELS] = np.exp(spread.voltage_spread * rng.standard_normal(count))
+        self._junctions[kernel.CONDUCTS] = np.exp(spread.conductance_spread * rng.standard_normal(count))
         elimination = eliminate(wires, graph.junctions, np.concatenate((graph.inputs, graph.grounds)))
         free = wires - len(graph.inputs) - len(graph.grounds)
         self._plan = elimination.packed(graph.outputs)
@@ -212,18 +199,28 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
             self._nodes[wires + elimination.place[graph.outputs].astype(np.intp)] = 1 / own["load"]
         self._constants = np.ascontiguousarray(self._junction.packed(), dtype=np.float64)
         self._evolve = address_of(type(self._junction).evolve, EVOLVE)
-        self._noise = np.array([own["noise"], own["noise_time"]], dtype=float)
+        self._noise = np.array([spread.noise, spread.noise_time], dtype=float)
         self._random = np.zeros(1, dtype=np.uint64)
-        self._integration_step = float(own["integration_step"])
         self._agings = 0
-        self._info = describe(graph, self._junction, self._junctions[kernel.CONDUCTS], own, drawn or {}, _DEFAULTS)
+        groups = {
+            "model": plain_values(self._junction, named=True),
+            "variability": plain_values(spread, named=False),
+        }
+        # The digest has a given graph as arrays; a model that is not ours may have more in it than its parameters.
+        plain = {name: value for name, value in drawn.items() if name not in arrays}
+        own_model = {} if isinstance(self._junction, MODELS) else {"model": self._constants}
+        identity = simulator_id(prefix, plain | {"seed": self._seed} | groups | own, **arrays, **own_model)
+        strongest = strongest_conductance(
+            self._junction.highest, self._junctions[kernel.CONDUCTS], self._variability.noise
+        )
+        self._info = describe(identity, graph, strongest, drawn | {"seed": self._seed} | groups | own)
         self._width = len(self._info.outputs)
         with log_compilation("the kernel of nanowire networks", kernel.advance):
             self.reset()
 
     @property
     def info(self) -> SubstrateInfo:
-        """What it is and what it may be given."""
+        """Description of the network: channels, limits, parameters and layout."""
         return self._info
 
     @property
@@ -275,7 +272,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         self._clock, self._sequence = 0.0, 0
 
     def advance(self, stimulus: Stimulus) -> Response:
-        """Apply a stimulus that is within the limits; the junctions keep what it did to them.
+        """Apply a stimulus that is within the limits; the junctions keep the state that it leaves.
 
         Returns
         -------
@@ -294,7 +291,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
     def simulate(
         self, voltage: npt.ArrayLike, step: float = 1e-3, record: Iterable[str] = ("voltages", "currents")
     ) -> NanowireTrace:
-        """Drive it from its present state, one step of integration per row, and record whatever is wanted.
+        """Drive the network from its present state, one step of integration per row, and record a trace.
 
         Parameters
         ----------
@@ -308,9 +305,9 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         Raises
         ------
         StimulusRejected
-            Where the voltages are not finite, of another shape or beyond the limit.
+            If the voltages are not finite, of another shape or beyond the limit.
         ValueError
-            Where there is no such record.
+            If there is no such record.
         """
         wanted = [record] if isinstance(record, str) else list(record)
         strange = [name for name in wanted if name not in _RECORDS]
@@ -325,7 +322,7 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
                 f"{self._info.id} has {len(self.input_nodes)} inputs",
                 "give one column per input",
             )
-        limit = self._own["voltage_limit"]
+        limit = self._voltage_limit
         if abs(drive).max() > limit:
             raise StimulusRejected(f"the voltages reach {abs(drive).max():g} V", f"{limit:g} V are allowed")
         driven = len(self.input_nodes) + len(self.ground_nodes)
@@ -340,18 +337,23 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
         return NanowireTrace(time, **dict(zip(kept, columns, strict=True)))
 
     def age(self, duration: float) -> None:
-        """Let time pass at 0 V: junctions relax, and their parameters walk by ``aging`` a day.
+        """Let time pass at 0 V: junctions relax, and their parameters change by a random walk of ``aging`` a day.
 
         Parameters
         ----------
         duration : float
-            s; days are what it is for.
+            s; meant for hours and days.
+
+        Raises
+        ------
+        ValueError
+            If the duration is negative or not finite.
         """
         if not 0 <= duration < math.inf:
             raise ValueError(f"duration is {duration} s; give 0 or more")
         self._agings += 1
         rng = np.random.default_rng([self._seed, 3, self._agings])
-        walk = self._own["aging"] * math.sqrt(duration / _DAY) * rng.standard_normal((2, len(self.junctions)))
+        walk = self._variability.aging * math.sqrt(duration / _DAY) * rng.standard_normal((2, len(self.junctions)))
         self._junctions[[kernel.FEELS, kernel.CONDUCTS]] *= np.exp(walk)
         self._junctions[kernel.DROP] = 0.0
         with log_compilation("the relaxation of nanowire networks", kernel.rest):
@@ -361,11 +363,17 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
 
     @property
     def state(self) -> NanowireState:
-        """Everything that changes, as a copy: what `restore` resumes from, to the bit."""
+        """Copy of everything that changes; `restore` resumes from it, to the bit."""
         return NanowireState(self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings)
 
     def restore(self, state: NanowireState) -> None:
-        """Go back to a state of this network, or of one of the same graph."""
+        """Go back to a state of this network, or of one of the same graph.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another number of junctions.
+        """
         if state.junctions.shape != self._junctions.shape:
             raise ValueError(
                 f"the state is of {state.junctions.shape[1]} junctions; this network has {len(self.junctions)}"
@@ -396,8 +404,3 @@ potentiation_slope, depression_slope, drift_time, decay_time, window : optional
 
 _NOTHING = np.empty((0, 0))
 _RECORDS = ("voltages", "currents", "conductances", "filaments")
-_DEFAULTS = {name: parameter.default for name, parameter in inspect.signature(NanowireNetwork).parameters.items()}
-_GEOMETRY = (
-    "wires", "electrodes", "inputs", "grounds", "topology", "side", "density", "wire_length", "wire_length_spread",
-)  # fmt: skip
-_OF_JUNCTIONS = tuple(_DEFAULTS)[list(_DEFAULTS).index("set_voltage") :]

@@ -1,4 +1,4 @@
-"""What a nanowire network gives back: the trace of a simulation, and a state that it can return to."""
+"""Results of a nanowire network: the trace of a simulation, and a state that it can return to."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class NanowireTrace:
-    """What a simulation gave; each row is the network at the start of a step, None what was not recorded.
+    """Trace of a simulation; each row is the network at the start of a step. Quantities not recorded are None.
 
     Parameters
     ----------

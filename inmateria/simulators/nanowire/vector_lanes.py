@@ -1,6 +1,6 @@
-"""Sixteen float64 in one value, for numba: a type lowered to LLVM's own vectors, whatever the machine has of them.
+"""Sixteen float64 in one value, for numba: a type lowered to vectors of LLVM, on any processor.
 
-numba cannot be trusted to vectorise loops whose every access is indirect. Here each operation is two instructions
+numba does not reliably vectorise loops in which every access is indirect. Here each operation is two instructions
 of AVX-512, four of AVX, eight of NEON. An array of lanes is a flat one of float64, sixteen numbers to an entry.
 """
 
@@ -44,7 +44,7 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def load(typing: Any, array: Any, entry: Any) -> Any:
-    """Take the lanes of an entry."""
+    """Load the lanes of an entry."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_address(context, builder, signature.args[0], *arguments))
@@ -56,7 +56,7 @@ def load(typing: Any, array: Any, entry: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def store(typing: Any, array: Any, entry: Any, value: Any) -> Any:
-    """Put the lanes of an entry."""
+    """Store the lanes of an entry."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         done = builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))
@@ -68,7 +68,7 @@ def store(typing: Any, array: Any, entry: Any, value: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def splat(typing: Any, number: Any) -> Any:
-    """Put one float into all lanes."""
+    """Copy one float into all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
@@ -80,7 +80,7 @@ def splat(typing: Any, number: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def choose(typing: Any, a: Any, b: Any, greater: Any, otherwise: Any) -> Any:
-    """Lane by lane, take ``greater`` where a > b and ``otherwise`` elsewhere."""
+    """Choose, lane by lane, ``greater`` where a > b and ``otherwise`` elsewhere."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", *arguments[:2]), *arguments[2:])
@@ -90,7 +90,7 @@ def choose(typing: Any, a: Any, b: Any, greater: Any, otherwise: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def any_differs_above(typing: Any, a: Any, b: Any, high: Any, low: Any) -> Any:
-    """Tell whether in any lane a and b differ and high > low."""
+    """Return whether a and b differ and high > low in any lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         differs = builder.fcmp_unordered("!=", *arguments[:2])
@@ -103,7 +103,7 @@ def any_differs_above(typing: Any, a: Any, b: Any, high: Any, low: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def signed(typing: Any, size: Any, sign: Any) -> Any:
-    """Give each lane of ``size`` the sign of that of ``sign``."""
+    """Return ``size`` with the sign of ``sign``, lane by lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         size, sign = (builder.bitcast(argument, _BITS) for argument in arguments)
@@ -115,7 +115,7 @@ def signed(typing: Any, size: Any, sign: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def scaled(typing: Any, value: Any, power: Any) -> Any:
-    """Multiply by two to a whole power, given as what adding 1.5 * 2^52 to it leaves in the last bits."""
+    """Multiply by two to a whole power k, given as the float k + 1.5 * 2^52, whose last bits are those of k."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value, power = (builder.bitcast(argument, _BITS) for argument in arguments)
@@ -133,7 +133,7 @@ def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
 
         return _lanes(a, b), generate
 
-    def typed(a, b):  # type: ignore[no-untyped-def] # numba wants bare names as in what is returned
+    def typed(a, b):  # type: ignore[no-untyped-def] # numba wants the same bare names as in the lambda
         if isinstance(a, _Lanes) and isinstance(b, _Lanes):
             return lambda a, b: compute(a, b)
         return None

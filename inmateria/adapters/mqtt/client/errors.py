@@ -13,7 +13,15 @@ _ERRORS: dict[str, type[SubstrateError]] = {each.__name__: each for each in Subs
 
 
 def not_there(
-    broker: Broker, address: Address, waited: float, *, announced: bool, offline: bool, denied: AbstractSet[str]
+    broker: Broker,
+    address: Address,
+    waited: float,
+    *,
+    announced: bool,
+    unreadable: str,
+    online: bool,
+    offline: bool,
+    denied: AbstractSet[str],
 ) -> SubstrateError:
     """Give the error for a device that did not give the lease in time: it names what was missing.
 
@@ -23,13 +31,27 @@ def not_there(
         Of the device.
     waited : float
         Seconds.
-    announced, offline : bool
-        Whether it has announced itself, and has said that it is offline.
+    announced : bool
+        Whether its info was read.
+    unreadable : str
+        Why an info that came could not be read; empty where none came.
+    online, offline : bool
+        State that it has announced, if any.
     denied : set of str
         Topics of ours on which our probe did not come back.
     """
     who = broker.controller
     what = f"waited {waited:g} s for {address} on {broker}"
+    if not announced and unreadable:
+        return SubstrateTimeout(
+            f"{what}: its info cannot be read ({unreadable})", "an info as in docs/wire.md",
+            "correct what the device announces; nothing was sent to it",
+        )  # fmt: skip
+    if not announced and (online or offline):
+        return SubstrateTimeout(
+            f"{what}: its status was received and its info was not", "both are retained by the broker",
+            f"see whether the broker lets {who} read {address.topic('info')}, and whether the device publishes it",
+        )  # fmt: skip
     if not announced:
         return SubstrateTimeout(
             what, "no device of that name has announced itself",

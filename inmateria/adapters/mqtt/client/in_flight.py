@@ -50,6 +50,7 @@ class PendingCommand:
         self.duration = duration
         self.sent = self.tried = self.counted_from = time.monotonic()
         self.tries = 0
+        self.sending = False
         self.published = False
         """Whether it was given to a connection, so that the device may have received it."""
         self.patience = _RESEND

@@ -19,20 +19,23 @@ import msgspec
 
 from inmateria.adapters.mqtt.client.errors import error_of, not_there, with_numbers
 from inmateria.adapters.mqtt.client.in_flight import FlowWindow, PendingCommand, SentCommands
-from inmateria.adapters.mqtt.device.response_encoder import response_bytes
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
 from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, ONLINE, STOPPED, PreviousSession, Status
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, response_of
-from inmateria.adapters.mqtt.wire.link import open_link
+from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE, open_link
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, LinkLost, LinkProtocol, OpenLink
+from inmateria.adapters.mqtt.wire.message_size import AROUND, SMALL, largest_message
+from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, PartAssembler, in_parts
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
+from inmateria.adapters.mqtt.wire.response_encoder import response_bytes
 from inmateria.adapters.uri import query_of
 from inmateria.concurrency import cancel_and_wait, wait_for_first
 from inmateria.substrate import (
     FrameError,
     Response,
     Stimulus,
+    StimulusRejected,
     Substrate,
     SubstrateDisconnected,
     SubstrateError,
@@ -111,11 +114,16 @@ class RemoteSubstrate(Substrate):
         self._window = self._asked_window
         self._stimuli = self._address.topic("stimulus", self._broker.controller, self._session)
         self._probe = AccessProbe()
+        self._largest: dict[int, int] = {}
+        self._device_takes = 0
+        self._parts = PartAssembler()
         self._clipped_was_said = False
         self._round_trip = _TICK
         self._gap = -1
         self._link: LinkProtocol | None = None
         self._info = None
+        self._unreadable = ""
+        self._online = False
         self._epoch = ""
         self._grant = ""
         self._lease = 0.0
@@ -154,7 +162,7 @@ class RemoteSubstrate(Substrate):
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus on the device and return the response."""
         await self._resume()
-        return response_of(await (await self._send(Kind.STIMULUS, stimulus)).answer)
+        return response_of(await (await self._send(Kind.STIMULUS, stimulus)).answer, self.info)
 
     async def reset(self) -> None:
         """Return the device to rest, after everything that was sent before."""
@@ -183,7 +191,7 @@ class RemoteSubstrate(Substrate):
         producing = asyncio.create_task(produce(), name=f"streaming to {self._address}")
         try:
             while (each := await sent.get()) is not None:
-                yield response_of(await each.answer)
+                yield response_of(await each.answer, self.info)
                 room.give_back()
             await producing
         finally:
@@ -199,6 +207,8 @@ class RemoteSubstrate(Substrate):
         """Give the next number to a command and send it."""
         if self._broken is not None:
             raise self._broken
+        if stimulus is not None and stimulus.drive.nbytes > SMALL:
+            await self._admit_size(stimulus.drive.nbytes)
         header = self._header(kind)
         header.sequence = self._commands.next
         if stimulus is None:
@@ -212,17 +222,56 @@ class RemoteSubstrate(Substrate):
 
     async def _publish(self, each: PendingCommand) -> None:
         """Send, or leave it to the next connection to send again."""
-        each.tried, each.tries = time.monotonic(), each.tries + 1
-        if self._link is not None:
-            each.published = True
+        link, begun = self._link, time.monotonic()
+        each.tried, each.tries = begun, each.tries + 1
+        if link is None or each.sending:
+            return
+        each.published = True
+        if len(each.data) <= SMALL:
             with suppress(LinkLost):
-                await self._link.publish(self._stimuli, each.data)
+                await link.publish(self._stimuli, each.data)
+            return
+        each.sending = True
+        try:
+            most = await self._passes(LARGEST_PART) if self._device_takes else MOST_MESSAGE
+            for message in in_parts(each.data, most):
+                await link.publish(self._stimuli, message)
+        except LinkLost:
+            pass  # it is sent again over the next connection
+        finally:
+            each.sending = False
+            # It may take as long again from the broker to the device, and what comes back as well.
+            each.tried = each.counted_from = time.monotonic()
+            each.patience = max(each.patience, 2 * (each.tried - begun))
+
+    async def _passes(self, wanted: int) -> int:
+        """Give the bytes of the largest message, up to `wanted`, that the broker passes on; measured once."""
+        if wanted not in self._largest:
+            measured = await largest_message(self._broker, self._address, wanted, self._connect_timeout)
+            self._largest[wanted] = min(wanted, self._device_takes or wanted, measured)
+        return self._largest[wanted]
+
+    async def _admit_size(self, size: int) -> None:
+        """Refuse a stimulus that cannot be sent, before a number is given to it.
+
+        A device that knows parts takes 64 MiB; to another one, each stimulus has to go in one message.
+        """
+        most = MOST_MESSAGE if self._device_takes else await self._passes(size + AROUND)
+        if size + AROUND > most:
+            raise StimulusRejected(
+                f"the stimulus takes {size} bytes",
+                f"{self._address} can be sent {most - AROUND} at once through {self._broker}",
+                "send it as several stimuli of fewer steps",
+            )
 
     def _header(self, kind: Kind) -> Header:
         return Header(kind=kind, session=self._session, epoch=self._epoch, grant=self._grant)
 
     async def _publish_unnumbered(self, link: LinkProtocol, kind: Kind) -> None:
-        await link.publish(self._stimuli, encode(self._header(kind)))
+        header = self._header(kind)
+        if kind is Kind.OPEN:
+            header.largest = LARGEST_PART
+        await link.publish(self._stimuli, encode(header))
 
     async def _stay_connected(self, opened: asyncio.Future[None]) -> None:
         """Hold the connection, and make it again when it breaks, until cancelled or the session has ended."""
@@ -284,7 +333,7 @@ class RemoteSubstrate(Substrate):
         async for topic, payload, _ in link.messages():
             try:
                 if topic == info:
-                    self._info = msgspec.json.decode(payload, type=SubstrateInfo)
+                    await self._handle_info(link, payload)
                 elif topic == self._stimuli:
                     self._probe.heard(topic, payload)
                 elif topic == status:
@@ -295,11 +344,22 @@ class RemoteSubstrate(Substrate):
             except (FrameError, msgspec.MsgspecError, ValueError) as error:
                 self._limited_log.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
+    async def _handle_info(self, link: LinkProtocol, payload: bytes) -> None:
+        try:
+            self._info = msgspec.json.decode(payload, type=SubstrateInfo)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._unreadable = str(error)
+            raise
+        self._unreadable = ""
+        if self._online and not self._grant:  # a lease is of no use before
+            await self._publish_unnumbered(link, Kind.OPEN)
+
     async def _handle_status(self, link: LinkProtocol, status: Status) -> None:
         if status.state in (STOPPED, IN_FAULT):
             what = f"{self._address} {'was stopped' if status.state == STOPPED else f'is in fault ({status.error})'}"
             raise SubstrateDisconnected(what, "", "see why, then release it")
-        if status.state != ONLINE:
+        self._online = status.state == ONLINE
+        if not self._online:
             # Perhaps the late will of an old connection: the device is asked whether it is there.
             if self._offline_since is None:
                 self._offline_since = time.monotonic()
@@ -308,6 +368,8 @@ class RemoteSubstrate(Substrate):
         self._before = status.before
         if self._epoch and status.epoch != self._epoch:
             raise self._restarted()
+        if self._info is None:
+            return
         if self._link is None or status.holder != f"{self._broker.controller}/{self._session}":
             await self._publish_unnumbered(link, Kind.OPEN)
         else:  # the device may have lost the broker, and what was sent meanwhile
@@ -321,6 +383,11 @@ class RemoteSubstrate(Substrate):
             self._offline_since = time.monotonic()  # it is there, whatever its status says
         if header.kind is Kind.OPENED:
             await self._start(link, header, opened)
+        elif header.kind is Kind.PART:
+            if (late := self._commands.waiting.get(header.sequence)) is not None:  # it is on its way, if slowly
+                late.tried = late.counted_from = time.monotonic()
+            if (whole := self._parts.add(frame)) is not None and whole.header.kind is not Kind.PART:
+                await self._handle_frame(link, whole, opened)
         elif header.kind is Kind.MISSING:
             self._gap = max(self._gap, header.sequence + 1)
             await self._send_again(header.sequence + 1)
@@ -372,6 +439,7 @@ class RemoteSubstrate(Substrate):
         window = zip(self._asked_window, (*header.window, *self._asked_window[len(header.window) :]), strict=False)
         count, steps, size = (max(1, min(each)) for each in window)
         self._window = (count, steps, size)
+        self._device_takes = header.largest
         if self._away_since is not None:
             self._postpone(time.monotonic() - self._away_since)
             self._away_since = None
@@ -383,7 +451,7 @@ class RemoteSubstrate(Substrate):
         """Send unanswered commands again, except those sent less than a round trip ago."""
         now = time.monotonic()
         for each in [each for number, each in self._commands.waiting.items() if number < before]:
-            if now - each.tried > self._round_trip:
+            if now - each.tried > self._round_trip and not each.sending:
                 await self._publish(each)
 
     def _postpone(self, seconds: float) -> None:
@@ -411,7 +479,8 @@ class RemoteSubstrate(Substrate):
                 if self._link is None:
                     for topic in self._probe.unheard:
                         await link.publish(topic, self._probe.frame)
-                await self._publish_unnumbered(link, Kind.OPEN)
+                if self._info is not None:
+                    await self._publish_unnumbered(link, Kind.OPEN)
             if self._link is None:
                 if self._away_since is None:
                     if now - begun > self._connect_timeout:
@@ -438,6 +507,8 @@ class RemoteSubstrate(Substrate):
     async def _check_answers(self, now: float) -> None:
         oldest = next(iter(self._commands.waiting.values()))
         lasting = sum(each.duration for each in self._commands.waiting.values())
+        if oldest.sending:
+            return
         if now - oldest.counted_from > self._timeout + lasting:
             raise SubstrateTimeout(
                 f"waited {now - oldest.counted_from:.1f} s for {self._address} to answer number {oldest.sequence}",
@@ -453,7 +524,8 @@ class RemoteSubstrate(Substrate):
     def _not_there(self) -> SubstrateError:
         return not_there(
             self._broker, self._address, self._connect_timeout,
-            announced=self._info is not None, offline=self._offline_since is not None, denied=self._probe.unheard,
+            announced=self._info is not None, unreadable=self._unreadable, online=self._online,
+            offline=self._offline_since is not None, denied=self._probe.unheard,
         )  # fmt: skip
 
     def _restarted(self) -> SubstrateDisconnected:

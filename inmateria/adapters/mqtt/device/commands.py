@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable
 
 from inmateria.adapters.mqtt.device.interruptible import Interruptible
 from inmateria.adapters.mqtt.device.journal import Journal
-from inmateria.adapters.mqtt.device.response_encoder import ResponseEncoder
 from inmateria.adapters.mqtt.device.session import Session
 from inmateria.adapters.mqtt.device.state import DeviceState
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, stimulus_of
+from inmateria.adapters.mqtt.wire.parts import LARGEST_PART
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
+from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.substrate import (
     FrameError,
     ResponseMismatch,
@@ -75,6 +76,11 @@ class Commands:
     def holder(self) -> str:
         """Session that holds the lease, ``user/session``; empty where none does."""
         return self._session.holder
+
+    @property
+    def takes(self) -> int:
+        """Bytes of a message that the holder takes in one piece; 0 where it knows no parts."""
+        return self._session.takes
 
     def stop(self) -> None:
         """Emergency stop: at once, whichever session holds the lease, and until `release`."""
@@ -137,7 +143,7 @@ class Commands:
         except FrameError as error:
             self._limited_log.warning("%s: %s", self._device_state.name, error)
             return
-        header, holder = frame.header, f"{user}/{session}"
+        header, holder, size = frame.header, f"{user}/{session}", len(payload)
         if header.kind is Kind.PROBE:
             return
         if header.session != session:
@@ -145,7 +151,7 @@ class Commands:
                 "%s: a frame of session %s came as %s", self._device_state.name, header.session, session
             )
         elif header.kind is Kind.OPEN:
-            await self._open(holder, session)
+            await self._open(holder, session, header.largest)
         elif holder != self._session.holder:
             await self._refuse_session(holder, session, SubstrateDisconnected(
                 f"session {holder} does not hold {self._device_state.name}", "its lease has ended or was never given",
@@ -160,15 +166,25 @@ class Commands:
             self._forget_session("closed")
         else:
             self._session.until = time.monotonic() + self._lease
-            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and self._has_room(len(payload)):
+            if header.kind is Kind.PART:
+                try:
+                    whole = self._session.parts.add(frame)
+                except FrameError as error:
+                    self._limited_log.warning("%s: %s", self._device_state.name, error)
+                    return
+                if whole is None:
+                    return
+                frame, header = whole, whole.header
+                size = 0 if whole.array is None else whole.array.nbytes
+            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and self._has_room(size):
                 # No room: dropped, and sent again when it is missed.
-                self._queued_bytes += len(payload)
-                self._queue.put_nowait((frame, len(payload)))
+                self._queued_bytes += size
+                self._queue.put_nowait((frame, size))
 
     def _has_room(self, size: int) -> bool:
         return self._queue.empty() or (not self._queue.full() and self._queued_bytes + size <= _QUEUE_BYTES)
 
-    async def _open(self, holder: str, session: str) -> None:
+    async def _open(self, holder: str, session: str, takes: int) -> None:
         if not self._device_state.online:
             await self._refuse_session(holder, session, self._device_state.refusal())
             return
@@ -186,11 +202,12 @@ class Commands:
             if self._journal is not None:
                 self._journal.session(self._device_state.epoch, holder)
             self._device_state.announce("lease given", holder)
-        self._session.until = now + self._lease
+        self._session.until, self._session.takes = now + self._lease, takes
         self._given.set()
         opened = Header(
             kind=Kind.OPENED, session=session, epoch=self._device_state.epoch, sequence=self._session.next,
             lease=self._lease, grant=self._session.grant, window=(_QUEUE, _QUEUE_STEPS, _QUEUE_BYTES),
+            largest=LARGEST_PART,
         )  # fmt: skip
         await self._send(encode(opened), holder)
 

@@ -21,8 +21,8 @@ import msgspec
 
 from inmateria.adapters.mqtt.device.commands import Commands
 from inmateria.adapters.mqtt.device.journal import Journal
+from inmateria.adapters.mqtt.device.name_in_use import refuse_name_in_use
 from inmateria.adapters.mqtt.device.own_status import OwnStatus
-from inmateria.adapters.mqtt.device.response_encoder import ResponseEncoder
 from inmateria.adapters.mqtt.device.state import DeviceState
 from inmateria.adapters.mqtt.device.stop_topics import StopTopics
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
@@ -30,6 +30,9 @@ from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
 from inmateria.adapters.mqtt.wire.link import open_link
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused, LinkLost, LinkProtocol, OpenLink
+from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
+from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
+from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.concurrency import cancel_and_wait, wait_for_first
 from inmateria.substrate import (
     Substrate,
@@ -103,10 +106,12 @@ class DeviceServer:
         self._journal = journal
         self._open_data_link = open_data_link
         self._data_link: LinkProtocol | None = None
+        self._largest: int | None = None
         self._device_state = DeviceState(uuid4().hex, lease)
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
-        self._address = Address(group, name or "")
+        # Refused at once where a URI cannot carry it, and not after the device has been opened.
+        self._address = Address.named(group, "unnamed" if name is None else name)
 
     @property
     def uri(self) -> str:
@@ -124,7 +129,8 @@ class DeviceServer:
                 journal = Journal(Path(self._journal))
                 exits.callback(journal.close)
                 device_state.before = journal.before
-            self._address = Address(self._group, self._name or info.id)
+            self._address = Address.named(self._group, self._name or info.id)
+            await refuse_name_in_use(self._broker, self._address, self._timeout)
             device_state.name = str(self._address)
             self._commands = Commands(self._substrate, encoder, device_state, self._lease, self._send, journal)
             online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -263,9 +269,16 @@ class DeviceServer:
 
     async def _send(self, frame: bytes, holder: str) -> None:
         """Publish a frame to a session; one that is lost with the connection is asked for again."""
-        if self._data_link is not None:
+        link, topic = self._data_link, self._address.topic("response", holder)
+        if link is not None:
             try:
-                await self._data_link.publish(self._address.topic("response", holder), frame)
+                takes = self._commands.takes
+                if takes and len(frame) > SMALL:
+                    if self._largest is None:
+                        self._largest = await largest_message(self._broker, self._address, LARGEST_PART, self._timeout)
+                    takes = min(takes, self._largest)
+                for message in in_parts(frame, takes or len(frame)):
+                    await link.publish(topic, message)
             except LinkLost as error:
                 _logger.debug("%s: an answer was lost with the connection (%s)", self._address, error)
 

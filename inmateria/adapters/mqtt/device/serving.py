@@ -1,4 +1,4 @@
-"""Serve a simulator on a broker until somebody stops it: what `inmateria serve` does."""
+"""Serve a substrate on a broker until this process is told to end, as `inmateria serve` does."""
 
 import asyncio
 import signal
@@ -9,12 +9,13 @@ from pathlib import Path
 
 from inmateria.adapters.mqtt.device.server import DeviceServer
 from inmateria.adapters.mqtt.embedded_broker import EmbeddedBroker
-from inmateria.adapters.simulated import SimulatedSubstrate
-from inmateria.substrate import Simulator
+from inmateria.adapters.mqtt.wire.address import Address
+from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
+from inmateria.substrate import Substrate
 
 
 async def serve_until_stopped(
-    simulator: Simulator,
+    substrate: Substrate,
     broker: str,
     port: int,
     group: str,
@@ -32,20 +33,30 @@ async def serve_until_stopped(
 
     Parameters
     ----------
-    simulator : Simulator
+    substrate : Substrate
+        Whatever `connect` opens; entered and left here.
     broker : str
         ``mqtt://host:port``, or ``embedded`` for one started here on `port`.
     group, name : str
-        The device's address; the name is the simulator's id by default.
+        The device's address; the name is the substrate's id by default.
     ready : callable
-        Told the device's URI once it can be reached.
+        Called with the device's URI once it can be reached.
     host, passwords, certificate, key
         Of the broker started here; see `EmbeddedBroker`.
     journal : path, optional
         Of the device; see `DeviceServer`.
     until_eof : bool
-        Also stop when standard input ends, as it does when whoever started this process is gone.
+        Also stop when standard input ends, as it does when the process that started this one has ended.
+
+    Raises
+    ------
+    UnknownSubstrate
+        Where a URI cannot carry the group or the name.
+    SubstrateBusy
+        Where another device on the broker has that name.
     """
+    Address.named(group, "unnamed" if name is None else name)
+    require_socket_events()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as exits:
@@ -56,7 +67,7 @@ async def serve_until_stopped(
             own = EmbeddedBroker(port, host=host, passwords=passwords, certificate=certificate, key=key)
             broker = (await exits.enter_async_context(own)).uri
         server = await exits.enter_async_context(
-            DeviceServer(SimulatedSubstrate(simulator), broker, group=group, name=name, journal=journal)
+            DeviceServer(substrate, broker, group=group, name=name, journal=journal)
         )
         ready(server.uri)
         waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(server.wait_ended())]

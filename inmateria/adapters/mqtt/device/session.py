@@ -4,6 +4,7 @@ from collections import OrderedDict
 from uuid import uuid4
 
 from inmateria.adapters.mqtt.wire.frames import Frame
+from inmateria.adapters.mqtt.wire.parts import PartAssembler
 
 __all__ = ["Session"]
 
@@ -28,6 +29,9 @@ class Session:
         self.grant = uuid4().hex
         self.next = 0
         self.refused: int | None = None
+        self.parts = PartAssembler()
+        self.takes = 0
+        """Bytes of a message that the controller takes in one piece; 0 where it knows no parts."""
         self.early: dict[int, tuple[Frame, int]] = {}
         """Commands whose turn has not come, because one before them was lost, and their sizes in bytes."""
         self.answers: OrderedDict[int, bytes] = OrderedDict()

@@ -1,4 +1,4 @@
-"""A simulated substrate served from a process of its own, through an embedded broker, and reached over MQTT."""
+"""A substrate served from a process of its own, through an embedded broker, and reached over MQTT."""
 
 import asyncio
 import json
@@ -10,7 +10,7 @@ from typing import Self
 
 from inmateria.adapters.mqtt.client.remote import RemoteSubstrate
 from inmateria.adapters.mqtt.embedded_broker import EmbeddedBroker
-from inmateria.adapters.uri import simulator_from_uri
+from inmateria.adapters.uri import connect, shown
 from inmateria.substrate import (
     Response,
     Stimulus,
@@ -25,23 +25,23 @@ _STOPPING = 10.0
 
 
 class SubprocessDevice(Substrate):
-    """What ``mqtt`` over the loopback interface is like: a broker here, the device in another process.
+    """A device in another process, reached over MQTT through a broker in this one.
 
     Parameters
     ----------
     uri : str
-        Of a simulated substrate, such as ``nanowire://?wires=100``.
+        Of any substrate that `connect` opens, such as ``nanowire://?wires=100``.
 
     Raises
     ------
     UnknownSubstrate
-        Where there is no such simulator.
+        Where `connect` knows no such substrate.
     SubstrateDisconnected, SubstrateTimeout
         On entering, where the device's process ends or does not come up within a minute.
     """
 
     def __init__(self, uri: str) -> None:
-        simulator_from_uri(uri)  # refuses here, in one clear line, what the other process would refuse
+        connect(uri)  # refuses here, in one clear line, what the other process would refuse; opens nothing
         self._uri = uri
         self._remote: RemoteSubstrate | None = None
         self._exits = AsyncExitStack()
@@ -82,7 +82,7 @@ class SubprocessDevice(Substrate):
     @property
     def _entered(self) -> RemoteSubstrate:
         if self._remote is None:
-            raise SubstrateDisconnected(f"{self._uri} is not being served", "", "use it inside `async with`")
+            raise SubstrateDisconnected(f"{shown(self._uri)} is not being served", "", "use it inside `async with`")
         return self._remote
 
     async def _where(self, process: asyncio.subprocess.Process) -> str:
@@ -94,11 +94,13 @@ class SubprocessDevice(Substrate):
                 line = await process.stdout.readline()
         except TimeoutError:
             raise SubstrateTimeout(
-                f"waited {_STARTING:g} s for a process that serves {self._uri}", "", "try `inmateria serve` by hand"
+                f"waited {_STARTING:g} s for a process that serves {shown(self._uri)}",
+                "",
+                "try `inmateria serve` by hand",
             ) from None
         if not line:
             raise SubstrateDisconnected(
-                f"the process that serves {self._uri} ended with exit code {await process.wait()}",
+                f"the process that serves {shown(self._uri)} ended with exit code {await process.wait()}",
                 "what it said is above",
                 "try `inmateria serve` by hand",
             )

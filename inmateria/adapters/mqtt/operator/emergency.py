@@ -2,10 +2,8 @@
 
 import asyncio
 
-import msgspec
-
 from inmateria.adapters.mqtt.wire.address import Address, Broker
-from inmateria.adapters.mqtt.wire.announcements import ONLINE, STOPPED, Status
+from inmateria.adapters.mqtt.wire.announcements import ONLINE, STOPPED, read_status
 from inmateria.adapters.mqtt.wire.link import Link, LinkLost, open_link
 from inmateria.concurrency import wait_for_first
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
@@ -77,9 +75,8 @@ async def _wait_for_state(link: Link, topic: str, state: str, reported: list[str
     async for message in link.messages():
         if message.topic != topic:  # the embedded broker sends retained messages of other topics too
             continue
-        try:
-            status = msgspec.json.decode(message.payload, type=Status)
-        except msgspec.MsgspecError:  # the device corrects it
+        status = read_status(message.payload)
+        if status is None:  # the device corrects it
             continue
         if status.state == state:
             return

@@ -14,7 +14,8 @@ from inmateria.adapters.mqtt.wire.address import ROOT, Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
 from inmateria.adapters.mqtt.wire.frames import Kind, decode, response_of
 from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
-from inmateria.substrate import FrameError, SubstrateDisconnected, SubstrateInfo
+from inmateria.adapters.mqtt.wire.parts import PartAssembler
+from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateInfo
 
 __all__ = ["Device", "Observation", "find_devices", "observe"]
 
@@ -59,6 +60,7 @@ class Observation:
     steps: int = 0
     spikes: int = 0
     rate: float = 0.0
+    _parts: PartAssembler = field(default_factory=PartAssembler, repr=False)
     _began: float = field(default_factory=time.monotonic, repr=False)
     _passed: dict[tuple[str, int], float] = field(default_factory=dict, repr=False)
     _trips: deque[float] = field(default_factory=lambda: deque(maxlen=100), repr=False)
@@ -88,8 +90,8 @@ class Observation:
             elif topic == address.topic("status"):
                 self.status = _STATUS.decode(payload)
             else:
-                self._hear_frame("/stimulus/" in topic, payload)
-        except (FrameError, msgspec.MsgspecError, ValueError):
+                self._hear_frame(topic, "/stimulus/" in topic, payload)
+        except (SubstrateError, msgspec.MsgspecError, ValueError):
             return
 
     def tick(self) -> None:
@@ -99,8 +101,13 @@ class Observation:
             self._times.popleft()
         self.rate = float(len(self._times))
 
-    def _hear_frame(self, sent: bool, payload: bytes) -> None:
+    def _hear_frame(self, topic: str, sent: bool, payload: bytes) -> None:
         frame, now = decode(payload), time.monotonic()
+        if frame.header.kind is Kind.PART:
+            whole = self._parts.add(frame, topic)
+            if whole is None:
+                return
+            frame = whole
         header = frame.header
         key = (header.session, header.sequence)
         if sent:
@@ -108,8 +115,8 @@ class Observation:
                 if len(self._passed) >= _STIMULI:
                     self._passed.clear()
                 self._passed.setdefault(key, now)
-        elif header.kind is Kind.RESPONSE:
-            response = response_of(frame)
+        elif header.kind is Kind.RESPONSE and self.info is not None:
+            response = response_of(frame, self.info)
             if (began := self._passed.pop(key, None)) is not None:
                 self._trips.append(now - began)
             self.responses += 1

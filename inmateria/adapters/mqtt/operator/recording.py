@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from inmateria.adapters.mqtt.wire.address import Address, Broker
-from inmateria.adapters.mqtt.wire.announcements import Status
+from inmateria.adapters.mqtt.wire.announcements import read_status
 from inmateria.adapters.mqtt.wire.frames import Frame, Kind, decode, response_of, stimulus_of
 from inmateria.adapters.mqtt.wire.link import BrokerGone, LinkLost, open_link
+from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import connect
 from inmateria.concurrency import cancel_and_wait
 from inmateria.recording import Exchange, Note, RecordedSubstrate, RecordingError, RecordingWriter
@@ -28,6 +29,7 @@ from inmateria.recording.format import DROPPED, MARKER, UNANSWERED
 from inmateria.substrate import (
     FrameError,
     Response,
+    ResponseMismatch,
     Stimulus,
     StimulusRejected,
     SubstrateInfo,
@@ -104,10 +106,12 @@ class _Observer:
         self._writer: BackgroundWriter | None = None
         self._pending: OrderedDict[tuple[str, int], tuple[Stimulus, float, float]] = OrderedDict()
         self._answered: OrderedDict[str, int] = OrderedDict()
+        self._parts = PartAssembler()
         self._rest = 0
         self._last: int | None = None
         self._clock = float("nan")
         self._seconds = 0.0
+        self._unreadable = ""
         self.exchanges = 0
 
     async def observe(self, timeout: float) -> None:
@@ -148,36 +152,51 @@ class _Observer:
                     async with asyncio.timeout(None if self._writer else timeout) as waiting:
                         async for topic, payload, _ in messages:
                             if topic == info:
-                                await self._hear_info(msgspec.json.decode(payload, type=SubstrateInfo))
-                                waiting.reschedule(None)
+                                if await self._hear_info(payload):
+                                    waiting.reschedule(None)
                             elif topic == status:
-                                self._note(MARKER, msgspec.json.decode(payload, type=Status).state)
+                                if (told := read_status(payload)) is not None:
+                                    self._note(MARKER, told.state)
                             elif self._writer is not None:
                                 await self._hear(topic, payload)
                 except TimeoutError:
                     raise SubstrateTimeout(
                         f"waited {timeout:g} s for {self._address} on {self._broker}",
-                        "no device of that name has announced itself",
-                        "check group and name, or start it",
+                        f"its info cannot be read ({self._unreadable})"
+                        if self._unreadable
+                        else "no device of that name has announced itself",
+                        "check group and name, what it announces, and whether the broker lets us read that",
                     ) from None
 
-    async def _hear_info(self, info: SubstrateInfo) -> None:
+    async def _hear_info(self, payload: bytes) -> bool:
+        """Begin to record; tell whether that was an info."""
+        try:
+            info = msgspec.json.decode(payload, type=SubstrateInfo)
+        except (msgspec.MsgspecError, ValueError) as error:
+            self._unreadable = str(error)
+            return False
         if self._writer is None:
             writer = await asyncio.to_thread(RecordingWriter, self._path, info, self._annotations)
             self._writer = BackgroundWriter(writer)
             self._info = info
         elif info != self._info:
             raise RecordingError(f"{self._address} is another device now; begin another recording")
+        return True
 
     async def _hear(self, topic: str, payload: bytes) -> None:
         """Look at one frame, of the controller or of the device."""
         try:
             frame = decode(payload)
+            if frame.header.kind is Kind.PART:
+                whole = self._parts.add(frame, topic)
+                if whole is None:
+                    return
+                frame = whole
             if "/stimulus/" in topic:
                 self._hear_controller(frame)
             else:
                 await self._hear_device(frame)
-        except (FrameError, StimulusRejected, ValueError) as error:
+        except (FrameError, ResponseMismatch, StimulusRejected, ValueError) as error:
             _logger.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
     def _hear_controller(self, frame: Frame) -> None:
@@ -204,7 +223,7 @@ class _Observer:
             return
         if header.sequence <= self._answered.get(header.session, -1):
             return  # answered again
-        response = response_of(frame) if header.kind is Kind.RESPONSE else None
+        response = response_of(frame, self._info) if header.kind is Kind.RESPONSE else None
         self._answered[header.session] = header.sequence
         sent = self._pending.pop((header.session, header.sequence), None)
         if response is not None:

@@ -1,4 +1,4 @@
-"""What a device says to everybody: how it is (retained), and what happened to it."""
+"""Announcements of a device: its status (retained), and events."""
 
 import msgspec
 
@@ -10,6 +10,7 @@ __all__ = [
     "Event",
     "PreviousSession",
     "Status",
+    "read_status",
 ]
 
 ONLINE, STOPPED, IN_FAULT, OFFLINE = "online", "stopped", "in fault", "offline"
@@ -23,7 +24,7 @@ class PreviousSession(msgspec.Struct, frozen=True):
     epoch, holder : str
         Of that life, and ``user/session`` of that session.
     begun, done : int
-        ResponseEncoder below were begun, and were dealt with to the end.
+        Numbers below were begun, and were dealt with to the end.
     refused : int
         The first number that was refused and not resumed after; nothing from it on was applied. -1 for none.
     """
@@ -35,7 +36,7 @@ class PreviousSession(msgspec.Struct, frozen=True):
     refused: int = -1
 
     def says(self) -> str:
-        """Tell in words what was applied and what was not."""
+        """Describe what was applied and what was not."""
         whole = self.done if self.refused < 0 else min(self.done, self.refused)
         if self.refused < 0 and self.begun > self.done:
             return (
@@ -46,18 +47,18 @@ class PreviousSession(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The retained word of a device on how it is.
+    """The retained status of a device.
 
     Parameters
     ----------
     state : {"online", "stopped", "in fault", "offline"}
-        ``"offline"`` is also what the broker says for a device that is gone without a word.
+        ``"offline"`` is also what the broker publishes when the device's connection has ended.
     epoch : str
         Names one life of the device.
     holder : str
-        Who holds the lease, ``user/session``; nobody by default.
+        Session that holds the lease, ``user/session``; empty where none does.
     lease : float
-        Seconds after each word of the holder for which it is held.
+        Seconds after each message of the holder for which it is held.
     error : str
         What went wrong in a device that is in fault.
     before : PreviousSession, optional
@@ -72,8 +73,19 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     before: PreviousSession | None = None
 
 
+def read_status(payload: bytes) -> Status | None:
+    """Read a status; None where it is none, since a broker passes on whatever is published."""
+    try:
+        return _status.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+_status = msgspec.json.Decoder(Status)
+
+
 class Event(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Something that happened to a device, told once and to whoever listens.
+    """Something that happened to a device; published once and not retained.
 
     Parameters
     ----------

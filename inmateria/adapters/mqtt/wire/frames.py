@@ -20,7 +20,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.substrate import SPIKE, FrameError, Response, Stimulus, StimulusRejected
+from inmateria.substrate import (
+    SPIKE,
+    FrameError,
+    Response,
+    ResponseMismatch,
+    Stimulus,
+    StimulusRejected,
+    SubstrateInfo,
+)
+from inmateria.units import power_between
 
 __all__ = [
     "NOT_READ",
@@ -29,6 +38,7 @@ __all__ = [
     "Kind",
     "decode",
     "encode",
+    "header_of",
     "integers",
     "numbers",
     "response_of",
@@ -49,7 +59,12 @@ _WORD, _MOST_SUM = np.dtype("<u8"), (1 << 64) - 1
 _MOST_HEADER = 1 << 16
 _MOST_AXES = 3
 _MOST_VALUE = 1e300
-_DTYPES: dict[str, np.dtype[Any]] = {"<f8": np.dtype("<f8"), "<f4": np.dtype("<f4"), "<i2": np.dtype("<i2")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "<f8": np.dtype("<f8"),
+    "<f4": np.dtype("<f4"),
+    "<i2": np.dtype("<i2"),
+    "|u1": np.dtype("|u1"),
+}
 
 
 class Kind(StrEnum):
@@ -66,7 +81,8 @@ class Kind(StrEnum):
     DONE = "done"  # device: a reset or resume was done
     REFUSED = "refused"  # device: not done, and why
     MISSING = "missing"  # device: send number `sequence` again
-    PROBE = "probe"  # to oneself: may I publish and read here? Everybody else ignores it
+    PROBE = "probe"  # to oneself: may I publish and read here? All others ignore it
+    PART = "part"  # a piece of a larger frame
 
 
 class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -108,6 +124,11 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
     checksum : int
         Of the body, where that of the frame leaves it out: the sum modulo 2**64 of its bytes taken eight at a
         time as unsigned little-endian integers, the array and the spikes each filled up with zeros; -1 for none.
+    part : tuple of int
+        Of a part of a frame: its index, from 0, and the count of parts.
+    largest : int
+        With ``open`` and ``opened``: bytes of a message to the sender of this at most; larger frames are to be sent in
+        parts. 0 where it knows no parts.
     pad : str
         Means nothing: it has the body of a large frame begin at a multiple of eight, where reading is fastest.
     """
@@ -131,6 +152,8 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
     grant: str = ""
     error: tuple[str, ...] = ()
     checksum: int = -1
+    part: tuple[int, ...] = ()
+    largest: int = 0
     pad: str = ""
 
 
@@ -158,7 +181,7 @@ def encode(
     Parameters
     ----------
     header : Header
-    array : ndarray of float64, float32 or int16, at most three axes
+    array : ndarray of float64, float32, int16 or uint8, at most three axes
         Anything else is written as float64.
     spikes : ndarray of `SPIKE`
     whole : bool
@@ -253,6 +276,35 @@ def decode(data: bytes) -> Frame:
     return Frame(header, array, spikes)
 
 
+def _in_units_of_info(signal: npt.NDArray[Any], units: tuple[str, ...], info: SubstrateInfo) -> npt.NDArray[Any]:
+    outputs = info.outputs
+    if len(units) == 1:
+        units = units * len(outputs)
+    if len(units) != len(outputs) or signal.shape[-1] != len(outputs):
+        raise ResponseMismatch(
+            f"a response names units for {len(units)} outputs", f"{info.id} has {len(outputs)}", "correct the device"
+        )
+    try:
+        powers = [power_between(unit, output.unit) for unit, output in zip(units, outputs, strict=True)]
+    except ValueError as error:
+        raise ResponseMismatch(
+            f"a response is in other units than announced ({error})",
+            f"{info.id} announces {', '.join(output.unit for output in outputs[:8])}", "correct the device",
+        ) from None  # fmt: skip
+    if not any(powers):
+        return signal
+    # A power of ten up to 22 is exact, its inverse is not: division rounds once.
+    up, down = [10.0 ** max(0, power) for power in powers], [10.0 ** max(0, -power) for power in powers]
+    converted: npt.NDArray[np.float64] = signal.astype(np.float64) * up / down
+    return converted
+
+
+def header_of(data: bytes) -> Header:
+    """Read the header of a frame that was encoded here; nothing is checked."""
+    _, _, _, length = _PREFIX.unpack_from(data)
+    return _decoder.decode(memoryview(data)[_HEADER_AT : _HEADER_AT + length])
+
+
 def _sum(data: bytes | memoryview, start: int, size: int) -> int:
     """Add up bytes as 64-bit integers, the last one filled up with zeros; modulo 2**64 but for that last one."""
     words, rest = size >> 3, size & 7
@@ -316,16 +368,22 @@ def stimulus_of(frame: Frame) -> Stimulus:
     return Stimulus(values, frame.header.step)
 
 
-def response_of(frame: Frame) -> Response:
-    """Take the response out of a frame; float32 stays float32, and whole numbers become float64.
+def response_of(frame: Frame, info: SubstrateInfo) -> Response:
+    """Take the response out of a frame; float32 stays float32, and integers become float64.
+
+    A signal in other units than those of `info` is converted where they differ by a power of ten.
 
     Raises
     ------
     FrameError
         Where it carries none.
+    ResponseMismatch
+        Where it is in units that cannot be converted into those of `info`.
     """
     header = frame.header
     signal = numbers(frame) if header.dtype == "<i2" else frame.array
+    if header.units and signal is not None:
+        signal = _in_units_of_info(signal, header.units, info)
     try:
         return Response(signal, frame.spikes, header.start, header.exchange)
     except ValueError as error:

@@ -8,7 +8,9 @@ nothing is read, so that the broker, and in the end the sender, has to wait.
 import asyncio
 import socket
 import ssl
+import sys
 import time
+from array import array
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -22,9 +24,14 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.address import WEBSOCKET_PATH, Broker
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message
+from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
 from inmateria.concurrency import cancel_and_wait, wait_to_completion
+
+if sys.platform == "linux":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
 
 __all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "Message", "open_link"]
 
@@ -43,6 +50,12 @@ _TICKS = 10
 _CLOSING = 1.0
 _DENIED = 0x80
 _GONE = "the connection is gone"
+_MOST_PACKET = (1 << 28) - 1
+"""Bytes of a packet that MQTT can describe."""
+_PACKET = 16
+"""Bytes of an MQTT packet around topic and payload, at most."""
+_BACKLOG = 1 << 16
+"""Bytes that wait to be sent, from which on their going out shows that the broker is alive."""
 
 
 class Link:
@@ -61,6 +74,10 @@ class Link:
         self._connack: asyncio.Future[ReasonCode] = self._loop.create_future()
         self._lost: str | None = None
         self._received = time.monotonic()
+        self._published = self._taken = self._backlog = 0
+        self._progressed = self._received
+        self.largest = _MOST_PACKET
+        """Bytes of a message that the broker takes at most, as far as it has announced a limit (MQTT 5)."""
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
@@ -79,6 +96,12 @@ class Link:
         """
         if self._lost is not None:
             raise LinkLost(self._lost)
+        if len(payload) + len(topic) + _PACKET > self.largest:
+            raise BrokerRefused(
+                f"a message of {len(payload)} bytes was to be published on {topic}",
+                f"the broker takes {self.largest} at most", "send less at a time, or raise its limit",
+            )  # fmt: skip
+        self._published += len(payload)
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost(_GONE)
@@ -168,7 +191,10 @@ class Link:
             if now - before > 5 * tick:  # this process did not run; what came meanwhile was not looked at yet
                 self._received = now
             before = now
-            self._client.loop_misc()
+            if self._sending():
+                self._received = max(self._received, self._progressed)
+            else:
+                self._client.loop_misc()  # which would take the broker for dead while a ping waits behind the backlog
             if now - self._received > _SILENT * KEEPALIVE:
                 self._lose(f"the broker was silent for {now - self._received:.1f} s")
 
@@ -183,22 +209,47 @@ class Link:
         self._waiting[number] = waiting
         self._write_later()
         try:
-            # Not wait_for: that of Python 3.11 swallows a cancellation that comes with the confirmation.
-            async with asyncio.timeout(self._timeout):
-                return await waiting
-        except TimeoutError:
-            raise LinkLost(f"the broker {failing} for {self._timeout:g} s") from None
+            begun = time.monotonic()
+            while not waiting.done():
+                # As long as bytes go out, a slow connection is given the time that it takes.
+                left = max(begun, self._progressed) + self._timeout - time.monotonic()
+                if left <= 0:
+                    raise LinkLost(f"the broker {failing} for {self._timeout:g} s")
+                await asyncio.wait({waiting}, timeout=left)
+            return waiting.result()
         finally:
             del self._waiting[number]
             if not self._waiting:
                 self._client.on_publish = None  # it costs as much as sending does
+
+    def _sending(self) -> bool:
+        """Tell whether a backlog is being sent, and note when the other end last took some of it.
+
+        Small messages are not counted: the system at the other end takes them even where the broker hangs.
+        """
+        waiting = sum(packet["to_process"] for packet in tuple(self._client._out_packet)) + self._unconfirmed()
+        before, self._backlog = self._backlog, waiting
+        taken, before_taken = self._published - waiting, self._taken
+        self._taken = taken
+        if before >= _BACKLOG and taken > before_taken:
+            self._progressed = time.monotonic()
+        return waiting >= _BACKLOG
+
+    def _unconfirmed(self) -> int:
+        """Count the bytes that the system has taken from us and the other end has not confirmed, where it tells."""
+        count = array("i", [0])
+        if sys.platform == "linux" and self._descriptor >= 0:
+            with suppress(OSError):
+                ioctl(self._descriptor, TIOCOUTQ, count)
+        return count[0]
 
     def _read(self) -> None:
         self._received = time.monotonic()
         client = self._client
         client.loop_read()
         secured = client.socket()
-        if isinstance(secured, ssl.SSLSocket):  # bytes that TLS has read already do not make the socket readable
+        # Bytes that TLS has read already do not make the socket readable.
+        if secured is not None and hasattr(secured, "pending"):
             while self._lost is None and client.socket() is not None and secured.pending():
                 client.loop_read()
         if client._in_packet["remaining_length"] > MOST_MESSAGE:  # the library has no bound of its own
@@ -222,6 +273,7 @@ class Link:
         return len(self._queue) < _MOST_QUEUED and self._queued_bytes < _MOST_QUEUED_BYTES
 
     def _on_connect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
+        self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", self.largest))
         if not self._connack.done():
             self._connack.set_result(code)
 
@@ -298,14 +350,18 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     BrokerRefused
         Where it refuses the connection, or its certificate is not valid for it.
     """
+    require_socket_events()
     loop = asyncio.get_running_loop()
-    client = Client(
+    client = _Client(
         CallbackAPIVersion.VERSION2,
         uuid4().hex[:16],
         protocol=MQTTv5 if broker.version == "5" else MQTTv311,
         reconnect_on_failure=False,
         clean_session=None if broker.version == "5" else True,
+        transport=broker.transport,
     )
+    if broker.transport == "websockets":
+        client.ws_set_options(WEBSOCKET_PATH)
     client.connect_timeout = timeout
     if broker.username is not None:
         client.username_pw_set(broker.username, broker.password)
@@ -319,7 +375,11 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     try:
         try:
             # Looking up a name, and shaking hands, block in the library.
-            await wait_to_completion(loop.run_in_executor(None, _connect, client, broker))
+            late = loop.call_later(timeout, client.interrupt)
+            try:
+                await wait_to_completion(loop.run_in_executor(None, _connect, client, broker))
+            finally:
+                late.cancel()
             link.begin()
             code = await link.connected()
         except ssl.SSLError as error:
@@ -352,6 +412,31 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
         await link.close()
 
 
+class _Client(Client):
+    """Closes its socket where a handshake fails, which the library forgets, and can be interrupted during one."""
+
+    _opened: socket.socket | None = None
+
+    def _create_socket_connection(self) -> socket.socket:
+        self._opened = super()._create_socket_connection()
+        return self._opened
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        self._opened = secured = super()._ssl_wrap_socket(tcp_sock)
+        return secured
+
+    def interrupt(self) -> None:
+        """End a handshake that another thread waits for."""
+        if self._opened is not None:
+            with suppress(OSError):
+                self._opened.shutdown(socket.SHUT_RDWR)
+
+    def forget(self) -> None:
+        """Close the socket of a connection that was not made."""
+        if self._opened is not None:
+            self._opened.close()
+
+
 class _Encrypted(ssl.SSLSocket):
     """A socket that is closed where the handshake fails, which the library forgets."""
 
@@ -363,14 +448,19 @@ class _Encrypted(ssl.SSLSocket):
             raise
 
 
-def _connect(client: Client, broker: Broker) -> None:
+def _connect(client: _Client, broker: Broker) -> None:
     """Open the socket and send CONNECT; blocks."""
     properties: Any = None
     if broker.version == "5":
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.MaximumPacketSize = MOST_MESSAGE
-    client.connect(broker.host, broker.port, KEEPALIVE, properties=properties)
+    try:
+        client.connect(broker.host, broker.port, KEEPALIVE, properties=properties)
+    except BaseException:
+        client.forget()
+        raise
     open_socket: Any = client.socket()
+    open_socket = getattr(open_socket, "_socket", open_socket)  # of a WebSocket, that of the network
     if open_socket is not None:
         # Without it, small messages wait up to 40 ms for the confirmation of those before.
         open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

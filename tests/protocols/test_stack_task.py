@@ -7,7 +7,7 @@ import pytest
 from test_cli import inmateria
 
 from inmateria.protocols.runs import read_run
-from inmateria.protocols.tasks.layered_digits import StackSettings, substrates_of
+from inmateria.protocols.tasks.stack import StackSettings, substrates_of
 from inmateria.recording import open_recording
 
 

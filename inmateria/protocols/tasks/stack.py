@@ -1,7 +1,8 @@
 """Read handwritten digits with several physical layers, each trained without seeing through any: the task `stack`.
 
-All layers' encoders are trained at once by a local information bottleneck, or in any other way that has a name.
-Beside what the layers give stand the same layers with random encoders, and readouts of the bare pixels.
+All layers' encoders are trained at once by a local information bottleneck, or by any other method of
+`inmateria.reservoir.training_names`. Beside the layers stand the same layers with random encoders, and readouts of the
+bare pixels.
 """
 
 import asyncio
@@ -15,14 +16,14 @@ from msgspec import Meta
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.runs import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.presenting import measure_round_trips
+from inmateria.protocols.scoring import confusion_table
 from inmateria.protocols.task import ProgressCallback, Task
-from inmateria.protocols.tasks.digits import round_trips_of
 from inmateria.reservoir import (
     GaussianBottleneck,
     PhysicalLayer,
@@ -40,7 +41,7 @@ _POINTS = 40
 
 
 class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What can be set of the task; the defaults were chosen on training digits only.
+    """Settings of `stack`; the defaults were chosen on training digits only.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     train : str
         How encoders are trained: see `inmateria.reservoir.training_names`.
     passes : int
-        Passes over the training digits; 0 leaves that to the way of training.
+        Passes over the training digits; 0 for the default of the training method.
     seed : int
         Of split, encoders and training; added to 1, 2, ... for the layers named by schemes alone.
     held_out : int
@@ -63,13 +64,13 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     samples : int
         Samples of every step that are read; 0 reads all.
     rest : float
-        Seconds of zero drive after each digit; needed by what has a memory.
+        Seconds at rest after each digit, for substrates with memory.
     step : float
         Duration of a substrate step, s; 0 takes each substrate's own.
     compare : bool
-        Also ask the same layers with random encoders, which costs as many stimuli as reading does.
+        Score the same layers with random encoders too, which costs as many stimuli as reading does.
     round_trips : int
-        Single-step exchanges with the first layer made before the run to measure the round trip.
+        Exchanges of a single step with the first layer made first, to measure the round trip.
     """
 
     layers: str = "nanowire,nanowire,nanowire"
@@ -88,7 +89,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.train not in training_names():
-            raise ValueError(f"train is {self.train!r}; there are {', '.join(training_names())}")
+            raise ValueError(f"train is {self.train!r}; give one of {', '.join(training_names())}")
         if not all(name.strip() for name in self.layers.split(",")):
             raise ValueError(f"layers is {self.layers!r}; name substrates, separated by commas")
 
@@ -126,7 +127,7 @@ async def read_in_layers(
     stack = PhysicalStack(layers, train=_training(settings), seed=settings.seed)
     async with stack:
         reservoir = PhysicalReservoir(substrates[0])
-        round_trips = await round_trips_of(reservoir, settings.round_trips, on_progress)
+        round_trips = await measure_round_trips(reservoir, settings.round_trips, on_progress)
         begun = time.perf_counter()
         await stack.fit(X[train], y[train], on_progress)
         told = await stack.features(X[test], _renamed(on_progress, "held out"))
@@ -149,26 +150,25 @@ async def read_in_layers(
     ridge = RidgeClassifierReadout()
     scores: list[Score] = []
 
-    async def scored(on: str, readout: str, A: FloatArray, B: FloatArray, *, control: bool, by: Any = ridge) -> Any:
+    async def scored(on: str, readout: str, A: FloatArray, B: FloatArray, by: Any = ridge) -> Any:
         reader = make_pipeline(StandardScaler(), clone(by))
         await asyncio.to_thread(reader.fit, A, y[train])
         right = float(np.mean(reader.predict(B) == y[test]))
-        scores.append(Score(readout=readout, on=on, features=A.shape[1], score=right, splits=(right,), control=control))
+        scores.append(Score(readout=readout, on=on, features=A.shape[1], score=right))
         return reader
 
     both = [np.hstack(each) for each in trained]
-    reader = await scored("substrate", f"all {len(layers)} layers", *both, control=False)
+    reader = await scored("substrate", f"all {len(layers)} layers", *both)
     named = reader.predict(both[1])
     for number, (A, B) in enumerate(zip(*trained, strict=True), start=1):
-        last = await scored("substrate", f"layer {number}", A, B, control=False)
+        last = await scored("substrate", f"layer {number}", A, B)
         if number == 1:
             first = last
     if random is not None:
-        await scored("random encoders", f"all {len(layers)} layers", *map(np.hstack, random), control=True)
-        await scored("random encoders", f"layer {len(layers)}", random[0][-1], random[1][-1], control=True)
-    await scored("raw pixels", "ridge", X[train], X[test], control=True)
-    await scored("raw pixels", "logistic", X[train], X[test], control=True, by=LogisticRegression(max_iter=3000))
-    p50, p99 = np.percentile(round_trips, [50, 99])
+        await scored("random encoders", f"all {len(layers)} layers", *map(np.hstack, random))
+        await scored("random encoders", f"layer {len(layers)}", random[0][-1], random[1][-1])
+    await scored("raw pixels", "ridge", X[train], X[test])
+    await scored("raw pixels", "logistic", X[train], X[test], by=LogisticRegression(max_iter=3000))
     return Outcome(
         title=f"Digits in {len(layers)} physical layers",
         sentence=(
@@ -178,26 +178,15 @@ async def read_in_layers(
         ),
         metric="accuracy",
         chance=float(np.mean(y[test] == np.bincount(y[train]).argmax())),
-        chance_description="always the most frequent digit",
+        chance_description="most frequent training digit",
         trained=len(train),
         held_out=len(test),
         splitting=f"One stratified split, seed {settings.seed}. Readouts are ridge unless said otherwise.",
         scores=tuple(scores),
-        exchanges=ExchangeStatistics(
-            count=count,
-            steps=steps,
-            seconds=seconds,
-            round_trip_p50=float(p50),
-            round_trip_p99=float(p99),
-            round_trips=len(round_trips),
-        ),
+        exchanges=ExchangeStatistics.measured(count=count, steps=steps, seconds=seconds, round_trips=round_trips),
         classes=tuple(str(name) for name in digits.target_names),
         weights=weights_by_output(first[-1].coef_, outputs),
-        confusion={
-            f"all {len(layers)} layers": tuple(
-                tuple(row) for row in confusion_matrix(y[test], named, labels=digits.target_names).tolist()
-            )
-        },
+        confusion={f"all {len(layers)} layers": confusion_table(y[test], named, digits.target_names)},
         curves=_curves(stack, information, trained[0], X[train], np.eye(10)[y[train]], scores),
     )
 
@@ -221,7 +210,7 @@ def _curves(
     Y: FloatArray,
     scores: list[Score],
 ) -> tuple[Curves, ...]:
-    """Draw what the layers know: the information curve, information over training, and accuracy by layer."""
+    """Draw the information curve, information over training, and accuracy by layer."""
     names = [f"layer {number}" for number in range(1, len(by_layer) + 1)]
     found = {
         name: GaussianBottleneck(ridge=1e-3).fit(features, Y).information_curve_
@@ -236,12 +225,12 @@ def _curves(
         Curves(
             heading="Information curve",
             text=(
-                "The most that a linear map could tell of the digit for so much kept of what it reads, were both "
-                "Gaussian: of the pixels, and of what each layer answers after training. Ten digits hold 3.3 bits, "
-                "which a Gaussian does not know; compare the lines with one another."
+                "Largest information about the digit that a linear map can keep, for so much information about its "
+                "input, if both were Gaussian: of the pixels, and of each layer's features after training. Ten digits "
+                "hold 3.3 bits, a bound that the Gaussian estimate ignores; compare the lines with one another."
             ),
-            x_label="kept of what is read (bits)",
-            y_label="told of the digit (bits)",
+            x_label="information about the input (bits)",
+            y_label="information about the digit (bits)",
             x=tuple(grid.tolist()),
             lines={
                 name: tuple(np.interp(grid, np.r_[0.0, curve.about_input], np.r_[0.0, curve.about_target]).tolist())
@@ -252,7 +241,7 @@ def _curves(
             heading="Accuracy by layer",
             text="A ridge readout of each layer alone, beside readouts of the bare pixels.",
             x_label="layer",
-            y_label="fraction named rightly",
+            y_label="accuracy",
             x=tuple(float(number) for number in range(1, len(names) + 1)),
             lines={"this layer": tuple(single[name] for name in names)}
             | {f"pixels, {score.readout}": (score.score,) * len(names) for score in bare},
@@ -261,8 +250,8 @@ def _curves(
     if len(passes) > 1:
         curves += [
             Curves(
-                heading=f"What the layers tell of the {what}, over training",
-                text="Estimated as if Gaussian, from what each layer answered during a pass; the last is the reading.",
+                heading=f"Information of the layers about the {what}, over training",
+                text="Gaussian estimate, from each layer's features during a pass; the last is the reading.",
                 x_label="pass over the training digits",
                 y_label=f"about the {what} (bits)",
                 x=passes,
@@ -273,4 +262,4 @@ def _curves(
     return tuple(curves)
 
 
-TASK = Task("stack", StackSettings, read_in_layers, substrates=substrates_of)
+TASK = Task("stack", StackSettings, read_in_layers, needs="signal", substrates=substrates_of)

@@ -1,0 +1,61 @@
+"""Errors of substrates: each says what was asked, what is allowed, and what to do."""
+
+__all__ = [
+    "FrameError",
+    "ResponseMismatch",
+    "StimulusRejected",
+    "SubstrateBusy",
+    "SubstrateDisconnected",
+    "SubstrateError",
+    "SubstrateTimeout",
+    "UnknownSubstrate",
+]
+
+
+class SubstrateError(Exception):
+    """A request to a substrate failed; unless a subclass says otherwise, nothing of it was done.
+
+    Parameters
+    ----------
+    asked : str
+        The request, or the value that was given.
+    allowed : str
+        The values that are allowed, or that were expected.
+    remedy : str
+        A way to solve it.
+    """
+
+    def __init__(self, asked: str, allowed: str = "", remedy: str = "") -> None:
+        super().__init__(asked, allowed, remedy)
+        self.asked, self.allowed, self.remedy = asked, allowed, remedy
+
+    def __str__(self) -> str:
+        return "; ".join(part for part in (self.asked, self.allowed, self.remedy) if part)
+
+
+class StimulusRejected(SubstrateError):
+    """The stimulus is malformed or outside the substrate's limits; nothing of it was applied."""
+
+
+class ResponseMismatch(SubstrateError):
+    """The stimulus was applied, but its response is not of the form that the substrate's info promises."""
+
+
+class SubstrateBusy(SubstrateError):
+    """Another controller holds the substrate."""
+
+
+class SubstrateDisconnected(SubstrateError):
+    """The substrate, or the connection to it, is gone."""
+
+
+class SubstrateTimeout(SubstrateError):
+    """A wait timed out; the message names what was waited for and for how long."""
+
+
+class FrameError(SubstrateError):
+    """The bytes of a message are not a frame of a supported version."""
+
+
+class UnknownSubstrate(SubstrateError):
+    """A URI has an unknown scheme, or parameters that its substrate does not have."""

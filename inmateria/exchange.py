@@ -1,0 +1,111 @@
+"""One exchange with a substrate: the stimulus and the response, both immutable."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.errors import StimulusRejected
+
+__all__ = ["SPIKE", "FloatArray", "Response", "SpikeArray", "Stimulus", "immutable"]
+
+FloatArray = npt.NDArray[np.float64]
+SpikeArray = npt.NDArray[np.void]
+
+SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
+"""One spike: time in seconds on the device's clock, index of the output channel."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stimulus:
+    """A drive for the inputs of a substrate.
+
+    Parameters
+    ----------
+    drive : array_like of float, shape (steps, inputs)
+        Held for one step each, in the inputs' units; finite. Kept as a copy in immutable memory: a float64 array
+        that cannot be made writeable.
+    step : float
+        Duration of a step, s; more than 0.
+
+    Raises
+    ------
+    StimulusRejected
+        If the drive is not such an array or the step not such a number.
+    """
+
+    drive: FloatArray
+    step: float
+
+    def __post_init__(self) -> None:
+        try:
+            drive = np.asarray(self.drive, dtype=np.float64)
+            step = float(self.step)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StimulusRejected(f"the drive is not an array of numbers ({error})", "shape (steps, inputs)") from None
+        if drive.ndim != 2 or 0 in drive.shape:
+            raise StimulusRejected(
+                f"the drive has shape {drive.shape}",
+                "shape (steps, inputs) with at least one of each",
+                "for a single step, give drive[np.newaxis]",
+            )
+        if not np.isfinite(drive).all():
+            row, column = np.argwhere(~np.isfinite(drive))[0]
+            raise StimulusRejected(
+                f"the drive is {drive[row, column]} at step {row}, input {column}",
+                "every value must be finite",
+                "replace what is missing by the input's rest, or leave those steps out",
+            )
+        if not 0 < step < float("inf"):
+            raise StimulusRejected(f"the step is {self.step} s", "a finite duration of more than 0 s")
+        object.__setattr__(self, "drive", immutable(drive))
+        object.__setattr__(self, "step", step)
+
+    def __reduce__(self) -> tuple[type["Stimulus"], tuple[FloatArray, float]]:
+        return Stimulus, (self.drive, self.step)  # a copy, or one from another process, is checked and frozen too
+
+    @property
+    def duration(self) -> float:
+        """Duration of the whole stimulus on the device's clock, s."""
+        return self.step * len(self.drive)
+
+
+def immutable(drive: FloatArray) -> FloatArray:
+    """Give the same values in memory that nothing can make writeable; the array itself where it is in such memory."""
+    root: Any = drive
+    while isinstance(root, np.ndarray):
+        root = root.base
+    if isinstance(root, bytes) and drive.flags.c_contiguous and drive.flags.aligned:
+        return drive
+    return np.frombuffer(drive.tobytes(), dtype=np.float64).reshape(drive.shape)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Response:
+    """Signal and spikes of a substrate during one stimulus.
+
+    Parameters
+    ----------
+    signal : ndarray of float, shape (steps, samples, outputs), or None
+        In the outputs' units; NaN where a value was not read.
+    spikes : ndarray of `SPIKE`, shape (spikes,), or None
+        Times on the device's clock.
+    start : float
+        Time at which the first step began on the device's clock, s.
+    sequence : int
+        Number of this exchange in the session, from 0.
+    """
+
+    signal: FloatArray | None
+    spikes: SpikeArray | None
+    start: float
+    sequence: int
+
+    def __post_init__(self) -> None:
+        if self.signal is not None and self.signal.ndim != 3:
+            raise ValueError(f"a response's signal has shape {self.signal.shape}; it must be (steps, samples, outputs)")
+        if self.spikes is not None and self.spikes.dtype != SPIKE:
+            raise ValueError(f"a response's spikes have dtype {self.spikes.dtype}; it must be {SPIKE}")
+        if self.signal is None and self.spikes is None:
+            raise ValueError("a response has neither a signal nor spikes; give at least one")

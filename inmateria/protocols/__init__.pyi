@@ -1,0 +1,28 @@
+from .outcome import Curves, ExchangeStatistics, Outcome, Score
+from .presenting import Presented, present_series, present_trials
+from .runner import run_task
+from .runs import Run, read_run
+from .scoring import Comparison, score_classification, score_regression
+from .task import ProgressCallback, Task, UnknownTask, UnsuitableSubstrate, find_task, task_names
+
+__all__ = [
+    "Comparison",
+    "Curves",
+    "ExchangeStatistics",
+    "Outcome",
+    "Presented",
+    "ProgressCallback",
+    "Run",
+    "Score",
+    "Task",
+    "UnknownTask",
+    "UnsuitableSubstrate",
+    "find_task",
+    "present_series",
+    "present_trials",
+    "read_run",
+    "run_task",
+    "score_classification",
+    "score_regression",
+    "task_names",
+]

@@ -1,0 +1,192 @@
+"""The result of a task: scores beside their controls, what the exchanges cost, and curves worth showing.
+
+Only a title, the scores and the exchanges are required of an `Outcome`; a report leaves out what is not given.
+"""
+
+from typing import Self
+
+import msgspec
+import numpy as np
+
+from inmateria.substrate import FloatArray
+
+__all__ = ["Curves", "ExchangeStatistics", "Outcome", "Score", "weights_by_output"]
+
+
+class Score(msgspec.Struct, frozen=True, kw_only=True):
+    """How well one readout did on one set of features.
+
+    Parameters
+    ----------
+    readout : str
+        The readout, or its target where a task has several.
+    on : str
+        What it read: ``"substrate"``, or the name of a control.
+    features : int
+        Number of features it read.
+    score : float
+        In the outcome's metric, on the held-out part of the first split.
+    splits : tuple of float
+        The score of every split, the first included; only `score` by default.
+    control : bool, optional
+        Whether this is a control without the physics; by default, whether `on` is not ``"substrate"``.
+    """
+
+    readout: str
+    on: str
+    features: int
+    score: float
+    splits: tuple[float, ...] = ()
+    control: bool | None = None
+
+    def __post_init__(self) -> None:
+        # Frozen for its users; defaults that depend on other fields are filled in once, here.
+        if not self.splits:
+            msgspec.structs.force_setattr(self, "splits", (self.score,))
+        if self.control is None:
+            msgspec.structs.force_setattr(self, "control", self.on != "substrate")
+
+
+class ExchangeStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Number and duration of the exchanges of a task.
+
+    Parameters
+    ----------
+    count, steps : int
+        Exchanges while streaming, and substrate steps in them.
+    seconds : float
+        How long the streaming took, s.
+    round_trip_p50, round_trip_p99 : float
+        Median and 99th percentile of exchanges of a single step made one at a time, s.
+    round_trips : int
+        Number of those.
+    """
+
+    count: int
+    steps: int
+    seconds: float
+    round_trip_p50: float
+    round_trip_p99: float
+    round_trips: int
+
+    @classmethod
+    def measured(cls, count: int, steps: int, seconds: float, round_trips: FloatArray) -> Self:
+        """Make the statistics from counts and from the duration of each round trip (round_trips,), s."""
+        p50, p99 = np.percentile(round_trips, [50, 99])
+        return cls(
+            count=count,
+            steps=steps,
+            seconds=seconds,
+            round_trip_p50=float(p50),
+            round_trip_p99=float(p99),
+            round_trips=len(round_trips),
+        )
+
+    @property
+    def per_second(self) -> float:
+        """Exchanges per second while streaming."""
+        return self.count / self.seconds
+
+
+class Curves(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of one figure of a report.
+
+    Parameters
+    ----------
+    heading : str
+        Title of the figure.
+    text : str
+        What it shows, in one sentence.
+    x_label, y_label : str
+        With units.
+    x : tuple of float
+        Shared by all lines.
+    lines : dict of str to tuple of float
+        Label to values, one for each x.
+    """
+
+    heading: str
+    text: str
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    lines: dict[str, tuple[float, ...]]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a task.
+
+    Parameters
+    ----------
+    title : str
+        The task in a few words.
+    scores : tuple of Score
+        At least one; the substrate's first, then the controls.
+    exchanges : ExchangeStatistics
+        Number and duration of the exchanges.
+    sentence : str
+        What was done, in one sentence.
+    metric : str
+        Name of the score; more is better.
+    chance : float
+        Baseline score, reached without any input.
+    chance_description : str
+        How the baseline predicts, for instance ``"most frequent class"``; empty where there is no baseline.
+    trained, held_out : int
+        Items in the two parts of the first split.
+    splitting : str
+        How the splits were made, in the order of each score's `splits`.
+    classes : tuple of str
+        Outputs of the readout: the columns of `weights`, and of `confusion` where there is one.
+    weights : tuple of tuple of float
+        For each output channel, for each class: root mean square weight of the readout over its standardised
+        features.
+    confusion : dict of str to tuple
+        For each readout: rows are true classes, columns predicted ones, of the held-out part.
+    learning_curve : tuple of int
+        1 where the online readout predicted a training item correctly before it learned from it, else 0.
+    curves : tuple of Curves
+        Further figures.
+    """
+
+    title: str
+    scores: tuple[Score, ...]
+    exchanges: ExchangeStatistics
+    sentence: str = ""
+    metric: str = "score"
+    chance: float = 0.0
+    chance_description: str = ""
+    trained: int = 0
+    held_out: int = 0
+    splitting: str = ""
+    classes: tuple[str, ...] = ()
+    weights: tuple[tuple[float, ...], ...] = ()
+    confusion: dict[str, tuple[tuple[int, ...], ...]] = {}
+    learning_curve: tuple[int, ...] = ()
+    curves: tuple[Curves, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.scores:
+            raise ValueError(f"the outcome {self.title!r} has no scores; give at least one")
+
+
+def weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
+    """Average the weights over the features of each output channel, as root mean square.
+
+    Parameters
+    ----------
+    coef : ndarray of float, shape (classes, features)
+        Features of all outputs follow one another, once or again and again, as `VirtualNodes` and `SpikeCounts`
+        give them.
+    outputs : list of str
+        Output channels that the features were read from.
+
+    Returns
+    -------
+    tuple of tuple of float
+        One row for each output, one column for each class.
+    """
+    if not outputs or coef.shape[1] % len(outputs):
+        raise ValueError(f"{coef.shape[1]} features are not whole rounds of {len(outputs)} outputs; give those read")
+    by_output = coef.reshape(len(coef), -1, len(outputs))
+    return tuple(tuple(row) for row in np.sqrt(np.mean(by_output**2, axis=1)).T.tolist())

@@ -1,0 +1,203 @@
+"""Presenting a series or trials to a substrate: checked first, timed, counted.
+
+A trial is a series for a `PhysicalReservoir`; a long series is presented in pieces without rest between them.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import numpy as np
+
+from inmateria.protocols.outcome import ExchangeStatistics
+from inmateria.protocols.task import ProgressCallback
+from inmateria.reservoir import PhysicalReservoir, VirtualNodes
+from inmateria.reservoir.encoding import Encoding
+from inmateria.substrate import FloatArray, Substrate
+
+__all__ = [
+    "PULSE_CONTROLS",
+    "SIGNAL_CONTROLS",
+    "Presented",
+    "measure_round_trips",
+    "present_series",
+    "present_trials",
+    "stream_trials",
+]
+
+SIGNAL_CONTROLS = ("masked input", "input alone")
+PULSE_CONTROLS = ("pulses alone", "values alone")
+"""Names of the two controls of every presentation: the encoded input, and the bare input."""
+
+_PIECE = 100
+"""Steps of a series that are presented at once."""
+
+Learn = Callable[[int, FloatArray], Awaitable[None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Presented:
+    """Trials that were presented, and the features of the responses.
+
+    Parameters
+    ----------
+    trials : list of ndarray of float, shape (steps, features)
+        The bare input.
+    drives : list of ndarray of float, shape (steps, positions x inputs)
+        The encoded input, in the inputs' units: what a readout has without the physics.
+    responses : list of ndarray of float, shape (steps, features)
+        Features of the substrate.
+    outputs : list of str
+        Output channels that the features were read from.
+    exchanges : ExchangeStatistics
+        Number and duration of the exchanges.
+    """
+
+    trials: list[FloatArray]
+    drives: list[FloatArray]
+    responses: list[FloatArray]
+    outputs: list[str]
+    exchanges: ExchangeStatistics
+
+    def by_step(self, controls: tuple[str, str] = SIGNAL_CONTROLS) -> dict[str, FloatArray]:
+        """Feature sets with one row for each step: the substrate's, the encoded input, the bare input."""
+        masked, bare = controls
+        return {
+            "substrate": np.concatenate(self.responses),
+            masked: np.concatenate(self.drives),
+            bare: np.concatenate(self.trials),
+        }
+
+    def by_trial(self, controls: tuple[str, str] = SIGNAL_CONTROLS) -> dict[str, FloatArray]:
+        """Feature sets with one row for each trial; all trials have the same length."""
+        masked, bare = controls
+        return {
+            "substrate": np.array([X.ravel() for X in self.responses]),
+            masked: np.array([drive.ravel() for drive in self.drives]),
+            bare: np.array([u.ravel() for u in self.trials]),
+        }
+
+
+async def present_series(
+    series: FloatArray,
+    substrate: Substrate,
+    encoding: Encoding,
+    round_trips: int,
+    on_progress: ProgressCallback,
+    *,
+    step: float | None = None,
+    samples: int = 1,
+) -> Presented:
+    """Drive a substrate from rest with a series, and read its signal.
+
+    Parameters
+    ----------
+    series : ndarray of float, shape (steps,) or (steps, features)
+        Usually from -1 to 1.
+    substrate : Substrate
+        Entered and left here.
+    encoding : Encoding
+        Turns the series into the drive, for instance ``InputMask(amplitude=0.2)``.
+    round_trips : int
+        Exchanges of a single step made first, to measure the round trip.
+    on_progress : ProgressCallback
+        Told of the progress.
+    step : float, optional
+        Duration of a substrate step, s; the substrate's own by default.
+    samples : int, optional
+        Samples of every step and output that are read; by default the last one.
+
+    Raises
+    ------
+    StimulusRejected
+        Where any part of the drive is outside the limits; nothing was applied.
+    """
+    u = series if series.ndim == 2 else series[:, np.newaxis]
+    pieces = [u[begin : begin + _PIECE] for begin in range(0, len(u), _PIECE)]
+    reservoir = PhysicalReservoir(substrate, encoding, VirtualNodes(samples), step=step)
+    async with reservoir:
+        return await present_trials(reservoir, pieces, round_trips, on_progress, reset=True)
+
+
+async def present_trials(
+    reservoir: PhysicalReservoir,
+    trials: Sequence[FloatArray],
+    round_trips: int,
+    on_progress: ProgressCallback,
+    *,
+    phase: str = "streaming",
+    reset: bool = False,
+    learn: Learn | None = None,
+) -> Presented:
+    """Present trials to a reservoir that is entered, each followed by the reservoir's rest.
+
+    Parameters
+    ----------
+    reservoir : PhysicalReservoir
+        Entered, with its encoding and features.
+    trials : sequence of ndarray of float, shape (steps, features)
+        Every trial is checked against the limits before the first is sent.
+    round_trips : int
+        Exchanges of a single step at rest made first, to measure the round trip.
+    on_progress : ProgressCallback
+        Told of the progress.
+    phase : str
+        Name of the phase for `on_progress`.
+    reset : bool
+        Return to rest first, where the substrate can.
+    learn : async callable, optional
+        ``(number of the trial, features)``, awaited after every trial: an online readout.
+    """
+    drives = [reservoir.check(trial).reshape(len(trial), -1) for trial in trials]
+    if reset and reservoir.info.resettable:
+        await reservoir.reset()
+    await _send_rest(reservoir)  # code may be compiled at the first exchange, which is no round trip
+    seconds_each = await measure_round_trips(reservoir, round_trips, on_progress)
+    begun = time.perf_counter()
+    responses = await stream_trials(reservoir, trials, on_progress, phase=phase, learn=learn)
+    exchanges = ExchangeStatistics.measured(
+        count=len(trials),
+        steps=sum(map(reservoir.steps_of, trials)),
+        seconds=time.perf_counter() - begun,
+        round_trips=seconds_each,
+    )
+    outputs = list(dict.fromkeys(name.partition("@")[0] for name in reservoir.feature_names))
+    return Presented(list(trials), drives, responses, outputs, exchanges)
+
+
+async def stream_trials(
+    reservoir: PhysicalReservoir,
+    trials: Sequence[FloatArray],
+    on_progress: ProgressCallback,
+    *,
+    phase: str = "streaming",
+    learn: Learn | None = None,
+) -> list[FloatArray]:
+    """Stream trials through a reservoir that is entered; return the features (steps, features) of each."""
+    features: list[FloatArray] = []
+    steps = 0
+    async with aclosing(reservoir.stream(trials)) as responses:
+        async for X in responses:
+            if learn is not None:
+                await learn(len(features), X)
+            steps += reservoir.steps_of(trials[len(features)])
+            features.append(X)
+            on_progress(phase, len(features), len(trials), steps)
+    return features
+
+
+async def measure_round_trips(reservoir: PhysicalReservoir, count: int, on_progress: ProgressCallback) -> FloatArray:
+    """Time exchanges of a single step at rest, made one at a time; shape (count,), s."""
+    seconds = np.empty(count)
+    for index in range(count):
+        begun = time.perf_counter()
+        await _send_rest(reservoir)
+        seconds[index] = time.perf_counter() - begun
+        on_progress("round trips", index + 1, count, index + 1)
+    return seconds
+
+
+async def _send_rest(reservoir: PhysicalReservoir) -> None:
+    info = reservoir.info
+    await reservoir.substrate.stimulate(info.stimulus(info.rest_drive(1), reservoir.duration_of_step))

@@ -1,0 +1,83 @@
+"""Forecast of the chaotic Henon map from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023)."""
+
+import asyncio
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from inmateria.protocols.outcome import Curves, Outcome
+from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
+from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_for, encoding_of, features_of
+from inmateria.protocols.scoring import score_regression
+from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.reservoir import PhysicalReservoir, henon
+from inmateria.substrate import Substrate
+
+_PIECE = 100
+
+
+class HenonSettings(EncodedValueSettings, frozen=True, kw_only=True):
+    """Settings of `henon`, beside those of every task that encodes values as pulses.
+
+    Parameters
+    ----------
+    values : int
+        Length of the series.
+    interval : float
+        Seconds from one value to the next.
+    bins : int
+        Equal parts of that in which spikes are counted separately.
+    electrodes : int
+        Half of them are driven by the value, half by one minus the value; where the place encodes the value, all
+        inputs are used.
+    """
+
+    values: Annotated[int, Meta(ge=200)] = 1500
+    interval: Annotated[float, Meta(gt=0.0)] = 0.1
+    bins: Annotated[int, Meta(ge=1)] = 5
+    electrodes: Annotated[int, Meta(ge=2)] = 16
+
+
+async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: ProgressCallback) -> Outcome:
+    """Drive with the Henon map, value after value, and read the next one."""
+    series = henon(settings.values + 1)[:, 0]
+    u = (series - series.min()) / np.ptp(series)
+    reservoir = PhysicalReservoir(substrate, step=settings.step)
+    async with reservoir:
+        reservoir.encoding = encoding_of(settings, reservoir, settings.interval)
+        reservoir.features = features_of(settings.features, settings.time_constant, reservoir.info)
+        if encoding_for(settings.encoding, reservoir.info) == "place":
+            values = u[:-1, np.newaxis]
+        else:
+            values = np.repeat(np.column_stack([u, 1.0 - u])[:-1], settings.electrodes // 2, axis=1)
+        pieces = [values[begin : begin + _PIECE] for begin in range(0, len(values), _PIECE)]
+        presented = await present_trials(reservoir, pieces, settings.round_trips, on_progress)
+    positions = reservoir.encoding.positions
+    feature_sets = presented.by_step(PULSE_CONTROLS)
+    feature_sets["substrate"] = bin_spikes(feature_sets["substrate"], settings.features, positions, settings.bins)
+    feature_sets["values alone"] = u[:-1, np.newaxis]
+    target = 2.0 * u[1:] - 1.0
+    compared = await asyncio.to_thread(score_regression, feature_sets, {"next value": target})
+    shown = compared.held_out_rows[:_PIECE]
+    curve = Curves(
+        heading="Target and predictions",
+        text="The beginning of the last block, which the readouts have not seen.",
+        x_label="value",
+        y_label="scaled to -1 .. 1",
+        x=tuple(float(k) for k in range(len(shown))),
+        lines={
+            "target": tuple(target[shown].tolist()),
+            **{on: tuple(said[: len(shown), 0].tolist()) for on, said in compared.predicted.items()},
+        },
+    )
+    return compared.outcome(
+        "Henon map, one step ahead",
+        presented.exchanges,
+        presented.outputs,
+        sentence="The next value of the chaotic Henon map was to be read from the spikes that the last ones evoked.",
+        curves=(curve,),
+    )
+
+
+TASK = Task("henon", HenonSettings, forecast, needs="spikes")

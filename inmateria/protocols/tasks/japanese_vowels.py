@@ -1,0 +1,122 @@
+"""Speakers of Japanese vowels, told apart from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023)."""
+
+import asyncio
+import os
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+from sklearn.datasets import fetch_openml
+
+from inmateria.protocols.outcome import Outcome
+from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
+from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of
+from inmateria.protocols.scoring import Labels, score_classification
+from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.reservoir import PhysicalReservoir
+from inmateria.substrate import FloatArray, Substrate
+
+
+class VowelSettings(EncodedValueSettings, frozen=True, kw_only=True):
+    """Settings of `japanese-vowels`, beside those of every task that encodes values as pulses.
+
+    Parameters
+    ----------
+    width : int
+        As of those, but 2 by default.
+    interval : float
+        Seconds from one part of an utterance to the next.
+    coefficients : int
+        Number of the 12 coefficients of each frame that are encoded, the first ones.
+    segments : int
+        Equal parts of each utterance, whose means are presented one after another and read separately.
+    bins : int
+        Equal parts of each interval in which spikes are counted separately.
+    rest : float
+        Seconds without pulses after each utterance.
+    """
+
+    width: Annotated[int, Meta(ge=1)] = 2
+    interval: Annotated[float, Meta(gt=0.0)] = 0.1
+    coefficients: Annotated[int, Meta(ge=1, le=12)] = 12
+    segments: Annotated[int, Meta(ge=1, le=7)] = 3
+    bins: Annotated[int, Meta(ge=1)] = 2
+    rest: Annotated[float, Meta(ge=0.0)] = 0.5
+
+
+async def recognise_speakers(substrate: Substrate, settings: VowelSettings, on_progress: ProgressCallback) -> Outcome:
+    """Encode every utterance as pulses and name its speaker."""
+    utterances, speakers, learned = await asyncio.to_thread(japanese_vowels)
+    frames = np.concatenate(utterances[:learned])
+    low, high = frames.min(axis=0), frames.max(axis=0)
+    trials = [
+        _segments(np.clip((u - low) / (high - low), 0.0, 1.0)[:, : settings.coefficients], settings.segments)
+        for u in utterances
+    ]
+    reservoir = PhysicalReservoir(substrate, step=settings.step, rest=settings.rest)
+    async with reservoir:
+        reservoir.encoding = encoding_of(settings, reservoir, settings.interval)
+        reservoir.features = features_of(settings.features, settings.time_constant, reservoir.info)
+        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
+    feature_sets = presented.by_trial(PULSE_CONTROLS)
+    positions = reservoir.encoding.positions
+    binned = [bin_spikes(X, settings.features, positions, settings.bins) for X in presented.responses]
+    feature_sets["substrate"] = np.array([X.ravel() for X in binned])
+    order = np.arange(len(speakers))
+    score = partial(
+        score_classification,
+        folds=[(order[:learned], order[learned:])],
+        readout="speaker",
+        splitting=f"The data's own: {learned} utterances learned, {len(order) - learned} held out.",
+    )
+    compared = await asyncio.to_thread(score, feature_sets, speakers)
+    return compared.outcome(
+        "Speakers of Japanese vowels",
+        presented.exchanges,
+        presented.outputs,
+        sentence="Nine speakers were to be told apart by how they say two vowels, in "
+        f"{settings.segments} parts encoded as pulses.",
+    )
+
+
+def japanese_vowels() -> tuple[list[FloatArray], Labels, int]:
+    """Read the utterances (frames, 12 coefficients), their speakers, and how many come first to be learned from.
+
+    Kudo, Toyama and Shimbo, Pattern Recognit. Lett. 20, 1103 (1999). Taken from ``japanese_vowels.npz`` in the
+    folder that the variable INMATERIA_DATA names, or else fetched from OpenML once and kept.
+
+    Raises
+    ------
+    OSError
+        Where neither can be had.
+    """
+    folder = os.environ.get("INMATERIA_DATA")
+    if folder and (Path(folder) / "japanese_vowels.npz").exists():
+        data = np.load(Path(folder) / "japanese_vowels.npz")
+        utterances: list[FloatArray] = []
+        for part in ("train", "test"):
+            ends = np.cumsum(data[f"{part}_lengths"].astype(int))[:-1]
+            utterances += np.split(data[f"{part}_frames"].astype(np.float64), ends)
+        speakers = np.concatenate([data["train_speaker"], data["test_speaker"]]).astype(np.intp)
+        return utterances, speakers, len(data["train_speaker"])
+    try:
+        fetched = fetch_openml("JapaneseVowels", version=1, as_frame=True)
+    except Exception as error:
+        raise OSError(
+            f"the Japanese vowels could not be fetched from OpenML ({error}); go online once, or set "
+            "INMATERIA_DATA to a folder that holds japanese_vowels.npz"
+        ) from error
+    frames = fetched.data.drop(columns=["utterance", "frame"]).to_numpy(dtype=np.float64)
+    begins = np.flatnonzero(fetched.data["frame"].to_numpy(dtype=int) == 1)
+    speakers = fetched.target.to_numpy(dtype=int)[begins].astype(np.intp)
+    return np.split(frames, begins[1:]), speakers, 270
+
+
+def _segments(X: FloatArray, segments: int) -> FloatArray:
+    """Average the frames of each of some equal parts; shape (segments, features)."""
+    return np.array([part.mean(axis=0) for part in np.array_split(X, segments)])
+
+
+TASK = Task("japanese-vowels", VowelSettings, recognise_speakers, needs="spikes")

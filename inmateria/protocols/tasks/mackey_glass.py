@@ -1,0 +1,45 @@
+"""Forecast of a chaotic series some steps ahead: Mackey and Glass, Science 197, 287 (1977), with a delay of 17."""
+
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from inmateria.protocols.outcome import Outcome
+from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
+from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.reservoir import mackey_glass
+from inmateria.substrate import Substrate
+
+
+class ForecastSettings(SeriesSettings, frozen=True, kw_only=True):
+    """Settings of `mackey-glass`, beside those of every series.
+
+    Parameters
+    ----------
+    amplitude, bias, step
+        As of every series; by default weakly driven about a constant. docs/tasks.md says how they were chosen.
+    horizon : int
+        How far ahead the series is forecast, in steps.
+    """
+
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.0095
+    bias: Annotated[float, Meta(ge=0.0, le=10.0)] = 2.0
+    step: Annotated[float, Meta(gt=0.0)] = 0.1
+    horizon: Annotated[int, Meta(ge=1, le=200)] = 84
+
+
+async def forecast(substrate: Substrate, settings: ForecastSettings, on_progress: ProgressCallback) -> Outcome:
+    """Drive with the series, and read its value `horizon` steps later."""
+    series = mackey_glass(settings.steps + settings.horizon)
+    scaled = 2 * (series - series.min()) / np.ptp(series) - 1
+    problem = SeriesProblem(
+        title="Mackey-Glass forecast",
+        sentence=f"The Mackey-Glass series with a delay of 17 was to be forecast {settings.horizon} steps ahead.",
+        u=scaled[: settings.steps],
+        targets={f"{settings.horizon} ahead": scaled[settings.horizon :]},
+    )
+    return await run_series(problem, substrate, settings, on_progress)
+
+
+TASK = Task("mackey-glass", ForecastSettings, forecast, needs="signal")

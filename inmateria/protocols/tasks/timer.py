@@ -1,0 +1,128 @@
+"""Time since a stimulus, read from spikes: which of two places was stimulated, and how long ago.
+
+The memory of several 100 ms that Sumi et al., PNAS 120, e2217008120 (2023), measured. Beside the neurons stand the
+same readouts of the pulses, of which nothing is left after the first window.
+"""
+
+import asyncio
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from inmateria.protocols.outcome import Curves, Outcome, Score
+from inmateria.protocols.presenting import present_trials
+from inmateria.protocols.pulses import PulseSettings, steps_within
+from inmateria.protocols.scoring import (
+    Comparison,
+    Labels,
+    score_classification,
+    score_regression,
+)
+from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
+from inmateria.reservoir.spike_features import spike_counts
+from inmateria.substrate import FloatArray, Substrate
+
+_SCORED = (0.1, 0.2, 0.3, 0.5, 1.0)
+"""Times after the pulses whose scores are in the table, s; the first window is too."""
+
+
+class TimerSettings(PulseSettings, frozen=True, kw_only=True):
+    """Settings of `timer`, beside those of every task of pulses.
+
+    Parameters
+    ----------
+    seed : int
+        Of the order and the folds.
+    trials : int
+        In all, half at each of two places.
+    electrodes : int
+        At each place.
+    duration : float
+        Longest time after the pulses, s.
+    bin : float
+        Window in which spikes are counted, s; a step where that is longer.
+    rest : float
+        Seconds without pulses after each trial.
+    """
+
+    seed: Annotated[int, Meta(ge=0)] = 0
+    trials: Annotated[int, Meta(ge=50)] = 300
+    electrodes: Annotated[int, Meta(ge=1)] = 6
+    duration: Annotated[float, Meta(gt=0.0)] = 1.0
+    bin: Annotated[float, Meta(gt=0.0)] = 0.05
+    rest: Annotated[float, Meta(ge=0.0)] = 0.5
+
+
+async def tell_time(substrate: Substrate, settings: TimerSettings, on_progress: ProgressCallback) -> Outcome:
+    """Stimulate one of two places, then read window by window which it was and how long ago."""
+    labels = np.random.default_rng(settings.seed).permutation(np.arange(settings.trials) % 2)
+    reservoir = PhysicalReservoir(substrate, step=settings.step, rest=settings.rest)
+    async with reservoir:
+        inputs, electrodes = len(reservoir.info.inputs), settings.electrodes
+        if inputs < 2 * electrodes:
+            raise ValueError(
+                f"two places of {electrodes} electrodes were asked for; {reservoir.info.id} has {inputs} inputs; "
+                f"give electrodes={inputs // 2} or less"
+            )
+        each, step = steps_within(reservoir, settings.bin), reservoir.duration_of_step
+        bins = max(1, round(settings.duration / (each * step)))
+        reservoir.features = spike_counts(reservoir.info)
+        reservoir.encoding = PulseAmplitude(each * bins, settings.strength)
+        pulses = np.zeros((settings.trials, inputs))
+        pulses[labels == 0, :electrodes] = 1.0
+        pulses[labels == 1, inputs - electrodes :] = 1.0
+        trials = [pattern[np.newaxis] for pattern in pulses]
+        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
+    counts = np.array([X.reshape(bins, each, -1).sum(axis=1) for X in presented.responses])
+    given = np.zeros((settings.trials, bins, inputs))
+    given[:, 0] = pulses
+    at = np.array((np.arange(bins) + 1) * each * step, dtype=np.float64)
+    windows, elapsed = await asyncio.to_thread(
+        _score, {"substrate": counts, "pulses alone": given}, labels, at, settings
+    )
+    which = {on: [float(window.by_target[on].mean()) for window in windows] for on in windows[0].by_target}
+    scored = sorted({0, *(min(bins - 1, max(0, round(t / (each * step)) - 1)) for t in _SCORED)})
+    scores: list[Score] = [score for k in scored for score in windows[k].scores]
+    last = windows[scored[-1]]
+    return last.outcome(
+        "Which place, and how long ago",
+        presented.exchanges,
+        presented.outputs,
+        sentence="One of two places was stimulated; spikes counted later were to tell which, and how long ago.",
+        splitting=f"{last.splitting} Elapsed time: blocks of trials.",
+        scores=(*scores, *elapsed.scores),
+        classes=("second place",),
+        curves=(
+            Curves(
+                heading="How long it remembers",
+                text=f"Accuracy of the place, read from {each * step * 1e3:g} ms of spikes; mean of the folds.",
+                x_label="time since the pulses (s)",
+                y_label="accuracy",
+                x=tuple(at.tolist()),
+                lines={on: tuple(values) for on, values in which.items()},
+            ),
+        ),
+    )
+
+
+def _score(
+    feature_sets: dict[str, FloatArray], labels: Labels, at: FloatArray, settings: TimerSettings
+) -> tuple[list[Comparison], Comparison]:
+    """Score the place in every window, and the elapsed time in all of them; features are (trials, windows, ...)."""
+    windows = [
+        score_classification(
+            {on: X[:, k] for on, X in feature_sets.items()},
+            labels,
+            readout=f"place, {time:.2g} s later",
+            seed=settings.seed,
+        )
+        for k, time in enumerate(at)
+    ]
+    flat = {on: X.reshape(-1, X.shape[-1]) for on, X in feature_sets.items()}
+    elapsed = {"elapsed time (1 - NRMSE)": np.tile(at, settings.trials)}
+    return windows, score_regression(flat, elapsed)
+
+
+TASK = Task("timer", TimerSettings, tell_time, needs="spikes")

@@ -1,0 +1,154 @@
+"""Parameters of a culture in groups: connections between neurons, and properties of the electrodes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.simulators.culture import kernel
+from inmateria.simulators.culture.model import Asynchronous, Bursting
+from inmateria.simulators.parameters import convert_fields
+
+FloatArray = npt.NDArray[np.float64]
+
+_PLASTICITY = ("none", "stdp", "reward")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connectivity:
+    r"""Connections between the neurons of a culture.
+
+    A neuron is connected to another of its organoid, at the distance :math:`d`, with a probability proportional to
+    :math:`e^{-d / \ell}`, and to ``synapses`` neurons in the mean. The delay of a synapse is :math:`d / c + t_0`.
+
+    Parameters
+    ----------
+    excitatory : float
+        Fraction of the neurons that are excitatory, above 0 and at most 1.
+    synapses : float
+        Mean number of outgoing synapses of a neuron.
+    length : float
+        :math:`\ell`, um.
+    velocity, delay : float
+        Conduction velocity :math:`c`, m/s, and synaptic delay :math:`t_0`, s.
+    """
+
+    excitatory: float = 0.8
+    synapses: float = 100.0
+    length: float = 400.0
+    velocity: float = 0.3
+    delay: float = 5e-4
+
+    def __post_init__(self) -> None:
+        convert_fields(self)
+        if not 0 < self.excitatory <= 1:
+            raise ValueError(f"excitatory is {self.excitatory}; allowed is a fraction above 0 and at most 1")
+        _check_positive(self, "synapses", "length", "velocity")
+        _check_not_negative(self, "delay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElectrodeArray:
+    r"""Properties of the electrodes of a culture.
+
+    Every pulse leaves its electrode the fraction :math:`1 - f` of its effect :math:`k`, which recovers:
+
+    .. math::
+
+        \frac{\mathrm{d}k}{\mathrm{d}t} = \frac{1 - k}{\tau}, \qquad k \to (1 - f)\, k \text{ after a pulse}
+
+    after D. Eytan, N. Brenner and S. Marom, Selective adaptation in networks of cortical neurons,
+    J. Neurosci. 23, 9349 (2003).
+
+    Parameters
+    ----------
+    pitch : float
+        Distance between neighbouring electrodes, um.
+    noise : float
+        Standard deviation of the recorded noise, V; a spike is detected at 6 times that.
+    dead_time : float
+        Shortest interval between two spikes detected by an electrode, s.
+    blanking : float
+        How long after a pulse its own electrode detects nothing, s.
+    fatigue, fatigue_recovery : float
+        :math:`f`, from 0 to less than 1, and :math:`\tau`, s.
+    """
+
+    pitch: float = 200.0
+    noise: float = 5e-6
+    dead_time: float = 3e-3
+    blanking: float = 3e-3
+    fatigue: float = 0.1
+    fatigue_recovery: float = 5.0
+
+    def __post_init__(self) -> None:
+        convert_fields(self)
+        _check_positive(self, "pitch", "noise", "dead_time", "fatigue_recovery")
+        _check_not_negative(self, "blanking")
+        if not 0 <= self.fatigue < 1:
+            raise ValueError(f"fatigue is {self.fatigue}; allowed is a fraction from 0 to less than 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CultureParameters:
+    """All parameters of a `NeuralCulture`, checked; see there."""
+
+    neurons: int
+    seed: int
+    electrodes: int
+    organoids: int
+    regime: Asynchronous | Bursting
+    connectivity: Connectivity
+    array: ElectrodeArray
+    plasticity: str
+    learning_rate: float
+    aging: float
+    days: float
+    current_limit: float
+    phase_duration: float
+    dt: float
+    step: float
+
+    def __post_init__(self) -> None:
+        convert_fields(self)
+        for name in ("neurons", "electrodes", "organoids"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")
+        _check_not_negative(self, "seed", "aging", "days")
+        _check_positive(self, "step", "current_limit", "phase_duration")
+        if self.organoids > min(self.electrodes, self.neurons):
+            raise ValueError(
+                f"{self.organoids} organoids share {self.electrodes} electrodes and {self.neurons} neurons; "
+                "give at least one of each to an organoid"
+            )
+        if not 1e-5 <= self.dt <= 1e-3:
+            raise ValueError(f"dt is {self.dt} s; allowed is 1e-5 to 1e-3")
+        if self.plasticity not in _PLASTICITY:
+            raise ValueError(f"plasticity is {self.plasticity!r}; there are {', '.join(map(repr, _PLASTICITY))}")
+        if not 0 < self.learning_rate <= 0.5:
+            raise ValueError(f"learning_rate is {self.learning_rate}; give more than 0 and at most 0.5")
+
+    def packed(self, excitatory: int) -> FloatArray:
+        """Return all constants of the compiled step, where so many neurons are excitatory."""
+        model, array, dt = self.regime, self.array, self.dt
+        constants = model.packed(dt)
+        constants[kernel.EXCITATORY] = excitatory
+        constants[kernel.DEAD] = round(array.dead_time / dt)
+        constants[kernel.FATIGUE] = array.fatigue
+        constants[kernel.FATIGUE_RECOVERY] = array.fatigue_recovery / dt
+        if self.plasticity != "none":
+            constants[kernel.POTENTIATION] = self.learning_rate * model.excitation
+            constants[kernel.DEPRESSION] = self.learning_rate * model.depression
+        return constants
+
+
+def _check_positive(group: object, *names: str) -> None:
+    for name in names:
+        if getattr(group, name) <= 0:
+            raise ValueError(f"{name} is {getattr(group, name)}; give more than 0")
+
+
+def _check_not_negative(group: object, *names: str) -> None:
+    for name in names:
+        if getattr(group, name) < 0:
+            raise ValueError(f"{name} is {getattr(group, name)}; give 0 or more")

@@ -1,0 +1,34 @@
+"""One check: a callable with a name, which pytest shows as the name of the parameter."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Check"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of something that a function makes anew for it.
+
+    Parameters
+    ----------
+    run : callable
+        Takes the function that makes what is checked; raises `AssertionError` where the check fails.
+    name : str
+        What it holds, as words joined by underscores.
+    """
+
+    run: Callable[[Callable[[], Any]], None]
+    name: str
+
+    def __call__(self, make: Callable[[], Any]) -> None:
+        """Make the check."""
+        self.run(make)
+
+    @property
+    def __name__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return self.name

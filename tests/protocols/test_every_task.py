@@ -1,0 +1,236 @@
+"""Promises that every built-in task keeps: its settings, its needs, and inputs of any range."""
+
+import ast
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from leaky import LeakySimulator
+
+import inmateria.protocols.tasks
+from inmateria.adapters import SimulatedSubstrate
+from inmateria.protocols import (
+    ExchangeStatistics,
+    Outcome,
+    Score,
+    Task,
+    UnsuitableSubstrate,
+    find_task,
+    run_task,
+    task_names,
+)
+from inmateria.protocols.tasks import japanese_vowels
+from inmateria.substrate import Channel, Response, Stimulus, Substrate
+
+ROOM = Path(inmateria.protocols.tasks.__file__).parent
+BUILT_IN = sorted(path.stem.replace("_", "-") for path in ROOM.glob("[!_]*.py"))
+SPIKES = [name for name in BUILT_IN if find_task(name).needs == "spikes"]
+SIGNAL = [name for name in BUILT_IN if find_task(name).needs == "signal"]
+
+SHORT: dict[str, list[dict[str, Any]]] = {
+    "capacity": [{"steps": 2000, "delays": 10, "degree": 2}],
+    "cart-pole": [{"rounds": 1, "episodes": 2, "encoding": encoding} for encoding in ("place", "amplitude")],
+    "centre-of-activity": [{"probes": 10, "seconds": 1, "rest": 0.05}],
+    "digits": [{"splits": 1, "rest": 0.02, "window": 8, "positions": 1}],
+    "henon": [
+        {"values": 200, "encoding": "place", "features": "rates"},
+        {"values": 200, "encoding": "rate"},
+        {"values": 200, "encoding": "auto"},
+    ],
+    "japanese-vowels": [
+        {"rest": 0.05, "coefficients": 4, "features": "rates"},
+        {"rest": 0.05, "coefficients": 4, "encoding": "rate"},
+    ],
+    "mackey-glass": [{"steps": 1000}],
+    "memory": [{"steps": 1000, "delays": 5}],
+    "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
+    "response-map": [{"electrodes": 2, "repeats": 2, "rest": 0.05}],
+    "sequence-memory": [{"digits": 500, "erase": 0.05, "positions": 1}],
+    "spontaneous": [{"seconds": 10}],
+    "stack": [{"train": "bottleneck-in-turn", "hold": 1, "rest": 0.01, "held_out": 300, "step": 0.01}],
+    "timer": [{"trials": 50, "duration": 0.2, "rest": 0.05}],
+    "waveform": [{"steps": 1000}],
+}
+"""Settings, of every task, that are quick to run; those that only matter beside others have more than one."""
+
+
+class Board(LeakySimulator):
+    """Leaky integrators of what an input is driven with beyond its rest, with inputs of any range."""
+
+    def __init__(self, low: float, high: float, rest: float, name: str = "board", **how: Any) -> None:
+        super().__init__(id=name, **how)
+        inputs = tuple(Channel(name=each.name, unit="V", low=low, high=high) for each in self.info.inputs)
+        self.info = msgspec.structs.replace(self.info, inputs=inputs, rest=(rest,) * len(inputs))
+
+    def advance(self, stimulus: Stimulus) -> Response:
+        response = super().advance(Stimulus(stimulus.drive - self.info.rest, stimulus.step))
+        self.applied[-1] = stimulus.drive
+        return response
+
+
+def quiet(phase: str, done: int, of: int, steps: int) -> None:
+    assert 0 < done <= of
+
+
+def run(name: str, simulators: list[Any], settings: Any) -> Outcome:
+    task = find_task(name)
+    opened = [SimulatedSubstrate(simulator) for simulator in simulators]
+    return asyncio.run(task.run(opened if task.substrates else opened[0], settings, quiet))  # type: ignore[arg-type]
+
+
+def chosen(name: str, **given: Any) -> Any:
+    task = find_task(name)
+    fields = {field.name for field in msgspec.structs.fields(task.settings)}
+    return task.settings(**({"round_trips": 3} if "round_trips" in fields else {}), **given)
+
+
+@pytest.fixture
+def few_vowels(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    utterances = [generator.normal(size=(10, 12)) for _ in range(60)]
+    monkeypatch.setattr(japanese_vowels, "japanese_vowels", lambda: (utterances, np.arange(60) % 3, 30))
+
+
+def test_the_room_holds_every_built_in_task_and_nothing_else() -> None:
+    assert set(BUILT_IN) <= set(task_names())
+    assert set(SHORT) == set(BUILT_IN) == {*SPIKES, *SIGNAL}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_no_task_imports_another(name: str) -> None:
+    tree = ast.parse((ROOM / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not [module for module in imported if module and module.startswith("inmateria.protocols.tasks")]
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_setting_is_described(name: str) -> None:
+    settings = find_task(name).settings
+    described = {
+        word
+        for base in settings.__mro__
+        for names in re.findall(r"^    (\w+(?:, \w+)*)(?: : .+)?$", base.__doc__ or "", re.MULTILINE)
+        for word in names.split(", ")
+    }
+    assert {field.name for field in msgspec.structs.fields(settings)} <= described
+
+
+class Noted:
+    """Settings that note which of them were read."""
+
+    def __init__(self, settings: Any, read: set[str]) -> None:
+        self._settings, self._read = settings, read
+
+    def __getattr__(self, name: str) -> Any:
+        self._read.add(name)
+        return getattr(self._settings, name)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_task_has_no_setting_that_it_does_not_use(name: str, few_vowels: None) -> None:
+    read: set[str] = set()
+    for given in SHORT[name]:
+        settings = chosen(name, **given)
+        neurons = [LeakySimulator(inputs=16, outputs=24, spiking=True, id=f"n{k}") for k in range(2)]
+        run(name, neurons, Noted(settings, read))
+        if task_substrates := find_task(name).substrates:
+            task_substrates(Noted(settings, read))
+    assert {field.name for field in msgspec.structs.fields(find_task(name).settings)} <= read
+
+
+@pytest.mark.parametrize("name", SIGNAL)
+def test_a_task_of_signals_runs_on_inputs_of_any_range_and_rest(name: str) -> None:
+    outcomes = []
+    for low, high, rest in ((-1.0, 1.0, 0.0), (0.0, 5.0, 0.0), (0.0, 5.0, 2.5)):
+        boards = [Board(low, high, rest, f"board{k}", inputs=3, outputs=20) for k in range(2)]
+        outcomes.append(run(name, boards, chosen(name, **SHORT[name][0])))
+        assert (boards[0].applied[0] == rest).all()  # the first round trip
+    for outcome in outcomes:
+        # Integrators of the drive are linear: a range only scales and shifts it, which no readout here notices.
+        for here, there in zip(outcome.scores, outcomes[0].scores, strict=True):
+            assert (here.on, here.readout) == (there.on, there.readout)
+            if name in ("memory", "waveform", "mackey-glass"):
+                assert here.score == pytest.approx(there.score, abs=1e-3)
+        first = outcome.scores[0]
+        assert first.score > outcome.chance
+
+
+class Unopened(Substrate):
+    """A device that nothing may enter; with `late`, whose info is known only once it has been entered."""
+
+    def __init__(self, simulator: LeakySimulator, late: bool) -> None:
+        self._simulator, self._late = simulator, late
+        self.entered = self.left = 0
+        if not late:
+            self.info = simulator.info
+
+    async def __aenter__(self) -> "Unopened":
+        self.entered += 1
+        self.info = self._simulator.info
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.left += 1
+
+    async def _apply(self, stimulus: Stimulus) -> Response:
+        raise AssertionError("a stimulus was sent")
+
+    async def reset(self) -> None:
+        raise AssertionError("it was reset")
+
+
+def culture() -> LeakySimulator:
+    made = LeakySimulator(inputs=16, outputs=24, spiking=True, id="dish")
+    made.info = msgspec.structs.replace(made.info, kind="neural-culture", sampling_rate=None)
+    return made
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("name", BUILT_IN)
+async def test_a_substrate_that_does_not_give_what_a_task_needs_is_refused_beforehand(
+    name: str, late: bool, tmp_path: Path, few_vowels: None
+) -> None:
+    task = find_task(name)
+    device = Unopened(LeakySimulator(inputs=16) if task.needs == "spikes" else culture(), late)
+    said = r"gives no spikes.*--on culture://" if task.needs == "spikes" else r"dish .*gives spikes.*--on nanowire://"
+    with pytest.raises(UnsuitableSubstrate, match=said):
+        await run_task(
+            task,
+            chosen(name, **SHORT[name][0]),
+            [device, device] if task.substrates else device,
+            tmp_path,
+            quiet,
+            on="x",
+            over="local",
+        )
+    assert device.entered == device.left == late
+    assert not left_in(tmp_path)
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_an_outcome_needs_a_title_scores_and_exchanges_only(tmp_path: Path) -> None:
+    class NoSettings(msgspec.Struct, frozen=True):
+        pass
+
+    async def count(substrate: Substrate, settings: NoSettings, on_progress: Any) -> Outcome:
+        async with substrate:
+            await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(2)))
+        exchanges = ExchangeStatistics.measured(count=1, steps=2, seconds=0.1, round_trips=np.array([0.01]))
+        score = Score(readout="count", on="substrate", features=1, score=2.0)
+        return Outcome(title="Two steps", scores=(score,), exchanges=exchanges)
+
+    task = Task("count", NoSettings, count)
+    folder = await run_task(
+        task, NoSettings(), SimulatedSubstrate(LeakySimulator()), tmp_path, quiet, on="x", over="local"
+    )
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "Two steps on leaky" in page
+    assert "held out" not in page
+    assert "baseline" not in page

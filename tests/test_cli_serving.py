@@ -1,0 +1,94 @@
+"""`inmateria serve` and `--over mqtt` take whatever `connect` opens, and refuse what they cannot name."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brokers import Mosquitto, with_paths
+from leaky import LeakySimulator
+
+from inmateria.adapters import RemoteSubstrate, SimulatedSubstrate, SubprocessDevice, connect
+from inmateria.recording import RecordedSubstrate
+from inmateria.substrate import Stimulus
+
+HANGS = 500
+INMATERIA = [sys.executable, "-m", "inmateria"]
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """Serve until the end of the block; gives the device's URI."""
+    with subprocess.Popen(
+        [*INMATERIA, "serve", *arguments, "--json"], stdout=subprocess.PIPE, text=True, env=with_paths()
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield json.loads(process.stdout.readline())["uri"]
+        finally:
+            process.terminate()
+            process.wait(HANGS)
+
+
+@pytest.fixture
+async def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "run.h5"
+    async with RecordedSubstrate(SimulatedSubstrate(LeakySimulator()), path) as substrate:
+        for number in range(5):
+            await substrate.stimulate(Stimulus(np.full((2, 3), number / 10), 0.01))
+    return path
+
+
+async def test_a_recording_is_served_like_any_substrate(recording: Path, mosquitto: Mosquitto) -> None:
+    uri = f"replay://{recording}"
+    async with connect(uri) as alone:
+        given = [Stimulus(np.full((2, 3), number / 10), 0.01) for number in range(5)]
+        wanted = [await alone.stimulate(each) for each in given]
+    with serving(uri, "--broker", mosquitto.uri, "--name", "old") as served:
+        assert served == f"{mosquitto.uri}/lab/old"
+        async with RemoteSubstrate(served) as remote:
+            got = [response async for response in remote.stream(given)]
+        # What is served may be served again, under another name or on another broker.
+        with serving(served, "--broker", mosquitto.uri, "--name", "again") as again:
+            async with RemoteSubstrate(again) as remote:
+                assert remote.info.id == "leaky"
+    assert all(np.array_equal(a.signal, b.signal) for a, b in zip(got, wanted, strict=True))  # type: ignore[arg-type]
+
+
+async def test_over_mqtt_takes_whatever_connect_opens(recording: Path) -> None:
+    async with SubprocessDevice(f"replay://{recording}") as substrate:
+        response = await substrate.stimulate(Stimulus(np.zeros((2, 3)), 0.01))
+        assert response.sequence == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--name", "a b"], 2, "the name of the device is 'a b'"),
+        (["--name", "a/b"], 2, "the name of the device is 'a/b'"),
+        (["--group", "lab#"], 2, "the group of the device is 'lab#'"),
+        (["--broker", "ssl://127.0.0.1:1"], 2, "does not name a broker"),
+    ],
+)
+def test_what_a_device_cannot_be_called_is_refused_at_once(arguments: list[str], code: int, says: str) -> None:
+    told = subprocess.run(
+        [*INMATERIA, "serve", "nanowire://?wires=40", "--port", "0", *arguments], capture_output=True, text=True,
+        timeout=HANGS, env=with_paths(),
+    )  # fmt: skip
+    assert told.returncode == code
+    assert says in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto) -> None:
+    with serving("nanowire://?wires=40", "--broker", mosquitto.uri):
+        told = subprocess.run(
+            [*INMATERIA, "serve", "nanowire://?wires=40", "--broker", mosquitto.uri], capture_output=True, text=True,
+            timeout=HANGS, env=with_paths(),
+        )  # fmt: skip
+    assert told.returncode == 3
+    assert "is served already" in told.stderr
