@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from inmateria.adapters import connect
-from inmateria.adapters.pulse_log import PulseLog, log_name
-from inmateria.adapters.tissue import PulseLimits, TissueGuard
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard
+from inmateria.adapters.tissue.pulse_log import PulseLog, log_name
 from inmateria.devices.errors import PassportError
 from inmateria.devices.identity import require_identity
 from inmateria.substrate import (

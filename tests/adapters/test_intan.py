@@ -11,7 +11,7 @@ from pulsed import PulsedCulture
 from inmateria.adapters import connect
 from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.substrate import IntanSubstrate, intan_from_uri
-from inmateria.adapters.tissue import PulseLimits, PulseLog
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog
 from inmateria.substrate import (
     FrameError,
     Stimulus,

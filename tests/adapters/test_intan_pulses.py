@@ -18,7 +18,7 @@ from inmateria.adapters import connect
 from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.link import CommandRefused
 from inmateria.adapters.intan.substrate import IntanSubstrate, intan_from_uri
-from inmateria.adapters.tissue import PulseLimits, PulseLog
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog
 from inmateria.substrate import StimulusRejected, SubstrateDisconnected, SubstrateError, SubstrateTimeout
 
 ROOMY = PulseLimits(interval=0.0, rate=1000)

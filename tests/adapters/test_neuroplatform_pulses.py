@@ -15,7 +15,7 @@ from inmateria.adapters import connect
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Booking, Neuroplatform, PlatformClock, Stimulation
 from inmateria.adapters.neuroplatform.v1 import version1
-from inmateria.adapters.tissue import PulseLimits, PulseLog, biphasic
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog, biphasic
 from inmateria.substrate import Stimulus, StimulusRejected
 
 OURS, THEIRS = Booking(token="OURS", fs_name="fs300"), Booking(token="THEIRS", fs_name="fs300")

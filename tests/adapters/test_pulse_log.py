@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inmateria.adapters.pulse_log import PulseLog, canonical_host, log_name, log_path
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue.pulse_log import PulseLog, canonical_host, log_name, log_path
 from inmateria.substrate import StimulusRejected, SubstrateBusy, SubstrateError
 
 ONE = biphasic(1000.0, 7, -1e-6, 1e-4)
@@ -166,7 +166,7 @@ def test_what_could_not_be_written_is_not_in_the_log_and_the_next_can(path: Path
     code = f"""
 import resource, signal
 import numpy as np
-from inmateria.adapters.tissue import PulseLog, biphasic
+from inmateria.adapters.tissue.guard import PulseLog, biphasic
 from inmateria.substrate import SubstrateError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with PulseLog({str(path)!r}) as log:
@@ -190,7 +190,7 @@ with PulseLog({str(path)!r}) as log:
 def test_a_process_killed_at_any_moment_leaves_a_log_that_holds_all_it_sent(tmp_path: Path) -> None:
     path = tmp_path / "pulses.csv"
     code = (
-        "from inmateria.adapters.tissue import PulseLog, biphasic\n"
+        "from inmateria.adapters.tissue.guard import PulseLog, biphasic\n"
         f"with PulseLog({str(path)!r}) as log:\n"
         "    for k in range(10**9):\n"
         "        log.append(biphasic([k, k + 0.25, k + 0.5], 7, -1e-6, 1e-4)); print(k, flush=True)\n"

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inmateria.adapters.tissue import PulseLimits, PulseLog, TissueGuard, biphasic
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog, TissueGuard, biphasic
 from inmateria.pulses import PulseArray
 from inmateria.substrate import StimulusRejected, SubstrateError
 

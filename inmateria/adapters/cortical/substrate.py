@@ -28,8 +28,8 @@ from inmateria.adapters.cortical.loop import (
     TickLoop,
     make_culture,
 )
-from inmateria.adapters.tissue import PulseLimits
-from inmateria.adapters.tissue_substrate import as_identifier
+from inmateria.adapters.tissue.guard import PulseLimits
+from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.simulators.identity import simulator_id

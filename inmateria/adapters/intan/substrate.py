@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from inmateria.adapters.intan.link import IntanLink
 from inmateria.adapters.intan.protocol import BLOCK, StimSettings
-from inmateria.adapters.pulse_log import log_name, log_path
-from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
-from inmateria.adapters.stimulator_rounding import duration_samples
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
-from inmateria.adapters.tissue_substrate import TissueSubstrate, as_identifier, place_of
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue.pulse_log import log_name, log_path
+from inmateria.adapters.tissue.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.tissue.stimulator_rounding import duration_samples
+from inmateria.adapters.tissue.substrate import TissueSubstrate, as_identifier, place_of
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (

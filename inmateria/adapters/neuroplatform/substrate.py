@@ -28,11 +28,11 @@ from inmateria.adapters.neuroplatform.twin import (
     Neuroplatform,
     PlatformClock,
 )
-from inmateria.adapters.pulse_log import log_name, log_path
-from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
-from inmateria.adapters.stimulator_rounding import duration_samples
-from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard, biphasic
-from inmateria.adapters.tissue_substrate import TissueSubstrate, as_identifier
+from inmateria.adapters.tissue.guard import PULSE, PulseArray, PulseLimits, TissueGuard, biphasic
+from inmateria.adapters.tissue.pulse_log import log_name, log_path
+from inmateria.adapters.tissue.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.tissue.stimulator_rounding import duration_samples
+from inmateria.adapters.tissue.substrate import TissueSubstrate, as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
