@@ -24,13 +24,14 @@ from inmateria.errors import (
     UnknownSubstrate,
 )
 from inmateria.exchange import SPIKE, FloatArray, Response, SpikeArray, Stimulus, immutable
-from inmateria.substrate_info import Channel, Layout, Limits, SubstrateInfo
+from inmateria.substrate_info import Channel, IdentitySource, Layout, Limits, SubstrateInfo
 
 __all__ = [
     "SPIKE",
     "Channel",
     "FloatArray",
     "FrameError",
+    "IdentitySource",
     "Layout",
     "Limits",
     "Response",

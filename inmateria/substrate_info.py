@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 import numpy as np
@@ -14,7 +14,10 @@ from inmateria.errors import ResponseMismatch, StimulusRejected
 from inmateria.exchange import FloatArray, Response, Stimulus
 from inmateria.units import read_unit
 
-__all__ = ["Channel", "Layout", "Limits", "SubstrateInfo"]
+__all__ = ["Channel", "IdentitySource", "Layout", "Limits", "SubstrateInfo"]
+
+IdentitySource = Literal["serial", "host", "user", "parameters", "none", "unstated"]
+"""Where the id of a device comes from; see `SubstrateInfo`."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -118,6 +121,10 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     ----------
     id : str
         Identity of this one device: letters, digits, ``.``, ``_`` and ``-``.
+    identity : {"serial", "host", "user", "parameters", "none", "unstated"}
+        Source of the id: a serial number or name that the device itself states; the address it is reached at; a name
+        that the user gave (``?id=``); a simulator's parameters; none, where other devices have the same id, which
+        then can have no passport; or not stated by the adapter.
     kind : str
         The kind of matter, for instance ``"nanowire-network"``.
     inputs, outputs : tuple of Channel
@@ -153,8 +160,14 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     rest: tuple[float, ...] = ()
     parameters: dict[str, Any] = {}
     layout: Layout | None = None
+    identity: IdentitySource = "unstated"
 
     def __post_init__(self) -> None:
+        if self.identity not in get_args(IdentitySource):
+            raise ValueError(
+                f"substrate {self.id!r} states the source of its id as {self.identity!r}; allowed are "
+                + ", ".join(get_args(IdentitySource))
+            )
         if not self.rest:
             msgspec.structs.force_setattr(self, "rest", tuple(_nearest_to_zero(channel) for channel in self.inputs))
         if not _IDENTIFIER.fullmatch(self.id):

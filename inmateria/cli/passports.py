@@ -21,7 +21,7 @@ _SOURCES = {
     "host": "the address it is reached at",
     "user": "a name that the user gave",
     "parameters": "the parameters of the simulation",
-    None: "not stated by its adapter",
+    "unstated": "not stated by its adapter",
 }
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs, beside which the passports are kept.")]
@@ -91,10 +91,10 @@ async def _calibrated(
     substrate: "Substrate", probe: "Probe", watch: "Callable[[str, int, int, int], None]"
 ) -> "tuple[SubstrateInfo, Fingerprint]":
     from inmateria.devices import calibrate
-    from inmateria.identity import require_identity
+    from inmateria.devices.identity import require_identity
 
     async with substrate:
-        require_identity(substrate.info, "a passport")  # before the probe: its responses could not be kept
+        require_identity(substrate.info)  # before the probe, which is for nothing where its answers cannot be kept
         return substrate.info, await calibrate(substrate, probe, on_progress=watch)
 
 

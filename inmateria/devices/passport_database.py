@@ -34,7 +34,7 @@ devices = sql.Table(
     sql.Column("kind", sql.String(255), nullable=False, index=True),
     sql.Column("first_seen", sql.String(40), nullable=False),
     sql.Column("info", _Long, nullable=False),  # as it was when it was first seen
-    sql.Column("identity_source", sql.String(20)),  # since version 2; null if it is not stated
+    sql.Column("identity_source", sql.String(20), nullable=False, server_default="unstated"),  # since version 2
 )
 
 
@@ -73,7 +73,9 @@ def _state_identities_and_keep_changes(connection: sql.Connection) -> None:
     """Version 2: where each device's id comes from, and every later info that differs from the one before."""
     columns = {column["name"] for column in sql.inspect(connection).get_columns("devices")}
     if "identity_source" not in columns:
-        connection.execute(sql.text("ALTER TABLE devices ADD COLUMN identity_source VARCHAR(20)"))
+        connection.execute(
+            sql.text("ALTER TABLE devices ADD COLUMN identity_source VARCHAR(20) DEFAULT 'unstated' NOT NULL")
+        )
     changes.create(connection, checkfirst=True)
 
 

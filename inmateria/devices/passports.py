@@ -21,8 +21,8 @@ from inmateria.devices import passport_database as db
 from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.errors import PassportError
 from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
-from inmateria.identity import IdentitySource, require_identity
-from inmateria.substrate import SubstrateError, SubstrateInfo
+from inmateria.devices.identity import require_identity
+from inmateria.substrate import IdentitySource, SubstrateInfo
 
 __all__ = ["InfoRecord", "Passport", "PassportError", "Passports", "ReadoutRecord", "ScoreRecord", "passports_url"]
 
@@ -66,8 +66,8 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    identity_source : str or None
-        Where its id comes from, see `inmateria.identity`; None if its adapter does not state it.
+    identity_source : str
+        Where its id comes from, see `SubstrateInfo`.
     infos : tuple of InfoRecord
         Its info when it was first seen, and every later one that differed from the one before.
     calibrations : tuple of Fingerprint
@@ -75,7 +75,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     readouts : tuple of ReadoutRecord
     """
 
-    identity_source: IdentitySource | None
+    identity_source: IdentitySource
     infos: tuple[InfoRecord, ...]
     calibrations: tuple[Fingerprint, ...]
     scores: tuple[ScoreRecord, ...]
@@ -235,10 +235,7 @@ class Passports:
 
     def _begin_or_update(self, connection: sql.Connection, info: SubstrateInfo) -> None:
         """Begin a passport for a device that has none; note a change in how one that has describes itself."""
-        try:
-            source = require_identity(info, "a passport")
-        except SubstrateError as error:
-            raise PassportError(str(error)) from None
+        source = require_identity(info)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         encoded = msgspec.json.encode(info)
         row = {"id": info.id, "kind": info.kind, "first_seen": now, "info": encoded, "identity_source": source}
@@ -250,7 +247,7 @@ class Passports:
                 f"the passport of {info.id} is of a {known.kind}, and this is a {info.kind}; one id belongs to one "
                 "device; give this one another name"
             )
-        if source not in (known.identity_source, None):
+        if source not in (known.identity_source, "unstated"):
             chosen = db.devices.update().where(db.devices.c.id == info.id)
             connection.execute(chosen.values(identity_source=source))
         latest = self._infos(connection, known)[-1].info

@@ -273,13 +273,13 @@ def fit_twin(
     described = msgspec.structs.replace(
         info,
         id=f"twin-of-{info.id}-{zlib.crc32(coef.tobytes() + intercept.tobytes()):08x}",  # one id for each fit
+        identity="parameters",
         step=step,
         sampling_rate=samples / step,
         spiking=False,
         resettable=True,
         limits=Limits(steps=info.limits.steps, shortest_step=step, longest_step=step, values=info.limits.values),
         parameters={
-            "identity": "parameters",
             "twin_of": info.id,
             "error": msgspec.to_builtins(error),
             "units": units,

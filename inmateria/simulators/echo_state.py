@@ -106,6 +106,7 @@ class EchoStateNetwork:
         digits = max(3, len(str(units - 1)))
         self._info = SubstrateInfo(
             id=simulator_id(f"echo-{units}-s{seed}", own),
+            identity="parameters",
             kind="echo-state-network",
             inputs=tuple(Channel(name=f"u{i}", unit="1", low=-limit, high=limit) for i in range(inputs)),
             outputs=tuple(Channel(name=f"x{i:0{digits}d}", unit="1", low=-1.0, high=1.0) for i in range(units)),

@@ -110,6 +110,7 @@ class ScatteringMedium:
         brightest = (np.abs(self._transmission).sum(axis=1) + reference) ** 2 / self._mean
         self._info = SubstrateInfo(
             id=simulator_id(f"scattering-{ports}x{observables}-s{seed}", given),
+            identity="parameters",
             kind="scattering-medium",
             inputs=tuple(
                 Channel(name=f"p{i:0{_digits(ports)}d}", unit="rad", low=-phase_limit, high=phase_limit)

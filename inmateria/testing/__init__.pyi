@@ -3,6 +3,7 @@ from .leaks import LeakedTasks, assert_no_leaked_tasks
 from .readouts import check_readout, readout_checks
 from .simulators import check_simulator, simulator_checks
 from .substrates import check_entered_substrate, check_substrate, small_stimuli, substrate_checks
+from .tasks import check_task
 
 __all__ = [
     "Check",
@@ -12,6 +13,7 @@ __all__ = [
     "check_readout",
     "check_simulator",
     "check_substrate",
+    "check_task",
     "readout_checks",
     "simulator_checks",
     "small_stimuli",

@@ -188,3 +188,20 @@ async def test_an_observer_records_what_is_sent_in_parts(mosquitto: Mosquitto, t
         (exchange,) = list(read)
         assert np.array_equal(exchange.stimulus.drive, given.drive)
         assert np.array_equal(exchange.response.signal, response.signal)
+
+
+async def test_a_message_that_is_still_being_sent_keeps_the_connection(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As to a peer that knows no parts: for over 5 s nothing can come back, though the broker lives.
+    monkeypatch.setattr(link, "KEEPALIVE", 1)
+    async with (
+        SlowLine(mosquitto.port, 300_000) as line,
+        open_link(Broker.from_uri(line.uri), timeout=1.5) as slow,
+        open_link(Broker.from_uri(mosquitto.uri), timeout=5) as reader,
+    ):
+        await reader.subscribe("here")
+        await slow.publish("here", bytes(1_600_000))
+        async for message in reader.messages():
+            assert len(message[1]) == 1_600_000
+            break

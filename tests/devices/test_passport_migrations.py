@@ -16,10 +16,10 @@ from inmateria.adapters import SimulatedSubstrate
 from inmateria.cli import app
 from inmateria.devices import Probe, calibrate, passport_database
 from inmateria.devices.errors import PassportError
+from inmateria.devices.identity import require_identity
 from inmateria.devices.passports import Passports
-from inmateria.identity import identity_source, require_identity
 from inmateria.simulators import NanowireNetwork
-from inmateria.substrate import SubstrateError
+from inmateria.substrate import SubstrateInfo
 
 VERSION_1 = (Path(__file__).parent / "passports_version_1.sql").read_text()
 DEVICE = "nanowire-30-3-150754f0"
@@ -53,7 +53,7 @@ def info(**changed):
 
 
 def stating(source):
-    return info(id="device-1", parameters={"identity": source})
+    return info(id="device-1", identity=source)
 
 
 def test_a_database_of_version_1_opens_with_everything_it_held(file):
@@ -62,7 +62,7 @@ def test_a_database_of_version_1_opens_with_everything_it_held(file):
         assert passports.devices() == {DEVICE: "nanowire-network"}
         passport = passports.passport(DEVICE)
         readout = passports.readout(DEVICE, "sine")
-    assert passport.identity_source is None
+    assert passport.identity_source == "unstated"
     assert passport.first_seen == "2026-01-01T12:00:05+00:00"
     assert passport.info.id == DEVICE
     assert [channel.unit for channel in passport.info.inputs][:1] == ["V"]
@@ -94,7 +94,6 @@ INTERRUPTED = """
 import os, sys
 from inmateria.devices import passport_database
 from inmateria.devices.passports import Passports
-from inmateria.identity import identity_source, require_identity
 
 (step,) = passport_database._STEPS
 def killed(connection):
@@ -115,7 +114,7 @@ def test_a_migration_that_is_killed_leaves_version_1_and_is_done_at_the_next_ope
 
 
 @pytest.mark.parametrize("done", [
-    "alter table devices add column identity_source varchar(20)",
+    "alter table devices add column identity_source varchar(20) default 'unstated' not null",
     "drop table inmateria",
     "delete from inmateria",
     "drop table readouts; drop table scores; drop table inmateria",
@@ -134,7 +133,6 @@ def test_what_was_left_half_done_is_finished(file, done):
 TOGETHER = """
 import sys
 from inmateria.devices.passports import Passports
-from inmateria.identity import identity_source, require_identity
 
 print("ready", flush=True)
 sys.stdin.readline()
@@ -159,7 +157,7 @@ def test_processes_that_migrate_at_once_find_one_database(file):
         process.stdin.flush()
     for process in processes:
         told, complained = process.communicate(timeout=300)
-        assert (told, complained) == ("2 None\n", "")
+        assert (told, complained) == ("2 unstated\n", "")
     assert rows(file, "select version from inmateria") == [(2,)]
     assert len(rows(file, "select * from devices")) == 1
 
@@ -183,7 +181,7 @@ def test_a_writer_of_version_1_that_is_still_open_can_go_on(file):
         )
         old.commit()
     with Passports(f"sqlite:///{file}") as passports:
-        assert passports.passport("other").identity_source is None
+        assert passports.passport("other").identity_source == "unstated"
 
 
 def test_every_info_that_differs_from_the_one_before_is_kept(file):
@@ -218,21 +216,23 @@ def test_the_passport_keeps_where_the_id_comes_from(file, source):
 
 def test_an_adapter_that_begins_to_state_the_source_is_believed_and_one_that_stops_changes_nothing(file):
     with Passports(f"sqlite:///{file}") as passports:
-        for parameters in ({}, {"identity": "serial"}, {}):
-            passports.add_scores(info(id="device-1", parameters=parameters), [])
+        for source in ("unstated", "serial", "unstated"):
+            passports.add_scores(stating(source), [])
         assert passports.passport("device-1").identity_source == "serial"
 
 
-async def test_an_anonymous_device_gets_no_passport_and_the_message_says_what_to_do(file):
+async def test_a_placeholder_gets_no_passport_and_the_message_says_what_to_do(file):
     before = everything(file)
-    nameless = stating("anonymous")
+    nameless = stating("none")
     fingerprint = await calibrate(SimulatedSubstrate(network()), Probe(steps=2, repeats=2, rest=0.0))
     with Passports(f"sqlite:///{file}") as passports:
         migrated = everything(file)
         assert migrated != before
-        with pytest.raises(PassportError, match=r"any of several devices; .* a name in its URI, such as \?id="):
+        with pytest.raises(
+            PassportError, match=r"placeholder .* give the device a name in its URI, as in \?id=my-device"
+        ):
             passports.add_scores(nameless, [])
-        with pytest.raises(PassportError, match="any of several devices"):
+        with pytest.raises(PassportError, match="placeholder"):
             passports.add_calibration(nameless, msgspec.structs.replace(fingerprint, device="device-1"))
     assert everything(file) == migrated
 
@@ -243,23 +243,21 @@ def test_a_device_is_not_probed_for_a_passport_that_it_cannot_have(tmp_path, mon
             raise AssertionError("it was probed")
 
     substrate = Nameless(network())
-    substrate.info = stating("anonymous")
+    substrate.info = stating("none")
     monkeypatch.setattr("inmateria.adapters.connect", lambda _: substrate)
     monkeypatch.chdir(tmp_path)
     told = CliRunner().invoke(app, ["calibrate", "nanowire://"])
-    assert isinstance(told.exception, SubstrateError)
+    assert isinstance(told.exception, PassportError)
 
 
-@pytest.mark.parametrize("stated", ["guessed", "", 3, {}, {"source": "serial"}, ["serial"]])
+@pytest.mark.parametrize("stated", ["guessed", "", 3, None])
 def test_an_unknown_source_is_refused_with_those_that_are_known(stated):
-    with pytest.raises(SubstrateError, match="serial, host, user, parameters, anonymous"):
-        identity_source(info(parameters={"identity": stated}))
-    with Passports("sqlite://") as passports, pytest.raises(PassportError, match="serial, host, user"):
-        passports.add_scores(info(parameters={"identity": stated}), [])
+    with pytest.raises(ValueError, match="serial, host, user, parameters, none"):
+        SubstrateInfo(**{**msgspec.structs.asdict(network().info), "identity": stated})
 
 
 def test_an_adapter_that_states_no_source_is_accepted():
-    assert require_identity(info(parameters={}), "a passport") is None
+    assert require_identity(info(identity="unstated")) == "unstated"
 
 
 def test_one_id_is_not_shared_by_two_kinds_of_device(file):
@@ -318,7 +316,7 @@ def test_the_command_shows_a_migrated_passport(file, monkeypatch):
     monkeypatch.chdir(file.parent)
     told = CliRunner().invoke(app, ["passport", DEVICE, "--passports", f"sqlite:///{file}", "--json"])
     shown = json.loads(told.stdout)
-    assert shown["identity_source"] is None
+    assert shown["identity_source"] == "unstated"
     assert shown["changes"] == []
     told = CliRunner().invoke(app, ["passport", DEVICE, "--passports", f"sqlite:///{file}"])
     assert "its id comes from: not stated by its adapter" in told.stdout

@@ -94,7 +94,7 @@ def test_a_twin_is_a_simulator():
     assert (first.start, first.sequence) == (0.0, 0)
     assert (second.start, second.sequence) == (pytest.approx(0.15), 1)
     assert twin.info.id.startswith("twin-of-filter-")
-    assert twin.info.parameters["identity"] == "parameters"
+    assert twin.info.identity == "parameters"
     assert twin.info.parameters["error"]["held_out"] == twin.error.held_out
     with pytest.raises(StimulusRejected, match=r"takes 0\.01 to 0\.01 s"):
         twin.info.stimulus(drive, 0.02)

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from inmateria.adapters import SimulatedSubstrate
+from inmateria.protocols import Task, find_task
 from inmateria.reservoir import (
     KalmanReadout,
     LMSReadout,
@@ -24,6 +26,7 @@ from inmateria.testing import (
     LeakedTasks,
     assert_no_leaked_tasks,
     check_substrate,
+    check_task,
     readout_checks,
     simulator_checks,
     substrate_checks,
@@ -162,3 +165,22 @@ async def test_no_adapter_can_leave_the_limits_out() -> None:
         class Careless(SimulatedSubstrate):
             async def stimulate(self, stimulus: Stimulus) -> Response:  # type: ignore[override, misc]
                 raise StimulusRejected("never")
+
+
+def test_a_task_passes_and_one_without_a_control_or_a_seed_is_found() -> None:
+    memory = find_task("memory")
+    short = {"steps": "500", "samples": "2", "round_trips": "2", "delays": "3", "washout": "20"}
+    outcome = check_task(memory, short)
+    assert outcome.scores[0].on == "substrate"
+
+    async def alone(substrate, settings, on_progress):  # type: ignore[no-untyped-def]
+        outcome = await memory.run(substrate, settings, on_progress)
+        return msgspec.structs.replace(outcome, scores=outcome.scores[:1])
+
+    async def unseeded(substrate, settings, on_progress):  # type: ignore[no-untyped-def]
+        seed = int(np.random.default_rng().integers(1 << 30))
+        return await memory.run(substrate, msgspec.structs.replace(settings, seed=seed), on_progress)
+
+    for run, why in ((alone, "no control"), (unseeded, "other scores")):
+        with pytest.raises(AssertionError, match=why):
+            check_task(Task("mine", memory.settings, run, needs="signal"), short)

@@ -20,17 +20,18 @@ import numpy.typing as npt
 
 from inmateria.adapters.intan.link import IntanLink
 from inmateria.adapters.intan.protocol import BLOCK, StimSettings
-from inmateria.adapters.pulse_log import log_name, log_path
-from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
-from inmateria.adapters.stimulator_rounding import duration_samples
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
-from inmateria.adapters.tissue_substrate import TissueSubstrate, place_of
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue.pulse_log import log_name, log_path
+from inmateria.adapters.tissue.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.tissue.stimulator_rounding import duration_samples
+from inmateria.adapters.tissue.substrate import TissueSubstrate, as_identifier, place_of
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
     SPIKE,
     Channel,
     FloatArray,
+    IdentitySource,
     Limits,
     Response,
     Stimulus,
@@ -80,6 +81,8 @@ class IntanSubstrate(TissueSubstrate):
 
     Raises
     ------
+    ValueError
+        If the id has characters that are not allowed.
     SubstrateDisconnected, SubstrateTimeout, SubstrateBusy, StimulusRejected
         On entering, if RHX is not there or is running already, or the limits do not allow the phase.
     """
@@ -102,11 +105,14 @@ class IntanSubstrate(TissueSubstrate):
         timeout: float = 10.0,
     ) -> None:
         super().__init__()
+        if as_identifier(id) != id:
+            raise ValueError(f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', first and last no sign")
         self._host, self._ports = host, (commands, waveforms, spikes)
         self._names = [f"{port.upper()}-{k:03d}" for k in range(channels)]
         self._step, self._asked_phase, self._voltage = step, phase, voltage
         self._limits = limits or PulseLimits()
-        self._id, self._identity = (id, "user") if id else (log_name("intan", place_of(host), commands, port), "host")
+        self._id = id or log_name("intan", place_of(host), commands, port)
+        self._identity: IdentitySource = "user" if id else "host"
         self._log = log_path(log, log_name("intan", id) if id else log_name("intan", commands, port, host=host))
         self._timeout = timeout
 
@@ -312,6 +318,7 @@ class IntanSubstrate(TissueSubstrate):
         unit, low, high = ("V", -6.39e-3, 6.39e-3) if self._voltage else ("1", 0.0, 1.0)
         return SubstrateInfo(
             id=self._id,
+            identity=self._identity,
             kind="neural-culture",
             inputs=tuple(Channel(name=name, unit="A", low=0.0, high=top) for name in self._names),
             outputs=tuple(Channel(name=name, unit=unit, low=low, high=high) for name in self._names),
@@ -320,7 +327,6 @@ class IntanSubstrate(TissueSubstrate):
             spiking=True,
             limits=Limits(steps=100_000, shortest_step=min(self._step, BLOCK / self._rate), longest_step=60.0),
             parameters={
-                "identity": self._identity,
                 "phase": self._phase,
                 "step_size": self._grain,
                 "pulse_limits": msgspec.to_builtins(self._limits),
@@ -353,4 +359,7 @@ def intan_from_uri(uri: str) -> IntanSubstrate:
     given = parameters_for(IntanSubstrate, query_of(uri), "intan")
     if parts.port is not None:
         given["commands"] = parts.port
-    return IntanSubstrate(parts.hostname, **given)
+    try:
+        return IntanSubstrate(parts.hostname, **given)
+    except ValueError as error:
+        raise UnknownSubstrate(f"{uri!r} cannot be opened: {error}") from None

@@ -21,6 +21,7 @@ def describe(parameters: CultureParameters, tissue: Tissue) -> SubstrateInfo:
             f"culture-{parameters.neurons}-s{parameters.seed}",
             {name: value for name, value in plain.items() if name not in _NOT_IN_ID},
         ),
+        identity="parameters",
         kind="neural-culture",
         inputs=tuple(Channel(name=name, unit="A", low=0.0, high=parameters.current_limit) for name in names),
         outputs=tuple(Channel(name=name, unit="1", low=0.0, high=1.0) for name in names),

@@ -52,6 +52,7 @@ def describe(
         )
     return SubstrateInfo(
         id=identity,
+        identity="parameters",
         kind="nanowire-network",
         inputs=tuple(inputs),
         outputs=tuple(outputs),

@@ -1,16 +1,17 @@
 """The common part of adapters to living tissue: opening and closing, turns, identity, and no reset."""
 
 import asyncio
+import re
 import socket
 from abc import abstractmethod
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from inmateria.adapters.pulse_log import canonical_host, log_name
+from inmateria.adapters.tissue.pulse_log import canonical_host, log_name
 from inmateria.substrate import Substrate, SubstrateError
 
-__all__ = ["TissueSubstrate", "place_of"]
+__all__ = ["TissueSubstrate", "as_identifier", "place_of"]
 
 
 class TissueSubstrate(Substrate):
@@ -47,3 +48,8 @@ def place_of(host: str) -> str:
     """Return a host's name for an identity: for every loopback address it is this machine's own name."""
     place = canonical_host(host)
     return log_name(socket.gethostname() if place == "localhost" else place)
+
+
+def as_identifier(words: str) -> str:
+    """Make an id of a serial number or name: what is not a letter, a digit, ``.``, ``_`` or ``-`` becomes ``-``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", words).strip("-._")
