@@ -108,7 +108,7 @@ async def goodput(port: int) -> Row:
 
         async def read() -> None:
             got = 0
-            async for _, data in there.messages():
+            async for _, data, _ in there.messages():
                 frame = decode(data)
                 assert frame.header.sequence == got, "a frame was lost"
                 got += 1

@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 
 async def wait_to_completion(work: "asyncio.Future[Result]") -> Result:
-    """Wait for what cannot be cancelled, and give what came of it; a cancellation meanwhile is raised after it."""
+    """Wait for work that cannot be cancelled and give its result; a cancellation meanwhile is raised after it."""
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:
@@ -25,22 +25,25 @@ async def wait_to_completion(work: "asyncio.Future[Result]") -> Result:
 
 
 async def wait_for_first(*work: Coroutine[Any, Any, None]) -> None:
-    """Do several things at once until one of them ends or fails; the others are cancelled and waited for."""
+    """Run coroutines at once until one of them ends or fails; the others are cancelled and waited for.
+
+    The first error, in the order of the arguments, is raised.
+    """
     tasks = [asyncio.create_task(each) for each in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         await cancel_and_wait(*tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+    errors = [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+    if errors:  # each was retrieved above, so that none is reported as forgotten
+        raise errors[0]
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until they have ended.
 
-    `asyncio.wait_for` of Python 3.11 can swallow a cancellation, in a driver for instance; so who has not ended
-    after longer than saying goodbye to a broker may take is cancelled once more.
+    `asyncio.wait_for` of Python 3.11 can swallow a cancellation, in a driver for instance. So a task that has not ended
+    after longer than disconnecting from a broker may take is cancelled once more.
     """
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:

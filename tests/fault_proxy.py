@@ -50,12 +50,27 @@ class FaultProxy:
         self._drop, self._double, self._overtaken = drop, double, overtaken
         self._chance = random.Random(seed)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pairs: list[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = []
+        self._half_dead: list[asyncio.StreamWriter] = []
         self.faults = 0
         self.port = 0
 
     @property
     def uri(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
+
+    def lose_near_side(self, only: int | None = None) -> None:
+        """Reset the connections of the clients, or one of them; the broker does not notice until `lose_far_side`."""
+        for near, far in self._pairs[:] if only is None else [self._pairs[only]]:
+            self._pairs.remove((near, far))
+            self._half_dead.append(far)
+            near.transport.abort()
+
+    def lose_far_side(self) -> None:
+        """Reset the broker's side of the connections that have lost their client."""
+        for far in self._half_dead:
+            far.transport.abort()
+        self._half_dead.clear()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -66,6 +81,7 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._server.close()
+        self.lose_far_side()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -79,6 +95,7 @@ class FaultProxy:
         passed = [0]
         try:
             far_reader, far = await asyncio.open_connection("127.0.0.1", self._broker)
+            self._pairs.append((writer, far))
             ways = [asyncio.create_task(self._pass(reader, far, passed)),
                     asyncio.create_task(self._pass(far_reader, writer, passed))]  # fmt: skip
             try:
@@ -91,8 +108,10 @@ class FaultProxy:
             pass  # the broker is away, or the test is over
         finally:
             reset = self._reset_every and passed[0] >= self._reset_every
+            if far is not None and (writer, far) in self._pairs:
+                self._pairs.remove((writer, far))
             for each in (writer, far):
-                if each is not None:
+                if each is not None and each not in self._half_dead:
                     if reset:
                         linger = struct.pack("ii", 1, 0)
                         each.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

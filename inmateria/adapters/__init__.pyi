@@ -9,14 +9,16 @@ from .mqtt.device.subprocess import SubprocessDevice
 from .mqtt.embedded_broker import EmbeddedBroker
 from .mqtt.operator.emergency import emergency_stop, release
 from .mqtt.operator.observer import find_devices, observe
+from .mqtt.wire.aiomqtt_links import AiomqttLinks
 from .neuroplatform.substrate import NeuroplatformSubstrate
 from .neuroplatform.twin import Neuroplatform
 from .replay import ReplaySubstrate
 from .simulated import SimulatedSubstrate
-from .tissue import PulseLimits, TissueGuard
+from .tissue.guard import PulseLimits, TissueGuard
 from .uri import adapters_found, connect, parameters_for, query_of, simulator_from_uri
 
 __all__ = [
+    "AiomqttLinks",
     "BlockingSubstrate",
     "CorticalSubstrate",
     "DeviceServer",

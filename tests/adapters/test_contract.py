@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aiomqtt_application import application_links
 from brokers import Mosquitto
 from leaky import LeakySimulator
 
@@ -44,6 +45,13 @@ async def reached(
             broker = Mosquitto(folder)
             exits.callback(broker.kill)
             uri = broker.uri
+        if way == "aiomqtt":  # one client of the application for both
+            links = await exits.enter_async_context(application_links(broker.port))
+            server = await exits.enter_async_context(
+                DeviceServer(SimulatedSubstrate(simulator), uri, open_data_link=links)
+            )
+            yield await exits.enter_async_context(RemoteSubstrate(server.uri, window=WINDOW, open_link=links))
+            return
         server = await exits.enter_async_context(DeviceServer(SimulatedSubstrate(simulator), uri))
         yield await exits.enter_async_context(RemoteSubstrate(server.uri, window=WINDOW))
 
@@ -62,7 +70,7 @@ class Applying(ReplaySubstrate):
         return response
 
 
-@pytest.fixture(params=["in process", "embedded", "mosquitto", "replay"])
+@pytest.fixture(params=["in process", "embedded", "mosquitto", "aiomqtt", "replay"])
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -20,7 +20,7 @@ from inmateria.adapters.intan.protocol import (
     microvolts,
     unwrapped,
 )
-from inmateria.adapters.stimulator_rounding import current_steps, duration_samples
+from inmateria.adapters.tissue.stimulator_rounding import current_steps, duration_samples
 from inmateria.substrate import FrameError, StimulusRejected
 
 

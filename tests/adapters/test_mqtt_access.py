@@ -149,7 +149,7 @@ async def test_a_user_cannot_touch_the_session_of_another(laboratory: Laboratory
         assert (await substrate.stimulate(ONE)).sequence == 1
         assert len(simulator.applied) == 2
         await emergency_stop(laboratory.uri("eve", address="/lab/leaky"))  # anybody known may
-        async for topic, _ in eve.messages():
+        async for topic, *_ in eve.messages():
             assert topic == f"{TOPIC}/status"
             break
         with pytest.raises(SubstrateTimeout, match="to be online"):

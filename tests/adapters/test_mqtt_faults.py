@@ -108,7 +108,7 @@ async def test_frames_dropped_doubled_and_delayed_change_nothing(
     held: list[tuple[Link, str, bytes]] = []
     honest = Link.publish
 
-    async def hostile(link: Link, topic: str, payload: bytes, *, retain: bool = False) -> None:
+    async def hostile(link: Link, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         fate = chance.random()
         if not retain and ("/stimulus/" in topic or "/response/" in topic):
             if fate < 0.02:
@@ -118,7 +118,7 @@ async def test_frames_dropped_doubled_and_delayed_change_nothing(
             elif fate < 0.06:  # overtaken by whatever comes next
                 held.append((link, topic, payload))
                 return
-        await honest(link, topic, payload, retain=retain)
+        await honest(link, topic, payload, qos=qos, retain=retain)
         while held:
             await honest(*held.pop())
 
@@ -181,7 +181,7 @@ async def test_garbage_on_its_topics_does_not_trouble_a_device() -> None:
 
 
 async def answer(link: Link) -> bytes:
-    async for topic, payload in link.messages():
+    async for topic, payload, _ in link.messages():
         if "/response/" in topic:
             return payload
     raise AssertionError
@@ -244,8 +244,8 @@ async def test_a_client_whose_event_loop_was_held_looks_at_what_came_before_it_g
 
 async def test_a_broker_that_stays_away_is_given_up_with_what_is_known(mosquitto: Mosquitto) -> None:
     async with (
-        DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri) as server,
-        RemoteSubstrate(server.uri, timeout=1.0) as substrate,
+        DeviceServer(SimulatedSubstrate(LeakySimulator()), mosquitto.uri, lease=1.0) as server,
+        RemoteSubstrate(server.uri) as substrate,
     ):
         await substrate.stimulate(stimuli(1)[0])
         await asyncio.to_thread(mosquitto.kill)

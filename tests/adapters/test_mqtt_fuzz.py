@@ -15,10 +15,11 @@ import pytest
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
+from inmateria.adapters.mqtt.device.own_status import OwnStatus
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
 from inmateria.adapters.mqtt.wire.address import Broker
 from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
+from inmateria.adapters.mqtt.wire.link import LinkLost, Message, open_link
 from inmateria.substrate import SPIKE, FrameError, Stimulus, SubstrateError
 
 FRAMES = 100_000
@@ -76,13 +77,13 @@ class FromList:
         self._messages = messages
         self.said = 0
 
-    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+    async def messages(self) -> AsyncIterator[Message]:
         for number, each in enumerate(self._messages):
             if number % 100 == 0:
                 await asyncio.sleep(0)  # whoever else has something to do
-            yield each
+            yield Message(*each)
 
-    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         self.said += 1
 
 
@@ -121,7 +122,7 @@ async def test_a_device_applies_nothing_of_a_hundred_thousand_hostile_frames() -
         most: list[int] = []
         resident: list[int] = []
         tracemalloc.start()
-        await server._take_in(FromList(hostile()), AccessProbe())  # type: ignore[arg-type]
+        await server._receive_frames(FromList(hostile()), AccessProbe(), OwnStatus("status"))  # type: ignore[arg-type]
         assert most[0] < 2_000_000
         assert psutil.Process().memory_info().rss - resident[0] < 20_000_000  # over the other 95,000
         assert len(simulator.applied) == 1
@@ -163,7 +164,7 @@ async def test_a_client_is_not_troubled_by_a_hundred_thousand_hostile_frames() -
         most: list[int] = []
         resident: list[int] = []
         tracemalloc.start()
-        await substrate._take_in(link, asyncio.get_running_loop().create_future())  # type: ignore[arg-type]
+        await substrate._receive(link, asyncio.get_running_loop().create_future())  # type: ignore[arg-type]
         assert most[0] < 2_000_000
         assert psutil.Process().memory_info().rss - resident[0] < 20_000_000  # over the other 95,000
         assert (await substrate.stimulate(ONE)).sequence == 0
@@ -185,7 +186,7 @@ async def test_a_forged_word_of_the_device_ends_a_session_at_most_and_with_a_cle
             forgery = forged(chance, session, chance.choice([grant, "0" * 32]), kinds=[kind])
             try:
                 opened = asyncio.get_running_loop().create_future()
-                await substrate._take_in(FromList(iter([(topic, forgery)])), opened)  # type: ignore[arg-type]
+                await substrate._receive(FromList(iter([(topic, forgery)])), opened)  # type: ignore[arg-type]
             except SubstrateError as error:
                 ended += bool(str(error))
         assert (ended > 0) == (kind is not Kind.MISSING)
@@ -245,7 +246,7 @@ async def test_a_message_that_is_too_large_ends_the_connection_and_is_never_held
     ):
         await victim.subscribe("here")
         await hostile.publish("here", bytes(50_000))
-        async for _, payload in victim.messages():
+        async for _, payload, _ in victim.messages():
             assert len(payload) == 50_000
             break
         await hostile.publish("here", bytes(20_000_000))
@@ -266,7 +267,7 @@ async def test_who_does_not_look_is_sent_no_more_than_the_queue_holds(monkeypatc
             await fast.publish("here", b"%d" % number)
         await fast.publish("end", b"")
         got = []
-        async for topic, payload in slow.messages():
+        async for topic, payload, _ in slow.messages():
             assert len(slow._queue) <= 16
             if topic == "end":
                 break

@@ -4,19 +4,23 @@ import asyncio
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from aiomqtt_application import application_links
 from brokers import TESTS, BrokerProcess, EmbeddedApart, Mosquitto, with_paths
 from fault_proxy import FaultProxy
 from leaky import LeakySimulator
 
 from inmateria.adapters import DeviceServer, RemoteSubstrate, SimulatedSubstrate
+from inmateria.adapters.mqtt.wire.link import open_link
+from inmateria.adapters.mqtt.wire.link_protocol import OpenLink
 from inmateria.substrate import Response, Stimulus, SubstrateBusy, SubstrateDisconnected
 
+Links = Callable[..., AbstractAsyncContextManager[OpenLink]]
 FAULTS = {
     "late": {"delay": 0.02, "jitter": 0.01},
     "reset": {"reset_every": 200},
@@ -51,17 +55,32 @@ def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[BrokerPro
     started.kill()
 
 
+@pytest.fixture(params=["our link", "aiomqtt"])
+def links(request: pytest.FixtureRequest) -> Links:
+    """Give what opens links to a port: ours, or those over an aiomqtt client of an application."""
+    return our_links if request.param == "our link" else application_links
+
+
+@asynccontextmanager
+async def our_links(port: int, keepalive: int = 3) -> AsyncIterator[OpenLink]:
+    yield open_link
+
+
 @pytest.mark.parametrize("count", FEW_AND_MANY)
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_over_a_bad_network_each_stimulus_is_applied_once_and_in_order(
-    fault: str, count: int, broker: BrokerProcess
+    fault: str, count: int, broker: BrokerProcess, links: Links
 ) -> None:
     simulator, given = LeakySimulator(), numbered(count)
     async with AsyncExitStack() as exits:
         device_side = await exits.enter_async_context(FaultProxy(broker.port, seed=1, **FAULTS[fault]))
         client_side = await exits.enter_async_context(FaultProxy(broker.port, seed=2, **FAULTS[fault]))
-        await exits.enter_async_context(DeviceServer(SimulatedSubstrate(simulator), device_side.uri))
-        substrate = RemoteSubstrate(f"{client_side.uri}/lab/leaky", window=64, connect_timeout=10)
+        of_device = await exits.enter_async_context(links(device_side.port))
+        of_client = await exits.enter_async_context(links(client_side.port))
+        await exits.enter_async_context(
+            DeviceServer(SimulatedSubstrate(simulator), device_side.uri, open_data_link=of_device)
+        )
+        substrate = RemoteSubstrate(f"{client_side.uri}/lab/leaky", window=64, connect_timeout=10, open_link=of_client)
         await exits.enter_async_context(substrate)
         got = [response async for response in substrate.stream(given)]
         assert exact(simulator, given, got)
@@ -70,12 +89,14 @@ async def test_over_a_bad_network_each_stimulus_is_applied_once_and_in_order(
 
 @pytest.mark.timeout(300)  # two brokers to start, and the embedded one is slow where others take the processor
 async def test_a_broker_killed_and_restarted_twice_in_6000_exchanges_loses_nothing_and_repeats_nothing(
-    broker: BrokerProcess,
+    broker: BrokerProcess, links: Links
 ) -> None:
     simulator, given = LeakySimulator(), numbered(6000)
     async with (
-        DeviceServer(SimulatedSubstrate(simulator), broker.uri, lease=60) as server,
-        RemoteSubstrate(server.uri, window=64, timeout=60) as substrate,
+        links(broker.port) as of_device,
+        links(broker.port) as of_client,
+        DeviceServer(SimulatedSubstrate(simulator), broker.uri, lease=60, open_data_link=of_device) as server,
+        RemoteSubstrate(server.uri, window=64, timeout=60, open_link=of_client) as substrate,
     ):
         got = []
         async with aclosing(substrate.stream(given)) as responses:
@@ -88,13 +109,17 @@ async def test_a_broker_killed_and_restarted_twice_in_6000_exchanges_loses_nothi
 
 
 async def test_a_broker_frozen_for_three_keepalives_is_noticed_and_nothing_is_lost_or_repeated(
-    broker: BrokerProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    broker: BrokerProcess, links: Links, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("inmateria.adapters.mqtt.wire.link.KEEPALIVE", 1)
     simulator, given = LeakySimulator(), numbered(400)
     async with (
-        DeviceServer(SimulatedSubstrate(simulator), broker.uri, lease=60, timeout=1) as server,
-        RemoteSubstrate(server.uri, connect_timeout=1) as substrate,
+        links(broker.port, keepalive=1) as of_device,
+        links(broker.port, keepalive=1) as of_client,
+        DeviceServer(
+            SimulatedSubstrate(simulator), broker.uri, lease=60, timeout=1, open_data_link=of_device
+        ) as server,
+        RemoteSubstrate(server.uri, connect_timeout=1, open_link=of_client) as substrate,
     ):
         got = []
         async with aclosing(substrate.stream(given)) as responses:
@@ -159,14 +184,14 @@ async def test_a_controller_is_killed_and_another_takes_over(broker: BrokerProce
 async def test_a_device_is_killed_and_what_it_applied_is_what_the_error_says(
     broker: BrokerProcess, tmp_path: Path
 ) -> None:
-    log, got = tmp_path / "applied", []
-    async with process("served_leaky.py", broker.uri, log, 15.0) as device:
+    log, got, given = tmp_path / "applied", [], numbered(2000)
+    async with process("served_leaky.py", broker.uri, log, 4.0) as device:
         assert device.stdout is not None
         uri = (await device.stdout.readline()).decode().strip()
-        async with RemoteSubstrate(uri, connect_timeout=1) as substrate:
+        async with RemoteSubstrate(uri) as substrate:
 
             async def stream() -> None:
-                async with aclosing(substrate.stream(numbered(100_000))) as responses:
+                async with aclosing(substrate.stream(given)) as responses:
                     async for response in responses:
                         got.append(response)
                         if len(got) == 200:
@@ -187,21 +212,21 @@ async def test_a_device_that_kept_a_journal_says_after_a_crash_exactly_what_it_h
 ) -> None:
     log, again, journal = tmp_path / "applied", tmp_path / "applied later", tmp_path / "journal"
     async with AsyncExitStack() as exits:
-        device = await exits.enter_async_context(process("served_leaky.py", broker.uri, log, 15.0, journal))
+        device = await exits.enter_async_context(process("served_leaky.py", broker.uri, log, 60.0, journal))
         assert device.stdout is not None
         uri = (await device.stdout.readline()).decode().strip()
-        substrate = await exits.enter_async_context(RemoteSubstrate(uri, connect_timeout=60, window=64))
+        substrate = await exits.enter_async_context(RemoteSubstrate(uri, window=64))
         got = 0
 
         async def stream() -> None:
             nonlocal got
-            async with aclosing(substrate.stream(numbered(100_000))) as responses:
+            async with aclosing(substrate.stream(numbered(2000))) as responses:
                 async for _ in responses:
                     got += 1
                     if got == 200:
                         device.kill()
                         await device.wait()
-                        await exits.enter_async_context(process("served_leaky.py", broker.uri, again, 15.0, journal))
+                        await exits.enter_async_context(process("served_leaky.py", broker.uri, again, 60.0, journal))
 
         with pytest.raises(SubstrateDisconnected, match="restarted; its journal says: everything before") as caught:
             await stream()

@@ -16,7 +16,7 @@ from cl.sim import (
 )
 
 from inmateria.adapters.cortical.loop import CHANNELS, FRAMES_PER_SECOND, make_culture
-from inmateria.adapters.culture_twin import CultureTwin
+from inmateria.adapters.tissue.culture_twin import CultureTwin
 from inmateria.pulses import PULSE
 
 __all__ = ["CultureSource", "culture_source"]

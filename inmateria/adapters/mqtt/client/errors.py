@@ -1,13 +1,13 @@
-"""What a client says when the device, or the way to it, is gone: what was waited for, and what is known."""
+"""Errors of a client whose device, or whose connection to it, is gone."""
 
 from collections.abc import Set as AbstractSet
 
 from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.frames import Header
-from inmateria.adapters.mqtt.wire.link import BrokerRefused
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused
 from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateTimeout
 
-__all__ = ["error_of", "lost", "not_there"]
+__all__ = ["error_of", "not_there", "with_numbers"]
 
 _ERRORS: dict[str, type[SubstrateError]] = {each.__name__: each for each in SubstrateError.__subclasses__()}
 
@@ -23,7 +23,7 @@ def not_there(
     offline: bool,
     denied: AbstractSet[str],
 ) -> SubstrateError:
-    """Say what was missing when a device did not open in time.
+    """Give the error for a device that did not give the lease in time: it names what was missing.
 
     Parameters
     ----------
@@ -70,27 +70,13 @@ def not_there(
     )  # fmt: skip
 
 
-def lost(what: str, first: int, following: int) -> SubstrateDisconnected:
-    """Say what is known of the stimuli when the device has forgotten them.
-
-    Parameters
-    ----------
-    what : str
-        What happened.
-    first, following : int
-        The first number that was not answered, and the first that was not sent.
-    """
-    unknown = (
-        f"number {first} to {following - 1} were sent and never answered, so they may or may not be applied"
-        if first < following
-        else "nothing else was sent"
-    )
-    return SubstrateDisconnected(
-        what, f"everything before number {first} was applied; {unknown}", "connect again; nothing is sent again"
-    )
+def with_numbers(error: SubstrateError, known: str) -> SubstrateError:
+    """Give the error that ended a session, with what is known of the numbers that were sent."""
+    allowed = "; ".join(part for part in (known, error.allowed) if part)
+    return type(error)(error.asked, allowed, error.remedy or "connect again; nothing is sent again")
 
 
 def error_of(header: Header) -> SubstrateError:
-    """Make the error that a device tells of."""
-    words = [*header.error, "", "", "", ""][:4]
-    return _ERRORS.get(words[0], SubstrateError)(*words[1:])
+    """Give the error that a device has sent."""
+    fields = [*header.error, "", "", "", ""][:4]
+    return _ERRORS.get(fields[0], SubstrateError)(*fields[1:])

@@ -1,7 +1,7 @@
 """The client's side of the wire: a device behind a broker as a substrate like any other.
 
-Everything sent is numbered and kept until it is answered. What goes unanswered is sent again, and the
-device answers a number it has dealt with from memory, so nothing is applied twice.
+Commands are numbered and kept until they are answered. An unanswered command is sent again, and the device answers a
+number that it has applied already from memory, so nothing is applied twice.
 """
 
 import asyncio
@@ -17,13 +17,14 @@ from uuid import uuid4
 
 import msgspec
 
-from inmateria.adapters.mqtt.client.errors import error_of, lost, not_there
-from inmateria.adapters.mqtt.client.in_flight import FlowWindow, PendingCommand
+from inmateria.adapters.mqtt.client.errors import error_of, not_there, with_numbers
+from inmateria.adapters.mqtt.client.in_flight import FlowWindow, PendingCommand, SentCommands
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
 from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS, Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, ONLINE, STOPPED, PreviousSession, Status
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, response_of
-from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE, BrokerGone, Link, LinkLost, open_link
+from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE, open_link
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import AROUND, SMALL, largest_message
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, PartAssembler, in_parts
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
@@ -36,7 +37,6 @@ from inmateria.substrate import (
     Stimulus,
     StimulusRejected,
     Substrate,
-    SubstrateBusy,
     SubstrateDisconnected,
     SubstrateError,
     SubstrateInfo,
@@ -67,7 +67,10 @@ class RemoteSubstrate(Substrate):
     connect_timeout : float
         Seconds to wait for the broker, and then for the device.
     timeout : float
-        Seconds without an answer, beyond what the stimuli in flight last, after which to give up.
+        Seconds without an answer, beyond what the stimuli in flight last, after which to give up on a device that is
+        online. Device or broker may be away for as long as the device's lease lasts (`DeviceServer`).
+    open_link : OpenLink
+        Opens the connection, for instance `AiomqttLinks`, where an application has an aiomqtt client already.
 
     Attributes
     ----------
@@ -89,6 +92,7 @@ class RemoteSubstrate(Substrate):
         window_bytes: int = 64_000_000,
         connect_timeout: float = 5.0,
         timeout: float = 30.0,
+        open_link: OpenLink = open_link,
     ) -> None:
         if min(window, window_steps, window_bytes) < 1 or not connect_timeout > 0 or not timeout > 0:
             raise ValueError(
@@ -97,6 +101,7 @@ class RemoteSubstrate(Substrate):
             )
         self._broker = Broker.from_uri(uri)
         self._address = Address.from_uri(uri)
+        self._open_link = open_link
         self._asked_window = (window, window_steps, window_bytes)
         self._connect_timeout, self._timeout = connect_timeout, timeout
         self.round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
@@ -115,29 +120,29 @@ class RemoteSubstrate(Substrate):
         self._clipped_was_said = False
         self._round_trip = _TICK
         self._gap = -1
-        self._link: Link | None = None
+        self._link: LinkProtocol | None = None
         self._info = None
         self._unreadable = ""
         self._online = False
         self._epoch = ""
         self._grant = ""
         self._lease = 0.0
-        self._sequence = 0
-        self._waiting: dict[int, PendingCommand] = {}
+        self._commands = SentCommands()
         self._refused = False
         self._broken: SubstrateError | None = None
         self._offline_since: float | None = None
+        self._away_since: float | None = None
         self._before: PreviousSession | None = None
 
     async def __aenter__(self) -> Self:
         self._begin()
         async with AsyncExitStack() as exits:
             opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            talking = asyncio.create_task(self._talk(opened), name=f"talking to {self._address}")
-            exits.push_async_callback(cancel_and_wait, talking)
-            await asyncio.wait({opened, talking}, return_when=asyncio.FIRST_COMPLETED)
-            if talking.done():
-                talking.result()
+            connected = asyncio.create_task(self._stay_connected(opened), name=f"connected to {self._address}")
+            exits.push_async_callback(cancel_and_wait, connected)
+            await asyncio.wait({opened, connected}, return_when=asyncio.FIRST_COMPLETED)
+            if connected.done():
+                connected.result()
             opened.result()
             self._exits = exits.pop_all()
         return self
@@ -145,8 +150,14 @@ class RemoteSubstrate(Substrate):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._broken = SubstrateDisconnected(f"{self._address} was left", "", "use it inside `async with`")
-        await self._exits.__aexit__(kind, error, trace)
+        left = SubstrateDisconnected(f"{self._address} was left", "", "use it inside `async with`")
+        if self._broken is None:
+            self._broken = left  # so that nothing more is sent
+        try:
+            await self._exits.__aexit__(kind, error, trace)
+        finally:
+            if self._broken is left:
+                self._end_session(left)
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus on the device and return the response."""
@@ -187,26 +198,25 @@ class RemoteSubstrate(Substrate):
             await cancel_and_wait(producing)
 
     async def _resume(self) -> None:
-        """Tell the device that a refusal was seen, so that it applies again."""
+        """Confirm a refusal to the device, so that it applies commands again."""
         if self._refused:
             self._refused = False
             await (await self._send(Kind.RESUME)).answer
 
     async def _send(self, kind: Kind, stimulus: Stimulus | None = None) -> PendingCommand:
-        """Give the next number to a command and send it; its answer comes in time."""
+        """Give the next number to a command and send it."""
         if self._broken is not None:
             raise self._broken
         if stimulus is not None and stimulus.drive.nbytes > SMALL:
             await self._admit_size(stimulus.drive.nbytes)
-        header = Header(kind=kind, session=self._session, epoch=self._epoch, sequence=self._sequence, grant=self._grant)
+        header = self._header(kind)
+        header.sequence = self._commands.next
         if stimulus is None:
             data = encode(header)
         else:
             header.step = stimulus.step
             data = encode(header, stimulus.drive)
-        each = PendingCommand(self._sequence, data, 0.0 if stimulus is None else stimulus.duration)
-        self._sequence += 1
-        self._waiting[each.sequence] = each
+        each = self._commands.add(data, 0.0 if stimulus is None else stimulus.duration)
         await self._publish(each)
         return each
 
@@ -216,6 +226,7 @@ class RemoteSubstrate(Substrate):
         each.tried, each.tries = begun, each.tries + 1
         if link is None or each.sending:
             return
+        each.published = True
         if len(each.data) <= SMALL:
             with suppress(LinkLost):
                 await link.publish(self._stimuli, each.data)
@@ -253,43 +264,52 @@ class RemoteSubstrate(Substrate):
                 "send it as several stimuli of fewer steps",
             )
 
-    async def _say(self, link: Link, kind: Kind) -> None:
-        header = Header(kind=kind, session=self._session, epoch=self._epoch, grant=self._grant)
+    def _header(self, kind: Kind) -> Header:
+        return Header(kind=kind, session=self._session, epoch=self._epoch, grant=self._grant)
+
+    async def _publish_unnumbered(self, link: LinkProtocol, kind: Kind) -> None:
+        header = self._header(kind)
         if kind is Kind.OPEN:
             header.largest = LARGEST_PART
         await link.publish(self._stimuli, encode(header))
 
-    async def _talk(self, opened: asyncio.Future[None]) -> None:
-        """Hold the connection, and make it again when it breaks, until cancelled."""
-        pause, lost = _BACKOFF, time.monotonic()
+    async def _stay_connected(self, opened: asyncio.Future[None]) -> None:
+        """Hold the connection, and make it again when it breaks, until cancelled or the session has ended."""
+        pause = _BACKOFF
         while True:
             try:
-                await self._listen(opened)
+                await self._use_connection(opened)
             except LinkLost as error:
                 if not opened.done():
                     raise SubstrateDisconnected(
                         f"the broker at {self._broker} closed the connection ({error})", "", "see the broker's log"
                     ) from None
-                lost, pause = time.monotonic(), _BACKOFF
+                pause = _BACKOFF
+                if self._away_since is None:
+                    self._away_since = time.monotonic()
             except SubstrateError as error:
                 if not opened.done():
                     raise
                 if not isinstance(error, BrokerGone):
-                    self._break(error)
+                    self._end_session(error)
                     return
-                if time.monotonic() - lost > self._timeout:
-                    gone = f"the broker at {self._broker} has been gone for {time.monotonic() - lost:.0f} s"
-                    self._break(self._lost(gone))
-                    return
-            except Exception as error:  # a fault of ours: nobody may be left waiting for an answer
-                self._break(SubstrateError(f"the client of {self._address} failed ({error!r})", "", "connect again"))
+            except Exception as error:  # a fault of ours: no task may be left waiting for an answer
+                self._end_session(
+                    SubstrateError(f"the client of {self._address} failed ({error!r})", "", "connect again")
+                )
                 raise
+            if self._away_since is not None and (away := time.monotonic() - self._away_since) > self._lease:
+                self._end_session(SubstrateDisconnected(
+                    f"the broker at {self._broker} has been gone for {away:.0f} s",
+                    f"the lease on {self._address} lasts {self._lease:g} s",
+                ))  # fmt: skip
+                return
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _MOST_BACKOFF)
 
-    async def _listen(self, opened: asyncio.Future[None]) -> None:
-        """Connect, ask for the lease, then take in answers until the connection is lost."""
-        async with open_link(self._broker, timeout=self._connect_timeout) as link:
+    async def _use_connection(self, opened: asyncio.Future[None]) -> None:
+        """Connect, ask for the lease, then receive answers until the connection is lost."""
+        async with self._open_link(self._broker, timeout=self._connect_timeout) as link:
             await link.subscribe(
                 self._address.topic("info"),
                 self._address.topic("status"),
@@ -300,31 +320,31 @@ class RemoteSubstrate(Substrate):
                 if not self._grant:
                     self._probe.unheard.add(self._stimuli)
                     await link.publish(self._stimuli, self._probe.frame)
-                await wait_for_first(self._take_in(link, opened), self._watch(link, opened))
+                await wait_for_first(self._receive(link, opened), self._check_clock(link, opened))
             finally:
                 self._link = None
-                if self._epoch and not isinstance(self._broken, SubstrateBusy):
+                if self._grant:
                     with suppress(LinkLost):
-                        await self._say(link, Kind.CLOSE)
+                        await self._publish_unnumbered(link, Kind.CLOSE)
 
-    async def _take_in(self, link: Link, opened: asyncio.Future[None]) -> None:
-        """Look at every message that comes."""
+    async def _receive(self, link: LinkProtocol, opened: asyncio.Future[None]) -> None:
+        """Handle each message that comes."""
         info, status = self._address.topic("info"), self._address.topic("status")
-        async for topic, payload in link.messages():
+        async for topic, payload, _ in link.messages():
             try:
                 if topic == info:
-                    await self._hear_info(link, payload)
+                    await self._handle_info(link, payload)
                 elif topic == self._stimuli:
                     self._probe.heard(topic, payload)
                 elif topic == status:
-                    await self._hear_status(link, msgspec.json.decode(payload, type=Status))
-                # The embedded broker's library also sends what other devices on it have retained.
+                    await self._handle_status(link, msgspec.json.decode(payload, type=Status))
+                # The embedded broker's library also sends retained messages of other devices.
                 elif topic.startswith(self._address.topic("response", "")):
-                    await self._hear(link, decode(payload), opened)
+                    await self._handle_frame(link, decode(payload), opened)
             except (FrameError, msgspec.MsgspecError, ValueError) as error:
                 self._limited_log.warning("%s: a message on %s cannot be read (%s)", self._address, topic, error)
 
-    async def _hear_info(self, link: Link, payload: bytes) -> None:
+    async def _handle_info(self, link: LinkProtocol, payload: bytes) -> None:
         try:
             self._info = msgspec.json.decode(payload, type=SubstrateInfo)
         except (msgspec.MsgspecError, ValueError) as error:
@@ -332,15 +352,17 @@ class RemoteSubstrate(Substrate):
             raise
         self._unreadable = ""
         if self._online and not self._grant:  # a lease is of no use before
-            await self._say(link, Kind.OPEN)
+            await self._publish_unnumbered(link, Kind.OPEN)
 
-    async def _hear_status(self, link: Link, status: Status) -> None:
+    async def _handle_status(self, link: LinkProtocol, status: Status) -> None:
         if status.state in (STOPPED, IN_FAULT):
             what = f"{self._address} {'was stopped' if status.state == STOPPED else f'is in fault ({status.error})'}"
-            raise self._lost(what) if self._grant else SubstrateDisconnected(what, "", "see why, then release it")
+            raise SubstrateDisconnected(what, "", "see why, then release it")
         self._online = status.state == ONLINE
         if not self._online:
-            self._offline_since = time.monotonic()
+            # Perhaps the late will of an old connection: the device is asked whether it is there.
+            if self._offline_since is None:
+                self._offline_since = time.monotonic()
             return
         self._offline_since = None
         self._before = status.before
@@ -349,118 +371,155 @@ class RemoteSubstrate(Substrate):
         if self._info is None:
             return
         if self._link is None or status.holder != f"{self._broker.controller}/{self._session}":
-            await self._say(link, Kind.OPEN)
+            await self._publish_unnumbered(link, Kind.OPEN)
         else:  # the device may have lost the broker, and what was sent meanwhile
             await self._send_again()
 
-    async def _hear(self, link: Link, frame: Frame, opened: asyncio.Future[None]) -> None:
+    async def _handle_frame(self, link: LinkProtocol, frame: Frame, opened: asyncio.Future[None]) -> None:
         header = frame.header
         if header.session != self._session:
             return
+        if self._offline_since is not None and header.epoch == self._epoch:
+            self._offline_since = time.monotonic()  # it is there, whatever its status says
         if header.kind is Kind.OPENED:
             await self._start(link, header, opened)
         elif header.kind is Kind.PART:
-            if (late := self._waiting.get(header.sequence)) is not None:  # it is on its way, if slowly
+            if (late := self._commands.waiting.get(header.sequence)) is not None:  # it is on its way, if slowly
                 late.tried = late.counted_from = time.monotonic()
             if (whole := self._parts.add(frame)) is not None and whole.header.kind is not Kind.PART:
-                await self._hear(link, whole, opened)
+                await self._handle_frame(link, whole, opened)
         elif header.kind is Kind.MISSING:
             self._gap = max(self._gap, header.sequence + 1)
             await self._send_again(header.sequence + 1)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
             error = error_of(header)
-            raise self._lost(error.asked) if self._grant else error
-        elif (each := self._waiting.pop(header.sequence, None)) is not None:
-            if header.kind is Kind.REFUSED:
+            raise SubstrateDisconnected(error.asked, "", error.remedy) if self._grant else error
+        else:
+            refused = header.kind is Kind.REFUSED
+            each = self._commands.answered(header.sequence, refused=refused)
+            if each is None:
+                return
+            if refused:
                 self._refused = True
             if each.answer.done():
-                return  # whoever asked was cancelled; it was dealt with all the same
-            if header.kind is Kind.REFUSED:
+                return  # its caller was cancelled; it was applied all the same
+            if refused:
                 each.answer.set_exception(error_of(header))
             else:
-                if header.clipped and not self._clipped_was_said:
-                    self._clipped_was_said = True
-                    _logger.warning("%s: %d values of a response were clipped", self._address, header.clipped)
-                if header.kind is Kind.RESPONSE:
-                    took = time.monotonic() - each.sent
-                    self.round_trips.append(took)
-                    if each.tries == 1 and header.sequence >= self._gap:  # it waited for no other
-                        self._round_trip += 0.1 * (took - self._round_trip)
-                each.answer.set_result(frame)
-            # The device answers in order: an older one that is missing now was lost on the way.
-            if self._waiting and next(iter(self._waiting)) < header.sequence:
+                self._take_answer(each, frame)
+            # The device answers in order: the answer to an older one that is still waiting was lost.
+            if self._commands.waiting and next(iter(self._commands.waiting)) < header.sequence:
                 self._gap = max(self._gap, header.sequence)
                 await self._send_again(header.sequence)
 
-    async def _start(self, link: Link, header: Header, opened: asyncio.Future[None]) -> None:
-        """Begin, or go on after a reconnection: whatever was not answered is sent again."""
-        if self._epoch and header.epoch != self._epoch:
-            raise self._restarted()
+    def _take_answer(self, each: PendingCommand, frame: Frame) -> None:
+        header = frame.header
+        if header.clipped and not self._clipped_was_said:
+            self._clipped_was_said = True
+            _logger.warning("%s: %d values of a response were clipped", self._address, header.clipped)
+        if header.kind is Kind.RESPONSE:
+            took = time.monotonic() - each.sent
+            self.round_trips.append(took)
+            if each.tries == 1 and header.sequence >= self._gap:  # it waited for no other
+                self._round_trip += 0.1 * (took - self._round_trip)
+        each.answer.set_result(frame)
+
+    async def _start(self, link: LinkProtocol, header: Header, opened: asyncio.Future[None]) -> None:
+        """Begin, or go on after a reconnection: commands that were not answered are sent again."""
         if self._grant and header.grant != self._grant:
-            raise self._lost(f"the lease on {self._address} ran out and was given anew")
+            # This lease is not wanted: the session that it continues is lost.
+            given = Header(kind=Kind.CLOSE, session=self._session, epoch=header.epoch, grant=header.grant)
+            await link.publish(self._stimuli, encode(given))
+            if header.epoch != self._epoch:
+                raise self._restarted()
+            raise SubstrateDisconnected(f"the lease on {self._address} ran out and was given anew")
         if not self._grant:
-            link.unsubscribe(self._stimuli)
+            await link.unsubscribe(self._stimuli)
         self._epoch, self._grant, self._lease, self._link = header.epoch, header.grant, header.lease, link
         window = zip(self._asked_window, (*header.window, *self._asked_window[len(header.window) :]), strict=False)
         count, steps, size = (max(1, min(each)) for each in window)
         self._window = (count, steps, size)
         self._device_takes = header.largest
+        if self._away_since is not None:
+            self._postpone(time.monotonic() - self._away_since)
+            self._away_since = None
         if not opened.done() and self._info is not None:
             opened.set_result(None)
         await self._send_again()
 
     async def _send_again(self, before: float = float("inf")) -> None:
-        """Send what is unanswered, unless it was sent less than a round trip ago and may still be answered."""
+        """Send unanswered commands again, except those sent less than a round trip ago."""
         now = time.monotonic()
-        for each in [each for number, each in self._waiting.items() if number < before]:
+        for each in [each for number, each in self._commands.waiting.items() if number < before]:
             if now - each.tried > self._round_trip and not each.sending:
                 await self._publish(each)
 
-    async def _watch(self, link: Link, opened: asyncio.Future[None]) -> None:
-        """Mind the clock: opening, the lease, resends, and giving up."""
+    def _postpone(self, seconds: float) -> None:
+        """Leave a time out of that which the device has taken to answer."""
+        for each in self._commands.waiting.values():
+            each.counted_from += seconds
+
+    async def _check_clock(self, link: LinkProtocol, opened: asyncio.Future[None]) -> None:
+        """Ask for the lease and renew it, send late commands again, and give up after the timeouts."""
         begun = renewed = asked = before = time.monotonic()
         while True:
             await asyncio.sleep(_TICK)
             now = time.monotonic()
-            held, before = now - before - _TICK, now
-            if held > _TICK:  # the event loop was kept busy, and what came meanwhile was not looked at yet
+            passed, before = now - before, now
+            if (held := passed - _TICK) > _TICK:  # the event loop was busy, and messages were not handled yet
                 begun += held
                 if self._offline_since is not None:
                     self._offline_since += held
-                for each in self._waiting.values():
-                    each.counted_from += held
-            if self._link is None:
-                if now - begun > self._connect_timeout:
-                    raise self._not_there()
-                if now - asked > _ASK_AGAIN:  # the question, or its answer, may have been lost
-                    asked = now
+                if self._away_since is not None:
+                    self._away_since += held
+                self._postpone(held)
+                passed -= held
+            if (self._link is None or self._offline_since is not None) and now - asked > _ASK_AGAIN:
+                asked = now  # the question, or its answer, may have been lost
+                if self._link is None:
                     for topic in self._probe.unheard:
                         await link.publish(topic, self._probe.frame)
-                    if self._info is not None:
-                        await self._say(link, Kind.OPEN)
+                if self._info is not None:
+                    await self._publish_unnumbered(link, Kind.OPEN)
+            if self._link is None:
+                if self._away_since is None:
+                    if now - begun > self._connect_timeout:
+                        raise self._not_there()
+                elif now - self._away_since > self._lease:
+                    raise SubstrateDisconnected(
+                        f"{self._address} has not answered for {now - self._away_since:.0f} s",
+                        f"its lease lasts {self._lease:g} s",
+                    )
                 continue
             if now - renewed > self._lease / 3:
                 renewed = now
-                await self._say(link, Kind.RENEW)
-            if self._offline_since is not None and now - self._offline_since > self._connect_timeout:
-                raise self._lost(f"{self._address} has gone offline")
-            if not self._waiting:
+                await self._publish_unnumbered(link, Kind.RENEW)
+            if self._offline_since is not None:
+                self._postpone(passed)
+                if now - self._offline_since > self._lease:
+                    raise SubstrateDisconnected(
+                        f"{self._address} has gone offline", f"its lease lasts {self._lease:g} s"
+                    )
                 continue
-            oldest = next(iter(self._waiting.values()))
-            lasting = sum(each.duration for each in self._waiting.values())
-            if oldest.sending:
-                continue
-            if now - oldest.counted_from > self._timeout + lasting:
-                raise SubstrateTimeout(
-                    f"waited {now - oldest.counted_from:.1f} s for {self._address} to answer number {oldest.sequence}",
-                    f"at most {self._timeout:g} s beyond the {lasting:g} s that the stimuli last",
-                    "see whether the device still runs",
-                )
-            if oldest.sequence < self._gap and now - oldest.tried > self._round_trip:
-                await self._send_again(self._gap)
-            elif now - oldest.tried > max(oldest.patience, 4 * self._round_trip) + lasting:
-                oldest.patience = min(2 * oldest.patience, _MOST_RESEND)
-                await self._send_again()
+            if self._commands.waiting:
+                await self._check_answers(now)
+
+    async def _check_answers(self, now: float) -> None:
+        oldest = next(iter(self._commands.waiting.values()))
+        lasting = sum(each.duration for each in self._commands.waiting.values())
+        if oldest.sending:
+            return
+        if now - oldest.counted_from > self._timeout + lasting:
+            raise SubstrateTimeout(
+                f"waited {now - oldest.counted_from:.1f} s for {self._address} to answer number {oldest.sequence}",
+                f"at most {self._timeout:g} s beyond the {lasting:g} s that the stimuli last",
+                "see whether the device still runs",
+            )
+        if oldest.sequence < self._gap and now - oldest.tried > self._round_trip:
+            await self._send_again(self._gap)
+        elif now - oldest.tried > max(oldest.patience, 4 * self._round_trip) + lasting:
+            oldest.patience = min(2 * oldest.patience, _MOST_RESEND)
+            await self._send_again()
 
     def _not_there(self) -> SubstrateError:
         return not_there(
@@ -470,25 +529,22 @@ class RemoteSubstrate(Substrate):
         )  # fmt: skip
 
     def _restarted(self) -> SubstrateDisconnected:
-        """Say what the device's journal knows, or else what we know."""
-        what, journal = f"{self._address} was restarted", self._before
-        holder = f"{self._broker.controller}/{self._session}"
-        if journal is None or (journal.epoch, journal.holder) != (self._epoch, holder):
-            return self._lost(what)
-        return SubstrateDisconnected(
-            what, f"its journal says: {journal.says()}", "connect again; nothing is sent again"
-        )
+        return SubstrateDisconnected(f"{self._address} was restarted")
 
-    def _lost(self, what: str) -> SubstrateDisconnected:
-        return lost(what, min(self._waiting, default=self._sequence), self._sequence)
+    def _known(self) -> str:
+        """Describe which numbers were applied: by the device's journal if it has one about this session."""
+        journal, holder = self._before, f"{self._broker.controller}/{self._session}"
+        if journal is not None and (journal.epoch, journal.holder) == (self._epoch, holder):
+            return f"its journal says: {journal.says()}"
+        return self._commands.known()
 
-    def _break(self, error: SubstrateError) -> None:
-        """Fail whatever waits, and whatever will be asked."""
-        self._broken = error
-        for each in self._waiting.values():
+    def _end_session(self, error: SubstrateError) -> None:
+        """Fail the commands that wait, and all later ones, with the numbers that were applied."""
+        self._broken = with_numbers(error, self._known())
+        for each in self._commands.waiting.values():
             if not each.answer.done():
-                each.answer.set_exception(error)
-        self._waiting.clear()
+                each.answer.set_exception(self._broken)
+        self._commands.waiting.clear()
 
 
 def remote_from_uri(uri: str) -> RemoteSubstrate:

@@ -1,8 +1,8 @@
-"""What a device does with what it is told: one lease at a time, each command once and in order.
+"""Commands of a device: one lease at a time, each command applied once and in order.
 
-What a controller sends is numbered; number n is dealt with when all before it were, and its answer is kept in
-a bounded ring, so that a resend gets the answer again and the matter is never stimulated twice. After a
-refusal nothing more is applied until the controller says it knows.
+Commands are numbered. Number n is applied when all before it were, and its answer is kept in a bounded ring, so that
+a command that is sent again gets the same answer and the matter is not stimulated twice. After a refusal nothing more
+is applied until the controller has confirmed it.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
+from inmateria.adapters.mqtt.device.interruptible import Interruptible
 from inmateria.adapters.mqtt.device.journal import Journal
 from inmateria.adapters.mqtt.device.session import Session
 from inmateria.adapters.mqtt.device.state import DeviceState
@@ -19,6 +20,7 @@ from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.substrate import (
     FrameError,
+    ResponseMismatch,
     StimulusRejected,
     Substrate,
     SubstrateBusy,
@@ -36,45 +38,43 @@ _QUEUE_BYTES = 64_000_000
 
 
 class Commands:
-    """Takes commands of whoever holds the lease, and applies them; knows nothing of the broker.
+    """Receives commands of the session that holds the lease, and applies them; independent of the broker.
 
     Parameters
     ----------
     substrate : Substrate
         Entered already.
-    numbers : ResponseEncoder
-        How responses are written.
+    encoder : ResponseEncoder
     device_state : DeviceState
-        Online, stopped or in fault, and what is told of it.
+        Online, stopped or in fault.
     lease : float
-        Seconds after the last word of a controller when its session ends.
-    say : callable
-        ``await say(frame, holder)`` sends to a session, or loses it where there is no connection.
+        Seconds without a message of its controller after which a session ends.
+    send : callable
+        ``await send(frame, holder)`` sends a frame to a session; it may be lost.
     journal : Journal, optional
     """
 
     def __init__(
         self,
         substrate: Substrate,
-        numbers: ResponseEncoder,
+        encoder: ResponseEncoder,
         device_state: DeviceState,
         lease: float,
-        say: Callable[[bytes, str], Awaitable[None]],
+        send: Callable[[bytes, str], Awaitable[None]],
         journal: Journal | None = None,
     ) -> None:
-        self._substrate, self._numbers, self._device_state = substrate, numbers, device_state
-        self._lease, self._say, self._journal = lease, say, journal
+        self._substrate, self._encoder, self._device_state = substrate, encoder, device_state
+        self._lease, self._send, self._journal = lease, send, journal
         self._queue: asyncio.Queue[tuple[Frame, int]] = asyncio.Queue(_QUEUE)
         self._queued_bytes = 0
         self._given = asyncio.Event()
-        self._applier: asyncio.Task[None] | None = None
-        self._interrupted = self._resting = False
+        self._applying = Interruptible(self._apply_in_turn, self._reset, self._fail)
         self._session = Session()
         self._limited_log = RateLimitedLogger(_logger)
 
     @property
     def holder(self) -> str:
-        """Who holds the lease, ``user/session``; empty for nobody."""
+        """Session that holds the lease, ``user/session``; empty where none does."""
         return self._session.holder
 
     @property
@@ -83,25 +83,45 @@ class Commands:
         return self._session.takes
 
     def stop(self) -> None:
-        """Emergency stop: at once, whoever holds the lease, and until somebody releases it."""
+        """Emergency stop: at once, whichever session holds the lease, and until `release`."""
         self._device_state.stop()
         self._end_session("stopped")
 
+    def release(self) -> None:
+        """End a stop or a fault; not while the driver is still busy with a command that was cancelled."""
+        if self._applying.unresponsive:
+            _logger.warning("%s: not released: its driver still has not ended", self._device_state.name)
+            self._device_state.changed.set()
+        else:
+            self._device_state.release()
+
+    async def apply(self) -> None:
+        """Apply one command after another, until cancelled."""
+        await self._applying.run()
+
+    async def return_to_rest(self) -> None:
+        """Return to rest where physics allows it; for the end of a server that failed."""
+        await self._applying.return_to_rest()
+
     def _end_session(self, why: str) -> None:
-        """Take the lease away, interrupt what is being applied, and have the substrate return to rest."""
+        """End the lease, interrupt the stimulus that is being applied, and have the substrate return to rest."""
         self._forget_session(why)
-        if not self._interrupted and not self._resting and self._applier is not None:
-            self._applier.cancel()
-        self._interrupted = True
+        self._applying.interrupt()
+
+    def _fail(self, error: BaseException) -> SubstrateDisconnected:
+        """Be in fault because of an error of the substrate; gives the error for the controller."""
+        told = self._device_state.fail(error)
+        self._forget_session("in fault")
+        return told
 
     def _forget_session(self, why: str) -> None:
         if self._session.holder:
-            self._device_state.tell("lease ended", self._session.holder, why)
+            self._device_state.announce("lease ended", self._session.holder, why)
         self._queued_bytes -= sum(size for _, size in self._session.early.values())
         self._session = Session()
 
-    async def mind_the_lease(self) -> None:
-        """Be the dead man's switch: end the session of a controller that has been silent for too long."""
+    async def watch_lease(self) -> None:
+        """End the session of a controller that has been silent for longer than its lease, until cancelled."""
         while True:
             await self._given.wait()
             session = self._session
@@ -116,8 +136,8 @@ class Commands:
                 )
                 self._end_session(f"silent for {self._lease:g} s")
 
-    async def take(self, user: str, session: str, payload: bytes) -> None:
-        """Look at one message: leases are settled at once, all else waits for its turn."""
+    async def receive(self, user: str, session: str, payload: bytes) -> None:
+        """Handle a message: leases are given and ended at once, other commands are queued."""
         try:
             frame = decode(payload)
         except FrameError as error:
@@ -138,7 +158,7 @@ class Commands:
                 "connect again",
             ))  # fmt: skip
         elif header.grant != self._session.grant:
-            # Played back by somebody: no answer, which would end the session of its rightful holder.
+            # Played back by a third party. An answer would end the session of the holder.
             self._limited_log.warning(
                 "%s: a command of session %s carries another grant", self._device_state.name, holder
             )
@@ -173,7 +193,7 @@ class Commands:
         if held.holder not in ("", holder) and now < held.until:
             await self._refuse_session(holder, session, SubstrateBusy(
                 f"{self._device_state.name} is held by session {held.holder}",
-                f"for another {held.until - now:.0f} s unless it renews", "wait, or ask whoever holds it",
+                f"for another {held.until - now:.0f} s unless it renews", "wait, or ask that session to close",
             ))  # fmt: skip
             return
         if held.holder != holder:
@@ -181,7 +201,7 @@ class Commands:
             self._session = Session(holder)
             if self._journal is not None:
                 self._journal.session(self._device_state.epoch, holder)
-            self._device_state.tell("lease given", holder)
+            self._device_state.announce("lease given", holder)
         self._session.until, self._session.takes = now + self._lease, takes
         self._given.set()
         opened = Header(
@@ -189,36 +209,14 @@ class Commands:
             lease=self._lease, grant=self._session.grant, window=(_QUEUE, _QUEUE_STEPS, _QUEUE_BYTES),
             largest=LARGEST_PART,
         )  # fmt: skip
-        await self._say(encode(opened), holder)
+        await self._send(encode(opened), holder)
 
-    async def apply_in_turn(self) -> None:
-        """Deal with one command after another, until cancelled."""
-        self._applier = asyncio.current_task()
-        while True:
-            try:
-                await self._apply_what_comes()
-            except asyncio.CancelledError:
-                # Either we are to end, or the session has: then only what is being applied is cancelled.
-                if not self._interrupted or self._applier is None or self._applier.uncancel() > 0:
-                    raise
-            self._resting = True
-            try:
-                while self._interrupted:
-                    self._interrupted = False
-                    await self._return_to_rest()
-            finally:
-                self._resting = False
-
-    async def _return_to_rest(self) -> None:
-        """Return to rest where physics allows it; elsewhere nothing more being applied is all there is."""
+    async def _reset(self) -> None:
         if self._substrate.info.resettable:
-            try:
-                await self._substrate.reset()
-            except Exception as error:
-                self._device_state.fail(error)
+            await self._substrate.reset()
 
-    async def _apply_what_comes(self) -> None:
-        while not self._interrupted:
+    async def _apply_in_turn(self) -> None:
+        while not self._applying.requested:
             session = self._session
             if session.next in session.early:
                 frame, size = session.early.pop(session.next)
@@ -239,7 +237,7 @@ class Commands:
                         f"the last {len(session.answers)} are", "connect again: it was applied",
                     ))  # fmt: skip
                 else:
-                    await self._say(kept, session.holder)
+                    await self._send(kept, session.holder)
             elif header.sequence > session.next:
                 # It waits for its turn, within the bounds of the queue; the lost one is asked for.
                 if header.sequence < session.next + _QUEUE and header.sequence not in session.early:
@@ -248,20 +246,21 @@ class Commands:
                 else:
                     await self._ask_for_missing(session)
             else:
-                # Number n counts as dealt with from here on, whatever comes: better an answer lost than
-                # a stimulus twice.
+                # Number n counts as dealt with from here on, whatever happens: an answer may be lost, but no
+                # stimulus is applied twice.
                 session.next += 1
                 answer = await self._journalled(frame, session)
-                session.keep(header.sequence, answer)
-                await self._say(answer, session.holder)
+                if answer is not None:
+                    session.keep(header.sequence, answer)
+                    await self._send(answer, session.holder)
 
     async def _ask_for_missing(self, session: Session) -> None:
         name = session.holder.rpartition("/")[2]
         missing = Header(kind=Kind.MISSING, session=name, epoch=self._device_state.epoch, sequence=session.next)
-        await self._say(encode(missing), session.holder)
+        await self._send(encode(missing), session.holder)
 
-    async def _journalled(self, frame: Frame, session: Session) -> bytes:
-        """Do what a frame asks for, with a note of it before and after where a journal is kept."""
+    async def _journalled(self, frame: Frame, session: Session) -> bytes | None:
+        """Apply a command, with a note of it before and after where a journal is kept."""
         if self._journal is None:
             return await self._answer(frame, session)
         number = frame.header.sequence
@@ -271,36 +270,44 @@ class Commands:
             self._journal.end(number, session.refused)
         return answer
 
-    async def _answer(self, frame: Frame, session: Session) -> bytes:
-        """Do what a frame asks for, and write the answer."""
+    async def _answer(self, frame: Frame, session: Session) -> bytes | None:
+        """Apply a command and encode the answer; None where its session was ended meanwhile."""
         header = frame.header
         reply = Header(kind=Kind.DONE, session=header.session, epoch=self._device_state.epoch, sequence=header.sequence)
         try:
-            if header.kind is Kind.RESUME:
-                session.refused = None
-            elif session.refused is not None:
-                raise StimulusRejected(
-                    f"number {header.sequence} was not applied",
-                    f"number {session.refused} before it was refused, and nothing is applied after that",
-                    "see why that one was refused",
-                )
-            elif header.kind is Kind.RESET:
-                await self._substrate.reset()
-            else:
-                stimulus = stimulus_of(frame)
-                self._substrate.info.admit(stimulus)  # whatever the controller, or the substrate, checks
-                self._numbers.admit(stimulus, header.units)
-                response = await self._substrate.stimulate(stimulus)
-                reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
-                return self._numbers.encode(reply, response)
-        except Exception as error:
+            answer = await self._outcome(frame, session, reply)
+            # A driver may answer a cancellation with a response; its session is over all the same.
+            return answer if session is self._session else None
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # of a driver, SystemExit too: passed on, it would end the event loop
+            interrupted = session is not self._session
             if session.refused is None:
                 session.refused = header.sequence
-            if not isinstance(error, SubstrateError) or isinstance(error, SubstrateDisconnected | SubstrateTimeout):
-                error = self._device_state.fail(error)
-                self._forget_session("in fault")
-                self._interrupted = True  # so that it returns to rest after this answer
-            reply.kind, reply.error = Kind.REFUSED, _words(error)
+            if _is_fault(error):
+                error = self._fail(error)
+                self._applying.request_rest()  # after this answer
+            reply.kind, reply.error = Kind.REFUSED, _error_fields(error)
+            return None if interrupted else encode(reply)
+
+    async def _outcome(self, frame: Frame, session: Session, reply: Header) -> bytes:
+        header = frame.header
+        if header.kind is Kind.RESUME:
+            session.refused = None
+        elif session.refused is not None:
+            raise StimulusRejected(
+                f"number {header.sequence} was not applied",
+                f"number {session.refused} before it was refused, and nothing is applied after that",
+                "see why that one was refused",
+            )
+        elif header.kind is Kind.RESET:
+            await self._substrate.reset()
+        else:
+            stimulus = stimulus_of(frame)
+            self._encoder.admit(stimulus, header.units)
+            response = await self._substrate.stimulate(stimulus)  # which checks it against the limits
+            reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
+            return self._encoder.encode(reply, response)
         return encode(reply)
 
     async def _refuse_session(self, holder: str, session: str, error: SubstrateError) -> None:
@@ -312,10 +319,20 @@ class Commands:
             session=header.session,
             epoch=self._device_state.epoch,
             sequence=header.sequence,
-            error=_words(error),
+            error=_error_fields(error),
         )
-        await self._say(encode(refusal), holder)
+        await self._send(encode(refusal), holder)
 
 
-def _words(error: SubstrateError) -> tuple[str, ...]:
-    return (type(error).__name__, error.asked, error.allowed, error.remedy)
+def _is_fault(error: BaseException) -> bool:
+    """Tell whether an error means that the substrate is broken, rather than that a command cannot be applied."""
+    return not isinstance(error, SubstrateError) or isinstance(
+        error, SubstrateDisconnected | SubstrateTimeout | ResponseMismatch
+    )
+
+
+def _error_fields(error: BaseException) -> tuple[str, ...]:
+    """Give class, what was asked, what is allowed and what to do, as they stand in a frame."""
+    if isinstance(error, SubstrateError):
+        return (type(error).__name__, error.asked, error.allowed, error.remedy)
+    return (SubstrateError.__name__, repr(error), "", "")

@@ -1,8 +1,11 @@
 """The device's side of the wire: serves any substrate on a broker, each stimulus applied once and in order.
 
-A controller that is silent for longer than its lease, and a stop by anybody, interrupt what is being
-applied, drop what waits, and return the substrate to rest. So does a substrate that fails: the device
-is then in fault until somebody releases it.
+A controller that is silent for longer than its lease, and an emergency stop, interrupt the stimulus that is being
+applied, drop those that wait, and return the substrate to rest. So does a substrate that fails: the device is then
+in fault until it is released.
+
+There are two connections. Stops, the status and the will go over one of their own, so that no flood of frames delays
+them; commands and answers go over the other. A device that has lost either makes both again.
 """
 
 import asyncio
@@ -19,11 +22,14 @@ import msgspec
 from inmateria.adapters.mqtt.device.commands import Commands
 from inmateria.adapters.mqtt.device.journal import Journal
 from inmateria.adapters.mqtt.device.name_in_use import refuse_name_in_use
+from inmateria.adapters.mqtt.device.own_status import OwnStatus
 from inmateria.adapters.mqtt.device.state import DeviceState
-from inmateria.adapters.mqtt.wire.access_probe import AccessProbe, is_probe
+from inmateria.adapters.mqtt.device.stop_topics import StopTopics
+from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
 from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
-from inmateria.adapters.mqtt.wire.link import BrokerRefused, Link, LinkLost, open_link
+from inmateria.adapters.mqtt.wire.link import open_link
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
@@ -54,9 +60,9 @@ class DeviceServer:
     group, name : str
         The device's address on the broker; the name is the substrate's id by default.
     lease : float
-        Seconds after the last word of a controller when its session ends, the substrate returns to rest
-        and another may take over. The default is five keepalives of 3 s: a broker that is away for three
-        ends no session.
+        Seconds for which the controller, the device or the broker may be away. A session whose controller was not
+        heard for longer ends: the substrate returns to rest and another session may take over. The controller is
+        told this figure and gives up after the same time. The default is five keepalives of 3 s.
     timeout : float
         Seconds to wait for the broker at the start.
     dtype : {"float64", "float32", "int16"}
@@ -66,8 +72,10 @@ class DeviceServer:
         Whether the numbers of a response are covered by its CRC-32, as those of a stimulus always are. By default
         their sum stands in the header of a large frame, which is ten times as fast.
     journal : path, optional
-        File of its own in which the device notes each number before it is applied and after it. After a crash
-        its next life then says exactly what was applied; without it, what was unanswered stays uncertain.
+        File of its own in which the device notes each number before it is applied and after it. When it is started
+        again after a crash, it then says exactly what was applied; without it, unanswered numbers stay uncertain.
+    open_data_link : OpenLink
+        Opens the connection for commands and answers, for instance `AiomqttLinks`. The one for stops is always ours.
 
     Raises
     ------
@@ -87,6 +95,7 @@ class DeviceServer:
         dtype: Literal["float64", "float32", "int16"] = "float64",
         whole: bool = False,
         journal: str | Path | None = None,
+        open_data_link: OpenLink = open_link,
     ) -> None:
         self._substrate = substrate
         self._broker = Broker.from_uri(broker)
@@ -95,7 +104,8 @@ class DeviceServer:
         self._timeout = timeout
         self._dtype, self._whole = dtype, whole
         self._journal = journal
-        self._link: Link | None = None
+        self._open_data_link = open_data_link
+        self._data_link: LinkProtocol | None = None
         self._largest: int | None = None
         self._device_state = DeviceState(uuid4().hex, lease)
         self._exits = AsyncExitStack()
@@ -112,7 +122,7 @@ class DeviceServer:
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(self._substrate)
             info = self._substrate.info
-            numbers = ResponseEncoder(info, self._dtype, self._whole)
+            encoder = ResponseEncoder(info, self._dtype, self._whole)
             self._device_state = device_state = DeviceState(uuid4().hex, self._lease)
             journal: Journal | None = None
             if self._journal is not None:
@@ -122,7 +132,7 @@ class DeviceServer:
             self._address = Address.named(self._group, self._name or info.id)
             await refuse_name_in_use(self._broker, self._address, self._timeout)
             device_state.name = str(self._address)
-            self._commands = Commands(self._substrate, numbers, device_state, self._lease, self._say, journal)
+            self._commands = Commands(self._substrate, encoder, device_state, self._lease, self._send, journal)
             online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             serving = asyncio.create_task(self._serve(online), name=f"serving {self._address}")
             self._serving = serving
@@ -139,21 +149,25 @@ class DeviceServer:
         await self._exits.__aexit__(kind, error, trace)
 
     async def wait_ended(self) -> bool:
-        """Wait until serving has failed for good, which it does only by a fault of ours."""
+        """Wait until serving has failed, which is an error in this library; leaving the server then raises it."""
         if self._serving is not None:
             await asyncio.wait({self._serving})
         return True
 
     async def _serve(self, online: asyncio.Future[None]) -> None:
-        await wait_for_first(
-            self._commands.apply_in_turn(), self._commands.mind_the_lease(), self._stay_connected(online)
-        )
+        try:
+            await wait_for_first(self._commands.apply(), self._commands.watch_lease(), self._stay_connected(online))
+        except Exception as error:
+            if online.done():  # no lease and no stop is watched any more
+                _logger.exception("%s: serving failed; returning to rest (%r)", self._address, error)
+                await self._commands.return_to_rest()
+            raise
 
     async def _stay_connected(self, online: asyncio.Future[None]) -> None:
         pause = _BACKOFF
         while True:
             try:
-                await self._listen(online)
+                await self._serve_connected(online)
             except LinkLost as error:
                 _logger.warning("%s: lost the broker (%s); connecting again", self._address, error)
                 pause = _BACKOFF
@@ -165,81 +179,105 @@ class DeviceServer:
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, _MOST_BACKOFF)
 
-    async def _listen(self, online: asyncio.Future[None]) -> None:
-        """Connect, say who we are, and take in what is sent until the connection is lost."""
-        status = self._address.topic("status")
-        gone = msgspec.json.encode(Status(OFFLINE, self._device_state.epoch))
+    async def _serve_connected(self, online: asyncio.Future[None]) -> None:
+        """Connect, announce the device, and receive messages until a connection is lost."""
         topic = self._address.topic
-        async with open_link(self._broker, timeout=self._timeout, will=(status, gone)) as link:
+        gone = msgspec.json.encode(Status(OFFLINE, self._device_state.epoch))
+        will = (topic("status"), gone)
+        async with (
+            open_link(self._broker, timeout=self._timeout, will=will) as stop_link,
+            self._open_data_link(self._broker, timeout=self._timeout) as data_link,
+        ):
+            stop_probe, data_probe = AccessProbe(), AccessProbe()
+            stops = StopTopics(topic("stop"), topic("release"), stop_probe)
+            stop_probe.unheard.update((topic("stop"), topic("release")))
+            own_status = OwnStatus(topic("status"))
             try:
-                probe = AccessProbe()
-                await link.subscribe(topic("stop"), topic("release"), topic("stimulus", "+", "+"))
-                if not online.done():  # what the broker grants is asked once
-                    answers = topic("response", self._broker.controller, probe.name)
-                    await link.subscribe(answers)
-                    probe.unheard.update((topic("stop"), topic("release"), answers))
-                    probe.unheard.add(topic("stimulus", self._broker.controller, probe.name))
-                await link.publish(topic("info"), msgspec.json.encode(self._substrate.info), retain=True)
-                await wait_for_first(self._take_in(link, probe), self._announce(link, probe, online))
-            except asyncio.CancelledError:
-                # A will speaks only for those who left without a word.
-                with suppress(LinkLost, BrokerRefused):
-                    await link.publish(status, gone, retain=True)
-                raise
+                await stop_link.subscribe(topic("stop"), topic("release"), qos=1, retained=False)
+                await data_link.subscribe(topic("stimulus", "+", "+"), topic("status"))
+                if not online.done():  # for these, what the broker grants is asked once
+                    answers = topic("response", self._broker.controller, data_probe.name)
+                    await data_link.subscribe(answers)
+                    data_probe.unheard.update((answers, topic("stimulus", self._broker.controller, data_probe.name)))
+                await stop_link.publish(topic("info"), msgspec.json.encode(self._substrate.info), qos=1, retain=True)
+                await wait_for_first(
+                    self._receive_stops(stop_link, stops),
+                    self._receive_frames(data_link, data_probe, own_status),
+                    self._announce(stop_link, data_link, (stop_probe, data_probe), own_status, online),
+                    own_status.correct(self._device_state.changed),
+                )
             finally:
-                self._link = None
+                # The broker publishes the will only where this connection ends without DISCONNECT.
+                if self._data_link is not None:
+                    self._data_link = None
+                    with suppress(LinkLost, BrokerRefused):
+                        await stop_link.publish(topic("status"), gone, qos=1, retain=True)
 
-    async def _take_in(self, link: Link, probe: AccessProbe) -> None:
-        stop, release = self._address.topic("stop"), self._address.topic("release")
-        stimuli = self._address.topic("stimulus", "")
-        async for topic, payload in link.messages():
+    async def _receive_stops(self, link: LinkProtocol, stops: StopTopics) -> None:
+        async for message in link.messages():
+            asked = stops.asks(message)
+            if asked == "stop":
+                self._commands.stop()
+            elif asked == "release":
+                self._commands.release()
+
+    async def _receive_frames(self, link: LinkProtocol, probe: AccessProbe, own_status: OwnStatus) -> None:
+        status, stimuli = self._address.topic("status"), self._address.topic("stimulus", "")
+        async for topic, payload, _ in link.messages():
             if probe.unheard and probe.heard(topic, payload):
                 continue
-            if topic in (stop, release):
-                if is_probe(payload):
-                    continue
-                if topic == stop:
-                    self._commands.stop()
-                else:
-                    self._device_state.release()
-            elif topic.startswith(stimuli):  # the embedded broker also sends what is retained, to whoever comes
+            if topic.startswith(stimuli):  # the embedded broker also sends retained messages of other topics
                 _, user, session = topic.rsplit("/", 2)
-                await self._commands.take(user, session, payload)
+                await self._commands.receive(user, session, payload)
+            elif topic == status:
+                own_status.received(payload)
 
-    async def _announce(self, link: Link, probe: AccessProbe, online: asyncio.Future[None]) -> None:
-        """Make sure that the broker grants us our topics; then say how we are whenever that changes."""
-        if not await probe.check(link, self._timeout):
+    async def _announce(
+        self,
+        stop_link: LinkProtocol,
+        data_link: LinkProtocol,
+        probes: tuple[AccessProbe, AccessProbe],
+        own_status: OwnStatus,
+        online: asyncio.Future[None],
+    ) -> None:
+        """Check that the broker grants the device its topics; then publish the status whenever it changes."""
+        links = zip((stop_link, data_link), probes, strict=True)
+        granted = [await probe.check(link, self._timeout) for link, probe in links]
+        if not all(granted):
+            denied = sorted(set.union(*(probe.unheard for probe in probes)))
             raise BrokerRefused(
                 f"{self._broker} denies {self._broker.controller} topics of {self._address}: what was published on "
-                f"{', '.join(sorted(probe.unheard))} did not come back within {self._timeout:g} s",
+                f"{', '.join(denied)} did not come back within {self._timeout:g} s",
                 "a device reads and writes everything below its own address",
                 "see examples/mosquitto",
             )
         if not online.done():
-            link.unsubscribe(self._address.topic("response", self._broker.controller, probe.name))
-        self._link, device_state = link, self._device_state
-        device_state.tell("birth")
+            await data_link.unsubscribe(self._address.topic("response", self._broker.controller, probes[1].name))
+        self._data_link, device_state = data_link, self._device_state
+        device_state.announce("birth")
         while True:
             device_state.changed.clear()
-            status = device_state.status(self._commands.holder)
-            await link.publish(self._address.topic("status"), msgspec.json.encode(status), retain=True)
+            status = msgspec.json.encode(device_state.status(self._commands.holder))
+            own_status.publishing(status)
+            await stop_link.publish(self._address.topic("status"), status, qos=1, retain=True)
             if not online.done():
                 online.set_result(None)
             while device_state.events:
-                await link.publish(self._address.topic("events"), msgspec.json.encode(device_state.events.popleft()))
+                event = msgspec.json.encode(device_state.events.popleft())
+                await stop_link.publish(self._address.topic("events"), event)
             await device_state.changed.wait()
 
-    async def _say(self, data: bytes, holder: str) -> None:
-        """Publish to a session; what is lost with a connection is asked for again."""
-        link, topic = self._link, self._address.topic("response", holder)
+    async def _send(self, frame: bytes, holder: str) -> None:
+        """Publish a frame to a session; one that is lost with the connection is asked for again."""
+        link, topic = self._data_link, self._address.topic("response", holder)
         if link is not None:
             try:
                 takes = self._commands.takes
-                if takes and len(data) > SMALL:
+                if takes and len(frame) > SMALL:
                     if self._largest is None:
                         self._largest = await largest_message(self._broker, self._address, LARGEST_PART, self._timeout)
                     takes = min(takes, self._largest)
-                for message in in_parts(data, takes or len(data)):
+                for message in in_parts(frame, takes or len(frame)):
                     await link.publish(topic, message)
             except LinkLost as error:
                 _logger.debug("%s: an answer was lost with the connection (%s)", self._address, error)

@@ -1,4 +1,4 @@
-"""How a device stands: online, stopped or in fault, and what it has to tell everybody about that."""
+"""State of a device: online, stopped or in fault, and the events that are still to be published."""
 
 import asyncio
 import logging
@@ -15,19 +15,19 @@ _EVENTS = 64
 
 
 class DeviceState:
-    """State of a device, and the last 64 events that were not told yet.
+    """State of a device, and the last 64 events that were not published yet.
 
     Parameters
     ----------
     epoch : str
         Of this life of the device.
     lease : float
-        Seconds for which a lease is held after each word of its holder.
+        Seconds for which a lease is held after each message of its holder.
 
     Attributes
     ----------
     changed : asyncio.Event
-        Set where there is something new to tell.
+        Set where the status is to be published again.
     """
 
     def __init__(self, epoch: str, lease: float) -> None:
@@ -44,41 +44,41 @@ class DeviceState:
         return self._state == ONLINE
 
     def status(self, holder: str) -> Status:
-        """Say how it is."""
+        """Give the status to publish."""
         return Status(self._state, self.epoch, holder, self._lease if holder else 0.0, self._error, self.before)
 
-    def tell(self, event: str, holder: str = "", why: str = "") -> None:
-        """Have everybody be told what happened, and how the device is now."""
+    def announce(self, event: str, holder: str = "", why: str = "") -> None:
+        """Have an event published, and the status after it."""
         self.events.append(Event(event, time.time(), self.epoch, holder, why))
         self.changed.set()
 
     def stop(self) -> None:
-        """Be stopped until released; said again to whoever says it again."""
+        """Be stopped until released; the status is published again where it is stopped already."""
         if self._state != STOPPED:
             _logger.warning("%s: stopped", self.name)
             self._state = STOPPED
-            self.tell("stopped")
+            self.announce("stopped")
         self.changed.set()
 
     def release(self) -> None:
         """Be online again."""
         if self._state != ONLINE:
             self._state, self._error = ONLINE, ""
-            self.tell("released")
+            self.announce("released")
         self.changed.set()
 
-    def fail(self, error: Exception) -> SubstrateDisconnected:
-        """Be in fault from now on, because the substrate is; gives what the controller is told."""
+    def fail(self, error: BaseException) -> SubstrateDisconnected:
+        """Be in fault, or stay stopped, because of an error of the substrate; gives the error for the controller."""
         self._error = f"{type(error).__name__}: {error}"
         _logger.error("%s: in fault (%s)", self.name, self._error, exc_info=error)
         if self._state == ONLINE:
             self._state = IN_FAULT
-        self.tell("fault", why=self._error)
+        self.announce("fault", why=self._error)
         return SubstrateDisconnected(
             f"{self.name} is in fault ({self._error})", "", "see its log and mend it; then restart or release it"
         )
 
     def refusal(self) -> SubstrateDisconnected:
-        """Say why it cannot be controlled now."""
+        """Give the error for a controller that asks for the lease now."""
         how = "was stopped" if self._state == STOPPED else f"is in fault ({self._error})"
         return SubstrateDisconnected(f"{self.name} {how}", "a device that is online", "see why, then release it")

@@ -1,16 +1,17 @@
-"""Stop a device behind a broker at once, whoever controls it, and let it go again."""
+"""Stop a device behind a broker at once, whichever session controls it, and release it again."""
 
 import asyncio
 
 from inmateria.adapters.mqtt.wire.address import Address, Broker
-from inmateria.adapters.mqtt.wire.announcements import read_status
+from inmateria.adapters.mqtt.wire.announcements import ONLINE, STOPPED, read_status
 from inmateria.adapters.mqtt.wire.link import Link, LinkLost, open_link
-from inmateria.concurrency import cancel_and_wait
+from inmateria.concurrency import wait_for_first
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
 
 __all__ = ["emergency_stop", "release"]
 
 _AGAIN = 0.5
+"""Seconds between two messages: a broker whose queue for the device is full drops those of QoS 1 too."""
 
 
 async def emergency_stop(uri: str, *, timeout: float = 5.0) -> None:
@@ -24,7 +25,7 @@ async def emergency_stop(uri: str, *, timeout: float = 5.0) -> None:
     uri : str
         ``mqtt://host:port/group/device``.
     timeout : float
-        Seconds to wait for the broker, and then for the device to say that it has stopped.
+        Seconds to wait for the broker, and then for the device to report that it has stopped.
 
     Raises
     ------
@@ -33,42 +34,50 @@ async def emergency_stop(uri: str, *, timeout: float = 5.0) -> None:
     SubstrateTimeout
         Where the device does not confirm: it may not have stopped.
     """
-    await _until(uri, "stop", "stopped", timeout)
+    await _republish_until(uri, "stop", STOPPED, timeout)
 
 
 async def release(uri: str, *, timeout: float = 5.0) -> None:
     """Let a stopped device be controlled again; parameters and errors as of `emergency_stop`."""
-    await _until(uri, "release", "online", timeout)
+    await _republish_until(uri, "release", ONLINE, timeout)
 
 
-async def _until(uri: str, word: str, state: str, timeout: float) -> None:
-    """Say a word to a device, again and again, until its status is that."""
+async def _republish_until(uri: str, command: str, state: str, timeout: float) -> None:
+    """Republish a command until the device reports the state."""
     broker, address = Broker.from_uri(uri), Address.from_uri(uri)
+    reported = ["nothing"]
     try:
         async with open_link(broker, timeout=timeout) as link, asyncio.timeout(timeout):
-            saying = asyncio.create_task(_say_again(link, address.topic(word)))
-            try:
-                await link.subscribe(address.topic("status"))
-                async for topic, payload in link.messages():
-                    # The embedded broker's library also sends retained messages that nobody subscribed to.
-                    told = read_status(payload) if topic == address.topic("status") else None
-                    if told is not None and told.state == state:
-                        return
-            finally:
-                await cancel_and_wait(saying)
+            await wait_for_first(
+                _republish(link, address.topic(command)),
+                _wait_for_state(link, address.topic("status"), state, reported),
+            )
     except LinkLost as error:
         raise SubstrateDisconnected(
-            f"the connection to {broker} was lost while {address} was told to {word} ({error})",
-            "", "it may not have heard; cut its power if that matters",
+            f"the connection to {broker} was lost while {address} was told to {command} ({error})",
+            "", "it may not have received it; cut its power if that matters",
         ) from None  # fmt: skip
     except TimeoutError:
         raise SubstrateTimeout(
             f"waited {timeout:g} s for {address} on {broker} to be {state}",
-            "its status says something else, or nothing", "it may not have heard; cut its power if that matters",
+            f"its status says {reported[-1]}", "it may not have received it; cut its power if that matters",
         ) from None  # fmt: skip
 
 
-async def _say_again(link: Link, topic: str) -> None:
+async def _republish(link: Link, topic: str) -> None:
     while True:
-        await link.publish(topic, b"")
+        await link.publish(topic, b"", qos=1)
         await asyncio.sleep(_AGAIN)
+
+
+async def _wait_for_state(link: Link, topic: str, state: str, reported: list[str]) -> None:
+    await link.subscribe(topic)
+    async for message in link.messages():
+        if message.topic != topic:  # the embedded broker sends retained messages of other topics too
+            continue
+        status = read_status(message.payload)
+        if status is None:  # the device corrects it
+            continue
+        if status.state == state:
+            return
+        reported.append(f"{status.state} ({status.error})" if status.error else status.state)

@@ -161,7 +161,7 @@ async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> Asy
         )
 
         async def listen() -> None:
-            async for topic, payload in link.messages():
+            async for topic, payload, _ in link.messages():
                 seen.hear(address, topic, payload)
 
         listening = asyncio.create_task(listen())
@@ -200,7 +200,7 @@ async def find_devices(uri: str, *, timeout: float = 5.0) -> list[Device]:
         try:
             while True:
                 async with asyncio.timeout(_LISTENING):
-                    topic, payload = await anext(messages)
+                    topic, payload, _ = await anext(messages)
                 _, _, group, device, word = topic.split("/")
                 try:
                     if word == "info":

@@ -19,9 +19,10 @@ import msgspec
 from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import read_status
 from inmateria.adapters.mqtt.wire.frames import Frame, Kind, decode, response_of, stimulus_of
-from inmateria.adapters.mqtt.wire.link import BrokerGone, LinkLost, cancel_and_wait, open_link
+from inmateria.adapters.mqtt.wire.link import BrokerGone, LinkLost, open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import connect
+from inmateria.concurrency import cancel_and_wait
 from inmateria.recording import Exchange, Note, RecordedSubstrate, RecordingError, RecordingWriter
 from inmateria.recording.background import BackgroundWriter
 from inmateria.recording.format import DROPPED, MARKER, UNANSWERED
@@ -149,7 +150,7 @@ class _Observer:
             async with aclosing(link.messages()) as messages:  # type: ignore[type-var]
                 try:
                     async with asyncio.timeout(None if self._writer else timeout) as waiting:
-                        async for topic, payload in messages:
+                        async for topic, payload, _ in messages:
                             if topic == info:
                                 if await self._hear_info(payload):
                                     waiting.reschedule(None)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode
-from inmateria.adapters.mqtt.wire.link import Link
+from inmateria.adapters.mqtt.wire.link_protocol import LinkProtocol
 from inmateria.substrate import FrameError
 
 __all__ = ["AccessProbe", "is_probe"]
@@ -41,7 +41,7 @@ class AccessProbe:
             self._all_heard.set()
         return True
 
-    async def check(self, link: Link, timeout: float) -> bool:
+    async def check(self, link: LinkProtocol, timeout: float) -> bool:
         """Publish it until it has come back on every topic; return False if it has not within `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):

@@ -1,9 +1,8 @@
-"""The one place that knows the MQTT client library: an open connection, and what comes and goes over it.
+"""A connection to a broker by paho-mqtt.
 
-paho-mqtt packs and reads MQTT, 3.1.1 or 5; the event loop is ours (docs/decisions/0200). What is sent is
-written to the socket at once, what comes waits in a queue bounded in messages and bytes, and a queue
-that is full is not read into: the broker, and in the end the sender, has to wait. QoS is 0 throughout,
-but for what is retained: order and delivery are ours, by sequence numbers (docs/decisions/0003).
+paho-mqtt packs and reads MQTT, 3.1.1 or 5; the event loop is ours (docs/decisions/0200). Messages to send are
+written to the socket at once. Messages that come wait in a queue bounded in messages and bytes; while it is full
+nothing is read, so that the broker, and in the end the sender, has to wait.
 """
 
 import asyncio
@@ -26,22 +25,26 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inmateria.adapters.mqtt.wire.address import WEBSOCKET_PATH, Broker
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message
 from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
 from inmateria.concurrency import cancel_and_wait, wait_to_completion
-from inmateria.substrate import SubstrateDisconnected
 
 if sys.platform == "linux":
     from fcntl import ioctl
     from termios import TIOCOUTQ
 
-__all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "cancel_and_wait", "open_link"]
+__all__ = ["KEEPALIVE", "BrokerGone", "BrokerRefused", "Link", "LinkLost", "Message", "open_link"]
 
 KEEPALIVE = 3
-"""Seconds; a connection that says nothing is known to be dead within two of them."""
+"""Seconds; a connection over which nothing comes is given up within two of them."""
 MOST_MESSAGE = 1 << 26
 """Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
 _MOST_QUEUED = 4096
 _MOST_QUEUED_BYTES = 1 << 26
+_IN_A_ROW = 64
+"""Messages that are handed out before other tasks get a turn."""
+_NO_RETAINED = 2
+"""Retain handling of MQTT 5: do not send retained messages at the time of the subscription."""
 _SILENT = 1.8
 _TICKS = 10
 _CLOSING = 1.0
@@ -55,18 +58,6 @@ _BACKLOG = 1 << 16
 """Bytes that wait to be sent, from which on their going out shows that the broker is alive."""
 
 
-class LinkLost(Exception):
-    """The connection to the broker is gone."""
-
-
-class BrokerGone(SubstrateDisconnected):
-    """No broker answers."""
-
-
-class BrokerRefused(SubstrateDisconnected):
-    """The broker does not let us do something: to try again is no use."""
-
-
 class Link:
     """An open connection to a broker; see `open_link`."""
 
@@ -76,15 +67,15 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
         self._writing = self._paused = False
-        self._queue: deque[tuple[str, bytes]] = deque()
+        self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         self._wanted: asyncio.Future[None] | None = None
         self._waiting: dict[int, asyncio.Future[int]] = {}
-        self._greeting: asyncio.Future[ReasonCode] = self._loop.create_future()
+        self._connack: asyncio.Future[ReasonCode] = self._loop.create_future()
         self._lost: str | None = None
-        self._heard = time.monotonic()
+        self._received = time.monotonic()
         self._published = self._taken = self._backlog = 0
-        self._progressed = self._heard
+        self._progressed = self._received
         self.largest = _MOST_PACKET
         """Bytes of a message that the broker takes at most, as far as it has announced a limit (MQTT 5)."""
         client.on_connect = self._on_connect
@@ -93,14 +84,15 @@ class Link:
         client.on_subscribe = self._on_subscribe
         client.on_socket_close = self._on_socket_close
 
-    async def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Send a message, and wait while the connection takes no more.
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Send a message; wait while the connection takes no more, and at QoS 1 until the broker confirms it.
 
         Raises
         ------
         LinkLost
+            Where the connection is gone, or the broker does not confirm within the timeout.
         BrokerRefused
-            Where the broker says that we may not; most of what it denies it drops without a word.
+            Where the broker answers that it is not allowed; most brokers drop it silently instead.
         """
         if self._lost is not None:
             raise LinkLost(self._lost)
@@ -110,8 +102,7 @@ class Link:
                 f"the broker takes {self.largest} at most", "send less at a time, or raise its limit",
             )  # fmt: skip
         self._published += len(payload)
-        # QoS 1 for what is retained, so that it is known to have arrived; it is rare and small.
-        info = self._client.publish(topic, payload, 1 if retain else 0, retain)
+        info = self._client.publish(topic, payload, qos, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost(_GONE)
         if info.is_published():  # nearly always at QoS 0: all of it was written
@@ -120,38 +111,56 @@ class Link:
         if await self._confirmed(info.mid, "took nothing") >= _DENIED:
             raise _denied("publish on", [topic])
 
-    async def subscribe(self, *topics: str) -> None:
-        """Ask for the messages of some topics; errors as of `publish`."""
-        version5 = self._client.protocol == MQTTv5
-        asked: Any = [(topic, SubscribeOptions(0) if version5 else 0) for topic in topics]
+    async def subscribe(self, *topics: str, qos: int = 0, retained: bool = True) -> None:
+        """Subscribe to topics; errors as of `publish`.
+
+        Parameters
+        ----------
+        *topics : str
+        qos : {0, 1}
+        retained : bool
+            Whether messages that the broker has retained are wanted; MQTT 3.1.1 sends them in either case,
+            marked as such.
+        """
+        if self._client.protocol == MQTTv5:
+            options = SubscribeOptions(qos) if retained else SubscribeOptions(qos, retainHandling=_NO_RETAINED)
+            asked: Any = [(topic, options) for topic in topics]
+        else:
+            asked = [(topic, qos) for topic in topics]
         code, number = self._client.subscribe(asked)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS or number is None:
             raise LinkLost(_GONE)
         if await self._confirmed(number, "confirmed no subscription") >= _DENIED:
             raise _denied("subscribe to", topics)
 
-    def unsubscribe(self, *topics: str) -> None:
-        """Ask for the messages of some topics no more; nothing is lost where that is not heard."""
+    async def unsubscribe(self, *topics: str) -> None:
+        """End subscriptions, without waiting for the broker's confirmation."""
         self._client.unsubscribe(list(topics))
 
-    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
-        """Yield topic and payload of each message; raises `LinkLost` when the connection is gone."""
+    async def messages(self) -> AsyncIterator[Message]:
+        """Yield each message; raises `LinkLost` when the connection is gone."""
+        in_a_row = 0
         while True:
             while self._queue:
-                topic, payload = self._queue.popleft()
-                self._queued_bytes -= len(payload)
+                message = self._queue.popleft()
+                self._queued_bytes -= len(message.payload)
                 if self._paused and self._has_room():
                     self._paused = False
                     if self._descriptor >= 0:
                         self._loop.add_reader(self._descriptor, self._read)
-                yield topic, payload
+                in_a_row += 1
+                if in_a_row >= _IN_A_ROW:  # a flood on this connection must not delay what comes on another
+                    in_a_row = 0
+                    await asyncio.sleep(0)
+                yield message
             if self._lost is not None:
                 raise LinkLost(self._lost)
+            in_a_row = 0
             self._wanted = self._loop.create_future()
             await self._wanted
 
     def begin(self) -> None:
-        """Have the event loop tell of what comes."""
+        """Register the socket with the event loop."""
         open_socket = self._client.socket()
         if open_socket is None:
             self._lose(_GONE)
@@ -160,7 +169,7 @@ class Link:
         self._loop.add_reader(self._descriptor, self._read)
 
     async def close(self) -> None:
-        """Say goodbye, and close the connection whether that is heard or not."""
+        """Disconnect, and close the socket even where the broker does not react."""
         self._client.disconnect()
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSING):
@@ -173,26 +182,26 @@ class Link:
         self._lose("the connection was closed")
 
     async def keep_alive(self) -> None:
-        """Say a word where there is silence, and notice a broker that says nothing within two keepalives."""
+        """Send pings while nothing else is sent, and give up a broker from which nothing comes for two keepalives."""
         tick = KEEPALIVE / _TICKS
         before = time.monotonic()
         while self._lost is None:
             await asyncio.sleep(tick)
             now = time.monotonic()
             if now - before > 5 * tick:  # this process did not run; what came meanwhile was not looked at yet
-                self._heard = now
+                self._received = now
             before = now
             if self._sending():
-                self._heard = max(self._heard, self._progressed)
+                self._received = max(self._received, self._progressed)
             else:
                 self._client.loop_misc()  # which would take the broker for dead while a ping waits behind the backlog
-            if now - self._heard > _SILENT * KEEPALIVE:
-                self._lose(f"the broker was silent for {now - self._heard:.1f} s")
+            if now - self._received > _SILENT * KEEPALIVE:
+                self._lose(f"the broker was silent for {now - self._received:.1f} s")
 
-    async def greeted(self) -> ReasonCode:
-        """Wait for the broker's answer to our greeting; raises `LinkLost` or `TimeoutError`."""
+    async def connected(self) -> ReasonCode:
+        """Wait for the broker's answer to CONNECT; raises `LinkLost` or `TimeoutError`."""
         async with asyncio.timeout(self._timeout):
-            return await self._greeting
+            return await self._connack
 
     async def _confirmed(self, number: int, failing: str) -> int:
         """Wait until the broker confirms a numbered packet, or until an unnumbered one is written."""
@@ -235,13 +244,12 @@ class Link:
         return count[0]
 
     def _read(self) -> None:
-        self._heard = time.monotonic()
+        self._received = time.monotonic()
         client = self._client
         client.loop_read()
         secured = client.socket()
-        if secured is not None and hasattr(
-            secured, "pending"
-        ):  # bytes that TLS has read already do not make the socket readable
+        # Bytes that TLS has read already do not make the socket readable.
+        if secured is not None and hasattr(secured, "pending"):
             while self._lost is None and client.socket() is not None and secured.pending():
                 client.loop_read()
         if client._in_packet["remaining_length"] > MOST_MESSAGE:  # the library has no bound of its own
@@ -266,12 +274,12 @@ class Link:
 
     def _on_connect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", self.largest))
-        if not self._greeting.done():
-            self._greeting.set_result(code)
+        if not self._connack.done():
+            self._connack.set_result(code)
 
     def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
         payload = bytes(message.payload)
-        self._queue.append((message.topic, payload))
+        self._queue.append(Message(message.topic, payload, message.retain))
         self._queued_bytes += len(payload)
         if not self._has_room() and not self._paused and self._descriptor >= 0:
             self._paused = True
@@ -312,11 +320,11 @@ class Link:
         if self._lost is None:
             self._lost = why
         self._forget_socket()
-        waited_for: list[asyncio.Future[Any]] = [self._greeting, *self._waiting.values()]
+        waited_for: list[asyncio.Future[Any]] = [self._connack, *self._waiting.values()]
         for waiting in waited_for:
             if not waiting.done():
                 waiting.set_exception(LinkLost(self._lost))
-                waiting.exception()  # nobody may be waiting, which is no error
+                waiting.exception()  # marks it as retrieved: it is no error where no task waits for it
         self._wake()
 
 
@@ -324,8 +332,8 @@ class Link:
 async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] | None = None) -> AsyncIterator[Link]:
     """Connect to a broker.
 
-    At most 4,096 messages or 64 MiB, and one message more, wait to be looked at; then nothing is read until
-    there is room.
+    At most 4,096 messages or 64 MiB, and one message more, wait in the queue; then nothing is read until there is
+    room.
 
     Parameters
     ----------
@@ -333,14 +341,14 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     timeout : float
         Seconds to wait for the broker.
     will : (topic, payload), optional
-        What the broker publishes, retained, when we are gone without a word.
+        Message that the broker publishes, retained, when the connection ends without DISCONNECT.
 
     Raises
     ------
     BrokerGone
         Where no broker answers.
     BrokerRefused
-        Where it does, and does not let us in, or is not the one it should be.
+        Where it refuses the connection, or its certificate is not valid for it.
     """
     require_socket_events()
     loop = asyncio.get_running_loop()
@@ -373,7 +381,7 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
             finally:
                 late.cancel()
             link.begin()
-            code = await link.greeted()
+            code = await link.connected()
         except ssl.SSLError as error:
             raise BrokerRefused(
                 f"no encrypted connection to {broker} ({getattr(error, 'verify_message', '') or error.reason})",
@@ -441,7 +449,7 @@ class _Encrypted(ssl.SSLSocket):
 
 
 def _connect(client: _Client, broker: Broker) -> None:
-    """Open the connection and greet the broker; blocks."""
+    """Open the socket and send CONNECT; blocks."""
     properties: Any = None
     if broker.version == "5":
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]

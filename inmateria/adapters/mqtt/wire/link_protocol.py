@@ -1,0 +1,76 @@
+"""What client and device need of a connection to a broker; `wire.link` is ours, `wire.aiomqtt_links` another."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol
+
+from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.substrate import SubstrateDisconnected
+
+__all__ = ["BrokerGone", "BrokerRefused", "LinkLost", "LinkProtocol", "Message", "OpenLink"]
+
+
+class LinkLost(Exception):
+    """The connection to the broker is gone."""
+
+
+class BrokerGone(SubstrateDisconnected):
+    """No broker answers; trying again later may help."""
+
+
+class BrokerRefused(SubstrateDisconnected):
+    """The broker forbids something; trying again does not help."""
+
+
+class Message(NamedTuple):
+    """A message that came from the broker.
+
+    Parameters
+    ----------
+    topic : str
+    payload : bytes
+    retained : bool
+        Whether the broker had kept it from before the subscription (the retain flag of the packet).
+    """
+
+    topic: str
+    payload: bytes
+    retained: bool = False
+
+
+class LinkProtocol(Protocol):
+    """An open connection to a broker.
+
+    At QoS 0 it may lose, double or reorder messages: numbers, repetitions and checksums are dealt with above it.
+    Each method raises `LinkLost` once the connection is gone, and `BrokerRefused` where the broker says that
+    something is not allowed.
+    """
+
+    async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
+        """Send a message; wait while the connection takes no more, and at QoS 1 until the broker confirms it."""
+
+    async def subscribe(self, *topics: str, qos: int = 0) -> None:
+        """Subscribe to topics, and wait until the broker confirms it."""
+
+    async def unsubscribe(self, *topics: str) -> None:
+        """End subscriptions; messages may still come after it."""
+
+    def messages(self) -> AsyncIterator[Message]:
+        """Yield the messages of all subscriptions in the order in which they came; messages of other topics too."""
+        ...
+
+
+class OpenLink(Protocol):
+    """Opens a connection to a broker; called again each time one was lost."""
+
+    def __call__(self, broker: Broker, *, timeout: float) -> AbstractAsyncContextManager[LinkProtocol]:
+        """Open a connection within `timeout` seconds.
+
+        Raises
+        ------
+        BrokerGone
+            On entering, where there is no connection now; it is tried again.
+        BrokerRefused
+            On entering, where trying again does not help.
+        """
+        ...
