@@ -1,4 +1,4 @@
-"""What every command stands on: the application, its options, and how a command ends.
+"""Base of every command: the application, its options, and how a command ends.
 
 Exit codes: 0 done; 1 it failed while running; 2 the command, URI, task or folder was not right; 3 the
 broker or the device is not there, is busy or has gone; 130 interrupted.

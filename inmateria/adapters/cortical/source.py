@@ -46,7 +46,7 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
 
     @property
     def metadata(self) -> SimulatorDataSourceMetadata:
-        """What the SDK wants to know before it begins."""
+        """Metadata that the SDK reads before it begins."""
         return SimulatorDataSourceMetadata(channel_count=CHANNELS, duration_frames=None, seekable=False)
 
     def open(self) -> None:

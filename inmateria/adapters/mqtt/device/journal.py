@@ -1,6 +1,6 @@
-"""What a device has begun and done, on disk as it happens, so that its next life can say it after a crash.
+"""Journal of the commands that a device has begun and done, on disk as it happens, to be read after a crash.
 
-Without one, nobody knows what became of the stimuli that were on their way when a device was killed. The file
+Without one, it is unknown which of the stimuli under way were applied when a device was killed. The file
 is written before a stimulus is applied and after it, with no call to the disk in between: it survives the
 process, and not a power cut.
 

@@ -1,4 +1,4 @@
-"""What a device remembers of a session: who holds the lease, until when, and what was answered."""
+"""The session of a controller at a device: holder of the lease, its end, and the answers given."""
 
 from collections import OrderedDict
 from uuid import uuid4
@@ -18,7 +18,7 @@ class Session:
     Parameters
     ----------
     holder : str
-        ``user/session``; empty where nobody holds the lease.
+        ``user/session``; empty if the lease is free.
     until : float
         On the monotonic clock, s.
     """

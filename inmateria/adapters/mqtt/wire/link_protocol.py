@@ -1,4 +1,4 @@
-"""What client and device need of a connection to a broker; `wire.link` is ours, `wire.aiomqtt_links` another."""
+"""The connection to a broker that client and device need; `wire.link` is ours, `wire.aiomqtt_links` another."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
