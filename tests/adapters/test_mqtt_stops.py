@@ -61,7 +61,8 @@ async def flood(port: int, topic: str, payload: bytes) -> AsyncIterator[None]:
     )
     try:
         assert process.stdout is not None
-        assert await process.stdout.readline()
+        for _ in range(10):
+            assert await process.stdout.readline()
         yield
     finally:
         process.kill()
