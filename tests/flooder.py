@@ -1,8 +1,9 @@
 """Publishes one small message on a topic as fast as a broker takes it. Run as: flooder.py PORT TOPIC PAYLOAD_IN_HEX
 
-It prints a line for each 50,000 messages that it has sent.
+It prints a line for each 5,000 messages that it has sent.
 """
 
+import os
 import socket
 import struct
 import sys
@@ -26,14 +27,14 @@ def packet(kind: int, body: bytes) -> bytes:
 def main() -> None:
     port, topic, payload = int(sys.argv[1]), sys.argv[2].encode(), bytes.fromhex(sys.argv[3])
     with socket.create_connection(("127.0.0.1", port)) as broker:
-        broker.sendall(packet(0x10, text(b"MQTT") + b"\x04\x02\x00\x00" + text(b"flooder")))
+        broker.sendall(packet(0x10, text(b"MQTT") + b"\x04\x02\x00\x00" + text(b"flooder%d" % os.getpid())))
         assert broker.recv(4) == b"\x20\x02\x00\x00"
         block = AT_ONCE * packet(0x30, text(topic) + payload)
         sent = 0
         while True:
             broker.sendall(block)
             sent += AT_ONCE
-            if sent % 50_000 == 0:
+            if sent % 5_000 == 0:
                 print(sent, flush=True)
 
 

@@ -1,15 +1,23 @@
 """A device's journal says after a crash what was applied; a file that holds something else says nothing."""
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
 from leaky import LeakySimulator
 
-from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate
+from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate, emergency_stop
 from inmateria.adapters.mqtt.device.journal import Journal
 from inmateria.adapters.mqtt.wire.announcements import PreviousSession
-from inmateria.substrate import Stimulus, StimulusRejected, SubstrateDisconnected, SubstrateError
+from inmateria.substrate import (
+    Response,
+    Stimulus,
+    StimulusRejected,
+    Substrate,
+    SubstrateDisconnected,
+    SubstrateError,
+)
 
 ONE = Stimulus(np.ones((1, 3)), 0.01)
 
@@ -87,3 +95,68 @@ async def test_a_client_is_told_by_the_next_life_which_were_refused(tmp_path: Pa
         assert read.before is not None
         assert (read.before.begun, read.before.done, read.before.refused) == (1, 1, -1)
         read.close()
+
+
+class Endless(Substrate):
+    """A substrate that applies its second stimulus until it is interrupted."""
+
+    def __init__(self) -> None:
+        self._inside = LeakySimulator()
+        self.info = self._inside.info
+        self.applying, self.at_rest = asyncio.Event(), asyncio.Event()
+
+    async def _apply(self, stimulus: Stimulus) -> Response:
+        if self._inside.applied:
+            self.applying.set()
+            await asyncio.Event().wait()
+        return self._inside.advance(stimulus)
+
+    async def reset(self) -> None:
+        self.at_rest.set()
+
+
+async def test_a_number_that_was_interrupted_was_begun_and_not_done(tmp_path: Path) -> None:
+    substrate = Endless()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri, journal=tmp_path / "journal") as server,
+        RemoteSubstrate(server.uri) as client,
+    ):
+        await client.stimulate(ONE)
+        asking = asyncio.create_task(client.stimulate(ONE))
+        await substrate.applying.wait()
+        await emergency_stop(server.uri, timeout=30)
+        await asyncio.wait_for(substrate.at_rest.wait(), 30)
+        with pytest.raises(SubstrateDisconnected, match="everything before number 1 was applied; number 1 may or may"):
+            await asking
+    journal = Journal(tmp_path / "journal")
+    assert journal.before is not None
+    assert (journal.before.begun, journal.before.done) == (2, 1)
+    journal.close()
+
+
+async def test_the_next_life_is_told_of_a_number_that_swallowed_its_interruption(tmp_path: Path) -> None:
+    class Swallowing(Endless):
+        async def _apply(self, stimulus: Stimulus) -> Response:
+            try:
+                return await super()._apply(stimulus)
+            except asyncio.CancelledError:
+                return self._inside.advance(stimulus)
+
+    substrate = Swallowing()
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(substrate, broker.uri, journal=tmp_path / "journal") as server,
+        RemoteSubstrate(server.uri) as client,
+    ):
+        await client.stimulate(ONE)
+        asking = asyncio.create_task(client.stimulate(ONE))
+        await substrate.applying.wait()
+        await emergency_stop(server.uri, timeout=30)
+        await asyncio.wait_for(substrate.at_rest.wait(), 30)
+        with pytest.raises(SubstrateDisconnected):
+            await asking
+    journal = Journal(tmp_path / "journal")
+    assert journal.before is not None
+    assert (journal.before.begun, journal.before.done) == (2, 1)
+    journal.close()

@@ -17,6 +17,7 @@ from inmateria.adapters import (
     emergency_stop,
     release,
 )
+from inmateria.adapters.mqtt.device import interruptible
 from inmateria.adapters.mqtt.wire.address import Broker
 from inmateria.adapters.mqtt.wire.announcements import Event, Status
 from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode
@@ -227,7 +228,10 @@ async def test_a_controller_that_renews_is_left_in_peace() -> None:
 
 
 @pytest.mark.parametrize("by", ["us", "any client"])
-async def test_an_emergency_stop_interrupts_a_stream_and_holds_until_it_is_released(by: str) -> None:
+async def test_an_emergency_stop_interrupts_a_stream_and_holds_until_it_is_released(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interruptible, "PATIENCE", 1e6)  # it is cancelled at once, not after some time
     substrate = Watched(endless=True)
     async with (
         EmbeddedBroker() as broker,

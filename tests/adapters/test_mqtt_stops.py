@@ -61,7 +61,8 @@ async def flood(port: int, topic: str, payload: bytes) -> AsyncIterator[None]:
     )
     try:
         assert process.stdout is not None
-        assert await process.stdout.readline()
+        for _ in range(10):
+            assert await process.stdout.readline()
         yield
     finally:
         process.kill()
@@ -138,11 +139,12 @@ async def test_a_retained_command_does_not_act_when_a_device_connects_again(
 
 async def next_state(link: Link, *wanted: str) -> str:
     """Wait for one of some states on the device's status topic."""
-    async for message in link.messages():
-        if message.topic == f"{TOPIC}/status":
-            state = msgspec.json.decode(message.payload, type=Status).state
-            if state in wanted:
-                return state
+    async with asyncio.timeout(60):
+        async for message in link.messages():
+            if message.topic == f"{TOPIC}/status":
+                state = msgspec.json.decode(message.payload, type=Status).state
+                if state in wanted:
+                    return state
     raise AssertionError
 
 

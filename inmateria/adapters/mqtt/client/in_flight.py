@@ -111,6 +111,10 @@ class SentCommands:
             parts.append(f"{_numbers(refused)} refused")
         return "; ".join([*parts, "nothing else was sent"])
 
+    def refused(self) -> str:
+        """Describe which numbers were refused; empty where none was."""
+        return f"refused: {_numbers(list(self._refused))}" if self._refused else ""
+
     def _certain(self, first: int, last: int) -> bool:
         """Tell whether numbers were applied whose answers were lost.
 

@@ -535,7 +535,7 @@ class RemoteSubstrate(Substrate):
         """Describe which numbers were applied: by the device's journal if it has one about this session."""
         journal, holder = self._before, f"{self._broker.controller}/{self._session}"
         if journal is not None and (journal.epoch, journal.holder) == (self._epoch, holder):
-            return f"its journal says: {journal.says()}"
+            return "; ".join(part for part in (f"its journal says: {journal.says()}", self._commands.refused()) if part)
         return self._commands.known()
 
     def _end_session(self, error: SubstrateError) -> None:
