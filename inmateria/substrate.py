@@ -79,7 +79,7 @@ class Substrate(ABC):
             raise SubstrateDisconnected(
                 f"the info of a {type(self).__name__} was asked for before it was entered",
                 "it is known once the device has been opened",
-                "use it inside `async with`",
+                "use it inside `async with`; an adapter has to set it in __init__ or on entering",
             )
         return self._info
 

@@ -145,4 +145,7 @@ def list_devices(broker: str, json: Json) -> None:
         info, status = each.info, each.status
         words = (each.uri, info.kind, str(len(info.inputs)), str(len(info.outputs)), status.state, status.holder)
         table.add_row(*map(plain, words))
-    terminal().print(table)
+    console = terminal()
+    unlimited = console.options.update(max_width=10_000)
+    console.width = max(console.width, console.measure(table, options=unlimited).maximum)  # an address stays whole
+    console.print(table)

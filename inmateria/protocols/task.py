@@ -100,7 +100,7 @@ class Task:
         try:
             return msgspec.convert(dict(given), type=self.settings, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
-            raise UnknownTask(f"{self.name} does not take these settings: {error}") from None
+            raise UnknownTask(f"{self.name} does not take these settings: {_in_words(error, given)}") from None
 
     def check(self, info: SubstrateInfo) -> None:
         """Refuse a substrate that does not give what the task needs.
@@ -138,6 +138,15 @@ def task_summaries() -> list[tuple[str, str]]:
         for point in entry_points(group=_GROUP)
     ]
     return sorted([*_BUILT_IN.items(), *others])
+
+
+def _in_words(error: Exception, given: Mapping[str, str]) -> str:
+    """Say which setting an error of msgspec is about, and what was given."""
+    expected, _, path = str(error).partition(" - at `$.")
+    name = path.rstrip("`")
+    if name not in given:
+        return str(error)
+    return f"{name} is {given[name]!r}; {expected[0].lower()}{expected[1:]}"
 
 
 def find_task(name: str) -> Task:

@@ -63,8 +63,8 @@ class VirtualNodes:
             return np.arange(available)
         if not 1 <= self.samples <= available:
             raise ValueError(
-                f"{self.samples} samples of each step were asked for; there are {available}: ask for 1 to "
-                f"{available}, or make the step longer"
+                f"samples is {self.samples}, and a step of this substrate has {available}; give samples of 1 to "
+                f"{available}, or a longer step"
             )
         return np.linspace(available / self.samples, available, self.samples).round().astype(np.intp) - 1
 

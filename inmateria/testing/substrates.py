@@ -170,7 +170,10 @@ async def a_stream_is_in_order_and_a_slow_consumer_slows_it(substrate: Substrate
     async with aclosing(substrate.stream(source())) as responses:
         async for response in responses:
             assert response.sequence == first + seen, "responses are out of order"
-            assert response.start >= end - 1e-6, "steps overlap"
+            assert response.start >= end - 1e-6, (
+                f"steps overlap: response {response.sequence} starts at {response.start:.6g} s, before the end of the "
+                f"stimulus before it at {end:.6g} s; hold each value for stimulus.step on the clock that gives start"
+            )
             end = response.start + given[seen].duration
             seen += 1
             for _ in range(20):  # give a producer that does not wait every chance to run ahead

@@ -60,7 +60,8 @@ async def _republish_until(uri: str, command: str, state: str, timeout: float) -
     except TimeoutError:
         raise SubstrateTimeout(
             f"waited {timeout:g} s for {address} on {broker} to be {state}",
-            f"its status says {reported[-1]}", "it may not have received it; cut its power if that matters",
+            f"its status says {reported[-1]}",
+            "it may not have received it; cut its power if that matters, and compare its address with `inmateria list`",
         ) from None  # fmt: skip
 
 
