@@ -76,7 +76,7 @@ def read_unit(unit: str) -> Unit:
     Raises
     ------
     ValueError
-        Where it is none; the message says what is allowed.
+        If it is none; the message says what is allowed.
     """
     if len(unit) > _MOST_LETTERS:
         raise _no_unit(f"{unit[:20]}...", "too long")
@@ -105,7 +105,7 @@ def power_between(given: str, wanted: str) -> int:
     Raises
     ------
     ValueError
-        Where the units differ by more than that.
+        If the units differ by more than that.
     """
     if given == wanted:
         return 0

@@ -121,7 +121,7 @@ class ReplaySubstrate(Substrate):
         Raises
         ------
         StimulusRejected
-            Where it was not recorded at this place and none near it is wanted.
+            If it was not recorded at this place and none near it is wanted.
         """
         async with self._turn:
             asked = asyncio.get_running_loop().time()

@@ -55,7 +55,7 @@ def connect(uri: str) -> Substrate:
     Raises
     ------
     UnknownSubstrate
-        Where the URI, its scheme or a parameter is not known.
+        If the URI, its scheme or a parameter is not known.
     """
     scheme = _scheme(uri)
     if scheme in _SIMULATORS:

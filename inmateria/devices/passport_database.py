@@ -98,7 +98,7 @@ class PassportDatabase:
     Raises
     ------
     PassportError
-        Where it cannot be reached, its driver is not installed, or a newer inmateria wrote it.
+        If it cannot be reached, its driver is not installed, or a newer inmateria wrote it.
     """
 
     def __init__(self, url: str) -> None:

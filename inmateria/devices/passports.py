@@ -122,7 +122,7 @@ class Passports:
     Raises
     ------
     PassportError
-        Where it cannot be reached, its driver is not installed, or a newer inmateria wrote it.
+        If it cannot be reached, its driver is not installed, or a newer inmateria wrote it.
     """
 
     def __init__(self, url: str) -> None:
@@ -179,7 +179,7 @@ class Passports:
         Raises
         ------
         PassportError
-            Where it has no passport.
+            If it has no passport.
         """
         with self._database.reading() as connection:
             known = connection.execute(db.devices.select().where(db.devices.c.id == device)).one_or_none()
@@ -209,7 +209,7 @@ class Passports:
         Raises
         ------
         PassportError
-            Where there is none.
+            If there is none.
         """
         with self._database.reading() as connection:
             rows = [row for row in self._rows(connection, db.readouts, device) if row.name == name]

@@ -111,7 +111,7 @@ async def present_series(
     Raises
     ------
     StimulusRejected
-        Where any part of the drive is outside the limits; nothing was applied.
+        If any part of the drive is outside the limits; nothing was applied.
     """
     u = series if series.ndim == 2 else series[:, np.newaxis]
     pieces = [u[begin : begin + _PIECE] for begin in range(0, len(u), _PIECE)]

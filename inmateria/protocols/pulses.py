@@ -98,7 +98,7 @@ def encoding_of(settings: EncodedValueSettings, reservoir: PhysicalReservoir, se
     Raises
     ------
     ValueError
-        Where the substrate's steps are too long for such an encoding.
+        If the substrate's steps are too long for such an encoding.
     """
     info, strength = reservoir.info, settings.strength
     positions = steps_within(reservoir, seconds)
@@ -123,7 +123,7 @@ def features_of(name: FeaturesName, time_constant: float, info: SubstrateInfo) -
     Raises
     ------
     ValueError
-        Where the substrate does not give such features.
+        If the substrate does not give such features.
     """
     counts = spike_counts(info)
     if name == "counts":

@@ -29,7 +29,7 @@ def write_report(folder: Path) -> Path:
     Raises
     ------
     RunFolderError, RecordingError
-        Where the folder is not a run's, or the recording cannot be read.
+        If the folder is not a run's, or the recording cannot be read.
     """
     run = read_run(folder)
     page = render(run, stretch(folder / RECORDING_FILE))

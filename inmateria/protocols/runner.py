@@ -53,7 +53,7 @@ async def run_task(
     Raises
     ------
     UnsuitableSubstrate
-        Where the substrate does not give what the task needs.
+        If the substrate does not give what the task needs.
     """
     begun = datetime.now().astimezone()
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)

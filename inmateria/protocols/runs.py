@@ -66,7 +66,7 @@ def make_folder(runs: Path, task: str) -> Path:
     Raises
     ------
     RunFolderError
-        Where it cannot be made.
+        If it cannot be made.
     """
     stamp = datetime.now().astimezone().strftime("%Y%m%dT%H%M%S")
     for attempt in range(100):
@@ -98,7 +98,7 @@ def read_run(folder: Path) -> Run:
     Raises
     ------
     RunFolderError
-        Where there is none, or it is not one that can be read here.
+        If there is none, or it is not one that can be read here.
     """
     path = folder / RUN_FILE
     try:

@@ -91,7 +91,7 @@ class Task:
         Raises
         ------
         UnknownTask
-            Where the task has no such setting, or the setting may not have that value.
+            If the task has no such setting, or the setting may not have that value.
         """
         names = [field.name for field in msgspec.structs.fields(self.settings)]
         for name in given:
@@ -155,7 +155,7 @@ def find_task(name: str) -> Task:
     Raises
     ------
     UnknownTask
-        Where there is none; the message names those there are.
+        If there is none; the message names those there are.
     """
     if name in _BUILT_IN:
         task = import_module(f"inmateria.protocols.tasks.{name.replace('-', '_')}").TASK

@@ -117,7 +117,7 @@ class PhysicalReservoir:
         Raises
         ------
         StimulusRejected
-            Where it is not, with what is allowed.
+            If it is not, with what is allowed.
         """
         drive = self.encode(u)
         self._stimulus(drive)

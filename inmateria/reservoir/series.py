@@ -41,7 +41,7 @@ def narma(u: npt.ArrayLike, order: int = 10, *, saturated: bool = False) -> Floa
     Raises
     ------
     ValueError
-        Where the series grows without end, as some inputs make it.
+        If the series grows without end, as some inputs make it.
     """
     given = np.asarray(u, dtype=np.float64)
     if given.ndim != 1 or order < 2 or len(given) <= order or not np.isfinite(given).all():
@@ -211,7 +211,7 @@ def santa_fe_laser() -> FloatArray:
     Raises
     ------
     ImportError
-        Where reservoirpy is not installed.
+        If reservoirpy is not installed.
     """
     # Not by reservoirpy's own function, which leaves the file open.
     try:

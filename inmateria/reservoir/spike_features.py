@@ -82,7 +82,7 @@ def spike_counts(info: SubstrateInfo) -> Features:
     Raises
     ------
     ValueError
-        Where the substrate gives neither.
+        If the substrate gives neither.
     """
     if info.spiking:
         return SpikeCounts()

@@ -34,7 +34,7 @@ def check_readout(readout: Any) -> None:
     Raises
     ------
     AssertionError
-        Where a check fails; scikit-learn's checks raise errors of their own, too.
+        If a check fails; scikit-learn's checks raise errors of their own, too.
     """
     check_estimator(clone(readout))
     for check in readout_checks():

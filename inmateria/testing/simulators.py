@@ -29,7 +29,7 @@ def check_simulator(make: _Make) -> None:
     Raises
     ------
     AssertionError
-        Where a check fails.
+        If a check fails.
     """
     for check in simulator_checks():
         check(make)

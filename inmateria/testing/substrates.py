@@ -57,7 +57,7 @@ def check_substrate(make: Callable[[], Substrate], *, window: int = 8) -> None:
     Raises
     ------
     AssertionError
-        Where a check fails.
+        If a check fails.
     """
     for check in substrate_checks(window):
         check(make)

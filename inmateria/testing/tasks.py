@@ -39,7 +39,7 @@ def check_task(
     Raises
     ------
     AssertionError
-        Where a check fails.
+        If a check fails.
     """
     make = make or (lambda: connect(_SPIKES if task.needs == "spikes" else _SIGNAL))
     assert task.name == task.name.lower(), "a task's name is in lower case, as it is typed"

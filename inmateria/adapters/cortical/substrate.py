@@ -88,9 +88,9 @@ class CorticalSubstrate(Substrate):
     Raises
     ------
     ValueError
-        Where the ticks, the phase, the limits or the id are not allowed.
+        If the ticks, the phase, the limits or the id are not allowed.
     SubstrateBusy, SubstrateDisconnected, SubstrateTimeout
-        On entering, where there is no SDK or no device, or this process uses it already.
+        On entering, if there is no SDK or no device, or this process uses it already.
     """
 
     def __init__(

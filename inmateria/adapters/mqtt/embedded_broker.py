@@ -38,9 +38,9 @@ class EmbeddedBroker:
     Raises
     ------
     ValueError
-        Where others could reach it without a password, or a file does not exist.
+        If others could reach it without a password, or a file does not exist.
     SubstrateError
-        On entering, where the port is in use.
+        On entering, if the port is in use.
     """
 
     def __init__(

@@ -119,9 +119,9 @@ class TissueGuard:
         Raises
         ------
         StimulusRejected
-            Where one breaks a limit, by itself or with those before it.
+            If one breaks a limit, by itself or with those before it.
         SubstrateError
-            Where the log cannot be written.
+            If the log cannot be written.
         """
         self.limits.check(pulses)
         if not pulses.size:
@@ -157,7 +157,7 @@ class TissueGuard:
         Raises
         ------
         SubstrateError
-            Where the log cannot be written, or a pulse was not admitted or is settled already; none may be sent then.
+            If the log cannot be written, or a pulse was not admitted or is settled already; none may be sent then.
         """
         times = np.maximum(pulses["time"], self._clock()) if at is None else np.asarray(at, dtype=np.float64)
         if not np.isfinite(times).all():
@@ -186,7 +186,7 @@ class TissueGuard:
         Raises
         ------
         SubstrateError
-            Where one of them was not admitted, or has been released or withdrawn already; then none is taken back.
+            If one of them was not admitted, or has been released or withdrawn already; then none is taken back.
         """
         if not pulses.size:
             return

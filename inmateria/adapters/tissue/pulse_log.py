@@ -108,9 +108,9 @@ class PulseLog:
     Raises
     ------
     SubstrateBusy
-        On entering, where another process holds the file: it is stimulating the same culture.
+        On entering, if another process holds the file: it is stimulating the same culture.
     SubstrateError
-        Where the file cannot be written, is not such a log, has another clock, or is not as it was written.
+        If the file cannot be written, is not such a log, has another clock, or is not as it was written.
     """
 
     def __init__(self, path: str | PathLike[str], clock: str = UNIX) -> None:
@@ -164,7 +164,7 @@ class PulseLog:
         Raises
         ------
         SubstrateError
-            Where the file cannot be written, or is no longer the one that was opened; nothing was written then.
+            If the file cannot be written, or is no longer the one that was opened; nothing was written then.
         """
         self.extend([(event, pulses)])
 

@@ -90,7 +90,7 @@ def japanese_vowels() -> tuple[list[FloatArray], Labels, int]:
     Raises
     ------
     OSError
-        Where neither can be had.
+        If neither can be had.
     """
     folder = os.environ.get("INMATERIA_DATA")
     if folder and (Path(folder) / "japanese_vowels.npz").exists():

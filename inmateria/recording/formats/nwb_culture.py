@@ -27,7 +27,7 @@ def add_culture(file: NWBFile, annotations: Mapping[str, Any], device: Any) -> N
     Raises
     ------
     RecordingError
-        Where something that is needed is missing or not known there, or the extension is not installed.
+        If something that is needed is missing or not known there, or the extension is not installed.
     """
     culture, experiment = annotations.get("culture"), annotations.get("experiment")
     if not isinstance(culture, Mapping) and not isinstance(experiment, Mapping):

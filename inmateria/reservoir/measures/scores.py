@@ -22,7 +22,7 @@ def nmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     Raises
     ------
     ValueError
-        Where shapes differ, a prediction is not finite, or a target is constant.
+        If shapes differ, a prediction is not finite, or a target is constant.
     """
     return float(_nmse_of_each(target, predicted).mean())
 
@@ -42,7 +42,7 @@ def nrmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     Raises
     ------
     ValueError
-        Where shapes differ, a prediction is not finite, or a target is constant.
+        If shapes differ, a prediction is not finite, or a target is constant.
     """
     return float(np.sqrt(_nmse_of_each(target, predicted)).mean())
 

@@ -80,7 +80,7 @@ class RemoteSubstrate(Substrate):
     Raises
     ------
     SubstrateDisconnected, SubstrateTimeout, SubstrateBusy
-        On entering, where the broker or the device is not there, or another controller holds it.
+        On entering, if the broker or the device is not there, or another controller holds it.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class Journal:
     Raises
     ------
     SubstrateError
-        Where the file cannot be opened.
+        If the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:

@@ -27,7 +27,7 @@ async def refuse_name_in_use(broker: Broker, address: Address, timeout: float) -
     ------
     SubstrateBusy
     SubstrateDisconnected
-        Where no broker answers.
+        If no broker answers.
     """
     session = uuid4().hex[:12]
     question = address.topic("stimulus", broker.controller, session)

@@ -80,7 +80,7 @@ class DeviceServer:
     Raises
     ------
     SubstrateDisconnected
-        On entering, where no broker answers, or the broker denies one of the device's topics.
+        On entering, if no broker answers, or the broker denies one of the device's topics.
     """
 
     def __init__(

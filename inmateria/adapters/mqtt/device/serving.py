@@ -51,9 +51,9 @@ async def serve_until_stopped(
     Raises
     ------
     UnknownSubstrate
-        Where a URI cannot carry the group or the name.
+        If a URI cannot carry the group or the name.
     SubstrateBusy
-        Where another device on the broker has that name.
+        If another device on the broker has that name.
     """
     Address.named(group, "unnamed" if name is None else name)
     require_socket_events()

@@ -35,9 +35,9 @@ class SubprocessDevice(Substrate):
     Raises
     ------
     UnknownSubstrate
-        Where `connect` knows no such substrate.
+        If `connect` knows no such substrate.
     SubstrateDisconnected, SubstrateTimeout
-        On entering, where the device's process ends or does not come up within a minute.
+        On entering, if the device's process ends or does not come up within a minute.
     """
 
     def __init__(self, uri: str) -> None:

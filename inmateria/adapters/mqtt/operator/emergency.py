@@ -30,9 +30,9 @@ async def emergency_stop(uri: str, *, timeout: float = 5.0) -> None:
     Raises
     ------
     SubstrateDisconnected
-        Where no broker answers.
+        If no broker answers.
     SubstrateTimeout
-        Where the device does not confirm: it may not have stopped.
+        If the device does not confirm: it may not have stopped.
     """
     await _republish_until(uri, "stop", STOPPED, timeout)
 

@@ -150,7 +150,7 @@ async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> Asy
     Raises
     ------
     SubstrateDisconnected
-        Where no broker answers, or the connection is lost.
+        If no broker answers, or the connection is lost.
     """
     broker, address = Broker.from_uri(uri), Address.from_uri(uri)
     seen = Observation()

@@ -76,9 +76,9 @@ async def record_device(
     Raises
     ------
     SubstrateDisconnected, SubstrateTimeout
-        Where no broker answers, or no such device has announced itself.
+        If no broker answers, or no such device has announced itself.
     RecordingError
-        Where the file cannot be made or written.
+        If the file cannot be made or written.
     """
     observer = _Observer(uri, path, dict(annotations or {}), on_progress)
     observing = asyncio.create_task(observer.observe(timeout), name=f"observing {uri}")

@@ -82,7 +82,7 @@ class Broker:
         Raises
         ------
         UnknownSubstrate
-            Where it names no broker, has another scheme, or carries a user name or password: the command line of a
+            If it names no broker, has another scheme, or carries a user name or password: the command line of a
             process can be read by other users, and a URI is kept in recordings.
         """
         parts, scheme, port = _parts(uri)
@@ -121,7 +121,7 @@ class Broker:
         Raises
         ------
         UnknownSubstrate
-            Where a certificate or key cannot be read.
+            If a certificate or key cannot be read.
         """
         if not self.tls:
             return None

@@ -225,7 +225,7 @@ def decode(data: bytes) -> Frame:
     Raises
     ------
     FrameError
-        Where the bytes are not a whole frame of a version that is known here.
+        If the bytes are not a whole frame of a version that is known here.
     """
     if len(data) < _HEADER_AT or data[:2] != MAGIC:
         raise FrameError(
@@ -338,7 +338,7 @@ def numbers(frame: Frame) -> npt.NDArray[np.float64] | None:
     Raises
     ------
     FrameError
-        Where there are integers without a scale and an offset that fit the columns.
+        If there are integers without a scale and an offset that fit the columns.
     """
     array, header = frame.array, frame.header
     if array is None or array.dtype != np.int16:
@@ -376,9 +376,9 @@ def response_of(frame: Frame, info: SubstrateInfo) -> Response:
     Raises
     ------
     FrameError
-        Where it carries none.
+        If it carries none.
     ResponseMismatch
-        Where it is in units that cannot be converted into those of `info`.
+        If it is in units that cannot be converted into those of `info`.
     """
     header = frame.header
     signal = numbers(frame) if header.dtype == "<i2" else frame.array

@@ -90,9 +90,9 @@ class Link:
         Raises
         ------
         LinkLost
-            Where the connection is gone, or the broker does not confirm within the timeout.
+            If the connection is gone, or the broker does not confirm within the timeout.
         BrokerRefused
-            Where the broker answers that it is not allowed; most brokers drop it silently instead.
+            If the broker answers that it is not allowed; most brokers drop it silently instead.
         """
         if self._lost is not None:
             raise LinkLost(self._lost)
@@ -346,9 +346,9 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
     Raises
     ------
     BrokerGone
-        Where no broker answers.
+        If no broker answers.
     BrokerRefused
-        Where it refuses the connection, or its certificate is not valid for it.
+        If it refuses the connection, or its certificate is not valid for it.
     """
     require_socket_events()
     loop = asyncio.get_running_loop()

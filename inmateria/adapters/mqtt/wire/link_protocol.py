@@ -69,8 +69,8 @@ class OpenLink(Protocol):
         Raises
         ------
         BrokerGone
-            On entering, where there is no connection now; it is tried again.
+            On entering, if there is no connection now; it is tried again.
         BrokerRefused
-            On entering, where trying again does not help.
+            On entering, if trying again does not help.
         """
         ...

@@ -58,7 +58,7 @@ class PartAssembler:
         Raises
         ------
         FrameError
-            Where it is no part, or the parts make no frame of the same session, grant and number.
+            If it is no part, or the parts make no frame of the same session, grant and number.
         """
         header, array = part.header, part.array
         if len(header.part) != 2 or not 0 <= header.part[0] < header.part[1] <= _MOST_PARTS:

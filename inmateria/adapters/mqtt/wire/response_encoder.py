@@ -28,7 +28,7 @@ class ResponseEncoder:
     Raises
     ------
     ValueError
-        Where the dtype is none of these, or an output's range is too wide for integers.
+        If the dtype is none of these, or an output's range is too wide for integers.
     """
 
     def __init__(self, info: SubstrateInfo, dtype: Literal["float64", "float32", "int16"], whole: bool) -> None:
