@@ -22,7 +22,7 @@ class SubstrateError(Exception):
     allowed : str
         The values that are allowed, or that were expected.
     remedy : str
-        A way to solve it.
+        What the caller can do about it.
     """
 
     def __init__(self, asked: str, allowed: str = "", remedy: str = "") -> None:
@@ -38,7 +38,7 @@ class StimulusRejected(SubstrateError):
 
 
 class ResponseMismatch(SubstrateError):
-    """The stimulus was applied, but its response is not of the form that the substrate's info promises."""
+    """The stimulus was applied, but its response does not have the form that the substrate's info states."""
 
 
 class SubstrateBusy(SubstrateError):
@@ -50,7 +50,7 @@ class SubstrateDisconnected(SubstrateError):
 
 
 class SubstrateTimeout(SubstrateError):
-    """A wait timed out; the message names what was waited for and for how long."""
+    """A wait timed out; the message says what was awaited and for how long."""
 
 
 class FrameError(SubstrateError):
@@ -58,4 +58,4 @@ class FrameError(SubstrateError):
 
 
 class UnknownSubstrate(SubstrateError):
-    """A URI has an unknown scheme, or parameters that its substrate does not have."""
+    """A URI is malformed, or has an unknown scheme or unknown parameters."""

@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 SpikeArray = npt.NDArray[np.void]
 
 SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
-"""One spike: time in seconds on the device's clock, index of the output channel."""
+"""Data type of one spike: time in seconds on the device's clock, and index of the output channel."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -24,15 +24,15 @@ class Stimulus:
     Parameters
     ----------
     drive : array_like of float, shape (steps, inputs)
-        Held for one step each, in the inputs' units; finite. Kept as a copy in immutable memory: a float64 array
-        that cannot be made writeable.
+        One row for each step, in the inputs' units; finite. Each row is held for one step. The attribute is a float64
+        array in immutable memory, which cannot be made writeable.
     step : float
         Duration of a step, s; more than 0.
 
     Raises
     ------
     StimulusRejected
-        If the drive is not such an array or the step not such a number.
+        If the drive is not a finite array of that shape, or the step is not a finite number above 0.
     """
 
     drive: FloatArray
@@ -72,7 +72,7 @@ class Stimulus:
 
 
 def immutable(drive: FloatArray) -> FloatArray:
-    """Give the same values in memory that nothing can make writeable; the array itself where it is in such memory."""
+    """Return an array as float64 in memory that cannot be made writeable; the array itself if it is in such memory."""
     root: Any = drive
     while isinstance(root, np.ndarray):
         root = root.base
@@ -88,13 +88,18 @@ class Response:
     Parameters
     ----------
     signal : ndarray of float, shape (steps, samples, outputs), or None
-        In the outputs' units; NaN where a value was not read.
+        Signal in the outputs' units; NaN for a value that was not read. None if the substrate has no signal.
     spikes : ndarray of `SPIKE`, shape (spikes,), or None
-        Times on the device's clock.
+        Spikes of all outputs, with times on the device's clock. None if the substrate does not spike.
     start : float
         Time at which the first step began on the device's clock, s.
     sequence : int
         Number of this exchange in the session, from 0.
+
+    Raises
+    ------
+    ValueError
+        If the signal does not have three axes, the spikes are of another data type, or both are None.
     """
 
     signal: FloatArray | None
@@ -103,6 +108,8 @@ class Response:
     sequence: int
 
     def __post_init__(self) -> None:
+        if self.signal is not None and not isinstance(self.signal, np.ndarray):
+            raise ValueError(f"a response's signal is of type {type(self.signal).__name__}; it must be a numpy array")
         if self.signal is not None and self.signal.ndim != 3:
             raise ValueError(f"a response's signal has shape {self.signal.shape}; it must be (steps, samples, outputs)")
         if self.spikes is not None and self.spikes.dtype != SPIKE:

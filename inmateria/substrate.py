@@ -1,9 +1,9 @@
 """The contract that every substrate, real or simulated, keeps.
 
 A `Substrate` takes a `Stimulus` (a drive for its input channels) and gives a `Response` (the signal and spikes of
-its output channels). `SubstrateInfo` states what it is and which stimuli it accepts; `Substrate.stimulate` and
-`Substrate.stream` enforce both, so that no adapter can forget to. A `Simulator` is the synchronous inside of a
-simulated substrate.
+its output channels). `SubstrateInfo` describes the substrate and the stimuli that it accepts; `Substrate.stimulate` and
+`Substrate.stream` check every stimulus and response against it, for all adapters. A `Simulator` is the synchronous
+model inside a simulated substrate.
 """
 
 from abc import ABC, abstractmethod
@@ -54,11 +54,12 @@ Item = TypeVar("Item")
 
 
 class Substrate(ABC):
-    """Matter that answers stimuli; an async context manager, to be entered before it is used.
+    """Base class of all substrates: an async context manager that must be entered before use.
 
-    An adapter sets `info`, implements `_apply` and `reset` and, where it holds something open, `__aenter__` and
-    `__aexit__`. It may override `_stream` to keep several stimuli in flight. `stimulate` and `stream` are final: they
-    check every stimulus against `info` and freeze it before the adapter sees it, and check every response.
+    An adapter sets `info` and implements `_apply` and `reset`. If it opens a connection, it also implements
+    `__aenter__` and `__aexit__`. It may override `_stream` to keep several stimuli in flight. `stimulate` and `stream`
+    cannot be overridden: they check every stimulus against `info`, pass it to the adapter as an immutable copy, and
+    check every response.
     """
 
     _info: SubstrateInfo | None = None
@@ -74,7 +75,15 @@ class Substrate(ABC):
 
     @property
     def info(self) -> SubstrateInfo:
-        """Description of the substrate and limits of its stimuli; available at the latest once it has been entered."""
+        """Description of the substrate, and the limits of its stimuli.
+
+        Some adapters read it from the device; it is then available once the substrate has been entered.
+
+        Raises
+        ------
+        SubstrateDisconnected
+            If it is not available yet.
+        """
         if self._info is None:
             raise SubstrateDisconnected(
                 f"the info of a {type(self).__name__} was asked for before it was entered",
@@ -89,12 +98,12 @@ class Substrate(ABC):
 
     @final
     async def stimulate(self, stimulus: Stimulus) -> Response:
-        """Apply one stimulus and return the response: one exchange.
+        """Apply one stimulus and return its response.
 
         Raises
         ------
         StimulusRejected
-            If it is outside the limits; nothing of it was applied.
+            If the stimulus is outside the limits; nothing of it was applied.
         ResponseMismatch
             If the response is not of the form that `info` promises; the stimulus was applied.
         SubstrateDisconnected, SubstrateTimeout
@@ -109,8 +118,22 @@ class Substrate(ABC):
     async def stream(self, stimuli: Iterable[Stimulus] | AsyncIterable[Stimulus]) -> AsyncGenerator[Response]:
         """Apply stimuli one after another and yield their responses, in order.
 
-        Use `contextlib.aclosing` around it when leaving early. With an adapter that keeps several stimuli in flight,
-        stimuli beyond the last response seen may have been applied then. After one that is refused, none is applied.
+        Wrap it in `contextlib.aclosing` if you may leave the loop early. An adapter that keeps several stimuli in
+        flight may then have applied stimuli whose responses were not yielded. After a stimulus that is rejected, no
+        further one is applied.
+
+        Parameters
+        ----------
+        stimuli : iterable or async iterable of Stimulus
+
+        Yields
+        ------
+        Response
+
+        Raises
+        ------
+        StimulusRejected, ResponseMismatch, SubstrateDisconnected, SubstrateTimeout
+            As for `stimulate`.
         """
         under_way: deque[Stimulus] = deque()
 
@@ -126,7 +149,7 @@ class Substrate(ABC):
                 yield response
 
     def _admitted(self, stimulus: Stimulus) -> Stimulus:
-        """Give a stimulus that is within the limits as one that no one else holds and nothing can change."""
+        """Check a stimulus against the limits and return an immutable copy."""
         if type(stimulus) is not Stimulus:
             stimulus = Stimulus(stimulus.drive, stimulus.step)
         frozen = object.__new__(Stimulus)
@@ -140,23 +163,30 @@ class Substrate(ABC):
         return frozen
 
     def _note_refused(self, stimulus: Stimulus, rejected: StimulusRejected) -> None:  # noqa: B027
-        """Take note of a stimulus that was refused, which is never applied; for those who keep a record."""
+        """Handle a stimulus that was rejected, for instance to record it; it is never applied."""
 
     @abstractmethod
     async def _apply(self, stimulus: Stimulus) -> Response:
-        """Apply one stimulus, which has been admitted, and return the response.
+        """Apply one stimulus, which has passed `SubstrateInfo.admit`, and return the response.
 
-        Cancellation is a stop: bring the outputs to a safe level before it is passed on.
+        To stop the device, this call is cancelled: set the device's inputs to a safe level before `CancelledError`
+        is raised again.
         """
 
     async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
-        """Apply stimuli, each of which has been admitted, and yield a response to each, in order."""
+        """Apply stimuli that have passed `SubstrateInfo.admit`, and yield the response to each, in order."""
         async for stimulus in stimuli:
             yield await self._apply(stimulus)
 
     @abstractmethod
     async def reset(self) -> None:
-        """Return to rest; raises `SubstrateError` if physics does not allow it (``info.resettable``)."""
+        """Return to rest.
+
+        Raises
+        ------
+        SubstrateError
+            If the substrate cannot return to rest on command; ``info.resettable`` is False then.
+        """
 
     async def __aenter__(self) -> Self:
         return self
@@ -182,7 +212,7 @@ async def asynchronous(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGene
 
 
 class Simulator(Protocol):
-    """A simulated substrate: physics only, synchronous, seeded, without input or output."""
+    """Interface of a simulator: a synchronous, seeded model of a substrate that does no input or output."""
 
     @property
     def info(self) -> SubstrateInfo:
@@ -192,4 +222,7 @@ class Simulator(Protocol):
         """Return to rest, and set the clock to zero."""
 
     def advance(self, stimulus: Stimulus) -> Response:
-        """Apply a stimulus that is within the limits; ``sequence`` counts from 0 after each reset."""
+        """Apply a stimulus that is within the limits, and return its response.
+
+        The ``sequence`` of responses counts from 0 after each reset.
+        """

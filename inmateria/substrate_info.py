@@ -17,7 +17,7 @@ from inmateria.units import read_unit
 __all__ = ["Channel", "IdentitySource", "Layout", "Limits", "SubstrateInfo"]
 
 IdentitySource = Literal["serial", "host", "user", "parameters", "none", "unstated"]
-"""Where the id of a device comes from; see `SubstrateInfo`."""
+"""Source of the id of a device; see `SubstrateInfo`."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -30,12 +30,18 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     name : str
         The name that the laboratory uses, for instance ``"e03"``.
     unit : str
-        As in UCUM, such as ``"V"``, ``"uA/cm2"``, ``"Ohm"``, ``"spikes/s"``, ``"%"``, or ``"1"``; see
-        `inmateria.units`.
+        Unit in the notation of UCUM, such as ``"V"``, ``"uA/cm2"``, ``"Ohm"``, ``"spikes/s"`` or ``"%"``; ``"1"``
+        for none. See `inmateria.units`.
     low, high : float
-        Limits in that unit, ``low < high``: of an input, the values that may be driven; of an output, its range.
+        Limits in that unit, ``low < high``. For an input, the smallest and largest allowed drive; for an output, its
+        range.
     levels : tuple of float, optional
-        The only values of the channel, where it has discrete levels.
+        All values that the channel can have, if it has discrete levels.
+
+    Raises
+    ------
+    ValueError
+        If the name is empty, the unit is unknown, or the limits or levels are not valid.
     """
 
     name: str
@@ -71,11 +77,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     steps : int
-        Most steps in one stimulus.
+        Largest number of steps in one stimulus.
     shortest_step, longest_step : float
         Allowed duration of one step, s.
     values : int
-        Most numbers in one response (steps x samples x outputs), which bounds the memory on both sides.
+        Largest number of values in one response (steps x samples x outputs), which bounds the memory on both sides.
+
+    Raises
+    ------
+    ValueError
+        If a limit is not positive, or the shortest step is longer than the longest.
     """
 
     steps: int = 1_000_000
@@ -94,18 +105,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """Positions of the parts of a substrate, enough to draw it.
+    """Positions of the parts of a substrate, for drawing it.
 
     Parameters
     ----------
     unit : str
-        SI symbol of all lengths here.
+        Unit of all lengths, as an SI symbol.
     segments : tuple of (x0, y0, x1, y1)
         Wires or tracks.
     points : tuple of (x, y)
         Junctions or cells.
     electrodes : dict of str to (x, y)
-        Position of each channel by its name; a channel that is not listed has none.
+        Position of each channel by its name; the position of a channel that is not listed is unknown.
     """
 
     unit: str
@@ -120,32 +131,42 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     Parameters
     ----------
     id : str
-        Identity of this one device: letters, digits, ``.``, ``_`` and ``-``.
+        Identity of this device: letters, digits, ``.``, ``_`` and ``-``, beginning with a letter or a digit.
     identity : {"serial", "host", "user", "parameters", "none", "unstated"}
-        Source of the id: a serial number or name that the device itself states; the address it is reached at; a name
-        that the user gave (``?id=``); a simulator's parameters; none, where other devices have the same id, which
-        then can have no passport; or not stated by the adapter.
+        Source of the id:
+
+        - ``"serial"``: a serial number or name that the device itself states;
+        - ``"host"``: the address at which it is reached;
+        - ``"user"``: a name given by the user (``?id=``);
+        - ``"parameters"``: the parameters of a simulator;
+        - ``"none"``: other devices have the same id, so that the device cannot have a passport;
+        - ``"unstated"``: the adapter does not state it.
     kind : str
-        The kind of matter, for instance ``"nanowire-network"``.
+        Kind of substrate, for instance ``"nanowire-network"``.
     inputs, outputs : tuple of Channel
-        Ports, in the order of the columns of a drive and of a signal.
+        Channels, in the order of the columns of a drive and of a signal; at least one of each.
     step : float
         Default duration of a step, s.
     sampling_rate : float or None
-        Samples per second of the signal; None where there is no signal, only spikes.
+        Samples of the signal per second, Hz; None if there is no signal, only spikes.
     spiking : bool
         Whether responses carry spikes.
     resettable : bool
         Whether the substrate can return to rest on command.
     limits : Limits
-        Limits of a stimulus and its response, beyond the range of each input.
+        Limits of a stimulus and its response, in addition to the range of each channel.
     rest : tuple of float
-        Value of each input at rest, in its unit. Where it is not given: 0, or where the input's range does not
-        contain 0 the end of the range nearest to it; of an input with levels, the level nearest to 0.
+        Value of each input at rest, in its unit. By default 0, or the allowed value nearest to 0 if the input's range
+        or levels do not contain 0.
     parameters : dict
-        The parameters that it was made with (seed, geometry, model), in the form that JSON gives them.
+        Parameters of the substrate (seed, geometry, model), converted to JSON types.
     layout : Layout, optional
-        Positions of its parts, to draw it.
+        Positions of its parts, for drawing it.
+
+    Raises
+    ------
+    ValueError
+        If a field is not valid, or fields do not agree; the message says which.
     """
 
     id: str
@@ -219,13 +240,24 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def _common_range(self) -> tuple[float, float]:
-        """Range that every input may be driven within; empty where an input takes only levels."""
+        """Range that is allowed on every input; empty if an input has discrete levels."""
         if any(channel.levels is not None for channel in self.inputs):
             return float("inf"), -float("inf")
         return max(channel.low for channel in self.inputs), min(channel.high for channel in self.inputs)
 
     def samples(self, step: float) -> int:
-        """Return the number of samples of the signal in one step of that duration (s), at least one."""
+        """Return the number of samples of the signal in one step.
+
+        Parameters
+        ----------
+        step : float
+            Duration of the step, s.
+
+        Returns
+        -------
+        int
+            At least one; 0 if the substrate has no signal.
+        """
         return 0 if self.sampling_rate is None else max(1, round(step * self.sampling_rate))
 
     def rest_drive(self, steps: int = 1) -> FloatArray:
@@ -246,6 +278,8 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         ------
         StimulusRejected
             If the drive is malformed or outside the limits.
+        ValueError
+            If the drive is not an array of numbers.
         """
         given = np.asarray(drive, dtype=np.float64)
         if given.ndim == 1 and given.shape[0] == len(self.inputs):
@@ -255,9 +289,14 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return stimulus
 
     def admit(self, stimulus: Stimulus) -> None:
-        """Check a stimulus against the limits; raise `StimulusRejected`, which names the limit, if it is outside.
+        """Check a stimulus against the limits.
 
         Called in the client before anything is sent, and again at the device.
+
+        Raises
+        ------
+        StimulusRejected
+            If the stimulus is outside a limit; the message states the limit.
         """
         drive, step, limits = stimulus.drive, stimulus.step, self.limits
         steps, width = drive.shape
@@ -309,11 +348,22 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     )
 
     def check_response(self, stimulus: Stimulus, response: Response) -> None:
-        """Check a response to a stimulus against this info; raise `ResponseMismatch` if its form differs.
+        """Check a response to a stimulus against this info.
 
-        The signal has to be there if and only if there is a sampling rate, with all steps, samples and outputs;
-        spikes if and only if the substrate spikes, each on one of its outputs.
+        It must have a signal of shape (steps, samples, outputs) if there is a sampling rate, and none otherwise. It
+        must have spikes if the substrate is spiking, each with the index of an output, and none otherwise.
+
+        Raises
+        ------
+        ResponseMismatch
+            If the response does not have that form.
         """
+        if not isinstance(response, Response):
+            raise ResponseMismatch(
+                f"a response is of type {type(response).__name__}",
+                f"an adapter of {self.id} must return a Response",
+                "the stimulus was applied; return Response(signal, spikes, start, sequence)",
+            )
         signal, spikes = response.signal, response.spikes
         shape = None
         if self.sampling_rate is not None:

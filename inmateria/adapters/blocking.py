@@ -1,8 +1,8 @@
-"""A base for adapters whose driver blocks: its calls run in one thread of their own, one at a time, in order.
+"""Base class of adapters whose driver blocks: its calls run in a separate thread, one at a time, in order.
 
 Most drivers of instruments are plain functions that return when the instrument has answered. `BlockingSubstrate`
-keeps them off the event loop, tells them of a cancellation, and waits until they have returned before anything else
-is asked of the instrument.
+keeps them off the event loop, signals a cancellation to them, and waits until they have returned before it calls the
+driver again.
 """
 
 import asyncio
@@ -25,11 +25,10 @@ Result = TypeVar("Result")
 
 
 class BlockingSubstrate(Substrate):
-    """A substrate behind a driver whose calls block.
+    """Base class of substrates whose driver has blocking calls.
 
-    Set `info` (in `__init__`, or in `open` where the instrument has to be asked) and implement `apply`; `open`,
-    `close` and `return_to_rest` where there is something to do. All of them are called in the same thread, never two
-    at a time.
+    A subclass sets `info` in `__init__`, or in `open` if it is read from the instrument, and implements `apply`. It
+    may implement `open`, `close` and `return_to_rest`. All of these are called in one thread, one at a time.
 
     Examples
     --------
@@ -42,7 +41,7 @@ class BlockingSubstrate(Substrate):
     ...         self.driver = driver.connect(self.port)
     ...
     ...     def apply(self, stimulus, cancelled):
-    ...         ...  # look at cancelled.is_set() between steps, and return or raise when it is
+    ...         ...  # check cancelled.is_set() between steps; if it is set, return or raise
     ...
     ...     def close(self):
     ...         self.driver.disconnect()
@@ -51,25 +50,31 @@ class BlockingSubstrate(Substrate):
     _thread: ThreadPoolExecutor | None = None
 
     def open(self) -> None:
-        """Open the instrument; called on entering."""
+        """Open the instrument; called when the substrate is entered."""
 
     @abstractmethod
     def apply(self, stimulus: Stimulus, cancelled: threading.Event) -> Response:
-        """Apply a stimulus, which has been admitted, and return the response.
+        """Apply a stimulus and return the response.
 
         Parameters
         ----------
         stimulus : Stimulus
+            Within the limits of `info`. Each row of the drive is to be held for ``stimulus.step`` seconds.
         cancelled : threading.Event
-            Set when the exchange is cancelled: bring the outputs to a safe level then, and return or raise. The value
-            is not used, and an error is logged; nothing else is asked of the driver before.
+            Set if the exchange is cancelled. Then set the instrument's inputs to a safe level, and return or raise:
+            the return value is ignored, and an exception is logged. The driver is not called again before that.
+
+        Returns
+        -------
+        Response
+            With a signal of shape (steps, samples, outputs), where samples is ``info.samples(stimulus.step)``.
         """
 
     def return_to_rest(self) -> None:
-        """Return to rest; called where ``info.resettable``."""
+        """Return to rest; called by `reset` if ``info.resettable``."""
 
     def close(self) -> None:
-        """Close the instrument; called on leaving, also when `open` or an exchange has failed."""
+        """Close the instrument; called when the substrate is left, also after `open` or an exchange has failed."""
 
     async def __aenter__(self) -> Self:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=type(self).__name__)
@@ -86,7 +91,13 @@ class BlockingSubstrate(Substrate):
         await self._leave()
 
     async def reset(self) -> None:
-        """Return to rest, after the exchange that is under way."""
+        """Return to rest, after the exchange in progress.
+
+        Raises
+        ------
+        SubstrateError
+            If ``info.resettable`` is False.
+        """
         if not self.info.resettable:
             raise SubstrateError(
                 f"{self.info.id} was asked to return to rest",
@@ -100,9 +111,9 @@ class BlockingSubstrate(Substrate):
         return await self._call(lambda: self.apply(stimulus, cancelled), cancelled)
 
     async def _call(self, work: Callable[[], Result], cancelled: threading.Event | None = None) -> Result:
-        """Call the driver in its thread and wait until it has returned, also when cancelled meanwhile.
+        """Call the driver in its thread and wait until it has returned, even if cancelled meanwhile.
 
-        A call that has not begun when it is cancelled is never made.
+        If it is cancelled before the call has begun, the call is not made.
         """
         if self._thread is None:
             raise SubstrateDisconnected(
@@ -124,7 +135,7 @@ class BlockingSubstrate(Substrate):
         return returned.result()
 
     async def _leave(self) -> None:
-        """Close the instrument and end the thread; cancelled meanwhile, it still does both."""
+        """Close the instrument and end the thread, even if cancelled meanwhile."""
         thread, self._thread = self._thread, None
         if thread is None:
             return

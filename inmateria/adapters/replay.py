@@ -42,24 +42,24 @@ Result = TypeVar("Result")
 
 
 class ReplaySubstrate(Substrate):
-    """A recording as a substrate.
+    """A substrate that replays a recording.
 
     Parameters
     ----------
     path : path-like
-        A recording, finished or not.
+        Recording to replay, finished or not.
     match : {"exact", "nearest"}
-        What becomes of a stimulus that is not the one recorded next: an error, or the response to the
-        nearest one that was recorded with as many steps of that duration, its distance being stated.
-        What the matter had been through before that one was something else, and is not accounted for.
+        Handling of a stimulus that is not the one recorded next: raise an error; or give the response to the nearest
+        recorded one with the same number and duration of steps, and append its distance to `distances`. The nearest
+        one may have been recorded after another history, which is ignored.
     speed : {"full", "real"} or float
-        As fast as the file can be read, or so many times as fast as the device's clock; "real" is 1.
+        Speed relative to the device's clock, where "real" is 1; or as fast as the file can be read.
 
     Attributes
     ----------
     distances : deque of float
-        Of the last 10,000 stimuli: root mean square difference from the recorded one whose response was
-        given, as a fraction of each input's range; 0 for one that was recorded.
+        Distances of the last 10,000 stimuli: root mean square difference from the recorded stimulus whose response was
+        given, as a fraction of each input's range; 0 if they are the same.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class ReplaySubstrate(Substrate):
             return response
 
     async def reset(self) -> None:
-        """Go on to what was recorded after the next return to rest."""
+        """Continue after the next return to rest in the recording."""
         if not self.info.resettable:
             raise SubstrateError(
                 f"{self.info.id} was asked to return to rest", f"a {self.info.kind} does not do so on command"

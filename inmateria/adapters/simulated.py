@@ -15,12 +15,12 @@ _SHORT = 2e-3
 
 
 class SimulatedSubstrate(Substrate):
-    """A simulator, made async.
+    """A substrate that runs a simulator.
 
     Parameters
     ----------
     simulator : Simulator
-        Used by nothing else meanwhile. Entering does not reset it.
+        Simulator to run; it must not be used elsewhere meanwhile. Entering does not reset it.
     """
 
     def __init__(self, simulator: Simulator) -> None:

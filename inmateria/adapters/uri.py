@@ -45,7 +45,7 @@ _ADAPTERS = {
 
 
 def connect(uri: str) -> Substrate:
-    """Find the substrate that a URI names; nothing is opened until it is entered.
+    """Return the substrate that a URI names; it is not opened until it is entered.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def connect(uri: str) -> Substrate:
     Raises
     ------
     UnknownSubstrate
-        If the URI, its scheme or a parameter is not known.
+        If the URI is malformed, or its scheme or a parameter is unknown.
     """
     scheme = _scheme(uri)
     if scheme in _SIMULATORS:
@@ -109,7 +109,7 @@ def simulator_from_uri(uri: str) -> Simulator:
 
 
 def adapters_found() -> list[tuple[str, str]]:
-    """List the schemes that `connect` knows, with a line on each."""
+    """Return the schemes that `connect` knows, each with a one-line description."""
     own = [(scheme, text) for scheme, (_, text) in {**_SIMULATORS, **_ADAPTERS}.items()]
     others = [
         (point.name, f"from {point.dist.name} {point.dist.version}" if point.dist else point.value)
@@ -119,7 +119,7 @@ def adapters_found() -> list[tuple[str, str]]:
 
 
 def query_of(uri: str) -> dict[str, str]:
-    """Return the names and words in the query of a URI.
+    """Return the names and values in the query of a URI.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _load(place: str) -> Any:
 def parameters_for(
     make: Callable[..., object], given: Mapping[str, str], scheme: str, group: str = ""
 ) -> dict[str, Any]:
-    """Convert the words of a query to the types that a constructor's annotations name.
+    """Convert the values of a query to the types that a constructor's annotations name.
 
     An argument whose annotation names dataclasses is a group of parameters: ``model=binary`` chooses the dataclass
     ``Binary``, and ``model.set_voltage=0.02`` sets one of its fields. Without a choice, fields replace those of the
@@ -176,13 +176,13 @@ def parameters_for(
     Parameters
     ----------
     make : callable
-        Class or function to be called.
+        Class or function whose parameters the query gives.
     given : mapping of str to str
-        Names, with a dot before the name of a group's field, and words.
+        Names and values, as returned by `query_of`; the field of a group is written ``group.field``.
     scheme : str
         Scheme of the URI, for errors.
     group : str
-        Names of the groups that these parameters are in, each with a dot behind it, for errors.
+        Groups that contain these parameters, each followed by a dot, for errors.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def parameters_for(
     Raises
     ------
     UnknownSubstrate
-        If a name is unknown or ambiguous, or a word is not of the parameter's type.
+        If a name is unknown or ambiguous, or a value is not of the parameter's type.
     """
     hints = get_type_hints(inspect.unwrap(make.__init__ if inspect.isclass(make) else make))
     defaults = {name: parameter.default for name, parameter in inspect.signature(make).parameters.items()}

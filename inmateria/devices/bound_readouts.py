@@ -35,7 +35,7 @@ class BoundReadout:
     Parameters
     ----------
     estimator : estimator
-        Fitted and linear, as `RidgeReadout`; or a pipeline of a `StandardScaler` and one.
+        Fitted linear readout, such as `RidgeReadout`; or a pipeline of a `StandardScaler` and one.
     fingerprint : Fingerprint
         Fingerprint of the device when the readout was trained.
     series : ndarray of float, shape (steps, inputs of the encoding)
@@ -179,11 +179,12 @@ async def bind(
     Parameters
     ----------
     estimator : estimator
-        Trained on features of this reservoir.
+        Linear readout that was trained on features of this reservoir.
     reservoir : PhysicalReservoir
-        Entered.
+        Reservoir that has been entered.
     series : array_like of float, shape (steps, inputs of the encoding) or (steps,)
-        Similar to the series it will be used on; some hundred steps, which `transfer` sends to another device too.
+        Some hundred steps, similar to the series on which the readout will be used; `transfer` sends them to another
+        device too.
     probe : Probe, optional
         Probe of the calibration.
     bound, alpha : float

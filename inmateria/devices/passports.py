@@ -62,14 +62,14 @@ class ReadoutRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that is known of one device, each list in the order of time.
+    """Records of one device, each list in order of time.
 
     Parameters
     ----------
     identity_source : str
-        Where its id comes from, see `SubstrateInfo`.
+        Source of its id, see `SubstrateInfo`.
     infos : tuple of InfoRecord
-        Its info when it was first seen, and every later one that differed from the one before.
+        First info of the device, and every later one that differed from the one before.
     calibrations : tuple of Fingerprint
     scores : tuple of ScoreRecord
     readouts : tuple of ReadoutRecord
@@ -88,11 +88,11 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_seen(self) -> str:
-        """When the passport was begun, UTC."""
+        """Time at which the passport was created, UTC."""
         return self.infos[0].taken
 
     def changes(self) -> list[tuple[str, tuple[str, ...]]]:
-        """List when its info changed, with the names of the fields that changed."""
+        """Return the times at which its info changed, with the names of the changed fields."""
         return [
             (now.taken, tuple(name for name in SubstrateInfo.__struct_fields__
                               if getattr(now.info, name) != getattr(before.info, name)))
@@ -100,7 +100,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
         ]  # fmt: skip
 
     def drift(self) -> list[tuple[Fingerprint, Comparison]]:
-        """Compare each calibration with the first one of the same probe and outputs, which is left out."""
+        """Compare each later calibration with the first one of the same probe and outputs."""
         first: dict[tuple[str, tuple[str, ...]], Fingerprint] = {}
         compared = []
         for now in self.calibrations:
@@ -116,13 +116,13 @@ class Passports:
     Parameters
     ----------
     url : str
-        Of SQLAlchemy, such as ``sqlite:///runs/passports.sqlite`` or ``postgresql://host/lab``. Tables are made where
-        there are none, and so is the folder of an SQLite file; a database of an earlier version is migrated.
+        URL of SQLAlchemy, such as ``sqlite:///runs/passports.sqlite`` or ``postgresql://host/lab``. Missing
+        tables are created, and so is the folder of an SQLite file; a database of an earlier version is migrated.
 
     Raises
     ------
     PassportError
-        If it cannot be reached, its driver is not installed, or a newer inmateria wrote it.
+        If the database cannot be reached, its driver is not installed, or a newer version of inmateria wrote it.
     """
 
     def __init__(self, url: str) -> None:
@@ -137,7 +137,7 @@ class Passports:
         self._database.close()
 
     def add_calibration(self, info: SubstrateInfo, fingerprint: Fingerprint) -> None:
-        """Keep a calibration of a device."""
+        """Store a calibration of a device."""
         if fingerprint.device != info.id:
             raise ValueError(f"the fingerprint is of {fingerprint.device}, and the device is {info.id}")
         with self._database.writing() as connection:
@@ -149,7 +149,7 @@ class Passports:
             )
 
     def add_scores(self, info: SubstrateInfo, scores: Sequence[ScoreRecord]) -> None:
-        """Keep the scores of a run on a device."""
+        """Store the scores of a run on a device."""
         rows = [{"device": info.id, **msgspec.structs.asdict(score), "taken": _in_utc(score.taken)} for score in scores]
         with self._database.writing() as connection:
             self._begin_or_update(connection, info)
@@ -157,7 +157,7 @@ class Passports:
                 connection.execute(db.scores.insert(), rows)
 
     def add_readout(self, name: str, readout: BoundReadout, info: SubstrateInfo) -> None:
-        """Keep a readout that was trained on a device; one of the same name is kept beside it."""
+        """Store a readout that was trained on a device; earlier ones of the same name are kept."""
         readout.check(info)
         with self._database.writing() as connection:
             self._begin_or_update(connection, info)
@@ -168,18 +168,18 @@ class Passports:
             )
 
     def devices(self) -> dict[str, str]:
-        """List the devices that have a passport, with their kind."""
+        """Return the devices that have a passport, with their kind."""
         with self._database.reading() as connection:
             rows = connection.execute(sql.select(db.devices.c.id, db.devices.c.kind).order_by(db.devices.c.id)).all()
         return {row.id: row.kind for row in rows}
 
     def passport(self, device: str) -> Passport:
-        """Read everything that is known of a device.
+        """Return the passport of a device.
 
         Raises
         ------
         PassportError
-            If it has no passport.
+            If the device has no passport.
         """
         with self._database.reading() as connection:
             known = connection.execute(db.devices.select().where(db.devices.c.id == device)).one_or_none()
@@ -204,12 +204,12 @@ class Passports:
         )
 
     def readout(self, device: str, name: str) -> BoundReadout:
-        """Read the latest readout of that name.
+        """Return the latest readout of a name.
 
         Raises
         ------
         PassportError
-            If there is none.
+            If there is no readout of that name.
         """
         with self._database.reading() as connection:
             rows = [row for row in self._rows(connection, db.readouts, device) if row.name == name]
@@ -218,7 +218,7 @@ class Passports:
         return _decoded_readout(rows[-1])
 
     def others(self, fingerprint: Fingerprint) -> list[Fingerprint]:
-        """Read the first calibration of every other device of that kind that was taken with the same probe."""
+        """Return the first calibration of every other device of the same kind and with the same probe."""
         found: dict[str, Fingerprint] = {}
         chosen = (
             sql.select(db.calibrations.c.device, db.calibrations.c.fingerprint)
@@ -309,7 +309,7 @@ def _decoded_readout(row: sql.Row[Any]) -> BoundReadout:
 
 
 def passports_url(runs: Path) -> str:
-    """Find the database of passports: the one that INMATERIA_PASSPORTS names, or the one beside the runs."""
+    """Return the URL of the database of passports: that in INMATERIA_PASSPORTS, or the one beside the runs."""
     return os.environ.get(_VARIABLE) or f"sqlite:///{(runs / PASSPORTS_FILE).as_posix()}"
 
 

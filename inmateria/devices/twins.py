@@ -169,11 +169,11 @@ class Twin:
 
     @property
     def info(self) -> SubstrateInfo:
-        """Info of the device with the id of the twin; only the recorded duration of a step is allowed."""
+        """Info of the device, with the id of the twin; it allows only the recorded duration of a step."""
         return self._info
 
     def reset(self) -> None:
-        """Return to rest, and the clock to zero."""
+        """Return to rest, and set the clock to zero."""
         self._state = self._memory.rest
         self._clock, self._sequence, self.outside = 0.0, 0, 0.0
 

@@ -14,18 +14,18 @@ __all__ = ["Curves", "ExchangeStatistics", "Outcome", "Score", "weights_by_outpu
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """How well one readout did on one set of features.
+    """Score of one readout on one set of features.
 
     Parameters
     ----------
     readout : str
-        The readout, or its target where a task has several.
+        Name of the readout; of its target if a task has several.
     on : str
-        What it read: ``"substrate"``, or the name of a control.
+        Source of the features: ``"substrate"``, or the name of a control.
     features : int
-        Number of features it read.
+        Number of features.
     score : float
-        In the outcome's metric, on the held-out part of the first split.
+        Score in the outcome's metric, on the held-out part of the first split.
     splits : tuple of float
         The score of every split, the first included; only `score` by default.
     control : bool, optional
@@ -53,13 +53,13 @@ class ExchangeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     count, steps : int
-        Exchanges while streaming, and substrate steps in them.
+        Number of exchanges while streaming, and of substrate steps in them.
     seconds : float
-        How long the streaming took, s.
+        Duration of the streaming, s.
     round_trip_p50, round_trip_p99 : float
-        Median and 99th percentile of exchanges of a single step made one at a time, s.
+        Median and 99th percentile of the duration of exchanges of a single step, made one at a time, s.
     round_trips : int
-        Number of those.
+        Number of these exchanges.
     """
 
     count: int
@@ -125,26 +125,26 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     exchanges : ExchangeStatistics
         Number and duration of the exchanges.
     sentence : str
-        What was done, in one sentence.
+        Description of the task in one sentence.
     metric : str
         Name of the score; more is better.
     chance : float
         Baseline score, reached without any input.
     chance_description : str
-        How the baseline predicts, for instance ``"most frequent class"``; empty where there is no baseline.
+        How the baseline predicts, for instance ``"most frequent class"``; empty if there is no baseline.
     trained, held_out : int
-        Items in the two parts of the first split.
+        Numbers of training and held-out items in the first split.
     splitting : str
         How the splits were made, in the order of each score's `splits`.
     classes : tuple of str
-        Outputs of the readout: the columns of `weights`, and of `confusion` where there is one.
+        Outputs of the readout: the columns of `weights`, and of `confusion` if it is given.
     weights : tuple of tuple of float
         For each output channel, for each class: root mean square weight of the readout over its standardised
         features.
     confusion : dict of str to tuple
         For each readout: rows are true classes, columns predicted ones, of the held-out part.
     learning_curve : tuple of int
-        1 where the online readout predicted a training item correctly before it learned from it, else 0.
+        1 for each training item that the online readout predicted correctly before it learned from it, else 0.
     curves : tuple of Curves
         Further figures.
     """

@@ -43,9 +43,9 @@ class Presented:
     Parameters
     ----------
     trials : list of ndarray of float, shape (steps, features)
-        The bare input.
+        Input without encoding.
     drives : list of ndarray of float, shape (steps, positions x inputs)
-        The encoded input, in the inputs' units: what a readout has without the physics.
+        Encoded input, in the inputs' units: the control without the physics.
     responses : list of ndarray of float, shape (steps, features)
         Features of the substrate.
     outputs : list of str
@@ -96,17 +96,17 @@ async def present_series(
     series : ndarray of float, shape (steps,) or (steps, features)
         Usually from -1 to 1.
     substrate : Substrate
-        Entered and left here.
+        Substrate to drive; entered and left by this function.
     encoding : Encoding
         Turns the series into the drive, for instance ``InputMask(amplitude=0.2)``.
     round_trips : int
-        Exchanges of a single step made first, to measure the round trip.
+        Number of exchanges of a single step that are made first, to measure the round trip.
     on_progress : ProgressCallback
-        Told of the progress.
+        Called with the progress.
     step : float, optional
         Duration of a substrate step, s; the substrate's own by default.
     samples : int, optional
-        Samples of every step and output that are read; by default the last one.
+        Number of samples of every step and output that are read; by default the last one only.
 
     Raises
     ------
@@ -130,22 +130,22 @@ async def present_trials(
     reset: bool = False,
     learn: Learn | None = None,
 ) -> Presented:
-    """Present trials to a reservoir that is entered, each followed by the reservoir's rest.
+    """Present trials to a reservoir, each followed by the reservoir's rest.
 
     Parameters
     ----------
     reservoir : PhysicalReservoir
-        Entered, with its encoding and features.
+        Reservoir that has been entered, with its encoding and features.
     trials : sequence of ndarray of float, shape (steps, features)
         Every trial is checked against the limits before the first is sent.
     round_trips : int
-        Exchanges of a single step at rest made first, to measure the round trip.
+        Number of exchanges of a single step at rest that are made first, to measure the round trip.
     on_progress : ProgressCallback
-        Told of the progress.
+        Called with the progress.
     phase : str
         Name of the phase for `on_progress`.
     reset : bool
-        Return to rest first, where the substrate can.
+        Return to rest first, if the substrate is resettable.
     learn : async callable, optional
         ``(number of the trial, features)``, awaited after every trial: an online readout.
     """

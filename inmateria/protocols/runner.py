@@ -32,28 +32,28 @@ async def run_task(
 ) -> Path:
     """Run a task, recording every exchange, and return the folder made for it below `runs`.
 
-    A substrate that does not give what the task needs is refused before it is entered; one whose info is only known
-    once it is entered, before the first stimulus. If the task fails or is cancelled before anything was exchanged, no
-    folder is left; after that, the folder is left with the recording, which says what was done to the device.
+    A substrate that does not meet the requirement of the task is refused before it is entered; if its info is known
+    only once it has been entered, before the first stimulus. If the task fails or is cancelled before the first
+    exchange, the folder is removed; later, it is kept with the recording of what was applied to the device.
 
     Parameters
     ----------
     task, settings
-        What to run; settings as made by `Task.settings_from`.
+        Task to run, and its settings as made by `Task.settings_from`.
     substrate : Substrate or sequence of Substrate
-        Not entered yet. Several for a task that names several: each has a recording of its own, and run.json has the
-        info of the first.
+        Not entered yet. A sequence for a task that names its substrates: each has its own recording, and ``run.json``
+        has the info of the first.
     runs : Path
-        Where run folders are made.
+        Folder in which run folders are made.
     on_progress : callable
         Called with the progress.
     on, over : str
-        How the substrate was asked for, for the record.
+        URI of the substrate as it was given, and ``"local"`` or ``"mqtt"``, for ``run.json``.
 
     Raises
     ------
     UnsuitableSubstrate
-        If the substrate does not give what the task needs.
+        If the substrate does not meet the requirement of the task.
     """
     begun = datetime.now().astimezone()
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)

@@ -27,26 +27,26 @@ class RunFolderError(Exception):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of a task: what was asked for, what it ran on, and its outcome.
+    """A run of a task: its settings, substrate and outcome.
 
     Parameters
     ----------
     task : str
         Name of the task.
     created : str
-        When it began, ISO 8601.
+        Time at which it began, ISO 8601.
     on, over : str
-        How the substrate was asked for: its URI, and ``"local"`` or ``"mqtt"``.
+        URI of the substrate as it was given, and ``"local"`` or ``"mqtt"``.
     settings : dict
-        Of the task.
+        Settings of the task.
     substrate : SubstrateInfo
-        Of the substrate it ran on; of the first of several.
+        Info of the substrate; of the first one if there are several.
     outcome : Outcome
         The result.
     versions : dict of str to str
-        Of the software.
+        Versions of the software.
     version : int
-        Of this format.
+        Version of this format.
     """
 
     task: str
@@ -93,12 +93,12 @@ def write_run(folder: Path, run: Run) -> Path:
 
 
 def read_run(folder: Path) -> Run:
-    """Read the run.json of a run folder.
+    """Read the ``run.json`` of a run folder.
 
     Raises
     ------
     RunFolderError
-        If there is none, or it is not one that can be read here.
+        If there is no such file, or it is of an unknown version.
     """
     path = folder / RUN_FILE
     try:

@@ -42,12 +42,12 @@ _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-3, 6))
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Comparison:
-    """Scores of one readout on several feature sets, with what an `Outcome` says of them.
+    """Scores of one readout on several feature sets, with further fields of an `Outcome`.
 
     Parameters
     ----------
     scores : tuple of Score
-        One for each feature set, and for each target where there are several.
+        One for each feature set; if there are several targets, one for each set and target.
     metric : str
         Name of the score; more is better.
     chance : float
@@ -55,7 +55,7 @@ class Comparison:
     chance_description : str
         How the baseline predicts.
     trained, held_out : int
-        Rows in the two parts of the first fold.
+        Numbers of training and held-out rows in the first fold.
     splitting : str
         How the folds were made.
     classes : tuple of str
@@ -63,7 +63,7 @@ class Comparison:
     coef : ndarray of float, shape (outputs of the readout, features)
         Weights of the substrate's readout in the first fold, over standardised features.
     confusion : dict of str to tuple
-        For each feature set, of the first fold: rows are true classes, columns predicted ones.
+        Confusion matrix of the first fold for each feature set: rows are true classes, columns predicted ones.
     held_out_rows : ndarray of int, shape (held_out,)
         Rows of the feature sets that the first fold held out.
     predicted : dict of str to ndarray
@@ -137,9 +137,9 @@ def score_classification(
     readout : str
         Name of the scores.
     splitting : str
-        How the folds were made, where they were given.
+        Description of the given folds.
     seed : int
-        Of the default folds.
+        Seed of the default folds.
     """
     if folds is None:
         folds, splitting = stratified_folds(labels, seed), f"{FOLDS} stratified folds, drawn with the seed."
@@ -194,16 +194,16 @@ def score_regression(
     feature_sets : dict of str to ndarray of float, shape (steps, features)
         The substrate's first, then the controls.
     targets : dict of str to ndarray of float, shape (steps,)
-        Steps where any target is NaN are left out.
+        Steps at which any target is NaN are left out.
     washout : int
         Steps at the beginning that are left out.
     metric : {"1 - NRMSE", "r²"}
-        One less the normalised root mean squared error (1 is perfect, 0 is predicting the mean), or the squared
+        One minus the normalised root mean squared error (1 is perfect, 0 is predicting the mean), or the squared
         correlation.
     total : str, optional
         Score the sum over all targets under this name, in place of each target.
     alphas : sequence of float
-        Regularisations to choose from by leave-one-out.
+        Candidates for the regularisation, chosen by leave-one-out cross-validation.
     """
     names = list(targets)
     Y = np.column_stack([targets[name] for name in names])

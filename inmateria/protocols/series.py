@@ -109,7 +109,7 @@ async def run_series(
     settings : SeriesSettings
         Of the task.
     on_progress : ProgressCallback
-        Told of the progress.
+        Called with the progress.
     curves : callable, optional
         Draws the figures of the report; by default, each target beside its predictions.
     """

@@ -45,11 +45,11 @@ _GROUP = "inmateria.tasks"
 
 
 class UnknownTask(LookupError):
-    """There is no task of that name, or it does not take such a setting."""
+    """There is no task of that name, or it does not accept the settings."""
 
 
 class UnsuitableSubstrate(ValueError):
-    """The substrate does not give what the task reads; nothing was sent to it."""
+    """The substrate does not meet the requirement of the task; nothing was sent to it."""
 
 
 class ProgressCallback(Protocol):
@@ -61,7 +61,7 @@ class ProgressCallback(Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """An experiment that can be run on any substrate that gives what it reads.
+    """An experiment that can be run on any substrate with the responses that it needs.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ class Task:
     settings : type
         A `msgspec.Struct` whose fields, with their defaults, are the settings.
     run : async callable
-        ``(substrate, settings, on_progress) -> Outcome``; it enters and leaves the substrate. A task that names
-        its substrates is given a sequence of them.
+        ``(substrate, settings, on_progress) -> Outcome``; it enters and leaves the substrate. If `substrates` is given,
+        the first argument is a sequence of substrates.
     needs : {"signal", "spikes"}, optional
-        What the task needs: inputs that can be driven with any value of their range, whose signal is read, or spikes
-        counted where there is no signal; or spikes evoked by pulses. Any substrate will do by default.
+        Requirement on the substrate. With ``"signal"``, inputs without discrete levels; the task reads the signal, or
+        counts spikes if there is no signal. With ``"spikes"``, spikes evoked by pulses. None by default.
     substrates : callable, optional
         ``settings -> URIs``, for a task whose settings name the substrates that it runs on.
     """
@@ -86,12 +86,12 @@ class Task:
     substrates: Callable[[Any], list[str]] | None = None
 
     def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
-        """Make the settings from words, as given on a command line.
+        """Make the settings from strings, as given on a command line.
 
         Raises
         ------
         UnknownTask
-            If the task has no such setting, or the setting may not have that value.
+            If the task has no such setting, or the value is not allowed.
         """
         names = [field.name for field in msgspec.structs.fields(self.settings)]
         for name in given:
@@ -103,12 +103,12 @@ class Task:
             raise UnknownTask(f"{self.name} does not take these settings: {_in_words(error, given)}") from None
 
     def check(self, info: SubstrateInfo) -> None:
-        """Refuse a substrate that does not give what the task needs.
+        """Check that a substrate meets the requirement of the task.
 
         Raises
         ------
         UnsuitableSubstrate
-            With what the substrate gives, and what to use instead.
+            If it does not; the message says what the substrate gives, and what to use instead.
         """
         of_neurons = info.kind == "neural-culture"
         if self.needs == "spikes":
@@ -127,7 +127,7 @@ class Task:
 
 
 def task_names() -> list[str]:
-    """List the names of the tasks that were found."""
+    """Return the names of all tasks that were found."""
     return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=_GROUP))})
 
 
@@ -150,12 +150,12 @@ def _in_words(error: Exception, given: Mapping[str, str]) -> str:
 
 
 def find_task(name: str) -> Task:
-    """Find a task by its name.
+    """Return a task by its name.
 
     Raises
     ------
     UnknownTask
-        If there is none; the message names those there are.
+        If there is no such task; the message lists the known ones.
     """
     if name in _BUILT_IN:
         task = import_module(f"inmateria.protocols.tasks.{name.replace('-', '_')}").TASK

@@ -101,22 +101,22 @@ class Note:
     Parameters
     ----------
     kind : str
-        ``"marker"``; ``"parameters"``: they were changed; ``"dropped"``: exchanges that were not written,
-        and how many; ``"unanswered"``: a stimulus without a response, and why; ``"end"``: a proper end.
+        ``"marker"``; ``"parameters"``: parameters were changed; ``"dropped"``: number of exchanges that were not written;
+        ``"unanswered"``: a stimulus without a response, and why; ``"end"``: proper end of the recording.
     label : str
-        In a few words.
+        Short description.
     details : dict
-        Whatever JSON can hold.
+        Anything that JSON can represent.
     host : float
         Host clock, s since 1970.
     device : float
-        Device clock, s; NaN where it is not known.
+        Device clock, s; NaN if it is not known.
     duration : float
-        How long it lasted, s.
+        Duration of the event, s.
     session : int
         Number of returns to rest before it.
     exchange : int
-        How many exchanges had been written before.
+        Number of exchanges written before it.
     """
 
     kind: str

@@ -89,7 +89,7 @@ class Recording:
         return sum(int(note.details["exchanges"]) for note in self.notes if note.kind == DROPPED)
 
     def exchange(self, index: int) -> Exchange:
-        """Read one exchange, bit by bit as it was recorded.
+        """Read one exchange, bit-identical to the one recorded.
 
         Raises
         ------

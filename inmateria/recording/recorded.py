@@ -18,10 +18,10 @@ from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate,
 
 
 class RecordedSubstrate(Substrate):
-    """A substrate whose exchanges are all recorded as they happen.
+    """A substrate that records every exchange as it happens.
 
-    A thread writes ten times a second from a queue, which is full when it holds 64 MB, 8,192 exchanges, or one that has
-    waited for half a second.
+    A thread writes the exchanges in a queue ten times a second. The queue is full if it holds 64 MB or 8,192 exchanges,
+    or if its oldest exchange has waited for half a second.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class Encoding(Protocol):
 
     @property
     def positions(self) -> int:
-        """Substrate steps for one step of the series."""
+        """Number of substrate steps for one step of the series."""
 
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn a series (steps, features) into a drive (steps x positions, inputs), in the inputs' units."""
@@ -62,19 +62,19 @@ def place_in_range(values: FloatArray, info: SubstrateInfo, amplitude: float) ->
 
 @dataclass(frozen=True)
 class OneToOne:
-    """Every feature drives the input of the same number: ``rest + offset + scale * u``.
+    """Drive each input with the feature of the same index: ``rest + offset + scale * u``.
 
     Parameters
     ----------
     scale : float
-        Units of the input for one unit of the feature.
+        Change of the drive, in units of the input, per unit of the feature.
     offset : float
-        Drive beyond rest of an input whose feature is zero.
+        Drive relative to rest if the feature is zero, in units of the input.
     hold : int
         Substrate steps for which each value is held.
     amplitude : float, optional
-        Fraction of the room around its rest that each input is driven with at most for values from -1 to 1; `scale`
-        and `offset` are then without units. See `place_in_range`.
+        Largest drive for values from -1 to 1, as a fraction of the range of each input around its rest; `scale` and
+        `offset` are then without units. See `place_in_range`.
     """
 
     scale: float = 1.0
@@ -84,11 +84,14 @@ class OneToOne:
 
     @property
     def positions(self) -> int:
-        """Substrate steps for one step of the series."""
+        """Number of substrate steps for one step of the series."""
         return self.hold
 
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
-        """Scale, shift and hold; inputs beyond the features get the offset."""
+        """Encode values (steps, features) as a drive (steps x positions, inputs).
+
+        Inputs without a feature are driven with the offset.
+        """
         (steps, features), inputs = u.shape, len(info.inputs)
         if features > inputs:
             raise ValueError(
@@ -103,7 +106,7 @@ class OneToOne:
 
 @dataclass(frozen=True)
 class InputMask:
-    """Every input is driven by its own random mixture of the features: ``rest + offset + scale * mask @ u``.
+    """Drive every input with its own random linear combination of the features: ``rest + offset + scale * mask @ u``.
 
     Appeltant et al., Nat. Commun. 2, 468 (2011), for masks in time; a mask over electrodes is the same
     in space.
@@ -111,21 +114,21 @@ class InputMask:
     Parameters
     ----------
     scale : float
-        Units of the input for one unit of the feature.
+        Change of the drive, in units of the input, per unit of the feature.
     offset : float
-        Drive beyond rest of an input when every feature is zero.
+        Drive relative to rest if every feature is zero, in units of the input.
     kind : {"binary", "uniform", "normal"}
         How the entries of the mask are drawn: -1 or 1; within -1 to 1; from a standard normal.
     sparsity : float
         Fraction of the entries that are zero.
     positions : int
-        Different masks in time for each step of the series, one a substrate step.
+        Number of masks in time for each step of the series; each drives one substrate step.
     clip : bool
         Clip the drive to the inputs' limits instead of letting the substrate refuse it.
     seed : int
-        Of the mask.
+        Seed of the mask.
     amplitude : float, optional
-        Fraction of the room around its rest that each input is driven with at most for mixtures from -1 to 1; `scale`
+        Largest drive for combinations from -1 to 1, as a fraction of the range of each input around its rest; `scale`
         and `offset` are then without units. See `place_in_range`.
     """
 
@@ -139,7 +142,7 @@ class InputMask:
     amplitude: float | None = None
 
     def mask(self, features: int, inputs: int) -> FloatArray:
-        """Draw the mask, shape (positions, inputs, features); the same for the same seed."""
+        """Return the mask, shape (positions, inputs, features); the same for the same seed."""
         generator = np.random.default_rng(self.seed)
         shape = (self.positions, inputs, features)
         mask: FloatArray
@@ -154,7 +157,7 @@ class InputMask:
         return np.where(generator.random(shape) < self.sparsity, 0.0, mask)
 
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
-        """Mix the features into the inputs, one row for each position of each step."""
+        """Encode values (steps, features) as a drive (steps x positions, inputs)."""
         inputs = info.inputs
         mask = self.mask(u.shape[1], len(inputs))
         values: FloatArray = self.offset + self.scale * np.einsum("pif,sf->spi", mask, u).reshape(-1, len(inputs))

@@ -1,4 +1,4 @@
-"""From what a substrate answered to what a readout sees: features of each step of the series.
+"""Features of each step of a series, extracted from the responses of a substrate.
 
 A feature extractor turns a response into an array (steps, features); `positions` substrate steps
 belong to one step of the series (see `encoding`).
@@ -27,15 +27,14 @@ class Features(Protocol):
 
 @dataclass(frozen=True)
 class VirtualNodes:
-    """The signal itself, at some samples within each step: virtual nodes in time.
+    """Samples of the signal within each step: virtual nodes in time.
 
     Parameters
     ----------
     samples : int, optional
-        How many samples of every substrate step to take, evenly spaced and ending with its last;
-        all of them by default.
+        Number of samples to take of every substrate step, evenly spaced and ending with its last; all by default.
     outputs : tuple of str, optional
-        Names of the output channels to take; all of them by default.
+        Names of the output channels to take; all by default.
     """
 
     samples: int | None = None
@@ -80,12 +79,12 @@ class VirtualNodes:
 
 @dataclass(frozen=True)
 class SpikeCounts:
-    """How many spikes every output gave within each bin of a step.
+    """Number of spikes of every output within each bin of a step.
 
     Parameters
     ----------
     bins : int
-        Equal bins within each substrate step.
+        Number of equal bins within each substrate step.
     """
 
     bins: int = 1
@@ -113,12 +112,13 @@ class SpikeCounts:
 
 @dataclass(frozen=True)
 class SignalOrCounts:
-    """The signal of a substrate that has one, as `VirtualNodes`; of one that only spikes, as `SpikeCounts`.
+    """`VirtualNodes` of a substrate with a signal; `SpikeCounts` of one with spikes only.
 
     Parameters
     ----------
     samples : int, optional
-        Samples of every substrate step, or bins in which spikes are counted; by default all samples, or one bin.
+        Number of samples of every substrate step, or of bins in which spikes are counted; by default all samples, or
+        one bin.
     """
 
     samples: int | None = None

@@ -24,22 +24,23 @@ _CHUNK_VALUES = 1_000_000
 
 
 class PhysicalReservoir:
-    """A substrate with something before and something behind it; an async context manager.
+    """A substrate with an encoding of its input and features of its responses; an async context manager.
 
     Parameters
     ----------
     substrate : Substrate or str
-        Entered and left with the reservoir; a string is a URI for `connect`.
+        Substrate, entered and left with the reservoir; a string is a URI for `connect`.
     encoding : Encoding, optional
-        Turns a series into a drive; one feature to one input by default.
+        Turns a series into a drive; `OneToOne` by default.
     features : Features, optional
         Turns a response into features; every sample of every output by default.
     step : float, optional
         Duration of a substrate step, s; the substrate's own by default.
     washout : int
-        Steps of each series whose features are left out, because the past still shows in them.
+        Number of steps at the start of each series whose features are left out, because they depend on what was sent
+        before.
     rest : float
-        Seconds at rest after each series of a `stream`, in which the substrate forgets it.
+        Time at rest after each series of a `stream`, for the substrate to forget it, s.
 
     Examples
     --------
@@ -87,11 +88,11 @@ class PhysicalReservoir:
 
     @property
     def feature_names(self) -> list[str]:
-        """Name of each feature, in the order of the columns of what `run` returns."""
+        """Name of each feature, in the order of the columns of the features."""
         return self.features.names(self.info, self.duration_of_step, self.encoding.positions)
 
     def steps_of(self, u: npt.ArrayLike) -> int:
-        """Count the substrate steps that one series of a `stream` takes, its rest included."""
+        """Return the number of substrate steps of one series of a `stream`, its rest included."""
         return (len(_series(u)) + self._resting) * self.encoding.positions
 
     @property
@@ -100,7 +101,7 @@ class PhysicalReservoir:
         return round(self.rest / self.duration_of_step / self.encoding.positions)
 
     def encode(self, u: npt.ArrayLike) -> FloatArray:
-        """Turn a series into the drive (steps x positions, inputs) that it would send, and send nothing.
+        """Encode a series as a drive (steps x positions, inputs), without sending it.
 
         A readout on this drive is the control without the physics.
         """
@@ -112,12 +113,12 @@ class PhysicalReservoir:
         return drive
 
     def check(self, u: npt.ArrayLike) -> FloatArray:
-        """Find out whether a series of a `stream` is within the limits, and send nothing; give its drive.
+        """Check a series of a `stream` against the limits and return its drive, without sending it.
 
         Raises
         ------
         StimulusRejected
-            If it is not, with what is allowed.
+            If the series is outside the limits.
         """
         drive = self.encode(u)
         self._stimulus(drive)
@@ -159,7 +160,7 @@ class PhysicalReservoir:
     async def step(self, u: npt.ArrayLike) -> FloatArray:
         """Drive the substrate with one step of a series, shape (features,), and return its features.
 
-        One exchange: what closes a loop. Washout does not apply.
+        This is one exchange, for closed loops; there is no washout.
         """
         stimulus = self._stimulus(self.encode(np.atleast_1d(np.asarray(u, dtype=np.float64))[np.newaxis]))
         response = await self.substrate.stimulate(stimulus)
@@ -196,16 +197,16 @@ class PhysicalReservoir:
                 yield X[self.washout : len(X) - resting]
 
     async def reset(self) -> None:
-        """Return the substrate to rest, where physics allows."""
+        """Return the substrate to rest; raises `SubstrateError` if it is not resettable."""
         await self.substrate.reset()
 
     async def relax(self) -> None:
-        """Leave the inputs at rest for `rest` seconds, in which the substrate forgets."""
+        """Keep the inputs at rest for `rest` seconds, for the substrate to forget."""
         if steps := self._resting * self.encoding.positions:
             await self.substrate.stimulate(self._stimulus(self.info.rest_drive(steps)))
 
     def blocking(self) -> "BlockingReservoir":
-        """Give the same reservoir a plain synchronous face: ``with reservoir.blocking() as r: r.run(u)``."""
+        """Return a synchronous interface to the reservoir: ``with reservoir.blocking() as r: r.run(u)``."""
         return BlockingReservoir(self)
 
     def _stimulus(self, drive: FloatArray) -> Stimulus:
@@ -215,7 +216,7 @@ class PhysicalReservoir:
 class BlockingReservoir:
     """A `PhysicalReservoir` for code without ``await``; a context manager.
 
-    Its event loop runs in a thread of its own, so that it also works inside a running one (a notebook).
+    Its event loop runs in a separate thread, so that it also works if an event loop is running, as in a notebook.
     """
 
     def __init__(self, reservoir: PhysicalReservoir) -> None:
@@ -248,7 +249,7 @@ class BlockingReservoir:
         return self.reservoir.feature_names
 
     def encode(self, u: npt.ArrayLike) -> FloatArray:
-        """Turn a series into the drive that it would send, and send nothing."""
+        """Encode a series as a drive (steps x positions, inputs), without sending it."""
         return self.reservoir.encode(u)
 
     def run(self, u: npt.ArrayLike) -> FloatArray:
@@ -269,11 +270,11 @@ class BlockingReservoir:
             portal.call(features.aclose)
 
     def reset(self) -> None:
-        """Return the substrate to rest, where physics allows."""
+        """Return the substrate to rest; raises `SubstrateError` if it is not resettable."""
         self._open.call(self.reservoir.reset)
 
     def relax(self) -> None:
-        """Drive nothing for the reservoir's `rest`, in which the substrate forgets."""
+        """Keep the inputs at rest for the reservoir's `rest`, for the substrate to forget."""
         self._open.call(self.reservoir.relax)
 
     @property

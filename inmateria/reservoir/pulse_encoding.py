@@ -26,7 +26,7 @@ class _Pulses:
     strength : float
         Amplitude of a pulse, as a fraction of the way from rest to the input's upper limit.
     electrodes : tuple of int, or None
-        Input of each feature; spread evenly over all inputs where not said.
+        Input of each feature; by default spread evenly over all inputs.
     """
 
     positions: int = 1
@@ -75,9 +75,18 @@ def pulse_amplitude(channel: Channel, strength: float, rest: float = 0.0) -> flo
 
 @dataclass(frozen=True)
 class PulseAmplitude(_Pulses):
-    """One pulse at the beginning of each step, as strong as the value: none for 0, `strength` for 1.
+    """Encode a value as the amplitude of one pulse at the start of each step: none for 0, `strength` for 1.
 
-    An input that has levels is given the nearest of them.
+    On an input with discrete levels, the nearest level is used.
+
+    Parameters
+    ----------
+    positions : int
+        Number of substrate steps for each step of the series.
+    strength : float
+        Drive of the largest pulse, as a fraction of the way from rest to the input's upper limit.
+    electrodes : tuple of int, optional
+        Input of each feature; by default spread evenly over all inputs.
     """
 
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
@@ -95,14 +104,14 @@ class PulseAmplitude(_Pulses):
 
 @dataclass(frozen=True)
 class PulseRate(_Pulses):
-    """As many pulses as the value says, evenly spaced over each step: none for 0, `most` for 1.
+    """Encode a value as the number of pulses, evenly spaced over each step: none for 0, `most` for 1.
 
     Parameters
     ----------
     positions, strength, electrodes
-        As of `PulseAmplitude`.
+        See `PulseAmplitude`.
     most : int
-        At most `positions`.
+        Number of pulses for the value 1; at most `positions`.
     """
 
     most: int = 1
@@ -125,17 +134,17 @@ class PulseRate(_Pulses):
 
 @dataclass(frozen=True)
 class PulsePlace(_Pulses):
-    """One pulse at the beginning of each step, on the electrode that stands for the value.
+    """Encode a value as the electrode of one pulse at the start of each step.
 
-    Each feature has an equal share of the electrodes, in order, for values from 0 to 1; where `electrodes` are
-    given, the features share those.
+    The electrodes, or those in `electrodes`, are divided equally among the features, in order. Within the part of a
+    feature, the first electrode stands for 0 and the last for 1.
 
     Parameters
     ----------
     positions, strength, electrodes
-        As of `PulseAmplitude`.
+        See `PulseAmplitude`.
     width : int
-        Neighbours in that order that are stimulated together, within the share of the feature.
+        Number of neighbouring electrodes in that order that are stimulated together, within the part of the feature.
     """
 
     width: int = 1
@@ -162,7 +171,13 @@ class PulsePlace(_Pulses):
 
 @dataclass(frozen=True)
 class PulseLatency(_Pulses):
-    """One pulse in each step, the earlier the larger the value: at its beginning for 1, at its end for 0."""
+    """Encode a value as the time of one pulse in each step: at its start for 1, at its end for 0.
+
+    Parameters
+    ----------
+    positions, strength, electrodes
+        See `PulseAmplitude`; the time is rounded to one of the positions.
+    """
 
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""

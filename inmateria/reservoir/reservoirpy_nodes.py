@@ -1,8 +1,7 @@
 """Our reservoirs and readouts as nodes of reservoirpy 0.4: ``node >> Ridge()``, ``node >> RLS()``, ``ESN >> node``.
 
-A device is not a function: it is in one state at a time, and goes back to none but rest. So a node of one is
-never copied, pickled or run twice at once, and where reservoirpy starts several series from one state, that
-state is rest.
+A device has one state at a time and can only return to rest. So its node cannot be copied, pickled or run twice at
+once, and if reservoirpy starts several series from one state, that state is rest.
 """
 
 from collections.abc import Sequence
@@ -34,16 +33,16 @@ Series = FloatArray | Sequence[FloatArray]
 
 
 def as_node(thing: Any, name: str | None = None) -> Any:
-    """Make a node of reservoirpy of a reservoir or of a readout.
+    """Make a node of reservoirpy from a reservoir or a readout.
 
     Parameters
     ----------
     thing : Substrate, str, PhysicalReservoir or BlockingReservoir; or a readout
-        What computes: a substrate, its URI, or a reservoir of it, not entered yet (an open `BlockingReservoir`
-        is used as it is). Or what reads out: one of our online readouts, which the node teaches step by step,
-        or any estimator of numbers with ``fit`` and ``predict``, which learns in one go.
+        A substrate, its URI, or a reservoir that has not been entered (an open `BlockingReservoir` is used as it is);
+        or a readout: an online readout of this package, trained step by step, or any regressor with ``fit`` and
+        ``predict``, trained in batch.
     name : str, optional
-        By which a model with several inputs or outputs knows the node.
+        Name of the node in a model with several inputs or outputs.
 
     Returns
     -------
@@ -73,19 +72,19 @@ def as_node(thing: Any, name: str | None = None) -> Any:
 
 
 class ReservoirNode(Node):  # type: ignore[misc]
-    """A reservoir made of matter as a node; a context manager, entered before it is used.
+    """A node of reservoirpy for a physical reservoir; a context manager that must be entered before use.
 
-    It is brought to rest when it is first used, where the substrate returns to rest on command. One series goes
-    on where the last one ended; each of a list of series begins at rest, and after the list the node is at rest
-    again. Workers are ignored: series take turns.
+    If the substrate is resettable, it returns to rest before its first use. A single series continues from the state
+    at the end of the last one. Each of a list of series begins at rest, and the node is at rest after the list. Series
+    are run one after another, whatever the number of workers.
 
     Parameters
     ----------
     reservoir : PhysicalReservoir or BlockingReservoir
-        Without washout: reservoirpy's `warmup` does that. Of a substrate that does not return to rest on
-        command, its `rest` is what passes between the series of a list.
+        Reservoir without washout; use reservoirpy's `warmup` instead. If the substrate is not resettable, the
+        reservoir's `rest` passes between the series of a list.
     name : str, optional
-        By which a model knows the node.
+        Name of the node in a model.
     """
 
     def __init__(self, reservoir: PhysicalReservoir | BlockingReservoir, name: str | None = None) -> None:
@@ -125,7 +124,7 @@ class ReservoirNode(Node):  # type: ignore[misc]
         return self._blocking.info
 
     def initialize(self, x: Series, y: Any = None) -> None:
-        """Learn the dimensions, and bring the substrate to rest where it returns to rest on command."""
+        """Set the dimensions, and return the substrate to rest if it is resettable."""
         if self._owned and not self._open:
             raise RuntimeError("the node's reservoir is not open; use the node inside `with as_node(...) as node:`")
         self._set_input_dim(x)
@@ -159,14 +158,14 @@ class ReservoirNode(Node):  # type: ignore[misc]
         ----------
         x : ndarray, shape (steps, inputs) or (series, steps, inputs), or list of ndarray
         iters : None
-            Not for a device: it needs an input.
+            Not supported: a device needs an input.
         workers : int
             Ignored.
 
         Returns
         -------
         ndarray or list of ndarray
-            Features, as x is.
+            Features, shape (steps, features) for each series.
         """
         if x is None:
             raise ValueError(f"a node of a device needs an input; {iters} steps of none were asked for")
@@ -186,7 +185,7 @@ class ReservoirNode(Node):  # type: ignore[misc]
         return runs if isinstance(x, Sequence) else np.array(runs)
 
     def reset(self) -> State:
-        """Return to rest now, by command or in the reservoir's `rest`; give the state before."""
+        """Return to rest, by command or during the reservoir's `rest`, and return the state before."""
         before = self.state if self.initialized else {}
         with self._turn:
             self._go_to_rest(-next(self._numbers))
@@ -270,7 +269,7 @@ class _Readout:
         self._learned = False
 
     def initialize(self: Any, x: Series, y: Series | None = None) -> None:
-        """Learn the dimensions, and forget what was learned."""
+        """Set the dimensions, and reset the readout."""
         self._set_input_dim(x)
         self._set_output_dim(y)
         if self.output_dim is None:
@@ -301,14 +300,14 @@ class _Readout:
 
 
 class ReadoutNode(_Readout, TrainableNode):  # type: ignore[misc]
-    """A readout that learns in one go, as a node.
+    """A node of reservoirpy for a readout that is trained in batch.
 
     Parameters
     ----------
     readout : estimator
-        With ``fit`` and ``predict`` of (steps, outputs), such as `RidgeReadout`. `readout` is what has learned.
+        Estimator with ``fit`` and ``predict`` of (steps, outputs), such as `RidgeReadout`. It is trained in place.
     name : str, optional
-        By which a model knows the node.
+        Name of the node in a model.
     """
 
     def __init__(self, readout: Any, name: str | None = None) -> None:
@@ -329,30 +328,30 @@ class ReadoutNode(_Readout, TrainableNode):  # type: ignore[misc]
 
 
 class OnlineReadoutNode(_Readout, OnlineNode):  # type: ignore[misc]
-    """A readout that learns step by step, as a node.
+    """A node of reservoirpy for a readout that is trained online.
 
-    What a step gives while learning is what was read out before it was learned from, so that its error is honest.
+    During training, the output of a step is the prediction made before the readout learns from that step.
 
     Parameters
     ----------
     readout : OnlineRegressor
-        Such as `RecursiveLeastSquares`, `KalmanReadout`, `LMSReadout` or `FORCEReadout`. `readout` is what has
-        learned; it also knows what to do with targets that are NaN or come late.
+        Readout such as `RecursiveLeastSquares`, `KalmanReadout`, `LMSReadout` or `FORCEReadout`. It is trained in
+        place, and handles targets that are NaN or late.
     name : str, optional
-        By which a model knows the node.
+        Name of the node in a model.
     """
 
     def __init__(self, readout: OnlineRegressor, name: str | None = None) -> None:
         self._begin(readout, name)
 
     def initialize(self, x: Series, y: Series | None = None) -> None:
-        """Learn the dimensions, and forget what was learned."""
+        """Set the dimensions, and reset the readout."""
         super().initialize(x, y)
         self.readout.begin(self.input_dim, self.output_dim)
         self._learned = True
 
     def fit(self, x: Series, y: Series | None = None, warmup: int = 0) -> Self:
-        """Forget everything, then learn from each series in turn, without its first `warmup` steps."""
+        """Reset, then learn from each series in turn, without its first `warmup` steps."""
         check_node_input(x, expected_dim=self.input_dim)
         check_node_input(self._asked(y))
         self.initialize(x, y)
@@ -362,7 +361,7 @@ class OnlineReadoutNode(_Readout, OnlineNode):  # type: ignore[misc]
         return self
 
     def partial_fit(self, x: FloatArray, y: FloatArray | None) -> FloatArray:
-        """Learn from a series, and give what was read from each step before it was learned."""
+        """Learn from a series, and return the prediction of each step made before learning from it."""
         targets = self._asked(y)
         check_timeseries(x, expected_dim=self.input_dim)
         check_timeseries(targets, expected_length=len(x))

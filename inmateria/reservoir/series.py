@@ -13,7 +13,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def narma(u: npt.ArrayLike, order: int = 10, *, saturated: bool = False) -> FloatArray:
-    """Let an input pass through a nonlinear autoregressive moving average of some order.
+    """Filter an input by a nonlinear autoregressive moving average (NARMA) of a given order.
 
     For order 2, and for all others (10 in the paper):
 
@@ -26,11 +26,11 @@ def narma(u: npt.ArrayLike, order: int = 10, *, saturated: bool = False) -> Floa
     Parameters
     ----------
     u : array_like of float, shape (steps,)
-        Uniform from 0 to 0.5 in the paper.
+        Input; uniform from 0 to 0.5 in the paper.
     order : int
-        n, at least 2.
+        Order n, at least 2.
     saturated : bool
-        Pass each value through the hyperbolic tangent, without which orders above 10 soon grow without end:
+        Apply the hyperbolic tangent to each value; without it, orders above 10 soon diverge:
         Rodan and Tiňo, IEEE Trans. Neural Netw. 22, 131 (2011), who use it for order 20.
 
     Returns
@@ -41,7 +41,7 @@ def narma(u: npt.ArrayLike, order: int = 10, *, saturated: bool = False) -> Floa
     Raises
     ------
     ValueError
-        If the series grows without end, as some inputs make it.
+        If the series diverges, as it does for some inputs.
     """
     given = np.asarray(u, dtype=np.float64)
     if given.ndim != 1 or order < 2 or len(given) <= order or not np.isfinite(given).all():
@@ -76,15 +76,15 @@ def mackey_glass(
     Parameters
     ----------
     steps : int
-        Values wanted.
+        Number of values.
     tau : float
         Delay, in units of time.
     substeps : int
-        Steps of integration in a unit of time; tau must be a whole number of them.
+        Steps of integration per unit of time; tau must be a whole number of steps.
     initial : float
-        Constant before the beginning.
+        Constant value before the beginning.
     transient : int
-        Units of time that are dropped first.
+        Units of time that are dropped at the beginning.
 
     Returns
     -------
@@ -129,15 +129,15 @@ def lorenz(
     Parameters
     ----------
     steps : int
-        Values wanted.
+        Number of values.
     interval : float
-        Time between two of them.
+        Time between two values.
     sigma, rho, beta : float
-        Chaotic as by default.
+        Parameters of the equations; chaotic with the defaults.
     initial : (float, float, float)
-        Where it begins.
+        Initial values.
     transient : float
-        Time that is dropped first.
+        Time that is dropped at the beginning.
 
     Returns
     -------
@@ -172,13 +172,13 @@ def henon(
     Parameters
     ----------
     steps : int
-        Values wanted.
+        Number of values.
     a, b : float
-        Chaotic as by default.
+        Parameters of the equations; chaotic with the defaults.
     initial : (float, float)
-        Where it begins.
+        Initial values.
     transient : int
-        Values that are dropped first.
+        Number of values that are dropped at the beginning.
 
     Returns
     -------

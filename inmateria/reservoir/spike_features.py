@@ -1,4 +1,4 @@
-"""From spikes to features other than counts: rates that fade, and how soon the first spike came."""
+"""Features of spikes other than counts: filtered rates, and latencies of the first spike."""
 
 from dataclasses import dataclass
 
@@ -14,12 +14,12 @@ __all__ = ["FilteredRates", "FirstSpikeLatency"]
 class FilteredRates:
     """Rate of every output at the end of each step, Hz, each spike fading exponentially.
 
-    What was before the response is not known and counts as silence.
+    Spikes before the start of the response are not known and count as none.
 
     Parameters
     ----------
     time_constant : float
-        s.
+        Time constant of the decay, s.
     """
 
     time_constant: float = 0.1
@@ -29,7 +29,7 @@ class FilteredRates:
             raise ValueError(f"time_constant is {self.time_constant}; give a finite number of seconds above 0")
 
     def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
-        """Let each spike fade to the end of its step, and every step's rate over the steps after it."""
+        """Filter the spikes and return the rate of every output at the end of each step, shape (steps, features)."""
         if response.spikes is None:
             raise ValueError(f"{info.id} gives a signal and no spikes; use VirtualNodes instead of FilteredRates")
         steps = len(stimulus.drive)
@@ -52,13 +52,13 @@ class FilteredRates:
 
 @dataclass(frozen=True)
 class FirstSpikeLatency:
-    """How soon after the beginning of each step of the series each output's first spike came, s.
+    """Latency of the first spike of each output after the start of each step of the series, s.
 
-    An output that gave none counts as if it had at the end of the step.
+    The latency of an output without a spike is the duration of the step.
     """
 
     def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
-        """Find the first spike of every step and output."""
+        """Return the latency of the first spike of every step and output, shape (steps, outputs)."""
         if response.spikes is None:
             raise ValueError(f"{info.id} gives a signal and no spikes; use VirtualNodes instead of FirstSpikeLatency")
         length = positions * stimulus.step
@@ -77,12 +77,12 @@ class FirstSpikeLatency:
 
 
 def spike_counts(info: SubstrateInfo) -> Features:
-    """Give what reads numbers of spikes: of spikes that are told, or of a culture's signal that counts them.
+    """Return features that count spikes, for a spiking substrate or one whose signal is the counts of a culture.
 
     Raises
     ------
     ValueError
-        If the substrate gives neither.
+        If the substrate gives neither spikes nor counts.
     """
     if info.spiking:
         return SpikeCounts()

@@ -21,13 +21,13 @@ class EchoStateNetwork:
 
         x(t + 1) = (1 - \mathrm{lr})\, x(t) + \mathrm{lr}\, \tanh\left(W x(t) + W_\mathrm{in} u(t + 1) + b\right)
 
-    The network is reservoirpy's own, with its weights and numbers. A step of a stimulus as long as ``step`` is one
-    update; a longer one holds its input for as many as fit.
+    The network is that of reservoirpy and gives the same values. A stimulus step of duration ``step`` is one update; a
+    longer one holds its input for several updates.
 
     Parameters
     ----------
     units : int
-        Each is an output (``x000``, ``x001``, ...), without unit, between -1 and 1.
+        Number of units; each is an output (``x000``, ``x001``, ...), without unit, between -1 and 1.
     sr : float
         Spectral radius of :math:`W`: the largest of the absolute eigenvalues.
     lr : float
@@ -35,17 +35,17 @@ class EchoStateNetwork:
     input_scaling : float
         Largest absolute weight of an input in :math:`W_\mathrm{in}`.
     inputs : int
-        Inputs (``u0``, ...), without unit.
+        Number of inputs (``u0``, ...), without unit.
     rc_connectivity, input_connectivity : float
         Fraction of the connections, and of the input weights, that are not zero.
     bias : float
         Constant input :math:`b` of every unit.
     seed : int
-        Of the weights.
+        Seed of the weights.
     input_limit : float
-        Largest input of either sign that may be driven.
+        Largest absolute value of an input.
     step : float
-        Duration of one update on the network's clock, s: a digital network has no time of its own.
+        Duration of one update on the network's clock, s; any value, since the network is digital.
 
     Raises
     ------

@@ -15,7 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class ScatteringMedium:
-    r"""Phases in, intensities out, with noise on the intensities read.
+    r"""Simulated scattering medium: inputs are phases of light, outputs are intensities with noise.
 
     A thick medium is a complex Gaussian transmission matrix :math:`T` [1]_, and the camera sees the square of the
     field [2]_. The phases :math:`\varphi_k` give at pixel :math:`i` the intensity
@@ -34,18 +34,18 @@ class ScatteringMedium:
     Parameters
     ----------
     ports : int
-        Pixels of the modulator, each with its own phase.
+        Number of pixels of the modulator, each with its own phase.
     observables : int
-        Pixels of the camera.
+        Number of pixels of the camera.
     seed : int
-        Of the medium, and of the noise.
+        Seed of the medium and of the noise.
     noise : float
         Standard deviation of each value read, as a fraction of the mean intensity.
     reference : float
         Amplitude :math:`r` of light that reaches the camera without meeting the modulator, in units of the light
         that does. Without it, a common phase of all inputs would change nothing.
     phase_limit : float
-        Largest phase of either sign, rad.
+        Largest absolute value of a phase, rad.
     step : float
         Duration of a step, s: the camera's exposure.
 
@@ -157,9 +157,9 @@ class ScatteringMedium:
         return seen
 
     def gradient(self, phases: FloatArray, by_intensity: FloatArray) -> FloatArray:
-        """Turn a gradient by the intensities into one by the phases, both (samples, ...).
+        """Convert a gradient with respect to the intensities to one with respect to the phases, both (samples, ...).
 
-        No device can do this; it is for comparison with training that does without.
+        A device cannot do this; it is for comparison with training methods that do not need it.
         """
         pulled = (by_intensity * np.conj(self._field(phases))) @ self._transmission
         by_phase: FloatArray = -2.0 / self._mean * np.imag(pulled * np.exp(1j * phases))

@@ -9,14 +9,14 @@ __all__ = ["Check"]
 
 @dataclass(frozen=True)
 class Check:
-    """A check of something that a function makes anew for it.
+    """A check that makes a new object to test each time it runs.
 
     Parameters
     ----------
     run : callable
-        Takes the function that makes what is checked; raises `AssertionError` where the check fails.
+        Takes a function that makes the object to test; raises `AssertionError` if the check fails.
     name : str
-        What it holds, as words joined by underscores.
+        Property that is checked, as words joined by underscores.
     """
 
     run: Callable[[Callable[[], Any]], None]

@@ -8,14 +8,14 @@ __all__ = ["LeakedTasks", "assert_no_leaked_tasks"]
 
 
 class LeakedTasks(AssertionError):
-    """Tasks of asyncio were begun in a block and are still running after it."""
+    """asyncio tasks that were started inside a block are still running at its end."""
 
 
 @asynccontextmanager
 async def assert_no_leaked_tasks() -> AsyncIterator[None]:
-    """Raise `LeakedTasks` where tasks that were begun inside the block are running at its end.
+    """Raise `LeakedTasks` if asyncio tasks that were started inside the block are still running at its end.
 
-    A fixture of it, for pytest-asyncio::
+    As a fixture for pytest-asyncio::
 
         @pytest_asyncio.fixture(autouse=True)
         async def no_leaked_tasks():

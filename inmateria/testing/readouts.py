@@ -19,17 +19,17 @@ _Make = Callable[[], Any]
 
 
 def readout_checks() -> tuple[Check, ...]:
-    """Give the checks of a readout beside scikit-learn's, each to be called with a function that makes one."""
+    """Return the checks of a readout beside those of scikit-learn; each is called with a function that makes a readout."""
     return tuple(Check(each, each.__name__) for each in _CHECKS)
 
 
 def check_readout(readout: Any) -> None:
-    """Make scikit-learn's checks of an estimator, then those of a readout.
+    """Run scikit-learn's checks of an estimator, then the checks of a readout.
 
     Parameters
     ----------
     readout : estimator
-        It is cloned for each check.
+        Readout to check; it is cloned for each check.
 
     Raises
     ------

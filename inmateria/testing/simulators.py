@@ -14,12 +14,12 @@ _Make = Callable[[], Simulator]
 
 
 def simulator_checks() -> tuple[Check, ...]:
-    """Give every check of a simulator, each to be called with a function that makes one, always the same."""
+    """Return all checks of a simulator; each is called with a function that makes identical simulators."""
     return tuple(Check(each, each.__name__) for each in _CHECKS)
 
 
 def check_simulator(make: _Make) -> None:
-    """Make every check of a simulator.
+    """Run every check of a simulator, each on a new one.
 
     Parameters
     ----------

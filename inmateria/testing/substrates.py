@@ -33,26 +33,26 @@ _Promise = Callable[[Substrate, int], Awaitable[None]]
 
 
 def substrate_checks(window: int = 8) -> tuple[Check, ...]:
-    """Give every check of the contract, each to be called with a function that makes a substrate.
+    """Return all checks of a substrate; each is called with a function that makes a substrate.
 
     Parameters
     ----------
     window : int
-        Stimuli that the substrate keeps in flight at most in a stream.
+        Largest number of stimuli that the substrate keeps in flight in a stream.
     """
     entered = [Check(partial(_on_a_new_one, promise=each, window=window), each.__name__) for each in _PROMISES]
     return (*entered, Check(_can_be_left_and_entered_again, "can_be_left_and_entered_again"))
 
 
 def check_substrate(make: Callable[[], Substrate], *, window: int = 8) -> None:
-    """Make every check of the contract, each on a substrate made for it.
+    """Run every check of a substrate, each on a new one.
 
     Parameters
     ----------
     make : callable
         Makes a substrate that has not been entered.
     window : int
-        Stimuli that it keeps in flight at most in a stream.
+        Largest number of stimuli that it keeps in flight in a stream.
 
     Raises
     ------
@@ -64,7 +64,20 @@ def check_substrate(make: Callable[[], Substrate], *, window: int = 8) -> None:
 
 
 async def check_entered_substrate(substrate: Substrate, *, window: int = 8) -> None:
-    """Make the checks one after another on one substrate that has been entered; for one that is slow to open."""
+    """Run all checks one after another on one substrate that has been entered, for one that is slow to open.
+
+    Parameters
+    ----------
+    substrate : Substrate
+        Substrate that has been entered.
+    window : int
+        Largest number of stimuli that it keeps in flight in a stream.
+
+    Raises
+    ------
+    AssertionError
+        If a check fails.
+    """
     for promise in _PROMISES:
         await promise(substrate, window)
 
@@ -92,7 +105,7 @@ def _can_be_left_and_entered_again(make: Callable[[], Substrate]) -> None:
 
 
 def small_stimuli(substrate: Substrate, count: int) -> list[Stimulus]:
-    """Make small stimuli of one to three steps, in which few inputs differ from rest."""
+    """Return small stimuli of one to three steps, in which few inputs differ from rest."""
     generator, info = np.random.default_rng(0), substrate.info
     return [info.stimulus(_drive(info, generator, 1 + k % 3)) for k in range(count)]
 

@@ -19,14 +19,14 @@ _SIGNAL, _SPIKES = "nanowire://?wires=60&electrodes=8&inputs=4", "culture://?neu
 def check_task(
     task: Task, settings: Mapping[str, str] | None = None, make: Callable[[], Substrate] | None = None
 ) -> Outcome:
-    """Run a task twice on a small simulated substrate and check what it gives.
+    """Run a task twice on a small simulated substrate and check its outcome.
 
     Parameters
     ----------
     task : Task
-        One that runs on a single substrate.
+        Task that runs on a single substrate.
     settings : mapping of str to str, optional
-        As on the command line, to make the task short.
+        Settings as on the command line, to make the task short.
     make : callable, optional
         Makes a substrate that has not been entered, with the same seed each time; by default a small nanowire network,
         or a small culture for a task that needs spikes.
@@ -34,7 +34,7 @@ def check_task(
     Returns
     -------
     Outcome
-        Of the second run.
+        Outcome of the second run.
 
     Raises
     ------

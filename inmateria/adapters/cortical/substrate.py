@@ -61,36 +61,36 @@ _open = threading.Lock()  # the SDK knows one device a process
 
 
 class CorticalSubstrate(Substrate):
-    """A CL1, or the SDK's simulator of one with a culture of ours inside.
+    """A CL1 of Cortical Labs, or the simulator of its SDK with a simulated culture.
 
     Parameters
     ----------
     ticks_per_second : int
-        Ticks of the loop, each one step; a divisor of 25,000.
+        Ticks of the SDK's loop per second, each one step; a divisor of 25,000.
     phase : float
         Duration of each of the two phases of a pulse, s; a multiple of 20 us.
     limits : PulseLimits, optional
-        What the tissue may be given; by default `CORTICAL_LIMITS`.
+        Limits on the pulses; by default `CORTICAL_LIMITS`.
     log : str
-        Where every pulse of a device is written; by default in `state_folder`, and with ``"none"`` nowhere. A
-        simulator's are not.
+        Path of the log of pulses; by default in `state_folder`. ``"none"`` writes none. The pulses of a simulator are
+        not logged.
     accelerated : bool
-        As fast as it goes, for the simulator only; ``CL_SDK_ACCELERATED_TIME=1`` says so too.
+        Run faster than real time, for the simulator only; ``CL_SDK_ACCELERATED_TIME=1`` does the same.
     seed, neurons : int
-        Of the culture in the simulator.
+        Seed and number of neurons of the culture in the simulator.
     culture : str
-        Where the culture's class is, for one of your own.
+        Class of the culture in the simulator, ``"package.module:Name"``, for one of your own.
     id : str
-        Name of this device and its culture; by default what the device states, its system and chip.
+        Identity of the device and its culture; by default the system and chip that the device states.
     timeout : float
-        Seconds to wait for the device, beyond what a stimulus lasts.
+        Seconds to wait for the device, in addition to the duration of a stimulus.
 
     Raises
     ------
     ValueError
-        If the ticks, the phase, the limits or the id are not allowed.
+        If the ticks, the phase, the limits or the id are not valid.
     SubstrateBusy, SubstrateDisconnected, SubstrateTimeout
-        On entering, if there is no SDK or no device, or this process uses it already.
+        On entering, if the SDK is not installed, there is no device, or this process uses it already.
     """
 
     def __init__(

@@ -50,26 +50,26 @@ _BANDS = ("TCPDataOutputEnabled", "TCPDataOutputEnabledHigh")
 
 
 class IntanEmulator:
-    """RHX over a culture; enter it, and connect to its `uri`.
+    """Emulator of Intan's RHX with a simulated culture; enter it, and connect to its `uri`.
 
     Parameters
     ----------
     culture : Culture
-        Its electrodes are the channels A-000 to A-031, B-000 to B-031 and so on.
+        Culture to simulate; its electrodes are the channels A-000 to A-031, B-000 to B-031 and so on.
     speed : float
-        Seconds of the culture's time in one second, at most.
+        Largest number of seconds of the culture's time per second.
     host : str
     ports : (int, int, int)
-        Commands, waveforms, spikes; 0 for any free port. RHX itself has 5000, 5001 and 5002.
+        Ports of commands, waveforms and spikes; 0 takes a free one. RHX itself uses 5000, 5001 and 5002.
     first_timestamp : int
-        First value of its 32-bit clock, to test how it wraps.
+        First value of its 32-bit clock, for tests of its overflow.
     step : float
         Step size of the stimulation current, uA.
 
     Attributes
     ----------
     pulses : list of tuple
-        Every pulse that the culture was given, as `PULSE`, on the twin's clock.
+        Every pulse applied to the culture, as `PULSE`, on the emulator's clock.
     commands : list of str
         Every command received.
     """
@@ -105,17 +105,17 @@ class IntanEmulator:
 
     @property
     def uri(self) -> str:
-        """Its address, for `connect`."""
+        """URI of the emulator, for `connect`."""
         command, waveform, spike = self._ports
         ports = f"waveforms={waveform}&spikes={spike}&channels={min(_PORT, self._twin.electrodes)}"
         return f"intan://{self._host}:{command}?{ports}&id=twin-{self._twin.culture.info.id}&log=none"
 
     def freeze(self) -> None:
-        """Stop executing commands, as RHX does while a dialog is open in its window; they are kept, and data go on."""
+        """Stop executing commands, as RHX does while a dialog is open; they are queued, and data continue."""
         self._responsive.clear()
 
     def thaw(self) -> None:
-        """Go on after `freeze`."""
+        """Execute commands again after `freeze`."""
         self._responsive.set()
 
     def external_trigger(self, source: str) -> None:

@@ -49,14 +49,14 @@ _EVERY_ELECTRODE = tuple(f"{port}-{k:03d}" for port in "ABCDEFGH" for k in range
 
 
 class IntanSubstrate(TissueSubstrate):
-    """An RHS controller behind RHX.
+    """A stimulating controller (RHS) of Intan, reached through its program RHX.
 
     Parameters
     ----------
     host : str
-        Where RHX listens, with its three servers started in its window under Network.
+        Host on which RHX runs; start its three servers in its window under Network.
     commands, waveforms, spikes : int
-        Their ports.
+        Ports of those servers.
     port : str
         Port of the controller with the headstage, A to H.
     channels : int
@@ -65,7 +65,7 @@ class IntanSubstrate(TissueSubstrate):
         Default duration of a step, s.
     phase : float
         Duration of each of the two phases of a pulse, s. RHX rounds it to samples; the rounded duration is checked,
-        logged and given.
+        logged and applied.
     voltage : bool
         Whether responses also carry the voltage (the band above the software filter).
     limits : PulseLimits
@@ -74,17 +74,17 @@ class IntanSubstrate(TissueSubstrate):
         Identity of the device. RHX does not tell the controller's serial number; by default the identity is made of
         the host, the port of the commands and the port of the headstage.
     log : str
-        Path of the log of pulses; by default in `state_folder`, one for each headstage. ``"none"`` writes none:
-        only for a twin.
+        Path of the log of pulses; by default in `state_folder`, one for each headstage. ``"none"`` writes none, which
+        is only for an emulator.
     timeout : float
-        Time to wait for an answer of RHX, s; for data, in addition to what a step lasts.
+        Time to wait for an answer of RHX, s; for data, in addition to the duration of a step.
 
     Raises
     ------
     ValueError
         If the id has characters that are not allowed.
     SubstrateDisconnected, SubstrateTimeout, SubstrateBusy, StimulusRejected
-        On entering, if RHX is not there or is running already, or the limits do not allow the phase.
+        On entering, if RHX cannot be reached or is already running, or the limits do not allow the phase.
     """
 
     def __init__(

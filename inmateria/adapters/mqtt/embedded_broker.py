@@ -21,24 +21,24 @@ _CLOSING = 2.0
 class EmbeddedBroker:
     """A broker in this process; an async context manager. It speaks MQTT 3.1.1 and keeps nothing on disk.
 
-    It has no access list: each client that is let in may read and write every topic. For more than one user, take
-    Mosquitto (examples/mosquitto).
+    It has no access control list: every client that it accepts may read and write all topics. For more than one user,
+    use Mosquitto (examples/mosquitto).
 
     Parameters
     ----------
     port : int
-        0 takes a free one.
+        Port to listen on; 0 takes a free one.
     host : str
         Interface to listen on; `passwords` are required for any other than the loopback interface.
     passwords : path, optional
-        File of lines ``user:hash``, the hash being argon2 as `pwdlib` makes it; other users are refused.
+        File with lines ``user:hash``, where the hash is an argon2 hash as made by `pwdlib`; other users are refused.
     certificate, key : path, optional
-        PEM files; with them connections are encrypted (TLS).
+        PEM files of a certificate and its key; connections are then encrypted (TLS).
 
     Raises
     ------
     ValueError
-        If others could reach it without a password, or a file does not exist.
+        If other machines could reach it without a password, or a file does not exist.
     SubstrateError
         On entering, if the port is in use.
     """
@@ -68,7 +68,7 @@ class EmbeddedBroker:
 
     @property
     def uri(self) -> str:
-        """Where it is reached from this machine, such as ``mqtt://127.0.0.1:1883``."""
+        """URI of the broker on this machine, such as ``mqtt://127.0.0.1:1883``."""
         host = {"0.0.0.0": _HERE, "::": "::1"}.get(self._host, self._host)
         return str(Broker(host, self.port, tls=self._certificate is not None))
 

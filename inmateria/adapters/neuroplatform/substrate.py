@@ -59,7 +59,7 @@ _SILENT = TRIGGERS - 1
 
 
 class NeuroplatformSubstrate(TissueSubstrate):
-    """Sixteen triggers in, counts of spikes out.
+    """FinalSpark's Neuroplatform: its inputs are up to sixteen triggers, its outputs counts of spikes.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ class NeuroplatformSubstrate(TissueSubstrate):
     platform : Neuroplatform, optional
         A twin to use in place of the vendor's package.
     triggers : int
-        Number of triggers with a pulse. With 16 there is none to count with where nothing is driven, and such steps
-        give NaN.
+        Number of triggers that release a pulse, at most 16. With 16, no trigger is left to start a count in steps
+        without a pulse, and those steps give NaN.
     electrodes : str
         Electrode of each trigger, as ``"0,4,8"`` or ``"0-14"``; by default spread over those of the booking. All
         others are disabled on entering.

@@ -122,23 +122,23 @@ class Stimulation:
 
 
 class Neuroplatform:
-    """The platform, with simulated cultures on some of its four arrays.
+    """Emulator of the Neuroplatform, with simulated cultures on some of its four arrays.
 
     Parameters
     ----------
     cultures : Culture, or dict of int to Culture
         Culture of 32 electrodes on each array (0 to 3); a single one is on array 0. Other arrays are silent.
     bookings : sequence of Booking, optional
-        By default one of array 0.
+        Bookings that are valid; by default one of array 0.
     clock : PlatformClock, optional
-        By default a simulated one.
+        Clock of the emulator; by default a simulated one.
     limits : PulseLimits
-        Limits on the pulses of each trigger, with all those before: a trigger that breaks one releases nothing.
+        Limits on the pulses, over all triggers so far; a trigger that breaks one releases no pulse.
 
     Attributes
     ----------
     given : list of tuple
-        Every pulse that was released, as `PULSE`.
+        Every pulse that was applied, as `PULSE`.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class Neuroplatform:
         self._sent.update({each.index: each for each in stimulations})
 
     def upload(self) -> None:
-        """Begin to upload the parameters sent: 10 s in which no trigger works."""
+        """Begin to upload the parameters sent; for 10 s no trigger works."""
         self._allowed("parameters were uploaded")
         self.settle()
         self._loaded = {index: each for index, each in self._sent.items() if each.enable}
@@ -258,7 +258,7 @@ class Neuroplatform:
         Parameters
         ----------
         flags : array_like of uint8, shape (16,)
-            1 for each trigger to send.
+            1 for each trigger to send, 0 for the others.
         """
         given = np.asarray(flags)
         if given.shape != (TRIGGERS,) or given.dtype != np.uint8 or given.max(initial=0) > 1:
@@ -323,14 +323,14 @@ class Neuroplatform:
     # Spikes
 
     def listen(self, keys: Sequence[int]) -> None:
-        """Set which triggers begin a count."""
+        """Set which triggers start a count of spikes."""
         strange = [key for key in keys if key not in range(TRIGGERS)]
         if strange:
             raise StimulusRejected(f"set_count was given trigger {strange[0]}", f"0 to {TRIGGERS - 1}")
         self._listened = frozenset(keys)
 
     def counts(self) -> npt.NDArray[np.int64]:
-        """Return the spikes of the last count, shape (128,); takes as long as over the network."""
+        """Return the number of spikes of the last count, shape (128,), after the delay of the network."""
         if self._counted is None:
             raise StimulusRejected(
                 "read_count was called before any count",

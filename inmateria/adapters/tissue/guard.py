@@ -43,19 +43,19 @@ def steady_time() -> float:
 
 
 class TissueGuard:
-    """Lets pulses pass that a culture may be given, and no others; use it inside ``with``.
+    """Admits only pulses that are within the limits of a culture; a context manager.
 
-    A pulse is admitted when it is planned, and counts from then on. It is released at the moment it is sent, with its
-    real time, and only what `release` allows is sent. What is not sent after all is withdrawn.
+    A pulse is admitted when it is planned, and counts from then on. It is released when it is sent, with its real time,
+    and only pulses that `release` allows are sent. An admitted pulse that is not sent is withdrawn.
 
     Parameters
     ----------
     limits : PulseLimits
     log : PulseLog or path-like, optional
-        Where every pulse is written before it is sent. What is in it already counts: the dose of the last
-        hour, and the last pulse on each electrode. Without it this guard knows only what it let pass itself.
+        Log in which every pulse is written before it is sent. Pulses already in it count: towards the dose of the last
+        hour, and as the last pulse on each electrode. Without a log, only pulses admitted by this guard count.
     clock : callable
-        Gives the present time of the pulses' clock, s; pulses of more than an hour ago are forgotten by it.
+        Returns the present time on the pulses' clock, s; pulses of more than an hour ago are forgotten.
 
     Attributes
     ----------
@@ -102,24 +102,24 @@ class TissueGuard:
             self.log.__exit__(kind, error, trace)
 
     def dose(self, at: float | None = None) -> float:
-        """Compute the charge given in the hour before a time (now) and planned after it, C."""
+        """Return the charge applied in the hour before a time (by default now) and planned after it, C."""
         return self._counted.charge_since((self._clock() if at is None else at) - HOUR) / ATTO
 
     def admit(self, pulses: PulseArray) -> None:
         """Admit all of these pulses and log them; or none, and raise.
 
-        Call it before anything is sent, and send only after it has returned.
+        Call it before the pulses are sent.
 
         Parameters
         ----------
         pulses : ndarray of `PULSE`
-            With the values that the device will really give. In any order; none earlier than the last that was admitted
-            before.
+            With the values that the device will apply, after rounding. In any order; none earlier than the last pulse
+            admitted before.
 
         Raises
         ------
         StimulusRejected
-            If one breaks a limit, by itself or with those before it.
+            If a pulse breaks a limit, by itself or together with earlier ones.
         SubstrateError
             If the log cannot be written.
         """
@@ -137,17 +137,17 @@ class TissueGuard:
     def release(self, pulses: PulseArray, at: npt.ArrayLike | None = None) -> npt.NDArray[np.bool_]:
         """Check admitted pulses at the moment they are sent, with their real times; send only those it allows.
 
-        Each pulse is held to pace and dose once more, at the time when it will really begin and with what was really
-        given before. One that would break a limit there, because it comes late or the one before it did, is dropped:
-        it is logged as dropped, no longer counts, and must not be sent. Where a pulse begins at another time than was
-        planned, the log gets the real one.
+        The interval, rate and dose of each pulse are checked again, at its real time and with the pulses that were
+        really applied before. A pulse that would break a limit, because it or an earlier one is late, is dropped: it is
+        logged as dropped, no longer counts, and must not be sent. If a pulse begins at another time than was planned,
+        the real time is logged.
 
         Parameters
         ----------
         pulses : ndarray of `PULSE`
-            Admitted, and neither released nor withdrawn yet.
+            Pulses that were admitted, and neither released nor withdrawn yet.
         at : array_like of float, optional
-            When each really begins, s; one value, or one a pulse. By default as planned, or now if that is past.
+            Real time of each pulse, s; one value for all, or one for each. By default as planned, or now if that is past.
 
         Returns
         -------
@@ -179,9 +179,9 @@ class TissueGuard:
         return allowed
 
     def withdraw(self, pulses: PulseArray) -> None:
-        """Take back pulses that were admitted and have not been sent, nor ever will be.
+        """Withdraw pulses that were admitted but have not been and will not be sent.
 
-        Everything is then as if they had never been admitted.
+        They no longer count.
 
         Raises
         ------

@@ -18,7 +18,7 @@ ATTO = 1e18  # doses are summed as whole attocoulombs, so that adding and taking
 
 @dataclass(frozen=True, kw_only=True)
 class PulseLimits:
-    """Limits on the pulses that a culture may be given.
+    """Limits on the stimulation pulses of a culture.
 
     Parameters
     ----------
@@ -27,17 +27,17 @@ class PulseLimits:
     charge : float
         Largest charge of one phase, C.
     imbalance : float
-        Largest charge left over by the two phases, as a fraction of the larger one.
+        Largest difference of the charges of the two phases, as a fraction of the larger one.
     phase : (float, float)
         Shortest and longest phase, s.
     interval : float
-        Least time from the beginning of one pulse to that of the next on the same electrode, s.
+        Shortest time from the start of one pulse to the start of the next on the same electrode, s.
     rate : float
-        Most pulses on one electrode in any second.
+        Largest number of pulses on one electrode in any second.
     dose : float
-        Most charge in any hour, over all electrodes, the larger phase of each pulse counting, C.
+        Largest charge in any hour, summed over all electrodes, C; the larger phase of each pulse is counted.
     area : float, optional
-        Geometric area of an electrode, m2, where it is known; then the charge density is limited too.
+        Geometric area of an electrode, m2; if it is given, the charge density is limited too.
     density : float
         Largest charge of one phase per area, C/m2. By default 0.3, which is 30 uC/cm2.
     """

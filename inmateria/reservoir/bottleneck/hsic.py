@@ -108,7 +108,7 @@ class HSICBottleneck(BottleneckTransformer):
     regularisation : float
         Regularisation of kernel matrices in nHSIC, as a fraction of the number of samples.
     epochs, batch_size : int
-        Number of passes over the samples, and of samples in a batch; batches may be larger than that.
+        Number of passes over the samples, and smallest number of samples in a batch.
     learning_rate : float
         Learning rate of Adam.
     random_features : int, optional

@@ -16,7 +16,7 @@ _CHUNK_VALUES = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class PhysicalLayer:
-    """One layer: ports -> substrate -> features.
+    """One layer of a `PhysicalStack`: ports -> substrate -> features.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ def nmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     Parameters
     ----------
     target, predicted : array_like of float, shape (steps,) or (steps, outputs)
-        Of several outputs, the mean of each one's error.
+        If there are several outputs, the mean of their errors is returned.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def nrmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     Parameters
     ----------
     target, predicted : array_like of float, shape (steps,) or (steps, outputs)
-        Of several outputs, the mean of each one's error.
+        If there are several outputs, the mean of their errors is returned.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def nrmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 
 def accuracy(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
-    """Fraction of correctly predicted labels.
+    """Return the fraction of correctly predicted labels.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ class KalmanReadout(OnlineRegressor, InverseRecursion):
 
     (random-walk Kalman filter and its equivalence with recursive least squares: S. Haykin, Adaptive Filter Theory).
     Unlike with exponential forgetting, directions that are not excited are not forgotten faster than the random
-    walk. Where targets are NaN, :math:`P` still grows by :math:`q I`, so that the first sample after a gap has more
+    walk. If targets are NaN, :math:`P` still grows by :math:`q I`, so that the first sample after a gap has more
     weight.
     """
 

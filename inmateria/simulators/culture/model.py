@@ -218,12 +218,12 @@ class CultureModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Asynchronous(CultureModel):
-    """Constants of neurons that fire irregularly and not together; those of `CultureModel`, tuned by hand."""
+    """`CultureModel` with constants, tuned by hand, for irregular and asynchronous activity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bursting(CultureModel):
-    """Constants of neurons that fire in network bursts with pauses of seconds; as of `CultureModel`, tuned by hand."""
+    """`CultureModel` with constants, tuned by hand, for network bursts separated by pauses of seconds."""
 
     excitation_time: float = 8e-3
     drive: float = 3.0

@@ -34,11 +34,11 @@ _ASYNCHRONOUS, _CONNECTIVITY, _ARRAY = Asynchronous(), Connectivity(), Electrode
 
 
 class NeuralCulture:
-    """Neurons in culture on an electrode array; seeded and exactly repeatable.
+    """Simulated culture of neurons on an electrode array; seeded and exactly repeatable.
 
-    As a substrate it takes, for each step and electrode, the amplitude (A) of one biphasic pulse, negative phase
-    first, at the start of the step; 0 gives none. It answers with the spikes that each electrode detected.
-    Times are those of the middle of an integration step.
+    Inputs are, for each step and electrode, the amplitude (A) of one biphasic pulse, negative phase first, at the start
+    of the step; 0 for no pulse. Responses are the spikes detected by each electrode. Times of spikes are the middle of
+    an integration step.
 
     Groups of parameters are objects, ``regime=Bursting(drive=4.0)``; or names, ``regime="bursting"``; or plain values
     as in ``info.parameters``; in a URI they are written ``culture://?regime=bursting&regime.drive=4``.
@@ -46,26 +46,26 @@ class NeuralCulture:
     Parameters
     ----------
     neurons : int
-        In all organoids together.
+        Number of neurons in all organoids together.
     seed : int
-        Of the tissue and of everything else that is random.
+        Seed of the tissue and of everything else that is random.
     electrodes, organoids : int
-        Electrodes in all, and the number of separate networks that share them.
+        Total number of electrodes, and number of separate networks that share them.
     regime : Asynchronous or Bursting
-        Constants of neurons and synapses; their equations stand at `CultureModel`.
+        Constants of neurons and synapses; see `CultureModel` for the equations.
     connectivity : Connectivity
         Connections between the neurons.
     array : ElectrodeArray
         Properties of the electrodes.
     plasticity : str
-        ``"none"``; ``"stdp"``, where the timing of spikes changes excitatory synapses onto excitatory neurons; or
-        ``"reward"``, where it makes them eligible and `reward` changes them.
+        ``"none"``; ``"stdp"``: spike timing changes excitatory synapses onto excitatory neurons; or ``"reward"``: spike
+        timing sets their eligibility, and `reward` changes them.
     learning_rate : float
-        Largest change by a pair of spikes, as a fraction of the mean weight.
+        Largest weight change by a pair of spikes, as a fraction of the mean weight.
     aging : float
-        Rate at which drives, weights and loudness of the cells drift, 1/day.
+        Rate at which the drives, weights and spike amplitudes of the cells drift, 1/day.
     days : float
-        Age when made, days: how long it has drifted. The id does not depend on it.
+        Initial age, days, over which the culture has drifted. The id does not depend on it.
     current_limit : float
         Largest amplitude of a pulse, A.
     phase_duration : float
@@ -73,7 +73,7 @@ class NeuralCulture:
     dt : float
         Integration step, s.
     step : float
-        Duration of a stimulus step that does not say otherwise, s.
+        Default duration of a stimulus step, s.
 
     Raises
     ------
@@ -138,12 +138,12 @@ class NeuralCulture:
 
     @property
     def positions(self) -> FloatArray:
-        """Places of the neurons, shape (neurons, 2), um."""
+        """Positions of the neurons, shape (neurons, 2), um."""
         return self._wiring.tissue.neurons
 
     @property
     def electrode_positions(self) -> FloatArray:
-        """Places of the electrodes, shape (electrodes, 2), um."""
+        """Positions of the electrodes, shape (electrodes, 2), um."""
         return self._wiring.tissue.electrodes
 
     @property
@@ -158,12 +158,12 @@ class NeuralCulture:
 
     @property
     def synapse_sources(self) -> npt.NDArray[np.intp]:
-        """Neuron that each synapse comes from; the excitatory neurons have the lower numbers."""
+        """Presynaptic neuron of each synapse; excitatory neurons have the lower numbers."""
         return self._wiring.source
 
     @property
     def synapse_targets(self) -> npt.NDArray[np.intp]:
-        """Neuron that each synapse goes to."""
+        """Postsynaptic neuron of each synapse."""
         return self._wiring.target
 
     @property
@@ -173,7 +173,7 @@ class NeuralCulture:
 
     @property
     def weights(self) -> npt.NDArray[np.float32]:
-        """Weight of each synapse, mV: its effect if it released all of its transmitter; a copy."""
+        """Weight of each synapse, mV: its effect on release of all of its transmitter; a copy."""
         return self._arrays["weights"].copy()
 
     @property
@@ -224,10 +224,10 @@ class NeuralCulture:
         arrays["weights"][some] = np.clip(new, 0.0, np.maximum(old, self.weight_limit))
 
     def age(self, duration: float) -> None:
-        """Let days pass without simulating them: the culture comes to rest, and its cells and synapses drift.
+        """Age the culture without simulating it: it returns to rest, and its cells and synapses drift.
 
-        Drives, logarithms of weights and loudness each drift as an Ornstein-Uhlenbeck process of rate ``aging``, so
-        that cells change places and their distribution stays. Learnt changes stay too, relative to the drift.
+        Drives and the logarithms of weights and spike amplitudes each drift as an Ornstein-Uhlenbeck process of rate
+        ``aging``, so that individual values change and their distribution does not. Learnt changes are kept, relative to the drift.
 
         Parameters
         ----------
@@ -259,18 +259,18 @@ class NeuralCulture:
         voltage: bool = False,
         neuron_spikes: bool = False,
     ) -> Activity:
-        """Let time pass, with pulses; the next run goes on from where this one ended.
+        """Simulate for a duration, with pulses; the next run continues from the state at the end.
 
         Parameters
         ----------
         duration : float
             s.
         pulses : Pulses or ndarray of `PULSE`, optional
-            Times in s after the beginning of this run, within it.
+            Pulses within this run; times in s after its beginning.
         voltage : bool
-            Whether to return the raw voltage of every electrode at 30 kHz too.
+            Whether to return also the raw voltage of every electrode at 30 kHz.
         neuron_spikes : bool
-            Whether to return the spikes of every neuron too.
+            Whether to return also the spikes of every neuron.
 
         Raises
         ------
@@ -301,7 +301,7 @@ class NeuralCulture:
         )
 
     def advance(self, stimulus: Stimulus) -> Response:
-        """Apply a stimulus that is within the limits: one pulse at the start of a step where an amplitude is not 0."""
+        """Apply a stimulus that is within the limits: each amplitude other than 0 is a pulse at the start of its step."""
         start = self._clock
         activity = self.run(stimulus.duration, pulses_of(stimulus, self._own.phase_duration))
         spikes = activity.spikes
@@ -364,7 +364,7 @@ class NeuralCulture:
 
     @property
     def state(self) -> CultureState:
-        """Copy of everything that changes; `restore` resumes from it, to the bit."""
+        """Copy of the state; after `restore`, results are bit-identical."""
         arrays = {name: array.copy() for name, array in self._arrays.items()}
         return CultureState(
             arrays, self._traits, self._seen_spikes.copy(), self._seen_pulses.copy(), self._hiss.bit_generator.state,

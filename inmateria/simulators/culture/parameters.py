@@ -18,8 +18,8 @@ _PLASTICITY = ("none", "stdp", "reward")
 class Connectivity:
     r"""Connections between the neurons of a culture.
 
-    A neuron is connected to another of its organoid, at the distance :math:`d`, with a probability proportional to
-    :math:`e^{-d / \ell}`, and to ``synapses`` neurons in the mean. The delay of a synapse is :math:`d / c + t_0`.
+    A neuron is connected to another one of its organoid at the distance :math:`d` with a probability proportional to
+    :math:`e^{-d / \ell}`, and to ``synapses`` neurons on average. The delay of a synapse is :math:`d / c + t_0`.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Connectivity:
 class ElectrodeArray:
     r"""Properties of the electrodes of a culture.
 
-    Every pulse leaves its electrode the fraction :math:`1 - f` of its effect :math:`k`, which recovers:
+    Every pulse reduces the effect :math:`k` of its electrode by the fraction :math:`f`; it then recovers:
 
     .. math::
 
@@ -65,11 +65,11 @@ class ElectrodeArray:
     pitch : float
         Distance between neighbouring electrodes, um.
     noise : float
-        Standard deviation of the recorded noise, V; a spike is detected at 6 times that.
+        Standard deviation of the recorded noise, V; the threshold of spike detection is 6 times that.
     dead_time : float
         Shortest interval between two spikes detected by an electrode, s.
     blanking : float
-        How long after a pulse its own electrode detects nothing, s.
+        Time after a pulse during which its electrode detects no spikes, s.
     fatigue, fatigue_recovery : float
         :math:`f`, from 0 to less than 1, and :math:`\tau`, s.
     """

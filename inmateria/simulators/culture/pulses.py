@@ -15,7 +15,7 @@ _BALANCE = 1e-3  # largest charge that the phases may leave behind, as a fractio
 
 
 class Pulses:
-    """Stimulation pulses, each charge-balanced and biphasic; every argument may be one value or one a pulse.
+    """Charge-balanced biphasic stimulation pulses; each argument is one value for all pulses or one for each.
 
     Parameters
     ----------
@@ -23,16 +23,16 @@ class Pulses:
         Start of each pulse, s after the beginning of the run.
     electrode : array_like of int
     amplitude : array_like of float
-        Of either phase, A; 0 or more.
+        Amplitude of either phase, A; 0 or more.
     phase_duration : array_like of float
-        Of either phase, s.
+        Duration of either phase, s.
     polarity : array_like of int
         -1 for the negative (cathodic) phase first, which excites most; +1 for the positive one.
 
     Attributes
     ----------
     array : ndarray of `PULSE`, shape (pulses,)
-        In order of time.
+        The pulses in order of time.
 
     Raises
     ------

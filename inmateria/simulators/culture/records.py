@@ -21,11 +21,11 @@ class Activity:
     duration : float
         s.
     spikes : ndarray of `SPIKE`, shape (spikes,)
-        Detected: time, and electrode as the channel.
+        Detected spikes: time, and electrode as the channel.
     amplitudes : ndarray, shape (spikes,)
         Peak of each detected spike, V, negative as the spike is.
     neuron_spikes : ndarray of `SPIKE`, or None
-        Fired: time, and neuron as the channel.
+        Spikes of the neurons: time, and neuron as the channel.
     voltage : ndarray of float32, shape (samples, electrodes), or None
         V.
     """
@@ -39,7 +39,7 @@ class Activity:
 
 @dataclass(frozen=True, eq=False)
 class CultureState:
-    """Everything in a culture that changes, for `NeuralCulture.restore`."""
+    """State of a culture, for `NeuralCulture.restore`."""
 
     arrays: dict[str, npt.NDArray[Any]]
     traits: Traits

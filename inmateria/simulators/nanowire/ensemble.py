@@ -22,7 +22,7 @@ _ROWS = [kernel.STATE, kernel.CONDUCTANCE, kernel.FEELS, kernel.CONDUCTS]
 
 
 class NanowireEnsemble:
-    """Networks that may differ in input, parameters, spread, age or seed, advanced with one call.
+    """Several networks that are advanced with one call; they may differ in input, parameters, age and seed.
 
     Networks without noise that share their wires and electrodes, and whose model has ``evolve_lanes`` (filaments,
     tunnelling or binary, and rate balance), run sixteen at a time in the lanes of the processor's vectors; all others
@@ -79,7 +79,7 @@ class NanowireEnsemble:
             network.reset()
 
     def advance(self, drive: npt.ArrayLike, step: float | None = None) -> FloatArray:
-        """Drive all networks for as many steps.
+        """Drive all networks for the same number of steps.
 
         Parameters
         ----------
@@ -91,12 +91,12 @@ class NanowireEnsemble:
         Returns
         -------
         ndarray, shape (networks, steps, samples, outputs)
-            As of `NanowireNetwork.advance` for each.
+            Signal of each network, as in `NanowireNetwork.advance`.
 
         Raises
         ------
         StimulusRejected
-            If a drive is not one that its network allows; nothing is applied to any.
+            If a drive is outside the limits of its network; nothing is applied to any network.
         """
         given = np.asarray(drive, dtype=np.float64)
         if given.ndim == 2:

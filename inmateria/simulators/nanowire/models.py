@@ -25,8 +25,8 @@ class JunctionModel(Protocol):
     the same for sixteen networks at once (`evolution_lanes`); without it, the networks of an ensemble run one after
     another. ``rests_at_once = True`` says that a step at 0 V is exact whatever its duration.
 
-    The id of a network is made of the model's class name, its parameters and what ``packed()`` returns: a class whose
-    ``evolve`` is changed needs another name.
+    The id of a network depends on the model's class name, its parameters and the value of ``packed()``: if you change
+    ``evolve``, rename the class.
     """
 
     evolve: ClassVar[Any]
@@ -45,7 +45,7 @@ class JunctionModel(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Filament:
-    r"""A silver filament that grows above one voltage and shrinks below another; electrons tunnel through its gap.
+    r"""Junction with a silver filament that grows above one voltage and shrinks below another, and a tunnelling gap.
 
     The state :math:`\lambda` of the filament (V s) follows the voltage :math:`V` across the junction,
 
@@ -158,7 +158,7 @@ class Filament:
 
 @dataclass(frozen=True, kw_only=True)
 class Binary:
-    r"""The filament of `Filament` with a switch instead of a tunnelling gap.
+    r"""Junction with the filament of `Filament` and a switch instead of a tunnelling gap.
 
     Its state :math:`\lambda` follows the same equation, and
 
@@ -224,7 +224,7 @@ class Binary:
 
 @dataclass(frozen=True, kw_only=True)
 class RateBalance:
-    r"""Potentiation against depression, both with rates that depend exponentially on the voltage.
+    r"""Junction with potentiation and depression, whose rates depend exponentially on the voltage.
 
     The state :math:`g`, between 0 and 1, follows the voltage :math:`V` across the junction,
 
@@ -307,7 +307,7 @@ class RateBalance:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearDrift:
-    r"""Linear drift of dopants, with decay and an optional window.
+    r"""Junction with linear drift of dopants, decay and an optional window.
 
     The state :math:`x`, between 0 and 1, follows the voltage :math:`V` across the junction [1]_, and decays [2]_:
 

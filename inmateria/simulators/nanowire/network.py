@@ -40,7 +40,7 @@ _FILAMENT, _RANDOM_WIRES, _STEADY = Filament(), RandomWires(), Variability()
 
 
 class NanowireNetwork:
-    """Random wires on a plane, memristive junctions where they cross; seeded and exactly repeatable.
+    """Simulated network of nanowires with memristive junctions; seeded and exactly repeatable.
 
     ``electrodes`` wires, far from one another, are contacted: the first ``inputs`` are driven (channels
     ``e00``, ``e01``, ...), the next ``grounds`` are held at 0 V, the voltage of the others is read
@@ -59,23 +59,23 @@ class NanowireNetwork:
     Parameters
     ----------
     wires : int
-        Wires deposited; only those of the largest connected part remain (``wire_count``).
+        Number of wires deposited; only those of the largest connected component remain (``wire_count``).
     seed : int
-        Of the geometry and of everything else that is random.
+        Seed of the geometry and of everything else that is random.
     model : Filament, Binary, RateBalance, LinearDrift or JunctionModel
         Model of the junctions with its parameters, or one of your own.
     electrodes, inputs, grounds : int
-        Contacted wires in all, those driven and those at 0 V; the others are read.
+        Number of contacted wires, of driven ones and of those at 0 V; the voltage of the others is read.
     geometry : RandomWires or Grid
-        Where the wires lie.
+        Arrangement of the wires.
     variability : Variability
-        How junctions differ, fluctuate and age; none by default.
+        Differences, fluctuations and aging of the junctions; none by default.
     integration_step : float
-        Duration of a step of integration, s.
+        Integration step, s.
     step : float
-        Duration of a stimulus step that does not say otherwise, s.
+        Default duration of a stimulus step, s.
     voltage_limit : float
-        Largest voltage of either sign that may be driven, V.
+        Largest absolute value of a driven voltage, V.
     load : float, optional
         Resistance to ground of the instrument that reads voltages, ohm; none by default.
 
@@ -140,7 +140,7 @@ class NanowireNetwork:
         outputs : iterable of int, optional
             Wires whose voltage is read; all others by default.
         seed, model, variability, integration_step, step, voltage_limit, load
-            As of `NanowireNetwork`.
+            See `NanowireNetwork`.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class NanowireNetwork:
 
     @property
     def wire_count(self) -> int:
-        """Wires in the network: its nodes."""
+        """Number of wires in the network."""
         return self._graph.wire_count
 
     @property
@@ -235,7 +235,7 @@ class NanowireNetwork:
 
     @property
     def positions(self) -> FloatArray | None:
-        """Centres of the wires, shape (wires, 2), um; None for a graph without places."""
+        """Centres of the wires, shape (wires, 2), um; None for a graph without positions."""
         return None if self._graph.geometry is None else self._graph.geometry.centres
 
     @property
@@ -337,7 +337,7 @@ class NanowireNetwork:
         return NanowireTrace(time, **dict(zip(kept, columns, strict=True)))
 
     def age(self, duration: float) -> None:
-        """Let time pass at 0 V: junctions relax, and their parameters change by a random walk of ``aging`` a day.
+        """Age the network at 0 V: junctions relax, and their parameters change by a random walk of ``aging`` a day.
 
         Parameters
         ----------
@@ -363,7 +363,7 @@ class NanowireNetwork:
 
     @property
     def state(self) -> NanowireState:
-        """Copy of everything that changes; `restore` resumes from it, to the bit."""
+        """Copy of the state; after `restore`, results are bit-identical."""
         return NanowireState(self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings)
 
     def restore(self, state: NanowireState) -> None:

@@ -7,7 +7,7 @@ from inmateria.simulators.parameters import convert_fields
 
 @dataclass(frozen=True, kw_only=True)
 class RandomWires:
-    """Straight wires dropped at random on a square; those outside the largest connected part are left out.
+    """Straight wires at random positions on a square; only the largest connected component is used.
 
     Centres are uniform on the square, angles uniform in [0, pi), lengths gamma-distributed.
 
@@ -39,7 +39,7 @@ class RandomWires:
 class Grid:
     """A square lattice of nodes, each cell with one of its two diagonals at random.
 
-    The stand-in for a dense network in Milano et al., Nat. Mater. 21, 195 (2022).
+    A model of a dense network, as in Milano et al., Nat. Mater. 21, 195 (2022).
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ class NanowireTrace:
 
 @dataclass(frozen=True, eq=False)
 class NanowireState:
-    """Everything in a network that changes, for `NanowireNetwork.restore`."""
+    """State of a network, for `NanowireNetwork.restore`."""
 
     junctions: FloatArray
     random: npt.NDArray[np.uint64]

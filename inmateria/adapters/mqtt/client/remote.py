@@ -62,15 +62,15 @@ class RemoteSubstrate(Substrate):
     uri : str
         ``mqtt://host:port/group/device``; see `Broker.from_uri` for certificates and passwords.
     window, window_steps, window_bytes : int
-        Stimuli, steps, and bytes of stimuli and their responses together that are in flight at most, one
-        stimulus always being allowed; a slow consumer slows the producer. The device may allow fewer.
+        Largest numbers of stimuli, of steps, and of bytes of stimuli and their responses in flight; one stimulus is
+        always allowed. A slow consumer slows the producer. The device may allow fewer.
     connect_timeout : float
         Seconds to wait for the broker, and then for the device.
     timeout : float
-        Seconds without an answer, beyond what the stimuli in flight last, after which to give up on a device that is
-        online. Device or broker may be away for as long as the device's lease lasts (`DeviceServer`).
+        Seconds to wait for an answer of a device that is online, in addition to the duration of the stimuli in flight.
+        Device or broker may be disconnected for as long as the device's lease (`DeviceServer`).
     open_link : OpenLink
-        Opens the connection, for instance `AiomqttLinks`, where an application has an aiomqtt client already.
+        Opens the connection, for instance `AiomqttLinks` if an application already has an aiomqtt client.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class RemoteSubstrate(Substrate):
     Raises
     ------
     SubstrateDisconnected, SubstrateTimeout, SubstrateBusy
-        On entering, if the broker or the device is not there, or another controller holds it.
+        On entering, if the broker or the device cannot be reached, or another controller holds the device.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class RemoteSubstrate(Substrate):
         return response_of(await (await self._send(Kind.STIMULUS, stimulus)).answer, self.info)
 
     async def reset(self) -> None:
-        """Return the device to rest, after everything that was sent before."""
+        """Return the device to rest, after all stimuli that were sent before."""
         await self._resume()
         await (await self._send(Kind.RESET)).answer
 

@@ -48,13 +48,13 @@ _BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 class DeviceServer:
     """Serves a substrate as a device on a broker; an async context manager.
 
-    The broker may go and come back: the server connects again, with growing pauses, and goes on where
-    it was.
+    If the connection to the broker is lost, the server connects again, with growing pauses, and continues where it
+    was.
 
     Parameters
     ----------
     substrate : Substrate
-        Entered and left with the server.
+        Substrate to serve; entered and left with the server.
     broker : str
         ``mqtt://host:port``; see `Broker.from_uri` for certificates and passwords.
     group, name : str
@@ -66,16 +66,18 @@ class DeviceServer:
     timeout : float
         Seconds to wait for the broker at the start.
     dtype : {"float64", "float32", "int16"}
-        Of the signals that are sent. Integers span each output's range, and what is outside it is clipped
-        and counted.
+        Data type in which signals are sent. Integers span each output's range; values outside it are clipped and
+        counted.
     whole : bool
-        Whether the numbers of a response are covered by its CRC-32, as those of a stimulus always are. By default
-        their sum stands in the header of a large frame, which is ten times as fast.
+        Whether the CRC-32 of a response covers its values, as that of a stimulus always does. By default the header of
+        a large frame holds their sum instead, which is ten times as fast.
     journal : path, optional
-        File of its own in which the device notes each number before it is applied and after it. When it is started
-        again after a crash, it then says exactly what was applied; without it, unanswered numbers stay uncertain.
+        File in which the device writes the number of each exchange before and after it is applied; one for each device.
+        Restarted after a crash, the device then states exactly which stimuli were applied. Without a journal this is
+        unknown for stimuli that were not answered.
     open_data_link : OpenLink
-        Opens the connection for commands and answers, for instance `AiomqttLinks`. The one for stops is always ours.
+        Opens the connection for commands and answers, for instance `AiomqttLinks`. The server always opens the
+        connection for emergency stops itself.
 
     Raises
     ------
@@ -115,7 +117,7 @@ class DeviceServer:
 
     @property
     def uri(self) -> str:
-        """Where a client finds the device; known once the server was entered."""
+        """URI of the device for clients; known once the server has been entered."""
         return f"{self._broker}/{self._address}"
 
     async def __aenter__(self) -> Self:
@@ -149,7 +151,7 @@ class DeviceServer:
         await self._exits.__aexit__(kind, error, trace)
 
     async def wait_ended(self) -> bool:
-        """Wait until serving has failed, which is an error in this library; leaving the server then raises it."""
+        """Wait until serving has failed by an error in this library; leaving the server then raises that error."""
         if self._serving is not None:
             await asyncio.wait({self._serving})
         return True

@@ -34,17 +34,17 @@ async def serve_until_stopped(
     Parameters
     ----------
     substrate : Substrate
-        Whatever `connect` opens; entered and left here.
+        Substrate to serve; entered and left by this function.
     broker : str
-        ``mqtt://host:port``, or ``embedded`` for one started here on `port`.
+        ``mqtt://host:port``, or ``embedded`` to start one on `port`.
     group, name : str
         The device's address; the name is the substrate's id by default.
     ready : callable
         Called with the device's URI once it can be reached.
     host, passwords, certificate, key
-        Of the broker started here; see `EmbeddedBroker`.
+        Settings of the embedded broker; see `EmbeddedBroker`.
     journal : path, optional
-        Of the device; see `DeviceServer`.
+        Journal of the device; see `DeviceServer`.
     until_eof : bool
         Also stop when standard input ends, as it does when the process that started this one has ended.
 

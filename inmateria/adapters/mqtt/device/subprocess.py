@@ -30,14 +30,14 @@ class SubprocessDevice(Substrate):
     Parameters
     ----------
     uri : str
-        Of any substrate that `connect` opens, such as ``nanowire://?wires=100``.
+        URI of any substrate that `connect` opens, such as ``nanowire://?wires=100``.
 
     Raises
     ------
     UnknownSubstrate
-        If `connect` knows no such substrate.
+        If `connect` does not know the substrate.
     SubstrateDisconnected, SubstrateTimeout
-        On entering, if the device's process ends or does not come up within a minute.
+        On entering, if the device's process ends or does not serve within a minute.
     """
 
     def __init__(self, uri: str) -> None:

@@ -15,10 +15,10 @@ _AGAIN = 0.5
 
 
 async def emergency_stop(uri: str, *, timeout: float = 5.0) -> None:
-    """Stop a device: what is being applied is interrupted, what waits is dropped, and it returns to rest.
+    """Stop a device: interrupt the stimulus in progress, drop those that wait, and return it to rest.
 
     It needs no lease, and the device stays stopped until `release`. Any message on the topic ``stop`` of the
-    device does the same, so any MQTT client will do where Python is not at hand.
+    device does the same, so that any MQTT client can stop it.
 
     Parameters
     ----------
@@ -32,13 +32,28 @@ async def emergency_stop(uri: str, *, timeout: float = 5.0) -> None:
     SubstrateDisconnected
         If no broker answers.
     SubstrateTimeout
-        If the device does not confirm: it may not have stopped.
+        If the device does not confirm the stop: it may not have stopped.
     """
     await _republish_until(uri, "stop", STOPPED, timeout)
 
 
 async def release(uri: str, *, timeout: float = 5.0) -> None:
-    """Let a stopped device be controlled again; parameters and errors as of `emergency_stop`."""
+    """Release a device that was stopped or is in fault, so that it can be controlled again.
+
+    Parameters
+    ----------
+    uri : str
+        ``mqtt://host:port/group/device``.
+    timeout : float
+        Seconds to wait for the broker, and then for the device to report that it is online.
+
+    Raises
+    ------
+    SubstrateDisconnected
+        If no broker answers.
+    SubstrateTimeout
+        If the device does not confirm the release.
+    """
     await _republish_until(uri, "release", ONLINE, timeout)
 
 

@@ -145,7 +145,7 @@ async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> Asy
     Yields
     ------
     Observation
-        The same object each time, updated.
+        Counts so far; the same object each time, updated.
 
     Raises
     ------
@@ -182,14 +182,14 @@ async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> Asy
 
 
 async def find_devices(uri: str, *, timeout: float = 5.0) -> list[Device]:
-    """Find the devices that have announced themselves on a broker, in order of their addresses.
+    """Return the devices that have announced themselves on a broker, in order of their addresses.
 
     Parameters
     ----------
     uri : str
         ``mqtt://host:port``.
     timeout : float
-        Seconds to wait for the broker; announcements are listened to until there was none for half a second.
+        Seconds to wait for the broker. Announcements are then collected until there has been none for half a second.
     """
     broker = Broker.from_uri(uri)
     infos: dict[Address, SubstrateInfo] = {}

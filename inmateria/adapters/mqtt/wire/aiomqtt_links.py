@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 class AiomqttLinks:
-    """Gives substrates their connections over a client of the application.
+    """Provides connections to a broker over an aiomqtt client of the application.
 
     Pass it as `RemoteSubstrate(uri, open_link=links)` or `DeviceServer(..., open_data_link=links)`; any number of them
     may share one. Nothing else may read ``client.messages`` while `use` runs; messages of topics to which no substrate
@@ -42,7 +42,7 @@ class AiomqttLinks:
     Parameters
     ----------
     on_message : callable, optional
-        ``on_message(message)`` is called with each other `aiomqtt.Message`, on the event loop.
+        ``on_message(message)`` is called on the event loop with each `aiomqtt.Message` of another topic.
     """
 
     def __init__(self, on_message: Callable[[aiomqtt.Message], object] | None = None) -> None:
@@ -55,8 +55,8 @@ class AiomqttLinks:
     async def use(self, client: aiomqtt.Client) -> AsyncIterator[None]:
         """Use a client that is connected, until the block is left.
 
-        A client that has lost its connection is of no use any more: `wait_lost` returns then, and the application
-        makes another one. Substrates go on with that where they were, if it comes within the device's lease.
+        A client that has lost its connection cannot be used again: `wait_lost` returns, and the application makes
+        another one. Substrates continue with that client if it is in use within the device's lease.
         """
         if self._client is not None:
             raise RuntimeError("another client is in use; leave its block first")
@@ -70,7 +70,7 @@ class AiomqttLinks:
             await cancel_and_wait(dispatching)
 
     async def wait_lost(self) -> None:
-        """Wait until the client that is in use has lost its connection, or is used no more."""
+        """Wait until the client in use has lost its connection, or `use` has been left."""
         await self._lost.wait()
 
     @asynccontextmanager
