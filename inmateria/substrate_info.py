@@ -52,7 +52,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.name:
-            raise ValueError("a channel's name is empty; give it the name the lab uses")
+            raise ValueError("a channel's name is empty; give the name that the laboratory uses")
         try:
             read_unit(self.unit)
         except ValueError as error:

@@ -151,7 +151,7 @@ class ReplaySubstrate(Substrate):
             self._given, self._regrouped = 0, False
 
     async def _next_as_recorded(self, stimulus: Stimulus) -> Response:
-        """Take the response to the steps that were recorded next, where they are those of the stimulus."""
+        """Take the response to the steps that were recorded next, if they are those of the stimulus."""
         wanted, done = len(stimulus.drive), 0
         index, step = self._at, self._step
         pieces: list[Response] = []
@@ -172,7 +172,7 @@ class ReplaySubstrate(Substrate):
         return pieces[0] if whole and not self._regrouped else _joined(pieces, self._given)
 
     def _compare(self, stimulus: Stimulus, done: int, recorded: Stimulus, step: int, steps: int, index: int) -> None:
-        """Raise where some steps of a stimulus are not those that were recorded."""
+        """Raise if some steps of a stimulus are not those that were recorded."""
         remedy = "send what was recorded, or take the nearest with ?match=nearest"
         if stimulus.step != recorded.step:
             raise StimulusRejected(
@@ -251,7 +251,7 @@ class ReplaySubstrate(Substrate):
         return StimulusRejected(
             f"{what} was replayed to its end",
             f"after {self._given} exchanges nothing more was recorded",
-            "begin anew by entering it again, or return to rest where the recording did",
+            "begin anew by entering it again, or return to rest when the recording did",
         )
 
 

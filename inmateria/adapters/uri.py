@@ -71,7 +71,9 @@ def connect(uri: str) -> Substrate:
         opened = found[scheme].load()(uri)
     if not isinstance(opened, Substrate):
         raise UnknownSubstrate(
-            f"the adapter for {scheme}:// gave a {type(opened).__name__}", "an adapter gives a Substrate", "mend it"
+            f"the adapter for {scheme}:// returned a {type(opened).__name__}",
+            "an adapter returns a Substrate",
+            "return one from the function that its entry point names",
         )
     return opened
 

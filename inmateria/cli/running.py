@@ -161,7 +161,8 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
     if outcome.splitting:
         console.print(outcome.splitting, highlight=False)
     console.print(
-        f"{exchanged.count:,} {'exchange' if exchanged.count == 1 else 'exchanges'} in {exchanged.seconds:.1f} s: {exchanged.per_second:.0f} a second, "
+        f"{exchanged.count:,} exchange{'' if exchanged.count == 1 else 's'} in {exchanged.seconds:.1f} s: "
+        f"{exchanged.per_second:.0f} a second, "
         f"{exchanged.steps / exchanged.seconds:,.0f} steps a second",
         highlight=False,
     )

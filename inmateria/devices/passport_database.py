@@ -92,7 +92,7 @@ class PassportDatabase:
     Parameters
     ----------
     url : str
-        Of SQLAlchemy. Tables are made where there are none, and so is the folder of an SQLite file; a database of
+        Of SQLAlchemy. Tables are made if there are none, and so is the folder of an SQLite file; a database of
         an earlier version is brought to the present one.
 
     Raises
@@ -104,7 +104,7 @@ class PassportDatabase:
     def __init__(self, url: str) -> None:
         try:
             self._url = sql.engine.make_url(url)
-        except (ArgumentError, ValueError):  # the latter where the port is no number
+        except (ArgumentError, ValueError):  # the latter if the port is not a number
             raise PassportError(
                 f"{_redacted(url)!r} is not the URL of a database; give one such as sqlite:///runs/passports.sqlite"
             ) from None
@@ -197,7 +197,7 @@ class PassportDatabase:
 
 
 def _version_of(connection: sql.Connection, *, lock: bool = False) -> int:
-    """Read the version, 0 where there are no tables yet; where there is a lock, other migrations wait for this one."""
+    """Read the version, 0 if there are no tables yet; if there is a lock, other migrations wait for this one."""
     inspector = sql.inspect(connection)
     if inspector.has_table(version_table.name):
         chosen = sql.select(version_table.c.version)

@@ -277,7 +277,7 @@ class Passports:
 
 
 def _insert_once(connection: sql.Connection, table: sql.Table, row: dict[str, Any]) -> bool:
-    """Insert a row unless there is one of that key, also where another process does the same; return whether it did."""
+    """Insert a row unless there is one of that key, also if another process does the same; return whether it did."""
     (key,) = table.primary_key.columns
     if connection.execute(sql.select(key).where(key == row[key.name])).first() is not None:
         return False

@@ -67,13 +67,13 @@ class EncodedValueSettings(PulseSettings, frozen=True, kw_only=True):
     ----------
     encoding : {"place", "auto", "amplitude", "rate", "latency"}
         The property of the pulses that encodes a value: the electrode, the strength, the number, or the time. With
-        ``"auto"`` the strength, or the place where a platform's inputs are only on or off.
+        ``"auto"`` the strength, or the place if a platform's inputs are only on or off.
     features : {"counts", "rates", "latency"}
         What is read: numbers of spikes, rates that fade, or the time of each output's first spike.
     width : int
-        Neighbouring electrodes that are stimulated together, where the place encodes the value.
+        Neighbouring electrodes that are stimulated together, if the place encodes the value.
     most : int
-        Pulses for the largest value, where their number encodes it.
+        Pulses for the largest value, if their number encodes it.
     time_constant : float
         Of the rates that fade, s.
     """
@@ -154,7 +154,7 @@ def bin_spikes(X: FloatArray, features: FeaturesName, positions: int, bins: int)
     positions : int
         Steps of each value.
     bins : int
-        At most `positions`, which is taken where there are more.
+        At most `positions`, which is taken if there are more.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def bin_spikes(X: FloatArray, features: FeaturesName, positions: int, bins: int)
 
 
 def places_of(info: SubstrateInfo, channels: tuple[Channel, ...]) -> FloatArray:
-    """Give the place of each channel (channels, 2): its own, or in rows of a square where places are not known."""
+    """Give the place of each channel (channels, 2): its own, or in rows of a square if places are not known."""
     places = info.layout.electrodes if info.layout else {}
     if all(channel.name in places for channel in channels):
         return np.array([places[channel.name] for channel in channels], dtype=np.float64)

@@ -33,22 +33,22 @@ class SeriesSettings(msgspec.Struct, frozen=True, kw_only=True):
     Parameters
     ----------
     seed : int
-        Of the input mask, and of the series where it is random.
+        Seed of the input mask, and of the series if it is random.
     amplitude : float
-        Largest drive for a value of 1 without bias, as a fraction of each input's room around its rest.
+        Largest drive for a value of 1 without bias, as a fraction of each input's range around its rest.
     bias : float
         Constant drive beside the series, in units of the amplitude. It holds a network about to switch, and breaks
         the symmetry between up and down.
     step : float
         Duration of a step on the device, s.
     samples : int
-        Samples of every step that the readout reads.
+        Number of samples of every step that the readout uses.
     steps : int
         Length of the series, washout included.
     washout : int
-        Steps at the beginning that are left out.
+        Number of steps at the beginning that are left out.
     round_trips : int
-        Exchanges of a single step made first, to measure the round trip.
+        Number of exchanges of a single step that are made first, to measure the round trip.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -76,7 +76,7 @@ class SeriesProblem:
     u : ndarray of float, shape (steps,)
         From -1 to 1.
     targets : dict of str to ndarray of float, shape (steps,)
-        NaN where a target does not exist.
+        NaN for steps without a target.
     metric : {"1 - NRMSE", "r²"}
         As of `score_regression`.
     total : str, optional

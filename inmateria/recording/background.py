@@ -124,7 +124,7 @@ class BackgroundWriter:
                 self._failure = error
                 self._queue.clear()
             self._release()
-            with suppress(OSError, RuntimeError):  # HDF5 would write more where it cannot
+            with suppress(OSError, RuntimeError):  # HDF5 would try to write more and fail
                 self._writer.close()
 
     def _write_until_closed(self) -> None:

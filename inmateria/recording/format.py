@@ -101,8 +101,8 @@ class Note:
     Parameters
     ----------
     kind : str
-        ``"marker"``; ``"parameters"``: parameters were changed; ``"dropped"``: number of exchanges that were not written;
-        ``"unanswered"``: a stimulus without a response, and why; ``"end"``: proper end of the recording.
+        ``"marker"``; ``"parameters"``: parameters were changed; ``"dropped"``: number of exchanges that were not
+        written; ``"unanswered"``: a stimulus without a response, and why; ``"end"``: proper end of the recording.
     label : str
         Short description.
     details : dict

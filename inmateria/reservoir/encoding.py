@@ -16,7 +16,7 @@ from inmateria.substrate import SubstrateInfo
 FloatArray = npt.NDArray[np.float64]
 
 _EDGE = 1e-3
-"""An input rests at an end of its range where less than this fraction of the other side is left beyond its rest."""
+"""An input rests at an end of its range if less than this fraction of the other side is left beyond its rest."""
 
 
 class Encoding(Protocol):

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 TYPE = "type"
-"""Key under which plain values name the dataclass, where there are several."""
+"""Key under which plain values name the dataclass, if there are several."""
 
 _MEANINGS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 
@@ -28,7 +28,7 @@ def type_name(kind: type) -> str:
 
 
 def group_types(hint: Any) -> tuple[type, ...]:
-    """List the dataclasses among the types of an annotation; empty where the parameter is not a group."""
+    """List the dataclasses among the types of an annotation; empty if the parameter is not a group."""
     types = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     return tuple(each for each in types if isinstance(each, type) and dataclasses.is_dataclass(each))
 
@@ -130,7 +130,7 @@ def plain_values(group: Any, named: bool) -> dict[str, Any]:
     ----------
     group : dataclass
     named : bool
-        Whether to name its type first, as is needed where the argument offers several.
+        Whether to name its type first, as is needed if the argument offers several.
     """
     values: dict[str, Any] = {TYPE: type_name(type(group))} if named else {}
     hints = _hints(type(group))

@@ -268,7 +268,7 @@ async def exchanges_asked_for_at_once_are_each_applied_once(substrate: Substrate
 
 
 async def it_returns_to_rest_or_says_that_it_cannot(substrate: Substrate, window: int) -> None:
-    """After a return to rest, clock and numbers begin at zero; where there is none, that is said."""
+    """After a return to rest, clock and numbers begin at zero; if it is not resettable, that is said."""
     await substrate.stimulate(small_stimuli(substrate, 1)[0])
     if substrate.info.resettable:
         await substrate.reset()

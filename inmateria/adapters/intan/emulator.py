@@ -3,7 +3,7 @@
 It behaves as RHX does, awkward parts included: replies without an end, silence on ``set``, commands read piece by
 piece and never joined, 32-bit timestamps that wrap, durations rounded to samples and currents to steps, no check
 that settings fit together, stimulation that stays armed for the next client, and data only while it runs. A pulse
-begins at the sample at which its trigger arrived. Where the machine is too slow the twin's clock is slow.
+begins at the sample at which its trigger arrived. If the machine is too slow, the twin's clock is slow.
 """
 
 import asyncio
@@ -251,7 +251,7 @@ class IntanEmulator:
         if self._mode != "Run":
             return
         begun, at = self._block
-        # Where the machine is too slow the twin's clock stands still at the end of a block.
+        # If the machine is too slow, the twin's clock stands still at the end of a block.
         size = BLOCK * int(self._settings["tcpnumberdatablocksperwrite"])
         now = min(at + self._speed * (time.perf_counter() - begun), at + size / self._twin.rate)
         self._fired += [

@@ -233,7 +233,7 @@ class IntanSubstrate(TissueSubstrate):
     async def _arm(self, row: FloatArray | None = None) -> None:
         """Arm the electrodes that a step drives (uA) and disarm the others; all of them without a step.
 
-        Where it fails or is cancelled the electrodes that it was about to change count as unknown, and the next call
+        If it fails or is cancelled, the electrodes that it was about to change count as unknown, and the next call
         sets all their parameters.
         """
         currents = [0.0] * len(self._names) if row is None else row.tolist()
@@ -265,7 +265,7 @@ class IntanSubstrate(TissueSubstrate):
             self._spacing.acknowledged()
 
     async def _undo(self) -> None:
-        """Disarm after a failure; where RHX does not answer, `_recover` does it before the next exchange."""
+        """Disarm after a failure; if RHX does not answer, `_recover` does it before the next exchange."""
         if not self._link.unanswered:
             with suppress(SubstrateError):
                 await wait_to_completion(asyncio.ensure_future(self._arm()))
@@ -337,7 +337,7 @@ class IntanSubstrate(TissueSubstrate):
 def _voltage(
     blocks: list[tuple[int, FloatArray]], edges: npt.NDArray[np.int64], samples: int, channels: int
 ) -> FloatArray:
-    """Assemble the voltage of the steps, V, shape (steps, samples, channels); NaN where no data came."""
+    """Assemble the voltage of the steps, V, shape (steps, samples, channels); NaN for missing data."""
     whole = np.full((int(edges[-1] - edges[0]) + samples, channels), np.nan)
     for first, values in blocks:
         if values.shape[1] != channels:

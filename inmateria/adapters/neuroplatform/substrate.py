@@ -3,7 +3,7 @@
 The platform takes 10 s to change a stimulation, but releases any of 16 that are loaded at once. So these triggers
 are the inputs: each a channel of the levels 0 and 1, loaded with one electrode's pulse when the substrate is
 entered. The response to each step is the number of spikes of every electrode in the 200 ms after, the first 10 ms
-left out. One trigger is kept without a pulse, to count where nothing is driven.
+left out. One trigger is kept without a pulse, to count in steps without a pulse.
 """
 
 import asyncio
@@ -169,7 +169,7 @@ class NeuroplatformSubstrate(TissueSubstrate):
         """Send the triggers of each step, and count the spikes after.
 
         A pulse that is late is spaced from the one before or dropped, so that the limits hold at the real times.
-        Where it is cancelled, the step under way is finished and no further one begun.
+        If it is cancelled, the step under way is finished and no further one begun.
         """
         async with self._turn:
             start = self._sdk.now()
@@ -186,7 +186,7 @@ class NeuroplatformSubstrate(TissueSubstrate):
             return Response(signal, None, start, self._sequence - 1)
 
     async def _release(self, plan: PulsePlan, step: int) -> FloatArray | None:
-        """Send the triggers of a step, less those whose pulses are dropped, and count; None where nothing can count."""
+        """Send the triggers of a step, less those whose pulses are dropped, and count; None if nothing can count."""
         flags = np.zeros(TRIGGERS, dtype=np.uint8)
         for electrode in plan.release(step)["electrode"].tolist():
             flags[self._places.index(electrode)] = 1
@@ -197,7 +197,7 @@ class NeuroplatformSubstrate(TissueSubstrate):
         try:
             return await self._sdk.send_and_count(flags, self._spacing.acknowledged)
         finally:
-            self._spacing.acknowledged()  # also where the vendor's package failed
+            self._spacing.acknowledged()  # also if the vendor's package failed
 
     def _pulses(self, drive: FloatArray, start: float) -> tuple[PulseArray, npt.NDArray[np.intp]]:
         """Return the pulses that a drive will release, and the step of each."""

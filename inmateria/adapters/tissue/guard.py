@@ -29,7 +29,7 @@ _DAY = 86_400.0
 
 
 def _elapsed() -> float:
-    """Give the time since a fixed moment, s; where the system can, it counts while the machine sleeps."""
+    """Give the time since a fixed moment, s; if the system can, it counts while the machine sleeps."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 
@@ -147,7 +147,8 @@ class TissueGuard:
         pulses : ndarray of `PULSE`
             Pulses that were admitted, and neither released nor withdrawn yet.
         at : array_like of float, optional
-            Real time of each pulse, s; one value for all, or one for each. By default as planned, or now if that is past.
+            Real time of each pulse, s; one value for all, or one for each. By default the planned time, or now if that
+            is past.
 
         Returns
         -------

@@ -54,9 +54,9 @@ class CartPoleSettings(msgspec.Struct, frozen=True, kw_only=True):
         Whether angle and velocity choose among half of the inputs each, or either sign of each of them sets the
         amplitude at some electrodes.
     width : int
-        Neighbouring electrodes that are stimulated together, where the place encodes the value.
+        Neighbouring electrodes that are stimulated together, if the place encodes the value.
     electrodes : int
-        Inputs for each of the four signals, where the amplitude encodes the value.
+        Inputs for each of the four signals, if the amplitude encodes the value.
     seed : int
         Of everything random.
     """

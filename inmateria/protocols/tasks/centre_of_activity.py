@@ -124,7 +124,7 @@ def _check(settings: CentreSettings, info: SubstrateInfo, step: float) -> None:
     if settings.frequency > 1.001 / step:
         raise ValueError(
             f"{settings.frequency:g} Hz were asked for; {info.id} gives at most {1 / step:g} pulses a second, one "
-            f"a step; give frequency={1 / step:g} or less, or a shorter step where it has one"
+            f"a step; give frequency={1 / step:g} or less, or a shorter step if it has one"
         )
 
 

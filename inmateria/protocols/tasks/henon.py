@@ -29,7 +29,7 @@ class HenonSettings(EncodedValueSettings, frozen=True, kw_only=True):
     bins : int
         Equal parts of that in which spikes are counted separately.
     electrodes : int
-        Half of them are driven by the value, half by one minus the value; where the place encodes the value, all
+        Half of them are driven by the value, half by one minus the value; if the place encodes the value, all
         inputs are used.
     """
 

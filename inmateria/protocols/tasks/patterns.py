@@ -88,7 +88,7 @@ async def recognise_patterns(substrate: Substrate, settings: PatternSettings, on
 
 
 def _patterns(info: SubstrateInfo, kind: str, classes: int) -> npt.NDArray[np.bool_]:
-    """Choose the electrodes of each class (classes, inputs): by place, or by order where places are not known."""
+    """Choose the electrodes of each class (classes, inputs): by place, or by order if places are not known."""
     inputs = len(info.inputs)
     if classes > inputs:
         raise ValueError(f"{classes} classes were asked for; {info.id} has {inputs} inputs; give classes={inputs}")

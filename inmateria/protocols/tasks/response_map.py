@@ -114,7 +114,7 @@ def _amplitudes(info: SubstrateInfo, wanted: tuple[float, ...]) -> tuple[float, 
 def _curves(
     counts: FloatArray, names: list[str], info: SubstrateInfo, stimulated: npt.NDArray[np.intp], step: float
 ) -> tuple[Curves, ...]:
-    """Draw the response over time, and over distance where places are known."""
+    """Draw the response over time, and over distance if places are known."""
     course = counts.mean(axis=(0, 2)).sum(axis=-1) / step
     curves = [
         Curves(
@@ -150,7 +150,7 @@ def _curves(
 
 
 def _distances(info: SubstrateInfo, stimulated: npt.NDArray[np.intp]) -> FloatArray | None:
-    """Give the distance of every output from each stimulated input; None where places are not known."""
+    """Give the distance of every output from each stimulated input; None if places are not known."""
     places = info.layout.electrodes if info.layout else {}
     if not all(channel.name in places for channel in (*info.inputs, *info.outputs)):
         return None

@@ -42,7 +42,7 @@ class TimerSettings(PulseSettings, frozen=True, kw_only=True):
     duration : float
         Longest time after the pulses, s.
     bin : float
-        Window in which spikes are counted, s; a step where that is longer.
+        Window in which spikes are counted, s; one step if that is longer.
     rest : float
         Seconds without pulses after each trial.
     """

@@ -10,7 +10,7 @@ from inmateria.recording.format import RecordingError
 
 
 def add_culture(file: NWBFile, annotations: Mapping[str, Any], device: Any) -> None:
-    """Write the annotations ``culture`` and ``experiment``, where there are such, into an NWB file.
+    """Write the annotations ``culture`` and ``experiment``, if there are any, into an NWB file.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ class LocalTraining:
         return [batch]
 
     def prediction_presentation(self, batch: Batch) -> Batch:
-        """Return the presentation of a batch for prediction, where targets are unknown."""
+        """Return the presentation of a batch for prediction, with unknown targets."""
         return batch
 
     def encode(self, layer: int, batch: Batch) -> FloatArray:

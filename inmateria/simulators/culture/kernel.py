@@ -40,7 +40,7 @@ FATIGUE, FATIGUE_RECOVERY, PULSE_RELEASE = range(20, 23)
 """Fraction that an electrode loses with each pulse, its recovery time in steps, and `CultureModel.pulse_release`."""
 POTENTIATION, DEPRESSION, TRACE, WEIGHT_LIMIT, ELIGIBILITY = range(23, 28)
 """Spike-timing plasticity: mV added, and part of the weight taken, by a pair of no lag (both 0 without it); time
-constant of the window, steps; largest weight, mV; steps that eligibility lasts, where a reward decides."""
+constant of the window, steps; largest weight, mV; steps that eligibility lasts, with reward-modulated plasticity."""
 CONSTANTS = 28
 
 _BLOCK = 64
@@ -278,7 +278,7 @@ def learn(
 ) -> None:
     """Apply spike-timing plasticity for this spike paired with all earlier ones, over synapses that learn.
 
-    A pair of spikes adds a constant where the source came first, and subtracts a fraction of the weight where the
+    A pair of spikes adds a constant if the source fired first, and subtracts a fraction of the weight where the
     target did (van Rossum, Bi and Turrigiano, J. Neurosci. 20, 8812 (2000)); two spikes in one step change nothing.
     """
     first, target, _, incoming_first, incoming, source = synapses
@@ -309,7 +309,7 @@ def traced(step: int, n: int, constants: Floats, neurons: Single, spiked: Steps)
 
 @_inner
 def change(step: int, s: int, by: float, constants: Floats, weights: Single, eligible: Single, tagged: Steps) -> None:
-    """Change a weight within its limits or, where a reward decides, add the change to its eligibility."""
+    """Change a weight within its limits or, with reward-modulated plasticity, add the change to its eligibility."""
     if len(eligible):
         left = eligible[s] * math.exp(-(step - tagged[s]) / constants[ELIGIBILITY])
         eligible[s] = np.float32(left + by)

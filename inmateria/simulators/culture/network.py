@@ -227,7 +227,8 @@ class NeuralCulture:
         """Age the culture without simulating it: it returns to rest, and its cells and synapses drift.
 
         Drives and the logarithms of weights and spike amplitudes each drift as an Ornstein-Uhlenbeck process of rate
-        ``aging``, so that individual values change and their distribution does not. Learnt changes are kept, relative to the drift.
+        ``aging``, so that individual values change and their distribution does not. Learnt changes are kept, relative
+        to the drift.
 
         Parameters
         ----------
@@ -301,7 +302,7 @@ class NeuralCulture:
         )
 
     def advance(self, stimulus: Stimulus) -> Response:
-        """Apply a stimulus that is within the limits: each amplitude other than 0 is a pulse at the start of its step."""
+        """Apply a stimulus within the limits: each amplitude other than 0 is a pulse at the start of its step."""
         start = self._clock
         activity = self.run(stimulus.duration, pulses_of(stimulus, self._own.phase_duration))
         spikes = activity.spikes

@@ -129,7 +129,7 @@ class CultureParameters:
             raise ValueError(f"learning_rate is {self.learning_rate}; give more than 0 and at most 0.5")
 
     def packed(self, excitatory: int) -> FloatArray:
-        """Return all constants of the compiled step, where so many neurons are excitatory."""
+        """Return all constants of the compiled step, for a number of excitatory neurons."""
         model, array, dt = self.regime, self.array, self.dt
         constants = model.packed(dt)
         constants[kernel.EXCITATORY] = excitatory

@@ -37,7 +37,7 @@ class Tissue:
 
 
 def electrode_places(count: int, pitch: float) -> FloatArray:
-    """Place electrodes on a square grid around 0; its corners stay empty where ``count`` is not a square."""
+    """Place electrodes on a square grid around 0; its corners stay empty if ``count`` is not a square."""
     side = math.ceil(math.sqrt(count))
     axis = (np.arange(side) - (side - 1) / 2) * pitch
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""Many nanowire networks advanced with one call: sixteen at a time where they share a graph, else one by one."""
+"""Many nanowire networks advanced with one call: sixteen at a time if they share a graph, else one by one."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

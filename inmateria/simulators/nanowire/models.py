@@ -316,7 +316,7 @@ class LinearDrift:
         \frac{\mathrm{d}x}{\mathrm{d}t} &= \frac{\sigma |V| / (1\,\mathrm{V})}{R\, G_\mathrm{on}\, t_\mathrm{drift}}
             f(x) - \frac{x}{\tau} \\
         R &= \frac{1}{G} = \frac{1 - x}{G_\mathrm{off}} + \frac{x}{G_\mathrm{on}} \\
-        f(x) &= 1 - (2 x - 1)^{2 p}, \quad \text{or } 1 \text{ where } p = 0
+        f(x) &= 1 - (2 x - 1)^{2 p}, \quad \text{or } 1 \text{ if } p = 0
 
     Here :math:`\sigma` is the sign of the summed input voltages, as in the network simulator mnns, where all sources
     have one waveform. One explicit Euler step is taken per step of integration.

@@ -112,7 +112,7 @@ class DeviceServer:
         self._device_state = DeviceState(uuid4().hex, lease)
         self._exits = AsyncExitStack()
         self._serving: asyncio.Task[None] | None = None
-        # Refused at once where a URI cannot carry it, and not after the device has been opened.
+        # Refused at once if a URI cannot carry it, and not after the device has been opened.
         self._address = Address.named(group, "unnamed" if name is None else name)
 
     @property
@@ -209,7 +209,7 @@ class DeviceServer:
                     own_status.correct(self._device_state.changed),
                 )
             finally:
-                # The broker publishes the will only where this connection ends without DISCONNECT.
+                # The broker publishes the will only if this connection ends without DISCONNECT.
                 if self._data_link is not None:
                     self._data_link = None
                     with suppress(LinkLost, BrokerRefused):

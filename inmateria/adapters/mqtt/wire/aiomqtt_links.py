@@ -150,7 +150,7 @@ class _SharedLink:
             await self._until_lost(self._client.unsubscribe(unused, timeout=math.inf))
 
     async def _until_lost(self, call: Coroutine[Any, Any, Result]) -> Result:
-        """Wait for a call of the client, which itself would wait for its whole timeout where the connection is lost."""
+        """Wait for a call of the client, which itself would wait for its whole timeout if the connection is lost."""
         if self._lost:
             call.close()
             raise LinkLost(self._lost)
