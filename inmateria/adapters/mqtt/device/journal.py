@@ -1,6 +1,6 @@
-"""What a device has begun and done, on disk as it happens, so that its next life can say it after a crash.
+"""A file of the numbers that a device has begun and done, read after a crash when the device is started again.
 
-Without one, nobody knows what became of the stimuli that were on their way when a device was killed. The file
+Without one, it is unknown which of the stimuli in flight were applied when a device was killed. The file
 is written before a stimulus is applied and after it, with no call to the disk in between: it survives the
 process, and not a power cut.
 

@@ -1,4 +1,4 @@
-"""What a device remembers of a session: who holds the lease, until when, and what was answered."""
+"""A session of a device: the holder of the lease, until when it is held, and the answers that were given."""
 
 from collections import OrderedDict
 from uuid import uuid4
@@ -18,7 +18,7 @@ class Session:
     Parameters
     ----------
     holder : str
-        ``user/session``; empty where nobody holds the lease.
+        ``user/session``; empty where no session holds the lease.
     until : float
         On the monotonic clock, s.
     """

@@ -1,4 +1,4 @@
-"""What client and device need of a connection to a broker; `wire.link` is ours, `wire.aiomqtt_links` another."""
+"""Protocol of a connection to a broker, as client and device use it; `wire.link` is ours."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
