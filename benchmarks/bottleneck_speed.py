@@ -1,4 +1,4 @@
-"""What local bottlenecks cost: a step of nHSIC beside the matrix products in it, and the closed form beside the device.
+"""Cost of local bottlenecks: a step of nHSIC beside the matrix products in it, and the closed form beside the device.
 
 The matrix products of a step are two Gram matrices, two Cholesky inversions, two symmetric products of
 samples^3 and three thin ones, timed by themselves on arrays of the same shapes. For the closed form three

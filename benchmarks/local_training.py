@@ -56,7 +56,7 @@ CHEAP = ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online")
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """What is to be learned, and through what."""
+    """Data to learn, and the layers to learn it through."""
 
     uris: tuple[str, ...]
     wide: str

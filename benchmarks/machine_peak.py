@@ -1,4 +1,4 @@
-"""What one core can do at most, measured: multiply-adds held in registers, and multiply-adds through each cache.
+"""Peak of one core, measured: multiply-adds held in registers, and multiply-adds through each cache.
 
 Counters of the processor are not to be had on most rented machines, so `benchmarks/nanowire.py` compares with this.
 

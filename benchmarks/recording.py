@@ -1,4 +1,4 @@
-"""What it costs to record 128 channels at 30 kHz with their spikes, in exchanges of 10 ms, as int16 counts.
+"""Cost of recording 128 channels at 30 kHz with their spikes, in exchanges of 10 ms, as int16 counts.
 
 Claims: as fast as it can, at least 20 times real time; at real time, less than 10 % of one core.
 

@@ -1,4 +1,4 @@
-"""What weights of -1, 0 and 1 cost: digits and a chaotic series, read with float, ternary and rounded weights.
+"""Cost of weights of -1, 0 and 1: digits and a chaotic series, read with float, ternary and rounded weights.
 
 Digits: scikit-learn's, 1,347 learned and 450 held out, through 1,000 random tanh features. Series: Mackey-Glass
 17 steps ahead from 1,000 leaky tanh units, 4,000 steps learned and 2,000 held out. Five seeds; every

@@ -65,7 +65,7 @@ class Unit(NamedTuple):
 
     @property
     def factor(self) -> float:
-        """What one of the unit is in its base."""
+        """Factor from the unit to its base."""
         return float(f"1e{self.power}")
 
 

@@ -174,12 +174,14 @@ class SlowLine:
 
     Attributes
     ----------
+    rate : float
+        May be changed.
     passed : int
         Bytes towards the broker so far.
     """
 
     def __init__(self, port: int, rate: float) -> None:
-        self._broker, self._rate = port, rate
+        self._broker, self.rate = port, rate
         self._tasks: set[asyncio.Task[None]] = set()
         self.passed = 0
         self.port = 0
@@ -236,7 +238,7 @@ class SlowLine:
         due = clock.time()
         with suppress(OSError):
             while data := await reader.read(_LITTLE):
-                due = max(due, clock.time()) + len(data) / self._rate
+                due = max(due, clock.time()) + len(data) / self.rate
                 await asyncio.sleep(due - clock.time())
                 writer.write(data)
                 await writer.drain()

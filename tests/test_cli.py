@@ -77,7 +77,7 @@ def nobody_listens() -> int:
         (["run", "digits", "--set", "amplitude=1"], 1, "scale or clip the drive"),
         (["run", "digits", "--set", "step=1e-9"], 1, "takes 1e-06 to"),
         (["run", "digits", "--colour", "blue"], 2, "has no setting 'colour'"),
-        (["run", "stack", "--train", "magic"], 2, "there are augmented-dfa, bottleneck"),
+        (["run", "stack", "--train", "magic"], 2, "give one of augmented-dfa, bottleneck"),
         (["run", "stack", "--layers", "scattering,,scattering"], 2, "name substrates"),
         (["run", "stack", "--layers", "scattering,nanowires"], 2, "did you mean nanowire"),
         (["serve", "nanowires://"], 2, "did you mean nanowire"),

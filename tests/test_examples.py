@@ -59,7 +59,7 @@ def test_the_sweep_shows_hysteresis() -> None:
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="cl-sdk needs Python 3.12")
 def test_the_cl1_closes_a_loop() -> None:
     told = run(ROOT / "examples/cortical_loop.py")
-    (spikes, pulses), *_ = re.findall(r"cl1-simulator-1000-1: (\d+) spikes in 5 s, (\d+) pulses", told)
+    (spikes, pulses), *_ = re.findall(r"cl1-simulator-1000-s1-\w+: (\d+) spikes in 5 s, (\d+) pulses", told)
     assert int(spikes) > 0
     assert 0 < int(pulses) < 50
 

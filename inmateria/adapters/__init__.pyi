@@ -14,7 +14,7 @@ from .neuroplatform.substrate import NeuroplatformSubstrate
 from .neuroplatform.twin import Neuroplatform
 from .replay import ReplaySubstrate
 from .simulated import SimulatedSubstrate
-from .tissue import PulseLimits, TissueGuard
+from .tissue.guard import PulseLimits, TissueGuard
 from .uri import adapters_found, connect, parameters_for, query_of, simulator_from_uri
 
 __all__ = [

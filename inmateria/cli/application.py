@@ -1,4 +1,4 @@
-"""What every command stands on: the application, its options, and how a command ends.
+"""Base of every command: the application, its options, and how a command ends.
 
 Exit codes: 0 done; 1 it failed while running; 2 the command, URI, task or folder was not right; 3 the
 broker or the device is not there, is busy or has gone; 130 interrupted.
@@ -111,7 +111,7 @@ def _fail_for(error: Exception) -> NoReturn:
     """Turn an error into one line and the exit code that stands for it."""
     from inmateria.devices.errors import PassportError
     from inmateria.protocols.runs import RunFolderError
-    from inmateria.protocols.task import UnknownTask
+    from inmateria.protocols.task import UnknownTask, UnsuitableSubstrate
     from inmateria.recording import RecordingError
     from inmateria.substrate import (
         StimulusRejected,
@@ -126,7 +126,8 @@ def _fail_for(error: Exception) -> NoReturn:
         error = error.exceptions[0]
     if isinstance(error, SubstrateBusy | SubstrateDisconnected | SubstrateTimeout):
         _fail(str(error), UNREACHABLE)
-    if isinstance(error, UnknownSubstrate | UnknownTask | PassportError | RunFolderError | RecordingError):
+    wrong = UnknownSubstrate | UnknownTask | UnsuitableSubstrate | PassportError | RunFolderError | RecordingError
+    if isinstance(error, wrong):
         _fail(str(error), WRONG)
     if isinstance(error, StimulusRejected | SubstrateError | OSError | ValueError):
         _fail(str(error), FAILED)

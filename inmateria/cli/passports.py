@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ALPHA = 0.01
 _SOURCES = {
-    "serial": "its serial number",
+    "serial": "a serial number or name that it states",
     "host": "the address it is reached at",
     "user": "a name that the user gave",
     "parameters": "the parameters of the simulation",

@@ -133,7 +133,7 @@ def import_(
     driven: Annotated[list[str] | None, typer.Option(help="Of a table: an electrode that was driven.")] = None,
     json: Json = False,
 ) -> None:
-    """Make a recording to replay of somebody else's file."""
+    """Make a recording that can be replayed from a file of another program."""
     from rich.console import Console
 
     from inmateria.adapters.neuroplatform.files import is_export, read_export

@@ -69,7 +69,7 @@ def stop(
         float, typer.Option(help="Seconds to wait for the broker, then for the device.", min=0.01)
     ] = 5.0,
 ) -> None:
-    """Emergency stop: interrupt a device, whoever controls it; it stays stopped until `inmateria release`."""
+    """Emergency stop: interrupt a device, without a lease; it stays stopped until `inmateria release`."""
     from inmateria.adapters import emergency_stop
     from inmateria.adapters.uri import shown
 

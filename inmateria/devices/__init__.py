@@ -1,4 +1,4 @@
-"""Is it still my device? Calibrations, fingerprints, drift, readouts bound to a device, transfer, and passports."""
+"""Calibration, fingerprints, drift, readouts bound to a device, transfer to another device, twins, and passports."""
 
 import lazy_loader
 

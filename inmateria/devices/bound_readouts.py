@@ -1,7 +1,7 @@
-"""A readout that knows the device and the calibration it was trained on, and refuses where it would be wrong.
+"""Readouts bound to the device and the calibration they were trained on, which refuse other or drifted devices.
 
 bound = await bind(readout, reservoir, series)      # after training on that reservoir
-y = await bound.run(reservoir, u)                   # calibrates, and refuses if it has drifted or is another
+y = await bound.run(reservoir, u)                   # calibrates first; refuses if the device is another or has drifted
 """
 
 from dataclasses import dataclass
@@ -37,15 +37,15 @@ class BoundReadout:
     estimator : estimator
         Fitted and linear, as `RidgeReadout`; or a pipeline of a `StandardScaler` and one.
     fingerprint : Fingerprint
-        Of the device when it was trained.
+        Fingerprint of the device when the readout was trained.
     series : ndarray of float, shape (steps, inputs of the encoding)
-        What was sent to find out what the features are like there; its targets need not be known.
+        Series that was sent to record features of the device; no targets are needed.
     features : ndarray of float, shape (steps - washout, features)
-        What the device made of it: `transfer` aligns another device's features with these.
+        Features of the device for that series; `transfer` aligns another device's features with these.
     bound : float
-        Distance of the device's response, in units of its standard deviation, up to which it is used.
+        Largest drift at which the readout may be used, in standard deviations of the device's response.
     alpha : float
-        Part of all uses in which it may refuse although nothing has changed.
+        Probability of a refusal although nothing has changed.
     """
 
     estimator: Any
@@ -57,16 +57,16 @@ class BoundReadout:
 
     def __post_init__(self) -> None:
         if not (0 <= self.bound < float("inf") and 0 < self.alpha < 1):
-            raise ValueError(f"bound is {self.bound} and alpha {self.alpha}; give 0 or more, and between 0 and 1")
+            raise ValueError(
+                f"bound is {self.bound} and alpha {self.alpha}; bound must be at least 0, alpha between 0 and 1"
+            )
         features = self.weights.coef.shape[1]
         if self.features.ndim != 2 or self.features.shape[1] != features:
-            raise ValueError(
-                f"the readout has {features} features; those of the series have shape {self.features.shape}"
-            )
+            raise ValueError(f"features have shape {self.features.shape}; the readout needs (steps, {features})")
 
     @property
     def device(self) -> str:
-        """Identity of the device that it was trained on."""
+        """Identity of the device that the readout was trained on."""
         return self.fingerprint.device
 
     @property
@@ -75,7 +75,7 @@ class BoundReadout:
         return linear_map(self.estimator)
 
     def check(self, now: Fingerprint | SubstrateInfo) -> Comparison | None:
-        """Find out whether it may be used there, and give how far the device has drifted.
+        """Check that the readout may be used on a device, and return how far the device has drifted.
 
         Parameters
         ----------
@@ -85,9 +85,9 @@ class BoundReadout:
         Raises
         ------
         WrongDevice
-            Where it is another device.
+            If it is another device.
         DeviceDrifted
-            Where it has drifted beyond the bound, with at most a part `alpha` of false alarms.
+            If it has drifted beyond the bound, with a probability of at most `alpha` for false alarms.
         """
         device = now.id if isinstance(now, SubstrateInfo) else now.device
         if device != self.device:
@@ -110,7 +110,7 @@ class BoundReadout:
         return found
 
     def predict(self, X: npt.ArrayLike, now: Fingerprint | SubstrateInfo) -> npt.NDArray[Any]:
-        """Read features (steps, features) of a device out, after `check` of that device."""
+        """Predict from features (steps, features) of a device, after `check` of that device."""
         self.check(now)
         predicted: npt.NDArray[Any] = self.estimator.predict(X)
         return predicted
@@ -118,7 +118,7 @@ class BoundReadout:
     async def run(
         self, reservoir: PhysicalReservoir, u: npt.ArrayLike, now: Fingerprint | None = None
     ) -> npt.NDArray[Any]:
-        """Drive a reservoir with a series and read it out, after `check` of its device.
+        """Drive a reservoir with a series and predict from its features, after `check` of its device.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class BoundReadout:
         return msgspec.convert(self.fingerprint.probe, type=Probe)
 
     def encode(self) -> bytes:
-        """Write it down: weights, calibration, series and features; what the estimator learned beside is left out."""
+        """Return weights, calibration, series and features as JSON; other state of the estimator is left out."""
         weights = self.weights
         return msgspec.json.encode(
             _Written(
@@ -157,7 +157,7 @@ class BoundReadout:
 
     @classmethod
     def decode(cls, written: bytes) -> Self:
-        """Read what `encode` wrote; no code is run, so it may come from anybody."""
+        """Return the readout that `encode` wrote; no code is run, so the source need not be trusted."""
         read = msgspec.json.decode(written, type=_Written)
         weights = LinearMap(read.coef.array, read.intercept.array, read.classes, read.flat)
         return cls(
@@ -174,7 +174,7 @@ async def bind(
     bound: float = 0.1,
     alpha: float = 0.01,
 ) -> BoundReadout:
-    """Bind a trained readout to the device behind a reservoir, as it is now.
+    """Bind a trained readout to the device of a reservoir and its present calibration.
 
     Parameters
     ----------
@@ -183,11 +183,11 @@ async def bind(
     reservoir : PhysicalReservoir
         Entered.
     series : array_like of float, shape (steps, inputs of the encoding) or (steps,)
-        Of the sort that it will be used on; some hundred steps, which `transfer` gives to another device too.
+        Similar to the series it will be used on; some hundred steps, which `transfer` sends to another device too.
     probe : Probe, optional
-        Of the calibration.
+        Probe of the calibration.
     bound, alpha : float
-        As of `BoundReadout`.
+        See `BoundReadout`.
     """
     given = np.array(series, dtype=np.float64)
     given = given[:, np.newaxis] if given.ndim == 1 else given

@@ -1,6 +1,6 @@
-"""Calibrate a substrate: give it a fixed, seeded probe sequence several times and keep what it answers.
+"""Calibration of a substrate: a fixed, seeded probe sequence is presented several times, and the responses are kept.
 
-What follows from two fingerprints, drift and identity, is in `fingerprints`.
+Drift and identity are computed from two such fingerprints in `fingerprints`.
 """
 
 import hashlib
@@ -23,27 +23,27 @@ _logger = logging.getLogger("inmateria")
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A probe sequence, the same for every substrate of the same inputs.
+    """A probe sequence, the same for all substrates with the same inputs.
 
     Parameters
     ----------
     seed : int
-        Of the sequence.
+        Seed of the sequence.
     steps : int
         Steps of one repeat.
     repeats : int
-        How often it is given and kept. Two fingerprints of n repeats each can show a p-value of ``2 / C(2n, n)``
-        at the least: 1e-5 for 10.
+        Number of presentations whose responses are kept. The smallest p-value for two fingerprints of n repeats each
+        is ``2 / C(2n, n)``: 1e-5 for 10.
     discarded : int
-        How often it is given before that, until what came before the calibration is forgotten.
+        Number of presentations before these, until the device has forgotten earlier stimuli.
     amplitude : float
         Largest drive, as a fraction of the way from rest to each input's limits. An input with discrete levels is
         driven with all of them.
     step : float or None
         Duration of a step, s; the substrate's own by default.
     rest : float
-        Seconds at rest after each repeat. It should be longer than the device's memory and than the correlation
-        time of its noise, or the repeats are not independent.
+        Seconds at rest after each repeat. For independent repeats it should be longer than the device's memory and the
+        correlation time of its noise.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -57,22 +57,22 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.steps < 1 or self.repeats < 2 or self.discarded < 0:
             raise ValueError(
-                f"a probe has {self.steps} steps, {self.repeats} repeats and {self.discarded} discarded; "
-                "give at least 1, 2 and 0"
+                f"steps is {self.steps}, repeats {self.repeats} and discarded {self.discarded}; "
+                "they must be at least 1, 2 and 0"
             )
         if not (0 < self.amplitude <= 1 and 0 <= self.rest < math.inf):
             raise ValueError(
-                f"a probe has amplitude {self.amplitude} and a rest of {self.rest} s; give an amplitude of more than 0 "
-                "and at most 1, and a rest of 0 or more"
+                f"amplitude is {self.amplitude} and rest {self.rest} s; amplitude must be more than 0 and at most 1, "
+                "rest finite and at least 0"
             )
 
     def stimulus(self, info: SubstrateInfo) -> Stimulus:
-        """Make one repeat with its rest, checked against the substrate's limits; nothing is sent.
+        """Return the stimulus of one repeat with its rest, checked against the substrate's limits; nothing is sent.
 
         Raises
         ------
         StimulusRejected
-            Where the probe is too long for it.
+            If the probe is too long for it.
         """
         step = info.step if self.step is None else self.step
         rng = np.random.default_rng([self.seed, len(info.inputs)])
@@ -87,24 +87,24 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 async def calibrate(
     substrate: Substrate, probe: Probe | None = None, *, on_progress: Callable[[str, int, int, int], None] | None = None
 ) -> Fingerprint:
-    """Give a substrate the probe sequence several times and keep what it answers.
+    """Present the probe sequence to a substrate several times, and return its fingerprint.
 
-    It is not reset in between, because that would bring a simulated one's noise back to its start too: each
-    repeat is followed by a rest, and all have the same past. Where the repeats still change with time, that
-    is logged as a warning (`settling_p_value`).
+    The substrate is not reset in between, because that would restart the noise of a simulated one: each repeat is
+    followed by a rest, and all have the same history. If repeats still change with time, a warning is logged
+    (`settling_p_value`).
 
     Parameters
     ----------
     substrate : Substrate
-        Entered already.
+        A substrate that has been entered.
     probe : Probe, optional
     on_progress : callable, optional
-        Told of the progress: phase, repeats done, repeats in all, steps done.
+        Called with phase, repeats done, all repeats, and steps done.
 
     Raises
     ------
     StimulusRejected
-        Where the probe is not within the substrate's limits; nothing of it was applied.
+        If the probe is not within the substrate's limits; nothing of it was applied.
     """
     probe = Probe() if probe is None else probe
     info = substrate.info
@@ -163,7 +163,7 @@ def _answer(response: Response, stimulus: Stimulus, info: SubstrateInfo) -> Floa
 
 
 def _column(channel: Channel, rest: float, amplitude: float, u: FloatArray) -> FloatArray:
-    """Turn numbers from -1 to 1 into a drive of one input."""
+    """Return the drive of one input for numbers from -1 to 1."""
     if channel.levels is not None:
         levels = np.array(sorted(channel.levels))
         return levels[np.minimum(((u + 1) / 2 * len(levels)).astype(np.intp), len(levels) - 1)]

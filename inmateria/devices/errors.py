@@ -1,7 +1,7 @@
-"""Errors of the room: what a passport's reader is told."""
+"""Errors of passports."""
 
 __all__ = ["PassportError"]
 
 
 class PassportError(Exception):
-    """A database of passports cannot be used, or it does not know that device or readout."""
+    """A database of passports cannot be used, or has no such device or readout."""

@@ -1,10 +1,9 @@
-"""Fingerprints of substrates: has it drifted, and is it the same device, each answered with an error rate.
+"""Fingerprints of substrates: tests for drift and for identity, with known error rates.
 
-A `Fingerprint` is what a substrate answered to one probe sequence, given several times (see `calibration`).
-Two fingerprints are compared by the distance of their mean responses. How far apart chance alone would put
-them follows from the repeats: under the null hypothesis that nothing changed they are exchangeable, so a
-permutation test holds its error rate whatever the noise is (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol.
-9, 39 (2010), for the count of the permutations).
+A `Fingerprint` has the responses of a substrate to one probe sequence, presented several times (see `calibration`). Two
+fingerprints are compared by the distance of their mean responses. Under the null hypothesis that nothing changed, the
+repeats are exchangeable, so that a permutation test has the stated error rate for any noise (B. Phipson and
+G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39 (2010), for the p-value from random permutations).
 """
 
 import math
@@ -22,24 +21,24 @@ BoolArray = npt.NDArray[np.bool_]
 
 _BATCH = 4096
 _ROUNDING = 1e-9
-"""Differences below this part of the response are rounding, not drift."""
+"""Differences below this fraction of the response are rounding errors, not drift."""
 
 
 class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a substrate answered to a probe sequence that was given several times.
+    """Responses of a substrate to a probe sequence that was presented several times.
 
     Parameters
     ----------
     device, kind : str
         Identity and kind of the substrate, as in its info.
     taken : str
-        When, ISO 8601 with a time zone.
+        Time of the calibration, ISO 8601 with a time zone.
     clock : float
-        When on the device's clock, s.
+        The same on the device's clock, s.
     probe : dict
-        What was asked: the fields of `Probe`.
+        The fields of the `Probe`.
     digest : str
-        Of the drive: fingerprints of different drives cannot be compared.
+        Digest of the drive: only fingerprints of the same drive can be compared.
     outputs : tuple of str
         Names of the columns of the responses.
     shape : tuple of int
@@ -62,7 +61,7 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
         if len(self.data) != 8 * math.prod(self.shape) or self.shape[0] < 2 or self.shape[2] != len(self.outputs):
             raise ValueError(
                 f"a fingerprint has {len(self.data)} bytes, {len(self.outputs)} outputs and shape {self.shape}; "
-                "it needs 8 bytes a value, a name for each output and at least 2 repeats"
+                "it needs 8 bytes per value, a name for each output and at least 2 repeats"
             )
 
     @property
@@ -72,21 +71,19 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """How far apart two fingerprints are, and how often chance alone would part them so far.
+    """Distance of two fingerprints, and its significance.
 
     Parameters
     ----------
     distance : float
-        Root mean square difference of the mean responses, each output in units of its own standard deviation
-        over the probe, with the share of the noise taken out: 0 for no change, about sqrt(2) for devices that
-        have nothing in common.
+        Root mean square difference of the mean responses, each output in units of its own standard deviation over the
+        probe, corrected for noise: 0 for no change, about sqrt(2) for unrelated devices.
     noise : float
         The same difference between two single repeats of one device.
     null_95 : float
-        Distance that chance alone exceeds in 5 % of the cases.
+        95th percentile of the distance if nothing has changed.
     p_value : float
-        Probability of a distance at least so large if nothing has changed; below `alpha`, it has, and whoever
-        decides so is wrong in at most a part `alpha` of the cases in which nothing has.
+        Probability of a distance at least so large if nothing has changed.
     """
 
     distance: float
@@ -95,25 +92,23 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     p_value: float
 
     def drifted(self, alpha: float = 0.01, bound: float = 0.0) -> bool:
-        """Decide whether it changed by more than a bound, with at most a part `alpha` of false alarms."""
+        """Return whether it changed by more than a bound, with a probability of at most `alpha` for false alarms."""
         return self.p_value <= alpha and self.distance > bound
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a fingerprint is that of a known device.
+    """Similarity of a fingerprint to those of a known device.
 
     Parameters
     ----------
     distance : float
-        To the reference of that device, as in `Comparison`.
+        Distance to the reference of that device, see `Comparison`.
     p_other : float
-        Probability that another device of that kind would be as near; below `alpha` it is the same device, and
-        whoever says so takes a stranger for it in at most a part `alpha` of the cases.
+        Probability that another device of that kind is as near to the reference.
     p_same : float or None
-        Probability that the device itself, as it was seen to vary until now, would be as far away; None
-        without a history.
+        Probability that the device itself is as far from the reference, estimated from its history; None without one.
     others : int
-        Devices that `p_other` was learned from; it cannot be below 1 / (others + 1).
+        Number of other devices; `p_other` is at least 1 / (others + 1).
     """
 
     distance: float
@@ -122,32 +117,38 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     others: int
 
     def same(self, alpha: float = 0.05) -> bool:
-        """Decide whether it is that device; a stranger is taken for it in at most a part `alpha` of the cases."""
+        """Return whether it is that device; for another device this is true with a probability of at most `alpha`."""
         return self.p_other <= alpha
 
 
 def compare(reference: Fingerprint, now: Fingerprint, *, permutations: int = 9999, seed: int = 0) -> Comparison:
-    """Measure the distance of two fingerprints of one probe, with its null distribution.
+    r"""Return the distance of two fingerprints of one probe, with its p-value.
 
-    The squared distance is the unbiased estimate ``mean a_i.a_j + mean b_i.b_j - 2 mean a_i.b_j`` over different
-    repeats, which is zero in the mean where nothing changed (Gretton et al., J. Mach. Learn. Res. 13, 723
-    (2012), with the linear kernel). Outputs and steps that were not read in every repeat are left out.
+    The squared distance is the unbiased estimate, over different repeats :math:`a_i` and :math:`b_i`,
+
+    .. math::
+
+        d^2 = \langle a_i^\top a_j \rangle_{i \neq j} + \langle b_i^\top b_j \rangle_{i \neq j}
+        - 2 \langle a_i^\top b_j \rangle,
+
+    whose mean is zero if nothing changed (A. Gretton et al., J. Mach. Learn. Res. 13, 723 (2012), with the linear
+    kernel). Outputs and steps that were not read in every repeat are left out.
 
     Parameters
     ----------
     reference, now : Fingerprint
     permutations : int
-        Assignments of the repeats to the two that the null distribution is made of.
+        Number of random assignments of the repeats to the two fingerprints.
     seed : int
-        Of the permutations.
+        Seed of the permutations.
 
     Raises
     ------
     ValueError
-        Where the two were not taken with the same probe, or of other outputs.
+        If the two have different probes or outputs.
     """
     if permutations < 1:
-        raise ValueError(f"permutations is {permutations}; give at least 1")
+        raise ValueError(f"permutations is {permutations}; it must be at least 1")
     repeats, first = _together(reference, now)
     gram = repeats @ repeats.T
     count = len(gram)
@@ -161,7 +162,7 @@ def compare(reference: Fingerprint, now: Fingerprint, *, permutations: int = 999
             for done in range(0, permutations, _BATCH)
         ]
     )
-    # What only rounding parts counts as equal, else a device without noise would drift with every repetition.
+    # Distances within rounding errors count as equal; otherwise a device without noise would seem to drift.
     slack = _ROUNDING**2 + 1e-12 * abs(squared)
     within = (_spread(repeats[:first]) + _spread(repeats[first:])) / 2
     return Comparison(
@@ -175,24 +176,24 @@ def compare(reference: Fingerprint, now: Fingerprint, *, permutations: int = 999
 def recognise(
     now: Fingerprint, reference: Fingerprint, others: Iterable[Fingerprint], history: Iterable[Fingerprint] = ()
 ) -> Identity:
-    """Find out whether a fingerprint is of the device that a reference was taken of.
+    """Test whether a fingerprint is of the same device as a reference.
 
-    Ranks, and so exact for any number of others: if `now` is a stranger, drawn like `others`, then each of
-    them is as likely to be the nearest to the reference (conformal prediction; Vovk et al., Algorithmic
-    Learning in a Random World (2005)).
+    The test uses ranks, so it is exact for any number of others: if `now` is of another device, drawn like `others`,
+    then each of them is equally likely to be the nearest to the reference (conformal prediction; V. Vovk et al.,
+    Algorithmic Learning in a Random World (2005)).
 
     Parameters
     ----------
     now, reference : Fingerprint
     others : iterable of Fingerprint
-        One each of other devices of that kind.
+        One fingerprint of each other device of that kind.
     history : iterable of Fingerprint
         Other fingerprints of the reference's device, over the time in which it is to be recognised.
 
     Raises
     ------
     ValueError
-        Where they were not taken with one probe.
+        If they were not all taken with the same probe.
     """
     distance = _distance(reference, now)
     near = [_distance(reference, other) <= distance for other in others]
@@ -206,11 +207,11 @@ def recognise(
 
 
 def settling_p_value(fingerprint: Fingerprint, *, permutations: int = 9999, seed: int = 0) -> float:
-    """Give the probability of repeats that follow their order in time so closely, if they did not depend on it.
+    """Return the p-value of a trend in the repeats of one fingerprint.
 
-    The permutation test of Mantel, Cancer Res. 27, 209 (1967): distance of two repeats against their distance in
-    time. A small value means that the device still changed while it was probed, and that `compare` will see
-    a drift where there is only this; let it rest longer, or leave out more of the first repeats.
+    Permutation test of the distance of two repeats against their distance in time (N. Mantel, Cancer Res. 27, 209
+    (1967)). A small value means that the device still changed during the calibration, which `compare` may take for
+    drift: use a longer rest, or discard more of the first repeats.
     """
     repeats = _standardised(fingerprint.responses)
     count = len(repeats)
@@ -228,7 +229,7 @@ def settling_p_value(fingerprint: Fingerprint, *, permutations: int = 9999, seed
 
 
 def noise_of(fingerprint: Fingerprint) -> float:
-    """Measure the distance of two single repeats, in the units of `Comparison`."""
+    """Return the distance of two single repeats, in the units of `Comparison`."""
     return math.sqrt(2 * _spread(_standardised(fingerprint.responses)))
 
 
@@ -239,7 +240,7 @@ def _distance(reference: Fingerprint, now: Fingerprint) -> float:
 
 
 def _together(reference: Fingerprint, now: Fingerprint) -> tuple[FloatArray, int]:
-    """Give the repeats of both as rows of one array, and how many are the reference's."""
+    """Return the repeats of both as rows of one array, and the number of repeats of the reference."""
     if reference.digest != now.digest or reference.shape[1] != now.shape[1]:
         raise ValueError(
             f"the fingerprints of {reference.device} and {now.device} were taken with different probes "
@@ -247,16 +248,16 @@ def _together(reference: Fingerprint, now: Fingerprint) -> tuple[FloatArray, int
         )
     if reference.outputs != now.outputs:
         raise ValueError(
-            f"the fingerprints of {reference.device} and {now.device} are of {len(reference.outputs)} and "
-            f"{len(now.outputs)} outputs of other names; only the same outputs can be compared"
+            f"the fingerprints of {reference.device} and {now.device} have different outputs ({len(reference.outputs)} "
+            f"and {len(now.outputs)}); only the same outputs can be compared"
         )
     return _standardised(np.concatenate([reference.responses, now.responses])), reference.shape[0]
 
 
 def _standardised(responses: FloatArray) -> FloatArray:
-    """Scale every output to a variance of one and every repeat to a row, so that a squared length is a mean square.
+    """Scale every output to a variance of one and every repeat to a row, so that a squared norm is a mean square.
 
-    The scale must not depend on which repeat belongs to which fingerprint, or they would not be exchangeable.
+    The scale must not depend on which repeat belongs to which fingerprint, so that repeats are exchangeable.
     """
     read = np.isfinite(responses).all(axis=0)
     masked = np.where(read, responses, np.nan)
@@ -265,13 +266,13 @@ def _standardised(responses: FloatArray) -> FloatArray:
     scale = np.zeros(responses.shape[2])
     centre[alive] = np.nanmean(masked[:, :, alive], axis=(0, 1))
     scale[alive] = np.nanstd(masked[:, :, alive], axis=(0, 1))
-    # An output that rests at one value says nothing, beyond the rounding of that value.
+    # Outputs that are constant up to rounding errors are not used.
     used = read & (scale > 1e-12 * np.abs(centre))
     if not used.any():
-        raise ValueError("no output answered the probe, so there is nothing to compare; drive it more strongly")
+        raise ValueError("no output responds to the probe; at least one must, to compare; use a larger amplitude")
     scaled = (responses - centre) / np.where(scale > 0, scale, 1.0)
     rows = scaled[:, used] / math.sqrt(np.count_nonzero(used))
-    # What all have in common cancels in every distance, but not its rounding.
+    # The common mean cancels in every distance; removing it reduces rounding errors.
     centred: FloatArray = rows - rows.mean(axis=0)
     return centred
 

@@ -1,4 +1,4 @@
-"""A trained linear readout as its weights alone: what can be compared, moved to another device and kept."""
+"""The weights of a trained linear readout, to compare, transfer and store."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,14 +14,14 @@ __all__ = ["LinearMap", "linear_map"]
 
 @dataclass(frozen=True, eq=False)
 class LinearMap:
-    """Outputs of a linear readout as a function of the features: ``X @ coef.T + intercept``.
+    """Linear readout: outputs are ``X @ coef.T + intercept``.
 
     Parameters
     ----------
     coef : ndarray of float, shape (outputs, features)
     intercept : ndarray of float, shape (outputs,)
     classes : tuple, or None
-        Of a classifier, whose outputs are 1 for the class and -1 for the others; two classes have one output.
+        Classes of a classifier, whose outputs are 1 for the class and -1 for others; two classes have one output.
     flat : bool
         Whether targets and predictions have one axis, shape (steps,).
     """
@@ -32,12 +32,12 @@ class LinearMap:
     flat: bool = False
 
     def __call__(self, X: FloatArray) -> FloatArray:
-        """Read features (steps, features) out, shape (steps, outputs)."""
+        """Return the outputs (steps, outputs) for features (steps, features)."""
         outputs: FloatArray = X @ self.coef.T + self.intercept
         return outputs
 
     def targets(self, y: npt.ArrayLike) -> FloatArray:
-        """Turn targets, or the names of classes, into outputs (steps, outputs)."""
+        """Return targets or classes as outputs (steps, outputs)."""
         if self.classes is None:
             wanted = np.asarray(y, dtype=np.float64)
             wanted = wanted[:, np.newaxis] if wanted.ndim == 1 else wanted
@@ -45,7 +45,9 @@ class LinearMap:
             named = np.asarray(y)
             strange = set(named.tolist()) - set(self.classes)
             if strange:
-                raise ValueError(f"the labels name {sorted(strange)}; the readout knows {list(self.classes)}")
+                raise ValueError(
+                    f"y has unknown classes {sorted(strange)}; this readout was fitted with {list(self.classes)}"
+                )
             every = self.classes[1:] if len(self.classes) == 2 else self.classes
             wanted = np.where(named[:, np.newaxis] == np.array(every), 1.0, -1.0)
         if wanted.ndim != 2 or wanted.shape[1] != len(self.coef):
@@ -53,25 +55,25 @@ class LinearMap:
         return wanted
 
     def estimator(self) -> RidgeReadout | RidgeClassifierReadout:
-        """Make a readout of these weights, which predicts and has not seen any data."""
+        """Return a readout with these weights, ready to predict."""
         if self.classes is not None:
             return RidgeClassifierReadout.of_weights(self.coef, self.intercept, self.classes)
         return RidgeReadout.of_weights(self.coef[0] if self.flat else self.coef, self.intercept)
 
 
 def linear_map(estimator: Any) -> LinearMap:
-    """Take the weights out of a fitted linear estimator, or out of a pipeline of one behind a `StandardScaler`.
+    """Return the weights of a fitted linear estimator, or of a pipeline of a `StandardScaler` and one.
 
     Raises
     ------
     TypeError
-        Where it is not linear in the features that it is given.
+        If it is not linear in its features.
     """
     scaled = hasattr(estimator, "steps") and len(estimator.steps) == 2 and hasattr(estimator.steps[0][1], "scale_")
     scaler, last = (step for _, step in estimator.steps) if scaled else (None, estimator)
     if not hasattr(last, "coef_"):
         raise TypeError(
-            f"{type(estimator).__name__} has no weights to be moved or kept; give a fitted linear readout with coef_, "
+            f"{type(estimator).__name__} has no coef_; give a fitted linear readout, "
             "or a pipeline of a StandardScaler and one"
         )
     coef = np.array(last.coef_, dtype=np.float64)

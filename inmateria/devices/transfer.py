@@ -1,9 +1,9 @@
-"""Carry a readout from the device it was trained on to another one, or to the same after it drifted.
+"""Transfer of a readout from the device it was trained on to another one, or to the same after it drifted.
 
-What the old readout said of a probe series on the old device is known. Regressed onto what the new device
-makes of the same series, it needs no label ("teacher"). Labels, where there are some, count beside it. The
-weights are pulled toward the old ones (mild mismatch), or toward nothing (large mismatch); or the labels are
-used alone (unrelated devices). Which of these is decided by errors measured on the probe and on the labels.
+The outputs of the old readout for a series on the old device are known. Regressing them onto the features of the new
+device for the same series needs no labels (the old readout is the teacher); labels are used in addition. The weights
+are regularised toward the old ones (small mismatch) or toward zero (large mismatch); or labels are used alone
+(unrelated devices). The method is chosen by errors measured on the series and on the labels.
 """
 
 from dataclasses import dataclass, replace
@@ -29,20 +29,20 @@ _BLOCKS = 5
 
 @dataclass(frozen=True, eq=False)
 class Transfer:
-    """Weights for a new device, and what was measured on the way to them.
+    """Weights for a new device, and the errors by which they were chosen.
 
     Parameters
     ----------
     weights : LinearMap
-        For the new device's features.
+        Weights for the new device's features.
     method : {"toward-old", "aligned", "retrained"}
-        How they came about.
+        Regularised toward the old weights or toward zero, or fitted to labels alone.
     mismatch : float or None
-        Error that the old weights make of the new device's probe, against what they made of the old one's;
-        root mean square, in units of its standard deviation. None where the features are not as many.
+        Root mean square difference of the outputs of the old weights on the new and on the old device, in units of
+        their standard deviation. None if the numbers of features differ.
     errors : dict
-        Expected error of each method that was possible, against the same, on fifths of the probe left
-        out; or of the labels for ``"retrained"``, which compares with ``"on labels"``, the best of the others there.
+        Cross-validated error of each possible method, in the same units, on fifths of the series; on the labels for
+        ``"retrained"``, to be compared with ``"on labels"``, the best other method there.
     """
 
     weights: LinearMap
@@ -60,7 +60,7 @@ class Transferred:
     readout : BoundReadout
     how : Transfer
     labelled, unlabelled : int
-        Steps that were sent to the new device with and without targets.
+        Number of steps sent to the new device with and without targets.
     """
 
     readout: BoundReadout
@@ -78,9 +78,9 @@ async def transfer(
     y: npt.ArrayLike | None = None,
     method: Method | None = None,
 ) -> Transferred:
-    """Carry a readout over to the device behind a reservoir.
+    """Transfer a readout to the device of a reservoir.
 
-    The device is calibrated, driven with the readout's own series, and with as much of `u` as the budget allows.
+    The device is calibrated, and driven with the readout's own series and with as much of `u` as the budget allows.
 
     Parameters
     ----------
@@ -88,21 +88,21 @@ async def transfer(
     to : PhysicalReservoir
         Entered, with encoding and washout as in training.
     budget : int
-        Labelled steps that it may use, beyond the washout; none where there are no labels.
+        Largest number of labelled steps to use, beyond the washout.
     u, y : array_like, shape (steps, ...)
         A series with its targets (or classes), one for each step.
     method : {"toward-old", "aligned", "retrained"}, optional
-        Instead of the one that the measured mismatch asks for.
+        Method to use instead of the one with the least error.
 
     Raises
     ------
     ValueError
-        Where series and targets do not fit each other, or the method cannot be used.
+        If series and targets do not match, or the method cannot be used.
     """
     if (u is None) != (y is None):
-        raise ValueError("give a series u together with its targets y, or neither")
+        raise ValueError("only one of u and y is given; give a series u together with its targets y, or neither")
     if budget < 0:
-        raise ValueError(f"budget is {budget} labelled steps; give 0 or more")
+        raise ValueError(f"budget is {budget} labelled steps; it must be at least 0")
     fingerprint = await calibrate(to.substrate, readout.probe)
     probed = await to.run(readout.series)
     labelled: tuple[FloatArray, npt.NDArray[Any]] | None = None
@@ -132,7 +132,7 @@ def transfer_weights(
     *,
     method: Method | None = None,
 ) -> Transfer:
-    """Find the weights for a new device from what both devices made of one series, and from labels.
+    """Return weights for a new device from the features of both devices for one series, and from labels.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def transfer_weights(
     labelled : tuple of ndarray, optional
         Features on the new device, and their targets or classes.
     method : {"toward-old", "aligned", "retrained"}, optional
-        Instead of the one that the measured mismatch asks for.
+        Method to use instead of the one with the least error.
     """
     if len(source) != len(target):
         raise ValueError(
@@ -160,7 +160,7 @@ def transfer_weights(
     size = size if size > 0 else 1.0
     spread = target.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)
-    # Features of one kind are best left as they are, for the larger ones have less noise; those of several units not.
+    # Features in one unit are best not scaled, as larger ones have less noise; features in several units are.
     scales = (spread, np.full_like(spread, np.sqrt(np.mean(spread**2))))
     X, Y = (np.empty((0, target.shape[1])), np.empty((0, len(old.coef)))) if labelled is None else (
         np.asarray(labelled[0], dtype=np.float64), old.targets(labelled[1]))  # fmt: skip
@@ -187,14 +187,14 @@ def transfer_weights(
             chosen = "retrained"
     if method is not None:
         if method not in ("toward-old", "aligned", "retrained"):
-            raise ValueError(f"method is {method!r}; allowed are 'toward-old', 'aligned' and 'retrained'")
+            raise ValueError(f"method is {method!r}; it must be 'toward-old', 'aligned' or 'retrained'")
         if method != "retrained" and method not in priors:
             raise ValueError(
                 f"the old device gave {source.shape[1]} features and the new one {target.shape[1]}; "
-                "old weights need as many: use 'aligned' or 'retrained'"
+                "method 'toward-old' needs equal numbers; use 'aligned' or 'retrained'"
             )
         if method == "retrained" and len(X) < 2:
-            raise ValueError(f"there are {len(X)} labels; to retrain, give at least 2")
+            raise ValueError(f"there are {len(X)} labels; method 'retrained' needs at least 2")
         chosen = method
     if chosen == "retrained":
         return Transfer(alone, chosen, mismatch, errors)
@@ -207,12 +207,12 @@ def transfer_weights(
 def align_by_cca(
     old: LinearMap, source: FloatArray, target: FloatArray, components: int = 15, shrinkage: float = 1e-3
 ) -> LinearMap:
-    """Predict the old device's features from the new one's through canonical variates, and read those out.
+    """Predict the old device's features from the new one's through canonical variates, and return weights for these.
 
-    Canonical correlation analysis (Hotelling, Biometrika 28, 321 (1936)), with `shrinkage` times the mean variance
+    Canonical correlation analysis (H. Hotelling, Biometrika 28, 321 (1936)), with `shrinkage` times the mean variance
     added to every variance; the prediction is the reduced-rank regression through the strongest `components`
-    (Izenman, J. Multivar. Anal. 5, 248 (1975)). `transfer_weights` does better, because it aligns only what the
-    readout uses; this is here to compare with, and for readouts that are not known yet.
+    (A. J. Izenman, J. Multivar. Anal. 5, 248 (1975)). `transfer_weights` is better, because it aligns only the
+    directions that the readout uses; this is for comparison, and for readouts that are not known yet.
     """
     a, b = source - source.mean(axis=0), target - target.mean(axis=0)
     La, Lb = (_factor(part, shrinkage) for part in (a, b))
@@ -241,12 +241,12 @@ def _toward(
     scales: tuple[FloatArray, ...],
     beside: tuple[FloatArray, FloatArray] | None = None,
 ) -> tuple[LinearMap, float]:
-    """Fit ridge weights pulled toward a prior, and give their error (root mean square) on steps left out.
+    """Return ridge weights regularised toward a prior, and their cross-validated root mean square error.
 
-    Ridge regression of what the prior leaves over, with features in the units of one of the scales. Scale and
-    regularisation are those of the least error. One fifth of the time is left out at once: neighbours in time are so
-    alike that leaving out single steps would prefer weights that fit the noise. What is `beside` is always learned
-    from and never scored.
+    Ridge regression of the residual of the prior, with features in units of one of the scales. Scale and regularisation
+    are chosen by the least error. One fifth of the time is left out at once, because neighbouring steps are so similar
+    that leave-one-out would prefer weights that fit the noise. The samples in `beside` are always used for fitting and
+    never for the error.
     """
     return min((_toward_in(prior, X, Y, scale, beside) for scale in scales), key=lambda found: found[1])
 
@@ -277,7 +277,7 @@ def _toward_in(
 
 
 def _ridge_path(X: FloatArray, Y: FloatArray, only: int | None = None) -> list[tuple[FloatArray, FloatArray]]:
-    """Ridge weights and intercepts for every regularisation, or for one; the intercept is not regularised."""
+    """Return ridge weights and intercepts for all regularisations, or for one; intercepts are not regularised."""
     x_mean, y_mean = X.mean(axis=0), Y.mean(axis=0)
     left, values, right = np.linalg.svd(X - x_mean, full_matrices=False)
     loads = left.T @ (Y - y_mean)

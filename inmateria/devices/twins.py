@@ -1,10 +1,10 @@
-"""A digital twin: a model fitted to what a device answered, to plan experiments with, its error stated.
+"""Digital twins: models fitted to the responses of a device, to plan experiments with, with their measured error.
 
-The twin knows nothing of the device's physics. Random leaky units with time constants from one step to many
-remember the drive; others are pushed by it beyond a threshold, saturate, and stay where they are, as hysteresis
-does. Products of these with the drive stand for a memristive device, whose answer to a drive depends on the drives
-before. One ridge regression leads from all of it to the signal. It is to be trusted where
-the recording was, in size and in speed of the drive, and nowhere else.
+The model does not use the device's physics. Random leaky units with time constants from one step to many remember the
+drive; other units move while the drive is above a threshold, saturate, and otherwise keep their state, as in
+hysteresis. Products of these with the drive represent a memristive device, whose response depends on earlier drives.
+One ridge regression maps all of them to the signal. The error is valid for drives of the amplitude and speed of the
+recording only.
 """
 
 import math
@@ -29,21 +29,21 @@ _GAINS = (None, 1.0, 5.0)
 
 
 class TwinAccuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a twin is from its device, on the part of the data it was not fitted to.
+    """Error of a twin on held-out data.
 
     Parameters
     ----------
     held_out : float
-        Root mean square error in units of each output's standard deviation, over all outputs: 0 is the device, 1 is
-        naming the mean.
+        Root mean square error in units of each output's standard deviation, over all outputs: 0 is perfect, 1 is
+        predicting the mean.
     by_output : dict of str to float
         The same for each output.
     fitted : float
-        The same on the part it was fitted to.
+        The same on the data it was fitted to.
     memoryless : float
-        The control on the held-out part: linear regression on the drive of the same step.
+        The same for the control: linear regression on the drive of the same step.
     steps, held_out_steps : int
-        Steps in the two parts.
+        Number of steps for fitting and held out.
     """
 
     held_out: float
@@ -56,22 +56,22 @@ class TwinAccuracy(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, eq=False)
 class _Memory:
-    """Random units that remember the drive, and the features made of them."""
+    """Random units with memory of the drive, and their features."""
 
     leaky: FloatArray  # (units, inputs)
     bias: FloatArray
-    leak: FloatArray  # (units,), part forgotten in a step
+    leak: FloatArray  # (units,), fraction forgotten in a step
     pushing: FloatArray  # (units, inputs)
-    threshold: FloatArray  # of what pushes
-    gain: FloatArray  # what a push of one moves
-    decay: FloatArray  # part forgotten in a step below the threshold
-    opening: FloatArray  # how far a unit must be moved to conduct
-    through: FloatArray  # (units, inputs), of the drive that it lets through
-    hysteresis: bool  # whether there are saturating units at all
+    threshold: FloatArray  # of the force
+    gain: FloatArray  # displacement per unit of force
+    decay: FloatArray  # fraction forgotten in a step below the threshold
+    opening: FloatArray  # displacement at which a unit conducts
+    through: FloatArray  # (units, inputs), weights of the conducted drive
+    hysteresis: bool  # whether there are saturating units
 
     @classmethod
     def random(cls, inputs: int, units: int, slowest: float, gain: float | None, rng: np.random.Generator) -> Self:
-        """Draw one; without a gain it has no saturating units."""
+        """Return random units; without a gain there are no saturating ones."""
 
         def decades(low: float, high: float) -> FloatArray:
             return np.exp(rng.uniform(math.log(low), math.log(high), units))
@@ -95,7 +95,7 @@ class _Memory:
         return np.zeros((2, len(self.leak)))
 
     def features(self, drive: FloatArray, state: FloatArray) -> FloatArray:
-        """Features (steps, ...) of a drive in units of its largest value; `state` is moved along."""
+        """Return features (steps, ...) of a scaled drive; `state` is updated in place."""
         pushed = np.tanh(drive @ self.leaky.T + self.bias) - np.tanh(self.bias)
         force = drive @ self.pushing.T
         idle = np.abs(force) < self.threshold
@@ -124,7 +124,7 @@ class _Memory:
 
 @dataclass(frozen=True, eq=False)
 class _Reach:
-    """Where the features were that a regression was fitted to."""
+    """Region of the features that a regression was fitted to."""
 
     centre: FloatArray
     whitening: FloatArray
@@ -138,24 +138,24 @@ class _Reach:
         values, basis = eigh(scaled.T @ scaled)
         found = cls(X.mean(axis=0), basis / np.sqrt(np.maximum(values, 0.0) + alpha) / spread[:, np.newaxis], 0.0)
         own = np.minimum(found.leverage(X), 1 - 1e-9)
-        return replace(found, most=float((own / (1 - own)).max()))  # of a step in the regression without it
+        return replace(found, most=float((own / (1 - own)).max()))  # leverage in the regression without the step
 
     def leverage(self, X: FloatArray) -> FloatArray:
-        """Leverage of each step in the regression (its diagonal of the hat matrix)."""
+        """Return the leverage of each step (its diagonal element of the hat matrix)."""
         leverage: FloatArray = (((X - self.centre) @ self.whitening) ** 2).sum(axis=1)
         return leverage
 
 
 class Twin:
-    """A simulator that answers as a recorded device did; see `fit_twin`.
+    """A simulator fitted to a recorded device; see `fit_twin`.
 
     Attributes
     ----------
     error : TwinAccuracy
-        On held-out data.
+        Error on held-out data.
     outside : float
-        Part of the steps of the last stimulus in which it went beyond what was recorded: their leverage in the
-        regression is larger than that of any recorded step. The error holds where this is about zero.
+        Fraction of the steps of the last stimulus that extrapolate: their leverage in the regression is larger than
+        that of any recorded step. The error is valid if this is about zero.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class Twin:
 
     @property
     def info(self) -> SubstrateInfo:
-        """What the device is, under a name that says that this is its twin; only steps as recorded are allowed."""
+        """Info of the device with the id of the twin; only the recorded duration of a step is allowed."""
         return self._info
 
     def reset(self) -> None:
@@ -178,7 +178,7 @@ class Twin:
         self._clock, self._sequence, self.outside = 0.0, 0, 0.0
 
     def advance(self, stimulus: Stimulus) -> Response:
-        """Answer a stimulus that is within the limits."""
+        """Return the response to a stimulus that is within the limits."""
         features = self._memory.features(stimulus.drive / self._scale, self._state)
         signal = features @ self._coef + self._intercept
         self.outside = float(np.mean(self._reach.leverage(features) > self._reach.most))
@@ -196,20 +196,20 @@ def fit_twin(
     held_out: float = 0.2,
     seed: int = 0,
 ) -> Twin:
-    """Fit a twin to what a device answered.
+    """Fit a twin to the responses of a device.
 
     Parameters
     ----------
     info : SubstrateInfo
-        Of the device.
+        Info of the device.
     exchanges : iterable of (Stimulus, Response, int)
-        In the order of time; the number changes where the device was returned to rest.
+        In order of time; the number changes when the device was returned to rest.
     units : int
-        Units of the model, of each of the two kinds.
+        Number of units of each of the two kinds.
     held_out : float
-        Part of the time, the last one, that the error is measured on and that nothing else is learned from.
+        Fraction of the steps, at the end, for measuring the error; it is used for nothing else.
     seed : int
-        Of the units.
+        Seed of the random units.
 
     Returns
     -------
@@ -219,14 +219,16 @@ def fit_twin(
     Raises
     ------
     ValueError
-        Where there is no signal, too little of it, or steps of several durations.
+        If there is no signal, too little of it, or steps of several durations.
     """
     if not 0 < held_out < 1 or units < 1:
-        raise ValueError(f"held_out is {held_out} and units {units}; give a part between 0 and 1, and at least 1 unit")
+        raise ValueError(
+            f"held_out is {held_out} and units {units}; held_out must be between 0 and 1, units at least 1"
+        )
     drives, signal, step = _joined(info, exchanges)
     limit = np.array([max(abs(channel.low), abs(channel.high)) for channel in info.inputs])
     driven = np.concatenate(drives)
-    # In units of what was driven, so that a recording of weak drives is not all in the linear part of the units.
+    # In units of the recorded drive, so that units are not all in their linear range for weak drives.
     scale = np.abs(driven).max(axis=0)
     scale = np.where(scale > 0, scale, limit)
     steps, samples = signal.shape[:2]
@@ -250,8 +252,8 @@ def fit_twin(
             memory = _Memory.random(len(scale), units, slowest, gain, np.random.default_rng(seed))
             X = np.concatenate([memory.features(drive / scale, memory.rest) for drive in drives])
             errors = [_rms((_predict(X[check], *way) - Y[check]) / spread) for way in _ridge(X[fit], Y[fit])]
-            # The strongest regularisation that costs next to nothing: huge weights that cancel in the recording do
-            # not in another stimulus.
+            # The strongest regularisation of nearly the least error: large weights that cancel in the recording do not
+            # cancel for other stimuli.
             enough = max(index for index, error in enumerate(errors) if error <= 1.02 * min(errors) + 1e-3)
             tried.append((errors[enough], _ALPHAS[enough], memory, X))
     _, alpha, memory, X = min(tried, key=lambda each: each[0])
@@ -297,14 +299,14 @@ def fit_twin_to_recording(path: str | PathLike[str], *, units: int = 100, held_o
 def _joined(
     info: SubstrateInfo, exchanges: Iterable[tuple[Stimulus, Response, int]]
 ) -> tuple[list[FloatArray], FloatArray, float]:
-    """Give the drive of each session, the signal of all steps, and the duration of a step."""
+    """Return the drive of each session, the signal of all steps, and the duration of a step."""
     drives: list[list[FloatArray]] = []
     signals: list[FloatArray] = []
     durations = set()
     before: int | None = None
     for stimulus, response, session in exchanges:
         if response.signal is None:
-            raise ValueError(f"{info.id} gave no signal; a twin can be fitted to signals, not to spikes alone")
+            raise ValueError(f"{info.id} has responses without a signal; a twin is fitted to signals, not to spikes")
         if session != before:
             drives.append([])
             before = session
@@ -314,13 +316,13 @@ def _joined(
     if len(durations) != 1:
         raise ValueError(
             f"the stimuli have steps of {', '.join(f'{each:g}' for each in sorted(durations)) or 'no'} s; "
-            "a twin is fitted to stimuli of one duration of a step"
+            "a twin needs one duration for all steps"
         )
     return [np.concatenate(parts) for parts in drives], np.concatenate(signals), durations.pop()
 
 
 def _ridge(X: FloatArray, Y: FloatArray, alphas: tuple[float, ...] = _ALPHAS) -> list[tuple[FloatArray, FloatArray]]:
-    """Ridge weights (features, targets) and intercepts for each regularisation, a part of the mean variance."""
+    """Return ridge weights (features, targets) and intercepts for each regularisation of standardised features."""
     x_mean, y_mean = X.mean(axis=0), Y.mean(axis=0)
     spread = X.std(axis=0)
     spread = np.where(spread > 0, spread, 1.0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from inmateria.protocols.outcome import ExchangeStatistics
 from inmateria.protocols.task import ProgressCallback
-from inmateria.reservoir import PhysicalReservoir, VirtualNodes
+from inmateria.reservoir import PhysicalReservoir, SignalOrCounts
 from inmateria.reservoir.encoding import Encoding
 from inmateria.substrate import FloatArray, Substrate
 
@@ -115,7 +115,7 @@ async def present_series(
     """
     u = series if series.ndim == 2 else series[:, np.newaxis]
     pieces = [u[begin : begin + _PIECE] for begin in range(0, len(u), _PIECE)]
-    reservoir = PhysicalReservoir(substrate, encoding, VirtualNodes(samples), step=step)
+    reservoir = PhysicalReservoir(substrate, encoding, SignalOrCounts(samples), step=step)
     async with reservoir:
         return await present_trials(reservoir, pieces, round_trips, on_progress, reset=True)
 

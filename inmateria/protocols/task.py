@@ -73,8 +73,8 @@ class Task:
         ``(substrate, settings, on_progress) -> Outcome``; it enters and leaves the substrate. A task that names
         its substrates is given a sequence of them.
     needs : {"signal", "spikes"}, optional
-        What the task reads: a sampled signal of inputs that are driven freely, or spikes evoked by pulses. Any
-        substrate will do by default.
+        What the task needs: inputs that can be driven with any value of their range, whose signal is read, or spikes
+        counted where there is no signal; or spikes evoked by pulses. Any substrate will do by default.
     substrates : callable, optional
         ``settings -> URIs``, for a task whose settings name the substrates that it runs on.
     """
@@ -118,11 +118,11 @@ class Task:
                     f"{info.id} ({info.kind}) gives no spikes; {self.name} counts the spikes that pulses evoke; "
                     "give a culture, such as --on culture://, or run a task that reads a signal, such as memory"
                 )
-        if self.needs == "signal" and (of_neurons or info.sampling_rate is None):
-            gives = "takes pulses and gives spikes" if of_neurons else "gives spikes and no signal"
+        if self.needs == "signal" and any(channel.levels is not None for channel in info.inputs):
             raise UnsuitableSubstrate(
-                f"{info.id} ({info.kind}) {gives}; {self.name} drives its inputs freely and reads a signal; "
-                "give such a substrate, for instance --on nanowire://, or run a task that counts spikes, such as henon"
+                f"{info.id} ({info.kind}) has inputs that take only certain levels; {self.name} drives its inputs with "
+                "any value of their range; give such a substrate, for instance --on nanowire://, or run a task of "
+                "pulses, such as henon"
             )
 
 

@@ -1,7 +1,7 @@
-"""Everything that was sent and measured, written to HDF5 as it happens; read, replayed, exported and imported.
+"""Recordings of all stimuli and responses, written to HDF5 as they happen; read, replayed, exported and imported.
 
-`RecordedSubstrate` stands around any substrate and writes down every exchange; `open_recording` reads the
-file, finished or not; `read_block` reads it as a `neo.Block`. docs/recordings.md says what is in the file.
+`RecordedSubstrate` wraps any substrate and records every exchange; `open_recording` reads the file, finished or not;
+`read_block` reads it as a `neo.Block`. docs/recordings.md documents the file.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""A thread that writes a recording, and the bounded queue before it."""
+"""A thread that writes a recording, fed by a bounded queue."""
 
 import asyncio
 import os
@@ -20,10 +20,10 @@ _OLDEST = 0.5
 
 
 class BackgroundWriter:
-    """Writes what is put into its queue, ten times a second, and has the disk sync it twice a second.
+    """Writes queued items ten times a second, and syncs the file to the disk twice a second.
 
-    The queue is full when it holds 64 MB, 8,192 exchanges, or one that has waited for half a second: so
-    what was let in more than a second ago is on the disk, unless the disk itself hangs.
+    The queue is full when it holds 64 MB, 8,192 items, or an item that has waited for half a second. So an item that
+    was accepted more than a second ago is on the disk, unless the disk itself hangs.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ class BackgroundWriter:
         self._queue: deque[Exchange | Note] = deque()
         self._bytes = 0
         self._items = 0
-        self._oldest: float | None = None  # since when the oldest that is queued has waited
-        self._being_written: float | None = None  # the same of those that are being written
+        self._oldest: float | None = None  # when the oldest queued item was put
+        self._being_written: float | None = None  # the same for items being written
         self._closing = False
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._failure: BaseException | None = None
@@ -48,12 +48,12 @@ class BackgroundWriter:
         self._thread.start()
 
     def put(self, item: Exchange | Note, *, even_if_full: bool = False) -> bool:
-        """Take one in, or say that the queue is full.
+        """Queue an item; return False if the queue is full.
 
         Raises
         ------
         RecordingError
-            Where the file can be written no more.
+            If the file can no longer be written.
         """
         size = 0 if isinstance(item, Note) else _size_of(item)
         with self._lock:
@@ -63,7 +63,9 @@ class BackgroundWriter:
                 if not even_if_full:
                     return False
                 if self._items >= 2 * _MOST_ITEMS:
-                    raise RecordingError(f"{self._items} exchanges and notes wait for {self.path}; its disk hangs")
+                    raise RecordingError(
+                        f"{self._items} exchanges and notes wait for {self.path}; its disk does not respond"
+                    )
             self._queue.append(item)
             self._items += 1
             self._bytes += size
@@ -74,7 +76,7 @@ class BackgroundWriter:
             return True
 
     async def wait_for_room(self) -> None:
-        """Wait until something was written, so that there may be room."""
+        """Wait until items were written, so that the queue may have room."""
         loop = asyncio.get_running_loop()
         room: asyncio.Future[None] = loop.create_future()
         with self._lock:
@@ -85,12 +87,12 @@ class BackgroundWriter:
         await room
 
     async def close(self) -> None:
-        """Write what is still queued and the end, close the file, and wait for it, also when cancelled.
+        """Write all queued items and the end note, close the file, and wait for it, also when cancelled.
 
         Raises
         ------
         RecordingError
-            Where not everything could be written.
+            If not everything could be written.
         """
         with self._lock:
             self._closing = True
@@ -110,14 +112,14 @@ class BackgroundWriter:
             number = getattr(self._failure, "errno", None)
             why = os.strerror(number) if number else " ".join(str(self._failure).split())
             raise RecordingError(
-                f"{self.path} cannot be written ({why}); is the disk full? `inmateria recover` says what there is"
+                f"{self.path} cannot be written ({why}); is the disk full? `inmateria recover` reports what is intact"
             ) from self._failure
 
     def _run(self) -> None:
-        """Write, until closed or until it fails."""
+        """Write until closed or until writing fails."""
         try:
             self._write_until_closed()
-        except BaseException as error:  # told to whoever puts or closes next
+        except BaseException as error:  # raised by the next put or close
             with self._lock:
                 self._failure = error
                 self._queue.clear()
@@ -152,7 +154,7 @@ class BackgroundWriter:
                 return
 
     def _release(self) -> None:
-        """Tell those who wait for room to look again."""
+        """Wake all callers of `wait_for_room`."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         for loop, room in waiting:

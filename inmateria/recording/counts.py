@@ -1,4 +1,4 @@
-"""Signals that an analog-to-digital converter gave, turned from units back into its counts in one pass."""
+"""Conversion of signals from units back to the counts of an analog-to-digital converter, in one pass."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from inmateria.recording.format import RecordingError
 
 
 def counts_of(signal: npt.NDArray[Any], scale: npt.NDArray[np.float64]) -> npt.NDArray[np.int16]:
-    """Turn a signal back into the counts it came from.
+    """Convert a signal back to the counts it was made from.
 
     Parameters
     ----------
     signal : ndarray of float, shape (samples, outputs)
     scale : ndarray of float, shape (outputs,)
-        One unit of an output a count.
+        Size of one count, in the unit of each output.
 
     Raises
     ------
     RecordingError
-        Where a value is not an int16 count times the scale exactly.
+        If a value is not exactly an int16 count times the scale.
     """
     values = np.ascontiguousarray(signal, dtype=np.float64)
     counts = np.empty(values.shape, np.int16)
@@ -30,14 +30,14 @@ def counts_of(signal: npt.NDArray[Any], scale: npt.NDArray[np.float64]) -> npt.N
         with np.errstate(invalid="ignore"):
             row, column = np.argwhere(counts * scale != values)[0]
         raise RecordingError(
-            f"a signal is {signal[row, column]!r} on output {column}, which is no int16 count times "
-            f"{scale[column]!r}; give the scale that it was made with, or none to keep it as float64"
+            f"a signal is {signal[row, column]!r} on output {column}; it must be an int16 count times "
+            f"{scale[column]!r}; give the scale that it was made with, or none to store float64"
         )
     return counts
 
 
 def get_ready() -> None:
-    """Compile what turns signals into counts, so that a device that sends already need not wait for it."""
+    """Compile the conversion in advance, so that no device has to wait for it."""
     with log_compilation("the kernel of int16 recordings", _turn):
         _turn(np.zeros((1, 1)), np.ones(1), np.ones(1), np.empty((1, 1), np.int16))
 
@@ -49,7 +49,7 @@ def _turn(
     per_unit: npt.NDArray[np.float64],
     counts: npt.NDArray[np.int16],
 ) -> bool:
-    """Write counts, 0 for what is none, and say whether all were."""
+    """Fill `counts`, with 0 for values that are no counts, and return whether all were."""
     good = True
     for row in range(values.shape[0]):
         for column in range(values.shape[1]):

@@ -1,16 +1,16 @@
-"""What is in a recording: its tables, and what stands in a row of each.
+"""File format of recordings: tables, and the fields of their rows.
 
 attributes      format, version, created, info, annotations, software, script (the last four are JSON)
-/exchanges      one row an exchange: where its rows are, device and host clock, round trip, checksum
-/drive          (steps, inputs), what was driven, in the inputs' units
-/signal         (samples, outputs), what came out: float64 in the outputs' units, or int16 counts and,
-                as the attribute `scale`, one unit a count for each output
+/exchanges      one row per exchange: position of its rows, device and host clock, round trip, checksum
+/drive          (steps, inputs), drives, in the inputs' units
+/signal         (samples, outputs), signals: float64 in the outputs' units, or int16 counts, with the size of
+                one count of each output in the attribute `scale`
 /spikes         time on the device's clock, output channel
-/notes          markers, changed parameters, what was dropped or never answered, the end
-/text           bytes: the JSON that the notes point to
+/notes          markers, changed parameters, dropped or unanswered exchanges, the end
+/text           bytes: JSON documents of the notes
 
-Rows are only ever added, and the row in /exchanges last, so what it names is complete however the
-writing ended. No table is compressed: a row, once written, never moves in the file.
+Rows are only appended, the row in /exchanges last, so the rows it refers to are complete however writing ended. No
+table is compressed: a row, once written, never moves in the file.
 """
 
 import struct
@@ -30,7 +30,7 @@ VERSION = 2
 EXCHANGE = np.dtype(
     [
         ("sequence", "<u8"),
-        ("session", "<u4"),  # counts returns to rest: the device's clock starts anew with each
+        ("session", "<u4"),  # number of returns to rest; the device's clock restarts with each
         ("start", "<f8"),  # device clock, s
         ("step", "<f8"),  # s
         ("first_step", "<u8"),
@@ -41,21 +41,21 @@ EXCHANGE = np.dtype(
         ("spikes", "<u8"),
         ("sent", "<f8"),  # host clock, s since 1970
         ("round_trip", "<f8"),  # s
-        ("check", "<u4"),  # CRC-32 of the rows it names, then of all that stands before it here
+        ("check", "<u4"),  # CRC-32 of the rows it refers to, then of all fields before this one
     ]
 )
-"""A row of /exchanges; ``samples`` counts those of the whole exchange."""
+"""A row of /exchanges; ``samples`` is the number of samples of the whole exchange."""
 
 NOTE = np.dtype(
     [
         ("host", "<f8"),  # host clock, s since 1970
-        ("device", "<f8"),  # device clock, s; NaN where it is not known
+        ("device", "<f8"),  # device clock, s; NaN if not known
         ("duration", "<f8"),  # s
         ("session", "<u4"),
-        ("exchange", "<u8"),  # how many exchanges were written before
+        ("exchange", "<u8"),  # number of exchanges written before
         ("first_byte", "<u8"),
         ("bytes", "<u8"),
-        ("check", "<u4"),  # CRC-32 of the text, then of all that stands before it here
+        ("check", "<u4"),  # CRC-32 of the text, then of all fields before this one
     ]
 )
 """A row of /notes."""
@@ -68,7 +68,7 @@ _CHECK = struct.Struct("<I")
 
 
 class RecordingError(Exception):
-    """A file is not a recording, or not one that can be read or written here."""
+    """A file is not a recording, or cannot be read or written."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,13 +78,13 @@ class Exchange:
     Parameters
     ----------
     stimulus, response
-        What was sent and what came back.
+        Stimulus sent and response received.
     session : int
-        How many returns to rest came before.
+        Number of returns to rest before it.
     sent : float
         Host clock when the stimulus left, s since 1970.
     round_trip : float
-        Seconds until the response was here.
+        Seconds until the response was received.
     """
 
     stimulus: Stimulus
@@ -96,7 +96,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that happened beside the exchanges.
+    """An event that is not an exchange.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class Note:
     duration : float
         How long it lasted, s.
     session : int
-        How many returns to rest came before.
+        Number of returns to rest before it.
     exchange : int
         How many exchanges had been written before.
     """

@@ -1,4 +1,4 @@
-"""A picture of a recording: what was driven, what came out, and the spikes, along the device's clock."""
+"""Figure of a recording: stimulus, response and spikes along the device's clock."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,35 +19,35 @@ _MOST_POINTS = 4000
 
 
 def plot(recording: Recording, path: Path, *, start: float | None = None, seconds: float | None = None, session: int | None = None) -> None:  # fmt: skip  # noqa: E501
-    """Draw a stretch of a recording into a file; see `draw`."""
+    """Draw a section of a recording and save the figure to a file; see `draw`."""
     draw(recording, start=start, seconds=seconds, session=session).savefig(path, dpi=150)
 
 
 def draw(
     recording: Recording, *, start: float | None = None, seconds: float | None = None, session: int | None = None
 ) -> "Figure":
-    """Draw a stretch of a recording: stimulus, traces by unit, raster, markers.
+    """Draw a section of a recording: stimulus, traces by unit, raster of spikes, markers.
 
     Parameters
     ----------
     recording : Recording
     start : float, optional
-        Device clock where it begins, s; the beginning of the session by default.
+        Start on the device's clock, s; the start of the session by default.
     seconds : float, optional
-        How long, s; to the end by default.
+        Duration, s; to the end by default.
     session : int, optional
-        After how many returns to rest; the first one there is by default.
+        Number of returns to rest before it; the first session by default.
 
     Raises
     ------
     RecordingError
-        Where there is nothing to draw.
+        If the section is empty.
     """
     from matplotlib.figure import Figure
 
     rows = recording.exchanges
     if not len(rows):
-        raise RecordingError(f"{recording.path} has no exchanges; there is nothing to draw")
+        raise RecordingError(f"{recording.path} has no exchanges; at least one is needed to draw")
     session = int(rows["session"][0]) if session is None else session
     ends = rows["start"] + rows["step"] * rows["steps"]
     begin = float(rows["start"][rows["session"] == session].min(initial=np.inf)) if start is None else start
@@ -108,7 +108,7 @@ def draw(
 
 
 def _traces(ax: Any, times: FloatArray, values: FloatArray, color: str, held: bool) -> None:
-    """Draw lines; of more points than can be seen, the least and the greatest of each few."""
+    """Draw lines; for more points than can be seen, the minimum and maximum of each group."""
     if len(times) > _MOST_POINTS:
         size = -(-2 * len(times) // _MOST_POINTS)
         count = len(times) // size

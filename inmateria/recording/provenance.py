@@ -1,6 +1,6 @@
-"""What a recording was made with: the software, and the user's script with the state of its git repository.
+"""Provenance of a recording: versions of software, and the user's script with the state of its git repository.
 
-Neither the script's text nor its arguments are kept: both may hold passwords.
+Neither the text of the script nor its arguments are stored: both may contain passwords.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ _PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "paho-mqt
 
 
 def software() -> dict[str, str]:
-    """List the versions of Python, of the platform and of the packages that a recording depends on."""
+    """Return the versions of Python, of the platform and of the packages that a recording depends on."""
     found = {"inmateria": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in _PACKAGES:
         try:
@@ -27,9 +27,9 @@ def software() -> dict[str, str]:
 
 
 def script() -> dict[str, str | bool]:
-    """Tell the name and SHA-256 of the script that runs, and the commit, branch and changes of its repository.
+    """Return name and SHA-256 of the running script, and the commit, branch and state of its repository.
 
-    Empty where there is no script (a shell or a notebook); without ``commit`` where it is in no repository.
+    Empty without a script (in a shell or a notebook); without ``commit`` if it is not in a repository.
     """
     path = getattr(sys.modules.get("__main__"), "__file__", None)
     if path is None or not Path(path).is_file():
@@ -48,7 +48,7 @@ def script() -> dict[str, str | bool]:
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    """Ask git; None where there is none, it takes too long, or it is no repository."""
+    """Return the output of git, or None if it is missing, takes too long, or this is not a repository."""
     try:
         asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=5.0, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""A recording as it is read: finished, still growing, or cut short."""
+"""Reading recordings: finished, still growing, or truncated."""
 
 import time
 from collections.abc import Iterator
@@ -35,26 +35,26 @@ _ATTEMPTS, _PAUSE = 5, 0.02
 class Recording:
     """A recording opened for reading, finished or not; see `open_recording`.
 
-    What grows meanwhile is seen when it is opened anew.
+    Exchanges that are added later are seen once it is opened again.
 
     Attributes
     ----------
     info : SubstrateInfo
-        Of the substrate that was recorded.
+        Info of the recorded substrate.
     annotations, software, script : dict
-        What whoever recorded wrote; versions; the script, its commit and whether it had been changed.
+        Annotations by the user; versions of software; the script, its commit and whether it was changed.
     created : str
         ISO 8601.
     exchanges : ndarray of `EXCHANGE`
-        One row for each exchange that is there whole, up to the first one that is not.
+        One row for each complete exchange, up to the first incomplete one.
     notes : list of Note
-        Markers and what else happened beside the exchanges.
+        Markers and other events.
     finished : bool
-        Whether it came to its proper end.
+        Whether the recording was ended properly.
     announced : int
-        How many exchanges the file names, those that are not there any more included.
+        Number of exchanges in the table of exchanges, incomplete ones included.
     scale : ndarray of float, shape (outputs,), or None
-        One unit of an output a count, where the signal is kept as int16 counts.
+        Size of one count of each output, if the signal is stored as int16 counts.
     """
 
     def __init__(self, file: h5py.File, path: Path, there: int | None = None) -> None:
@@ -65,7 +65,7 @@ class Recording:
         self.info = msgspec.json.decode(told["info"], type=SubstrateInfo)
         self.annotations: dict[str, Any] = msgspec.json.decode(told["annotations"])
         self.created = told["created"]
-        made_by = {"inmateria": told.get("inmateria", "unknown")}  # all that version 1 says
+        made_by = {"inmateria": told.get("inmateria", "unknown")}  # version 1 has nothing else
         self.software: dict[str, str] = msgspec.json.decode(told["software"]) if "software" in told else made_by
         self.script: dict[str, Any] = msgspec.json.decode(told.get("script", "{}"))
         self._tables: dict[str, h5py.Dataset] = {name: file[name] for name in file}
@@ -85,16 +85,16 @@ class Recording:
 
     @property
     def dropped(self) -> int:
-        """How many exchanges a disk that was too slow kept out of the recording."""
+        """Number of exchanges that were not recorded because the disk was too slow."""
         return sum(int(note.details["exchanges"]) for note in self.notes if note.kind == DROPPED)
 
     def exchange(self, index: int) -> Exchange:
-        """Read one exchange, with the same bits as when it happened.
+        """Read one exchange, bit by bit as it was recorded.
 
         Raises
         ------
         RecordingError
-            Where what is there is not what was written.
+            If its checksum does not match.
         """
         index = range(len(self))[index]
         return self.between(index, index + 1)[0]
@@ -104,7 +104,7 @@ class Recording:
             yield from self.between(first, last)
 
     def batches(self, first: int = 0) -> Iterator[tuple[int, int]]:
-        """Part the exchanges from `first` on into stretches of about 8 MB, each at least one exchange."""
+        """Yield ranges of exchanges of about 8 MB, at least one exchange each, from `first` on."""
         width, height = len(self.info.inputs), len(self.info.outputs)
         if self._ends is None:
             rows = self.exchanges
@@ -116,7 +116,7 @@ class Recording:
             first = last
 
     def between(self, first: int, last: int) -> list[Exchange]:
-        """Read the exchanges from `first` up to but without `last`, as `exchange` does, in one go."""
+        """Read the exchanges from `first` up to but excluding `last`, checked as `exchange` does."""
         rows = self.exchanges[first:last]
         drive, stored, spikes = self.drive(first, last), self._stored(first, last), self.spikes(first, last)
         signal = self._in_units(stored)
@@ -127,8 +127,8 @@ class Recording:
             mine = drive[at : at + steps], stored[sample : sample + samples], spikes[spike : spike + count]
             if self.version > 1 and not is_whole(row, *mine):
                 raise RecordingError(
-                    f"exchange {index} of {self.path} is damaged: its checksum is not the one that was written; "
-                    "`inmateria recover` says what is whole"
+                    f"exchange {index} of {self.path} is damaged: its checksum does not match; "
+                    "`inmateria recover` reports which exchanges are intact"
                 )
             values = signal[sample : sample + samples].reshape(steps, -1, len(self.info.outputs))
             response = Response(
@@ -145,7 +145,7 @@ class Recording:
         return found
 
     def drive(self, first: int = 0, last: int | None = None) -> FloatArray:
-        """Read what was driven in some exchanges, shape (steps, inputs)."""
+        """Read the drives of some exchanges, shape (steps, inputs)."""
         return self._rows("drive", "first_step", "steps", first, last)
 
     def signal(self, first: int = 0, last: int | None = None) -> FloatArray:
@@ -153,7 +153,7 @@ class Recording:
         return self._in_units(self._stored(first, last))
 
     def counts(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.int16] | None:
-        """Read the same as int16 counts, one being `scale`; None where there are none."""
+        """Read the signal as int16 counts of size `scale`; None if it is not stored as counts."""
         return None if self.scale is None else self._stored(first, last)
 
     def spikes(self, first: int = 0, last: int | None = None) -> SpikeArray:
@@ -161,7 +161,7 @@ class Recording:
         return self._rows("spikes", "first_spike", "spikes", first, last)
 
     def rows(self, table: str, first: int, last: int) -> npt.NDArray[Any]:
-        """Read some rows of a table as they are in the file; see `inmateria.recording.format`."""
+        """Read rows of a table as they are stored; see `inmateria.recording.format`."""
         data: npt.NDArray[Any] = self._tables[table][first:last]
         return data
 
@@ -173,7 +173,7 @@ class Recording:
         return values
 
     def _rows(self, table: str, begin: str, count: str, first: int, last: int | None) -> npt.NDArray[Any]:
-        """Read the rows that exchanges name; those of exchanges that follow each other do so too."""
+        """Read the rows of consecutive exchanges, which are consecutive too."""
         rows = self.exchanges[first:last]
         if not len(rows):
             return self.rows(table, 0, 0)
@@ -194,18 +194,18 @@ class Recording:
 
 @contextmanager
 def open_recording(path: str | PathLike[str]) -> Iterator[Recording]:
-    """Open a recording for reading, also one that is still being written or was cut short.
+    """Open a recording for reading, also one that is still being written or is truncated.
 
     Raises
     ------
     RecordingError
-        Where there is no such file, or it is not a recording of a version that is known here.
+        If there is no such file, or it is not a recording of a known version.
     """
     path = Path(path)
     if not path.is_file():
-        raise RecordingError(f"{path} is not there; give the path of a recording (.h5)")
+        raise RecordingError(f"{path} does not exist; give the path of a recording (.h5)")
     if not is_hdf5(path):
-        raise RecordingError(f"{path} is not an HDF5 file, and so no recording; another format is read by import_file")
+        raise RecordingError(f"{path} is not an HDF5 file; a recording is one; read other formats with import_file")
     if is_closed(path):
         try:
             file = h5py.File(path, "r")
@@ -220,7 +220,7 @@ def open_recording(path: str | PathLike[str]) -> Iterator[Recording]:
 
 @contextmanager
 def _opened_unclosed(path: Path) -> Iterator[Recording]:
-    """Open a file that is growing or was left; a writer may change it between two of our looks."""
+    """Open a file that was not closed; a writer may be changing it, so opening is tried several times."""
     for attempt in range(_ATTEMPTS):
         with ExitStack() as exits:
             try:
@@ -233,7 +233,7 @@ def _opened_unclosed(path: Path) -> Iterator[Recording]:
                 return
         if attempt + 1 < _ATTEMPTS:
             time.sleep(_PAUSE)
-    raise RecordingError(f"{path} cannot be read as HDF5 ({reason}); it was cut within its head")
+    raise RecordingError(f"{path} cannot be read as HDF5 ({reason}); it is truncated within its header")
 
 
 def _recording(file: h5py.File, path: Path, there: int | None) -> Recording:
@@ -241,7 +241,7 @@ def _recording(file: h5py.File, path: Path, there: int | None) -> Recording:
         raise RecordingError(f"{path} is an HDF5 file, but not a recording of inmateria")
     if file.attrs["version"] not in _KNOWN:
         raise RecordingError(
-            f"{path} is a recording of version {file.attrs['version']}; up to version {VERSION} is known here: "
+            f"{path} is a recording of version {file.attrs['version']}; this inmateria reads versions up to {VERSION}; "
             "use a newer inmateria"
         )
     return Recording(file, path, there)
@@ -252,13 +252,13 @@ def _text(value: Any) -> str:
 
 
 def _rows_there(table: h5py.Dataset, size: int) -> int:
-    """Count the rows of a table, from its first on, whose bytes lie within the file's `size` bytes."""
+    """Return the number of rows of a table, from the first on, that lie within the file's `size` bytes."""
     places: dict[int, tuple[int, int]] = {}
 
     def see(chunk: Any) -> None:
         places[chunk.chunk_offset[0]] = (chunk.byte_offset, chunk.size)
 
-    with suppress(OSError, RuntimeError):  # the rest of the index is missing, or being written
+    with suppress(OSError, RuntimeError):  # the rest of the index is missing or being written
         table.id.chunk_iter(see)
     row = table.dtype.itemsize * int(np.prod(table.shape[1:], dtype=int))
     count = 0
@@ -276,7 +276,7 @@ def _rows_there(table: h5py.Dataset, size: int) -> int:
 
 
 def _whole(rows: npt.NDArray[np.void], there: dict[str, int]) -> npt.NDArray[np.void]:
-    """Keep the rows of /exchanges up to the first one that names what is not there."""
+    """Return the rows of /exchanges up to the first one that refers to missing rows."""
     good = rows["steps"] > 0
     for table, first, count in (
         ("drive", "first_step", "steps"),

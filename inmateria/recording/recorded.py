@@ -1,4 +1,4 @@
-"""A substrate whose every exchange is written down as it happens."""
+"""A substrate whose exchanges are all recorded as they happen."""
 
 import asyncio
 import time
@@ -18,36 +18,35 @@ from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate,
 
 
 class RecordedSubstrate(Substrate):
-    """A substrate whose every exchange is written down as it happens.
+    """A substrate whose exchanges are all recorded as they happen.
 
-    A thread writes ten times a second. Before it stands a queue, full when it holds 64 MB, 8,192
-    exchanges, or one that has waited for half a second.
+    A thread writes ten times a second from a queue, which is full when it holds 64 MB, 8,192 exchanges, or one that has
+    waited for half a second.
 
     Parameters
     ----------
     substrate : Substrate
-        Entered and left with this one.
+        Substrate to record; entered and left together with this one.
     path : path-like
-        File to make; it must not exist.
+        File to create; it must not exist.
     annotations : dict, optional
-        Whatever JSON can hold, for the record.
+        Anything that JSON can represent.
     when_full : {"wait", "drop"}
-        What a disk that is too slow does: slow the stream, or have exchanges go unrecorded, which the
-        recording counts.
+        If the disk is too slow, slow the stream down, or drop exchanges from the recording, which counts them.
     scale : float or sequence of float, optional
-        One unit of an output a count: the signal is kept as int16 counts, see `RecordingWriter`.
+        Size of one count of the outputs: the signal is stored as int16 counts, see `RecordingWriter`.
 
     Attributes
     ----------
     exchanges : int
-        How many were handed to the writer so far.
+        Number of exchanges passed to the writer so far.
     dropped : int
-        How many were not.
+        Number of exchanges dropped so far.
 
     Raises
     ------
     RecordingError
-        On entering, where the file exists or cannot be made; later, where it cannot be written.
+        On entering, if the file exists or cannot be created; later, if it cannot be written.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class RecordedSubstrate(Substrate):
         self._scale = scale
         self.exchanges = self.dropped = 0
         self._undropped: list[tuple[int, int]] = []
-        with suppress(SubstrateError):  # of a device, it may be known only once it has been entered
+        with suppress(SubstrateError):  # the info of a device may be known only after it has been entered
             self.info = substrate.info
         self._session = 0
         self._clock = float("nan")
@@ -91,7 +90,7 @@ class RecordedSubstrate(Substrate):
         await self._exits.__aexit__(kind, error, trace)
 
     async def _apply(self, stimulus: Stimulus) -> Response:
-        """Apply one stimulus, write the exchange down, return the response."""
+        """Apply one stimulus, record the exchange, and return the response."""
         sent, begun = time.time(), time.perf_counter()
         try:
             response = await self._substrate.stimulate(stimulus)
@@ -102,7 +101,7 @@ class RecordedSubstrate(Substrate):
         return response
 
     async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
-        """Apply stimuli as the recorded substrate streams them, and write every exchange down."""
+        """Apply stimuli through the stream of the recorded substrate, and record every exchange."""
         sent: deque[tuple[Stimulus, float, float]] = deque()
 
         async def noted() -> AsyncGenerator[Stimulus]:
@@ -125,36 +124,36 @@ class RecordedSubstrate(Substrate):
                 self._note_unanswered(stimulus, at, failure)
 
     async def reset(self) -> None:
-        """Return to rest; what follows is a new session in the recording."""
+        """Return to rest, and begin a new session in the recording."""
         await self._substrate.reset()
         self._session += 1
         self._clock = 0.0
 
     def mark(self, label: str, *, duration: float = 0.0, device: float | None = None, **details: Any) -> None:
-        """Write a marker down: something that happened, at this moment or for a while from it.
+        """Record a marker, for this moment or for an interval from it.
 
         Parameters
         ----------
         label : str
-            In a few words.
+            Short description.
         duration : float
-            How long it lasts, s.
+            Duration, s.
         device : float, optional
-            Device clock, s; the end of the last response by default.
+            Time on the device's clock, s; the end of the last response by default.
         **details
-            Whatever JSON can hold.
+            Anything that JSON can represent.
         """
         self._note(Note(MARKER, label, details, time.time(), self._clock if device is None else device, duration))
 
     def note_parameters(self, **parameters: Any) -> None:
-        """Write down that parameters were changed (of the device, the medium, the experiment), and to what."""
+        """Record new values of parameters of the device, the medium or the experiment."""
         self._note(Note(PARAMETERS, ", ".join(parameters), parameters, time.time(), self._clock))
 
     def _note_refused(self, stimulus: Stimulus, rejected: StimulusRejected) -> None:
         self._note_unanswered(stimulus, time.time(), rejected)
 
     def _note_unanswered(self, stimulus: Stimulus, sent: float, error: BaseException | None) -> None:
-        """Write a stimulus down that got no response, unless the file is what failed."""
+        """Record a stimulus that got no response, unless the recording itself failed."""
         why = "the stream was left" if error is None or isinstance(error, GeneratorExit) else type(error).__name__
         if self._writer is None or isinstance(error, RecordingError):
             return
@@ -191,7 +190,7 @@ class RecordedSubstrate(Substrate):
             self._note_dropped()
 
     def _note_dropped(self) -> None:
-        """Count in the file what was dropped since the last time."""
+        """Record the number of exchanges dropped since the last note of this kind."""
         gone, self._undropped = self._undropped, []
         details = {
             "exchanges": len(gone),
@@ -207,10 +206,10 @@ class RecordedSubstrate(Substrate):
         return self._writer
 
     async def _finish(self) -> None:
-        """Write what is still queued, and close the file; also on cancellation."""
+        """Write all queued items and close the file, also on cancellation."""
         if self._writer is not None:
             if self._undropped:
-                with suppress(RecordingError):  # closing says it
+                with suppress(RecordingError):  # raised again by closing
                     self._note_dropped()
             writer, self._writer = self._writer, None
             await writer.close()

@@ -1,4 +1,4 @@
-"""What there is in a recording that was cut short, and a whole recording made of it."""
+"""Recovery of truncated or damaged recordings: a report of what is intact, and a copy of it."""
 
 from dataclasses import dataclass
 from os import PathLike
@@ -12,7 +12,7 @@ from inmateria.recording.writing import RecordingWriter
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What there is in a recording.
+    """State of a recording.
 
     Parameters
     ----------
@@ -20,21 +20,21 @@ class Recovery:
     closed : bool
         Whether the file was closed properly and has all its bytes.
     finished : bool
-        Whether the recording came to its proper end.
+        Whether the recording was ended properly.
     bytes_there, bytes_announced : int
-        Length of the file, and what it is meant to be.
+        Length of the file, and its length according to its header.
     announced : int
-        Exchanges that the file names.
+        Number of exchanges in the table of exchanges.
     whole : int
-        Exchanges that are there with every bit, from the first one on.
+        Number of intact exchanges before the first damaged or missing one.
     damaged : tuple of int
-        Exchanges that are there but not as they were written; at most a hundred are listed.
+        Exchanges whose checksum does not match, at most the first hundred.
     seconds : float
-        What was driven lasts so long on the device's clock, in whole exchanges.
+        Duration of the intact exchanges on the device's clock.
     last_sent : float or None
-        Host clock of the last whole exchange, s since 1970.
+        Host clock of the last intact exchange, s since 1970.
     notes, dropped : int
-        Notes that are there; exchanges that were never written because the disk was too slow.
+        Number of intact notes, and of exchanges that were not recorded because the disk was too slow.
     """
 
     path: Path
@@ -52,12 +52,12 @@ class Recovery:
 
 
 def recover(path: str | PathLike[str], out: str | PathLike[str] | None = None) -> Recovery:
-    """Read a recording through, and say what is there; with `out`, write that as a recording of its own.
+    """Check a recording from beginning to end; with `out`, copy what is intact to a new recording.
 
     Raises
     ------
     RecordingError
-        Where the file is no recording, or was cut so early that nothing can be read; where `out` exists.
+        If the file is not a recording, or is truncated so early that nothing can be read; if `out` exists.
     """
     path = Path(path)
     with open_recording(path) as recording:
@@ -88,7 +88,7 @@ def recover(path: str | PathLike[str], out: str | PathLike[str] | None = None) -
 
 
 def _damaged(recording: Recording) -> tuple[int, ...]:
-    """Find the exchanges whose checksum is not the one that was written."""
+    """Return the exchanges whose checksum does not match."""
     found: list[int] = []
     for first, last in recording.batches():
         try:
@@ -105,7 +105,7 @@ def _damaged(recording: Recording) -> tuple[int, ...]:
 
 
 def _copy(recording: Recording, whole: int, out: Path) -> None:
-    """Write the first exchanges of a recording, and its notes among them, as a new one."""
+    """Copy the first exchanges of a recording, and the notes among them, to a new one."""
     provenance = {"software": recording.software, "script": recording.script, "created": recording.created}
     scale = None if recording.scale is None else recording.scale.tolist()
     writer = RecordingWriter(out, recording.info, recording.annotations, scale=scale, provenance=provenance)

@@ -1,9 +1,9 @@
-"""HDF5 files as a writer left them: still growing, killed, or cut short.
+"""HDF5 files that were not closed: still being written, left by a killed process, or truncated.
 
-Such a file's superblock says that it is open for writing, and may announce more bytes than there are.
-HDF5 reads it only in a mode that waits long for what a cut file will never have. Here the library is
-given the bytes through a file object instead, with the superblock as of a file that was closed and zeros
-for what is missing. What is missing is then noticed by the library's own checksums, at once.
+The superblock of such a file marks it as open for writing, and may announce more bytes than there are. HDF5 reads it
+only in a mode that waits long for bytes that a truncated file does not have. Here, the library reads through a file
+object that presents the superblock of a closed file and zeros for missing bytes, which the library's checksums detect
+at once.
 """
 
 import io
@@ -14,20 +14,20 @@ from typing import Any
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIZE = 48
-"""Of a superblock of version 2 or 3 with addresses of 8 bytes (HDF5 file format specification, II.A)."""
+"""Bytes of a superblock of version 2 or 3 with addresses of 8 bytes (HDF5 file format specification, II.A)."""
 _BEYOND = 1 << 40
 _MASK = 0xFFFFFFFF
 
 
 def is_hdf5(path: Path) -> bool:
-    """Say whether a file begins as HDF5 does, or is too short to tell."""
+    """Return whether a file begins with the signature of HDF5, or with as much of it as it has bytes."""
     with path.open("rb") as file:
         head = file.read(len(_SIGNATURE))
     return _SIGNATURE.startswith(head)
 
 
 def is_closed(path: Path) -> bool:
-    """Say whether an HDF5 file was closed properly and has all its bytes; False where it cannot be told."""
+    """Return whether an HDF5 file was closed properly and has all its bytes; False if this is not known."""
     with path.open("rb") as file:
         head = file.read(_SIZE)
         size = os.fstat(file.fileno()).st_size
@@ -37,7 +37,7 @@ def is_closed(path: Path) -> bool:
 
 
 def announced_size(head: bytes) -> int:
-    """Read from a superblock how long the file is meant to be."""
+    """Return the length of the file according to its superblock."""
     return int(struct.unpack_from("<Q", head, 28)[0])
 
 
@@ -46,17 +46,17 @@ def _is_known(head: bytes) -> bool:
 
 
 class UnclosedFile(io.RawIOBase):
-    """The bytes of an HDF5 file as if it had been closed; what is missing reads as zeros.
+    """The bytes of an HDF5 file as if it had been closed; missing bytes are read as zeros.
 
     Attributes
     ----------
     there, announced : int
-        How many bytes the file had when it was opened, and how many it is meant to have.
+        Number of bytes of the file when it was opened, and according to its superblock.
 
     Raises
     ------
     ValueError
-        Where the file ends within its superblock, or has none that is known.
+        If the file ends within its superblock, or has none of a known version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -64,34 +64,36 @@ class UnclosedFile(io.RawIOBase):
         head = self._file.read(_SIZE)
         if not _is_known(head):
             self._file.close()
-            raise ValueError(f"it has {len(head)} bytes of a head" if len(head) < _SIZE else "its head is not HDF5's")
+            raise ValueError(
+                f"its header has only {len(head)} bytes" if len(head) < _SIZE else "its header is not one of HDF5"
+            )
         self.there = os.fstat(self._file.fileno()).st_size
         self.announced = max(announced_size(head), self.there)
-        # Space may have been given to rows that are not written yet, without the superblock knowing of it.
+        # Space may have been allocated for rows that are not written yet, beyond the end in the superblock.
         self._end = self.announced + _BEYOND
         clear = head[:11] + b"\0" + head[12:28] + struct.pack("<Q", self._end) + head[36:44]
         self._head = clear + struct.pack("<I", lookup3(clear))
         self._at = 0
 
     def readable(self) -> bool:
-        """Say that it can be read."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Say that any place can be read."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
-        """Give the place that is read next."""
+        """Return the position."""
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place."""
+        """Set the position."""
         self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end}[whence]
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Read as many bytes as fit."""
+        """Fill the buffer from the position on."""
         view = memoryview(buffer).cast("B")
         data = self.at(self._at, len(view))
         view[: len(data)] = data
@@ -103,7 +105,7 @@ class UnclosedFile(io.RawIOBase):
         return len(view)
 
     def at(self, offset: int, size: int) -> bytes:
-        """Read bytes from a place; fewer where the file ends."""
+        """Read bytes of the file at an offset; fewer at its end."""
         parts = []
         while size > 0 and (part := os.pread(self._file.fileno(), size, offset)):
             parts.append(part)
@@ -117,7 +119,7 @@ class UnclosedFile(io.RawIOBase):
 
 
 def lookup3(data: bytes) -> int:
-    """Give Jenkins' lookup3 hash, with which HDF5 checks its metadata (burtleburtle.net/bob/hash/doobs.html)."""
+    """Return Jenkins' lookup3 hash, the checksum of HDF5's metadata (burtleburtle.net/bob/hash/doobs.html)."""
     a = b = c = (0xDEADBEEF + len(data)) & _MASK
     while len(data) > 12:
         x, y, z = (int(word) for word in struct.unpack_from("<3I", data))

@@ -1,4 +1,4 @@
-"""The file of a recording as it is written: rows are added, flushed in order, and synced to the disk."""
+"""Writing recordings: rows are appended, flushed in order, and synced to the disk."""
 
 import os
 import time
@@ -33,29 +33,29 @@ _LEAST_CHUNK, _MOST_CHUNK = 1 << 14, 1 << 20
 
 
 class RecordingWriter:
-    """The file of a recording being written; used by one thread at a time. `RecordedSubstrate` brings a queue.
+    """Writes the file of a recording; used by one thread at a time. `RecordedSubstrate` has a queue and a thread.
 
-    What was appended can be read by another process when `append` has returned, and survives the death of
-    this one; what was appended before `sync` survives a power cut.
+    Once `append` has returned, its items can be read by other processes, and survive the death of this one; items
+    appended before `sync` survive a power failure.
 
     Parameters
     ----------
     path : path-like
-        File to make; it must not exist.
+        File to create; it must not exist.
     info : SubstrateInfo
-        Of the substrate that is recorded.
+        Info of the recorded substrate.
     annotations : dict, optional
-        Whatever JSON can hold, for the record.
+        Anything that JSON can represent.
     scale : float or sequence of float, optional
-        One unit of an output a count, for all outputs or for each. The signal is then kept as int16 counts;
-        given as floats, every value must be a count times the scale exactly.
+        Size of one count, for all outputs or for each. The signal is then stored as int16 counts; values given as
+        floats must be exactly a count times the scale.
     provenance : dict, optional
-        ``software`` and ``script``, where they are not those of this process, and ``created`` (ISO 8601).
+        ``software`` and ``script``, if they are not those of this process, and ``created`` (ISO 8601).
 
     Raises
     ------
     RecordingError
-        Where the file exists or cannot be made.
+        If the file exists or cannot be created.
     """
 
     def __init__(
@@ -70,17 +70,17 @@ class RecordingWriter:
         self.path = Path(path)
         self._scale = _scale_of(scale, info)
         if self._scale is not None:
-            from inmateria.recording.counts import get_ready  # numba is not loaded for what needs no counts
+            from inmateria.recording.counts import get_ready  # numba is loaded only for counts
 
             get_ready()
         made: Mapping[str, Any] = {"software": software(), "script": script()} if provenance is None else provenance
         try:
-            # Without a cache every row goes straight to its place, and nothing that is written is written twice.
+            # Without a cache every row is written directly, and nothing is written twice.
             self._file = h5py.File(self.path, "x", libver="latest", rdcc_nbytes=0)
         except FileExistsError:
-            raise RecordingError(f"{path} exists; a recording is never overwritten: give another name") from None
+            raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
         except OSError as error:
-            raise RecordingError(f"{path} cannot be made ({error})") from None
+            raise RecordingError(f"{path} cannot be created ({error})") from None
         self._file.attrs.update(
             format=np.bytes_(FORMAT.encode()),
             version=VERSION,
@@ -108,7 +108,7 @@ class RecordingWriter:
         self._file.swmr_mode = True
 
     def _table(self, name: str, dtype: np.dtype[Any], width: tuple[int, ...], rate: float) -> h5py.Dataset:
-        """Make a table of rows that come at a rate (1/s); space in the file is taken for about a second of them."""
+        """Create a table of rows that come at a rate (1/s); space is allocated for about a second at a time."""
         size = dtype.itemsize * int(np.prod(width, dtype=int))
         rows = max(1, int(np.clip(rate * size, _LEAST_CHUNK, _MOST_CHUNK)) // size)
         return self._file.create_dataset(
@@ -116,14 +116,14 @@ class RecordingWriter:
         )
 
     def append(self, items: Sequence[Exchange | Note]) -> None:
-        """Add exchanges and notes, in order.
+        """Append exchanges and notes, in order.
 
         Raises
         ------
         RecordingError
-            Where a value of a signal is not a count times the scale.
+            If a value of a signal is not a count times the scale.
         OSError
-            Where the file cannot be written; nothing more can be after that.
+            If the file cannot be written; it cannot be used afterwards.
         """
         names = ("drive", "signal", "spikes", "text", "exchanges", "notes")
         parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
@@ -155,13 +155,13 @@ class RecordingWriter:
         parts["exchanges"] = [np.frombuffer(b"".join(rows), EXCHANGE)]
         parts["notes"] = [np.frombuffer(b"".join(noted), NOTE)]
         try:
-            for name in names:  # the rows that name others after those
+            for name in names:  # rows that refer to others are written after those
                 self._extend(name, parts[name])
-        except RuntimeError as error:  # HDF5 says so where it cannot extend the file
+        except RuntimeError as error:  # raised by HDF5 if it cannot extend the file
             raise OSError(str(error)) from None
 
     def _stored(self, signal: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
-        """Lay a signal out as rows of /signal."""
+        """Return a signal as rows of /signal."""
         table = self._tables["signal"]
         if signal is None:
             return np.empty((0, table.shape[1]), table.dtype)
@@ -179,9 +179,9 @@ class RecordingWriter:
         count = sum(len(part) for part in parts)
         if not count:
             return
-        # By HDF5's own calls: h5py's indexing takes longer than the writing does.
+        # Low-level calls: h5py's indexing takes longer than the writing itself.
         table.id.set_extent((first + count, *table.shape[1:]))
-        # Long parts are written from where they are; many short ones are cheaper laid together.
+        # Long parts are written without a copy; many short ones are faster when joined.
         if len(parts) > 1 and count < 1000 * len(parts):
             parts = [np.concatenate(parts)]
         place = table.id.get_space()
@@ -194,21 +194,21 @@ class RecordingWriter:
         self._rows[name] = first
 
     def sync(self) -> None:
-        """Have what was appended reach the disk."""
+        """Sync all appended items to the disk."""
         os.fsync(self._handle)
 
     def end(self) -> None:
-        """Say that the recording came to a proper end, and close the file."""
+        """End the recording properly, and close the file."""
         self.append([Note(END, "end", host=time.time())])
         self.close()
 
     def close(self) -> None:
-        """Close the file; without `end` it is one that was cut short."""
+        """Close the file; without `end` the recording counts as truncated."""
         self._file.close()
 
 
 def _json(value: Any) -> np.bytes_:
-    """Write an attribute as JSON, of fixed length: HDF5 keeps others in a heap that it does not check."""
+    """Return JSON as a string of fixed length: others are stored in a heap that has no checksum in HDF5."""
     return np.bytes_(msgspec.json.encode(value))
 
 
@@ -217,5 +217,5 @@ def _scale_of(scale: float | Sequence[float] | None, info: SubstrateInfo) -> npt
         return None
     each = np.broadcast_to(np.asarray(scale, dtype=np.float64), len(info.outputs)).copy()
     if not (np.isfinite(each).all() and (each > 0).all()):
-        raise ValueError(f"the scale is {scale}; give a unit a count, more than 0, one for all outputs or one each")
+        raise ValueError(f"scale is {scale}; it must be finite and more than 0, one for all outputs or one for each")
     return each

@@ -2,7 +2,7 @@ from .bottleneck.gaussian import GaussianBottleneck, past_and_future
 from .bottleneck.hsic import HSICBottleneck
 from .bottleneck.online import OnlineBottleneck
 from .encoding import InputMask, OneToOne
-from .features import SpikeCounts, VirtualNodes
+from .features import SignalOrCounts, SpikeCounts, VirtualNodes
 from .layers.layer import PhysicalLayer
 from .layers.stack import PhysicalStack
 from .layers.training import training_named, training_names
@@ -65,6 +65,7 @@ __all__ = [
     "RidgeClassifierReadout",
     "RidgeReadout",
     "Separation",
+    "SignalOrCounts",
     "SpikeCounts",
     "StateRank",
     "TernaryClassifierReadout",

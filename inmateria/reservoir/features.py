@@ -109,3 +109,27 @@ class SpikeCounts:
             for each in range(self.bins)
             for channel in info.outputs
         ]
+
+
+@dataclass(frozen=True)
+class SignalOrCounts:
+    """The signal of a substrate that has one, as `VirtualNodes`; of one that only spikes, as `SpikeCounts`.
+
+    Parameters
+    ----------
+    samples : int, optional
+        Samples of every substrate step, or bins in which spikes are counted; by default all samples, or one bin.
+    """
+
+    samples: int | None = None
+
+    def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
+        """Take the samples of every output, or count its spikes."""
+        return self._of(info).extract(response, stimulus, info, positions)
+
+    def names(self, info: SubstrateInfo, step: float, positions: int) -> list[str]:
+        """Name each feature ``output@position.sample``, or ``output@position.bin``."""
+        return self._of(info).names(info, step, positions)
+
+    def _of(self, info: SubstrateInfo) -> VirtualNodes | SpikeCounts:
+        return VirtualNodes(self.samples) if info.sampling_rate is not None else SpikeCounts(self.samples or 1)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from inmateria.adapters import connect
-from inmateria.adapters.pulse_log import PulseLog, log_name
-from inmateria.adapters.tissue import PulseLimits, TissueGuard
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard
+from inmateria.adapters.tissue.pulse_log import PulseLog, log_name
 from inmateria.devices.errors import PassportError
 from inmateria.devices.identity import require_identity
 from inmateria.substrate import (
@@ -275,18 +275,21 @@ async def test_the_log_of_a_device_is_what_it_gave_however_long_its_loop_is_held
     monkeypatch.setattr(TickLoop, "_collect", held)
     ticks = 120
     async with opened(accelerated=False, limits=PulseLimits(interval=0.005, rate=100)) as cl1:
-        with pytest.warns(RuntimeWarning, match="of 120 pulses came too late") as warned:
-            await cl1.stimulate(Stimulus(drive(ticks, *((tick, 10, 1.0) for tick in range(ticks))), 0.01))
+        with pytest.warns(RuntimeWarning, match="of 121 pulses came too late") as warned:
+            await cl1.stimulate(
+                Stimulus(drive(ticks, (12, 20, 1.0), *((tick, 10, 1.0) for tick in range(ticks))), 0.01)
+            )
         assert cl1.info.kind == "neural-culture"
     dropped = int(str(warned[0].message).split()[0])
     logged = device.log.read()
-    assert len(logged) == len(device.stims) == ticks - dropped
+    assert len(logged) == len(device.stims) == ticks + 1 - dropped
+    assert logged["electrode"].tolist().count(20) == 1  # of a tick with a pulse that was dropped
     assert dropped >= 60
-    assert np.diff(logged["time"]).min() >= 0.005 - 2e-6
+    assert np.diff(logged["time"][logged["electrode"] == 10]).min() >= 0.005 - 2e-6
     # Each is logged at the time when it was given, 80 us after the call to the SDK, which follows the line in the log.
     called = np.array([frame for frame, _, _ in device.stims]) / 25_000
     assert (logged["time"] <= cl1._thread._origin + called + 81e-6).all()
-    assert (logged["time"][1:] > cl1._thread._origin + called[:-1]).all()
+    assert (logged["time"][1:] >= cl1._thread._origin + called[:-1]).all()
 
 
 async def test_cancelled_on_a_device_the_log_holds_what_was_given_and_no_more(device: Device) -> None:
@@ -335,24 +338,24 @@ async def test_a_log_that_goes_away_ends_the_device(device: Device) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "given", "expected", "anonymous"),
+    ("stated", "given", "expected", "source"),
     [
-        (SYSTEM, "", "cl1-0123-456-chip-9", False),
-        ({**SYSTEM, "chip_id": None}, "", "cl1-0123-456", False),
-        ({"system_id": "", "hostname": "cl1-lab"}, "", "cl1-cl1-lab", False),
-        ({"system_id": "", "hostname": "localhost"}, "", "cl1", True),
-        ({"system_id": ""}, "", "cl1", True),
-        ({"system_id": ""}, "dish7", "dish7", False),
+        (SYSTEM, "", "cl1-0123-456-chip-9", "serial"),
+        ({**SYSTEM, "chip_id": None}, "", "cl1-0123-456", "serial"),
+        ({"system_id": "", "hostname": "cl1-lab"}, "", "cl1-cl1-lab", "host"),
+        ({"system_id": "", "hostname": "localhost"}, "", "cl1", "none"),
+        ({"system_id": ""}, "", "cl1", "none"),
+        ({"system_id": ""}, "dish7", "dish7", "user"),
     ],
 )
 def test_a_device_is_named_by_what_it_states_or_has_no_identity(
-    stated: dict[str, str], given: str, expected: str, anonymous: bool
+    stated: dict[str, str], given: str, expected: str, source: str
 ) -> None:
     info = opened(accelerated=False, id=given)._described(Opened(False, stated), None)
     assert info.id == expected
-    assert (info.identity == "none") == anonymous
-    if anonymous:
-        with pytest.raises(PassportError, match=r"cl1 is a placeholder.*\?id="):
+    assert info.identity == source
+    if source == "none":
+        with pytest.raises(PassportError, match=r"cl1 is a placeholder .*\?id="):
             require_identity(info)
     else:
         require_identity(info)
@@ -364,4 +367,6 @@ def test_the_id_of_a_simulator_holds_all_that_makes_it_different() -> None:
     assert len(ids) == len(changes)
     usual = connect("cortical://?seed=3")
     assert isinstance(usual, CorticalSubstrate)
-    assert usual._described(Opened(True), None).id == "cl1-simulator-1000-3"
+    info = usual._described(Opened(True), None)
+    assert info.id.startswith("cl1-simulator-1000-s3-")
+    assert info.identity == "parameters"

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from inmateria.adapters.culture_twin import CultureTwin
 from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.substrate import IntanSubstrate
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import BLANKING, WINDOW, Neuroplatform, PlatformClock
-from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.tissue.culture_twin import CultureTwin
+from inmateria.adapters.tissue.guard import PulseLimits
 from inmateria.pulses import PULSE, biphasic
 from inmateria.simulators import NeuralCulture
 from inmateria.simulators.culture.network import Activity, Pulses

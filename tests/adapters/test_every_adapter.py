@@ -21,7 +21,7 @@ from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.substrate import IntanSubstrate
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Neuroplatform
-from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.tissue.guard import PulseLimits
 from inmateria.recording import RecordedSubstrate
 from inmateria.substrate import Substrate
 from inmateria.testing import check_entered_substrate, small_stimuli

@@ -11,7 +11,7 @@ from pulsed import PulsedCulture
 from inmateria.adapters import connect
 from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.substrate import IntanSubstrate, intan_from_uri
-from inmateria.adapters.tissue import PulseLimits, PulseLog
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog
 from inmateria.substrate import (
     FrameError,
     Stimulus,
@@ -155,8 +155,9 @@ async def test_many_electrodes_at_once_fire_at_one_time() -> None:
     [
         ("intan://", "does not name a host"),
         ("intan://host/path", "does not name a host"),
+        ("intan://host?id=a b", "id is 'a b'; allowed are letters"),
         ("intan://host?speed=3", "it takes host, commands"),
-        ("intan://host?channels=many", "channels is a int"),
+        ("intan://host?channels=many", "channels is a whole number"),
     ],
 )
 def test_uris_that_name_no_controller_are_told(uri: str, said: str) -> None:

@@ -15,13 +15,12 @@ from inmateria.adapters.intan.protocol import (
     StimSettings,
     WaveformParser,
     batches,
-    current_steps,
-    duration_samples,
     encode_spikes,
     encode_waveform,
     microvolts,
     unwrapped,
 )
+from inmateria.adapters.tissue.stimulator_rounding import current_steps, duration_samples
 from inmateria.substrate import FrameError, StimulusRejected
 
 

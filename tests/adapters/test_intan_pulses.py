@@ -18,7 +18,7 @@ from inmateria.adapters import connect
 from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.link import CommandRefused
 from inmateria.adapters.intan.substrate import IntanSubstrate, intan_from_uri
-from inmateria.adapters.tissue import PulseLimits, PulseLog
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog
 from inmateria.substrate import StimulusRejected, SubstrateDisconnected, SubstrateError, SubstrateTimeout
 
 ROOMY = PulseLimits(interval=0.0, rate=1000)
@@ -270,7 +270,7 @@ async def test_what_the_chip_gives_is_checked_and_logged_not_what_was_asked(tmp_
         with pytest.raises(StimulusRejected, match=r"has 0\.0333333 nC in one phase; allowed are at most 0\.03 nC"):
             await intan.stimulate(intan.info.stimulus(1.04e-6 * np.eye(8)[[1]], 0.02))
         await intan.stimulate(intan.info.stimulus(0.84e-6 * np.eye(8)[[1]], 0.02))
-        await intan.stimulate(intan.info.stimulus(np.zeros((1, 8)), 0.02))
+        await settled(twin)
     assert logged(log) == given(twin) == {(1, -800.0, 33.333, 800.0, 33.333): 1}
 
 
@@ -330,7 +330,7 @@ async def test_an_event_loop_that_is_held_makes_pulses_late_never_too_many_or_to
             drive[::every, 2] = 1e-6
             asyncio.get_running_loop().call_later(0.2, time.sleep, 0.6)
             await intan.stimulate(intan.info.stimulus(drive, 0.02))
-            await intan.stimulate(intan.info.stimulus(np.zeros((1, 8)), 0.02))
+            await settled(twin)
             passed, dropped = intan._guard.passed, intan._guard.dropped
     arrived = np.array(twin.arrived)
     assert passed + dropped == np.count_nonzero(drive)

@@ -272,3 +272,36 @@ async def test_a_driver_that_does_not_end_is_a_fault_and_cannot_be_released(
             let_go.set()
         await asyncio.wait_for(substrate.resets.wait(), 30)
         await until_online(server.uri)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 3, 10])
+async def test_a_device_that_is_left_right_after_a_stop_still_returns_to_rest(turns: int) -> None:
+    class SlowToRest(Substrate):
+        """Takes some time to return to rest."""
+
+        rested = False
+
+        def __init__(self) -> None:
+            self.info = LeakySimulator().info
+
+        async def _apply(self, stimulus: Stimulus) -> Response:
+            await asyncio.Event().wait()
+            raise AssertionError("never reached")
+
+        async def reset(self) -> None:
+            for _ in range(50):
+                await asyncio.sleep(0)
+            self.rested = True
+
+    device = SlowToRest()
+    async with EmbeddedBroker() as broker:
+        async with DeviceServer(device, broker.uri) as server, RemoteSubstrate(server.uri) as client:
+            exchange = asyncio.create_task(client.stimulate(ONE))
+            await emergency_stop(server.uri)
+            with pytest.raises(SubstrateDisconnected, match="stopped"):
+                await exchange
+            device.rested = False
+            server._commands.stop()  # a second one, of which the device hears as it is left
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        assert device.rested

@@ -17,7 +17,7 @@ from inmateria.adapters.neuroplatform.emulator import emulated
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Booking, Neuroplatform, PlatformClock
 from inmateria.adapters.neuroplatform.v1 import version1
-from inmateria.adapters.tissue import PulseLimits
+from inmateria.adapters.tissue.guard import PulseLimits
 from inmateria.substrate import (
     Stimulus,
     StimulusRejected,

@@ -66,7 +66,7 @@ def test_an_export_in_two_files_is_one(export: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_export_is_told(export: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="is not there"):
+    with pytest.raises(RecordingError, match="does not exist"):
         read_export(tmp_path / "nothing.h5")
     (tmp_path / "text.h5").write_text("time,electrode\n")
     with pytest.raises(RecordingError, match="cannot be read as an export"):

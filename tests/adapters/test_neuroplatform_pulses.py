@@ -15,7 +15,7 @@ from inmateria.adapters import connect
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Booking, Neuroplatform, PlatformClock, Stimulation
 from inmateria.adapters.neuroplatform.v1 import version1
-from inmateria.adapters.tissue import PulseLimits, PulseLog, biphasic
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog, biphasic
 from inmateria.substrate import Stimulus, StimulusRejected
 
 OURS, THEIRS = Booking(token="OURS", fs_name="fs300"), Booking(token="THEIRS", fs_name="fs300")
@@ -208,6 +208,12 @@ async def test_identities_name_the_organoids_or_what_the_user_says() -> None:
 
     assert await identity(lab(twin())) == "neuroplatform-fs300"
     assert await identity(lab(twin(), id="organoid-7")) == "organoid-7"
+    # Of a platform of one's own version 2 says nothing that tells it from another one.
+    alone = NeuroplatformSubstrate(version=2, platform=twin(), triggers=4)
+    async with alone:
+        assert alone.info.identity == "serial"
+        alone._platform = None
+        assert alone._described("neuroplatform-array0").identity == "none"
     uris = [
         f"neuroplatform://emulated?{query}"
         for query in ("seed=1", "seed=2", "seed=1&neurons=500", "seed=1&version=2", "seed=1&version=2&array=1")

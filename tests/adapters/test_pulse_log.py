@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inmateria.adapters.pulse_log import PulseLog, canonical_host, log_name, log_path
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue.pulse_log import PulseLog, canonical_host, log_name, log_path
 from inmateria.substrate import StimulusRejected, SubstrateBusy, SubstrateError
 
 ONE = biphasic(1000.0, 7, -1e-6, 1e-4)
@@ -166,7 +166,7 @@ def test_what_could_not_be_written_is_not_in_the_log_and_the_next_can(path: Path
     code = f"""
 import resource, signal
 import numpy as np
-from inmateria.adapters.tissue import PulseLog, biphasic
+from inmateria.adapters.tissue.guard import PulseLog, biphasic
 from inmateria.substrate import SubstrateError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with PulseLog({str(path)!r}) as log:
@@ -190,7 +190,7 @@ with PulseLog({str(path)!r}) as log:
 def test_a_process_killed_at_any_moment_leaves_a_log_that_holds_all_it_sent(tmp_path: Path) -> None:
     path = tmp_path / "pulses.csv"
     code = (
-        "from inmateria.adapters.tissue import PulseLog, biphasic\n"
+        "from inmateria.adapters.tissue.guard import PulseLog, biphasic\n"
         f"with PulseLog({str(path)!r}) as log:\n"
         "    for k in range(10**9):\n"
         "        log.append(biphasic([k, k + 0.25, k + 0.5], 7, -1e-6, 1e-4)); print(k, flush=True)\n"
@@ -238,6 +238,16 @@ def test_only_the_lines_after_a_time_are_parsed_and_none_is_missed(
     with PulseLog(path) as log:
         log.append(pulses)
         assert np.array_equal(log.read(since), pulses[pulses["time"] > since])
+
+
+def test_pulses_that_were_logged_out_of_order_are_all_found(tmp_path: Path) -> None:
+    """A pulse planned for later is logged before one that is given late."""
+    path = tmp_path / "pulses.csv"
+    with PulseLog(path) as log:
+        for start in (100.0, 50.0, 80.0):
+            log.append(biphasic(start + 0.001 * np.arange(3000), 7, -1e-6, 1e-4))
+        for since, expected in ((60.0, 6000), (90.0, 3000), (101.5, 1499), (200.0, 0), (40.0, 9000)):
+            assert len(log.read(since)) == expected
 
 
 def test_names_of_one_device_are_one_log() -> None:

@@ -198,7 +198,7 @@ def test_a_wrong_uri_is_said(uri: str, says: str) -> None:
 
 
 async def test_what_cannot_be_replayed_is_said(tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="is not there"):
+    with pytest.raises(RecordingError, match="does not exist"):
         async with ReplaySubstrate(tmp_path / "none.h5"):
             pass
     write(tmp_path / "r.h5", some(1))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inmateria.adapters.tissue import PULSE, PulseLimits, PulseLog, TissueGuard, biphasic
+from inmateria.adapters.tissue.guard import PULSE, PulseLimits, PulseLog, TissueGuard, biphasic
 from inmateria.substrate import StimulusRejected, SubstrateBusy, SubstrateError
 
 LIMITS = PulseLimits(amplitude=3e-6, charge=0.6e-9, interval=0.01, rate=5, dose=5e-9)
@@ -200,7 +200,7 @@ def test_a_file_that_is_no_log_is_left_alone(tmp_path: Path) -> None:
 def test_only_one_process_stimulates_a_culture(tmp_path: Path) -> None:
     path = tmp_path / "pulses.csv"
     holder = (
-        "import sys; from inmateria.adapters.tissue import PulseLog\n"
+        "import sys; from inmateria.adapters.tissue.guard import PulseLog\n"
         f"with PulseLog({str(path)!r}):\n    print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from inmateria.adapters.tissue import PulseLimits, PulseLog, TissueGuard, biphasic
+from inmateria.adapters.tissue.guard import PulseLimits, PulseLog, TissueGuard, biphasic
 from inmateria.pulses import PulseArray
 from inmateria.substrate import StimulusRejected, SubstrateError
 
@@ -283,3 +283,13 @@ def test_a_late_pulse_counts_against_the_dose_of_the_hour_after_it() -> None:
     with pytest.raises(StimulusRejected, match="in any hour"):
         guard.admit(biphasic(3690.0, 7, -3e-6, 2e-4))
     guard.admit(biphasic(3700.0, 7, -3e-6, 2e-4))
+
+
+def test_of_pulses_at_one_time_the_right_one_is_withdrawn() -> None:
+    guard = TissueGuard(PulseLimits(), clock=lambda: 0.0)
+    together = biphasic(1.0, [7, 8, 9], [-1e-6, -3e-6, -2e-6], 2e-4)
+    guard.admit(together)
+    guard.withdraw(together[1:2])
+    assert guard.dose() == pytest.approx(0.6e-9)
+    assert guard.release(together[[2, 0]]).tolist() == [True, True]
+    assert guard.dose() == pytest.approx(0.6e-9)

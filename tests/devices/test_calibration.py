@@ -146,11 +146,11 @@ def test_missing_values_dead_outputs_and_other_probes():
     a[3, 4, 1] = b[0, :, 3] = np.nan
     missing = compare(fingerprint(a), fingerprint(b))
     assert 0 < missing.distance < 2 * whole.distance
-    with pytest.raises(ValueError, match="nothing to compare"):
+    with pytest.raises(ValueError, match="no output responds"):
         compare(fingerprint(np.zeros((4, 5, 2))), fingerprint(np.zeros((4, 5, 2))))
     with pytest.raises(ValueError, match="different probes"):
         compare(fingerprint(a), fingerprint(b, digest="e"))
-    with pytest.raises(ValueError, match="of 4 and 3 outputs"):
+    with pytest.raises(ValueError, match=r"different outputs \(4 and 3\)"):
         compare(fingerprint(a), fingerprint(b[:, :, :3]))
     with pytest.raises(ValueError, match="at least 2 repeats"):
         fingerprint(a[:1])

@@ -104,7 +104,7 @@ def test_other_numbers_of_features_and_what_cannot_be_done():
         transfer_weights(old, a, b, method="toward-old")
     with pytest.raises(ValueError, match="0 labels"):
         transfer_weights(old, a, b, method="retrained")
-    with pytest.raises(ValueError, match="allowed are"):
+    with pytest.raises(ValueError, match="it must be 'toward-old'"):
         transfer_weights(old, a, b, method="magic")
     with pytest.raises(ValueError, match="same series"):
         transfer_weights(old, a[1:], b)
@@ -142,12 +142,12 @@ def test_a_classifier_keeps_its_classes(classes):
     assert np.mean(found.weights.estimator().predict(turned) == estimator.predict(X)) > 0.99
     told = transfer_weights(weights, X[:100], turned[:100], (turned[100:150], y[100:150]))
     assert told.weights.estimator().score(turned, y) > estimator.score(X, y) - 0.05
-    with pytest.raises(ValueError, match="labels name"):
+    with pytest.raises(ValueError, match="unknown classes"):
         weights.targets(["strange"])
 
 
 def test_only_linear_readouts_have_weights():
-    with pytest.raises(TypeError, match="no weights"):
+    with pytest.raises(TypeError, match="no coef_"):
         linear_map(StandardScaler())
 
 

@@ -149,7 +149,7 @@ def test_missing_values_are_left_out_and_what_cannot_be_fitted_is_refused():
         fit_twin(device.info, parts + exchanged(device, [noise_of(0)], 0.02))
     with pytest.raises(ValueError, match="steps of no s"):
         fit_twin(device.info, [])
-    with pytest.raises(ValueError, match="not to spikes alone"):
+    with pytest.raises(ValueError, match="not to spikes"):
         fit_twin(device.info, [(parts[0][0], Response(None, np.empty(0, SPIKE), 0.0, 0), 0)])
     with pytest.raises(ValueError, match="held_out is 1"):
         fit_twin(device.info, parts, held_out=1)

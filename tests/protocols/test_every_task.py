@@ -183,10 +183,32 @@ class Unopened(Substrate):
         raise AssertionError("it was reset")
 
 
-def culture() -> LeakySimulator:
+def triggered() -> LeakySimulator:
     made = LeakySimulator(inputs=16, outputs=24, spiking=True, id="dish")
-    made.info = msgspec.structs.replace(made.info, kind="neural-culture", sampling_rate=None)
+    inputs = tuple(msgspec.structs.replace(each, levels=(0.0, 1.0)) for each in made.info.inputs)
+    made.info = msgspec.structs.replace(made.info, kind="neural-culture", inputs=inputs)
     return made
+
+
+class Dish(Board):
+    """A board from 0 to 5 V that gives spikes and no signal."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(0.0, 5.0, 0.0, name, inputs=3, outputs=20, spiking=True)
+        self._whole, self.info = self.info, msgspec.structs.replace(self.info, sampling_rate=None)
+
+    def advance(self, stimulus: Stimulus) -> Response:
+        shown, self.info = self.info, self._whole
+        response = super().advance(stimulus)
+        self.info = shown
+        return Response(None, response.spikes, response.start, response.sequence)
+
+
+@pytest.mark.parametrize("name", SIGNAL)
+def test_a_task_of_signals_counts_spikes_where_there_is_no_signal(name: str) -> None:
+    given = {each: value for each, value in SHORT[name][0].items() if each != "samples"}
+    outcome = run(name, [Dish(f"dish{k}") for k in range(2)], chosen(name, **given))
+    assert np.isfinite([score.score for score in outcome.scores]).all()
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -195,8 +217,12 @@ async def test_a_substrate_that_does_not_give_what_a_task_needs_is_refused_befor
     name: str, late: bool, tmp_path: Path, few_vowels: None
 ) -> None:
     task = find_task(name)
-    device = Unopened(LeakySimulator(inputs=16) if task.needs == "spikes" else culture(), late)
-    said = r"gives no spikes.*--on culture://" if task.needs == "spikes" else r"dish .*gives spikes.*--on nanowire://"
+    device = Unopened(LeakySimulator(inputs=16) if task.needs == "spikes" else triggered(), late)
+    said = (
+        r"gives no spikes.*--on culture://"
+        if task.needs == "spikes"
+        else r"dish .*only certain levels.*--on nanowire://"
+    )
     with pytest.raises(UnsuitableSubstrate, match=said):
         await run_task(
             task,

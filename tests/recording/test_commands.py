@@ -151,16 +151,16 @@ async def _experiment(uri: str) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["info", "none.h5"], 2, "is not there"),
+        (["info", "none.h5"], 2, "does not exist"),
         (["info", __file__], 2, "is not an HDF5 file"),
-        (["plot", "none.h5"], 2, "is not there"),
+        (["plot", "none.h5"], 2, "does not exist"),
         (["import", __file__, "r.h5"], 2, "cannot be read by neo"),
-        (["recover", "none.h5"], 2, "is not there"),
-        (["export", "none.h5", "r.csv"], 2, "no format that is known"),
-        (["import", "none.nix", "r.h5"], 2, "is not there"),
+        (["recover", "none.h5"], 2, "does not exist"),
+        (["export", "none.h5", "r.csv"], 2, "unknown suffix"),
+        (["import", "none.nix", "r.h5"], 2, "does not exist"),
         (["record", "mqtt://127.0.0.1:1/lab/x"], 3, "no broker at"),
         (["record", "nanowires://"], 2, "did you mean nanowire"),
-        (["run", "waveform", "--on", "replay:///none.h5"], 2, "is not there"),
+        (["run", "waveform", "--on", "replay:///none.h5"], 2, "does not exist"),
     ],
 )
 def test_bad_input_is_one_clear_line(inmateria: Inmateria, arguments: list[str], code: int, says: str) -> None:

@@ -85,7 +85,7 @@ def test_a_file_cut_anywhere_gives_all_that_was_there_when_it_was_so_long(tmp_pa
         cut.write_bytes(data[:place])
         due = max((count for size, count in grown if size <= place), default=0)
         if place < head:
-            with pytest.raises(RecordingError, match=r"cut\.h5 cannot be read.*within its head"):
+            with pytest.raises(RecordingError, match=r"cut\.h5 cannot be read.*within its header"):
                 recover(cut)
             continue
         found = recover(cut)

@@ -178,7 +178,7 @@ def test_neo_reads_the_nwb_of_what_is_no_tissue(tmp_path: Path) -> None:
 
 def test_what_cannot_be_exported_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path / "r.h5", annotations={"culture": {"culture_id": "c", "age": "P1D"}})
-    with pytest.raises(RecordingError, match=r"end it in \.nix or \.nwb"):
+    with pytest.raises(RecordingError, match=r"use \.nix or \.nwb"):
         export(tmp_path / "r.h5", tmp_path / "r.csv")
     (tmp_path / "there.nix").write_bytes(b"precious")
     with pytest.raises(RecordingError, match="never overwrites"):

@@ -112,15 +112,15 @@ async def test_any_reader_of_neos_will_do(tmp_path: Path) -> None:
 def test_what_cannot_be_imported_is_said_and_leaves_no_file(tmp_path: Path) -> None:
     empty = neo.Block()
     empty.segments.append(neo.Segment())
-    with pytest.raises(RecordingError, match="nothing to replay"):
+    with pytest.raises(RecordingError, match="at least one is needed to replay"):
         import_block(empty, tmp_path / "r.h5")
-    with pytest.raises(RecordingError, match="no signal is named 'current'; there is bath, membrane"):
+    with pytest.raises(RecordingError, match="no signal has that name; there are: bath, membrane"):
         import_block(block(stimulus=False), tmp_path / "r.h5", stimulus="current")
     two = block(segments=2)
     two.segments[1].analogsignals[1] = two.segments[1].analogsignals[1][:, :2]
-    with pytest.raises(RecordingError, match="not have the same channels"):
+    with pytest.raises(RecordingError, match="different channels or rates"):
         import_block(two, tmp_path / "r.h5")
-    with pytest.raises(RecordingError, match="is not there"):
+    with pytest.raises(RecordingError, match="does not exist"):
         import_file(tmp_path / "none.nix", tmp_path / "r.h5")
     (tmp_path / "text.txt").write_text("no format of neo's\n")
     with pytest.raises(RecordingError, match="cannot be read by neo"):
@@ -195,7 +195,7 @@ def test_columns_that_are_no_electrodes_are_left_out_and_told(tmp_path: Path) ->
         ("", "not a table of measurements"),
         ("Time[s] 8_V[V]\n0 x\n", r"m\.txt, line 2: 'x' is not a number"),
         ("Time[s] 8_V[V] 9_V[V]\n0 1 nan\n1 1 nan\n", "electrode 9 was never read"),
-        ("Time[s] 8_V[V]\n0 1\n1 2\n", "leaves no output"),
+        ("Time[s] 8_V[V]\n0 1\n1 2\n", "has no output left"),
     ],
 )
 def test_what_is_no_measurement_is_said(tmp_path: Path, text: str, says: str) -> None:

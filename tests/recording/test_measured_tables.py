@@ -129,13 +129,13 @@ GOOD = "Time[s] 1_V[V] 1_I[A] 2_V[V] 2_I[A] 3_V[V] 3_I[A]\n0.1 1 1e-3 0 -1e-3 0.
     [
         ("", "not a table of measurements"),
         ("hello\n1\n2\n", "begins with 'hello'"),
-        (GOOD[: GOOD.rindex("1.0")], "line 3: 5 values for 7 names; the file may have been cut"),
+        (GOOD[: GOOD.rindex("1.0")], "line 3: 5 values for 7 names; the file may be truncated"),
         (GOOD.replace("2e-3 0", "x 0"), "line 3: 'x' is not a number"),
         (GOOD.replace("0.3", "0.1"), "line 3: time must ascend"),
         (GOOD.replace(" 0.5", " nan"), "line 2"),
         (GOOD.replace("1e-3 0 ", "inf 0 ", 1), "line 2"),
-        (GOOD.replace("2_V[V]", "1_V[V]"), "1_V\\[V\\] stands there more than once"),
-        (GOOD[: GOOD.index("0.3")], "holds 1 samples"),
+        (GOOD.replace("2_V[V]", "1_V[V]"), "column 1_V\\[V\\] is repeated"),
+        (GOOD[: GOOD.index("0.3")], "has 1 samples"),
     ],
 )
 def test_what_is_not_such_a_table_is_refused_with_its_line(tmp_path, text, message):
@@ -151,7 +151,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 
 def test_electrodes_and_shapes_that_do_not_exist_are_named(recorded):
-    with pytest.raises(ValueError, match="no electrode '99'"):
+    with pytest.raises(ValueError, match="'99' is not an electrode"):
         read_measured_table(recorded).voltages_of("99")
     with pytest.raises(ValueError, match=r"shape \(5,\) and readings \(4, 2\)"):
         memory_by_delay(np.zeros(5), np.zeros((4, 2)))

@@ -160,7 +160,7 @@ def test_what_is_no_count_is_refused(tmp_path: Path, value: float) -> None:
     signal = np.zeros((1, 2, 4))
     signal[0, 1, 2] = value
     exchange = Exchange(Stimulus(np.zeros((1, 3)), 0.01), Response(signal, None, 0.0, 0), 0, 0.0, 0.0)
-    with pytest.raises(RecordingError, match="on output 2, which is no int16 count times"):
+    with pytest.raises(RecordingError, match="on output 2; it must be an int16 count times"):
         writer.append([exchange])
     writer.end()
     with open_recording(tmp_path / "r.h5") as recording:
@@ -321,7 +321,7 @@ async def test_notes_do_not_pile_up_without_end_before_a_disk_that_hangs(
     note = Note("marker", "m")
     for _ in range(20):
         assert writer.put(note, even_if_full=True)
-    with pytest.raises(RecordingError, match="its disk hangs"):
+    with pytest.raises(RecordingError, match="its disk does not respond"):
         writer.put(note, even_if_full=True)
     disk.free.set()
     await writer.close()

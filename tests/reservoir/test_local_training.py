@@ -85,7 +85,7 @@ def test_backpropagation_through_exact_twins_is_that_of_finite_differences() -> 
     batch = make_batch()
 
     def forward() -> Batch:
-        rows, sent = batch.rows, batch.again(0)
+        rows, sent = batch.rows, batch.presentation(0)
         for encoder, medium in zip(stack, media, strict=True):
             sent.inputs.append(rows)
             sent.ports.append(encoder.ports(rows))

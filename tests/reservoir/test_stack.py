@@ -236,7 +236,7 @@ async def test_ports_never_leave_the_limits() -> None:
         (lambda: PhysicalStack(LAYERS, read="first"), "'all' or 'last'"),  # type: ignore[arg-type]
         (lambda: PhysicalLayer(substrate=LAYERS[0], amplitude=2.0), "at most 1"),
         (lambda: PhysicalLayer(substrate=LAYERS[0], hold=0), "at least 1"),
-        (lambda: training_named("hsic", colour="red"), "does not take these settings"),
+        (lambda: training_named("hsic", colour="red"), "does not accept these settings"),
     ],
 )
 def test_settings_that_make_no_stack_are_refused(make, says: str) -> None:  # type: ignore[no-untyped-def]
@@ -247,12 +247,12 @@ def test_settings_that_make_no_stack_are_refused(make, says: str) -> None:  # ty
 @pytest.mark.parametrize(
     ("X", "y", "says"),
     [
-        (np.zeros((3, 2)), [0, 1], "one for each"),
+        (np.zeros((3, 2)), [0, 1], "one label for each"),
         (np.zeros((3, 2)), [1, 1, 1], "at least two classes"),
         (np.full((3, 2), np.nan), [0, 1, 1], "not finite"),
         ([np.zeros((2, 2)), np.zeros((2, 3))], [0, 1], "different numbers of features"),
-        ([np.zeros((2, 2)), np.zeros(2)], [0, 1], "different kinds"),
-        ([], [], "no samples"),
+        ([np.zeros((2, 2)), np.zeros(2)], [0, 1], "different dimensions"),
+        ([], [], "samples are missing"),
     ],
 )
 async def test_samples_that_cannot_be_learned_are_refused_before_anything_is_sent(X, y, says: str) -> None:  # type: ignore[no-untyped-def]

@@ -277,7 +277,7 @@ def triangle(phase):
 
 
 def transformation_scores(seed, frequency, periods):
-    """1 - RNMSE on held-out periods of a linear readout of all voltages: sine, square, shifted, doubled."""
+    """1 - NRMSE on held-out periods of a linear readout of all voltages: sine, square, shifted, doubled."""
     network = two_contacts(seed, model=Filament(reset_voltage=0.01, off_conductance=1e-8))
     phase = frequency * np.arange(0, periods / frequency, 1e-3)
     voltages = network.simulate(1.25 * triangle(phase), record="voltages").voltages

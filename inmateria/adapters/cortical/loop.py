@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inmateria.adapters.culture_twin import Culture
-from inmateria.adapters.pulse_log import log_name, log_path
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, steady_time
+from inmateria.adapters.tissue.culture_twin import Culture
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard, steady_time
+from inmateria.adapters.tissue.pulse_log import log_name, log_path
 from inmateria.pulses import PulseArray, biphasic
 from inmateria.substrate import (
     SPIKE,

@@ -16,7 +16,7 @@ from cl.sim import (
 )
 
 from inmateria.adapters.cortical.loop import CHANNELS, FRAMES_PER_SECOND, make_culture
-from inmateria.adapters.culture_twin import CultureTwin
+from inmateria.adapters.tissue.culture_twin import CultureTwin
 from inmateria.pulses import PULSE
 
 __all__ = ["CultureSource", "culture_source"]
@@ -46,7 +46,7 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
 
     @property
     def metadata(self) -> SimulatorDataSourceMetadata:
-        """What the SDK wants to know before it begins."""
+        """Metadata that the SDK reads before it begins."""
         return SimulatorDataSourceMetadata(channel_count=CHANNELS, duration_frames=None, seekable=False)
 
     def open(self) -> None:

@@ -11,7 +11,6 @@ import asyncio
 import os
 import threading
 import warnings
-import zlib
 from contextlib import AsyncExitStack
 from importlib.util import find_spec
 from types import TracebackType
@@ -29,10 +28,11 @@ from inmateria.adapters.cortical.loop import (
     TickLoop,
     make_culture,
 )
-from inmateria.adapters.tissue import PulseLimits
-from inmateria.adapters.tissue_substrate import as_identifier
+from inmateria.adapters.tissue.guard import PulseLimits
+from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
+from inmateria.simulators.identity import simulator_id
 from inmateria.substrate import (
     Channel,
     IdentitySource,
@@ -56,7 +56,6 @@ CORTICAL_LIMITS = PulseLimits(amplitude=3e-6, charge=3e-9, phase=(_GRAIN, 3e-3),
 """The CL1's own limits of current and charge, with ours of pace and dose."""
 
 _CULTURE = "inmateria.simulators.culture.network:NeuralCulture"
-_USUAL = (_CULTURE, 100, 160e-6)  # what a simulator's id does not say: culture, ticks per second, phase
 
 _open = threading.Lock()  # the SDK knows one device a process
 
@@ -205,9 +204,8 @@ class CorticalSubstrate(Substrate):
         if self._id:
             return self._id, "user"
         if opened.simulated:
-            own = (culture, self._rate, self._phase)
-            variant = "" if own == _USUAL else f"-{zlib.crc32(repr(own).encode()):08x}"
-            return f"cl1-simulator-{parameters['neurons']}-{parameters['seed']}{variant}", "parameters"
+            own = {"culture": culture, **parameters, "ticks_per_second": self._rate, "phase": self._phase}
+            return simulator_id(f"cl1-simulator-{parameters['neurons']}-s{parameters['seed']}", own), "parameters"
         system, host = as_identifier(opened.stated("system_id")), as_identifier(opened.stated("hostname"))
         if system:
             return as_identifier(f"{system}-{opened.stated('chip_id')}"), "serial"
@@ -216,7 +214,7 @@ class CorticalSubstrate(Substrate):
     def _described(self, opened: Opened, layout: Layout | None) -> SubstrateInfo:
         step, most = 1 / self._rate, FRAMES_PER_SECOND / self._rate
         culture, parameters = self._culture
-        name, identity = self._identity(opened)
+        name, source = self._identity(opened)
         stated = {
             key: opened.stated(key) for key in ("system_id", "chip_id", "cell_batch_id", "project_id", "hostname")
         }
@@ -230,7 +228,7 @@ class CorticalSubstrate(Substrate):
             spiking=True,
             limits=Limits(steps=100_000, shortest_step=step * (1 - 1e-9), longest_step=step * (1 + 1e-9)),
             layout=layout,
-            identity=identity,
+            identity=source,
             parameters={
                 **{key: value for key, value in stated.items() if value},
                 "phase": self._phase,

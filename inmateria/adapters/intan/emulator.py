@@ -16,18 +16,17 @@ from typing import Self
 
 import numpy as np
 
-from inmateria.adapters.culture_twin import Culture, CultureTwin
 from inmateria.adapters.intan.protocol import (
     BLOCK,
     SPIKE_EVENT,
     StimSettings,
-    current_steps,
-    duration_samples,
     encode_spikes,
     encode_waveform,
     rhx_name,
 )
-from inmateria.adapters.tissue import PULSE, PulseArray
+from inmateria.adapters.tissue.culture_twin import Culture, CultureTwin
+from inmateria.adapters.tissue.guard import PULSE, PulseArray
+from inmateria.adapters.tissue.stimulator_rounding import current_steps, duration_samples
 from inmateria.concurrency import cancel_and_wait
 
 __all__ = ["IntanEmulator"]
@@ -252,7 +251,9 @@ class IntanEmulator:
         if self._mode != "Run":
             return
         begun, at = self._block
-        now = at + self._speed * (time.perf_counter() - begun)
+        # Where the machine is too slow the twin's clock stands still at the end of a block.
+        size = BLOCK * int(self._settings["tcpnumberdatablocksperwrite"])
+        now = min(at + self._speed * (time.perf_counter() - begun), at + size / self._twin.rate)
         self._fired += [
             (now, electrode, stim)
             for electrode, stim in self._armed()

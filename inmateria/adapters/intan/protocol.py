@@ -6,7 +6,6 @@ everything before that answer is complete. The query also acknowledges ``set``, 
 follow the TCP chapter of the RHX user guide and were measured on RHX 3.4.0.
 """
 
-import math
 import re
 import struct
 from collections.abc import Iterable
@@ -25,8 +24,6 @@ __all__ = [
     "StimSettings",
     "WaveformParser",
     "batches",
-    "current_steps",
-    "duration_samples",
     "encode_spikes",
     "encode_waveform",
     "microvolts",
@@ -46,22 +43,6 @@ _MOST_BATCH = 900  # bytes: RHX reads commands in pieces of about a kilobyte and
 
 SPIKE_EVENT = np.dtype([("channel", "S5"), ("timestamp", "<u4"), ("id", "u1")])
 _SPIKE_CHUNK = np.dtype([("magic", "<u4"), ("channel", "S5"), ("timestamp", "<u4"), ("id", "u1")])
-
-
-def duration_samples(microseconds: float, rate: float) -> int:
-    """Return the number of samples that RHX programs for a duration: the nearest, halves rounded up."""
-    return _nearest(microseconds / (1e6 / rate))
-
-
-def current_steps(microamps: float, step: float) -> int:
-    """Return the number of current steps (uA each) that RHX programs for a current: the nearest, halves rounded up."""
-    return _nearest(microamps / step)
-
-
-def _nearest(value: float) -> int:
-    """Round a number from 0 up as C's ``round`` does; Python's rounds halves to even."""
-    whole = math.floor(value)
-    return whole + (value - whole >= 0.5)
 
 
 def microvolts(samples: npt.NDArray[np.uint16]) -> npt.NDArray[np.float64]:

@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.intan.link import IntanLink
-from inmateria.adapters.intan.protocol import BLOCK, StimSettings, duration_samples
-from inmateria.adapters.pulse_log import log_name, log_path
-from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
-from inmateria.adapters.tissue import PulseLimits, TissueGuard, biphasic, steady_time
-from inmateria.adapters.tissue_substrate import TissueSubstrate, place_of
+from inmateria.adapters.intan.protocol import BLOCK, StimSettings
+from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard, biphasic, steady_time
+from inmateria.adapters.tissue.pulse_log import log_name, log_path
+from inmateria.adapters.tissue.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.tissue.stimulator_rounding import duration_samples
+from inmateria.adapters.tissue.substrate import TissueSubstrate, as_identifier, place_of
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
@@ -80,6 +81,8 @@ class IntanSubstrate(TissueSubstrate):
 
     Raises
     ------
+    ValueError
+        If the id has characters that are not allowed.
     SubstrateDisconnected, SubstrateTimeout, SubstrateBusy, StimulusRejected
         On entering, if RHX is not there or is running already, or the limits do not allow the phase.
     """
@@ -102,6 +105,8 @@ class IntanSubstrate(TissueSubstrate):
         timeout: float = 10.0,
     ) -> None:
         super().__init__()
+        if as_identifier(id) != id:
+            raise ValueError(f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', first and last no sign")
         self._host, self._ports = host, (commands, waveforms, spikes)
         self._names = [f"{port.upper()}-{k:03d}" for k in range(channels)]
         self._step, self._asked_phase, self._voltage = step, phase, voltage
@@ -354,4 +359,7 @@ def intan_from_uri(uri: str) -> IntanSubstrate:
     given = parameters_for(IntanSubstrate, query_of(uri), "intan")
     if parts.port is not None:
         given["commands"] = parts.port
-    return IntanSubstrate(parts.hostname, **given)
+    try:
+        return IntanSubstrate(parts.hostname, **given)
+    except ValueError as error:
+        raise UnknownSubstrate(f"{uri!r} cannot be opened: {error}") from None

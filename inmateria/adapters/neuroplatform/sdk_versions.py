@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.neuroplatform.twin import ARRAY, BLANKING, ELECTRODES, UPLOAD, WINDOW, Neuroplatform
-from inmateria.adapters.tissue import steady_time
-from inmateria.adapters.tissue_substrate import place_of
+from inmateria.adapters.tissue.guard import steady_time
+from inmateria.adapters.tissue.substrate import place_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import FloatArray, SubstrateBusy, SubstrateDisconnected, SubstrateError
 

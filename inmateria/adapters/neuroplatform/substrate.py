@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.intan.protocol import duration_samples
 from inmateria.adapters.neuroplatform.sdk_versions import SdkVersion, SdkVersion1, SdkVersion2
 from inmateria.adapters.neuroplatform.twin import (
     ARRAY,
@@ -29,15 +28,17 @@ from inmateria.adapters.neuroplatform.twin import (
     Neuroplatform,
     PlatformClock,
 )
-from inmateria.adapters.pulse_log import log_name, log_path
-from inmateria.adapters.pulse_plan import PulsePlan, PulseSpacing
-from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard, biphasic
-from inmateria.adapters.tissue_substrate import TissueSubstrate
+from inmateria.adapters.tissue.guard import PULSE, PulseArray, PulseLimits, TissueGuard, biphasic
+from inmateria.adapters.tissue.pulse_log import log_name, log_path
+from inmateria.adapters.tissue.pulse_plan import PulsePlan, PulseSpacing
+from inmateria.adapters.tissue.stimulator_rounding import duration_samples
+from inmateria.adapters.tissue.substrate import TissueSubstrate, as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
 from inmateria.substrate import (
     Channel,
     FloatArray,
+    IdentitySource,
     Limits,
     Response,
     Stimulus,
@@ -133,6 +134,8 @@ class NeuroplatformSubstrate(TissueSubstrate):
             raise ValueError(f"electrodes are {electrodes!r}; give up to {TRIGGERS}, each once")
         self._token = token or os.environ.get(_TOKEN, "")
         self._version, self._platform, self._count, self._array = version, platform, triggers, array
+        if as_identifier(id) != id:
+            raise ValueError(f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', first and last no sign")
         self._amplitude, self._step, self._id = amplitude, step, id
         self._phase = duration_samples(1e6 * phase, RATE) / RATE  # what the platform makes of it
         self._limits, self._log = limits or NEUROPLATFORM_LIMITS, log or ("none" if platform is not None else "")
@@ -204,10 +207,16 @@ class NeuroplatformSubstrate(TissueSubstrate):
         times = start + row * self._step
         return biphasic(times, np.array(self._places)[trigger], -self._amplitude, self._phase), row
 
+    def _identity(self) -> IdentitySource:
+        """Return the source of the id; version 2 names neither the platform nor the organoids."""
+        if self._id:
+            return "user"
+        return "none" if self._version == 2 and self._platform is None else "serial"
+
     def _described(self, identity: str) -> SubstrateInfo:
         return SubstrateInfo(
             id=identity,
-            identity="user" if self._id else "serial",
+            identity=self._identity(),
             kind="neural-culture",
             inputs=tuple(
                 Channel(name=f"trigger{key:02d}", unit="1", low=0.0, high=1.0, levels=(0.0, 1.0))

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.culture_twin import Culture, CultureTwin
-from inmateria.adapters.intan.protocol import duration_samples
-from inmateria.adapters.tissue import PULSE, PulseArray, PulseLimits, TissueGuard
+from inmateria.adapters.tissue.culture_twin import Culture, CultureTwin
+from inmateria.adapters.tissue.guard import PULSE, PulseArray, PulseLimits, TissueGuard
+from inmateria.adapters.tissue.stimulator_rounding import duration_samples
 from inmateria.pulses import charge_of
 from inmateria.substrate import SPIKE, SpikeArray, StimulusRejected, SubstrateBusy, SubstrateError
 

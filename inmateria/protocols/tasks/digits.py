@@ -27,7 +27,7 @@ from inmateria.reservoir import (
     PhysicalReservoir,
     RecursiveLeastSquaresClassifier,
     RidgeClassifierReadout,
-    VirtualNodes,
+    SignalOrCounts,
     accuracy,
 )
 from inmateria.substrate import FloatArray, Substrate
@@ -156,7 +156,7 @@ async def _stream(
         amplitude=1.0, scale=settings.amplitude, kind="normal", positions=settings.positions, seed=settings.seed
     )
     reservoir = PhysicalReservoir(
-        substrate, mask, VirtualNodes(settings.samples), step=settings.step, rest=settings.rest
+        substrate, mask, SignalOrCounts(settings.samples), step=settings.step, rest=settings.rest
     )
 
     async def learn(number: int, features: FloatArray) -> None:

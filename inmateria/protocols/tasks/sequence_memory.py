@@ -22,7 +22,7 @@ from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_outpu
 from inmateria.protocols.presenting import Presented, present_trials, stream_trials
 from inmateria.protocols.scoring import Labels
 from inmateria.protocols.task import ProgressCallback, Task
-from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, VirtualNodes
+from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, SignalOrCounts
 from inmateria.substrate import FloatArray, Substrate
 
 _TO_STANDARDISE = 100
@@ -137,7 +137,7 @@ async def _show(
     """Show the images twice; give the first presentation, and the features of the one with the memory erased."""
     # In units of an input's whole room, so that the mixture of a row of pixels has space to either side.
     mask = InputMask(amplitude=1.0, scale=settings.amplitude, positions=settings.positions, seed=settings.seed)
-    reservoir = PhysicalReservoir(substrate, mask, VirtualNodes(1), step=settings.step)
+    reservoir = PhysicalReservoir(substrate, mask, SignalOrCounts(1), step=settings.step)
     async with reservoir:
         presented = await present_trials(
             reservoir, images, settings.round_trips, on_progress, phase="substrate", reset=True

@@ -30,7 +30,7 @@ from inmateria.reservoir import (
     PhysicalReservoir,
     PhysicalStack,
     RidgeClassifierReadout,
-    VirtualNodes,
+    SignalOrCounts,
     training_named,
     training_names,
 )
@@ -115,7 +115,7 @@ async def read_in_layers(
     layers = [
         PhysicalLayer(
             substrate=each,
-            features=VirtualNodes(settings.samples or None),
+            features=SignalOrCounts(settings.samples or None),
             amplitude=settings.amplitude,
             gain=settings.gain,
             hold=settings.hold,

@@ -1,1 +1,1 @@
-"""What others wrote and read: neo, NIX, NWB, measured tables."""
+"""Formats of others: neo, NIX, NWB, tables of measurements."""

@@ -1,4 +1,4 @@
-"""A recording in the formats that others read: NIX and NWB, with a list of what each cannot hold."""
+"""Export of recordings to NIX and NWB, with a list of what each format cannot represent."""
 
 from dataclasses import dataclass
 from os import PathLike
@@ -14,14 +14,14 @@ FORMATS = {".nix": "nix", ".nwb": "nwb"}
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What was written.
+    """Result of an export.
 
     Parameters
     ----------
     paths : tuple of Path
-        The files; NWB takes one for each return to rest.
+        The files; one for each return to rest in NWB.
     left_out : tuple of str
-        What of this recording the format cannot hold, in words.
+        Parts of this recording that the format cannot represent.
     """
 
     paths: tuple[Path, ...]
@@ -36,21 +36,21 @@ def export(path: str | PathLike[str], out: str | PathLike[str], *, to: str | Non
     path : path-like
         A recording, finished or not.
     out : path-like
-        File to make; it must not exist.
+        File to create; it must not exist.
     to : {"nix", "nwb"}, optional
-        By default what the ending of `out` says.
+        By default according to the suffix of `out`.
 
     Raises
     ------
     RecordingError
-        Where a file exists, the format is not known or its extra is not installed.
+        If a file exists, the format is unknown or its extra is not installed.
     """
     out = Path(out)
     to = FORMATS.get(out.suffix) if to is None else to
     if to not in FORMATS.values():
-        raise RecordingError(f"{out} is of no format that is known here; end it in {' or '.join(FORMATS)}")
+        raise RecordingError(f"{out} has an unknown suffix; use {' or '.join(FORMATS)}")
     if out.exists():
-        raise RecordingError(f"{out} exists; an export never overwrites: give another name")
+        raise RecordingError(f"{out} exists; an export never overwrites; give another name")
     if to == "nix":
         return _to_nix(Path(path), out)
     try:
@@ -67,7 +67,7 @@ def _to_nix(path: Path, out: Path) -> Export:
     try:
         with neo.NixIO(str(out), mode="ow") as file:
             file.write_block(block)
-    except (ImportError, AttributeError) as error:  # neo says so where nixio is missing
+    except (ImportError, AttributeError) as error:  # raised by neo if nixio is missing
         raise _missing(error, "nix") from None
     return Export((out,), tuple(_left_out_of_nix(path)))
 
@@ -76,7 +76,7 @@ def _left_out_of_nix(path: Path) -> list[str]:
     with open_recording(path) as recording:
         left = ["the checksum of each exchange"]
         if recording.scale is not None:
-            left.append("that the signal was kept as int16 counts (the values in units are there, each the same)")
+            left.append("int16 counts (the same values in units are there)")
         return left
 
 

@@ -1,4 +1,4 @@
-"""Other people's recordings as recordings to replay: whatever neo reads, as one of ours."""
+"""Import of recordings in any format that neo reads."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -27,16 +27,16 @@ _TOGETHER = 100  # exchanges written at a time
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What was made of somebody's file.
+    """Result of an import.
 
     Parameters
     ----------
     path : Path
-        The recording.
+        The new recording.
     exchanges : int
-        How many it was parted into.
+        Number of exchanges in it.
     left_out : tuple of str
-        What of the file is not in it, in words.
+        Parts of the file that are not in it.
     """
 
     path: Path
@@ -47,18 +47,18 @@ class Imported:
 def import_file(
     path: str | PathLike[str], out: str | PathLike[str], *, stimulus: str | None = None, kind: str = "imported"
 ) -> Imported:
-    """Read a file by whichever of neo's readers knows it, and write it as a recording; see `import_block`.
+    """Read a file with the reader of neo for its format, and write it as a recording; see `import_block`.
 
     Raises
     ------
     RecordingError
-        Where no reader knows the file, or it cannot be read.
+        If no reader knows the file, or it cannot be read.
     """
     import neo
 
     path = Path(path)
     if not path.exists():
-        raise RecordingError(f"{path} is not there")
+        raise RecordingError(f"{path} does not exist; give the path of a file or folder that neo reads")
     try:
         block = neo.io.get_io(str(path)).read_block()
     except Exception as error:  # each of neo's many readers has errors of its own
@@ -76,37 +76,38 @@ def import_block(
 ) -> Imported:
     """Write a `neo.Block` as a recording.
 
-    Each segment is a session. The signals of the rate that most channels have are the outputs, the spike
-    trains are spikes of them where they are as many, or else outputs of their own; events and epochs are
-    markers. A signal named "stimulus" is what was driven. Where there is none, the recording has one
-    input, always 0, which stands for: nothing was driven.
+    Each segment is a session. Outputs are the signals of the sampling rate that most channels have. Spike trains are
+    spikes of these outputs if there are as many, otherwise outputs of their own. Events and epochs are markers. A
+    signal named "stimulus" is the drive; without one, the recording has a single input that is always 0.
 
     Parameters
     ----------
     block : neo.Block
     out : path-like
-        Recording to make; it must not exist.
+        Recording to create; it must not exist.
     stimulus : str, optional
-        Name of the signal that was driven, where it is not "stimulus".
+        Name of the signal that was driven, if it is not "stimulus".
     kind : str
-        What sort of matter it was.
+        Kind of substrate.
     name : str, optional
         Identity of the device; the block's name by default.
 
     Raises
     ------
     RecordingError
-        Where there is nothing that can be replayed, or segments do not have the same channels.
+        If there is nothing that can be replayed, or segments do not have the same channels.
     """
     parts = [_parts_of(segment, stimulus) for segment in block.segments]
     parts = [each for each in parts if each.signals or each.trains]
     if not parts:
         raise RecordingError(
-            "the file holds no regularly sampled signals and no spike trains; there is nothing to replay"
+            "the file has no regularly sampled signals and no spike trains; at least one is needed to replay"
         )
     shapes = {each.shape for each in parts}
     if len(shapes) > 1:
-        raise RecordingError(f"the segments do not have the same channels and rates: {sorted(map(str, shapes))}")
+        raise RecordingError(
+            f"the segments have different channels or rates: {sorted(map(str, shapes))}; all must have the same"
+        )
     info = _info(parts, kind, name or block.name or "imported")
     when = block.rec_datetime or datetime.fromtimestamp(0, UTC)
     created = when if when.tzinfo else when.replace(tzinfo=UTC)
@@ -131,7 +132,7 @@ def import_block(
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What of a segment can be replayed."""
+    """The parts of a segment that can be replayed."""
 
     drive: "neo.AnalogSignal | None"
     signals: "list[neo.AnalogSignal]"
@@ -150,7 +151,7 @@ class _Parts:
 
     @property
     def samples_a_step(self) -> int:
-        """How many samples of the outputs one value of the stimulus lasts, or 10 ms where there is none."""
+        """Number of output samples per value of the stimulus, or in 10 ms without a stimulus."""
         if self.rate is None:
             return 0
         if self.drive is None:
@@ -158,7 +159,7 @@ class _Parts:
         ratio = self.rate / float(self.drive.sampling_rate.rescale("Hz"))
         if ratio < 1 or abs(ratio - round(ratio)) > 1e-6:
             raise RecordingError(
-                f"the outputs have {ratio:g} samples for each of the stimulus; that must be a whole number"
+                f"the outputs have {ratio:g} samples for each of the stimulus; it must be an integer of at least 1"
             )
         return round(ratio)
 
@@ -173,7 +174,7 @@ class _Parts:
 
     @property
     def stop(self) -> float:
-        """When the last spike train ends."""
+        """End of the last spike train, s."""
         return max(float(train.t_stop.rescale("s")) for train in self.trains)
 
     @property
@@ -184,15 +185,15 @@ class _Parts:
     def notes(self, session: int, began: float) -> Iterator[Note]:
         for each in self.marks:
             durations = getattr(each, "durations", None)
-            told = _by_row(each)
+            annotations = _by_row(each)
             for index, at in enumerate(each.times.rescale("s").magnitude.tolist()):
                 label = str(each.labels[index]) if index < len(each.labels) else str(each.name or "")
                 lasting = 0.0 if durations is None else float(durations[index].rescale("s"))
-                details = {"from": str(each.name or ""), **told[index]}
+                details = {"from": str(each.name or ""), **annotations[index]}
                 yield Note(MARKER, label, details, began + at, at, lasting, session)
 
     def exchanges(self, info: SubstrateInfo, session: int, began: float) -> Iterator[Exchange]:
-        """Part everything into exchanges of a hundred steps."""
+        """Yield exchanges of a hundred steps each."""
         each_step, step, start = self.samples_a_step, self.step, self.start
         signal = _side_by_side(self.signals, len(info.outputs))
         spikes = self._spikes(len(info.outputs))
@@ -210,7 +211,7 @@ class _Parts:
             if info.sampling_rate is not None:
                 flat = signal[first * each_step : last_step * each_step]
                 mine = flat.reshape(last_step - first, each_step, len(info.outputs))
-            # What was timed before the first or after the last exchange comes with it.
+            # Spikes before the first or after the last exchange belong to it.
             from_, to = np.searchsorted(
                 spikes["time"], [begin if first else -np.inf, end if last_step < steps else np.inf]
             )
@@ -232,7 +233,9 @@ def _parts_of(segment: "neo.Segment", stimulus: str | None) -> _Parts:
     drives = [each for each in segment.analogsignals if each.name == (stimulus or "stimulus")]
     if stimulus is not None and not drives:
         names = sorted({str(each.name) for each in segment.analogsignals})
-        raise RecordingError(f"no signal is named {stimulus!r}; there is {', '.join(names) or 'none'}")
+        raise RecordingError(
+            f"stimulus is {stimulus!r}, but no signal has that name; there are: {', '.join(names) or 'none'}"
+        )
     if len(drives) > 1:
         left.append(f"{len(drives) - 1} more signals named {drives[0].name!r}, in other units")
     others = [each for each in segment.analogsignals if not any(each is drive for drive in drives)]
@@ -249,8 +252,8 @@ def _parts_of(segment: "neo.Segment", stimulus: str | None) -> _Parts:
     left += [f"image sequence {each.name!r}" for each in segment.imagesequences]
     if any(train.waveforms is not None for train in segment.spiketrains):
         left.append("the waveforms of the spikes")
-    told = {str(name) for train in segment.spiketrains for name in train.array_annotations}
-    left += [f"what is said of each spike as {name!r}" for name in sorted(told)]
+    annotated = {str(name) for train in segment.spiketrains for name in train.array_annotations}
+    left += [f"annotation {name!r} of each spike" for name in sorted(annotated)]
     return _Parts(
         drives[0] if drives else None,
         chosen,
@@ -287,7 +290,7 @@ def _info(parts: Sequence[_Parts], kind: str, name: str) -> SubstrateInfo:
 
 
 def _channels(signals: Sequence[Any], prefix: str, taken: set[str]) -> tuple[Channel, ...]:
-    """Describe the columns of a signal that is in each segment."""
+    """Return channels for the columns of a signal that is in each segment."""
     data = [np.asarray(each.magnitude, dtype=float) for each in signals]
     names = signals[0].array_annotations.get("channel_names", [""] * data[0].shape[1])
     channels = []
@@ -310,7 +313,7 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _unit(signal: Any) -> str:
-    """Name the unit of a neo signal as the contract does, or "1" where it has no name for it."""
+    """Return the unit of a neo signal as a channel's unit, or "1" if it has no such unit."""
     text = str(signal.dimensionality.string)
     try:
         return Channel(name="c", unit=text, low=0, high=1).unit
@@ -319,7 +322,7 @@ def _unit(signal: Any) -> str:
 
 
 def _side_by_side(signals: Sequence[Any], outputs: int) -> FloatArray:
-    """Put signals into the columns of the outputs; those that have no signal are NaN."""
+    """Join signals into the columns of the outputs; outputs without a signal are NaN."""
     data = [np.asarray(each.magnitude, dtype=np.float64) for each in signals]
     wide = np.concatenate(data, axis=1) if data else np.empty((0, 0))
     missing = np.full((len(wide), outputs - wide.shape[1]), np.nan)
@@ -327,11 +330,11 @@ def _side_by_side(signals: Sequence[Any], outputs: int) -> FloatArray:
 
 
 def _by_row(marks: "neo.Event | neo.Epoch") -> list[dict[str, Any]]:
-    """Give what the array annotations of some events say of each."""
+    """Return the array annotations of each event."""
     columns = {str(name): np.asarray(values).tolist() for name, values in marks.array_annotations.items()}
     return [{name: column[row] for name, column in columns.items()} for row in range(len(marks))]
 
 
 def _plain(annotations: Any) -> Any:
-    """Keep of some annotations what JSON can hold, the rest as text."""
+    """Return annotations as JSON values; others as text."""
     return msgspec.json.decode(msgspec.json.encode(dict(annotations), enc_hook=str, order="deterministic"))

@@ -1,8 +1,8 @@
-"""Reads tables of electrode voltages and currents that laboratories measure on real networks, one row a sample.
+"""Tables of electrode voltages and currents measured on real networks, one row per sample.
 
 The format is that of the recordings of the benchmark package rcbench (INRiM, Torino): a line of names, ``Time[s]``
 and for each electrode ``<electrode>_V[V]`` and ``<electrode>_I[A]``, then numbers, separated by white space or by
-commas. A current that was not read is ``nan`` or empty. Time stamps are those of the computer that asked, and jitter.
+commas. A current that was not read is ``nan`` or empty. Time stamps are those of the computer, and jitter.
 `inmateria.recording.formats.measurements` makes recordings of such tables.
 """
 
@@ -21,20 +21,20 @@ _TIME, _VOLTAGE, _CURRENT = "Time[s]", "_V[V]", "_I[A]"
 
 @dataclass(frozen=True, eq=False)
 class MeasuredTable:
-    """What was measured at each electrode, sample by sample.
+    """Voltages and currents at each electrode, sample by sample.
 
     Parameters
     ----------
     time : ndarray of float, shape (samples,)
-        As stamped, s; ascending, not evenly spaced.
+        Time stamps, s; ascending, not evenly spaced.
     electrodes : tuple of str
         Names, in the order of the columns.
     voltages : ndarray of float, shape (samples, electrodes)
         V.
     currents : ndarray of float, shape (samples, electrodes)
-        A; NaN where none was read.
+        A; NaN if not read.
     others : tuple of str
-        Columns that are neither time nor the voltage or current of an electrode whose voltage is there.
+        Columns that are neither time nor voltage or current of an electrode with a voltage.
     """
 
     time: FloatArray
@@ -45,9 +45,9 @@ class MeasuredTable:
 
     @cached_property
     def ground(self) -> str:
-        """The grounded electrode: of those whose current was read, the one of smallest mean and spread in voltage.
+        """The grounded electrode: the one of smallest mean and spread in voltage among those whose current was read.
 
-        Where no current was read, that of all electrodes.
+        Among all electrodes if no current was read.
         """
         nearness = abs(np.nanmean(self.voltages, axis=0)) + np.nanstd(self.voltages, axis=0)
         if self._read.any():
@@ -56,14 +56,14 @@ class MeasuredTable:
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """The driven electrodes: those whose current was read, but for ground."""
+        """The driven electrodes: those whose current was read, without the ground."""
         return tuple(
             name for name, read in zip(self.electrodes, self._read, strict=True) if read and name != self.ground
         )
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
-        """The electrodes that only follow: neither driven nor grounded."""
+        """The electrodes that are neither driven nor grounded."""
         return tuple(name for name in self.electrodes if name != self.ground and name not in self.inputs)
 
     @cached_property
@@ -72,14 +72,14 @@ class MeasuredTable:
         return float(np.median(np.diff(self.time)))
 
     def voltages_of(self, *names: str) -> FloatArray:
-        """Voltages measured at some electrodes, shape (samples, names), V.
+        """Return the voltages measured at some electrodes, shape (samples, names), V.
 
-        Those of ``inputs`` are what arrived at the network, which is not what the generator was told to give.
+        Those of ``inputs`` were measured at the network; they differ from the voltages set at the generator.
         """
         return self.voltages[:, self._columns(names)]
 
     def currents_of(self, *names: str) -> FloatArray:
-        """Currents measured at some electrodes, shape (samples, names), A."""
+        """Return the currents measured at some electrodes, shape (samples, names), A."""
         return self.currents[:, self._columns(names)]
 
     @cached_property
@@ -89,7 +89,7 @@ class MeasuredTable:
     def _columns(self, names: tuple[str, ...]) -> list[int]:
         strange = [name for name in names if name not in self.electrodes]
         if strange:
-            raise ValueError(f"there is no electrode {strange[0]!r}; there are {', '.join(self.electrodes)}")
+            raise ValueError(f"{strange[0]!r} is not an electrode of the table; it has {', '.join(self.electrodes)}")
         return [self.electrodes.index(name) for name in names]
 
 
@@ -101,14 +101,14 @@ def read_measured_table(path: str | PathLike[str], *, gaps: bool = False) -> Mea
     path : path
         A text file; see the top of `inmateria.recording.formats.measured_tables`.
     gaps : bool
-        Take a voltage that was not read as NaN; otherwise it is an error.
+        Accept voltages that were not read, as NaN; otherwise they are an error.
 
     Raises
     ------
     OSError
-        Where the file cannot be read.
+        If the file cannot be read.
     ValueError
-        Where it is not such a table, is cut, or holds what cannot be: the message names file and line.
+        If it is not such a table, is truncated, or has invalid values; the message names file and line.
     """
     path = Path(path)
     try:
@@ -126,10 +126,10 @@ def read_measured_table(path: str | PathLike[str], *, gaps: bool = False) -> Mea
         )
     repeated = {name for name in names if names.count(name) > 1}
     if repeated:
-        raise ValueError(f"{path}, line 1: {sorted(repeated)[0]} stands there more than once")
+        raise ValueError(f"{path}, line 1: column {sorted(repeated)[0]} is repeated; names must be unique")
     rows = [_numbers(path, number, line, comma, len(names)) for number, line in enumerate(lines[1:], 2) if line.strip()]
     if len(rows) < 2:
-        raise ValueError(f"{path} holds {len(rows)} samples; a table of measurements has two or more")
+        raise ValueError(f"{path} has {len(rows)} samples; a table of measurements needs at least two")
     table = np.array(rows)
     column = {name: table[:, k] for k, name in enumerate(names)}
     missing = np.full(len(table), np.nan)
@@ -154,7 +154,7 @@ def read_measured_table(path: str | PathLike[str], *, gaps: bool = False) -> Mea
 def _numbers(path: Path, number: int, line: str, comma: str | None, count: int) -> list[float]:
     parts = line.split(comma)
     if len(parts) != count:
-        raise ValueError(f"{path}, line {number}: {len(parts)} values for {count} names; the file may have been cut")
+        raise ValueError(f"{path}, line {number}: {len(parts)} values for {count} names; the file may be truncated")
     try:
         return [float(part) if part.strip() else np.nan for part in parts]
     except ValueError:

@@ -1,7 +1,7 @@
-"""Measurements of real nanowire networks as text tables, as package rcbench has them, made into recordings.
+"""Import of measurements of nanowire networks from text tables, in the format of the package rcbench.
 
-`measured_tables` reads them. The voltage on an electrode that is driven was measured as well, and is what
-counts as the stimulus: what was commanded is not in the table. A current that was not read is NaN. The clock jitters.
+`measured_tables` reads them. The stimulus is the measured voltage of the driven electrodes, since the commanded one is
+not in the table. A current that was not read is NaN. The clock jitters.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from inmateria.substrate import Channel, FloatArray, Limits, Response, Stimulus,
 
 
 def is_measurement(path: str | PathLike[str]) -> bool:
-    """Say whether a file begins as such a table does."""
+    """Return whether the first line of a file is that of such a table."""
     try:
         with Path(path).open("rb") as file:
             return b"Time[s]" in file.readline(10_000)
@@ -31,22 +31,22 @@ def import_measurement(
 ) -> Imported:
     """Write such a table as a recording to replay.
 
-    Each row is an exchange of one step, whose start is the time that was measured; the step is the median
-    one. Inputs are the measured voltages of the driven electrodes, outputs the voltages of the others and
-    every current that was read.
+    Each row is an exchange of one step that starts at its time stamp; the duration of the step is the median. Inputs
+    are the measured voltages of the driven electrodes, outputs the voltages of the others and all currents that were
+    read.
 
     Parameters
     ----------
     path, out : path-like
-        The table, and the recording to make, which must not exist.
+        The table, and the recording to create, which must not exist.
     driven : sequence of str, optional
-        Which electrodes were driven; by default those whose current was read, but for the ground, or where there is
-        none such the one whose voltage spreads most.
+        Driven electrodes; by default those whose current was read, without the ground, or if there are none, the one
+        with the largest standard deviation of its voltage.
 
     Raises
     ------
     RecordingError
-        Where the table cannot be read, or has no such electrodes.
+        If the table cannot be read, or has no such electrodes.
     """
     path = Path(path)
     try:
@@ -61,7 +61,7 @@ def import_measurement(
     others = [column for column, name in enumerate(table.electrodes) if name not in chosen]
     read = np.flatnonzero(np.isfinite(table.currents).any(axis=0)).tolist()
     if not at or not (others or read):
-        raise RecordingError(f"{path} leaves no {'output' if at else 'input'}; name the driven electrodes otherwise")
+        raise RecordingError(f"{path} has no {'output' if at else 'input'} left; name other driven electrodes")
     good = np.asarray(np.isfinite(table.voltages[:, at]).all(axis=1), dtype=np.bool_)
     time, drive = table.time[good], table.voltages[good][:, at]
     signal = np.concatenate([table.voltages[good][:, others], table.currents[good][:, read]], axis=1)
@@ -96,7 +96,7 @@ def import_measurement(
 
 
 def _channels(names: Sequence[str], units: Sequence[str], data: FloatArray) -> tuple[Channel, ...]:
-    """Describe columns by the range of what was measured."""
+    """Return channels for columns, with the range of their values."""
     channels = []
     for name, unit, column in zip(names, units, data.T, strict=True):
         values = column[np.isfinite(column)]

@@ -1,4 +1,4 @@
-"""A recording as neo's objects: at once, or lazily with data that is read when it is asked for."""
+"""Recordings as objects of neo, read at once or lazily."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,24 +25,23 @@ if TYPE_CHECKING:
 def read_block(path: str | PathLike[str], *, lazy: bool = False) -> "neo.Block":
     """Read a recording as a `neo.Block`.
 
-    One segment for each stretch of unbroken device time and one step duration. In each: an
-    `AnalogSignal` "stimulus" and "response" for each unit that the channels have, a `SpikeTrain` for
-    each output of a spiking substrate, an `Event` "exchange" with the sequence number as its label and
-    the host clock and round trip as array annotations, and the notes: an `Event` for each kind there is,
-    an `Epoch` "marker" for markers that last. Where the device's clock jitters by more than a hundredth
-    of a step, the signals are `IrregularlySampledSignal`, with the times that the device gave.
+    There is one segment for each section of continuous device time with one duration of a step. It has an
+    `AnalogSignal` "stimulus" and "response" for each unit of the channels, a `SpikeTrain` for each output of a spiking
+    substrate, an `Event` "exchange" with sequence numbers as labels and host clock and round trip as array annotations,
+    and the notes: an `Event` for each kind, and an `Epoch` "marker" for markers with a duration. If the device's clock
+    jitters by more than a hundredth of a step, signals are `IrregularlySampledSignal` with the device's times.
 
     Parameters
     ----------
     path : path-like
     lazy : bool
-        Signals and spike trains are neo's proxies, whose ``load(time_slice=...)`` reads what is asked for.
-        Irregular signals, events and epochs are read at once.
+        Return signals and spike trains as proxies of neo, which read with ``load(time_slice=...)``. Irregular
+        signals, events and epochs are always read.
 
     Raises
     ------
     RecordingError
-        Where the file is not such a recording.
+        If the file is not a recording.
     """
     import neo
 
@@ -72,7 +71,7 @@ def read_block(path: str | PathLike[str], *, lazy: bool = False) -> "neo.Block":
 
 
 def stretches(exchanges: npt.NDArray[np.void]) -> list[range]:
-    """Find the runs of exchanges that follow each other with less than a step between, and one step duration."""
+    """Return ranges of exchanges with gaps of less than a step and one duration of a step."""
     breaks = (
         (exchanges["session"][1:] != exchanges["session"][:-1])
         | (exchanges["step"][1:] != exchanges["step"][:-1])
@@ -83,12 +82,12 @@ def stretches(exchanges: npt.NDArray[np.void]) -> list[range]:
 
 
 def is_regular(exchanges: npt.NDArray[np.void]) -> bool:
-    """Say whether the device's clock ran evenly over a stretch, to a hundredth of a step."""
+    """Return whether the device's clock was regular to a hundredth of a step."""
     return bool((np.abs(_gaps(exchanges)) <= 0.01 * exchanges["step"][1:]).all())
 
 
 def sample_times(exchanges: npt.NDArray[np.void], each: str) -> FloatArray:
-    """Give the device's time of each step (``"steps"``) or sample (``"samples"``) of a stretch, s."""
+    """Return the device's time of each step (``"steps"``) or sample (``"samples"``), s."""
     counts = exchanges[each].astype(np.int64)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     period = exchanges["step"] * exchanges["steps"] / np.maximum(1, counts)
@@ -97,13 +96,13 @@ def sample_times(exchanges: npt.NDArray[np.void], each: str) -> FloatArray:
 
 
 def notes_by_stretch(recording: Recording, found: Sequence[range]) -> list[list[Note]]:
-    """Give each stretch the notes that were taken during it, or before the first."""
+    """Return the notes of each range of exchanges; the first has those before it."""
     notes: list[list[Note]] = [[] for _ in found]
     firsts = np.array([rows.start for rows in found])
     sessions = recording.exchanges["session"]
     for note in recording.notes:
         if note.kind in (MARKER, PARAMETERS, DROPPED, UNANSWERED) and found:
-            # A note after a return to rest belongs to what follows, any other to what came before it.
+            # A note after a return to rest belongs to the next exchange, any other to the one before it.
             nxt = note.exchange
             row = nxt if nxt < len(sessions) and sessions[nxt] == note.session else nxt - 1
             same = nxt - 1 if nxt and sessions[nxt - 1] == note.session else row
@@ -112,7 +111,7 @@ def notes_by_stretch(recording: Recording, found: Sequence[range]) -> list[list[
 
 
 def channels_by_unit(channels: Sequence[Channel]) -> dict[str, list[int]]:
-    """Give the columns of each unit that some channels have, in their order."""
+    """Return the columns of channels for each unit, in order."""
     columns: dict[str, list[int]] = {}
     for column, channel in enumerate(channels):
         columns.setdefault(channel.unit, []).append(column)
@@ -120,7 +119,7 @@ def channels_by_unit(channels: Sequence[Channel]) -> dict[str, list[int]]:
 
 
 def trains_by_output(spikes: npt.NDArray[np.void], outputs: int) -> list[FloatArray]:
-    """Sort spikes by output channel; times in the order in which they were recorded, s."""
+    """Return the spike times (s) of each output channel, in the order in which they were recorded."""
     order = np.argsort(spikes["channel"], kind="stable")
     edges = np.searchsorted(spikes["channel"][order], np.arange(outputs + 1))
     return [spikes["time"][order[begin:end]] for begin, end in pairwise(edges.tolist())]
@@ -166,7 +165,7 @@ def _segment(index: int, rows: range, notes: list[Note], recording: Recording, l
     if info.spiking:
         trains = trains_by_output(recording.spikes(rows.start, rows.stop), len(info.outputs))
         for column, (channel, times) in enumerate(zip(info.outputs, trains, strict=True)):
-            # A device may time a spike a little outside the exchange that it came with.
+            # Spike times may lie slightly outside their exchange.
             span = (min([start, *times[:1], *times[-1:]]), max([stop, *times[:1], *times[-1:]]))
             train = LazySpikeTrain(recording, rows, column, len(times), span, channel.name)
             segment.spiketrains.append(train if lazy else train.of(times))
@@ -212,7 +211,7 @@ def _add_notes(segment: "neo.Segment", notes: Sequence[Note], start: float) -> N
 
 @cache
 def neo_unit(unit: str) -> Any:
-    """Give the unit of a channel as the quantities library has it; without dimension where it has none such."""
+    """Return the unit of a channel as one of the quantities library; dimensionless if it has none."""
     import quantities as pq
 
     product = None
@@ -226,7 +225,7 @@ def neo_unit(unit: str) -> Any:
 
 
 def _neo_term(power: int, symbol: str) -> Any:
-    """Give one factor of a unit; raises `LookupError` or `SyntaxError` where the quantities library has none such."""
+    """Return one factor of a unit; raises `LookupError` or `SyntaxError` if the quantities library has none such."""
     import quantities as pq
 
     if symbol in _PLAIN:
@@ -235,7 +234,7 @@ def _neo_term(power: int, symbol: str) -> Any:
     if not power:
         return pq.unit_registry[known]
     written = f"{_SYMBOLS[power]}{known}"
-    if written != "aA" and power != 1:  # an abampere there, and ten is no prefix that it knows
+    if written != "aA" and power != 1:  # quantities: abampere; "da" is not a prefix there
         with suppress(LookupError, SyntaxError):
             return pq.unit_registry[written]
     return pq.UnitQuantity(written, float(f"1e{power}") * pq.unit_registry[known], symbol=written)

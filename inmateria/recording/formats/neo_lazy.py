@@ -1,4 +1,4 @@
-"""neo's proxies over a recording: they know their shape, and read the file when they are loaded."""
+"""Proxy objects of neo for a recording: shapes are known, data are read when they are loaded."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from inmateria.substrate import FloatArray
 
 
 class LazySignal(AnalogSignalProxy):  # type: ignore[misc]
-    """Some columns of what was driven or came out during a stretch of exchanges."""
+    """Some columns of the drive or the signal of consecutive exchanges."""
 
     def __init__(
         self,

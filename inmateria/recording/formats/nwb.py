@@ -1,6 +1,6 @@
-"""A recording as NWB files: one for each return to rest, times being those of the device's clock.
+"""Export of recordings to NWB: one file for each return to rest, with times of the device's clock.
 
-NWB has one clock a file, and calls a session what begins with its zero; so does a return to rest here.
+An NWB file has one clock and one session, which begins at zero, as a session of a recording does.
 """
 
 import re
@@ -40,29 +40,32 @@ _CHUNK_BYTES = 4_000_000
 
 
 def write_nwb(path: Path, out: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Write a recording as NWB, and give the files and what NWB cannot hold of it.
+    """Write a recording as NWB; return the files and a list of what NWB cannot represent.
 
-    An annotation ``culture``, a dict of what ndx-cell-culture's CellCulture takes, is written by that
-    extension, and so is ``experiment``, for its ExperimentContext.
+    The annotation ``culture``, a dict of parameters of ndx-cell-culture's CellCulture, is written by that extension,
+    and so is ``experiment``, for its ExperimentContext.
     """
     with open_recording(path) as recording:
         sessions: dict[int, list[range]] = {}
         for rows in stretches(recording.exchanges):
             sessions.setdefault(int(recording.exchanges["session"][rows.start]), []).append(rows)
         if not sessions:
-            raise RecordingError(f"{path} has no exchanges; there is nothing for NWB to hold")
+            raise RecordingError(f"{path} has no exchanges; at least one is needed for NWB")
         paths = [out] if len(sessions) == 1 else [out.with_stem(f"{out.stem}-{session:04d}") for session in sessions]
         for each in paths:
             if each.exists():
-                raise RecordingError(f"{each} exists; an export never overwrites: give another name")
+                raise RecordingError(f"{each} exists; an export never overwrites; give another name")
         all_notes = dict(zip((r for rs in sessions.values() for r in rs), _notes(recording, sessions), strict=True))
         for each, (session, found) in zip(paths, sessions.items(), strict=True):
             file = _file(recording, session, found, [all_notes[rows] for rows in found])
             with NWBHDF5IO(str(each), "w") as writer:
                 writer.write(file)
-        left = ["the checksum of each exchange", "a NaN as the device's time of a note (its session's is there)"]
+        left = [
+            "the checksum of each exchange",
+            "NaN as the device's time of a note (replaced by the start of its section)",
+        ]
         if recording.scale is not None and _split_scales(recording):
-            left.append("int16 counts of outputs whose scales differ (the values in units are there, each the same)")
+            left.append("int16 counts of outputs with different scales (the same values in units are there)")
         return tuple(paths), tuple(left)
 
 
@@ -101,9 +104,9 @@ def _file(recording: Recording, session: int, found: list[range], notes: list[li
         "created": recording.created, "session": session, "finished": recording.finished, "dropped": recording.dropped,
     }  # fmt: skip
     leaves = _leaves(msgspec.to_builtins(metadata))
-    file.create_processing_module("recording", "what the recording says of itself and of its notes").add(DynamicTable(
+    file.create_processing_module("recording", "metadata of the recording and details of its notes").add(DynamicTable(
         name="recording",
-        description="what the recording says of itself: places in a JSON document, and what stands there",
+        description="metadata of the recording: places in a JSON document, and their values",
         **_columns({
             "place": ("as a JSON pointer, positions in lists with a -", [place for place, _ in leaves]),
             "json": ("value", [text for _, text in leaves]),
@@ -120,14 +123,14 @@ def _file(recording: Recording, session: int, found: list[range], notes: list[li
 
 
 def _is_electrical(info: SubstrateInfo) -> bool:
-    """Say whether the outputs are electrodes beside cells, which NWB has types of its own for."""
+    """Return whether the outputs are electrodes near cells, for which NWB has types of its own."""
     return info.spiking and any(_base(channel.unit)[0] == "V" for channel in info.outputs)
 
 
 def _electrodes(file: NWBFile, info: SubstrateInfo, device: Any) -> list[int]:
-    """Make the table of electrodes, one for each output, and give the row of each."""
+    """Create the table of electrodes, one for each output, and return their rows."""
     group = file.create_electrode_group("electrodes", "all outputs", "unknown", device)
-    file.add_electrode_column("channel_name", "what the lab calls it")
+    file.add_electrode_column("channel_name", "name of the channel")
     places = info.layout.electrodes if info.layout is not None else {}
     metres = _base(info.layout.unit)[1] if info.layout is not None else 1.0
     for row, channel in enumerate(info.outputs):
@@ -162,7 +165,7 @@ def _add_signals(file: NWBFile, recording: Recording, rows: range, suffix: str, 
                 if (scale == scale[0]).all():
                     factor, scale = factor * float(scale[0]), None
             named = ", ".join(channels[column].name for column in columns)
-            told: dict[str, Any] = {
+            described: dict[str, Any] = {
                 "name": f"{side}_{_IN_NAMES.get(unit, unit).replace('/', '_per_')}{suffix}",
                 "description": f"{'driven into' if side == 'stimulus' else 'came out of'} {info.id}: {named}",
                 "comments": f"columns: {named}; in {unit} as recorded",
@@ -172,14 +175,14 @@ def _add_signals(file: NWBFile, recording: Recording, rows: range, suffix: str, 
             }
             if side == "response" and electrodes is not None and base == "V":
                 region = file.create_electrode_table_region([electrodes[column] for column in columns], "the outputs")
-                file.add_acquisition(ElectricalSeries(electrodes=region, **told))
+                file.add_acquisition(ElectricalSeries(electrodes=region, **described))
             else:
-                series = TimeSeries(unit=_UNITS.get(base, base), **told)
+                series = TimeSeries(unit=_UNITS.get(base, base), **described)
                 (file.add_stimulus if side == "stimulus" else file.add_acquisition)(series)
 
 
 class _Rows(GenericDataChunkIterator):  # type: ignore[misc]
-    """Some rows and columns of a table, read as they are written."""
+    """Rows and columns of a table, read piece by piece."""
 
     def __init__(
         self,
@@ -213,7 +216,7 @@ class _Rows(GenericDataChunkIterator):  # type: ignore[misc]
 
 def _add_units(file: NWBFile, recording: Recording, found: list[range], electrodes: list[int] | None) -> None:
     info, exchanges = recording.info, recording.exchanges
-    file.add_unit_column("channel_name", "the output that the spikes were seen on")
+    file.add_unit_column("channel_name", "output channel of the spikes")
     spans = []
     for rows in found:
         last = exchanges[rows.stop - 1]
@@ -233,9 +236,9 @@ def _add_exchanges(file: NWBFile, rows: npt.NDArray[np.void]) -> None:
             "stop_time": ("device clock, s", rows["start"] + rows["step"] * rows["steps"]),
             "sequence": ("exchanges before it since the last return to rest", rows["sequence"].astype(np.int64)),
             "step": ("duration of one step, s", rows["step"]),
-            "steps": ("how many steps", rows["steps"].astype(np.int64)),
+            "steps": ("number of steps", rows["steps"].astype(np.int64)),
             "sent": ("host clock when the stimulus left, s since 1970", rows["sent"]),
-            "round_trip": ("s until the response was there", rows["round_trip"]),
+            "round_trip": ("s until the response was received", rows["round_trip"]),
         }),
     ))  # fmt: skip
 
@@ -247,12 +250,12 @@ def _add_notes(file: NWBFile, recording: Recording, found: list[range], notes: l
     some = [note for _, note in timed]
     file.add_events_table(EventsTable(
         name="notes",
-        description="markers, changed parameters, what was dropped or never answered",
+        description="markers, changed parameters, dropped or unanswered exchanges",
         **_columns({
             "timestamp": ("device clock, s", np.array([at for at, _ in timed])),
             "duration": ("s", np.array([note.duration for note in some])),
-            "kind": ("what sort of note", [note.kind for note in some]),
-            "label": ("in a few words", [note.label for note in some]),
+            "kind": ("kind of note", [note.kind for note in some]),
+            "label": ("short description", [note.label for note in some]),
             "host": ("host clock, s since 1970", np.array([note.host for note in some])),
         }),
     ))  # fmt: skip
@@ -261,7 +264,7 @@ def _add_notes(file: NWBFile, recording: Recording, found: list[range], notes: l
         rows, places, values = zip(*details, strict=True)
         file.processing["recording"].add(DynamicTable(
             name="note_details",
-                description="details of the notes: places in a JSON document each, and what stands there",
+                description="details of the notes: places in a JSON document each, and their values",
             **_columns({
                 "note": ("row of the table of notes", np.array(rows)),
                 "place": ("as a JSON pointer, positions in lists with a -", list(places)),
@@ -278,19 +281,19 @@ def _timed(recording: Recording, found: list[range], notes: list[list[Note]]) ->
 
 
 def _columns(columns: dict[str, tuple[str, Any]]) -> dict[str, Any]:
-    """Make the columns of a table, each of a description and values."""
+    """Return the columns of a table, each from a description and values."""
     special = {"timestamp": TimestampVectorData, "duration": DurationVectorData}
     made = [
-        special.get(name, VectorData)(name=name, description=told, data=data) for name, (told, data) in columns.items()
+        special.get(name, VectorData)(name=name, description=text, data=data) for name, (text, data) in columns.items()
     ]
     return {"columns": made, "colnames": list(columns)}
 
 
 def _leaves(value: Any, place: str = "") -> list[tuple[str, str]]:
-    """Lay a JSON document out as places and the values there, which `from_leaves` puts together again.
+    """Flatten a JSON document to places and their values; the inverse of `from_leaves`.
 
-    Places are JSON pointers (RFC 6901), but that a position in a list has a ``-`` before it, and a key that
-    begins with one has ``~2`` instead: so a list is told from a dict with numbers for keys.
+    Places are JSON pointers (RFC 6901), with ``-`` before positions in lists, and ``~2`` for a leading ``-`` of a key,
+    so that lists are distinguished from dicts with numbers as keys.
     """
     inner: list[tuple[Any, Any]] = []
     if isinstance(value, dict):
@@ -311,7 +314,7 @@ def _leaves(value: Any, place: str = "") -> list[tuple[str, str]]:
 
 
 def from_leaves(leaves: Iterable[tuple[str, str]]) -> Any:
-    """Put a JSON document together from its places and what stands there."""
+    """Return the JSON document with given values at given places."""
     root: list[Any] = [None]
     for place, text in leaves:
         holder: Any = root
@@ -330,7 +333,7 @@ def from_leaves(leaves: Iterable[tuple[str, str]]) -> Any:
 
 
 def _base(unit: str) -> tuple[str, float]:
-    """Part a unit into the one without prefixes, and what one of it is in that."""
+    """Split a unit into the unit without prefixes and the factor of the prefixes."""
     read = read_unit(unit)
     return read.base, read.factor
 

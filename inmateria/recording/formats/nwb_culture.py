@@ -1,4 +1,4 @@
-"""What a recording is annotated with about a cell culture, in NWB through the extension ndx-cell-culture."""
+"""Annotations of a recording about a cell culture, in NWB through the extension ndx-cell-culture."""
 
 import re
 from collections.abc import Mapping

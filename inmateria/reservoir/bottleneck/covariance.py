@@ -1,4 +1,4 @@
-"""Means and covariances gathered from a stream, batch by batch, without keeping the samples."""
+"""Means and covariances of a stream of batches, without keeping the samples."""
 
 from dataclasses import dataclass, field
 
@@ -10,17 +10,17 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(eq=False)
 class StreamingCovariance:
-    """Joint mean and covariance of inputs and targets, gathered in batches.
+    """Joint mean and covariance of inputs and targets, updated batch by batch.
 
-    Batches are merged by their own means and scatters (Chan, Golub and LeVeque, Am. Stat. 37, 242 (1983)),
-    so that an offset does not eat the digits of the spread.
+    Batches are centred on their own means before they are merged (T. F. Chan, G. H. Golub and R. J. LeVeque,
+    Am. Stat. 37, 242 (1983)), so that a large offset costs no precision.
 
     Parameters
     ----------
     inputs, targets : int
-        Columns of X and of Y.
+        Number of columns of X and of Y.
     forgetting : float
-        Weight of a sample relative to one of the next batch; 1 forgets nothing.
+        Weight of a sample relative to a sample of the next batch; 1 forgets nothing.
     """
 
     inputs: int
@@ -35,7 +35,7 @@ class StreamingCovariance:
         self.mean, self._scatter = np.zeros(size), np.zeros((size, size))
 
     def add(self, X: FloatArray, Y: FloatArray) -> None:
-        """Gather a batch of samples: X (samples, inputs), Y (samples, targets)."""
+        """Add a batch of samples: X (samples, inputs), Y (samples, targets)."""
         both = np.hstack([X, Y])
         count, middle = float(len(both)), both.mean(axis=0)
         centred = both - middle

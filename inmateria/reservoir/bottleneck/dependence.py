@@ -1,12 +1,14 @@
-"""How much two sets of variables depend on one another, by kernels, with gradients in closed form.
+r"""Kernel measures of the dependence of two sets of variables, with gradients in closed form.
 
-The Hilbert-Schmidt independence criterion (Gretton et al., ALT 2005), normalised (Fukumizu et al., NIPS 2007; as
-the objective of a layer: Ma, Lewis and Kleijn, AAAI 2020), its "plausible" form, which needs no centring
-(Pogodin and Latham, NeurIPS 2020), and the normalised one by random features, for batches too large for a
-kernel matrix. All kernels are Gaussian, ``exp(-|z - z'|^2 / (2 sigma^2 columns))``.
+The Hilbert-Schmidt independence criterion (A. Gretton et al., ALT 2005), normalised (K. Fukumizu et al., NIPS 2007; as
+the objective of a layer: W.-D. K. Ma, J. P. Lewis and W. B. Kleijn, AAAI 2020), its "plausible" form, which needs no
+centring (R. Pogodin and P. E. Latham, NeurIPS 2020), and the normalised one by random features, for batches too large
+for a kernel matrix. All kernels are Gaussian,
 
-On one-hot targets a Gaussian kernel takes two values only, so that it is ``Y Y^T`` but for a factor and a
-constant, which centring takes away: targets enter as ``Y Y^T``, exactly and at low rank.
+.. math:: k(z, z') = \exp\left(-\frac{\lVert z - z' \rVert^2}{2 \sigma^2 n}\right), \qquad n = \text{number of columns}.
+
+On one-hot targets a Gaussian kernel takes only two values, so it equals :math:`Y Y^\top` up to a factor and a
+constant, which centring removes: targets enter as :math:`Y Y^\top`, exactly and with low rank.
 """
 
 from typing import NamedTuple
@@ -18,27 +20,27 @@ from scipy.linalg import blas, lapack
 FloatArray = npt.NDArray[np.float64]
 
 REGULARISATION = 1e-2
-"""What is added to a centred kernel matrix before it is inverted, as a fraction of the samples.
+"""Regularisation of a centred kernel matrix before it is inverted, as a fraction of the number of samples.
 
-Ma et al. add 1e-5. With batches of 128 to 256 that lets every batch be told apart by heart: features trained so
-read training digits held back markedly worse than with 1e-2.
+Ma et al. use 1e-5. With batches of 128 to 256 that overfits each batch: the features classify digits that were held out
+markedly worse than with 1e-2.
 """
 
 PHSIC_FLOOR = 0.1
-"""What is added to the mean square of features, in their unit squared, where pHSIC normalises them."""
+"""Constant added to the mean square of features before pHSIC normalises by it, in their unit squared."""
 
 
 class Dependence(NamedTuple):
-    """What an objective is at some features, and where it grows.
+    """Value and gradient of an objective.
 
     Parameters
     ----------
     value : float
-        The objective, to be made small.
+        The objective, to be minimised.
     gradient : ndarray of float, shape (samples, features)
-        Of the objective by the features.
+        Gradient with respect to the features.
     on_input, on_target : float
-        How much the features depend on each; pHSIC gives on themselves for on the input.
+        Dependence of the features on the input and on the target; for pHSIC, the former is on themselves.
     """
 
     value: float
@@ -48,7 +50,7 @@ class Dependence(NamedTuple):
 
 
 def gaussian_kernel(Z: FloatArray, sigma: float) -> FloatArray:
-    """Give the kernel matrix of samples (samples, features)."""
+    """Return the Gaussian kernel matrix of samples (samples, features)."""
     gram = Z @ Z.T
     squares = np.diag(gram).copy()
     gram *= -2.0
@@ -60,7 +62,10 @@ def gaussian_kernel(Z: FloatArray, sigma: float) -> FloatArray:
 
 
 def hsic(K: FloatArray, L: FloatArray) -> float:
-    """Give the biased estimate ``tr(K H L H) / samples^2`` from two kernel matrices (Gretton et al., eq. 9)."""
+    r"""Return the biased estimate of HSIC from two kernel matrices of n samples (Gretton et al., eq. 9).
+
+    .. math:: \mathrm{HSIC} = \mathrm{tr}(K H L H) / n^2, \qquad H = I - 1/n
+    """
     return float(np.sum(_centred(K.copy()) * L)) / len(K) ** 2
 
 
@@ -74,31 +79,37 @@ def nhsic_objective(
     sigma_input: float = 1.0,
     regularisation: float = REGULARISATION,
 ) -> Dependence:
-    """Give ``nHSIC(Z, X) - lambda_y nHSIC(Z, Y)`` and its gradient: Ma, Lewis and Kleijn, eq. 5.
+    r"""Return ``nHSIC(Z, X) - lambda_y nHSIC(Z, Y)`` and its gradient (Ma, Lewis and Kleijn, eq. 5).
 
     Parameters
     ----------
     Z, X, Y : ndarray of float, shape (samples, features), (samples, inputs), (samples, targets)
-        What is trained, what it comes from, and what it should tell; targets one-hot.
+        Features to be trained, their inputs, and targets (one-hot for classes).
     lambda_y : float
         Weight of the targets.
     sigma, sigma_input : float
-        Width of the kernels of Z and of X, for each column.
+        Widths of the kernels of Z and of X, per column.
     regularisation : float
         See `REGULARISATION`.
 
     Notes
     -----
-    With ``A`` the centred kernel matrix and ``c`` the regularisation times the samples,
-    ``nHSIC = tr(A (A + c)^-1 M)``, so its gradient by ``A`` is ``c (A + c)^-1 M (A + c)^-1``. Six products of
-    samples^3 or their like; memory is six or seven matrices of samples^2.
+    With the centred kernel matrices :math:`A` of Z and :math:`B` of the other variable, and :math:`c` the
+    regularisation times the number of samples,
+
+    .. math::
+
+        \mathrm{nHSIC} &= \mathrm{tr}\left(A (A + cI)^{-1} M\right), \qquad M = B (B + cI)^{-1} \\
+        \frac{\partial\,\mathrm{nHSIC}}{\partial A} &= c\, (A + cI)^{-1} M (A + cI)^{-1}.
+
+    The cost is about six products of samples x samples matrices, the memory six or seven of them.
     """
     samples = len(Z)
     c = regularisation * samples
     kernel = gaussian_kernel(Z, sigma)
-    inverse = _inverse(_centred(kernel.copy()), c)  # its lower half, which is all that is read of it
+    inverse = _inverse(_centred(kernel.copy()), c)  # its lower triangle, the only part that is read
     of_input = _whole(_inverse(_centred(gaussian_kernel(X, sigma_input)), c))
-    # A (A + c)^-1 = 1 - c (A + c)^-1, which centring leaves as it is but for the constant vector.
+    # A (A + c)^-1 = 1 - c (A + c)^-1; centring changes it only along the constant vector.
     of_input *= -c
     of_input.flat[:: samples + 1] += 1.0
     T = Y - Y.mean(axis=0)
@@ -117,25 +128,25 @@ def nhsic_objective(
 def phsic_objective(
     Z: FloatArray, Y: FloatArray, *, lambda_y: float = 2.0, sigma: float = 1.0, floor: float = PHSIC_FLOOR
 ) -> Dependence:
-    """Give ``pHSIC(Z, Z) - lambda_y pHSIC(Z, Y)`` and its gradient: Pogodin and Latham, section 4.
+    r"""Return ``pHSIC(Z, Z) - lambda_y pHSIC(Z, Y)`` and its gradient (Pogodin and Latham, section 4).
 
-    ``pHSIC(A, B) = mean(K_A K_B) - mean(K_A) mean(K_B)`` over pairs of different samples: no matrix is
-    inverted and none is centred, so that two samples are enough. The features' dependence on themselves stands in
-    for that on the input, which it bounds. It is also what keeps them from crowding into a few directions: with
-    it, all samples of one class are to be as alike as those of any other.
+    .. math:: \mathrm{pHSIC}(A, B) = \langle K_A K_B \rangle - \langle K_A \rangle \langle K_B \rangle
+
+    over pairs of different samples: no matrix is inverted or centred, so that two samples are enough. The dependence of
+    the features on themselves is an upper bound of that on the input and replaces it. It also keeps features from
+    collapsing onto a few directions.
 
     Parameters
     ----------
     Z, Y : ndarray of float, shape (samples, features), (samples, targets)
-        Features are divided by their root mean square in each sample (divisive normalisation), so that a sample
-        cannot become unlike others by its size. Targets are taken less their mean, in units in which a sample's
-        likeness with itself is one on average.
+        Features are divided by their root mean square in each sample (divisive normalisation), so that samples do not
+        differ by their magnitude. Targets are centred and scaled to a mean self-similarity of one.
     lambda_y : float
         Weight of the targets.
     sigma : float
-        Width of the kernel of normalised features, for each column.
+        Width of the kernel of normalised features, per column.
     floor : float
-        Added to the mean square that features are normalised by.
+        Constant added to the mean square by which features are normalised.
     """
     samples = len(Z)
     size = np.sqrt((Z**2).mean(axis=1, keepdims=True) + floor)
@@ -153,18 +164,20 @@ def phsic_objective(
 
 
 class RandomFeatures:
-    """Random Fourier features of a Gaussian kernel: Rahimi and Recht, NIPS 2007.
+    r"""Random Fourier features of a Gaussian kernel (A. Rahimi and B. Recht, NIPS 2007).
+
+    .. math:: \phi(z) = \sqrt{2 / D}\, \cos(\Omega^\top z + b), \qquad \phi(z)^\top \phi(z') \approx k(z, z')
 
     Parameters
     ----------
     inputs : int
-        Columns of what they are features of.
+        Number of columns of the input.
     count : int
-        How many features.
+        Number of features :math:`D`.
     sigma : float
-        Width of the kernel, for each column.
+        Width of the kernel, per column.
     seed : int
-        Of their frequencies and phases.
+        Seed of frequencies and phases.
     """
 
     def __init__(self, inputs: int, count: int, sigma: float, seed: int) -> None:
@@ -174,12 +187,12 @@ class RandomFeatures:
         self._scale = np.sqrt(2.0 / count)
 
     def __call__(self, Z: FloatArray) -> FloatArray:
-        """Give the features (samples, count), whose products approach the kernel."""
+        """Return the features (samples, count), whose scalar products approximate the kernel."""
         features: FloatArray = self._scale * np.cos(Z @ self.frequencies + self.phases)
         return features
 
     def back(self, Z: FloatArray, gradient: FloatArray) -> FloatArray:
-        """Turn a gradient by the features into one by what they are features of."""
+        """Propagate a gradient with respect to the features back to their input."""
         through: FloatArray = (gradient * (-self._scale * np.sin(Z @ self.frequencies + self.phases))) @ (
             self.frequencies.T
         )
@@ -196,9 +209,9 @@ def nhsic_objective_by_features(
     lambda_y: float = 50.0,
     regularisation: float = REGULARISATION,
 ) -> Dependence:
-    """Give what `nhsic_objective` gives with both Gaussian kernels replaced by random features.
+    """Return `nhsic_objective` with both Gaussian kernels approximated by random features.
 
-    The cost grows with the samples and not with their cube; memory is samples x features.
+    The cost is linear in the number of samples, and not cubic; memory is samples x features.
     """
     samples = len(Z)
     c = regularisation * samples
@@ -225,7 +238,7 @@ def nhsic_objective_by_features(
 
 
 def _of_pairs(kernel: FloatArray) -> FloatArray:
-    """Weigh pairs of different samples so that the product with another kernel matrix is pHSIC."""
+    """Return weights of sample pairs whose scalar product with another kernel matrix is pHSIC."""
     apart = 1.0 / max(len(kernel) * (len(kernel) - 1), 1)
     weights = kernel.copy()
     np.fill_diagonal(weights, 0.0)
@@ -236,7 +249,7 @@ def _of_pairs(kernel: FloatArray) -> FloatArray:
 
 
 def _centred(matrix: FloatArray) -> FloatArray:
-    """Take the means of rows and columns off a symmetric matrix, in place."""
+    """Subtract the means of rows and columns of a symmetric matrix, in place."""
     means = matrix.mean(axis=0)
     matrix -= means
     matrix -= means[:, np.newaxis]
@@ -245,26 +258,28 @@ def _centred(matrix: FloatArray) -> FloatArray:
 
 
 def _inverse(matrix: FloatArray, shift: float) -> FloatArray:
-    """Invert a symmetric matrix after adding to its diagonal; only the lower half counts. It is overwritten."""
+    """Invert a symmetric matrix plus a multiple of identity, in place; only the lower triangle of the result is set."""
     matrix.flat[:: len(matrix) + 1] += shift
-    # LAPACK reads by columns: the transpose of a symmetric matrix is the same without a copy.
+    # LAPACK is column-major: the transpose of a symmetric matrix avoids a copy.
     factor, failed = lapack.dpotrf(matrix.T, lower=1, overwrite_a=1, clean=0)
     if not failed:
         found, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
     if failed:
-        raise ValueError("a kernel matrix is not positive definite; the samples hold NaN, or raise the regularisation")
+        raise ValueError(
+            "a kernel matrix is not positive definite; features must be finite; raise the regularisation if they are"
+        )
     return np.asarray(found)
 
 
 def _whole(lower: FloatArray) -> FloatArray:
-    """Fill the upper half of a symmetric matrix from its lower."""
+    """Return a symmetric matrix from its lower triangle."""
     whole = np.tril(lower)
     whole += np.tril(lower, -1).T
     return whole
 
 
 def _through_gaussian(pull: FloatArray, kernel: FloatArray, Z: FloatArray, sigma: float) -> FloatArray:
-    """Turn a symmetric gradient by a Gaussian kernel matrix into one by its samples."""
+    """Propagate a symmetric gradient with respect to a Gaussian kernel matrix back to its samples."""
     weights = pull * kernel
     scale = 2.0 / (sigma**2 * Z.shape[1])
     gradient: FloatArray = scale * (weights @ Z - weights.sum(axis=1)[:, np.newaxis] * Z)

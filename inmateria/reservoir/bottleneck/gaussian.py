@@ -1,8 +1,11 @@
-"""The Gaussian information bottleneck: linear features that keep what is known of a target, and forget the rest.
+r"""The Gaussian information bottleneck: linear features that keep the information about a target and discard the rest.
 
-Chechik, Globerson, Tishby and Weiss, J. Mach. Learn. Res. 6, 165 (2005). Of all noisy linear maps
-``T = A X + noise`` with unit noise, the one that minimises ``I(X; T) - beta I(T; Y)`` for Gaussian X and Y is
-known in closed form: its rows are canonical directions, each of which appears at its own critical beta.
+For Gaussian X and Y, the noisy linear map :math:`T = A X + \xi` with unit noise that minimises
+
+.. math:: I(X; T) - \beta\, I(T; Y)
+
+is known in closed form: the rows of :math:`A` are canonical directions, each with a weight that is zero up to its own
+critical :math:`\beta` (G. Chechik, A. Globerson, N. Tishby and Y. Weiss, J. Mach. Learn. Res. 6, 165 (2005)).
 """
 
 from dataclasses import dataclass
@@ -19,41 +22,41 @@ from inmateria.reservoir.bottleneck.transformer import BottleneckTransformer
 FloatArray = npt.NDArray[np.float64]
 _BITS = 1.0 / np.log(2.0)
 _MOST = 1.0 - 1e-12
-"""Correlations above this are taken for it: a target that is known exactly would need infinite gain."""
+"""Largest correlation that is used: a target that is known exactly would need infinite gain."""
 
 
 class GaussianBottleneck(BottleneckTransformer):
-    """Directions of the inputs that carry information on the targets, as a scikit-learn transformer.
+    """Gaussian information bottleneck as a scikit-learn transformer.
 
-    Targets should be vectors: classes one-hot, a series several steps ahead. There are never more directions
-    than targets, and a scalar target has a single one: that of ridge regression.
+    Targets should be vectors: one-hot classes, several future steps of a series. There are at most as many directions
+    as targets; a scalar target has a single one, that of ridge regression.
 
     Parameters
     ----------
     beta : float
-        What a bit about the target is worth in bits about the input; more than 1. Directions whose critical
-        beta is larger get the weight zero.
+        Trade-off: value of a bit about the target in bits about the input; more than 1. Directions with a larger
+        critical beta get weight zero.
     n_components : int, optional
-        Rows of the map; by default as many as there are directions.
+        Number of rows of the map; by default the number of directions.
     fill : {"pca"} or None
-        What to do with rows beyond those directions that have any weight: the principal components, in units
-        of their standard deviation, of what the directions leave unexplained; or zeros, as the theory says.
+        Rows beyond the active directions: the principal components, in units of their standard deviation, of the
+        inputs that the directions leave unexplained; or zeros, as in the theory.
     ridge : float
-        Added to the variances of inputs and targets, as a fraction of their mean.
+        Regularisation of the covariances of inputs and targets, as a fraction of their mean variance.
 
     Attributes
     ----------
     components_ : ndarray of float, shape (n_components, inputs)
-        The map A of eq. 18; the noise it is optimal for has unit variance.
+        The map A of eq. 18, for noise of unit variance.
     mean_ : ndarray of float, shape (inputs,)
     correlations_ : ndarray of float, shape (directions,)
         Canonical correlations of inputs and targets, largest first.
     beta_critical_ : ndarray of float, shape (directions,)
-        From which beta on each direction counts, ``1 / correlations_ ** 2``.
+        Beta above which each direction has a weight, ``1 / correlations_ ** 2``.
     active_ : int
-        Directions that count at this beta.
+        Number of directions with a weight at this beta.
     information_curve_ : InformationCurve
-        What can be known of the target for so much kept of the input.
+        Information about the target against information kept about the input.
     """
 
     def __init__(
@@ -70,7 +73,7 @@ class GaussianBottleneck(BottleneckTransformer):
         self.ridge = ridge
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from inputs (samples, inputs) and targets (samples, targets) or (samples,)."""
+        """Fit to inputs (samples, inputs) and targets (samples, targets) or (samples,)."""
         inputs, targets = self._checked_pairs(X, y, reset=True)
         gathered = StreamingCovariance(inputs.shape[1], targets.shape[1])
         gathered.add(inputs, targets)
@@ -80,7 +83,7 @@ class GaussianBottleneck(BottleneckTransformer):
     def fit_covariances(
         self, of_x: npt.ArrayLike, of_x_y: npt.ArrayLike, of_y: npt.ArrayLike, mean: npt.ArrayLike | None = None
     ) -> Self:
-        """Learn from known covariances: of the inputs, of inputs with targets, of the targets."""
+        """Fit to known covariances: of the inputs, of inputs with targets, of the targets."""
         Cx, Cxy, Cy = (np.asarray(each, dtype=np.float64) for each in (of_x, of_x_y, of_y))
         if Cx.shape != (len(Cx), len(Cx)) or Cxy.shape != (len(Cx), len(Cy)) or Cy.shape != (len(Cy), len(Cy)):
             raise ValueError(
@@ -93,13 +96,13 @@ class GaussianBottleneck(BottleneckTransformer):
 
     def _fit(self, Cx: FloatArray, Cxy: FloatArray, Cy: FloatArray, mean: FloatArray) -> None:
         if not 1 < self.beta < float("inf"):
-            raise ValueError(f"beta is {self.beta}; give a finite number of more than 1 (up to 1 nothing is kept)")
+            raise ValueError(f"beta is {self.beta}; it must be finite and more than 1 (up to 1 nothing is kept)")
         if self.fill not in ("pca", None):
             raise ValueError(f"fill is {self.fill!r}; allowed are 'pca' and None")
         if not 0 <= self.ridge < float("inf"):
-            raise ValueError(f"ridge is {self.ridge}; give a finite number of at least 0")
+            raise ValueError(f"ridge is {self.ridge}; it must be finite and at least 0")
         if self.n_components is not None and self.n_components < 1:
-            raise ValueError(f"n_components is {self.n_components}; give at least 1, or None")
+            raise ValueError(f"n_components is {self.n_components}; it must be at least 1, or None")
         Cx = _ridged(Cx, self.ridge)
         directions, rho = canonical_directions(Cx, Cxy, _ridged(Cy, self.ridge))
         count = len(rho) if self.n_components is None else self.n_components
@@ -119,21 +122,21 @@ class GaussianBottleneck(BottleneckTransformer):
 
     @property
     def information_curve_(self) -> "InformationCurve":
-        """What can be known of the target for so much kept of the input."""
+        """Information about the target against information kept about the input."""
         check_is_fitted(self)
         return InformationCurve.of(self.correlations_)
 
 
 @dataclass(frozen=True, eq=False)
 class InformationCurve:
-    """How much can be known of the target for so much that is kept of the input (Chechik et al., section 5).
+    """Information about the target against information kept about the input (Chechik et al., section 5).
 
     Parameters
     ----------
     beta : ndarray of float, shape (points,)
-        Growing; the first points are the critical ones, where the curve has its slope 1 / beta.
+        Ascending; the slope of the curve at each point is 1 / beta. All critical values are among them.
     about_input, about_target : ndarray of float, shape (points,)
-        Bits.
+        In bits.
     correlations : ndarray of float, shape (directions,)
     """
 
@@ -144,7 +147,7 @@ class InformationCurve:
 
     @classmethod
     def of(cls, correlations: FloatArray, points: int = 60) -> Self:
-        """Make the curve from canonical correlations, from the first critical beta to 1000 times the last."""
+        """Return the curve for canonical correlations, from the first critical beta to 1000 times the last."""
         rho = correlations[correlations > 1e-6]
         if not len(rho):
             nothing = np.zeros(1)
@@ -155,15 +158,20 @@ class InformationCurve:
         return cls(beta, kept[:, 0], kept[:, 1], correlations)
 
     def at(self, beta: float) -> tuple[float, float]:
-        """Bits about input and about target at one beta."""
+        """Return the bits about the input and about the target at one beta."""
         return information(self.correlations, beta)
 
 
 def information(correlations: FloatArray, beta: float) -> tuple[float, float]:
-    """Bits about input and about target that the optimal map keeps at a beta.
+    r"""Return the bits about the input and about the target that the optimal map keeps at a beta.
 
-    ``I_X = 1/2 sum log2((beta - 1)(1 - lambda) / lambda)`` over the directions that count, with
-    ``lambda = 1 - rho^2``; ``I_Y = I_X - 1/2 sum log2(beta (1 - lambda))``: Chechik et al., section 5.
+    With :math:`\lambda_i = 1 - \rho_i^2`, over the directions with :math:`\beta \rho_i^2 > 1` (Chechik et al., section
+    5),
+
+    .. math::
+
+        I_X &= \tfrac12 \sum_i \log_2 \frac{(\beta - 1)(1 - \lambda_i)}{\lambda_i} \\
+        I_Y &= I_X - \tfrac12 \sum_i \log_2 \left(\beta (1 - \lambda_i)\right).
     """
     shared = np.asarray(correlations, dtype=np.float64) ** 2
     shared = shared[beta * shared > 1.0]
@@ -172,10 +180,12 @@ def information(correlations: FloatArray, beta: float) -> tuple[float, float]:
 
 
 def gaussian_information(X: npt.ArrayLike, Y: npt.ArrayLike, ridge: float = 1e-3) -> float:
-    """Estimate the bits that X (samples, inputs) and Y (samples, targets) share, were both Gaussian.
+    r"""Estimate the mutual information (bits) of X (samples, inputs) and Y (samples, targets), taken as Gaussian.
 
-    ``-1/2 sum log2(1 - rho^2)`` over the canonical correlations, each less what chance gives it: with
-    independent X and Y the mean of ``rho^2`` is ``inputs / (samples - 1)``, by which it is adjusted as R² is.
+    .. math:: I = -\tfrac12 \sum_i \log_2 (1 - \rho_i^2)
+
+    over the canonical correlations, corrected for chance as an adjusted R² is: for independent X and Y the mean of
+    :math:`\rho^2` is inputs / (samples - 1).
     """
     inputs, targets = (np.asarray(each, dtype=np.float64).reshape(len(np.asarray(each)), -1) for each in (X, Y))
     gathered = StreamingCovariance(inputs.shape[1], targets.shape[1])
@@ -192,12 +202,12 @@ def gaussian_information(X: npt.ArrayLike, Y: npt.ArrayLike, ridge: float = 1e-3
 
 
 def canonical_directions(Cx: FloatArray, Cxy: FloatArray, Cy: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Find the canonical directions of the inputs and their correlations with the targets, largest first.
+    """Return the canonical directions of the inputs and their correlations with the targets, largest first.
 
     Returns
     -------
     directions : ndarray of float, shape (directions, inputs)
-        Uncorrelated, with unit variance; of each, the weight that is largest in magnitude is positive.
+        Uncorrelated, with unit variance; the weight of largest magnitude in each is positive.
     correlations : ndarray of float, shape (directions,)
         From 0 to just below 1.
     """
@@ -208,7 +218,7 @@ def canonical_directions(Cx: FloatArray, Cxy: FloatArray, Cy: FloatArray) -> tup
 
 
 def principal_rest(Cx: FloatArray, directions: FloatArray, count: int) -> FloatArray:
-    """Find the principal components of what uncorrelated unit-variance directions leave of the inputs.
+    """Return the principal components of the inputs after uncorrelated unit-variance directions are projected out.
 
     Returns
     -------
@@ -225,16 +235,16 @@ def principal_rest(Cx: FloatArray, directions: FloatArray, count: int) -> FloatA
 
 
 def past_and_future(series: npt.ArrayLike, past: int, future: int) -> tuple[FloatArray, FloatArray]:
-    """Cut a series into pairs for a past-future bottleneck: what was, and what came next.
+    """Cut a series into pairs of past and future, for a past-future bottleneck.
 
-    Creutzig, Globerson and Tishby, Phys. Rev. E 79, 041925 (2009): the bottleneck of a series' past for its
-    own future. ``GaussianBottleneck(...).fit(*past_and_future(series, 10, 5))`` is that.
+    ``GaussianBottleneck(...).fit(*past_and_future(series, 10, 5))`` keeps the information in the past of a series about
+    its future (F. Creutzig, A. Globerson and N. Tishby, Phys. Rev. E 79, 041925 (2009)).
 
     Parameters
     ----------
     series : array_like of float, shape (steps, features) or (steps,)
     past, future : int
-        Steps of each.
+        Number of steps of each.
 
     Returns
     -------
@@ -246,8 +256,8 @@ def past_and_future(series: npt.ArrayLike, past: int, future: int) -> tuple[Floa
     given = given[:, np.newaxis] if given.ndim == 1 else given
     if past < 1 or future < 1 or given.ndim != 2 or len(given) < past + future:
         raise ValueError(
-            f"a series of shape {given.shape} was to be cut into {past} steps of past and {future} of future; "
-            "give at least 1 of each, and a series (steps, features) at least as long as both"
+            f"the series has shape {given.shape}, past is {past} and future {future}; past and future must be at least "
+            "1, and the series (steps, features) at least as long as both together"
         )
     windows = np.lib.stride_tricks.sliding_window_view(given, past + future, axis=0).transpose(0, 2, 1)
     return windows[:, :past].reshape(len(windows), -1), windows[:, past:].reshape(len(windows), -1)
@@ -260,12 +270,12 @@ def _ridged(covariance: FloatArray, ridge: float) -> FloatArray:
 
 
 def _floor(covariance: FloatArray) -> float:
-    """Variance below which there is only rounding."""
+    """Return the variance below which there are only rounding errors."""
     return float(np.trace(covariance)) * len(covariance) * float(np.finfo(np.float64).eps)
 
 
 def _whitening(covariance: FloatArray) -> FloatArray:
-    """Map to uncorrelated coordinates of unit variance, leaving out those that have none."""
+    """Return a map to uncorrelated coordinates of unit variance, without those of zero variance."""
     values, vectors = eigh(covariance)
     kept = values > _floor(covariance)
     if not kept.any():

@@ -1,4 +1,4 @@
-"""Adam: gradient descent with a step of its own for every weight (Kingma and Ba, ICLR 2015)."""
+"""Gradient descent with Adam, and the cross-entropy."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,19 @@ _MOMENTUM, _MEMORY, _TINY = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    """Moves some arrays in place against their gradients.
+    r"""Adam (D. P. Kingma and J. Ba, ICLR 2015): gradient descent with an adaptive step for every weight.
+
+    .. math::
+
+        m &\leftarrow \beta_1 m + (1 - \beta_1) g, \qquad v \leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
+        w &\leftarrow w - \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + 10^{-8}}
 
     Parameters
     ----------
     arrays : sequence of ndarray of float
-        What is trained.
+        Weights, updated in place.
     learning_rate : float
-        Step of a weight whose gradient keeps its sign.
+        :math:`\eta`, the step of a weight whose gradient is constant.
     """
 
     def __init__(self, arrays: Sequence[FloatArray], learning_rate: float) -> None:
@@ -29,7 +34,7 @@ class Adam:
         self._steps = 0
 
     def step(self, gradients: Sequence[FloatArray]) -> None:
-        """Take one step, given the gradient by each array."""
+        """Update the arrays, given the gradient with respect to each."""
         self._steps += 1
         rate = self.learning_rate * np.sqrt(1.0 - _MEMORY**self._steps) / (1.0 - _MOMENTUM**self._steps)
         for array, first, second, gradient in zip(self._arrays, self._first, self._second, gradients, strict=True):
@@ -39,12 +44,14 @@ class Adam:
 
 
 def cross_entropy(logits: FloatArray, targets: FloatArray) -> tuple[float, FloatArray]:
-    """Give the mean cross-entropy (nats) of softmax outputs, and its gradient by the logits.
+    r"""Return the mean cross-entropy (nats) of softmax outputs, and its gradient with respect to the logits.
+
+    .. math:: L = -\frac{1}{n} \sum_i \sum_c t_{ic} \log \mathrm{softmax}(z_i)_c
 
     Parameters
     ----------
     logits, targets : ndarray of float, shape (samples, classes)
-        Targets sum to one in each row.
+        Each row of `targets` sums to one.
     """
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponential = np.exp(shifted)

@@ -1,7 +1,10 @@
-"""A nonlinear bottleneck trained by kernels: features that depend on the target and little on the input.
+r"""The HSIC bottleneck: nonlinear features that depend on the target and little on the input.
 
-Ma, Lewis and Kleijn, AAAI 2020: each layer by itself minimises ``HSIC(Z, X) - lambda_y HSIC(Z, Y)``, normalised,
-and nothing is sent back through what lies behind it.
+Each layer minimises, by itself and without back-propagation from later layers,
+
+.. math:: \mathrm{nHSIC}(Z, X) - \lambda_y\, \mathrm{nHSIC}(Z, Y)
+
+(W.-D. K. Ma, J. P. Lewis and W. B. Kleijn, AAAI 2020).
 """
 
 from collections.abc import Callable
@@ -25,7 +28,7 @@ from inmateria.reservoir.bottleneck.transformer import BottleneckTransformer
 FloatArray = npt.NDArray[np.float64]
 
 _WEIGHTS = {"nhsic": 50.0, "phsic": 2.0}
-"""Of the targets, by objective."""
+"""Default weight of the targets for each objective."""
 
 
 def objective_named(
@@ -39,7 +42,7 @@ def objective_named(
     seed: int = 0,
     unit: float = 1.0,
 ) -> Callable[[FloatArray, FloatArray, FloatArray], Dependence]:
-    """Give the objective ``(Z, X, Y) -> Dependence`` of that name, with its widths and weights set.
+    """Return an objective ``(Z, X, Y) -> Dependence`` by name, with its parameters set.
 
     Parameters
     ----------
@@ -47,13 +50,13 @@ def objective_named(
     lambda_y : float, optional
         Weight of the targets; 50 with "nhsic" and 2 with "phsic" by default.
     sigma, sigma_input, regularisation
-        As of `nhsic_objective`, and of `phsic_objective`, which takes the first.
+        See `nhsic_objective`; `phsic_objective` uses `sigma` only.
     random_features : int or None
-        Use so many instead of kernel matrices; with "nhsic" only.
+        Number of random features that replace kernel matrices; with "nhsic" only.
     seed : int
-        Of the random features.
+        Seed of the random features.
     unit : float
-        Of the features: of what size they are.
+        Typical magnitude of the features.
     """
     if name not in _WEIGHTS:
         raise ValueError(f"objective is {name!r}; allowed are 'nhsic' and 'phsic'")
@@ -61,10 +64,12 @@ def objective_named(
     if min(lambda_y, sigma, sigma_input, regularisation) <= 0:
         raise ValueError(
             f"lambda_y is {lambda_y}, sigma {sigma}, sigma_input {sigma_input}, regularisation {regularisation}; "
-            "give more than 0 each"
+            "each must be more than 0"
         )
     if random_features is not None and (name != "nhsic" or random_features < 1):
-        raise ValueError(f"random_features is {random_features} with {name!r}; give at least 1, with 'nhsic' only")
+        raise ValueError(
+            f"random_features is {random_features} with {name!r}; it must be at least 1, with 'nhsic' only"
+        )
     if name == "phsic":
         return lambda Z, X, Y: phsic_objective(Z, Y, lambda_y=lambda_y, sigma=sigma, floor=PHSIC_FLOOR * unit**2)
     sigma *= unit
@@ -93,24 +98,23 @@ class HSICBottleneck(BottleneckTransformer):
     Parameters
     ----------
     n_components : int
-        Features.
+        Number of features.
     objective : {"nhsic", "phsic"}
-        Normalised, for batches of 128 to 256; or plausible, for small batches and noise.
+        Normalised HSIC, for batches of 128 to 256; or plausible HSIC, for small batches and noise.
     lambda_y : float, optional
         Weight of the targets; 50 with "nhsic" and 2 with "phsic" by default.
     sigma, sigma_input : float
-        Widths of the kernels of features and of standardised inputs, for each column; "phsic" does not look at
-        the inputs.
+        Widths of the kernels of features and of standardised inputs, per column; "phsic" does not use the inputs.
     regularisation : float
-        Of nHSIC: added to a kernel matrix before it is inverted, as a fraction of the samples.
+        Regularisation of kernel matrices in nHSIC, as a fraction of the number of samples.
     epochs, batch_size : int
-        Passes over the samples, and samples in a batch; the last batch of a pass may be larger.
+        Number of passes over the samples, and of samples in a batch; batches may be larger than that.
     learning_rate : float
-        Of Adam.
+        Learning rate of Adam.
     random_features : int, optional
-        Replace kernel matrices by so many random features, where batches are large.
+        Number of random features that replace kernel matrices, for large batches.
     seed : int
-        Of the initial weights, the order of the samples and the random features.
+        Seed of the initial weights, the order of the samples and the random features.
 
     Attributes
     ----------
@@ -149,7 +153,7 @@ class HSICBottleneck(BottleneckTransformer):
         self.seed = seed
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from inputs (samples, inputs) and targets (samples, targets), one-hot for classes."""
+        """Fit to inputs (samples, inputs) and targets (samples, targets), one-hot for classes."""
         inputs, targets = self._checked_pairs(X, y, reset=True)
         if min(self.n_components, self.epochs, self.batch_size) < 1:
             raise ValueError("n_components, epochs and batch_size must be at least 1")

@@ -1,8 +1,11 @@
-"""The bottleneck from a stream: the subspace that knows the target, followed batch by batch, in one pass.
+r"""The bottleneck from a stream: the subspace of the inputs that is informative about the targets, in one pass.
 
-Canonical directions swap and turn as more is seen, and whoever reads features along them would have to learn
-anew. Ridge regression spans the same subspace, and each of its rows belongs to one target: none swaps, and
-none changes its sign.
+Canonical directions may swap and change sign as batches are added, and a readout of such features would have to be
+trained again. The rows of ridge regression
+
+.. math:: W = C_{yx} (C_{xx} + \epsilon I)^{-1}
+
+span the same subspace, and each belongs to one target: they neither swap nor change sign.
 """
 
 from typing import Self
@@ -18,19 +21,19 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class OnlineBottleneck(BottleneckTransformer):
-    """Features that span what inputs know of the targets, learned from a stream.
+    """Features that span the subspace of the inputs that is informative about the targets, learned from a stream.
 
     Parameters
     ----------
     n_components : int, optional
-        Features; by default one for each target. Fewer are a fixed mixture of all the targets' rows, further
-        ones a fixed random look at what these leave of the inputs.
+        Number of features; by default one for each target. Fewer are a fixed random mixture of the rows of all
+        targets; additional ones are fixed random projections of the inputs, uncorrelated with those rows.
     ridge : float
-        Added to the variances of the inputs, as a fraction of their mean.
+        Regularisation of the covariance of the inputs, as a fraction of their mean variance.
     forgetting : float
-        Weight of a sample relative to one of the next batch; 1 forgets nothing.
+        Weight of a sample relative to a sample of the next batch; 1 forgets nothing.
     seed : int
-        Of what is mixed and what is filled in.
+        Seed of mixtures and projections.
 
     Attributes
     ----------
@@ -49,24 +52,24 @@ class OnlineBottleneck(BottleneckTransformer):
         self.seed = seed
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Forget everything, then learn from inputs (samples, inputs) and targets (samples, targets)."""
+        """Reset, then fit to inputs (samples, inputs) and targets (samples, targets)."""
         return self._learn(X, y, anew=True)
 
     def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from a further batch."""
+        """Fit to all batches so far and this one."""
         return self._learn(X, y, anew=not hasattr(self, "components_"))
 
     def _learn(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> Self:
         if not 0 < self.forgetting <= 1 or not 0 < self.ridge < float("inf"):
             raise ValueError(
                 f"forgetting is {self.forgetting} and ridge {self.ridge}; "
-                "give a forgetting of more than 0 and at most 1, and a finite ridge of more than 0"
+                "forgetting must be more than 0 and at most 1, ridge finite and more than 0"
             )
         inputs, targets = self._checked_pairs(X, y, reset=anew)
         if anew:
             self._begin(inputs.shape[1], targets.shape[1])
         elif targets.shape[1] != self._gathered.targets:
-            raise ValueError(f"targets have {targets.shape[1]} columns; {self._gathered.targets} were learned from")
+            raise ValueError(f"targets have {targets.shape[1]} columns; this was fitted with {self._gathered.targets}")
         self._gathered.add(inputs, targets)
         self.samples_seen_ += len(inputs)
         self._solve()
@@ -75,12 +78,12 @@ class OnlineBottleneck(BottleneckTransformer):
     def _begin(self, inputs: int, targets: int) -> None:
         count = targets if self.n_components is None else self.n_components
         if count < 1:
-            raise ValueError(f"n_components is {count}; give at least 1, or None")
+            raise ValueError(f"n_components is {count}; it must be at least 1, or None")
         generator = np.random.default_rng(self.seed)
         self._gathered = StreamingCovariance(inputs, targets, self.forgetting)
         self.samples_seen_ = 0
         self._n_features_out = count
-        # Orthonormal rows, so that no target is mixed in more than another.
+        # Orthonormal rows, so that all targets have the same weight.
         mixed = np.linalg.qr(generator.standard_normal((targets, targets)))[0]
         self._mixing = mixed[:count] if count < targets else np.eye(targets)
         self._look = generator.standard_normal((max(0, count - targets), inputs))
@@ -92,7 +95,7 @@ class OnlineBottleneck(BottleneckTransformer):
         ridged = Cx + max(self.ridge * mean_variance, np.finfo(np.float64).tiny) * np.eye(size)
         rows = self._mixing @ cho_solve(cho_factor(ridged, lower=True), Cxy).T
         if len(self._look):
-            # What the rows explain is taken off: the look sees only the rest.
+            # Random projections of the part of the inputs that is uncorrelated with the rows.
             shared = rows @ Cx @ rows.T
             onto = np.linalg.pinv(shared, rcond=1e-10, hermitian=True) @ (rows @ Cx)
             variance = np.diag(Cx)

@@ -1,4 +1,4 @@
-"""What every bottleneck is to scikit-learn: a transformer that needs targets, one or several for each sample."""
+"""Base class of bottlenecks: a scikit-learn transformer that needs targets, one or several for each sample."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class BottleneckTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, B
     mean_: FloatArray
 
     def _checked_pairs(self, X: npt.ArrayLike, y: npt.ArrayLike, reset: bool) -> tuple[FloatArray, FloatArray]:
-        """Check inputs and targets, and take targets of one axis as one column."""
+        """Check inputs and targets; return targets as two-dimensional."""
         inputs, targets = validate_data(
             self, X, y, reset=reset, dtype=np.float64, multi_output=True, y_numeric=True, ensure_min_samples=2
         )

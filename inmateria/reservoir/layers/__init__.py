@@ -1,1 +1,1 @@
-"""Layers of matter behind one another, each with an encoder of its own, and the ways to train them."""
+"""Stacks of physical layers, each with an encoder of its own, and methods to train the encoders."""

@@ -1,4 +1,4 @@
-"""One layer of a physical stack: what its ports are driven with, and which of the answers are its features."""
+"""One layer of a physical stack: stimuli from port values, features from responses."""
 
 import math
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from inmateria.reservoir.layers.port_encoder import drive_of
 from inmateria.substrate import FloatArray, Stimulus, Substrate, SubstrateInfo
 
 _CHUNK_VALUES = 1_000_000
-"""Values of a response (8 MB) beyond which a batch goes out in several stimuli."""
+"""Number of values in a response (8 MB) above which a batch is split into several stimuli."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,17 +21,17 @@ class PhysicalLayer:
     Parameters
     ----------
     substrate : Substrate or str
-        Of any kind; a string is a URI for `connect`.
+        A string is a URI for `connect`.
     features : Features, optional
         Turns a response into features; every sample of every output by default.
     amplitude : float
-        Fraction of each input's range, around its middle, that the ports may drive.
+        Fraction of each input's range, around its middle, that ports are mapped to.
     gain : float
-        Standard deviation of the ports before their tanh: how far they use that range.
+        Standard deviation of the ports before their tanh.
     hold : int
-        Substrate steps for which each step of a sample is held; each is a virtual node.
+        Number of substrate steps for which each step of a sample is held; each gives virtual nodes.
     rest : float
-        Seconds at rest after each sample, in which a substrate with memory forgets it.
+        Seconds at rest after each sample, for a substrate with memory to forget it.
     step : float, optional
         Duration of a substrate step, s; the substrate's own by default.
     """
@@ -48,38 +48,40 @@ class PhysicalLayer:
         if not 0 < self.amplitude <= 1 or not 0 < self.gain < math.inf:
             raise ValueError(
                 f"amplitude is {self.amplitude} and gain {self.gain}; "
-                "give an amplitude of more than 0 and at most 1, and a gain of more than 0"
+                "amplitude must be more than 0 and at most 1, gain finite and more than 0"
             )
         if self.hold < 1 or not 0 <= self.rest < math.inf:
-            raise ValueError(f"hold is {self.hold} steps and rest {self.rest} s; give at least 1, and at least 0")
+            raise ValueError(
+                f"hold is {self.hold} and rest {self.rest} s; hold must be at least 1, rest finite and at least 0"
+            )
 
     def duration_of_step(self, info: SubstrateInfo) -> float:
-        """Duration of a substrate step, s."""
+        """Return the duration of a substrate step, s."""
         return info.step if self.step is None else self.step
 
     def width(self, info: SubstrateInfo) -> int:
-        """Count the features of one step of a sample."""
+        """Return the number of features of one step of a sample."""
         return len(self.features.names(info, self.duration_of_step(info), self.hold))
 
     def stimuli(
         self, ports: FloatArray, lengths: npt.NDArray[np.intp], info: SubstrateInfo
     ) -> tuple[list[Stimulus], npt.NDArray[np.bool_]]:
-        """Make the stimuli of a batch: each step held, each sample followed by its rest.
+        """Return the stimuli of a batch: each step held, each sample followed by its rest.
 
         Parameters
         ----------
         ports : ndarray of float, shape (rows, inputs)
-            Between -1 and 1: all steps of all samples, one after another.
+            From -1 to 1; all steps of all samples, one after another.
         lengths : ndarray of int, shape (samples,)
-            Steps of each sample.
+            Number of steps of each sample.
         info : SubstrateInfo
 
         Returns
         -------
         stimuli : list of Stimulus
-            Within the limits, one unless the batch is long.
+            Within the limits; several for a long batch.
         asked : ndarray of bool
-            Which rows of the features belong to the samples and not to their rests.
+            Rows of the features that belong to samples and not to their rests.
         """
         step = self.duration_of_step(info)
         resting = math.ceil(self.rest / (step * self.hold) - 1e-9)

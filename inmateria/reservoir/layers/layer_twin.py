@@ -1,8 +1,8 @@
-"""What a physical layer would answer, learned from what it did and differentiable: for gradients through layers.
+"""Differentiable twins of physical layers, for gradients through layers.
 
-A linear map of the ports and of random features of them, solved for in closed form from streaming second
-moments. It is never asked what a layer answers, only which way its answer would move. The twin of a whole device, to
-plan experiments with, is in `twins`.
+A twin is a linear map of the ports and of random features of them, fitted in closed form to streaming second moments.
+Only its gradient is used: features always come from the device. The twin of a whole device, to plan experiments with,
+is `inmateria.devices.Twin`.
 """
 
 from typing import Protocol
@@ -15,34 +15,34 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class LayerTwin(Protocol):
-    """What stands in for a layer on the way back."""
+    """Model of a layer that gradients are propagated through."""
 
     def add(self, ports: FloatArray, features: FloatArray) -> None:
-        """Learn from ports (rows, ports) and what the layer answered (rows, features)."""
+        """Add ports (rows, ports) and the features of the layer (rows, features)."""
 
     def fit(self) -> None:
-        """Make what was learned count."""
+        """Fit to the samples added so far."""
 
     def back(self, ports: FloatArray, by_features: FloatArray) -> FloatArray:
-        """Turn a gradient by the features into one by the ports."""
+        """Propagate a gradient with respect to the features back to the ports."""
 
 
 class RandomFeatureTwin:
-    """Ports to features by ridge regression on the ports, their pairwise products and random waves of them.
+    """Ridge regression of features on the ports, their pairwise products and random cosines of them.
 
     Parameters
     ----------
     ports, features : int
     waves : int
-        Random cosines of the ports; pairwise products are taken where they are at most as many.
+        Number of random cosines; pairwise products are used if there are at most as many.
     gain : float
-        Spread of the ports that it is for.
+        Standard deviation of the ports.
     ridge : float
-        Of the regression, as a fraction of the mean variance.
+        Regularisation, as a fraction of the mean variance.
     forgetting : float
-        Weight of a pass relative to the next one: a twin must be right where the ports are now.
+        Weight of a pass relative to the next one, because the distribution of the ports changes.
     seed : int
-        Of the waves.
+        Seed of the random cosines.
     """
 
     def __init__(
@@ -69,15 +69,15 @@ class RandomFeatureTwin:
         self._seen = 0.0
         self._weights = np.zeros((size, features))
         self.explained = 0.0
-        """Share of the features' variance that the twin explained where it was fitted."""
+        """Fraction of the features' variance that the twin explains on the samples it was fitted to."""
 
     @property
     def fitted(self) -> bool:
-        """Whether it has learned anything that counts."""
+        """Whether it has been fitted."""
         return bool(self._weights.any())
 
     def add(self, ports: FloatArray, features: FloatArray) -> None:
-        """Gather the second moments of a batch."""
+        """Add the second moments of a batch."""
         basis = self._basis(ports)
         self._gram += basis.T @ basis
         self._load += basis.T @ features
@@ -85,7 +85,7 @@ class RandomFeatureTwin:
         self._seen += len(ports)
 
     def fit(self) -> None:
-        """Solve for the weights from what was gathered, then let that count less."""
+        """Solve for the weights, then reduce the weight of the samples so far."""
         if not self._seen:
             return
         size = len(self._gram)
@@ -100,12 +100,12 @@ class RandomFeatureTwin:
         self._seen *= self._forgetting
 
     def predict(self, ports: FloatArray) -> FloatArray:
-        """Guess what the layer answers."""
+        """Predict the features (rows, features) of the layer."""
         guessed: FloatArray = self._basis(ports) @ self._weights
         return guessed
 
     def back(self, ports: FloatArray, by_features: FloatArray) -> FloatArray:
-        """Turn a gradient by the features into one by the ports."""
+        """Propagate a gradient with respect to the features back to the ports."""
         by_basis = by_features @ self._weights.T
         u = ports / self._gain
         linear, pairs = 1 + u.shape[1], 1 + u.shape[1] + len(self._left)

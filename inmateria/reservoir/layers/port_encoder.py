@@ -1,4 +1,4 @@
-"""What is trained in front of a physical layer: a linear map into its ports, kept within what they may be given."""
+"""Trainable encoder in front of a physical layer: a linear map to its ports, bounded by a tanh."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,13 +8,13 @@ from inmateria.substrate import Channel
 FloatArray = npt.NDArray[np.float64]
 
 _SLOWEST = 0.02
-"""Share that a batch has in the running mean and spread of the inputs, once many were seen."""
+"""Least weight of a batch in the running mean and variance of the inputs."""
 
 
 class PortEncoder:
-    """``ports = tanh(weight z + bias)`` of standardised inputs z: between -1 and 1, whatever comes in.
+    r"""Map from inputs to ports, :math:`\tanh(W z + b)` of the standardised inputs :math:`z`, between -1 and 1.
 
-    Begins at random: a layer whose encoder is not trained has a random mask.
+    Weights are random at first, so that a layer whose encoder is not trained has a random mask.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class PortEncoder:
     gain : float
         Standard deviation of a port before the tanh, with random weights.
     generator : numpy.random.Generator
-        Draws the weights.
+        Generator of the random weights.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class PortEncoder:
         For standardised inputs.
     bias : ndarray of float, shape (ports,)
     mean, scale : ndarray of float, shape (inputs,)
-        Of the inputs; the scale of one that never varies is infinite.
+        Mean and standard deviation of the inputs; infinite for inputs that do not vary.
     """
 
     def __init__(self, inputs: int, ports: int, gain: float, generator: np.random.Generator) -> None:
@@ -42,16 +42,16 @@ class PortEncoder:
         self._square: FloatArray = np.zeros(inputs)
         self._batches = 0
         self.settled = False
-        """Whether mean and spread of the inputs are known."""
+        """Whether mean and standard deviation of the inputs are known."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Ports and inputs."""
+        """Number of ports and number of inputs."""
         ports, inputs = self.weight.shape
         return ports, inputs
 
     def standardised(self, rows: FloatArray) -> FloatArray:
-        """Take the mean off the inputs (rows, inputs) and divide by their spread."""
+        """Return inputs (rows, inputs) minus their mean, divided by their standard deviation."""
         z: FloatArray = (rows - self.mean) / self.scale
         return z
 
@@ -65,7 +65,7 @@ class PortEncoder:
         return given
 
     def follow(self, rows: FloatArray) -> None:
-        """Let the running mean and spread of the inputs follow another batch."""
+        """Update the running mean and standard deviation of the inputs with a batch."""
         self._batches += 1
         share = max(1.0 / self._batches, _SLOWEST)
         self.mean = (1.0 - share) * self.mean + share * rows.mean(axis=0)
@@ -73,19 +73,19 @@ class PortEncoder:
         self._rescale(self._square - self.mean**2, self._square)
 
     def standardise_by(self, mean: FloatArray, variance: FloatArray) -> None:
-        """Set mean and spread of the inputs to what they are known to be."""
+        """Set mean and variance of the inputs."""
         self.mean = mean.copy()
         self._square = variance + mean**2
         self._rescale(variance, self._square)
 
     def _rescale(self, variance: FloatArray, square: FloatArray) -> None:
         self.settled = True
-        # Below this there is only rounding.
+        # Smaller variances are rounding errors.
         self.scale = np.sqrt(np.where(variance > 1e-12 * square, variance, np.inf))
 
 
 def drive_of(ports: FloatArray, inputs: tuple[Channel, ...], amplitude: float) -> FloatArray:
-    """Turn ports between -1 and 1 into a drive, in the inputs' units: so much of each input's range.
+    """Scale ports from -1 to 1 to a drive in the inputs' units.
 
     Parameters
     ----------

@@ -1,8 +1,7 @@
-"""Several physical layers, one behind another, each with an encoder that is trained without seeing through any.
+"""A stack of physical layers, each with an encoder that is trained without gradients through the substrates.
 
-A batch of samples goes through the layers like work through a pipeline: while one layer's substrate answers
-batch t, the next one's answers batch t - 1. With substrates that are somewhere else the exchanges overlap in
-time, in training as in reading.
+Batches pass through the layers as through a pipeline: while one layer's substrate responds to batch t, the next one's
+responds to batch t - 1. With remote substrates the exchanges overlap in time, in training and in prediction.
 """
 
 import asyncio
@@ -41,7 +40,7 @@ _TRACED = 100_000
 
 
 class LayerExchange(NamedTuple):
-    """When a layer's substrate was busy with a batch: seconds on this machine's clock."""
+    """Begin and end of a layer's exchange for a batch, in seconds on this machine's clock."""
 
     layer: int
     batch: int
@@ -50,31 +49,31 @@ class LayerExchange(NamedTuple):
 
 
 class ProgressCallback(Protocol):
-    """What is told of the progress."""
+    """Callback for progress."""
 
     def __call__(self, phase: str, done: int, of: int, steps: int) -> None:
-        """Say that `done` of `of` batches of a phase are done, with so many substrate steps applied in all."""
+        """Report that `done` of `of` batches of a phase are done, after `steps` substrate steps in all."""
 
 
 class PhysicalStack:
-    """Physical layers in a row and a readout; an async context manager, with the manners of a classifier.
+    """A stack of physical layers and a readout; an async context manager with the methods of a classifier.
 
-    A sample is a vector of features, or a series (steps, features) that a substrate with memory sees step by step.
+    A sample is a vector of features, or a series (steps, features) for substrates with memory.
 
     Parameters
     ----------
     layers : sequence of PhysicalLayer, Substrate or str
-        In order; a substrate or a URI is a layer with the defaults.
+        In order; a substrate or a URI is taken as a layer with default settings.
     readout : scikit-learn classifier, optional
-        Behind a `StandardScaler`; a `RidgeClassifierReadout` by default.
+        Used after a `StandardScaler`; a `RidgeClassifierReadout` by default.
     train : str or LocalTraining
-        How encoders are trained; see `training_names`.
+        Training of the encoders; see `training_names`.
     read : {"all", "last"}
-        What the readout reads: the features of all layers, or of the last.
+        Whether the readout uses the features of all layers or of the last.
     segments : int
-        Parts of a series over each of which features are averaged for the readout.
+        Number of equal parts of a series over which features are averaged for the readout.
     seed : int
-        Of the random encoders, the order of the samples, and the training.
+        Seed of the random encoders, the order of the samples, and the training.
 
     Attributes
     ----------
@@ -83,17 +82,17 @@ class PhysicalStack:
     classes_ : ndarray, shape (classes,)
     readout_ : scikit-learn pipeline
     features_ : list of ndarray of float, shape (samples, features)
-        What each layer gave for the samples learned from, once trained.
+        Features of each layer for the training samples, after training.
     stimuli_training_, stimuli_reading_ : int
-        Samples presented to a substrate, summed over layers: to train the encoders, and to read since.
+        Number of presentations of a sample to a substrate, summed over layers: to train the encoders, and afterwards.
     steps_ : int
-        Substrate steps in all of them, with holds and rests.
+        Total number of substrate steps, with holds and rests.
     information_ : list of PassInformation
-        By pass, the one that the readout was trained on last.
+        One for each pass; the last is of the features that the readout was trained on.
     trace : deque of LayerExchange
-        The last exchanges, in the order in which they ended.
+        The latest exchanges, in the order in which they ended.
     learning_seconds_ : float
-        Processor time that training the encoders took here.
+        Processor time of training the encoders on this machine.
 
     Examples
     --------
@@ -114,9 +113,11 @@ class PhysicalStack:
         seed: int = 0,
     ) -> None:
         if not layers:
-            raise ValueError("a stack has no layers; give at least one")
+            raise ValueError("layers is empty; a stack needs at least one layer")
         if read not in ("all", "last") or segments < 1:
-            raise ValueError(f"read is {read!r} and segments {segments}; give 'all' or 'last', and at least 1")
+            raise ValueError(
+                f"read is {read!r} and segments {segments}; read must be 'all' or 'last', segments at least 1"
+            )
         self.layers = [each if isinstance(each, PhysicalLayer) else PhysicalLayer(substrate=each) for each in layers]
         self.substrates = [
             connect(each.substrate) if isinstance(each.substrate, str) else each.substrate for each in self.layers
@@ -143,7 +144,7 @@ class PhysicalStack:
         await self._exits.__aexit__(kind, error, trace)
 
     def widths(self) -> list[int]:
-        """Count the features that each layer gives for a step of a sample."""
+        """Return the number of features of each layer for one step of a sample."""
         return [layer.width(each.info) for layer, each in zip(self.layers, self.substrates, strict=True)]
 
     async def fit(self, X: Any, y: npt.ArrayLike, on_progress: ProgressCallback | None = None) -> Self:
@@ -155,15 +156,17 @@ class PhysicalStack:
         y : array_like, shape (samples,)
             Classes.
         on_progress : callable, optional
-            Told of the progress.
+            Called after each batch.
         """
         rows, lengths = samples_of(X)
         labels = np.asarray(y)
         if labels.shape != (len(lengths),):
-            raise ValueError(f"there are {len(lengths)} samples and labels of shape {labels.shape}; give one for each")
+            raise ValueError(
+                f"there are {len(lengths)} samples and labels of shape {labels.shape}; give one label for each sample"
+            )
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"all samples are of the class {self.classes_[0]!r}; give at least two classes")
+            raise ValueError(f"all samples are of class {self.classes_[0]!r}; at least two classes are needed")
         targets = np.repeat(np.eye(len(self.classes_))[codes], lengths, axis=0)
         self._begin(rows, targets)
         generator = np.random.default_rng([self.seed, 1])
@@ -188,37 +191,37 @@ class PhysicalStack:
         return self
 
     async def features(self, X: Any, on_progress: ProgressCallback | None = None) -> list[FloatArray]:
-        """Ask all layers about samples, and give the features (samples, features) of each."""
+        """Return the features (samples, features) of each layer."""
         self._fitted()
         rows, lengths = samples_of(X)
         known = self.encoders[0].shape[1] - self.training.extra_inputs(len(self.classes_))
         if rows.shape[1] != known:
-            raise ValueError(f"samples have {rows.shape[1]} features; the stack was trained on {known}")
+            raise ValueError(f"samples have {rows.shape[1]} features; this stack was fitted with {known}")
         before = self._presented
         found = await self._read(rows, lengths, np.zeros((len(rows), len(self.classes_))), _Progress(on_progress))
         self.stimuli_reading_ += self._presented - before
         return found
 
     async def transform(self, X: Any, on_progress: ProgressCallback | None = None) -> FloatArray:
-        """Give the features (samples, features) that the readout reads."""
+        """Return the features (samples, features) that the readout uses."""
         return self._chosen(await self.features(X, on_progress))
 
     async def predict(self, X: Any, on_progress: ProgressCallback | None = None) -> npt.NDArray[Any]:
-        """Name the class of each sample."""
+        """Predict the class of each sample."""
         read = await self.transform(X, on_progress)
         named: npt.NDArray[Any] = self.readout_.predict(read)
         return named
 
     async def score(self, X: Any, y: npt.ArrayLike, on_progress: ProgressCallback | None = None) -> float:
-        """Give the fraction of samples that are named rightly."""
+        """Return the fraction of correctly predicted samples."""
         return float(np.mean(await self.predict(X, on_progress) == np.asarray(y)))
 
     def _fitted(self) -> None:
         if not hasattr(self, "encoders"):
-            raise RuntimeError("the stack has learned nothing yet; call fit")
+            raise RuntimeError("this stack is not fitted; call fit first")
 
     def _begin(self, rows: FloatArray, targets: FloatArray) -> None:
-        """Make encoders of random weights, and forget what was counted."""
+        """Create encoders with random weights, and reset all counts."""
         widths, training = self.widths(), self.training
         extra = training.extra_inputs(targets.shape[1])
         generator = np.random.default_rng([self.seed, 0])
@@ -242,7 +245,7 @@ class PhysicalStack:
     async def _read(
         self, rows: FloatArray, lengths: IntArray, targets: FloatArray, progress: "_Progress"
     ) -> list[FloatArray]:
-        """Ask all layers about samples, in order."""
+        """Return the features of all layers for samples in order."""
         batches = list(batches_of(rows, lengths, targets, np.arange(len(lengths)), self.training.batch_size))
         progress.begin("reading", len(batches))
         sink = PassRecord(len(self.layers), whole=True)
@@ -261,7 +264,7 @@ class PhysicalStack:
         targets: FloatArray,
         progress: "_Progress",
     ) -> list[FloatArray]:
-        """Solve for one encoder after another, asking each layer about every sample once."""
+        """Fit one encoder after another, presenting every sample to each layer once."""
         found, given = [], rows
         everything = np.arange(len(lengths))
         for layer in range(len(self.layers)):
@@ -282,7 +285,7 @@ class PhysicalStack:
     async def _sweep(
         self, batches: Iterable[Batch], sink: PassRecord, progress: "_Progress", *, learning: bool
     ) -> None:
-        """Send batches through the layers, all layers busy at once, each with a batch of its own."""
+        """Send batches through the layers, all layers at work at once, each on a batch of its own."""
         coming = iter(batches)
         at: list[Batch | None] = [None] * len(self.layers)
         while True:
@@ -304,14 +307,14 @@ class PhysicalStack:
                 progress.advance(self.steps_)
 
     async def _through(self, layer: int, batch: Batch, sink: PassRecord, *, learning: bool) -> None:
-        """Take a batch through one layer, and let that layer learn from it."""
+        """Send a batch through one layer, and update that layer."""
         encoder, given = self.encoders[layer], batch.rows
         if learning:
             ports = self.training.encode(layer, batch)
             batch.inputs.append(given)
             batch.ports.append(ports)
         else:
-            if not encoder.settled:  # nobody has trained it: the first batch says what to standardise by
+            if not encoder.settled:  # not trained: the first batch sets mean and standard deviation
                 encoder.follow(given)
             ports = encoder.ports(given)
         batch.features = await self._exchange(layer, ports, batch)
@@ -321,7 +324,7 @@ class PhysicalStack:
         batch.rows = batch.features
 
     async def _learn(self, learn: Callable[..., None], *given: Any) -> None:
-        """Learn in a worker thread, so that exchanges of other layers go on meanwhile."""
+        """Run an update in a worker thread, so that exchanges of other layers go on meanwhile."""
 
         def timed() -> float:
             begun = time.thread_time()
@@ -331,7 +334,7 @@ class PhysicalStack:
         self.learning_seconds_ += await asyncio.to_thread(timed)
 
     async def _exchange(self, layer: int, ports: FloatArray, batch: Batch) -> FloatArray:
-        """Drive a substrate with the ports (rows, ports) of a batch, and give its features (rows, features)."""
+        """Drive a substrate with the ports (rows, ports) of a batch, and return its features (rows, features)."""
         made, substrate = self.layers[layer], self.substrates[layer]
         stimuli, asked = made.stimuli(ports, batch.lengths, substrate.info)
         parts: list[FloatArray] = []
@@ -361,17 +364,17 @@ class PhysicalStack:
 
 
 class _Progress:
-    """Counts batches through the phases of a fit, and tells who watches."""
+    """Counts batches in the phases of a fit, and calls `on_progress`."""
 
     def __init__(self, on_progress: ProgressCallback | None) -> None:
         self._watch, self._phase, self._done, self._of = on_progress, "", 0, 1
 
     def begin(self, phase: str, of: int) -> None:
-        """Begin a phase of so many batches."""
+        """Begin a phase of `of` batches."""
         self._phase, self._done, self._of = phase, 0, of
 
     def advance(self, steps: int) -> None:
-        """Say that one more batch is done."""
+        """Count one more batch, after `steps` substrate steps in all."""
         self._done += 1
         if self._watch is not None:
             self._watch(self._phase, self._done, self._of, steps)

@@ -1,7 +1,7 @@
-"""How the layers of a physical stack are trained, behind one interface, each way found by its name.
+"""Methods to train the encoders of a physical stack, behind one interface, found by name.
 
-No way here sends anything back through a substrate. A training sees what went into each layer's encoder, what
-the encoder drove, and what the substrate answered; it moves the encoders. `stack` does the exchanging.
+None propagates anything back through a substrate. A training is given the inputs of each layer's encoder, the ports and
+the features of the substrate's response, and updates the encoders. The exchanges are made by `stack`.
 """
 
 from collections.abc import Sequence
@@ -19,40 +19,46 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _TRAININGS = {
-    "augmented-dfa": ("training_feedback:AugmentedDFA", "the output's error, projected at random to each layer"),
-    "bottleneck": ("training_bottleneck:BottleneckTraining", "Gaussian bottleneck in closed form, pass by pass"),
+    "augmented-dfa": (
+        "training_feedback:AugmentedDFA",
+        "the output's error, projected to each layer by a random matrix",
+    ),
+    "bottleneck": (
+        "training_bottleneck:BottleneckTraining",
+        "Gaussian bottleneck in closed form, all layers in each pass",
+    ),
     "bottleneck-in-turn": ("training_bottleneck:BottleneckInTurn", "the same, one layer after another"),
     "bottleneck-online": ("training_bottleneck:OnlineTraining", "bottleneck from the stream, in one pass"),
-    "forward-forward": ("training_local:ForwardForward", "tell right labels from wrong ones, layer by layer"),
+    "forward-forward": ("training_local:ForwardForward", "each layer distinguishes right labels from wrong ones"),
     "hsic": ("training_local:HSICTraining", "normalised HSIC bottleneck by gradient"),
     "local-ce": ("training_local:LocalCrossEntropy", "a linear classifier on every layer's ports"),
     "none": ("training:NoTraining", "random encoders"),
     "phsic": ("training_local:PHSICTraining", "plausible HSIC bottleneck by gradient, in small batches"),
     "physics-aware": ("training_feedback:PhysicsAware", "device forward, a fitted digital twin backward"),
-    "spsa": ("training_feedback:SPSA", "all weights nudged at random, twice a batch"),
+    "spsa": ("training_feedback:SPSA", "simultaneous random perturbation of all weights, twice a batch"),
 }
 
 
 @dataclass(eq=False)
 class Batch:
-    """A batch on its way through the layers.
+    """A batch of samples that passes through the layers.
 
     Parameters
     ----------
     number : int
-        Of the batch, within its pass.
+        Index of the batch within its pass.
     rows : ndarray of float, shape (rows, features)
-        What goes into the next layer: all steps of all samples, one after another.
+        Input of the next layer: all steps of all samples, one after another.
     lengths : ndarray of int, shape (samples,)
-        Steps of each sample.
+        Number of steps of each sample.
     targets : ndarray of float, shape (rows, targets)
         One-hot for classes.
     variant : int
-        Which of several presentations of the batch this is.
+        Index among several presentations of the same batch.
     inputs, ports : list of ndarray
-        What went into each layer it has passed, and what its encoder made of that.
+        Encoder inputs and ports of each layer that it has passed.
     features : ndarray of float, shape (rows, features)
-        What the last layer it has passed answered.
+        Features of the last layer that it has passed.
     """
 
     number: int
@@ -64,22 +70,22 @@ class Batch:
     ports: list[FloatArray] = field(default_factory=list)
     features: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
 
-    def again(self, variant: int) -> "Batch":
-        """Make another presentation of the same batch, at the beginning of its way."""
+    def presentation(self, variant: int) -> "Batch":
+        """Return another presentation of the same batch, before its first layer."""
         return replace(self, variant=variant, inputs=[], ports=[])
 
 
 class LocalTraining:
-    """A way of training encoders, which by itself leaves them at random.
+    """Base class of trainings; it leaves the encoders random.
 
     Attributes
     ----------
     passes : int
-        How often all samples are presented while training.
+        Number of times that all samples are presented for training.
     batch_size : int
-        Rows in a batch, about: samples, or steps of series.
+        Approximate number of rows in a batch: samples, or steps of series.
     in_turn : bool
-        Layers are trained one after another, each from what the trained ones before it answered.
+        Whether layers are trained one after another, each on the features of the trained layers before it.
     """
 
     passes: int = 0
@@ -89,78 +95,78 @@ class LocalTraining:
     encoders: list[PortEncoder]
 
     def extra_inputs(self, targets: int) -> int:
-        """Count the inputs of the first encoder beyond the features."""
+        """Return the number of inputs of the first encoder beyond the features."""
         return 0
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train, before anything was presented.
+        """Set the encoders to train, before anything is presented.
 
         Parameters
         ----------
         encoders : sequence of PortEncoder
-            One for each layer; that of the first knows mean and spread of its inputs.
+            One for each layer; mean and variance of the inputs are set for the first.
         targets, features : int
-            Columns of the targets, and of what the last layer answers.
+            Number of columns of the targets, and of features of the last layer.
         seed : int
-            Of whatever is random.
+            Seed of everything random.
         """
         self.encoders = list(encoders)
 
     def training_presentations(self, batch: Batch) -> list[Batch]:
-        """Say how a batch is presented while training: once, unless told otherwise."""
+        """Return the presentations of a batch for training: one by default."""
         return [batch]
 
     def prediction_presentation(self, batch: Batch) -> Batch:
-        """Say how a batch is presented to read it, its targets unknown."""
+        """Return the presentation of a batch for prediction, where targets are unknown."""
         return batch
 
     def encode(self, layer: int, batch: Batch) -> FloatArray:
-        """Make ports (rows, ports) of what goes into a layer, while training."""
+        """Return the ports (rows, ports) for the input of a layer, during training."""
         return self.encoders[layer].ports(batch.rows)
 
     def update_layer(self, layer: int, batch: Batch) -> None:
-        """Learn in one layer from a batch that it has just answered.
+        """Update one layer from a batch that it has just responded to.
 
-        Called in a worker thread, for several layers at once: only what belongs to this layer may be touched.
+        Called in worker threads for several layers at once: only the state of this layer may be changed.
         """
 
     def update_after_batch(self, batch: Batch) -> None:
-        """Learn from a batch that has passed all layers; called in order, with no exchange under way."""
+        """Update all layers from a batch that has passed them; called in order, while no exchange is running."""
 
     def end_pass(self, number: int) -> None:
-        """Learn from a whole pass."""
+        """Update all layers at the end of a pass."""
 
 
 class NoTraining(LocalTraining):
-    """Random encoders, and no stimulus spent on training them."""
+    """Random encoders, without any stimulus for training."""
 
 
 def training_names() -> list[str]:
-    """List the names of the ways to train."""
+    """Return the names of all trainings."""
     return sorted(_TRAININGS)
 
 
 def training_summaries() -> list[tuple[str, str]]:
-    """List the ways to train, each with a line on it."""
+    """Return the names of all trainings, each with a one-line description."""
     return [(name, _TRAININGS[name][1]) for name in training_names()]
 
 
 def training_named(name: str, **settings: Any) -> LocalTraining:
-    """Make a training by its name; settings are those of its class.
+    """Return a training by name, with the settings of its class.
 
     Raises
     ------
     ValueError
-        Where there is none of that name, or it does not take such settings.
+        If there is no training of that name, or it does not accept the settings.
     """
     if name not in _TRAININGS:
         close = get_close_matches(name, _TRAININGS, n=1)
         meant = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(training_names())}"
-        raise ValueError(f"there is no training {name!r}; {meant}")
+        raise ValueError(f"training is {name!r}; {meant}")
     module, _, attribute = _TRAININGS[name][0].partition(":")
     make = getattr(import_module(f"inmateria.reservoir.layers.{module}"), attribute)
     try:
         made: LocalTraining = make(**settings)
     except TypeError as error:
-        raise ValueError(f"training {name!r} does not take these settings: {error}") from None
+        raise ValueError(f"training {name!r} does not accept these settings: {error}") from None
     return made

@@ -1,4 +1,4 @@
-"""Encoders from second moments alone: the Gaussian bottleneck of each layer, in closed form or from the stream."""
+"""Encoders by the Gaussian bottleneck of each layer, from second moments in closed form or from the stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,27 +16,27 @@ from inmateria.reservoir.layers.training import Batch, LocalTraining
 FloatArray = npt.NDArray[np.float64]
 
 _BETA = 1e6
-"""Every direction counts: how many there can be is set by the ports."""
+"""So large that every direction has a weight; their number is limited by the ports."""
 
 
 @dataclass(kw_only=True)
 class BottleneckTraining(LocalTraining):
-    """All layers at once: covariances are gathered during a pass, and all encoders are solved for at its end.
+    """Gaussian bottlenecks of all layers at once, solved for at the end of each pass from its covariances.
 
-    After the first pass the first encoder is final, after the second pass the second, and so on: the default is
-    one pass for each layer. Ports beyond the directions that know the targets get the principal components of
-    what these leave, so that a later layer can still find what this one could not use.
+    After the first pass the first encoder is final, after the second pass the second, and so on: the default is one
+    pass for each layer. Ports beyond the informative directions get the principal components of the rest, so that a
+    later layer can use what this one cannot.
 
     Parameters
     ----------
     passes : int
-        Of all samples; 0 means as many as there are layers.
+        Number of passes over the samples; 0 for as many as there are layers.
     batch_size : int
         Rows in a stimulus: samples, or steps of series.
     gain : float, optional
         Standard deviation of each port before the tanh; that of the stack's random encoders by default.
     ridge : float
-        Added to the variances, as a fraction of their mean.
+        Regularisation of the covariances, as a fraction of the mean variance.
     """
 
     passes: int = 0
@@ -45,18 +45,18 @@ class BottleneckTraining(LocalTraining):
     ridge: float = 1e-2
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self.passes = self.passes or len(self.encoders)
         self._targets = targets
         self._forget()
 
     def update_layer(self, layer: int, batch: Batch) -> None:
-        """Gather what went in, with its targets."""
+        """Add inputs and targets of a layer to its covariances."""
         self._gathered[layer].add(batch.inputs[layer], batch.targets)
 
     def end_pass(self, number: int) -> None:
-        """Solve for every encoder."""
+        """Solve for all encoders."""
         for encoder, gathered in zip(self.encoders, self._gathered, strict=True):
             solve(encoder, gathered, encoder.gain if self.gain is None else self.gain, self.ridge)
         self._forget()
@@ -66,21 +66,21 @@ class BottleneckTraining(LocalTraining):
 
 
 class BottleneckInTurn(BottleneckTraining):
-    """One layer after another: each is solved for from what the layers before it answer, then asked once.
+    """Gaussian bottlenecks of one layer after another, each from the features of the trained layers before it.
 
-    Every layer sees every sample once, so this spends the fewest stimuli; but a device waits for the one
-    before it to have answered everything.
+    Every sample is presented to every layer once, the least number of stimuli; but each device waits until the one
+    before it has responded to all samples.
     """
 
     in_turn: ClassVar[bool] = True
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self.passes = 0
 
     def solve(self, layer: int, rows: FloatArray, targets: FloatArray) -> None:
-        """Solve for the encoder of a layer from all that goes into it."""
+        """Solve for the encoder of a layer from all its inputs (rows, inputs)."""
         encoder = self.encoders[layer]
         gathered = StreamingCovariance(encoder.shape[1], self._targets)
         gathered.add(rows, targets)
@@ -88,7 +88,7 @@ class BottleneckInTurn(BottleneckTraining):
 
 
 def solve(encoder: PortEncoder, gathered: StreamingCovariance, gain: float, ridge: float) -> None:
-    """Set an encoder to the bottleneck of gathered inputs and targets, every port of one spread."""
+    """Set an encoder to the bottleneck for given covariances, with the same standard deviation for every port."""
     ports, inputs = encoder.shape
     Cx, Cxy, Cy = gathered.blocks
     variance = np.diag(Cx).copy()
@@ -105,21 +105,21 @@ def solve(encoder: PortEncoder, gathered: StreamingCovariance, gain: float, ridg
 
 @dataclass(kw_only=True)
 class OnlineTraining(LocalTraining):
-    """All layers from the stream: after every batch each encoder is solved for anew, by ridge to the targets.
+    """Bottlenecks of all layers from the stream, solved for again after every batch (`OnlineBottleneck`).
 
     Parameters
     ----------
     passes : int
-        Of all samples.
+        Number of passes over the samples.
     batch_size : int
         Rows in a stimulus: samples, or steps of series.
     gain : float, optional
         Standard deviation of each port before the tanh; that of the stack's random encoders by default.
     ridge : float
-        Added to the variances, as a fraction of their mean.
+        Regularisation of the covariances, as a fraction of the mean variance.
     forgetting : float
-        Weight of a sample relative to one of the next batch: what came before must be forgotten, because the
-        encoders before a layer have moved since.
+        Weight of a sample relative to a sample of the next batch; less than 1, because the inputs of a layer change
+        while the encoders before it are trained.
     """
 
     passes: int = 1
@@ -129,7 +129,7 @@ class OnlineTraining(LocalTraining):
     forgetting: float = 0.9
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._online = [
             OnlineBottleneck(encoder.shape[0], ridge=self.ridge, forgetting=self.forgetting, seed=seed + layer)
@@ -139,7 +139,7 @@ class OnlineTraining(LocalTraining):
     def update_layer(self, layer: int, batch: Batch) -> None:
         """Solve for the encoder of a layer with one more batch."""
         encoder, online = self.encoders[layer], self._online[layer]
-        # Standardised by what is known when training begins, so that old and new batches are in the same units.
+        # Mean and scale are set by the first batch, so that all batches are in the same units.
         if not hasattr(online, "components_") and layer:
             encoder.follow(batch.inputs[layer])
         z = encoder.standardised(batch.inputs[layer])

@@ -1,7 +1,7 @@
-"""Encoders moved by what comes out at the end: an error that reaches each layer without passing a substrate.
+"""Trainings of encoders by the error at the output, which reaches each layer without passing a substrate.
 
-The last layer's features are read by a linear softmax classifier, trained with the encoders. A batch's error is
-known when it has passed all layers, while the next batches are already on their way.
+A linear softmax classifier on the last layer's features is trained together with the encoders. The error of a batch is
+known once it has passed all layers, while later batches are already in the pipeline.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,44 +20,44 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class _Head:
-    """A softmax classifier on standardised features, whose mean and spread it follows."""
+    """A softmax classifier on features that are standardised by a running mean and standard deviation."""
 
     def __init__(self, features: int, targets: int, learning_rate: float) -> None:
         self._reader = PortEncoder(features, targets, 0.0, np.random.default_rng(0))
         self._adam = Adam([self._reader.weight, self._reader.bias], learning_rate)
 
     def follow(self, features: FloatArray) -> None:
-        """Let mean and spread of the features follow another batch."""
+        """Update mean and standard deviation of the features with a batch."""
         self._reader.follow(features)
 
     def loss(self, features: FloatArray, targets: FloatArray) -> tuple[float, FloatArray, FloatArray]:
-        """Give loss, error by class (rows, classes), and the standardised features."""
+        """Return the loss, its gradient by the logits (rows, classes), and the standardised features."""
         z = self._reader.standardised(features)
         loss, error = cross_entropy(z @ self._reader.weight.T + self._reader.bias, targets)
         return loss, error, z
 
     def back(self, error: FloatArray) -> FloatArray:
-        """Turn an error by class into a gradient by the features."""
+        """Propagate a gradient with respect to the logits back to the features."""
         by_features: FloatArray = error @ self._reader.weight / self._reader.scale
         return by_features
 
     def step(self, error: FloatArray, z: FloatArray) -> None:
-        """Take a step of the classifier."""
+        """Update the classifier."""
         self._adam.step([error.T @ z, error.sum(axis=0)])
 
 
 class _FeedbackTraining(GradientTraining):
-    """What the ways with feedback share: the classifier at the end."""
+    """Base class of trainings by the error of a classifier at the output."""
 
     head_rate: float
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._head = _Head(features, targets, self.head_rate)
 
     def _error(self, batch: Batch) -> FloatArray:
-        """Name the classes of a batch that has passed all layers; learn to, and give the error by class."""
+        """Update the classifier from a batch that has passed all layers, and return the gradient by its logits."""
         self._head.follow(batch.features)
         _, error, z = self._head.loss(batch.features, batch.targets)
         self._head.step(error, z)
@@ -66,17 +66,19 @@ class _FeedbackTraining(GradientTraining):
 
 @dataclass(kw_only=True)
 class AugmentedDFA(_FeedbackTraining):
-    """Direct feedback alignment with a nonlinearity that need not be the substrate's.
+    r"""Augmented direct feedback alignment (M. Nakajima et al., Nat. Commun. 13, 7847 (2022)).
 
-    The error by class goes through a fixed random matrix to each layer, times the slope of the tanh in its
-    encoder and of nothing else: Nakajima et al., Nat. Commun. 13, 7847 (2022).
+    The error :math:`e` of the output reaches the ports :math:`p_l` of each layer through a fixed random matrix
+    :math:`B_l`, times the derivative of the encoder's tanh; the substrate's response is not part of it:
+
+    .. math:: \delta_l = (B_l e) \odot (1 - p_l^2)
 
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+        Number of passes over the samples, rows in a batch, and learning rate of Adam in units of the encoders' gain.
     head_rate : float
-        Adam's step of the classifier.
+        Learning rate of the classifier.
     """
 
     passes: int = 40
@@ -85,13 +87,13 @@ class AugmentedDFA(_FeedbackTraining):
     head_rate: float = 0.01
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train, and draw the matrices that carry the error back."""
+        """Set the encoders to train, and draw the feedback matrices."""
         super().begin(encoders, targets, features, seed)
         generator = np.random.default_rng(seed)
         self._feedback = [generator.standard_normal((targets, each.shape[0])) for each in self.encoders]
 
     def update_after_batch(self, batch: Batch) -> None:
-        """Take a step of every encoder."""
+        """Update all encoders."""
         error = self._error(batch)
         for layer, encoder in enumerate(self.encoders):
             z = encoder.standardised(batch.inputs[layer])
@@ -100,20 +102,20 @@ class AugmentedDFA(_FeedbackTraining):
 
 @dataclass(kw_only=True)
 class PhysicsAware(_FeedbackTraining):
-    """The device forward, a digital twin of each layer backward: Wright et al., Nature 601, 549 (2022).
+    """Physics-aware training (L. G. Wright et al., Nature 601, 549 (2022)): device forward, digital twins backward.
 
-    In the first passes only the twins learn, from ports with some noise on them; after that they learn on.
+    In the first passes only the twins are fitted, to ports with added noise; later they are fitted after every pass.
 
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+        Number of passes over the samples, rows in a batch, and learning rate of Adam in units of the encoders' gain.
     head_rate : float
-        Adam's step of the classifier.
+        Learning rate of the classifier.
     twin_passes : int
-        First passes that fit the twins only.
+        Number of first passes that only fit the twins.
     explore : float
-        Standard deviation of the noise on the ports, in units of the gain: without it a twin knows nothing of
+        Standard deviation of the noise on the ports, in units of the gain; without it, twins are undetermined in
         directions in which the ports do not vary.
     make_twin : callable, optional
         ``(layer, ports, features) -> LayerTwin``; a `RandomFeatureTwin` by default.
@@ -128,7 +130,7 @@ class PhysicsAware(_FeedbackTraining):
     make_twin: Callable[[int, int, int], LayerTwin] | None = None
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train, and make the twins."""
+        """Set the encoders to train, and create the twins."""
         super().begin(encoders, targets, features, seed)
         answered = [*(each.shape[1] for each in self.encoders[1:]), features]
         self.twins: list[LayerTwin] = [
@@ -141,7 +143,7 @@ class PhysicsAware(_FeedbackTraining):
         self._pass = 0
 
     def encode(self, layer: int, batch: Batch) -> FloatArray:
-        """Make ports, with noise while the twins learn alone."""
+        """Return the ports, with noise in the first passes."""
         ports = super().encode(layer, batch)
         if self._pass < self.twin_passes:
             ports = ports + self.explore * self.encoders[layer].gain * self._generators[layer].standard_normal(
@@ -151,11 +153,11 @@ class PhysicsAware(_FeedbackTraining):
         return ports
 
     def update_layer(self, layer: int, batch: Batch) -> None:
-        """Let the twin of a layer learn."""
+        """Add a batch to the twin of a layer."""
         self.twins[layer].add(batch.ports[layer], batch.features)
 
     def update_after_batch(self, batch: Batch) -> None:
-        """Take a step of every encoder, from the last to the first."""
+        """Update all encoders, with gradients from the last to the first."""
         error = self._error(batch)
         if self._pass < self.twin_passes:
             return
@@ -170,7 +172,7 @@ class PhysicsAware(_FeedbackTraining):
             self._move(*step)
 
     def end_pass(self, number: int) -> None:
-        """Fit the twins, and let the learning rate fall."""
+        """Fit the twins, and lower the learning rate."""
         super().end_pass(number)
         self._pass = number + 1
         for twin in self.twins:
@@ -179,19 +181,23 @@ class PhysicsAware(_FeedbackTraining):
 
 @dataclass(kw_only=True)
 class SPSA(_FeedbackTraining):
-    """All weights nudged at random to both sides: Spall, IEEE Trans. Autom. Control 37, 332 (1992).
+    r"""Simultaneous perturbation stochastic approximation (J. C. Spall, IEEE Trans. Autom. Control 37, 332 (1992)).
 
-    Every batch is presented twice; the difference of the two losses says how to move along the nudge. Nothing
-    need be known of anything, and that many stimuli have to be spent.
+    All weights are perturbed at once by random signs :math:`\Delta` times :math:`c`. Every batch is presented twice,
+    and the difference of the two losses estimates the gradient
+
+    .. math:: \hat g = \frac{L(w + c \Delta) - L(w - c \Delta)}{2 c} \Delta.
+
+    No model of the layers is needed, at the cost of many stimuli.
 
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+        Number of passes over the samples, rows in a batch, and learning rate of Adam in units of the encoders' gain.
     head_rate : float
-        Adam's step of the classifier.
+        Learning rate of the classifier.
     nudge : float
-        Size of a nudge of each weight, in units of the encoders' gain.
+        :math:`c`, in units of the encoders' gain.
     """
 
     passes: int = 60
@@ -201,14 +207,14 @@ class SPSA(_FeedbackTraining):
     nudge: float = 0.02
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._generator = np.random.default_rng(seed)
         self._nudges: dict[int, list[tuple[FloatArray, FloatArray]]] = {}
         self._first: dict[int, tuple[float, FloatArray, FloatArray]] = {}
 
     def training_presentations(self, batch: Batch) -> list[Batch]:
-        """Present a batch to the stack nudged to one side, then to the other."""
+        """Return two presentations, for weights perturbed to one side and to the other."""
         self._nudges[batch.number] = [
             (
                 self.nudge * each.gain * _signs(self._generator, each.weight.shape),
@@ -216,10 +222,10 @@ class SPSA(_FeedbackTraining):
             )
             for each in self.encoders
         ]
-        return [batch.again(0), batch.again(1)]
+        return [batch.presentation(0), batch.presentation(1)]
 
     def encode(self, layer: int, batch: Batch) -> FloatArray:
-        """Make ports by the nudged encoder."""
+        """Return the ports of the perturbed encoder."""
         encoder = self.encoders[layer]
         if layer and batch.variant == 0:
             encoder.follow(batch.rows)
@@ -230,7 +236,7 @@ class SPSA(_FeedbackTraining):
         return ports
 
     def update_after_batch(self, batch: Batch) -> None:
-        """Keep the first loss until the second has come; then take a step."""
+        """Keep the first loss until the second is known; then update all encoders."""
         if batch.variant == 0:
             self._head.follow(batch.features)
             self._first[batch.number] = self._head.loss(batch.features, batch.targets)
@@ -239,7 +245,7 @@ class SPSA(_FeedbackTraining):
         second, other_error, other_z = self._head.loss(batch.features, batch.targets)
         slope = first - second
         for layer, nudges in enumerate(self._nudges.pop(batch.number)):
-            # Along a nudge of +-c the derivative by each weight is slope / (2 c) with the nudge's sign.
+            # With a perturbation of +-c, the derivative by each weight is slope / (2 c) times the sign.
             size = self.nudge * self.encoders[layer].gain
             self._adams[layer].step([0.5 * slope * nudge / size**2 for nudge in nudges])
         self._head.step(0.5 * np.vstack([error, other_error]), np.vstack([z, other_z]))

@@ -1,4 +1,4 @@
-"""Encoders moved by gradient on something that each layer knows by itself: its ports, its inputs, the targets."""
+"""Trainings of encoders by gradients of local objectives: of a layer's ports, its inputs and the targets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,52 +16,52 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class GradientTraining(LocalTraining):
-    """What the ways by gradient share: an Adam for each encoder, and inputs followed as they move.
+    """Base class of trainings by gradients: Adam for each encoder, and a running mean and variance of its inputs.
 
-    The learning rate falls in a straight line to zero over the passes, so that the encoders come to rest.
+    The learning rate falls linearly to zero over the passes.
     """
 
     learning_rate: float
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._adams = [Adam([each.weight, each.bias], self.learning_rate * each.gain) for each in self.encoders]
 
     def encode(self, layer: int, batch: Batch) -> FloatArray:
-        """Make ports, letting mean and spread of a later layer's inputs follow the layers before it."""
+        """Return the ports; mean and variance of a later layer's inputs are updated first."""
         if layer:
             self.encoders[layer].follow(batch.rows)
         return super().encode(layer, batch)
 
     def end_pass(self, number: int) -> None:
-        """Let the learning rate fall."""
+        """Lower the learning rate."""
         left = 1.0 - (number + 1) / self.passes
         for adam, encoder in zip(self._adams, self.encoders, strict=True):
             adam.learning_rate = self.learning_rate * encoder.gain * left
 
     def _move(self, layer: int, z: FloatArray, ports: FloatArray, by_ports: FloatArray) -> None:
-        """Move an encoder against a gradient by its ports."""
+        """Update an encoder, given the gradient with respect to its ports."""
         inner = by_ports * (1.0 - ports**2)
         self._adams[layer].step([inner.T @ z, inner.sum(axis=0)])
 
 
 @dataclass(kw_only=True)
 class HSICTraining(GradientTraining):
-    """Every encoder by the normalised HSIC bottleneck: Ma, Lewis and Kleijn, AAAI 2020.
+    """Normalised HSIC bottleneck of each layer (W.-D. K. Ma, J. P. Lewis and W. B. Kleijn, AAAI 2020).
 
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+        Number of passes over the samples, rows in a batch, and learning rate of Adam in units of the encoders' gain.
     lambda_y : float
         Weight of the targets.
     sigma, sigma_input : float
-        Widths of the kernels of ports over gain, and of standardised inputs, for each column.
+        Widths of the kernels of ports, in units of the gain, and of standardised inputs, per column.
     regularisation : float
         See `nhsic_objective`.
     random_features : int, optional
-        Replace kernel matrices by so many random features.
+        Number of random features that replace kernel matrices.
     """
 
     passes: int = 40
@@ -75,7 +75,7 @@ class HSICTraining(GradientTraining):
     objective: ClassVar[str] = "nhsic"
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._objectives = [
             objective_named(
@@ -93,7 +93,7 @@ class HSICTraining(GradientTraining):
         self.dependence: list[list[tuple[float, float]]] = [[] for _ in self.encoders]
 
     def update_layer(self, layer: int, batch: Batch) -> None:
-        """Take a step of one encoder."""
+        """Update the encoder of one layer."""
         z = self.encoders[layer].standardised(batch.inputs[layer])
         ports = self.encoders[layer].ports_of(z)
         found = self._objectives[layer](ports, z, batch.targets)
@@ -103,12 +103,12 @@ class HSICTraining(GradientTraining):
 
 @dataclass(kw_only=True)
 class PHSICTraining(HSICTraining):
-    """Every encoder by plausible HSIC, in small batches: Pogodin and Latham, NeurIPS 2020.
+    """Plausible HSIC bottleneck of each layer, for small batches (R. Pogodin and P. E. Latham, NeurIPS 2020).
 
     Parameters
     ----------
     passes, batch_size, learning_rate, lambda_y, sigma
-        As of `HSICTraining`; the width is that of the kernel of normalised ports.
+        See `HSICTraining`; `sigma` is the width of the kernel of normalised ports.
     """
 
     passes: int = 20
@@ -120,12 +120,12 @@ class PHSICTraining(HSICTraining):
 
 @dataclass(kw_only=True)
 class LocalCrossEntropy(GradientTraining):
-    """Every encoder so that a linear classifier on its ports names the class, trained with it.
+    """Local cross-entropy: each encoder is trained together with a linear softmax classifier on its ports.
 
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+        Number of passes over the samples, rows in a batch, and learning rate of Adam in units of the encoders' gain.
     """
 
     passes: int = 40
@@ -133,7 +133,7 @@ class LocalCrossEntropy(GradientTraining):
     learning_rate: float = 0.01
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._heads = [np.zeros((targets, encoder.shape[0])) for encoder in self.encoders]
         self._biases = [np.zeros(targets) for _ in self.encoders]
@@ -142,7 +142,7 @@ class LocalCrossEntropy(GradientTraining):
         ]
 
     def update_layer(self, layer: int, batch: Batch) -> None:
-        """Take a step of one encoder and its classifier."""
+        """Update the encoder of one layer and its classifier."""
         encoder, head, bias = self.encoders[layer], self._heads[layer], self._biases[layer]
         z = encoder.standardised(batch.inputs[layer])
         ports = encoder.ports_of(z)
@@ -154,22 +154,25 @@ class LocalCrossEntropy(GradientTraining):
 
 @dataclass(kw_only=True)
 class ForwardForward(GradientTraining):
-    """Every encoder so that its ports are more active for inputs with the right label than with a wrong one.
+    r"""Forward-forward training (G. Hinton, arXiv 2212.13345 (2022)).
 
-    The label goes in beside the first layer's inputs; every batch is presented twice, with right and with
-    wrong labels, and goodness is the mean square of a layer's ports: Hinton, arXiv 2212.13345 (2022), in
-    physical layers Momeni et al., Science 382, 1297 (2023). The loss is of the difference of the two
-    (Lee and Song, arXiv 2303.08418), so that no threshold has to be set. To be read, a sample comes with no
-    label.
+    In physical layers: A. Momeni et al., Science 382, 1297 (2023). The label is an additional input of the first layer.
+    Every batch is presented with right and with wrong labels, and the goodness :math:`G`, the mean square of a layer's
+    ports, is made larger for the right ones by the loss of the difference (H.-C. Lee and J. Song, arXiv 2303.08418),
+    which needs no threshold:
+
+    .. math:: L = \log\left(1 + e^{-s\,(G_{right} - G_{wrong})}\right)
+
+    For prediction, samples are presented without a label.
 
     Parameters
     ----------
     passes, batch_size, learning_rate
-        Passes over the samples, rows in a batch, and Adam's step in units of the encoders' gain.
+        Number of passes over the samples, rows in a batch, and learning rate of Adam in units of the encoders' gain.
     sharpness : float
-        Of the loss, for goodness in units of the gain squared.
+        :math:`s`, for goodness in units of the squared gain.
     label_amplitude : float
-        Of the label's entry, beside standardised features.
+        Magnitude of the label's entry, compared with standardised features.
     """
 
     passes: int = 40
@@ -179,31 +182,31 @@ class ForwardForward(GradientTraining):
     label_amplitude: float = 3.0
 
     def extra_inputs(self, targets: int) -> int:
-        """Count the label's entries."""
+        """Return the number of classes."""
         return targets
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Take the encoders to train."""
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._generator = np.random.default_rng(seed)
         self._first: list[dict[int, tuple[FloatArray, FloatArray]]] = [{} for _ in self.encoders]
 
     def training_presentations(self, batch: Batch) -> list[Batch]:
-        """Present a batch with the right labels, then with wrong ones."""
+        """Return two presentations, with the right labels and with wrong ones."""
         wrong = self._generator.random(batch.targets.shape)
         wrong[batch.targets > 0] = -1.0
         wrong = np.repeat(wrong[np.cumsum(batch.lengths) - 1], batch.lengths, axis=0)
         right = (batch.targets > 0).astype(np.float64)
         labels = (right, (wrong == wrong.max(axis=1, keepdims=True)).astype(np.float64))
-        return [self._with_label(batch.again(variant), label) for variant, label in enumerate(labels)]
+        return [self._with_label(batch.presentation(variant), label) for variant, label in enumerate(labels)]
 
     def prediction_presentation(self, batch: Batch) -> Batch:
-        """Present a batch with no label."""
+        """Return the presentation of a batch without labels."""
         targets = batch.targets.shape[1]
         return self._with_label(batch, np.full((len(batch.rows), targets), 1.0 / targets))
 
     def update_layer(self, layer: int, batch: Batch) -> None:
-        """Keep the right presentation until the wrong one has come; then take a step."""
+        """Keep the presentation with right labels until the other is known; then update the encoder of one layer."""
         encoder = self.encoders[layer]
         z = encoder.standardised(batch.inputs[layer])
         if batch.variant == 0:

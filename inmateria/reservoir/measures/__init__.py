@@ -1,4 +1,4 @@
-"""What states can do, whatever the task: capacities, ranks, fading memory, and scores."""
+"""Measures of reservoir states that need no task: capacities, ranks, fading memory, separation; and scores."""
 
 import lazy_loader
 

@@ -1,8 +1,8 @@
-"""What a reservoir remembers and computes of its input: memory capacity and information processing capacity.
+"""Memory capacity and information processing capacity of reservoir states.
 
-Both ask how well a linear readout of the states follows many targets made of one random input. The states
-are factored once; each block of targets then costs one product of matrices. They take states and inputs,
-not a model, so that a recording of a device does as well as a simulation.
+Both measure how well a linear readout of the states reproduces many functions of past random inputs. The states are
+factored once; each block of targets then costs one matrix product. The functions take states and inputs, so they apply
+to simulations and to recordings of a device alike.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,27 +20,27 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _BLOCK_VALUES = 500_000
-"""Values of the targets that are made at a time: 4 MB."""
+"""Number of target values computed at a time: 4 MB."""
 
 
 @dataclass(frozen=True, eq=False)
 class MemoryCapacity:
-    """How well the input of some steps ago is recalled, for each delay.
+    """Memory capacity of reservoir states, for each delay.
 
     Parameters
     ----------
     delays : ndarray of int, shape (delays,)
         In steps.
     capacities : ndarray of float, shape (delays,)
-        Squared correlation of readout and delayed input, summed over the inputs where there are several.
+        Squared correlation of readout and delayed input, summed over the input channels.
     chance : float
-        Mean of a squared correlation with something unrelated: rank / steps on the steps learned from.
+        Expected squared correlation with an unrelated target: rank / steps if scored on the training steps.
     threshold : float
-        What chance alone exceeds only as often as the significance asked for.
+        Capacity that an unrelated target exceeds with a probability of `significance`.
     rank : int
-        Of the states: no total can be more.
+        Rank of the states, an upper bound of the total.
     steps : int
-        Steps that the capacities were measured on.
+        Number of steps on which the capacities were measured.
     """
 
     delays: IntArray
@@ -57,27 +57,27 @@ class MemoryCapacity:
 
     @property
     def unthresholded(self) -> float:
-        """Sum of all capacities, chance included; grows with the number of delays asked for."""
+        """Sum of all capacities, chance included; it grows with the number of delays."""
         return float(self.capacities.sum())
 
 
 @dataclass(frozen=True, eq=False)
 class InformationProcessingCapacity:
-    """How well products of polynomials of past inputs are reproduced, for each product.
+    """Information processing capacity of reservoir states, for each product of polynomials of past inputs.
 
     Parameters
     ----------
     targets : tuple of tuple of Factor
-        What each target is the product of.
+        The factors of each target.
     capacities : ndarray of float, shape (targets,)
         Squared correlation of readout and target.
     degrees, delays : ndarray of int, shape (targets,)
         Total degree of each target, and the longest delay in it.
     chance, threshold : ndarray of float, shape (targets,)
-        Mean capacity of chance alone, and what it exceeds only as often as the significance asked for, for each
-        target: more than rank / steps where a target is large when the states are.
+        Expected capacity of an unrelated target with the same values, and the capacity that it exceeds with a
+        probability of `significance`; more than rank / steps for targets that are large when the states are.
     rank, steps
-        As of `MemoryCapacity`.
+        See `MemoryCapacity`.
     """
 
     targets: tuple[tuple[Factor, ...], ...]
@@ -91,13 +91,13 @@ class InformationProcessingCapacity:
 
     @property
     def significant(self) -> FloatArray:
-        """Capacities with those at or below the threshold set to zero, shape (targets,)."""
+        """Capacities, zero at or below the threshold, shape (targets,)."""
         kept: FloatArray = np.where(self.capacities > self.threshold, self.capacities, 0.0)
         return kept
 
     @property
     def total(self) -> float:
-        """Sum of the capacities above the threshold; at most about the rank, and that under fading memory."""
+        """Sum of the capacities above the threshold; at most about the rank, which it reaches with fading memory."""
         return float(self.significant.sum())
 
     @property
@@ -131,31 +131,32 @@ def memory_capacity(
     significance: float = 1e-4,
     rank_threshold: float = 1e-10,
 ) -> MemoryCapacity:
-    """Measure how far back a linear readout of the states recalls the input.
+    r"""Measure how well a linear readout of the states reproduces past inputs.
 
-    Jaeger, Short term memory in echo state networks, GMD report 152 (2002). The inputs must be independent
-    from step to step, or what is recalled may be guessed from what came after it.
+    The inputs must be independent from step to step: otherwise a past input can be predicted from later ones without
+    being remembered.
 
     Parameters
     ----------
     states : array_like of float, shape (steps, features)
-        Row t is what was measured during or after input t.
+        Row t was measured during or after input t.
     inputs : array_like of float, shape (steps,) or (steps, channels)
         Independent random values.
     delays : int or iterable of int, optional
-        So many steps back from 1 on, or these delays; by default twice the features, at most a tenth of the steps.
+        Longest delay, for all delays from 1 on, or a list of delays, in steps; by default up to twice the number of
+        features, at most a tenth of the steps.
     washout : int
-        Steps at the beginning that are left out. At least the longest delay is.
+        Number of steps to leave out at the beginning; at least the longest delay is left out.
     held_out : float or (int, int)
-        Fraction of the steps, at the end, or first row and row after the last, on which the readout is scored,
-        having learned from the others. With 0 it is scored on what it learned from, and every capacity has
-        rank / steps of chance in it.
+        Steps on which the readout is scored after training on the others: a fraction at the end, or the first row and
+        the row after the last. With 0 it is scored on the training steps, and every capacity contains rank / steps
+        of chance.
     alpha : float
         Ridge regularisation of the readout of standardised states; none by default.
     significance : float
-        How often chance alone may exceed the threshold.
+        Probability with which an unrelated target may exceed the threshold.
     rank_threshold : float
-        Directions of the standardised states count whose singular value is more than this part of the largest.
+        Smallest singular value of the standardised states that counts, as a fraction of the largest.
 
     Returns
     -------
@@ -164,14 +165,22 @@ def memory_capacity(
     Raises
     ------
     ValueError
-        Where shapes do not fit, values are not finite, or too few steps remain.
+        If shapes do not match, values are not finite, or too few steps remain.
+
+    Notes
+    -----
+    .. math:: MC = \sum_k MC_k, \qquad MC_k = \max_w \mathrm{corr}^2(u_{t-k}, w^\top x_t)
+
+    H. Jaeger, Short term memory in echo state networks, GMD report 152 (2002).
     """
     X, u = _states_and_inputs(states, inputs)
     if delays is None:
         delays = max(1, min(2 * X.shape[1], len(X) // 10))
     chosen = np.arange(1, delays + 1) if isinstance(delays, int) else np.array(list(delays), dtype=np.intp)
     if not chosen.size or chosen.min() < 0:
-        raise ValueError(f"delays are {delays}; give a number of at least 1, or delays of 0 or more steps")
+        raise ValueError(
+            f"delays is {delays}; it must be an integer of at least 1, or a list of delays of at least 0 steps"
+        )
     longest = int(chosen.max())
     start = _first_step(washout, longest, len(X))
     readout = ManyTargetsReadout(X[start:], _rows(held_out, start, len(X)), alpha, rank_threshold)
@@ -205,32 +214,31 @@ def information_processing_capacity(
     rank_threshold: float = 1e-10,
     progress: Callable[[int, int], None] | None = None,
 ) -> InformationProcessingCapacity:
-    """Measure which functions of past inputs a linear readout of the states reproduces, and how well.
+    r"""Measure which functions of past inputs a linear readout of the states reproduces, and how well.
 
-    The functions are all products of normalised orthogonal polynomials of the input of different delays, up to
-    a total degree and a delay; being orthogonal, their capacities add up, and the sum cannot exceed the rank of
-    the states. Dambre, Verstraeten, Schrauwen and Massar, Sci. Rep. 2, 514 (2012).
+    The functions are all products of normalised orthogonal polynomials of inputs of different delays, up to a total
+    degree and a longest delay.
 
     Parameters
     ----------
     states : array_like of float, shape (steps, features)
-        Row t is what was measured during or after input t.
+        Row t was measured during or after input t.
     inputs : array_like of float, shape (steps,) or (steps, channels)
-        Independent random values, uniform over `interval` unless the polynomials are empirical.
+        Independent random values, uniform over `interval` for Legendre polynomials.
     longest_delays : mapping of int to int, or sequence of int
         Longest delay for each total degree: ``{1: 50, 2: 20}``, or in order from degree 1 on.
     earliest : int
         Shortest delay; 0 is the present input.
     factors : int, optional
-        Most different delays in one product; as many as the degree allows by default.
+        Largest number of factors in a product; by default as many as the degree allows.
     polynomials : {"legendre", "empirical"}
-        Those for a uniform distribution, or those that are orthogonal for the distribution that the inputs have.
+        Orthogonal for a uniform distribution, or for the empirical distribution of the inputs.
     interval : (float, float)
-        Where the inputs are uniform.
+        Interval over which the inputs are uniform.
     washout, held_out, alpha, significance, rank_threshold
-        As of `memory_capacity`.
+        See `memory_capacity`.
     progress : callable, optional
-        Called with targets done and targets in all.
+        Called with the number of targets done and the number of all targets.
 
     Returns
     -------
@@ -239,15 +247,22 @@ def information_processing_capacity(
     Raises
     ------
     ValueError
-        Where shapes do not fit, values are not finite, too few steps remain, or the inputs are not distributed
-        as the polynomials need, or not independent of the step before.
+        If shapes do not match, values are not finite, too few steps remain, or the inputs are correlated in time or
+        not distributed as the polynomials require.
 
     Notes
     -----
-    A target that has nothing to do with the states still shares inputs with them, and the larger both are at the
-    same time, the more chance correlates them. So the chance of each target is estimated from its own values
-    (as White, Econometrica 48, 817 (1980), does for regressions), and the threshold, which is exact where target
-    and states are independent and normal, is raised in proportion. Dambre et al. double theirs instead.
+    For a target :math:`z` that is a product of normalised polynomials :math:`P_d` of inputs,
+
+    .. math:: z_t = \prod_i P_{d_i}(u_{t - k_i}), \qquad C[z] = \max_w \mathrm{corr}^2(z_t, w^\top x_t).
+
+    The targets are orthogonal, so their capacities add up, and the sum is at most the rank of the states (J. Dambre,
+    D. Verstraeten, B. Schrauwen and S. Massar, Sci. Rep. 2, 514 (2012)).
+
+    A target that the states do not represent is still made of the same inputs: the more its magnitude coincides with
+    that of the states, the larger its capacity by chance. It is therefore estimated from the values of each target (as
+    H. White, Econometrica 48, 817 (1980), does for regressions), and the threshold, which is exact for independent
+    normal targets and states, is raised in proportion. Dambre et al. double theirs instead.
     """
     X, u = _states_and_inputs(states, inputs)
     bounds = dict(longest_delays) if isinstance(longest_delays, Mapping) else dict(enumerate(longest_delays, start=1))
@@ -257,7 +272,7 @@ def information_processing_capacity(
             "with a delay of at least the earliest, which is 0 or more"
         )
     if factors is not None and factors < 1:
-        raise ValueError(f"factors is {factors}; give 1 or more, or None")
+        raise ValueError(f"factors is {factors}; it must be at least 1, or None")
     targets = tuple(products(bounds, earliest, u.shape[1], factors))
     values = polynomials_of(u, max(bounds), polynomials, interval)
     start = _first_step(washout, max(bounds.values()), len(X))
@@ -305,13 +320,13 @@ def _states_and_inputs(states: npt.ArrayLike, inputs: npt.ArrayLike) -> tuple[Fl
             raise ValueError(f"{name} are {values[row, column]} at step {row}, column {column}; all must be finite")
     flat = np.flatnonzero(u.std(axis=0) <= 1e-13 * np.abs(u).max(axis=0))
     if flat.size:
-        raise ValueError(f"input {flat[0]} is constant; there is nothing to remember")
+        raise ValueError(f"input {flat[0]} is constant; inputs must vary; drive the reservoir with a random series")
     return X, u
 
 
 def _first_step(washout: int, longest: int, steps: int) -> int:
     if washout < 0:
-        raise ValueError(f"washout is {washout} steps; give 0 or more")
+        raise ValueError(f"washout is {washout} steps; it must be at least 0")
     start = max(washout, longest)
     if start >= steps:
         raise ValueError(f"of {steps} steps, {start} are washed out or needed for the longest delay; none is left")
@@ -319,7 +334,7 @@ def _first_step(washout: int, longest: int, steps: int) -> int:
 
 
 def _rows(held_out: float | tuple[int, int], start: int, steps: int) -> float | range:
-    """Count rows that are held out from the first step that is used."""
+    """Return the held-out rows relative to the first step that is used."""
     if not isinstance(held_out, tuple):
         return held_out
     first, end = held_out

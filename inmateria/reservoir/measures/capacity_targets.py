@@ -1,6 +1,6 @@
-"""What a reservoir's capacity is measured for: products of orthogonal polynomials of past inputs.
+"""Targets of the information processing capacity: products of orthogonal polynomials of past inputs.
 
-Dambre, Verstraeten, Schrauwen and Massar, Sci. Rep. 2, 514 (2012).
+J. Dambre, D. Verstraeten, B. Schrauwen and S. Massar, Sci. Rep. 2, 514 (2012).
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Factor(NamedTuple):
-    """One factor of a target: the polynomial of a degree of one input, some steps ago."""
+    """One factor of a target: a polynomial of given degree of one input channel, `delay` steps ago."""
 
     delay: int
     degree: int
@@ -24,7 +24,7 @@ class Factor(NamedTuple):
 def products(
     bounds: Mapping[int, int], earliest: int, channels: int, factors: int | None
 ) -> Iterable[tuple[Factor, ...]]:
-    """List every product of a total degree within its longest delay."""
+    """Yield every product whose total degree is in `bounds`, with delays up to the bound of that degree."""
     for degree in sorted(bounds):
         variables = [(delay, channel) for delay in range(earliest, bounds[degree] + 1) for channel in range(channels)]
         for count in range(1, min(degree, factors or degree) + 1):
@@ -35,16 +35,19 @@ def products(
 
 
 def _sums(whole: int, parts: int) -> Iterable[tuple[int, ...]]:
-    """List the ordered ways to write a number as a sum of so many positive ones."""
+    """Yield the ordered ways to write an integer as a sum of a given number of positive integers."""
     for cuts in combinations(range(1, whole), parts - 1):
         edges = (0, *cuts, whole)
         yield tuple(high - low for low, high in pairwise(edges))
 
 
 def polynomials_of(u: FloatArray, degree: int, kind: str, interval: tuple[float, float]) -> FloatArray:
-    """Normalised polynomials of each input, shape (degree, channels, steps), from degree 1 on."""
+    r"""Return normalised polynomials of each input, shape (degree, channels, steps), from degree 1 on.
+
+    Legendre polynomials: :math:`(n+1) P_{n+1}(x) = (2n+1) x P_n(x) - n P_{n-1}(x)`, times :math:`\sqrt{2n+1}`.
+    """
     steps, channels = u.shape
-    # The estimates of mean, variance and correlation of independent values lie within six standard errors.
+    # For independent values, estimates of mean, variance and correlation are within six standard errors.
     strict = 6.0 / np.sqrt(steps)
     for channel in range(channels):
         now, before = u[1:, channel] - u[:, channel].mean(), u[:-1, channel] - u[:, channel].mean()
@@ -80,7 +83,7 @@ def polynomials_of(u: FloatArray, degree: int, kind: str, interval: tuple[float,
 
 
 def _empirical(u: FloatArray, degree: int) -> FloatArray:
-    """Polynomials that are orthonormal over the values that an input took, shape (degree, steps)."""
+    """Return polynomials that are orthonormal over the values of an input, shape (degree, steps)."""
     low, high = u.min(), u.max()
     vandermonde = np.polynomial.legendre.legvander((2 * u - low - high) / (high - low), degree)
     orthogonal, triangle = np.linalg.qr(vandermonde)

@@ -1,7 +1,6 @@
-"""How long a reservoir remembers what it was before: fading memory, the echo-state property, measured.
+"""Fading memory (echo-state property), measured from runs with the same input and different initial states.
 
-Runs that begin in different states and then get the same input come together where memory fades. Jaeger,
-The echo state approach, GMD report 148 (2001).
+With fading memory the states of such runs converge (H. Jaeger, The echo state approach, GMD report 148 (2001)).
 """
 
 from dataclasses import dataclass
@@ -14,22 +13,22 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class FadingMemory:
-    """How runs of different histories came together under one input.
+    r"""Convergence of runs of different histories under the same input.
 
     Parameters
     ----------
     distances : ndarray of float, shape (steps,)
-        Root mean square distance of the runs from their mean, relative to the first step's.
+        Root mean square distance :math:`d_t` of the runs from their mean, relative to the first step.
     fraction : float
-        Of the first distance: where the past counts as forgotten.
+        Relative distance below which the initial states count as forgotten.
     time : int or None
-        Steps after the first until the distance stays below that fraction; None where it never does.
+        Number of steps after which the distance stays below `fraction`; None if it never does.
     rate : float
-        Slope of the logarithm of the distance per step, before it reaches `floor`: the largest conditional
-        Lyapunov exponent. Negative where memory fades.
+        Slope of :math:`\log d_t` per step before `floor` is reached: an estimate of the largest conditional Lyapunov
+        exponent, negative for fading memory.
     floor : float
-        Distance that remains: its median over the last tenth. Of a device, its noise; more than the fraction
-        where the past is not forgotten, or not seen to be.
+        Median distance over the last tenth of the steps: the noise of a device, or more than `fraction` if the initial
+        states are not forgotten within the record.
     """
 
     distances: FloatArray
@@ -40,19 +39,19 @@ class FadingMemory:
 
     @property
     def fades(self) -> bool:
-        """Whether the past was forgotten within the record."""
+        """Whether the initial states were forgotten within the record."""
         return self.time is not None
 
 
 def fading_memory(states: npt.ArrayLike, fraction: float = 0.01) -> FadingMemory:
-    """Measure how soon runs that begin in different states and get the same input become alike.
+    """Measure how fast runs with the same input and different initial states converge.
 
     Parameters
     ----------
     states : array_like of float, shape (runs, steps, features)
-        Two runs or more under the same input, of different histories. Features in one unit.
+        At least two runs with the same input and different histories; all features in the same unit.
     fraction : float
-        Of the first distance; what is less counts as forgotten.
+        Relative distance below which the initial states count as forgotten.
 
     Returns
     -------
@@ -61,7 +60,7 @@ def fading_memory(states: npt.ArrayLike, fraction: float = 0.01) -> FadingMemory
     Raises
     ------
     ValueError
-        Where the runs are alike from the beginning, so that there is nothing to forget.
+        If the runs begin in the same state.
     """
     X = np.asarray(states, dtype=np.float64)
     if X.ndim != 3 or 0 in X.shape or len(X) < 2 or X.shape[1] < 2:
@@ -72,12 +71,12 @@ def fading_memory(states: npt.ArrayLike, fraction: float = 0.01) -> FadingMemory
         run, step, column = np.argwhere(~np.isfinite(X))[0]
         raise ValueError(f"states are not finite in run {run}, step {step}, column {column}")
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction is {fraction}; give more than 0 and less than 1")
-    # Centred on the first run, so that equal runs have a distance of exactly zero.
+        raise ValueError(f"fraction is {fraction}; it must be more than 0 and less than 1")
+    # Relative to the first run, so that equal runs have a distance of exactly zero.
     apart = X - X[0]
     absolute = np.sqrt(((apart - apart.mean(axis=0)) ** 2).mean(axis=(0, 2)))
     if absolute[0] == 0:
-        raise ValueError("all runs begin in the same state; give them different histories first")
+        raise ValueError("all runs begin in the same state; they must differ; drive them with different inputs first")
     distances = absolute / absolute[0]
     above = np.flatnonzero(distances >= fraction)
     time = int(above[-1]) + 1 if above[-1] + 1 < len(distances) else None
@@ -86,7 +85,7 @@ def fading_memory(states: npt.ArrayLike, fraction: float = 0.01) -> FadingMemory
 
 
 def _slope(distances: FloatArray, floor: float) -> float:
-    """Fit a line through the logarithm up to where the distance comes near its floor."""
+    """Fit a line to the logarithm of the distance, up to where it approaches its floor."""
     near = np.flatnonzero(distances <= max(3 * floor, 1e-14))
     stop = int(near[0]) if near.size and near[0] >= 2 else len(distances)
     before = distances[:stop]

@@ -1,6 +1,6 @@
-"""How well one linear readout follows many targets: what both capacities are made of.
+"""Squared correlations of many targets with their linear readouts from the same states, the basis of capacities.
 
-The states are factored once. Every block of targets then costs one product of matrices.
+The states are factored once. Each block of targets then costs one matrix product.
 """
 
 from functools import cached_property
@@ -14,41 +14,43 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class ManyTargetsReadout:
-    """The least-squares readout of one set of states, for any number of targets at a time.
+    """Least-squares readout of one set of states, for any number of targets.
 
     Parameters
     ----------
     states : ndarray of float, shape (steps, features)
-        Standardised here; factored once.
+        They are standardised and factored once.
     held_out, alpha, rank_threshold
-        As of `inmateria.reservoir.memory_capacity`.
+        See `inmateria.reservoir.memory_capacity`.
 
     Attributes
     ----------
     rank : int
-        Of the standardised states.
+        Rank of the standardised states.
     scored : int
-        Steps that a capacity is measured on.
+        Number of steps on which capacities are measured.
     """
 
     def __init__(self, states: FloatArray, held_out: float | range, alpha: float, rank_threshold: float) -> None:
         if not isinstance(held_out, range) and not 0 <= held_out <= 0.9:
-            raise ValueError(f"held_out is {held_out}; give a fraction from 0 to 0.9 of the steps, or a range of steps")
+            raise ValueError(
+                f"held_out is {held_out}; it must be a fraction of the steps from 0 to 0.9, or a range of steps"
+            )
         if not 0 <= alpha < float("inf"):
-            raise ValueError(f"alpha is {alpha}; give a finite number of at least 0")
+            raise ValueError(f"alpha is {alpha}; it must be finite and at least 0")
         if not 0 < rank_threshold < 1:
-            raise ValueError(f"rank_threshold is {rank_threshold}; give more than 0 and less than 1")
+            raise ValueError(f"rank_threshold is {rank_threshold}; it must be more than 0 and less than 1")
         steps = len(states)
         if not isinstance(held_out, range):
             held_out = range(steps - round(steps * held_out), steps)
-        # What is held out comes last.
+        # Held-out steps are moved to the end.
         self._before, self._after = held_out.start, held_out.stop
         self._learned = steps - len(held_out)
         states = self._in_order(states.T).T
         self._X = states - states[: self._learned].mean(axis=0)
         learned = self._X[: self._learned]
         spread = np.sqrt(np.einsum("ij,ij->j", learned, learned) / self._learned)
-        # Columns of one value have a spread of rounding errors; standardised, they would be noise.
+        # The spread of constant columns is rounding error; standardised, they would be noise.
         moving = spread > 1e-13 * np.abs(states[0])
         self._X *= np.divide(1.0, spread, out=np.zeros_like(spread), where=moving)
         features = states.shape[1]
@@ -60,7 +62,7 @@ class ManyTargetsReadout:
         singular, right = _singular_values(self._X[: self._learned])
         self.rank = int(np.count_nonzero(singular > rank_threshold * singular[0])) if singular[0] > 0 else 0
         if not self.rank:
-            raise ValueError("every state is constant; there is nothing to read out")
+            raise ValueError("every state is constant; at least one must vary; drive the reservoir more strongly")
         kept = singular[: self.rank]
         self._to_scores = right[: self.rank].T / kept
         self._shrink = kept**2 / (kept**2 + alpha)
@@ -69,32 +71,32 @@ class ManyTargetsReadout:
 
     @property
     def chance(self) -> float:
-        """Mean squared correlation with a target that has nothing to do with the states."""
+        """Expected squared correlation with an unrelated target."""
         return 1 / (self.scored - 1) if self._held_out else self.rank / (self.scored - 1)
 
     def threshold(self, significance: float) -> float:
-        """Give what chance exceeds with that probability: a beta distribution, for independent normal values."""
+        """Return the value that an unrelated normal target exceeds with that probability (beta distribution)."""
         if not 0 < significance < 1:
-            raise ValueError(f"significance is {significance}; give a probability between 0 and 1")
+            raise ValueError(f"significance is {significance}; it must be a probability between 0 and 1")
         degrees = 1 if self._held_out else self.rank
         return float(beta.isf(significance, degrees / 2, (self.scored - 1 - degrees) / 2))
 
     def squared_correlations(self, targets: FloatArray) -> FloatArray:
-        """Squared correlation of each target (targets, steps) with what is read out for it."""
+        """Return the squared correlation of each target (targets, steps) with its readout."""
         return self._squared_correlations(self._in_order(targets))
 
     def _squared_correlations(self, targets: FloatArray) -> FloatArray:
         scores = self._scores_of(targets)
         if self._held_out:
             return _squared_correlations(self._read(scores), targets[:, self._learned :])
-        # States have mean zero, so that centring the targets changes nothing but their own size.
+        # States have mean zero, so centring the targets changes only their own variance.
         size = np.einsum("ij,ij->i", targets, targets) - targets.sum(axis=1) ** 2 / targets.shape[1]
         together, spread = scores**2 @ self._shrink, scores**2 @ self._shrink**2 * size
         squared: FloatArray = np.divide(together**2, spread, out=np.zeros_like(spread), where=spread > 0)
         return squared
 
     def with_chance(self, targets: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Squared correlation of each target, and the mean that chance would give it, by its own values."""
+        """Return the squared correlation of each target, and its expectation for an unrelated target of such values."""
         targets = self._in_order(targets)
         if self._held_out:
             read, wanted = self._read(self._scores_of(targets)), targets[:, self._learned :]
@@ -107,7 +109,7 @@ class ManyTargetsReadout:
         return self._squared_correlations(targets), squares @ self._leverage / squares.sum(axis=1)
 
     def _in_order(self, rows: FloatArray) -> FloatArray:
-        """Move the held-out steps (columns) to the end, where they are not there already."""
+        """Return rows with the held-out steps (columns) moved to the end."""
         if self._after >= rows.shape[1]:
             return rows
         before, held, after = np.split(rows, [self._before, self._after], axis=1)
@@ -115,7 +117,7 @@ class ManyTargetsReadout:
 
     @cached_property
     def _leverage(self) -> FloatArray:
-        """Weight of each step in what is read out at that step, shape (steps,); their sum is the rank."""
+        """Leverage of each step, shape (steps,); the sum is the rank."""
         orthonormal = self._X @ self._to_scores
         leverage: FloatArray = np.einsum("ij,ij->i", orthonormal, orthonormal)
         return leverage
@@ -125,7 +127,7 @@ class ManyTargetsReadout:
         return scores
 
     def _read(self, scores: FloatArray) -> FloatArray:
-        """Read out the held-out steps, shape (targets, steps), less their mean."""
+        """Return the centred readouts of the held-out steps, shape (targets, steps)."""
         weights = (scores * self._shrink) @ self._to_scores.T
         read: FloatArray = weights @ self._X[self._learned :].T
         read -= read.mean(axis=1, keepdims=True)
@@ -133,7 +135,7 @@ class ManyTargetsReadout:
 
 
 def _squared_correlations(read: FloatArray, wanted: FloatArray) -> FloatArray:
-    """Squared correlation of each pair of rows, the first without mean."""
+    """Return the squared correlation of each pair of rows; rows of `read` have mean zero."""
     wanted = wanted - wanted.mean(axis=1, keepdims=True)
     together = np.einsum("ij,ij->i", read, wanted)
     spread = np.einsum("ij,ij->i", read, read) * np.einsum("ij,ij->i", wanted, wanted)
@@ -142,10 +144,10 @@ def _squared_correlations(read: FloatArray, wanted: FloatArray) -> FloatArray:
 
 
 def _singular_values(X: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Singular values of a tall matrix, falling, and the right singular vectors as rows."""
+    """Return the singular values of a tall matrix in descending order, and the right singular vectors as rows."""
     squared, vectors = eigh(X.T @ X, check_finite=False)
     if squared[0] > 1e-8 * squared[-1]:
         return np.sqrt(squared[::-1]), vectors.T[::-1]
-    # The Gram matrix holds singular values only down to 1e-8 of the largest; the triangle of a QR all of them.
+    # The Gram matrix resolves singular values only down to 1e-8 of the largest; a QR decomposition resolves all.
     _, singular, right = svd(qr(X, mode="r", check_finite=False)[0][: X.shape[1]], check_finite=False)
     return singular, right

@@ -1,6 +1,6 @@
-"""Memory capacity of a network that was driven with one random series and read at several electrodes.
+"""Memory capacity from a recording of a network that was driven with a random series and read at several electrodes.
 
-For recordings that lie before us, measured or simulated; the task `memory` drives a substrate and asks the same.
+The task `memory` drives a substrate and measures the same.
 """
 
 import numpy as np
@@ -14,22 +14,22 @@ FloatArray = npt.NDArray[np.float64]
 def memory_by_delay(
     drive: npt.ArrayLike, readings: npt.ArrayLike, delays: int = 30, alpha: float = 0.1, trained: float = 0.8
 ) -> FloatArray:
-    """Squared correlation of the input of k samples ago with what a ridge readout makes of the readings now.
+    """Return the squared correlation of the input k samples ago with a ridge readout of the present readings.
 
-    The first ``delays`` samples are left out, a readout for every delay is fitted to the first part of the others
-    and scored on the rest, as in package rcbench. The sum is the memory capacity (Jaeger, GMD report 152 (2002)).
+    The first `delays` samples are left out; a readout for every delay is fitted to the first part of the rest and
+    scored on the second, as in the package rcbench. The sum is the memory capacity (H. Jaeger, GMD report 152 (2002)).
 
     Parameters
     ----------
     drive : array_like of float, shape (samples,)
-        The input as it was measured.
+        The measured input.
     readings : array_like of float, shape (samples, electrodes)
     delays : int
-        How far back is asked for.
+        Longest delay, in samples.
     alpha : float
-        Regularisation, in units of the squared readings.
+        Ridge regularisation, in units of the squared readings.
     trained : float
-        Fraction of the samples that the readouts are fitted to.
+        Fraction of the samples for fitting.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def memory_by_delay(
     Raises
     ------
     ValueError
-        Where shapes do not fit or too few samples are left.
+        If shapes do not match or too few samples are left.
     """
     u, X = np.asarray(drive, dtype=np.float64), np.asarray(readings, dtype=np.float64)
     if u.ndim != 1 or X.ndim != 2 or len(u) != len(X):

@@ -1,6 +1,6 @@
-"""How well a readout did: normalised errors and accuracy.
+"""Scores of predictions: normalised errors and accuracy.
 
-Rows whose target is NaN are left out: nothing was asked there. A prediction that is not finite is an error.
+Rows with a target of NaN are left out. A prediction that is not finite raises an error.
 """
 
 import numpy as np
@@ -10,7 +10,9 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def nmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
-    """Mean squared error divided by the variance of the target: 0 is perfect, 1 is naming the mean.
+    r"""Normalised mean squared error: 0 is perfect, 1 is predicting the mean.
+
+    .. math:: \mathrm{NMSE} = \frac{\langle (y - \hat y)^2 \rangle}{\mathrm{var}(y)}
 
     Parameters
     ----------
@@ -26,9 +28,11 @@ def nmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 
 def nrmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
-    """Root mean squared error divided by the standard deviation of the target: 0 is perfect, 1 is naming the mean.
+    r"""Normalised root mean squared error: 0 is perfect, 1 is predicting the mean.
 
-    Some libraries divide by the variance or by the range under the same name; their figures are others.
+    .. math:: \mathrm{NRMSE} = \sqrt{\frac{\langle (y - \hat y)^2 \rangle}{\mathrm{var}(y)}}
+
+    Some libraries divide by the variance or by the range under the same name; their values differ.
 
     Parameters
     ----------
@@ -44,12 +48,12 @@ def nrmse(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 
 def accuracy(target: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
-    """Fraction of labels that were named rightly.
+    """Fraction of correctly predicted labels.
 
     Parameters
     ----------
     target, predicted : array_like, shape (samples,)
-        Labels of any sort.
+        Labels of any type.
     """
     wanted, named = np.asarray(target), np.asarray(predicted)
     if wanted.shape != named.shape or wanted.ndim != 1 or not wanted.size:
@@ -68,11 +72,13 @@ def _nmse_of_each(target: npt.ArrayLike, predicted: npt.ArrayLike) -> FloatArray
     Y, P = Y.reshape(len(Y), -1), P.reshape(len(P), -1)
     asked = ~np.isnan(Y).any(axis=1)
     if not asked.any():
-        raise ValueError("every target is NaN; at least two steps must ask for something")
+        raise ValueError("every target is NaN; at least two steps need a target")
     Y, P = Y[asked], P[asked]
     variance: FloatArray = Y.var(axis=0)
     if not (variance > 0).all() or not np.isfinite(variance).all():
         column = int(np.flatnonzero(~((variance > 0) & np.isfinite(variance)))[0])
-        raise ValueError(f"target {column} has variance {variance[column]:g}; an error relative to it means nothing")
+        raise ValueError(
+            f"target {column} has variance {variance[column]:g}; a normalised error needs a finite one above 0"
+        )
     errors: FloatArray = ((Y - P) ** 2).mean(axis=0) / variance
     return errors

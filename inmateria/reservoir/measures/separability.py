@@ -1,9 +1,9 @@
-"""How a reservoir tells inputs apart: kernel rank, generalisation rank, and the distances of states.
+"""Kernel rank, generalisation rank and separation: how reservoir states distinguish input streams.
 
-All three are measured on the states that many input streams, each begun at rest, leave behind. A good
-reservoir tells different streams apart (high kernel rank) and does not mind what should not matter (low
-generalisation rank). Legenstein and Maass, Neural Netw. 20, 323 (2007); Büsing, Schrauwen and Legenstein,
-Neural Comput. 22, 1272 (2010).
+All three are measured on the final states after many input streams, each of which starts at rest. A good reservoir
+separates different streams (high kernel rank) and maps similar streams to similar states (low generalisation rank):
+R. Legenstein and W. Maass, Neural Netw. 20, 323 (2007); L. Büsing, B. Schrauwen and R. Legenstein, Neural Comput. 22,
+1272 (2010).
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class StateRank:
     Parameters
     ----------
     rank : int
-        Singular values above the threshold.
+        Number of singular values above the threshold.
     threshold : float
-        Relative to the largest singular value; a rank means nothing without it.
+        Relative to the largest singular value; state it with the rank.
     singular_values : ndarray of float
-        All of them, falling: to see what another threshold would give.
+        All singular values in descending order.
     """
 
     rank: int
@@ -37,16 +37,17 @@ class StateRank:
 
 @dataclass(frozen=True, eq=False)
 class Separation:
-    """How far apart the states are that streams leave behind, for how far apart the streams were.
+    """Distances of final states compared with distances of the input streams.
 
     Parameters
     ----------
     input_distances, state_distances : ndarray of float, shape (pairs,)
         Root mean square difference of two streams, over steps and channels, and of their states, over features.
     ratio : float
-        Mean distance of states divided by that of inputs, in the units of states for one of inputs.
+        Mean distance of states divided by the mean distance of inputs, in units of states per unit of inputs.
     rank_correlation : float
-        Spearman's, between both distances: 1 where streams farther apart always leave states farther apart.
+        Spearman's rank correlation of the two distances: 1 if a larger distance of streams always gives a larger
+        distance of states.
     """
 
     input_distances: FloatArray
@@ -56,16 +57,16 @@ class Separation:
 
 
 def kernel_rank(states: npt.ArrayLike, threshold: float = 1e-3) -> StateRank:
-    """Count the directions in which different input streams leave the states.
+    """Return the rank of the states after different input streams.
 
     Parameters
     ----------
     states : array_like of float, shape (streams, features)
-        After each of at least as many different streams (`different_inputs`) as there are features. Features
-        in one unit: they are neither centred nor scaled here.
+        Final state after each stream, with at least as many different streams (`different_inputs`) as features. All
+        features in the same unit: they are neither centred nor scaled.
     threshold : float
-        Singular values count that are more than this part of the largest. Noise of a device lies above what
-        rounding would allow: choose it above the noise, and state it with the rank.
+        Smallest singular value that counts, as a fraction of the largest. For a device, choose it above the noise, and
+        state it with the rank.
 
     Returns
     -------
@@ -75,14 +76,14 @@ def kernel_rank(states: npt.ArrayLike, threshold: float = 1e-3) -> StateRank:
 
 
 def generalisation_rank(states: npt.ArrayLike, threshold: float = 1e-3) -> StateRank:
-    """Count the directions in which streams that should count as one leave the states; less is better.
+    """Return the rank of the states after similar input streams; lower is better.
 
     Parameters
     ----------
     states : array_like of float, shape (streams, features)
-        After each of many streams that are alike (`alike_inputs`): of the same end, or noisy copies of one.
+        Final state after each of many similar streams (`alike_inputs`): with a common end, or noisy copies of one.
     threshold : float
-        As of `kernel_rank`, and the same for both.
+        See `kernel_rank`; use the same for both ranks.
 
     Returns
     -------
@@ -92,14 +93,14 @@ def generalisation_rank(states: npt.ArrayLike, threshold: float = 1e-3) -> State
 
 
 def separation(states: npt.ArrayLike, inputs: npt.ArrayLike) -> Separation:
-    """Compare the distances of states with those of the streams that led to them.
+    """Compare the distances of final states with the distances of their input streams.
 
-    Separation property: Maass, Natschläger and Markram, Neural Comput. 14, 2531 (2002).
+    Separation property: W. Maass, T. Natschläger and H. Markram, Neural Comput. 14, 2531 (2002).
 
     Parameters
     ----------
     states : array_like of float, shape (streams, features)
-        After each stream.
+        Final state after each stream.
     inputs : array_like of float, shape (streams, steps) or (streams, steps, channels)
 
     Returns
@@ -109,7 +110,7 @@ def separation(states: npt.ArrayLike, inputs: npt.ArrayLike) -> Separation:
     Raises
     ------
     ValueError
-        Where there are less than three streams, or all are the same.
+        If there are fewer than three streams, or all are equal.
     """
     X, u = _matrix(states, "states"), np.asarray(inputs, dtype=np.float64)
     if u.ndim not in (2, 3) or len(u) != len(X) or 0 in u.shape or len(X) < 3:
@@ -120,14 +121,14 @@ def separation(states: npt.ArrayLike, inputs: npt.ArrayLike) -> Separation:
     u = _matrix(u.reshape(len(u), -1), "inputs")
     of_inputs, of_states = pdist(u) / np.sqrt(u.shape[1]), pdist(X) / np.sqrt(X.shape[1])
     if of_inputs.max() == 0:
-        raise ValueError("all streams are the same; there is nothing to separate")
+        raise ValueError("all streams are equal; at least two must differ")
     flat = np.ptp(of_inputs) == 0 or np.ptp(of_states) == 0
     correlation = 0.0 if flat else float(spearmanr(of_inputs, of_states).statistic)
     return Separation(of_inputs, of_states, float(of_states.mean() / of_inputs.mean()), correlation)
 
 
 def different_inputs(streams: int, steps: int, seed: int, low: float = -1.0, high: float = 1.0) -> FloatArray:
-    """Draw streams that have nothing to do with one another, for `kernel_rank`.
+    """Draw independent random streams, for `kernel_rank`.
 
     Returns
     -------
@@ -138,19 +139,19 @@ def different_inputs(streams: int, steps: int, seed: int, low: float = -1.0, hig
 
 
 def alike_inputs(streams: int, steps: int, common: int, seed: int, low: float = -1.0, high: float = 1.0) -> FloatArray:
-    """Draw streams that differ only before their last steps, for `generalisation_rank`.
+    """Draw random streams with a common end, for `generalisation_rank`.
 
     Parameters
     ----------
     common : int
-        Steps at the end that all streams share: what came before them should no longer matter.
+        Number of steps at the end that all streams share.
 
     Returns
     -------
     ndarray of float, shape (streams, steps)
     """
     if not 0 <= common <= steps:
-        raise ValueError(f"{common} of {steps} steps in common; give 0 to {steps}")
+        raise ValueError(f"common is {common} for streams of {steps} steps; it must be from 0 to {steps}")
     rng = np.random.default_rng(seed)
     inputs = rng.uniform(low, high, (streams, steps))
     inputs[:, steps - common :] = rng.uniform(low, high, common)
@@ -159,7 +160,9 @@ def alike_inputs(streams: int, steps: int, common: int, seed: int, low: float = 
 
 def _state_rank(states: npt.ArrayLike, threshold: float) -> StateRank:
     if not 0 < threshold < 1:
-        raise ValueError(f"threshold is {threshold}; give a part of the largest singular value, between 0 and 1")
+        raise ValueError(
+            f"threshold is {threshold}; it must be a fraction of the largest singular value, between 0 and 1"
+        )
     singular = np.asarray(np.linalg.svd(_matrix(states, "states"), compute_uv=False), dtype=np.float64)
     return StateRank(int(np.count_nonzero(singular > threshold * singular[0])), threshold, singular)
 

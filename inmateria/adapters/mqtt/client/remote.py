@@ -172,7 +172,7 @@ class RemoteSubstrate(Substrate):
     async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
         """Apply stimuli with several in flight, and yield their responses in order.
 
-        Whoever leaves early, or whose source of stimuli fails, may have had up to a window of stimuli
+        If a stream is left early, or its source of stimuli fails, up to a window of stimuli may have been
         applied beyond the last response seen. After a refusal none of the following is applied.
         """
         await self._resume()

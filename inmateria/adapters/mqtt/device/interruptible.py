@@ -60,25 +60,31 @@ class Interruptible:
         self._requested.set()
 
     async def run(self) -> None:
-        """Work and return to rest in turn, until cancelled.
+        """Work and return to rest in turn, until cancelled; a return to rest that was asked for is made even then.
 
         Raises
         ------
         Exception
             An error of the work that is not the driver's.
         """
-        while True:
-            await self._work_until_interrupted()
-            while self.requested:
-                self._requested.clear()
+        try:
+            while True:
+                await self._work_until_interrupted()
+                while self.requested:
+                    self._requested.clear()
+                    await self.return_to_rest()
+        finally:
+            if self.requested:
                 await self.return_to_rest()
 
     async def return_to_rest(self) -> None:
-        """Reset the substrate; an error is told as a fault."""
+        """Reset the substrate; an error is told as a fault. Cancelled, it still gives the reset its time."""
         resetting = asyncio.create_task(self._reset_contained())
         try:
             await asyncio.wait({resetting})
         finally:
+            if not resetting.done():
+                await asyncio.wait({resetting}, timeout=PATIENCE)
             await cancel_and_wait(resetting)
         if resetting.cancelled():
             self._on_fault(_self_cancelled("returned to rest"))

@@ -1,4 +1,4 @@
-"""Look at devices without controlling them: which there are on a broker, and what one of them is doing."""
+"""Observe devices without controlling them: list those on a broker, and follow one of them."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ _STATUS: Any = msgspec.json.Decoder(Status)
 
 @dataclass(frozen=True)
 class Device:
-    """What a device on a broker has announced."""
+    """The announcements of a device on a broker."""
 
     uri: str
     info: SubstrateInfo
@@ -37,19 +37,19 @@ class Device:
 
 @dataclass
 class Observation:
-    """What an observer has seen of a device so far.
+    """Messages of a device as an observer has counted them.
 
     Attributes
     ----------
     status : Status or None
     info : SubstrateInfo or None
     responses, steps, spikes : int
-        Seen since the observer came.
+        Counted since the observer subscribed.
     rate : float
         Responses a second, over about the last second.
     round_trip : float
-        Seconds from a stimulus to its response as they pass the observer, median of the last; NaN where
-        stimuli are not to be seen.
+        Seconds from a stimulus to its response as they pass the observer, median of the last 100; NaN where
+        the broker lets the observer read no stimuli.
     recent : ndarray of float, shape (samples, outputs)
         The last samples of the signal, at most 240.
     """
@@ -69,7 +69,7 @@ class Observation:
 
     @property
     def watched(self) -> float:
-        """For how long it has been watched, s."""
+        """Seconds since the observer subscribed."""
         return time.monotonic() - self._began
 
     @property
@@ -83,7 +83,7 @@ class Observation:
         return np.concatenate(self._signals)[-_SAMPLES:] if self._signals else np.empty((0, 0))
 
     def hear(self, address: Address, topic: str, payload: bytes) -> None:
-        """Take a message of the device, or to it, into account; what cannot be read is passed over."""
+        """Count a message of the device or to it; one that cannot be read is ignored."""
         try:
             if topic == address.topic("info"):
                 self.info = _ANNOUNCED.decode(payload)
@@ -95,7 +95,7 @@ class Observation:
             return
 
     def tick(self) -> None:
-        """Bring the rate up to date."""
+        """Update the rate."""
         now = time.monotonic()
         while self._times and now - self._times[0] > 1.0:
             self._times.popleft()
@@ -131,21 +131,21 @@ class Observation:
 
 
 async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> AsyncIterator[Observation]:
-    """Watch a device without a lease, and give what was seen so far, again and again.
+    """Observe a device without a lease, and yield the counts so far at regular intervals.
 
     Parameters
     ----------
     uri : str
         ``mqtt://host:port/group/device``.
     every : float
-        Seconds between two looks.
+        Seconds between two updates.
     timeout : float
         Seconds to wait for the broker.
 
     Yields
     ------
     Observation
-        The same object each time, brought up to date.
+        The same object each time, updated.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Recording what others do: an observer of a device on a broker, who holds no lease and sends nothing.
+"""Recording of a device on a broker by an observer, which holds no lease and sends nothing.
 
-What is sent to the device and what it answers are brought together by session and number. An observer
-hears at QoS 0: what it missed is counted in the recording, by the gaps in the device's own count.
+Stimuli and responses are matched by session and number. An observer reads at QoS 0: messages that it missed are
+counted in the recording, by the gaps in the device's own count.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ _BACKOFF, _MOST_BACKOFF = 0.1, 5.0
 _REST_STEPS = 10
 
 RecordingProgress = Callable[[int, float], None]
-"""Told how many exchanges were recorded, and how long they lasted on the device's clock, s."""
+"""Called with the count of exchanges recorded, and their duration on the device's clock, s."""
 
 
 async def record_device(
@@ -56,7 +56,7 @@ async def record_device(
     on_progress: RecordingProgress | None = None,
     timeout: float = 5.0,
 ) -> int:
-    """Record what passes between a device and whoever controls it, until `stop`; give the count of exchanges.
+    """Record the exchanges of a device with its controllers until `stop`; return their count.
 
     The broker may go and come back meanwhile, which the recording notes.
 
@@ -96,7 +96,7 @@ async def record_device(
 
 
 class _Observer:
-    """Hears everything that concerns a device, and writes it down."""
+    """Reads all messages of a device, and records them."""
 
     def __init__(
         self, uri: str, path: str | PathLike[str], annotations: dict[str, Any], on_progress: RecordingProgress | None
@@ -297,5 +297,5 @@ async def record_rest(
             count += 1
             if on_progress is not None:
                 on_progress(substrate.exchanges, count * nothing.duration)
-            await asyncio.sleep(0)  # a simulator in process would never let anybody say stop
+            await asyncio.sleep(0)  # a simulator in process would never let another task set stop
         return substrate.exchanges

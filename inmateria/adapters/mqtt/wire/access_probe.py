@@ -1,4 +1,4 @@
-"""A probe: a message to oneself, because a broker that denies a topic does so without a word."""
+"""Finds out which topics a broker grants, by messages to oneself: most brokers drop what they deny silently."""
 
 import asyncio
 from contextlib import suppress
@@ -14,16 +14,16 @@ _AGAIN = 0.5
 
 
 class AccessProbe:
-    """Tells which of some topics one may both publish and read on.
+    """Tests on which topics this client may both publish and read.
 
     Attributes
     ----------
     name : str
-        Made up at random; may be a part of topics.
+        Random; may be a part of topics.
     frame : bytes
-        What is published on every topic.
+        The message that is published on every topic.
     unheard : set of str
-        Topics on which it has not come back yet; to be filled, and subscribed to, before `check`.
+        Topics on which it has not come back yet; fill it, and subscribe to them, before `check`.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class AccessProbe:
         self._all_heard = asyncio.Event()
 
     def heard(self, topic: str, payload: bytes) -> bool:
-        """Tell whether a message is this probe, and note where it came from."""
+        """Return whether a message is this probe, and note the topic it came on."""
         if payload != self.frame:
             return False
         self.unheard.discard(topic)
@@ -42,7 +42,7 @@ class AccessProbe:
         return True
 
     async def check(self, link: LinkProtocol, timeout: float) -> bool:
-        """Publish it until it came back from every topic; False when it does not within so many seconds."""
+        """Publish it until it has come back on every topic; return False if it has not within `timeout` seconds."""
         try:
             async with asyncio.timeout(timeout):
                 while self.unheard:
@@ -57,7 +57,7 @@ class AccessProbe:
 
 
 def is_probe(payload: bytes) -> bool:
-    """Tell whether a message is somebody's probe, our own being perhaps late."""
+    """Return whether a message is a probe, of this client or of another one."""
     try:
         return decode(payload).header.kind is Kind.PROBE
     except FrameError:

@@ -1,4 +1,4 @@
-"""Frames: how stimuli, responses and the words around them look on a wire (docs/wire.md).
+"""Frames: stimuli, responses and the messages around them as bytes (docs/wire.md).
 
 2 bytes   magic, "IM"
 1 byte    major version
@@ -68,7 +68,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
 
 
 class Kind(StrEnum):
-    """What a frame says."""
+    """Kind of a frame."""
 
     OPEN = "open"  # client: give me the lease
     OPENED = "opened"  # device: it is yours, for `lease` seconds; `sequence` is the next one expected
@@ -86,13 +86,13 @@ class Kind(StrEnum):
 
 
 class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """What stands before the numbers.
+    """Header of a frame.
 
     Parameters
     ----------
     kind : Kind
     session : str
-        Who holds, or asks for, the lease.
+        Session that holds, or asks for, the lease.
     sequence : int
         Counts stimuli, resets and resumes of a session, from 0.
     epoch : str
@@ -110,7 +110,7 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
     scale, offset : tuple of float
         Of 16-bit integers: value = scale * integer + offset; one number for all columns, or one a column.
     clipped : int
-        Values of the array that were outside what the integers can say, and stand at its edge.
+        Values of the array that were outside the range of the integers, and were set to its edge.
     units : tuple of str
         Of the array's columns, or one for all of them; where they are left out, those of the device's info.
     window : tuple of int
@@ -118,7 +118,7 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
     lease : float
         Seconds for which the lease is given.
     grant : str
-        Names one giving of the lease; every command under it carries it, so that none can be played back.
+        Names one giving of the lease; every command under it carries it, so that none can be replayed.
     error : list of str
         Class, what was asked, what is allowed, what to do.
     checksum : int
@@ -130,7 +130,7 @@ class Header(msgspec.Struct, omit_defaults=True, kw_only=True):
         With ``open`` and ``opened``: bytes of a message to the sender of this at most; larger frames are to be sent in
         parts. 0 where it knows no parts.
     pad : str
-        Means nothing: it has the body of a large frame begin at a multiple of eight, where reading is fastest.
+        Without meaning: it has the body of a large frame begin at a multiple of eight, where reading is fastest.
     """
 
     kind: Kind

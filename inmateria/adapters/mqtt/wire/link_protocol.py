@@ -1,4 +1,4 @@
-"""Protocol of a connection to a broker, as client and device use it; `wire.link` is ours."""
+"""The connection to a broker that client and device need; `wire.link` is ours, `wire.aiomqtt_links` another."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager

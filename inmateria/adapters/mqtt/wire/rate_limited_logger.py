@@ -1,4 +1,4 @@
-"""RateLimitedLogger about a hostile or broken peer, few enough that it cannot fill a disk with them."""
+"""Warnings about a hostile or broken peer, limited so that it cannot fill a disk with them."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ _EVERY = 1.0
 
 
 class RateLimitedLogger:
-    """Logs at most one warning a second, and says how many were left out.
+    """Logs at most one warning a second, and the count of those left out.
 
     Parameters
     ----------

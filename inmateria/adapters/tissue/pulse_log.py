@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
-from inmateria.adapters.pulse_log_format import (
+from inmateria.adapters.tissue.pulse_log_format import (
     DROPPED,
     PLANNED,
     WITHDRAWN,

@@ -16,10 +16,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.counted_pulses import KEPT, CountedPulses
-from inmateria.adapters.pulse_limits import ATTO, HOUR, PulseLimits
-from inmateria.adapters.pulse_log import UNIX, PulseLog
-from inmateria.adapters.pulse_log_format import DROPPED, PLANNED, WITHDRAWN
+from inmateria.adapters.tissue.counted_pulses import KEPT, CountedPulses
+from inmateria.adapters.tissue.limits import ATTO, HOUR, PulseLimits
+from inmateria.adapters.tissue.pulse_log import UNIX, PulseLog
+from inmateria.adapters.tissue.pulse_log_format import DROPPED, PLANNED, WITHDRAWN
 from inmateria.pulses import PULSE, PulseArray, biphasic
 from inmateria.substrate import SubstrateError
 

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from inmateria.adapters.pulse_log import canonical_host, log_name
+from inmateria.adapters.tissue.pulse_log import canonical_host, log_name
 from inmateria.substrate import Substrate, SubstrateError
 
 __all__ = ["TissueSubstrate", "as_identifier", "place_of"]

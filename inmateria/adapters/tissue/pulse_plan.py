@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.tissue import PulseArray, PulseLimits, TissueGuard
+from inmateria.adapters.tissue.guard import PulseArray, PulseLimits, TissueGuard
 
 __all__ = ["PulsePlan", "PulseSpacing"]
 

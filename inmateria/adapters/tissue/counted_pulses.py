@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.pulse_limits import ATTO, HOUR, SLACK, PulseLimits
+from inmateria.adapters.tissue.limits import ATTO, HOUR, SLACK, PulseLimits
 from inmateria.pulses import PulseArray, charge_of
 from inmateria.substrate import StimulusRejected, SubstrateError
 
