@@ -1,12 +1,6 @@
-<<<<<<< HEAD
-"""A file of the numbers that a device has begun and done, read after a crash when the device is started again.
-
-Without one, it is unknown which of the stimuli in flight were applied when a device was killed. The file
-=======
 """Journal of the commands that a device has begun and done, on disk as it happens, to be read after a crash.
 
 Without one, it is unknown which of the stimuli under way were applied when a device was killed. The file
->>>>>>> main
 is written before a stimulus is applied and after it, with no call to the disk in between: it survives the
 process, and not a power cut.
 

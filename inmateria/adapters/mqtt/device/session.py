@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""A session of a device: the holder of the lease, until when it is held, and the answers that were given."""
-=======
 """The session of a controller at a device: holder of the lease, its end, and the answers given."""
->>>>>>> main
 
 from collections import OrderedDict
 from uuid import uuid4
@@ -22,11 +18,7 @@ class Session:
     Parameters
     ----------
     holder : str
-<<<<<<< HEAD
-        ``user/session``; empty where no session holds the lease.
-=======
         ``user/session``; empty if the lease is free.
->>>>>>> main
     until : float
         On the monotonic clock, s.
     """
