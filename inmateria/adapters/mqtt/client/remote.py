@@ -393,7 +393,8 @@ class RemoteSubstrate(Substrate):
             await self._send_again(header.sequence + 1)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
             error = error_of(header)
-            raise SubstrateDisconnected(error.asked, "", error.remedy) if self._grant else error
+            why = error.asked or f"{self._address} ended the session"
+            raise SubstrateDisconnected(why, "", error.remedy) if self._grant else error
         else:
             refused = header.kind is Kind.REFUSED
             each = self._commands.answered(header.sequence, refused=refused)
