@@ -444,6 +444,8 @@ class RemoteSubstrate(Substrate):
         if self._away_since is not None:
             self._postpone(time.monotonic() - self._away_since)
             self._away_since = None
+            for each in self._commands.waiting.values():  # whatever was sent over the old connection may be lost
+                each.tried = float("-inf")
         if not opened.done() and self._info is not None:
             opened.set_result(None)
         await self._send_again()
