@@ -1,6 +1,5 @@
 """Fixtures for every test: nothing may be left behind, and a real broker where one is wanted."""
 
-import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -11,6 +10,8 @@ import pytest_asyncio
 from brokers import Mosquitto
 from hypothesis import settings
 
+from inmateria.testing import assert_no_leaked_tasks
+
 settings.register_profile("no clock", deadline=None)  # no test fails on a clock
 settings.load_profile("no clock")
 
@@ -18,10 +19,8 @@ settings.load_profile("no clock")
 @pytest_asyncio.fixture(autouse=True)
 async def no_tasks_left() -> AsyncIterator[None]:
     """Fail a test that leaves asyncio tasks behind."""
-    before = asyncio.all_tasks()
-    yield
-    left = [task for task in asyncio.all_tasks() - before if not task.done() and task is not asyncio.current_task()]
-    assert not left, f"tasks left behind: {left}"
+    async with assert_no_leaked_tasks():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -96,9 +96,9 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     heading : str
         Title of the figure.
     text : str
-        What it shows, in one sentence.
+        Description of the figure in one sentence.
     x_label, y_label : str
-        With units.
+        Labels of the axes, with units.
     x : tuple of float
         Shared by all lines.
     lines : dict of str to tuple of float
@@ -131,11 +131,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     chance : float
         Baseline score, reached without any input.
     chance_description : str
-        How the baseline predicts, for instance ``"most frequent class"``; empty if there is no baseline.
+        Description of the baseline, for instance ``"most frequent class"``; empty if there is no baseline.
     trained, held_out : int
         Numbers of training and held-out items in the first split.
     splitting : str
-        How the splits were made, in the order of each score's `splits`.
+        Description of the splits, in the order of each score's `splits`.
     classes : tuple of str
         Outputs of the readout: the columns of `weights`, and of `confusion` if it is given.
     weights : tuple of tuple of float

@@ -53,11 +53,11 @@ class Comparison:
     chance : float
         Baseline score.
     chance_description : str
-        How the baseline predicts.
+        Description of the baseline.
     trained, held_out : int
         Numbers of training and held-out rows in the first fold.
     splitting : str
-        How the folds were made.
+        Description of the folds.
     classes : tuple of str
         Outputs of the readout: classes, or targets.
     coef : ndarray of float, shape (outputs of the readout, features)
@@ -94,7 +94,7 @@ class Comparison:
         title : str
             The task in a few words.
         exchanges : ExchangeStatistics
-            As measured by `present_trials` or `present_series`.
+            Number and duration of the exchanges, from `present_trials` or `present_series`.
         outputs : list of str
             Output channels that the substrate's features were read from.
         **further

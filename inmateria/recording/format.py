@@ -101,8 +101,8 @@ class Note:
     Parameters
     ----------
     kind : str
-        ``"marker"``; ``"parameters"``: parameters were changed; ``"dropped"``: number of exchanges that were not
-        written; ``"unanswered"``: a stimulus without a response, and why; ``"end"``: proper end of the recording.
+        ``"marker"``; ``"parameters"``: changed parameters; ``"dropped"``: exchanges that were not recorded;
+        ``"unanswered"``: a stimulus without a response; ``"end"``: a proper end.
     label : str
         Short description.
     details : dict
@@ -110,13 +110,13 @@ class Note:
     host : float
         Host clock, s since 1970.
     device : float
-        Device clock, s; NaN if it is not known.
+        Device clock, s; NaN if not known.
     duration : float
-        Duration of the event, s.
+        Duration, s.
     session : int
         Number of returns to rest before it.
     exchange : int
-        Number of exchanges written before it.
+        Number of exchanges recorded before it.
     """
 
     kind: str
@@ -130,7 +130,7 @@ class Note:
 
 
 def checksum(*parts: npt.NDArray[Any] | bytes) -> int:
-    """Give the CRC-32 of some arrays and bytes, one after the other."""
+    """Return the CRC-32 of arrays and bytes, one after the other."""
     value = 0
     for part in parts:
         if len(part):
@@ -140,29 +140,29 @@ def checksum(*parts: npt.NDArray[Any] | bytes) -> int:
 
 
 def exchange_row(values: tuple[float, ...], *data: npt.NDArray[Any]) -> bytes:
-    """Write a row of /exchanges: its values up to the checksum, which is of the data and of them."""
+    """Return a row of /exchanges: values, and the checksum of the data and the values."""
     row = _EXCHANGE_ROW.pack(*values)
     return row + _CHECK.pack(checksum(*data, row))
 
 
 def note_row(values: tuple[float, ...], text: bytes) -> bytes:
-    """Write a row of /notes."""
+    """Return a row of /notes: values, and the checksum of the text and the values."""
     row = _NOTE_ROW.pack(*values)
     return row + _CHECK.pack(checksum(text, row))
 
 
 def is_whole(row: np.void, *data: npt.NDArray[Any]) -> bool:
-    """Say whether a row of /exchanges or /notes and the data it names are what was written."""
+    """Return whether the checksum of a row of /exchanges or /notes matches the row and its data."""
     return bool(checksum(*data, row.tobytes()[: -_CHECK.size]) == int(row["check"]))
 
 
 def text_of(note: Note) -> bytes:
-    """Write the JSON that a row of /notes points to."""
+    """Return the JSON document of a note."""
     return msgspec.json.encode({"kind": note.kind, "label": note.label, "details": note.details}, enc_hook=_plain)
 
 
 def note_of(row: np.void, text: bytes) -> Note:
-    """Read a note back."""
+    """Return the note of a row and its JSON document."""
     words = msgspec.json.decode(text)
     return Note(
         words["kind"],
@@ -177,7 +177,7 @@ def note_of(row: np.void, text: bytes) -> Note:
 
 
 def _plain(value: Any) -> Any:
-    """Turn numpy's numbers and arrays into what JSON can hold."""
+    """Return numbers and arrays of numpy as JSON values."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    raise NotImplementedError(f"{value!r} cannot be written as JSON")
+    raise NotImplementedError(f"{value!r} cannot be represented in JSON")

@@ -118,7 +118,7 @@ class InputMask:
     offset : float
         Drive relative to rest if every feature is zero, in units of the input.
     kind : {"binary", "uniform", "normal"}
-        How the entries of the mask are drawn: -1 or 1; within -1 to 1; from a standard normal.
+        Distribution of the entries of the mask: -1 or 1; uniform from -1 to 1; standard normal.
     sparsity : float
         Fraction of the entries that are zero.
     positions : int

@@ -29,7 +29,7 @@ class ScatteringMedium:
     :math:`\theta_i`.
 
     Inputs are channels ``p00``, ... (rad), outputs ``x00``, ... (no unit). One sample a step; a step n times as long
-    has n samples. Only the noise depends on earlier steps: its random numbers go on.
+    has n samples. Only the noise depends on earlier steps: each step draws new random numbers.
 
     Parameters
     ----------

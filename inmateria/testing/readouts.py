@@ -19,7 +19,7 @@ _Make = Callable[[], Any]
 
 
 def readout_checks() -> tuple[Check, ...]:
-    """Return the checks of a readout beside scikit-learn's; each is called with a function that makes a readout."""
+    """Return the checks of a readout, without scikit-learn's; each is called with a function that makes a readout."""
     return tuple(Check(each, each.__name__) for each in _CHECKS)
 
 

@@ -72,8 +72,8 @@ async def test_a_broker_that_is_not_there_is_said_at_once() -> None:
 
 async def test_a_device_that_is_not_there_is_said_with_what_was_waited_for() -> None:
     async with EmbeddedBroker() as broker:
-        with pytest.raises(SubstrateTimeout, match=r"waited 0\.5 s for lab/nobody.*no device of that name"):
-            async with RemoteSubstrate(f"{broker.uri}/lab/nobody", connect_timeout=0.5):
+        with pytest.raises(SubstrateTimeout, match=r"waited 0\.5 s for lab/absent.*no device of that name"):
+            async with RemoteSubstrate(f"{broker.uri}/lab/absent", connect_timeout=0.5):
                 pass
 
 
@@ -238,7 +238,7 @@ async def test_a_client_whose_event_loop_was_held_looks_at_what_came_before_it_g
         asking = asyncio.create_task(substrate.stimulate(stimuli(1)[0]))
         await asyncio.sleep(0)
         assert not asking.done()
-        time.sleep(3.0)  # noqa: ASYNC251  # whoever computes on the loop, or a machine that stands still
+        time.sleep(3.0)  # noqa: ASYNC251  # as when a caller computes on the loop, or the machine stands still
         assert (await asking).sequence == 0
 
 

@@ -219,7 +219,7 @@ async def test_whoever_holds_the_lease_can_send_nonsense_and_gets_refusals() -> 
             ("<f8", (1, 2), np.ones((1, 2))),
             ("<i2", (1, 3), np.ones((1, 3))), ("<f8", (20_000, 3), np.zeros((20_000, 3))),
         ):  # fmt: skip
-            number = substrate._sequence
+            number = substrate._commands.next
             header = Header(kind=Kind.STIMULUS, session=substrate._session, grant=substrate._grant, sequence=number)
             header.step = 0.01 if chance.random() < 0.9 else float("nan")
             sent = await substrate._send(Kind.RENEW)  # takes a number, and waits for its answer

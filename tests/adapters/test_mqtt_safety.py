@@ -1,4 +1,4 @@
-"""What must never happen to living matter: a stimulus that nobody answers for, or that nobody can stop."""
+"""Living matter gets no stimulus beyond the limits, from a session that has ended, or that cannot be stopped."""
 
 import asyncio
 import threading
@@ -37,7 +37,7 @@ TOPIC = "inmateria/1/lab/leaky"
 
 
 class Gated(LeakySimulator):
-    """A simulator that waits to be let through in the middle of an exchange, and counts who is inside."""
+    """A simulator that waits to be let through in the middle of an exchange, and counts the threads inside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ async def test_an_exchange_that_was_given_up_is_no_end_of_the_session() -> None:
         await asyncio.to_thread(simulator.inside.wait, 20)
         given_up.cancel()
         await asyncio.wait({given_up})
-        simulator.gate.set()  # its answer comes now, to nobody
+        simulator.gate.set()  # its answer comes now, and is not waited for
         following = await asyncio.wait_for(substrate.stimulate(ONE), 5)
         assert following.sequence == 1
         assert len(simulator.applied) == 2
@@ -284,9 +284,9 @@ async def test_a_stop_that_no_device_confirms_is_an_error() -> None:
     async with EmbeddedBroker() as broker:
         with pytest.raises(
             SubstrateTimeout,
-            match=r"waited 0\.3 s for lab/nobody .*its status says nothing; it may not have received it",
+            match=r"waited 0\.3 s for lab/absent .*its status says nothing; it may not have received it",
         ):
-            await emergency_stop(f"{broker.uri}/lab/nobody", timeout=0.3)
+            await emergency_stop(f"{broker.uri}/lab/absent", timeout=0.3)
 
 
 class Breaking(Watched):

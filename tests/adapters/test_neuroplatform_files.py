@@ -87,7 +87,7 @@ def test_what_is_no_export_is_told(export: Path, tmp_path: Path) -> None:
 def test_an_export_becomes_a_recording_to_replay(export: Path, tmp_path: Path) -> None:
     assert is_export(export)
     told = import_block(read_export(export), tmp_path / "r.h5", kind="neural-culture")
-    assert told.left_out == ("what is said of each spike as 'max_voltage'",)
+    assert told.left_out == ("annotation 'max_voltage' of each spike",)
     with open_recording(tmp_path / "r.h5") as recording:
         assert recording.spikes()["time"].tolist() == pytest.approx([0.25, 1.5, 2.000033, 600.0], abs=1e-6)
         assert [recording.info.outputs[k].name for k in recording.spikes()["channel"]] == [

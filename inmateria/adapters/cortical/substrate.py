@@ -168,8 +168,8 @@ class CorticalSubstrate(Substrate):
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus, a step a tick, and count the spikes of each.
 
-        If it is cancelled, pulses that have not been released by then never are. Pulses that come too late to be applied
-        within the limits are dropped, with a `RuntimeWarning` that counts them.
+        If it is cancelled, pulses that have not been released by then never are. Pulses that come too late to
+        be applied within the limits are dropped, with a `RuntimeWarning` that counts them.
         """
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Response] = loop.create_future()

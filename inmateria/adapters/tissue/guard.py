@@ -113,7 +113,7 @@ class TissueGuard:
         Parameters
         ----------
         pulses : ndarray of `PULSE`
-            With the values that the device will apply, after rounding. In any order; none earlier than the last pulse
+            Pulses with the values that the device will apply, after rounding. In any order; none earlier than the last pulse
             admitted before.
 
         Raises

@@ -71,7 +71,7 @@ class LazySignal(AnalogSignalProxy):  # type: ignore[misc]
         channel_indexes: Any = None,
         magnitude_mode: str = "rescaled",
     ) -> "neo.AnalogSignal":
-        """Read from a recording that is open, otherwise as `load`."""
+        """Read from an open recording, otherwise as `load`."""
         if magnitude_mode not in ("rescaled", "raw") or (magnitude_mode == "raw" and self._raw_units is None):
             raise ValueError(
                 f"magnitude_mode is {magnitude_mode!r}; allowed is 'rescaled', and 'raw' for counts of one scale"
@@ -97,7 +97,7 @@ class LazySignal(AnalogSignalProxy):  # type: ignore[misc]
 
 
 class LazySpikeTrain(SpikeTrainProxy):  # type: ignore[misc]
-    """The spikes of one output during a stretch of exchanges."""
+    """The spikes of one output during consecutive exchanges."""
 
     def __init__(
         self, recording: Recording, rows: range, column: int, count: int, span: tuple[float, float], name: str
@@ -126,7 +126,7 @@ class LazySpikeTrain(SpikeTrainProxy):  # type: ignore[misc]
         return self.of(times[(times >= begin) & (times <= end)], t_start, t_stop)
 
     def of(self, times: FloatArray, t_start: Any = None, t_stop: Any = None) -> "neo.SpikeTrain":
-        """Make the spike train of some times, s."""
+        """Return the spike train of given times, s."""
         return neo.SpikeTrain(
             times * pq.s,
             t_start=self.t_start if t_start is None else t_start,

@@ -10,7 +10,7 @@ from inmateria.recording.format import RecordingError
 
 
 def add_culture(file: NWBFile, annotations: Mapping[str, Any], device: Any) -> None:
-    """Write the annotations ``culture`` and ``experiment``, if there are any, into an NWB file.
+    """Write the annotations ``culture`` and ``experiment``, if there are any, to an NWB file.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def add_culture(file: NWBFile, annotations: Mapping[str, Any], device: Any) -> N
     Raises
     ------
     RecordingError
-        If something that is needed is missing or not known there, or the extension is not installed.
+        Where something that is needed is missing or not known there, or the extension is not installed.
     """
     culture, experiment = annotations.get("culture"), annotations.get("experiment")
     if not isinstance(culture, Mapping) and not isinstance(experiment, Mapping):
@@ -59,6 +59,6 @@ def add_culture(file: NWBFile, annotations: Mapping[str, Any], device: Any) -> N
 
 
 def _name_of(culture_id: Any) -> str:
-    """Make a name as the extension wants it of what the lab calls a culture."""
+    """Return a valid name of the extension for the name of a culture."""
     name = re.sub(r"\W", "_", str(culture_id))
     return f"culture_{name}"

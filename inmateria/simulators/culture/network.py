@@ -201,7 +201,7 @@ class NeuralCulture:
         """Give a pulse of neuromodulator: each synapse changes by ``amount`` times its eligibility.
 
         Eligibility is the recent change that spike-timing plasticity alone would have made, and decays with
-        ``eligibility_time`` (Izhikevich, Cereb. Cortex 17, 2443 (2007); the pulse here is short beside that).
+        ``eligibility_time`` (Izhikevich, Cereb. Cortex 17, 2443 (2007); the pulse here is short in comparison).
 
         Parameters
         ----------

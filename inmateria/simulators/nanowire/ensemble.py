@@ -31,7 +31,7 @@ class NanowireEnsemble:
     Parameters
     ----------
     networks : iterable of NanowireNetwork
-        With equal numbers of inputs and outputs and one integration step, each at most once.
+        Different networks with equal numbers of inputs and outputs and the same integration step.
         ``[network.copy() for _ in range(16)]`` makes replicas; multiples of sixteen use all lanes.
     """
 

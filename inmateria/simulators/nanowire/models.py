@@ -80,7 +80,7 @@ class Filament:
     shrink_rate : float
         Ratio :math:`b` of the rates of decay and growth for the same distance to the threshold.
     on_conductance, off_conductance : float
-        Conductances :math:`G_\mathrm{on}` of the closed gap and :math:`G_\mathrm{off}` beside it, S.
+        Conductances :math:`G_\mathrm{on}` of the closed gap and :math:`G_\mathrm{off}` parallel to it, S.
     gap : float
         Width :math:`s_0` of the open gap, nm.
     barrier : float

@@ -393,7 +393,8 @@ class RemoteSubstrate(Substrate):
             await self._send_again(header.sequence + 1)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
             error = error_of(header)
-            raise SubstrateDisconnected(error.asked, "", error.remedy) if self._grant else error
+            why = error.asked or f"{self._address} ended the session"
+            raise SubstrateDisconnected(why, "", error.remedy) if self._grant else error
         else:
             refused = header.kind is Kind.REFUSED
             each = self._commands.answered(header.sequence, refused=refused)
@@ -443,6 +444,8 @@ class RemoteSubstrate(Substrate):
         if self._away_since is not None:
             self._postpone(time.monotonic() - self._away_since)
             self._away_since = None
+            for each in self._commands.waiting.values():  # whatever was sent over the old connection may be lost
+                each.tried = float("-inf")
         if not opened.done() and self._info is not None:
             opened.set_result(None)
         await self._send_again()

@@ -385,8 +385,8 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
         except ssl.SSLError as error:
             raise BrokerRefused(
                 f"no encrypted connection to {broker} ({getattr(error, 'verify_message', '') or error.reason})",
-                f"a broker whose certificate is signed by {broker.ca or 'who the system trusts'} and names "
-                f"{broker.host}, and which accepts ours",
+                f"a broker whose certificate is signed by {broker.ca or 'an authority that the system trusts'} and "
+                f"names {broker.host}, and which accepts ours",
                 "see ?ca=FILE, ?certificate=FILE and ?key=FILE",
             ) from None
         except (OSError, LinkLost) as error:  # TimeoutError is an OSError
@@ -399,8 +399,8 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
             ) from None
         if code.is_failure:
             raise BrokerRefused(
-                f"{broker} does not let us in ({str(code).lower()})",
-                f"who it knows; we said we are {broker.username or 'nobody'}"
+                f"{broker} refuses the connection ({str(code).lower()})",
+                f"a user that it knows; the user name was {broker.username or 'not given'}"
                 + (", with a certificate" if broker.certificate else ""),
                 "see INMATERIA_MQTT_CREDENTIALS, or ?credentials=FILE",
             )
