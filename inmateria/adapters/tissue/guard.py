@@ -113,8 +113,8 @@ class TissueGuard:
         Parameters
         ----------
         pulses : ndarray of `PULSE`
-            Pulses with the values that the device will apply, after rounding. In any order; none earlier than the last pulse
-            admitted before.
+            Pulses with the values that the device will apply, after rounding. In any order; none earlier than the last
+            pulse admitted before.
 
         Raises
         ------
