@@ -137,7 +137,7 @@ class PulsePlace(_Pulses):
     """Encode a value as the electrode of one pulse at the start of each step.
 
     The electrodes, or those in `electrodes`, are divided equally among the features, in order. Within the part of a
-    feature, the first electrode stands for 0 and the last for 1.
+    feature, each electrode stands for an equal interval of the values from 0 to 1.
 
     Parameters
     ----------

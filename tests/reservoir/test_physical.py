@@ -138,7 +138,7 @@ def test_the_blocking_face_says_when_it_is_not_open_and_passes_errors_on() -> No
         (PhysicalReservoir(substrate()), series(5, 4), "4 features does not go one to one into 3 inputs"),
         (PhysicalReservoir(substrate()), np.zeros((0, 3)), "at least one of each"),
         (PhysicalReservoir(substrate(), InputMask(kind="odd")), series(), "allowed are 'binary'"),  # type: ignore[arg-type]
-        (PhysicalReservoir(substrate(), features=VirtualNodes(samples=3)), series(), "ask for 1 to 2"),
+        (PhysicalReservoir(substrate(), features=VirtualNodes(samples=3)), series(), "give samples of 1 to 2"),
         (PhysicalReservoir(substrate(), features=VirtualNodes(outputs=("z9",))), series(), r"no outputs \['z9'\]"),
         (PhysicalReservoir(substrate(), features=SpikeCounts()), series(), "use VirtualNodes"),
     ],
