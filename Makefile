@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(PYTEST)
 
 test-slow: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m slow -n 2 $(PYTEST)

@@ -156,6 +156,7 @@ class TickLoop(threading.Thread):
         try:
             with ExitStack() as exits:
                 neurons, opened = exits.enter_context(self._device())
+                self._frames = neurons.timestamp
                 # The device counts frames from its own start. A log outlives that, so its times are since 1970.
                 self._origin = steady_time() - neurons.timestamp() / FRAMES_PER_SECOND
                 self._now = self._time(neurons.timestamp())
@@ -218,11 +219,15 @@ class TickLoop(threading.Thread):
     def _begin(self, exchange: Exchange, frame: int, guard: TissueGuard) -> Exchange | None:
         """Check and log all pulses of an exchange that begins with this tick; None where it may not.
 
-        In real time an exchange of very many pulses begins as many ticks later as checking them may take.
+        In real time an exchange of very many pulses begins as many ticks later as checking them may take. Where the
+        loop is behind the device, it begins in the device's present, an interval after pulses that were given late.
         """
         row, column = exchange.row_of_pulse, exchange.column_of_pulse
-        takes = 0.0 if self._accelerated else _ADMISSION * len(row)
-        exchange.wait = math.ceil(takes * self._rate) if takes > self._grace else 0
+        later = 0.0 if self._accelerated else _ADMISSION * len(row)
+        behind = 0.0 if self._accelerated else (self._frames() - frame) / FRAMES_PER_SECOND
+        if behind > (self._grace or 1 / self._rate):
+            later += behind + self._limits.interval
+        exchange.wait = math.ceil(later * self._rate) if later > self._grace else 0
         exchange.start = frame + exchange.wait * FRAMES_PER_SECOND // self._rate
         times = self._time(exchange.start) + row / self._rate + _LEAD
         pulses = biphasic(times, np.array(STIMMABLE)[column], -exchange.drive[row, column], self._phase)
