@@ -20,7 +20,7 @@ from rich.progress import Progress
 
 ROOT = Path(__file__).parent.parent
 PARTS = ("inmateria", "tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
-PATIENCE = 900  # s; tests that hang have noticed the mutant, too
+PATIENCE = 300  # s; tests that hang have noticed the mutant, too
 
 
 class Mutant(TypedDict):
