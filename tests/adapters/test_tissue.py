@@ -27,6 +27,8 @@ def guard(limits: PulseLimits = LIMITS, log: Path | None = None, now: float = 0.
     [
         (biphasic(0, 7, -3.1e-6, 100e-6), r"pulse 0 \(electrode 7\) has 3.1 uA; allowed are at most 3 uA"),
         (biphasic(0, 7, 3e-6, 300e-6), "has 0.9 nC in one phase; allowed are at most 0.6 nC"),
+        (biphasic(0, 7, -3e-6, 300e-6), "has 0.9 nC in one phase; allowed are at most 0.6 nC"),
+        (np.array([(0, 7, -3e-6, 2e-4, 3e-6, 2.001e-4)], dtype=PULSE), "has 0.6003 nC in one phase"),
         (biphasic(0, 7, 1e-6, 10e-6), "has phases of 10 and 10 us; allowed are 20 to 5000 us"),
         (biphasic([0, 1], 7, [1e-6, np.nan], 1e-4), r"pulse 1 .* is not all finite numbers"),
         (biphasic([0, np.inf], 7, 1e-6, 1e-4), r"pulse 1 .* is not all finite numbers"),
