@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.recording.checksums import checksum
+from inmateria.recording.documents import to_json
 from inmateria.recording.format import (
+    CHECK,
+    CHECKED_BYTES,
+    DATA,
     END,
     EXCHANGE,
     FORMAT,
@@ -22,8 +26,10 @@ from inmateria.recording.format import (
     Exchange,
     Note,
     RecordingError,
+    check_row,
     exchange_row,
     note_row,
+    spike_of_no_channel,
     text_of,
 )
 from inmateria.recording.provenance import script, software
@@ -73,6 +79,7 @@ class RecordingWriter:
             from inmateria.recording.counts import get_ready  # numba is loaded only for counts
 
             get_ready()
+        noted = to_json(dict(annotations or {}))
         made: Mapping[str, Any] = {"software": software(), "script": script()} if provenance is None else provenance
         try:
             # Without a cache every row is written directly, and nothing is written twice.
@@ -81,15 +88,19 @@ class RecordingWriter:
             raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
         except OSError as error:
             raise RecordingError(f"{path} cannot be created ({error})") from None
-        self._file.attrs.update(
-            format=np.bytes_(FORMAT.encode()),
-            version=VERSION,
-            created=np.bytes_((made.get("created") or datetime.now(UTC).isoformat()).encode()),
-            info=_json(info),
-            annotations=_json(dict(annotations or {})),
-            software=_json(made.get("software", {})),
-            script=_json(made.get("script", {})),
-        )
+        documents = {
+            "created": (made.get("created") or datetime.now(UTC).isoformat()).encode(),
+            "info": to_json(info),
+            "annotations": noted,
+            "software": to_json(made.get("software", {})),
+            "script": to_json(made.get("script", {})),
+        }
+        checks = {name: checksum(document) for name, document in documents.items()}
+        if self._scale is not None:
+            checks["scale"] = checksum(self._scale)
+        documents |= {"format": FORMAT.encode(), "checks": to_json(checks)}
+        # Strings of fixed length: others are stored in a heap that has no checksum in HDF5.
+        self._file.attrs.update({name: np.bytes_(document) for name, document in documents.items()}, version=VERSION)
         counts = np.dtype("<f8") if self._scale is None else np.dtype("<i2")
         rate, width = info.sampling_rate or 0.0, len(info.outputs)
         self._tables = {
@@ -97,12 +108,14 @@ class RecordingWriter:
             "signal": self._table("signal", counts, (width,), rate),
             "spikes": self._table("spikes", SPIKE, (), 100.0 * width if info.spiking else 0.0),
             "text": self._table("text", np.dtype("u1"), (), 0.0),
+            "checks": self._table("checks", CHECK, (), 0.0),
             "exchanges": self._table("exchanges", EXCHANGE, (), 100.0),
             "notes": self._table("notes", NOTE, (), 0.0),
         }
         if self._scale is not None:
             self._tables["signal"].attrs["scale"] = self._scale
         self._rows = dict.fromkeys(self._tables, 0)
+        self._running = dict.fromkeys(DATA, 0)
         self._types = {name: table.id.get_type() for name, table in self._tables.items()}
         self._handle: int = self._file.id.get_vfd_handle()
         self._file.swmr_mode = True
@@ -125,10 +138,11 @@ class RecordingWriter:
         OSError
             If the file cannot be written; it cannot be used afterwards.
         """
-        names = ("drive", "signal", "spikes", "text", "exchanges", "notes")
+        names = ("drive", "signal", "spikes", "text", "checks", "exchanges", "notes")
         parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
-        at = dict(self._rows)
+        at, running = dict(self._rows), dict(self._running)
         rows: list[bytes] = []
+        checks: list[bytes] = []
         noted: list[bytes] = []
         for item in items:
             if isinstance(item, Note):
@@ -139,19 +153,24 @@ class RecordingWriter:
                 at["text"] += len(text)
                 continue
             stimulus, response = item.stimulus, item.response
-            signal = self._stored(response.signal)
             spikes = np.empty(0, dtype=SPIKE) if response.spikes is None else response.spikes
-            steps = len(stimulus.drive)
+            if wrong := spike_of_no_channel(spikes, self._tables["signal"].shape[1]):
+                raise RecordingError(f"exchange {response.sequence} cannot be recorded in {self.path}: {wrong}")
+            data = {"drive": stimulus.drive, "signal": self._stored(response.signal), "spikes": spikes}
+            first = dict(at)
+            for name, some in data.items():
+                if len(some):
+                    parts[name].append(some)
+                    checks += self._run_on(name, some, at[name], running)
+                    at[name] += len(some)
             fields = (
-                response.sequence, item.session, response.start, stimulus.step, at["drive"], steps,
-                at["signal"], len(signal), at["spikes"], len(spikes), item.sent, item.round_trip,
+                response.sequence, item.session, response.start, stimulus.step, first["drive"], len(stimulus.drive),
+                first["signal"], len(data["signal"]), first["spikes"], len(spikes), item.sent, item.round_trip,
+                running["drive"], running["signal"], running["spikes"],
             )  # fmt: skip
-            rows.append(exchange_row(fields, stimulus.drive, signal, spikes))
-            for name, data in (("drive", stimulus.drive), ("signal", signal), ("spikes", spikes)):
-                if len(data):
-                    parts[name].append(data)
-                    at[name] += len(data)
+            rows.append(exchange_row(fields))
             at["exchanges"] += 1
+        parts["checks"] = [np.frombuffer(b"".join(checks), CHECK)]
         parts["exchanges"] = [np.frombuffer(b"".join(rows), EXCHANGE)]
         parts["notes"] = [np.frombuffer(b"".join(noted), NOTE)]
         try:
@@ -159,6 +178,17 @@ class RecordingWriter:
                 self._extend(name, parts[name])
         except RuntimeError as error:  # raised by HDF5 if it cannot extend the file
             raise OSError(str(error)) from None
+        self._running = running
+
+    def _run_on(self, table: str, data: npt.NDArray[Any], at: int, running: dict[str, int]) -> list[bytes]:
+        """Continue the running checksum of a table over rows, and return the rows of /checks within them."""
+        stride = max(1, CHECKED_BYTES // max(1, data[:1].nbytes))
+        checks = []
+        for first in range(0, len(data), stride):
+            if first:
+                checks.append(check_row(table, at + first, running[table]))
+            running[table] = checksum(data[first : first + stride], start=running[table])
+        return checks
 
     def _stored(self, signal: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
         """Return a signal as rows of /signal."""
@@ -205,11 +235,6 @@ class RecordingWriter:
     def close(self) -> None:
         """Close the file; without `end` the recording counts as truncated."""
         self._file.close()
-
-
-def _json(value: Any) -> np.bytes_:
-    """Return JSON as a string of fixed length: others are stored in a heap that has no checksum in HDF5."""
-    return np.bytes_(msgspec.json.encode(value))
 
 
 def _scale_of(scale: float | Sequence[float] | None, info: SubstrateInfo) -> npt.NDArray[np.float64] | None:
