@@ -178,7 +178,7 @@ def _verdict(found: "Recovery") -> str:
     if found.last_sent is not None:
         lines.append(f"the last one was sent at {datetime.fromtimestamp(found.last_sent, UTC).isoformat()}")
     if found.damaged:
-        lines.append(f"damaged: {len(found.damaged):,} exchanges, {ranges(list(found.damaged))}")
+        lines.append(f"{len(found.damaged):,} damaged: {ranges(list(found.damaged))}, counted from 0")
     if found.damaged_notes:
         lines.append(f"damaged: notes {ranges(list(found.damaged_notes))}")
     if found.damaged_metadata:
