@@ -89,9 +89,8 @@ def run(
         uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
         remote = [names_a_broker(uri) for uri in uris]
         if over == "mqtt" and any(remote):
-            raise typer.BadParameter(
-                f"{shown(uris[remote.index(True)])} is reached over MQTT already; leave --over out"
-            )
+            already = shown(uris[remote.index(True)])
+            raise typer.BadParameter(f"{already} is reached over MQTT already; leave --over out")
         substrates = [SubprocessDevice(uri) if over == "mqtt" else connect(uri) for uri in uris]
         given = substrates[0] if chosen.substrates is None else substrates
         way = "remote" if all(remote) else over
@@ -151,7 +150,7 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
         import msgspec
 
         scores = msgspec.to_builtins(outcome.scores)
-        line = {
+        answer = {
             "task": run.task,
             "substrate": run.substrate.id,
             "over": run.over,
@@ -164,7 +163,7 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
             "round_trip_p99": exchanged.round_trip_p99,
             "paths": paths,
         }
-        typer.echo(msgspec.json.encode(line).decode())
+        typer.echo(msgspec.json.encode(answer).decode())
         return
     from rich.console import Console
 

@@ -115,8 +115,8 @@ class PassportDatabase:
         if sqlite and self._url.database and self._url.database != ":memory:":
             if not create and not Path(self._url.database).exists():
                 raise PassportError(
-                    f"there is no database of passports at {self._url.database}; `inmateria calibrate URI` makes one, and "
-                    "so does `inmateria run`"
+                    f"there is no database of passports at {self._url.database}; `inmateria calibrate URI` makes one, "
+                    "and so does `inmateria run`"
                 )
             try:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)

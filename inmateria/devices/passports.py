@@ -124,7 +124,8 @@ class Passports:
     Raises
     ------
     PassportError
-        If the database is not there or cannot be reached, its driver is not installed, or a newer version of inmateria wrote it.
+        If the database is not there or cannot be reached, its driver is not installed, or a newer version of
+        inmateria wrote it.
     """
 
     def __init__(self, url: str, *, create: bool = True) -> None:

@@ -119,11 +119,9 @@ def unused_with_values(settings: Any, info: SubstrateInfo) -> dict[str, str]:
 
 def unused_by_levels(settings: Any, info: SubstrateInfo) -> dict[str, str]:
     """Name the settings of amplitudes, if every input is only on or off, each with the reason."""
-    levels = [
-        [level for level in each.levels or () if level > at] for each, at in zip(info.inputs, info.rest, strict=True)
-    ]
-    if not all(len(above) == 1 for above in levels):
-        return {}
+    for channel, rest in zip(info.inputs, info.rest, strict=True):
+        if len([level for level in channel.levels or () if level > rest]) != 1:
+            return {}
     reason = f"the inputs of {info.id} are only on or off"
     return {name: reason for name in ("strength", "amplitudes") if hasattr(settings, name)}
 
