@@ -122,6 +122,18 @@ def test_a_broken_adapter_or_task_is_one_clear_line_that_names_its_package(
     assert "from brittle 1.2" in listed.stdout
 
 
+def test_a_name_that_two_packages_register_is_refused(tmp_path: Path) -> None:
+    env = plugin(tmp_path, "inmateria.adapters", "brittle:opened")
+    other = tmp_path / "other-3.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 3.0\n")
+    (other / "entry_points.txt").write_text("[inmateria.adapters]\nbroken = other:opened\n")
+    command = [*INMATERIA, "run", "memory", "--on", "broken"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, env=env, cwd=tmp_path)
+    assert told.returncode == 2
+    assert "'broken' is registered by brittle 1.2 and other 3.0" in told.stderr.splitlines()[-1]
+
+
 def test_a_mistake_in_an_adapter_is_one_line_and_its_traceback_is_there_when_asked_for(tmp_path: Path) -> None:
     env = plugin(tmp_path, "inmateria.adapters", "brittle:opened")
     command = ["run", "memory", "--on", "broken"]
