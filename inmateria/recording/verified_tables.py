@@ -75,7 +75,7 @@ class VerifiedTables:
     def rows(self, table: str, first: int, last: int) -> npt.NDArray[Any]:
         """Read rows of a table of data, verified.
 
-        Besides them, at most 64 KiB or the exchanges that they lie in are read.
+        Besides them, at most 256 KiB or the exchanges that they lie in are read.
 
         Raises
         ------

@@ -107,6 +107,7 @@ class RecordingWriter:
         self._file.attrs.update({name: np.bytes_(document) for name, document in documents.items()}, version=VERSION)
         counts = np.dtype("<f8") if self._scale is None else np.dtype("<i2")
         rate, width = info.sampling_rate or 0.0, len(info.outputs)
+        self._outputs = width
         self._tables = {
             "drive": self._table("drive", np.dtype("<f8"), (len(info.inputs),), 1 / info.step),
             "signal": self._table("signal", counts, (width,), rate),
@@ -120,6 +121,7 @@ class RecordingWriter:
             self._tables["signal"].attrs["scale"] = self._scale
         self._rows = dict.fromkeys(self._tables, 0)
         self._running = dict.fromkeys(DATA, 0)
+        self._strides = {name: max(1, CHECKED_BYTES // self._row_bytes(name)) for name in DATA}
         self._types = {name: table.id.get_type() for name, table in self._tables.items()}
         self._others = {name: 0 for name in self._tables if name not in DATA}  # checksums of all their rows
         self._handle: int = self._file.id.get_vfd_handle()
@@ -133,6 +135,10 @@ class RecordingWriter:
         return self._file.create_dataset(
             name, (0, *width), maxshape=(None, *width), dtype=dtype, chunks=(rows, *width), fill_time="never"
         )
+
+    def _row_bytes(self, name: str) -> int:
+        table = self._tables[name]
+        return int(table.dtype.itemsize * np.prod(table.shape[1:], dtype=int))
 
     def append(self, items: Sequence[Exchange | Note]) -> None:
         """Append exchanges and notes, in order.
@@ -162,7 +168,7 @@ class RecordingWriter:
                 continue
             stimulus, response = item.stimulus, item.response
             spikes = np.empty(0, dtype=SPIKE) if response.spikes is None else response.spikes
-            if wrong := spike_of_no_channel(spikes, self._tables["signal"].shape[1]):
+            if len(spikes) and (wrong := spike_of_no_channel(spikes, self._outputs)):
                 raise RecordingError(f"exchange {response.sequence} cannot be recorded in {self.path}: {wrong}")
             data = {"drive": stimulus.drive, "signal": self._stored(response.signal), "spikes": spikes}
             first = dict(at)
@@ -195,7 +201,10 @@ class RecordingWriter:
 
     def _run_on(self, table: str, data: npt.NDArray[Any], at: int, running: dict[str, int]) -> list[bytes]:
         """Continue the running checksum of a table over rows, and return the rows of /checks within them."""
-        stride = max(1, CHECKED_BYTES // max(1, data[:1].nbytes))
+        stride = self._strides[table]
+        if len(data) <= stride:
+            running[table] = checksum(data, start=running[table])
+            return []
         checks = []
         for first in range(0, len(data), stride):
             if first:
@@ -207,8 +216,8 @@ class RecordingWriter:
         """Return a signal as rows of /signal."""
         table = self._tables["signal"]
         if signal is None:
-            return np.empty((0, table.shape[1]), table.dtype)
-        flat = signal.reshape(-1, table.shape[1])
+            return np.empty((0, self._outputs), table.dtype)
+        flat = signal.reshape(-1, self._outputs)
         if self._scale is None:
             return flat.astype("<f8", copy=False)
         if flat.dtype == np.int16:
@@ -242,7 +251,7 @@ class RecordingWriter:
         """Read all rows that were written, and return whether they are those that were written."""
         for name, expected in {**self._running, **self._others}.items():
             table, found = self._tables[name], 0
-            rows = max(1, _READ_BYTES // max(1, table.dtype.itemsize * int(np.prod(table.shape[1:], dtype=int))))
+            rows = max(1, _READ_BYTES // self._row_bytes(name))
             try:
                 for first in range(0, self._rows[name], rows):
                     found = checksum(table[first : min(first + rows, self._rows[name])], start=found)
