@@ -3,10 +3,12 @@
 import importlib.util
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PATIENCE = 2.0
 _logger = logging.getLogger("inmateria")
@@ -74,3 +76,27 @@ def recompile_with(kernel: Any, *sources: str) -> Any:
                 stamps.append((state.st_mtime, state.st_size))
         index._source_stamp = tuple(stamps)
     return kernel
+
+
+def borrowing_kernel(*, cache: bool = False, forceinline: bool = False) -> Callable[[Function], Function]:
+    """Return numba's decorator for functions that use arrays they are given and make none.
+
+    For these numba counts no references, with which a function that takes tuples of arrays is several times as fast.
+    A version of numba that does not have that option compiles the same, only slower.
+
+    Parameters
+    ----------
+    cache : bool
+        Whether to keep what is compiled on disk.
+    forceinline : bool
+        Whether to inline the function wherever it is called.
+    """
+    import numba
+    from numba.core.options import DefaultOptions
+
+    compiled: Any = numba.njit
+    bare = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+    decorator: Callable[[Function], Function] = compiled(
+        cache=cache, forceinline=forceinline, error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, **bare
+    )
+    return decorator

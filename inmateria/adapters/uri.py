@@ -21,6 +21,10 @@ _GROUP = "inmateria.adapters"
 _REMOTE = "inmateria.adapters.mqtt.client.remote:remote_from_uri"
 _SECRET = re.compile(r"(?i)([?&;](?:password|passwd|pwd|passphrase|token|secret|api_?key)=)[^&;#]*")
 _SIMULATORS = {
+    "clln": (
+        "inmateria.simulators.contrastive.network:ContrastiveNetwork",
+        "a simulated analog network that learns by itself",
+    ),
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
     "nanowire": ("inmateria.simulators.nanowire.network:NanowireNetwork", "a simulated nanowire network"),
     "scattering": ("inmateria.simulators.scattering:ScatteringMedium", "simulated light through a scattering medium"),

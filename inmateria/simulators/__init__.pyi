@@ -1,3 +1,8 @@
+from .contrastive.edges import Antiparallel, Diode, Resistor, Transistor
+from .contrastive.network import ContrastiveNetwork
+from .contrastive.operating_point import NoOperatingPoint
+from .contrastive.records import ContrastiveState, ContrastiveTraining
+from .contrastive.rules import CoupledLearning, DirectedAging, EquilibriumPropagation, Imperfections, SignRule
 from .culture.model import Asynchronous, Bursting
 from .culture.network import PULSE, Activity, CultureState, NeuralCulture, Pulses
 from .culture.parameters import Connectivity, ElectrodeArray
@@ -12,15 +17,24 @@ from .scattering import ScatteringMedium
 __all__ = [
     "PULSE",
     "Activity",
+    "Antiparallel",
     "Asynchronous",
     "Binary",
     "Bursting",
     "Connectivity",
+    "ContrastiveNetwork",
+    "ContrastiveState",
+    "ContrastiveTraining",
+    "CoupledLearning",
     "CultureState",
+    "Diode",
+    "DirectedAging",
     "EchoStateNetwork",
     "ElectrodeArray",
+    "EquilibriumPropagation",
     "Filament",
     "Grid",
+    "Imperfections",
     "JunctionModel",
     "LinearDrift",
     "NanowireEnsemble",
@@ -28,9 +42,13 @@ __all__ = [
     "NanowireState",
     "NanowireTrace",
     "NeuralCulture",
+    "NoOperatingPoint",
     "Pulses",
     "RandomWires",
     "RateBalance",
+    "Resistor",
     "ScatteringMedium",
+    "SignRule",
+    "Transistor",
     "Variability",
 ]

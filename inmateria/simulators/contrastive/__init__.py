@@ -1,0 +1,1 @@
+"""Networks that learn by comparing two states: resistors, transistors or diodes between nodes, and local rules."""

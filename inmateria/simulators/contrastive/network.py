@@ -1,0 +1,618 @@
+"""A simulated analog network that learns: adjustable edges between nodes, two states, and a local rule."""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.kernel_compilation import log_compilation
+from inmateria.simulators.contrastive import learning
+from inmateria.simulators.contrastive.edges import Antiparallel, Diode, Edges, Resistor, Transistor
+from inmateria.simulators.contrastive.graph import (
+    GROUND,
+    edges_to_cut,
+    floating_nodes,
+    given_edges,
+    periodic_grid,
+    random_edges,
+    with_roles,
+)
+from inmateria.simulators.contrastive.info import describe
+from inmateria.simulators.contrastive.netlist import write_netlist
+from inmateria.simulators.contrastive.operating_point import Law, NoOperatingPoint, make_work, operating_points
+from inmateria.simulators.contrastive.plan import plan_elimination
+from inmateria.simulators.contrastive.records import ContrastiveState, ContrastiveTraining
+from inmateria.simulators.contrastive.rules import (
+    CoupledLearning,
+    DirectedAging,
+    EquilibriumPropagation,
+    Imperfections,
+    Rule,
+    SignRule,
+)
+from inmateria.simulators.identity import simulator_id
+from inmateria.simulators.parameters import check_size, convert_value, group_from, plain_values
+from inmateria.substrate import Response, Stimulus, SubstrateInfo
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+
+_TRANSISTOR, _COUPLED, _IDEAL = Transistor(), CoupledLearning(), Imperfections()
+_MOST_NODES = 100_000
+_WARM = 10_000_000
+"""Voltages kept between epochs at most; beyond, each sample begins at the one before."""
+_UPDATES = 20_000
+"""Updates between two looks for an interruption."""
+
+
+class ContrastiveNetwork:
+    r"""Simulated network that learns by comparing a free with a clamped or nudged state; seeded, exactly repeatable.
+
+    Inputs and rails impose voltages on their nodes, and Kirchhoff's laws give all others: the free state. Of the
+    outputs, each the voltage of a node or the difference of two, a supervisor that knows the labels makes the second
+    state: it clamps them nearer to the labels, or nudges them by a current. Each edge then changes its weight by the
+    voltages across it in the two states, by a local rule. Twin networks hold both states at once, as in the machines
+    of Dillavou et al., Phys. Rev. Applied 18, 014040 (2022) and PNAS 121, e2319718121 (2024); the default is that of
+    2024: a periodic grid of 4 x 4 nodes with 32 transistors, one differential output, two inputs, and rails of .11
+    and .33 V.
+
+    As a substrate, its inputs are the voltages ``u00``, ... of the input nodes, the labels ``l00``, ... of the
+    outputs and ``learn``, 0 or 1. The response is the free state before the update: the voltage of every node
+    (``v00``, ..., V), and the current of every input and rail into the network (``i00``, ..., A). The supervisor
+    makes one update in each ``update_interval`` with ``learn``. A step of n intervals holds its inputs and labels for
+    n updates and has n samples; a shorter step is one update. At rest, inputs are 0 V (or the voltage nearest to that
+    in their range), and nothing is learned.
+
+    Voltages are found by Newton's method, from the last ones, so that readings in between change the last bits (below
+    ``tolerance``) of what follows. The same sequence of stimuli gives the same bits.
+
+    Parameters
+    ----------
+    grid : str, optional
+        Rows and columns of a square grid with periodic boundaries, such as ``"4x4"``, the default; node ``r * columns +
+        c`` is in row r and column c.
+    edges : Transistor, Resistor, Diode or Antiparallel
+        Edges with their parameters. A diode's direction is drawn with the seed.
+    seed : int
+        Seed of the random graph, the first weights (uniform over their range), the imperfections and all noise.
+    rule : CoupledLearning, SignRule, EquilibriumPropagation or DirectedAging
+        Learning rule.
+    random : str, optional
+        In place of ``grid``: nodes and edges of a connected random graph, such as ``"16x32"``.
+    inputs : int, str or sequence of int
+        Number of inputs, or their nodes, also as ``"15,13"``. Nodes that are only counted are placed far from one
+        another: outputs first, minus before plus, then inputs and rails in turn.
+    outputs : int, str or sequence
+        Number of outputs, or a node or a pair (plus, minus) for each, also as ``"10-0"``.
+    rails : str, sequence of float, or mapping of int to float
+        Constant voltages, also as ``"0.11,0.33"``; or the voltage of each node, also as ``"5:0.11,7:0.33"``, V.
+    differential : bool
+        Whether outputs that are only counted are differences of two nodes.
+    imperfections : Imperfections
+        Bias, noise, spread, levels, leak and cut edges; none by default.
+    low, high : float
+        Range of the inputs, V. ``low`` is 0 for transistors and ``-high`` for other edges by default; transistors
+        take -0.3 V or more, as below that the junctions to the body, which are left out, would conduct.
+    update_interval : float
+        Time that one update, or one reading, takes, s.
+    step : float, optional
+        Default duration of a stimulus step, s; one update by default.
+    tolerance : float
+        Newton's method ends when the next change of a voltage is below this, V.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range, a node has two roles, or a node is connected to no source.
+    """
+
+    def __init__(
+        self,
+        grid: str | None = None,
+        edges: Transistor | Resistor | Diode | Antiparallel | str | Mapping[str, Any] = _TRANSISTOR,
+        seed: int = 1,
+        rule: CoupledLearning | SignRule | EquilibriumPropagation | DirectedAging | str | Mapping[str, Any] = _COUPLED,
+        *,
+        random: str | None = None,
+        inputs: int | str | Sequence[int] = 2,
+        outputs: int | str | Sequence[int | Sequence[int]] = 1,
+        rails: str | Sequence[float] | Mapping[int, float] = "0.11,0.33",
+        differential: bool = True,
+        imperfections: Imperfections | Mapping[str, Any] = _IDEAL,
+        low: float | None = None,
+        high: float = 0.5,
+        update_interval: float = 1e-4,
+        step: float | None = None,
+        tolerance: float = 1e-10,
+    ) -> None:
+        seed = _seed(seed)
+        if grid is not None and random is not None:
+            raise ValueError(f"grid is {grid!r} and random is {random!r}; give one of them")
+        if random is None:
+            rows, columns = _sizes("grid", "4x4" if grid is None else grid)
+            check_size("grid", rows * columns, _MOST_NODES)
+            if rows * columns < 3:
+                raise ValueError(f"grid is {grid!r}; give at least 3 nodes")
+            nodes, pairs = rows * columns, periodic_grid(rows, columns)
+            made: dict[str, Any] = {"grid": f"{rows}x{columns}"}
+        else:
+            nodes, count = _sizes("random", random)
+            check_size("random", nodes, _MOST_NODES)
+            pairs = random_edges(nodes, count, np.random.default_rng([seed, 0]))
+            made = {"random": f"{nodes}x{count}"}
+        self._build(
+            nodes, pairs, f"clln-{next(iter(made.values()))}-s{seed}", made, seed, edges, rule, inputs, outputs, rails,
+            differential, imperfections, low, high, update_interval, step, tolerance,
+        )  # fmt: skip
+
+    @classmethod
+    def from_edges(
+        cls,
+        node_count: int,
+        pairs: Any,
+        inputs: int | str | Sequence[int] = 2,
+        outputs: int | str | Sequence[int | Sequence[int]] = 1,
+        rails: str | Sequence[float] | Mapping[int, float] = "0.11,0.33",
+        *,
+        edges: Transistor | Resistor | Diode | Antiparallel | str | Mapping[str, Any] = _TRANSISTOR,
+        seed: int = 1,
+        rule: CoupledLearning | SignRule | EquilibriumPropagation | DirectedAging | str | Mapping[str, Any] = _COUPLED,
+        differential: bool = True,
+        imperfections: Imperfections | Mapping[str, Any] = _IDEAL,
+        low: float | None = None,
+        high: float = 0.5,
+        update_interval: float = 1e-4,
+        step: float | None = None,
+        tolerance: float = 1e-10,
+    ) -> Self:
+        """Make a network of a given graph.
+
+        Parameters
+        ----------
+        node_count : int
+        pairs
+            Two nodes for each edge, shape (edges, 2), or a networkx graph of the nodes 0 to node_count - 1. A diode
+            points from the first to the second.
+        inputs, outputs, rails, edges, seed, rule, differential, imperfections, low, high, update_interval, step,
+        tolerance
+            See `ContrastiveNetwork`.
+
+        Raises
+        ------
+        ValueError
+            If an edge names a node that there is not, or a parameter is out of range.
+        """
+        check_size("node_count", node_count, _MOST_NODES)
+        nodes, seed = convert_value("node_count", node_count, int), _seed(seed)
+        given = given_edges(nodes, pairs)
+        network = cls.__new__(cls)
+        network._build(
+            nodes, given, f"clln-{nodes}-s{seed}", {"node_count": nodes, "pairs": given.tolist()}, seed, edges, rule,
+            inputs, outputs, rails, differential, imperfections, low, high, update_interval, step, tolerance,
+        )  # fmt: skip
+        return network
+
+    def _build(
+        self, nodes: int, pairs: IntArray, prefix: str, made: dict[str, Any], seed: int, edges: Any, rule: Any,
+        inputs: Any, outputs: Any, rails: Any, differential: bool, imperfections: Any, low: float | None, high: float,
+        update_interval: float, step: float | None, tolerance: float,
+    ) -> None:  # fmt: skip
+        self._edges: Edges = group_from("edges", edges, (Transistor, Resistor, Diode, Antiparallel))
+        self._rule: Rule = group_from("rule", rule, (CoupledLearning, SignRule, EquilibriumPropagation, DirectedAging))
+        self._imperfections: Imperfections = group_from("imperfections", imperfections, (Imperfections,))
+        own = self._numbers(low, high, update_interval, step, tolerance)
+        self._seed, self._interval, self._tolerance = seed, own["update_interval"], own["tolerance"]
+        if self._edges.directed and "pairs" not in made:
+            turned = np.random.default_rng([seed, 1]).random(len(pairs)) < 0.5
+            pairs = np.where(turned[:, np.newaxis], pairs[:, ::-1], pairs)
+        graph = with_roles(nodes, pairs, inputs, outputs, rails, convert_value("differential", differential, bool))
+        self._graph, self._plan = graph, plan_elimination(graph)
+        self._make_edges(own)
+        self._work = make_work(self._plan)
+        self._voltage = np.empty(nodes)
+        roles = {
+            "inputs": ",".join(map(str, graph.inputs)) + ("," if len(graph.inputs) == 1 else ""),
+            "outputs": ",".join(f"{a}" if b == GROUND else f"{a}-{b}" for a, b in graph.outputs)
+            + ("," if len(graph.outputs) == 1 else ""),
+            "rails": ",".join(
+                f"{node}:{volts!r}" for node, volts in zip(graph.rails, graph.rail_voltages.tolist(), strict=True)
+            ),
+        }
+        groups = {
+            "edges": plain_values(self._edges, named=True),
+            "rule": plain_values(self._rule, named=True),
+            "imperfections": plain_values(self._imperfections, named=False),
+        }
+        parameters = made | {"seed": seed} | roles | groups | own
+        arrays = {"pairs": pairs} if "pairs" in made else {}
+        digested = {name: value for name, value in parameters.items() if name not in arrays}
+        spread = math.exp(5 * self._imperfections.spread)
+        self._info = describe(
+            simulator_id(prefix, digested, **arrays), graph, own["low"], own["high"],
+            self._edges.largest_conductance * spread, self._imperfections.noise, parameters,
+        )  # fmt: skip
+        self._learner.random[0] = np.random.SeedSequence([seed, 3]).generate_state(1, np.uint64)[0]
+        self.reset()
+
+    def _numbers(
+        self, low: float | None, high: float, update_interval: float, step: float | None, tolerance: float
+    ) -> dict[str, float]:
+        """Check the plain numbers."""
+        own = {
+            name: convert_value(name, value, float)
+            for name, value in (("high", high), ("update_interval", update_interval), ("tolerance", tolerance))
+        }
+        own["step"] = own["update_interval"] if step is None else convert_value("step", step, float)
+        for name in ("update_interval", "step", "tolerance"):
+            if own[name] <= 0:
+                raise ValueError(f"{name} is {own[name]}; give more than 0")
+        if own["tolerance"] > 1e-3:
+            raise ValueError(f"tolerance is {own['tolerance']} V; give at most 1e-3")
+        transistors = isinstance(self._edges, Transistor)
+        own["low"] = (0.0 if transistors else -own["high"]) if low is None else convert_value("low", low, float)
+        if not own["low"] < own["high"]:
+            raise ValueError(f"inputs range from {own['low']} to {own['high']} V; give low < high")
+        if transistors and own["low"] < -0.3:
+            raise ValueError(
+                f"low is {own['low']} V; transistors take -0.3 V or more, since below that the junctions to the body, "
+                "which are not simulated, conduct"
+            )
+        return own
+
+    def _make_edges(self, own: dict[str, float]) -> None:
+        """Draw the first weights and the imperfections, and pack them for the compiled functions."""
+        edges, real, count = self._edges, self._imperfections, len(self._graph.edges)
+        levels = real.levels
+        if isinstance(edges, Resistor) and edges.levels is not None:
+            if levels not in (None, edges.levels):
+                raise ValueError(f"edges have {edges.levels} levels and imperfections {levels}; give one of them")
+            levels = edges.levels
+        level = 0.0 if levels is None else (edges.high - edges.low) / (levels - 1)
+        generator = np.random.default_rng([self._seed, 2])
+        self._first_weights = generator.uniform(edges.low, edges.high, count)
+        if level and real.remainder == "lost":
+            self._first_weights = edges.low + level * np.rint((self._first_weights - edges.low) / level)
+        bias = real.bias * generator.standard_normal(count)
+        factor = np.exp(real.spread * generator.standard_normal(count))
+        factor[edges_to_cut(self._graph, round(real.cut * count), generator)] = 0.0
+        decay = 1.0 if real.leak_time is None else math.exp(-self._interval / real.leak_time)
+        resistance = isinstance(edges, Resistor) and edges.weight == "resistance"
+        limits = np.array(
+            [edges.low, edges.high, level, real.remainder == "lost", resistance, decay, real.noise, self._interval]
+        )
+        self._law = Law(edges.law, edges.packed(), np.empty(count), factor)
+        self._learner = learning.Learner(
+            self._rule.packed(edges.high - edges.low, level), limits, self._first_weights.copy(), bias, np.empty(count),
+            np.empty(self._graph.node_count), np.zeros(1, dtype=np.uint64), np.zeros(3),
+        )  # fmt: skip
+
+    @property
+    def info(self) -> SubstrateInfo:
+        """Description of the network: channels, limits and parameters."""
+        return self._info
+
+    @property
+    def node_count(self) -> int:
+        """Number of nodes."""
+        return self._graph.node_count
+
+    @property
+    def edges(self) -> IntArray:
+        """The two nodes of each edge, shape (edges, 2)."""
+        return self._graph.edges
+
+    @property
+    def input_nodes(self) -> IntArray:
+        """Driven nodes, in the order of the input channels."""
+        return self._graph.inputs
+
+    @property
+    def rail_nodes(self) -> IntArray:
+        """Nodes at a constant voltage."""
+        return self._graph.rails
+
+    @property
+    def output_nodes(self) -> IntArray:
+        """Plus and minus node of each output, shape (outputs, 2); -1 for no minus node."""
+        return self._graph.outputs
+
+    @property
+    def weights(self) -> FloatArray:
+        """Weight of each edge, shape (edges,), in the unit of the edges: S or ohm, V, or 1; a copy.
+
+        Only a simulator has it. Assigning sets the edges.
+
+        Raises
+        ------
+        ValueError
+            On assigning another number of weights, or one out of range.
+        """
+        return self._learner.weight.copy()
+
+    @weights.setter
+    def weights(self, given: npt.ArrayLike) -> None:
+        weights = np.array(given, dtype=np.float64)
+        if weights.shape != self._learner.weight.shape:
+            raise ValueError(f"weights have shape {weights.shape}; give one for each of {len(self.edges)} edges")
+        wrong = np.flatnonzero(~((weights >= self._edges.low) & (weights <= self._edges.high)))
+        if wrong.size:
+            raise ValueError(
+                f"edge {wrong[0]} was given the weight {weights[wrong[0]]}; allowed are {self._edges.low} to "
+                f"{self._edges.high} {self._edges.unit}"
+            )
+        self._learner.weight[:] = weights
+        learning.set_weights(self._law, self._learner)
+
+    @property
+    def settings(self) -> FloatArray:
+        """Conductance (S), gate voltage (V) or factor on the saturation current that each edge is set to; a copy.
+
+        With levels it is that of the level nearest to the weight.
+        """
+        return self._law.setting.copy()
+
+    @property
+    def cut_edges(self) -> IntArray:
+        """Numbers of the edges that are cut."""
+        return np.flatnonzero(self._law.factor == 0)
+
+    @property
+    def energy(self) -> float:
+        """Energy that the edges turned into heat since the last reset, in both states, J."""
+        return float(self._learner.tally[0])
+
+    @property
+    def clock(self) -> float:
+        """Time since the last reset, s."""
+        return self._clock
+
+    def cut(self, edges: Sequence[int]) -> None:
+        """Cut edges for good; what was learned elsewhere stays.
+
+        Raises
+        ------
+        ValueError
+            If there is no such edge, or a node would be connected to no source; nothing is cut then.
+        """
+        numbers = np.array(list(edges), dtype=np.intp)
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < len(self.edges):
+            raise ValueError(
+                f"edges {numbers.min()} to {numbers.max()} were to be cut; there are 0 to {len(self.edges) - 1}"
+            )
+        present = self._law.factor > 0
+        present[numbers] = False
+        floating = floating_nodes(self._graph, present)
+        if floating.size:
+            raise ValueError(f"without these edges node {floating[0]} is connected to no source; cut fewer")
+        self._law.factor[numbers] = 0.0
+
+    def reset(self) -> None:
+        """Return the weights to their first values, and clock, energy and exchanges to 0; noise goes on, cuts stay."""
+        self._learner.weight[:] = self._first_weights
+        self._learner.tally[:] = 0.0
+        self._voltage[:] = self._start_voltage()
+        self._clock, self._sequence = 0.0, 0
+        with log_compilation("the kernels of networks that learn", learning.set_weights):
+            learning.set_weights(self._law, self._learner)
+
+    def advance(self, stimulus: Stimulus) -> Response:
+        """Apply a stimulus that is within the limits.
+
+        Returns
+        -------
+        Response
+            Signal of shape (steps, samples, nodes + sources): voltages, then source currents.
+
+        Raises
+        ------
+        NoOperatingPoint
+            If voltages were not found; the network is as before.
+        """
+        intervals = self._info.samples(stimulus.step)
+        signal = np.empty((len(stimulus.drive), intervals, len(self._info.outputs)))
+        before = self.state
+        rows = signal.reshape(-1, signal.shape[2])
+        with log_compilation("the kernels of networks that learn", learning.advance):
+            done = learning.advance(
+                self._plan, self._law, self._learner, stimulus.drive, self._graph.rail_voltages, intervals,
+                self._voltage, self._tolerance, self._work, rows,
+            )  # fmt: skip
+        if done < len(rows):
+            self._refuse(before, f"step {done // intervals} of a stimulus")
+        response = Response(signal, None, self._clock, self._sequence)
+        self._clock += stimulus.duration
+        self._sequence += 1
+        return response
+
+    def fit(
+        self, X: npt.ArrayLike, Y: npt.ArrayLike, epochs: int = 100, *, shuffle: bool = True
+    ) -> ContrastiveTraining:
+        """Learn samples in one compiled loop, one update each an epoch, as if they were stimuli with ``learn``.
+
+        Parameters
+        ----------
+        X : array_like, shape (samples, inputs), or (samples,) for a single input
+            V.
+        Y : array_like, shape (samples, outputs), or (samples,) for a single output
+            Labels, V.
+        epochs : int
+        shuffle : bool
+            Whether to present the samples in another random order in each epoch.
+
+        Returns
+        -------
+        ContrastiveTraining
+            Learning curve, energy and time.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, or a voltage is out of range.
+        NoOperatingPoint
+            If voltages were not found. The network is then as before, as it is when a training is interrupted.
+        """
+        inputs, labels = self._samples("X", X), self._samples("Y", Y)
+        if len(inputs) != len(labels):
+            raise ValueError(f"X has {len(inputs)} samples and Y {len(labels)}; give a label for each")
+        epochs = convert_value("epochs", epochs, int)
+        if epochs < 0:
+            raise ValueError(f"epochs is {epochs}; give 0 or more")
+        before, energy = self.state, self.energy
+        nodes, samples = self.node_count, len(inputs)
+        kept = samples if samples * nodes <= _WARM else 1
+        free, shift = np.tile(self._start_voltage(), (kept, 1)), np.zeros((kept, nodes))
+        order, error = np.arange(samples), np.empty(epochs)
+        part = max(1, _UPDATES // samples)
+        try:
+            with log_compilation("the kernels of networks that learn", learning.train):
+                for first in range(0, epochs, part):
+                    some = error[first : first + part]
+                    done = learning.train(
+                        self._plan, self._law, self._learner, inputs, labels, self._graph.rail_voltages, len(some),
+                        bool(shuffle), order, free, shift, self._tolerance, self._work, some,
+                    )  # fmt: skip
+                    if done < len(some):
+                        self._refuse(before, f"epoch {first + done} of a training")
+        except BaseException:
+            self.restore(before)
+            raise
+        time = epochs * samples * self._interval
+        self._clock += time
+        return ContrastiveTraining(error, self.energy - energy, time)
+
+    def predict(self, X: npt.ArrayLike) -> FloatArray:
+        """Return the outputs in the free state, shape (samples, outputs), V, without noise; nothing changes.
+
+        Parameters
+        ----------
+        X : array_like, shape (samples, inputs), or (samples,) for a single input
+            V.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, or a voltage is out of range.
+        NoOperatingPoint
+            If voltages were not found.
+        """
+        voltage = self.operating_points(X)
+        plus, minus = self._graph.outputs.T
+        below: FloatArray = np.where(minus == GROUND, 0.0, voltage[:, minus])
+        return np.asarray(voltage[:, plus] - below)
+
+    def operating_points(self, X: npt.ArrayLike) -> FloatArray:
+        """Return the voltages of all nodes in the free state, shape (samples, nodes), V; see `predict`."""
+        inputs = self._samples("X", X)
+        sources = np.column_stack((inputs, np.tile(self._graph.rail_voltages, (len(inputs), 1))))
+        found, left = np.empty((len(inputs), self.node_count)), np.zeros(1)
+        with log_compilation("the kernels of networks that learn", operating_points):
+            done = operating_points(
+                self._plan, self._law, sources, self._tolerance, self._work, self._start_voltage(), found, left
+            )
+        if done < len(inputs):
+            raise _not_found(f"sample {done}", left[0])
+        return np.ascontiguousarray(found[:, self._plan.place])
+
+    def netlist(self, inputs: npt.ArrayLike) -> str:
+        """Write the network with its present weights as a netlist for ngspice, whose node ``n0`` is node 0.
+
+        Parameters
+        ----------
+        inputs : array_like, shape (inputs,)
+            V.
+
+        Raises
+        ------
+        ValueError
+            If the shape is wrong, or a voltage is out of range.
+        """
+        driven = self._samples("inputs", np.asarray(inputs, dtype=np.float64)[np.newaxis])[0]
+        return write_netlist(
+            self._info.id, self._graph, self._edges, self._law.setting, self._law.factor,
+            np.concatenate((driven, self._graph.rail_voltages)),
+        )  # fmt: skip
+
+    @property
+    def state(self) -> ContrastiveState:
+        """Copy of the state; after `restore`, results are bit-identical."""
+        learner = self._learner
+        return ContrastiveState(
+            learner.weight.copy(), self._law.factor.copy(), self._voltage.copy(), learner.random.copy(), self.energy,
+            self._clock, self._sequence,
+        )  # fmt: skip
+
+    def restore(self, state: ContrastiveState) -> None:
+        """Go back to a state of this network, or of one of the same graph and edges.
+
+        Raises
+        ------
+        ValueError
+            If the state is of another number of edges or nodes.
+        """
+        if state.weights.shape != self._learner.weight.shape or state.voltage.shape != self._voltage.shape:
+            raise ValueError(
+                f"the state is of {len(state.weights)} edges and {len(state.voltage)} nodes; this network has "
+                f"{len(self.edges)} and {self.node_count}"
+            )
+        self._learner.weight[:], self._law.factor[:] = state.weights, state.factor
+        self._voltage[:], self._learner.random[:] = state.voltage, state.random
+        self._learner.tally[0] = state.energy
+        self._clock, self._sequence = state.clock, state.sequence
+        learning.set_weights(self._law, self._learner)
+
+    def copy(self) -> Self:
+        """Make an independent network in the same state."""
+        return copy.deepcopy(self)
+
+    def _start_voltage(self) -> FloatArray:
+        """Return the voltages by place from which a first operating point is sought: the mean of the rails."""
+        rails = self._graph.rail_voltages
+        return np.full(self.node_count, float(rails.mean()) if rails.size else 0.0)
+
+    def _samples(self, name: str, given: npt.ArrayLike) -> FloatArray:
+        """Check an array of inputs (X, inputs) or labels (Y)."""
+        array = np.asarray(given, dtype=np.float64)
+        count = len(self._graph.inputs)
+        channels = self._info.inputs[count:-1] if name == "Y" else self._info.inputs[:count]
+        if array.ndim == 1 and len(channels) == 1:
+            array = array[:, np.newaxis]
+        if array.ndim != 2 or array.shape[1] != len(channels) or not len(array):
+            raise ValueError(f"{name} has shape {array.shape}; give (samples, {len(channels)}), at least one sample")
+        for column, channel in zip(array.T, channels, strict=True):
+            wrong = np.flatnonzero(~((column >= channel.low) & (column <= channel.high)))
+            if wrong.size:
+                raise ValueError(
+                    f"sample {wrong[0]} of {name} has {column[wrong[0]]} V on {channel.name}; allowed are "
+                    f"{channel.low:g} to {channel.high:g} V: scale it, or make the network with another low or high"
+                )
+        return np.ascontiguousarray(array)
+
+    def _refuse(self, before: ContrastiveState, where: str) -> None:
+        left = float(self._learner.tally[2])
+        self.restore(before)
+        raise _not_found(where, left)
+
+
+def _not_found(where: str, left: float) -> NoOperatingPoint:
+    return NoOperatingPoint(
+        f"no operating point was found in {where}: currents of a node add up to {left:.3g} A",
+        "Newton's method, undamped and damped, must end with changes below the tolerance",
+        "give weaker nudges, a larger off_conductance or a larger tolerance",
+    )
+
+
+def _sizes(name: str, given: str) -> tuple[int, int]:
+    first, mark, second = str(given).lower().partition("x")
+    if not (mark and first.isdigit() and second.isdigit() and int(first) and int(second)):
+        raise ValueError(f"{name} is {given!r}; give two whole numbers, such as '4x4'")
+    return int(first), int(second)
+
+
+def _seed(given: int) -> int:
+    seed: int = convert_value("seed", given, int)
+    if seed < 0:
+        raise ValueError(f"seed is {seed}; give 0 or more")
+    return seed

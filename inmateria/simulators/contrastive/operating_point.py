@@ -1,0 +1,386 @@
+"""Operating points: Newton's method on Kirchhoff's laws, compiled, by elimination in a planned order.
+
+The current through an edge rises with the voltage of the node that it leaves and falls with that of the node it
+enters. So, in each column of the matrix of derivatives, the diagonal is the sum of what flows to other free nodes
+and to sources, and all elements off the diagonal are of one sign. The diagonal is kept as that sum: nothing is ever
+subtracted, no pivoting is needed, and nodes between edges that are off are as exact as others.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.errors import SubstrateError
+from inmateria.kernel_compilation import borrowing_kernel, recompile_with
+from inmateria.simulators.contrastive.edges import EXPONENTIAL, LINEAR, MOSFET
+from inmateria.simulators.contrastive.plan import Plan
+
+Floats = npt.NDArray[np.float64]
+
+PLAIN, MOST = 40, 400
+"""Iterations without and with damping."""
+
+inner, function, outer = borrowing_kernel(forceinline=True), borrowing_kernel(), borrowing_kernel(cache=True)
+
+
+class NoOperatingPoint(SubstrateError):
+    """Newton's method did not find voltages at which the currents of every node add up to zero."""
+
+
+class Law(NamedTuple):
+    """The edges as the compiled functions take them.
+
+    Parameters
+    ----------
+    kind : int
+        Law of the edges, see `edges`.
+    constants : ndarray
+        As packed by the edges' dataclass.
+    setting : ndarray, shape (edges,)
+        Conductance, gate voltage or factor on the saturation current that is set.
+    factor : ndarray, shape (edges,)
+        Factor on each edge's current; 0 for one that is cut.
+    """
+
+    kind: int
+    constants: Floats
+    setting: Floats
+    factor: Floats
+
+
+class Work(NamedTuple):
+    """Scratch of the compiled functions.
+
+    Parameters
+    ----------
+    current, forward, backward : ndarray, shape (edges,)
+        Current from the first place to the second; its derivative by the first voltage, and less that by the second.
+    threshold, slope : ndarray, shape (nodes,)
+        Gate voltage at which a transistor whose source this place is begins to conduct, and its derivative.
+    up, down : ndarray, shape (entries,)
+        How the current out of the later place falls with the voltage of the earlier, and the other way round.
+    loss, inverse, change, trial, begin : ndarray, shape (n,)
+        Sum of each column; inverse diagonal; right side and then change of the voltage; the change that is tried in
+        parts; voltages before it.
+    """
+
+    current: Floats
+    forward: Floats
+    backward: Floats
+    threshold: Floats
+    slope: Floats
+    up: Floats
+    down: Floats
+    loss: Floats
+    inverse: Floats
+    change: Floats
+    trial: Floats
+    begin: Floats
+
+
+def make_work(plan: Plan) -> Work:
+    """Allocate the scratch for a plan."""
+    edges, nodes, entries, n = len(plan.first), len(plan.place), len(plan.rows), len(plan.start) - 1
+    sizes = (edges, edges, edges, nodes, nodes, entries, entries, n, n, n, n, n)
+    return Work(*(np.zeros(size) for size in sizes))
+
+
+@inner
+def evaluate(plan: Plan, law: Law, voltage: Floats, work: Work) -> None:
+    """Compute every edge's current and derivatives at given voltages."""
+    c, setting, factor = law.constants, law.setting, law.factor
+    first, second = plan.first, plan.second
+    current, forward, backward = work.current, work.forward, work.backward
+    if law.kind == LINEAR:
+        for j in range(len(first)):
+            g = setting[j] * factor[j]
+            current[j] = g * (voltage[first[j]] - voltage[second[j]])
+            forward[j] = g
+            backward[j] = g
+    elif law.kind == MOSFET:
+        gain, offset, gamma, potential, modulation, off = c[0], c[1], c[2], c[3], c[4], c[5]
+        threshold, slope = work.threshold, work.slope
+        at_ground = math.sqrt(potential)
+        for k in range(len(voltage)):
+            v = voltage[k]
+            if v >= 0:
+                root = math.sqrt(potential + v)
+                threshold[k] = offset + gamma * root + v
+                slope[k] = 1.0 + 0.5 * gamma / root
+            else:
+                root = max(at_ground + 0.5 * v / at_ground, 0.0)
+                threshold[k] = offset + gamma * root + v
+                slope[k] = 1.0 + (0.5 * gamma / at_ground if root > 0 else 0.0)
+        for j in range(len(first)):
+            a, b = first[j], second[j]
+            difference = voltage[a] - voltage[b]
+            drop = abs(difference)
+            positive = difference >= 0
+            th = threshold[b] if positive else threshold[a]
+            sl = slope[b] if positive else slope[a]
+            v = max(setting[j] - th, 0.0)
+            u = min(drop, v)
+            strength = gain * factor[j]
+            core = u * (v - 0.5 * u)
+            scaled = strength * (1.0 + modulation * drop)
+            flow = scaled * core + off * factor[j] * drop
+            to_drain = scaled * (v - u) + strength * modulation * core + off * factor[j]
+            to_source = scaled * u * sl + to_drain
+            current[j] = flow if positive else -flow
+            forward[j] = to_drain if positive else to_source
+            backward[j] = to_source if positive else to_drain
+    else:
+        saturation, inverse, off = c[0], c[1], c[2]
+        direction = plan.direction
+        for j in range(len(first)):
+            size = saturation * setting[j] * factor[j]
+            leak = off * factor[j]
+            x = direction[j] * (voltage[first[j]] - voltage[second[j]]) * inverse
+            i, g = junction(x)
+            if law.kind == EXPONENTIAL:
+                current[j] = direction[j] * (size * i + leak * x / inverse)
+                g = size * g * inverse + leak
+            else:
+                back, h = junction(-x)
+                current[j] = direction[j] * (size * (i - back) + 2.0 * leak * x / inverse)
+                g = size * (g + h) * inverse + 2.0 * leak
+            forward[j] = g
+            backward[j] = g
+
+
+@inner
+def junction(x: float) -> Any:
+    """Return the current of a diode and its derivative; x is in thermal voltages, the current in saturation ones."""
+    if x >= -3.0:
+        e = math.exp(min(x, 300.0))
+        return e - 1.0, e
+    cube = (3.0 / (x * math.e)) ** 3
+    return -1.0 - cube, 3.0 * cube / x
+
+
+@inner
+def content(law: Law, drop: float) -> float:
+    """Return twice the co-content of an edge for a unit weight, scaled to be the square of a small voltage, V^2.
+
+    For resistors and transistors, whose co-content is not defined, it is the square.
+    """
+    if law.kind == LINEAR or law.kind == MOSFET:
+        return drop * drop
+    x = drop * law.constants[1]
+    scale = 2.0 / (law.constants[1] * law.constants[1])
+    twice: float = scale * integral(x) if law.kind == EXPONENTIAL else 0.5 * scale * (integral(x) + integral(-x))
+    return twice
+
+
+@inner
+def integral(x: float) -> float:
+    """Integrate the current of `junction` from 0."""
+    if x >= -3.0:
+        if abs(x) < 1e-3:
+            return x * x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x / 120.0)))
+        return math.expm1(min(x, 300.0)) - x
+    third = 3.0 / math.e
+    return math.exp(-3.0) - 1.0 - x + 0.5 * third * third * third * (1.0 / (x * x) - 1.0 / 9.0)
+
+
+@inner
+def factorise(plan: Plan, active: int, nudge: float, work: Work) -> None:
+    """Assemble the matrix of derivatives and eliminate the first ``active`` places."""
+    n = len(plan.start) - 1
+    start, rows, target, slot, border = plan.start, plan.rows, plan.target, plan.slot, plan.border
+    up, down, loss, inverse = work.up, work.down, work.loss, work.inverse
+    forward, backward = work.forward, work.backward
+    for e in range(len(rows)):
+        up[e] = 0.0
+        down[e] = 0.0
+    for k in range(n):
+        loss[k] = 0.0
+    for i in range(slot.shape[0]):
+        j, e = slot[i, 0], slot[i, 1]
+        up[e] += forward[j]
+        down[e] += backward[j]
+    for i in range(len(border)):
+        loss[plan.first[border[i]]] += forward[border[i]]
+    if nudge != 0.0:
+        for o in range(len(plan.plus)):
+            if plan.plus[o] == plan.minus[o]:
+                loss[plan.plus[o]] += nudge
+            else:
+                up[plan.across[o]] += nudge
+                down[plan.across[o]] += nudge
+    pair = numba.uint64(0)
+    for k in range(active):
+        low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
+        total = loss[k]
+        for i in range(low, high):
+            total += up[i]
+        share = 1.0 / total
+        inverse[k] = share
+        lost = loss[k] * share
+        for i in range(low, high):
+            loss[rows[i]] += lost * down[i]
+            out, back = up[i] * share, down[i] * share
+            for j in range(i + 1, high):
+                e = target[pair]
+                up[e] += up[j] * back
+                down[e] += down[j] * out
+                pair += numba.uint64(1)
+
+
+@inner
+def solve(plan: Plan, active: int, work: Work) -> None:
+    """Solve with the factor for ``work.change``, in place."""
+    start, rows = plan.start, plan.rows
+    up, down, inverse, change = work.up, work.down, work.inverse, work.change
+    for k in range(active):
+        x = change[k] * inverse[k]
+        change[k] = x
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+            change[rows[i]] += up[i] * x
+    for k in range(active, len(change)):
+        change[k] = 0.0
+    for m in range(active):
+        k = active - 1 - m
+        x = 0.0
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+            x += down[i] * change[rows[i]]
+        change[k] += x * inverse[k]
+
+
+@inner
+def imbalance(plan: Plan, active: int, nudge: float, label: Floats, voltage: Floats, work: Work) -> float:
+    """Put the current into each free place into ``work.change``; return the largest among those that are active, A."""
+    n = len(plan.start) - 1
+    change, current, first, second = work.change, work.current, plan.first, plan.second
+    for k in range(n):
+        change[k] = 0.0
+    for i in range(plan.slot.shape[0]):
+        j = plan.slot[i, 0]
+        change[first[j]] -= current[j]
+        change[second[j]] += current[j]
+    for i in range(len(plan.border)):
+        j = plan.border[i]
+        change[first[j]] -= current[j]
+    if nudge != 0.0:
+        for o in range(len(plan.plus)):
+            plus, minus = plan.plus[o], plan.minus[o]
+            if plus == minus:
+                change[plus] += nudge * (label[o] - voltage[plus])
+            else:
+                flow = nudge * (label[o] - voltage[plus] + voltage[minus])
+                change[plus] += flow
+                change[minus] -= flow
+    largest = 0.0
+    for k in range(active):
+        if not abs(change[k]) <= largest:  # so that NaN is kept
+            largest = abs(change[k])
+    return largest
+
+
+@function
+def find(
+    plan: Plan, law: Law, active: int, nudge: float, label: Floats, voltage: Floats, tolerance: float, work: Work
+) -> float:
+    """Find the voltages of the first ``active`` places, from those given; return 0, or the imbalance left, A.
+
+    Newton's method, undamped at first; if that does not converge, again with every step halved until the
+    imbalance falls. It ends when the next change is estimated to be below the tolerance from the last two; a linear
+    network needs one solution.
+    """
+    change, trial, begin = work.change, work.trial, work.begin
+    for k in range(active):
+        begin[k] = voltage[k]
+    before, step = 0.0, 1.0
+    for iteration in range(PLAIN):
+        evaluate(plan, law, voltage, work)
+        imbalance(plan, active, nudge, label, voltage, work)
+        factorise(plan, active, nudge, work)
+        solve(plan, active, work)
+        largest = 0.0
+        for k in range(active):
+            voltage[k] += change[k]
+            if not abs(change[k]) <= largest:
+                largest = abs(change[k])
+        if law.kind == LINEAR:
+            return 0.0 if largest < math.inf else math.inf
+        if not largest < 1e6:
+            break
+        ratio = largest / before if iteration else 1.0
+        if largest <= tolerance or (ratio < 0.1 and largest * ratio * ratio <= 0.01 * tolerance):
+            return 0.0
+        before = largest
+    for k in range(active):
+        voltage[k] = begin[k]
+    evaluate(plan, law, voltage, work)
+    left = imbalance(plan, active, nudge, label, voltage, work)
+    for _ in range(MOST):
+        factorise(plan, active, nudge, work)
+        solve(plan, active, work)
+        largest = 0.0
+        for k in range(active):
+            trial[k] = change[k]
+            largest = max(largest, abs(change[k]))
+        step = 1.0
+        now = left
+        for _ in range(60):
+            for k in range(active):
+                voltage[k] = begin[k] + step * trial[k]
+            evaluate(plan, law, voltage, work)
+            now = imbalance(plan, active, nudge, label, voltage, work)
+            if now < left * (1.0 - 1e-4 * step) or largest * step <= tolerance:
+                break
+            step *= 0.5
+        if step == 1.0 and largest <= tolerance:
+            return 0.0
+        if not now <= left * (1.0 + 1e-9) and largest * step > tolerance:
+            return left
+        left = now
+        for k in range(active):
+            begin[k] = voltage[k]
+        if largest * step <= tolerance and step < 1.0:
+            return left
+    return left
+
+
+@inner
+def dissipated(plan: Plan, work: Work, voltage: Floats) -> float:
+    """Return the power that all edges turn into heat, W; their currents have been evaluated."""
+    power = 0.0
+    for j in range(len(plan.first)):
+        power += work.current[j] * (voltage[plan.first[j]] - voltage[plan.second[j]])
+    return power
+
+
+@outer
+def operating_points(
+    plan: Plan, law: Law, sources: Floats, tolerance: float, work: Work, voltage: Floats, found: Floats, left: Floats
+) -> int:
+    """Find free states of many voltages of the sources, each from the one before; return how many were found.
+
+    Parameters
+    ----------
+    sources : ndarray, shape (points, sources)
+        V.
+    voltage : ndarray, shape (nodes,)
+        By place; where to begin.
+    found : ndarray, shape (points, nodes)
+        Voltages by place.
+    left : ndarray, shape (1,)
+        Imbalance of the point that was not found, A.
+    """
+    n = len(plan.start) - 1
+    for t in range(len(sources)):
+        for i in range(sources.shape[1]):
+            voltage[n + i] = sources[t, i]
+        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work)
+        if left[0] != 0.0:
+            return t
+        for k in range(len(voltage)):
+            found[t, k] = voltage[k]
+    return len(sources)
+
+
+recompile_with(operating_points, "inmateria.simulators.contrastive.edges")

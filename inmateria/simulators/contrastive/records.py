@@ -1,0 +1,40 @@
+"""Results of a network that learns: what a training took and gave, and a state that it can return to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ContrastiveTraining:
+    """What a training gave.
+
+    Parameters
+    ----------
+    error : ndarray, shape (epochs,)
+        Root of the mean squared error of the outputs in the free state, before each sample's update, V.
+    energy : float
+        Energy that the edges turned into heat, in both states, J.
+    time : float
+        Duration on the network's clock, s.
+    """
+
+    error: FloatArray
+    energy: float
+    time: float
+
+
+@dataclass(frozen=True, eq=False)
+class ContrastiveState:
+    """State of a network, for `ContrastiveNetwork.restore`."""
+
+    weights: FloatArray
+    factor: FloatArray
+    voltage: FloatArray
+    random: npt.NDArray[np.uint64]
+    energy: float
+    clock: float
+    sequence: int
