@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from inmateria.simulators import (
     Bursting,
+    ContrastiveNetwork,
     EchoStateNetwork,
     Filament,
     NanowireEnsemble,
@@ -35,8 +36,17 @@ SMALL: dict[str, Callable[[], Any]] = {
     "bursting culture": lambda: NeuralCulture(neurons=20, electrodes=4, regime="bursting"),
     "echo": lambda: EchoStateNetwork(units=5),
     "scattering": lambda: ScatteringMedium(ports=3, observables=4),
+    "clln": lambda: ContrastiveNetwork(inputs=1, outputs=1, differential=False, rails="0.25"),
+    "potentiometers": lambda: ContrastiveNetwork(edges="resistor", rule="sign-rule"),
+    "diodes": lambda: ContrastiveNetwork(edges="diode", rule="equilibrium-propagation"),
+    "clln, random": lambda: ContrastiveNetwork(
+        random="9x12", edges="antiparallel", rule="directed-aging", inputs="0,2", outputs="8,", rails="7:0.1"
+    ),
 }
-OTHER = {"plasticity": "stdp", "load": 1e5, "side": 40.0}
+OTHER = {
+    "plasticity": "stdp", "load": 1e5, "side": 40.0, "grid": "5x5", "random": "10x12", "levels": 7, "alpha": 0.5,
+    "weight": "resistance", "remainder": "lost", "leak_time": 5.0, "inputs": "1,", "outputs": "4,", "rails": "3:0.25",
+}  # fmt: skip
 AGE = "days"
 
 
@@ -59,17 +69,19 @@ def changed(parameters: dict[str, Any], path: tuple[str, ...], value: Any) -> di
 
 def near(name: str, value: Any) -> Any:
     """Another value of a parameter, the nearest there is."""
-    if name in OTHER:
+    if name in OTHER and not isinstance(value, int):
         return OTHER[name]
     if isinstance(value, bool):
         return not value
+    if value is None:
+        return 0.01
     if name == "wires":
         return 49 if value == 16 else value + 1
     if name == "window":
         return value + 1
     if isinstance(value, int):
         return value + 1
-    down = name in ("excitatory", "input_connectivity", "reset_voltage", "dt", "lr", "rc_connectivity")
+    down = value == 1.0 or name in ("excitatory", "input_connectivity", "reset_voltage", "dt", "lr", "rc_connectivity")
     return float(np.nextafter(value, 0.0 if down else 1e9))
 
 

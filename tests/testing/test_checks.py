@@ -19,7 +19,15 @@ from inmateria.reservoir import (
     RidgeClassifierReadout,
     RidgeReadout,
 )
-from inmateria.simulators import EchoStateNetwork, NanowireNetwork, NeuralCulture, ScatteringMedium, Variability
+from inmateria.simulators import (
+    ContrastiveNetwork,
+    EchoStateNetwork,
+    Imperfections,
+    NanowireNetwork,
+    NeuralCulture,
+    ScatteringMedium,
+    Variability,
+)
 from inmateria.substrate import Response, Stimulus, StimulusRejected
 from inmateria.testing import (
     Check,
@@ -48,8 +56,12 @@ def test_a_simulator_in_process_keeps_the_contract(check: Check) -> None:
         lambda: EchoStateNetwork(units=20, inputs=3, step=0.005),
         lambda: ScatteringMedium(seed=1),
         lambda: NeuralCulture(neurons=100, seed=2),
+        lambda: ContrastiveNetwork(seed=2),
+        lambda: ContrastiveNetwork(
+            edges="antiparallel", rule="sign-rule", imperfections=Imperfections(noise=1e-3, leak_time=1.0)
+        ),
     ],
-    ids=["leaky", "nanowire", "noisy nanowire", "echo", "scattering", "culture"],
+    ids=["leaky", "nanowire", "noisy nanowire", "echo", "scattering", "culture", "clln", "noisy clln"],
 )
 def test_simulators_are_what_their_info_says(check: Check, make: Callable[[], object]) -> None:
     check(make)

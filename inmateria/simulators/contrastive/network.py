@@ -597,6 +597,12 @@ class ContrastiveNetwork:
 
 
 def _not_found(where: str, left: float) -> NoOperatingPoint:
+    if left < 0:
+        return NoOperatingPoint(
+            f"the negative nudge in {where} has no stable state",
+            "it must be weaker than the conductance of the network between the outputs",
+            "give the rule a smaller beta, or centred=False",
+        )
     return NoOperatingPoint(
         f"no operating point was found in {where}: currents of a node add up to {left:.3g} A",
         "Newton's method, undamped and damped, must end with changes below the tolerance",

@@ -280,15 +280,25 @@ def imbalance(plan: Plan, active: int, nudge: float, label: Floats, voltage: Flo
     return largest
 
 
+@inner
+def unstable(active: int, nudge: float, work: Work) -> float:
+    """Return -1 if a negative nudge left a conductance that is not positive, else 0."""
+    if nudge < 0.0:
+        for k in range(active):
+            if not work.inverse[k] > 0.0:
+                return -1.0
+    return 0.0
+
+
 @function
 def find(
     plan: Plan, law: Law, active: int, nudge: float, label: Floats, voltage: Floats, tolerance: float, work: Work
 ) -> float:
-    """Find the voltages of the first ``active`` places, from those given; return 0, or the imbalance left, A.
+    """Find the voltages of the first ``active`` places, from those given; return 0, or the imbalance left, A; or -1.
 
     Newton's method, undamped at first; if that does not converge, again with every step halved until the
     imbalance falls. It ends when the next change is estimated to be below the tolerance from the last two; a linear
-    network needs one solution.
+    network needs one solution. -1 is for a state that a negative nudge makes unstable.
     """
     change, trial, begin = work.change, work.trial, work.begin
     for k in range(active):
@@ -305,12 +315,12 @@ def find(
             if not abs(change[k]) <= largest:
                 largest = abs(change[k])
         if law.kind == LINEAR:
-            return 0.0 if largest < math.inf else math.inf
+            return unstable(active, nudge, work) if largest < math.inf else math.inf
         if not largest < 1e6:
             break
         ratio = largest / before if iteration else 1.0
         if largest <= tolerance or (ratio < 0.1 and largest * ratio * ratio <= 0.01 * tolerance):
-            return 0.0
+            return unstable(active, nudge, work)
         before = largest
     for k in range(active):
         voltage[k] = begin[k]
@@ -334,7 +344,7 @@ def find(
                 break
             step *= 0.5
         if step == 1.0 and largest <= tolerance:
-            return 0.0
+            return unstable(active, nudge, work)
         if not now <= left * (1.0 + 1e-9) and largest * step > tolerance:
             return left
         left = now

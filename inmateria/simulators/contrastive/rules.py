@@ -100,6 +100,8 @@ class EquilibriumPropagation:
         \Delta w = \frac{\alpha}{2 \beta} \left(\Delta V_{-\beta}^2 - \Delta V_{+\beta}^2\right)
 
     On networks of two-terminal edges it is, for small :math:`\beta`, the gradient of :math:`\alpha \sum (L - V)^2`.
+    Here and in all rules, an exponential edge reads in place of :math:`\Delta V^2` twice its co-content for a weight
+    of 1, divided by its conductance at 0 V, which is :math:`\Delta V^2` for small voltages.
 
     Parameters
     ----------

@@ -1,0 +1,341 @@
+"""Networks that learn as simulators: repeatable, restorable, refusing; rules, imperfections and training."""
+
+import pickle
+from typing import Any
+
+import networkx
+import numpy as np
+import pytest
+
+from inmateria.adapters import connect
+from inmateria.simulators import (
+    Antiparallel,
+    ContrastiveNetwork,
+    CoupledLearning,
+    Diode,
+    DirectedAging,
+    EquilibriumPropagation,
+    Imperfections,
+    NoOperatingPoint,
+    Resistor,
+    SignRule,
+    Transistor,
+)
+from inmateria.simulators.contrastive import learning
+from inmateria.substrate import StimulusRejected, UnknownSubstrate
+
+XOR = np.array([[0, 0], [0, 0.45], [0.45, 0], [0.45, 0.45]]), np.array([0, -0.087, -0.087, 0])
+LEARN = np.column_stack((*XOR, np.ones(4)))
+RULES: dict[str, Any] = {
+    "coupled": CoupledLearning(),
+    "sign": SignRule(),
+    "one-sided": EquilibriumPropagation(centred=False),
+    "centred": EquilibriumPropagation(),
+    "aging": DirectedAging(),
+    "desynchronous": CoupledLearning(update_probability=0.3),
+}
+REAL = Imperfections(bias=1e-4, noise=1e-4, spread=0.1, levels=256, leak_time=10.0, cut=0.1)
+
+
+def test_the_default_is_the_machine_of_2024() -> None:
+    network = ContrastiveNetwork()
+    node = np.arange(16).reshape(4, 4)
+    assert len(network.edges) == 32
+    assert (np.bincount(network.edges.ravel()) == 4).all()
+    assert network.output_nodes.tolist() == [[node[2, 2], node[0, 0]]]
+    assert network.input_nodes.tolist() == [node[3, 3], node[3, 1]]
+    assert network.rail_nodes.tolist() == [node[1, 1], node[1, 3]]
+    assert network.info.parameters["rails"] == "5:0.11,7:0.33"
+    names = [channel.name for channel in network.info.inputs]
+    assert names == ["u00", "u01", "l00", "learn"]
+    assert network.info.inputs[-1].levels == (0.0, 1.0)
+    assert network.info.rest == (0.0, 0.0, 0.0, 0.0)
+    assert len(network.info.outputs) == 16 + 4
+
+
+@pytest.mark.parametrize("imperfections", [Imperfections(), REAL], ids=["ideal", "real"])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_training_is_the_same_by_stimuli_and_in_one_loop(rule: Any, imperfections: Imperfections) -> None:
+    def make() -> ContrastiveNetwork:
+        return ContrastiveNetwork(seed=2, rule=rule, imperfections=imperfections, tolerance=1e-14)
+
+    one, other = make(), make()
+    curve = one.fit(*XOR, epochs=20, shuffle=False)
+    plus, minus = one.output_nodes[0]
+    errors = []
+    for _ in range(20):
+        # Readings of the response draw noise, too, so that there the two only agree without.
+        signal = other.advance(other.info.stimulus(LEARN)).signal
+        assert signal is not None
+        errors.append(np.sqrt(np.mean((XOR[1] - (signal[:, 0, plus] - signal[:, 0, minus])) ** 2)))
+    assert one.clock == pytest.approx(other.clock) == pytest.approx(curve.time)
+    assert (one.weights != make().weights).any()
+    if not imperfections.noise:
+        assert one.weights == pytest.approx(other.weights, rel=1e-7, abs=1e-9)
+        assert curve.error == pytest.approx(np.array(errors), rel=1e-7)
+        assert one.energy == pytest.approx(other.energy, rel=1e-7)
+        assert curve.energy == pytest.approx(one.energy)
+
+
+@pytest.mark.parametrize("edges", [Resistor(), Transistor(), Diode(), Antiparallel()], ids=lambda e: type(e).__name__)
+def test_the_same_sequence_gives_the_same_bits(edges: Any) -> None:
+    def make() -> ContrastiveNetwork:
+        return ContrastiveNetwork(seed=3, edges=edges, imperfections=REAL)
+
+    one, other, third = make(), make(), make()
+    for network in (one, other):
+        network.fit(*XOR, epochs=30)
+        network.advance(network.info.stimulus(LEARN))
+    third.fit(*XOR, epochs=30)
+    state = third.state
+    third.fit(*XOR, epochs=5)
+    third.restore(state)
+    for again in (third.copy(), pickle.loads(pickle.dumps(third)), third):
+        again.predict(XOR[0])  # changes nothing
+        again.advance(again.info.stimulus(LEARN))
+        assert (again.weights == one.weights).all()
+        assert (again.settings == one.settings).all()
+        assert (again.energy, again.clock) == (one.energy, one.clock)
+    assert (one.weights == other.weights).all()
+    first = make().weights
+    one.reset()
+    assert (one.weights == first).all()
+    assert (one.clock, one.energy) == (0.0, 0.0)
+
+
+def test_without_learn_nothing_moves_and_a_long_step_is_several_updates() -> None:
+    network = ContrastiveNetwork(seed=1)
+    before = network.weights
+    quiet = LEARN.copy()
+    quiet[:, -1] = 0
+    network.advance(network.info.stimulus(quiet, 5e-4))
+    assert (network.weights == before).all()
+    one, other = ContrastiveNetwork(seed=1), ContrastiveNetwork(seed=1)
+    long = one.advance(one.info.stimulus(LEARN[1], 5e-4)).signal
+    short = other.advance(other.info.stimulus(np.tile(LEARN[1], (5, 1)))).signal
+    assert long is not None
+    assert short is not None
+    assert long.shape == (1, 5, 20)
+    assert (long[0] == short[:, 0]).all()
+    assert (one.weights == other.weights).all()
+    assert (one.weights != before).all()
+    with pytest.raises(StimulusRejected, match="levels"):
+        one.info.stimulus([0, 0, 0, 0.5])
+
+
+def test_it_learns_exclusive_or_and_forgets_nothing_by_predicting() -> None:
+    network = ContrastiveNetwork(seed=1, rule=CoupledLearning(eta=0.1, alpha=2.0))
+    training = network.fit(*XOR, epochs=10_000)
+    assert training.error[-1] < 5e-3
+    assert network.predict(XOR[0])[:, 0] == pytest.approx(XOR[1], abs=5e-3)
+    assert training.error.min() < 0.1 * training.error[0]
+
+
+def test_a_linear_network_learns_what_it_can_and_equilibrium_propagation_too() -> None:
+    X = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 3))
+    network = ContrastiveNetwork(
+        "5x5", Resistor(), inputs=3, outputs="12,", rails="0:0.0", rule=EquilibriumPropagation(beta=1e-4, alpha=1e-7)
+    )
+    goal = network.copy()
+    goal.weights = np.random.default_rng(5).uniform(1e-5, 1.28e-3, 50)
+    Y = goal.predict(X)
+    training = network.fit(X, Y, epochs=3000)
+    assert training.error[-1] < 0.02 * training.error[0]
+
+
+def test_levels_hold_the_edges_and_what_is_kept_between_them() -> None:
+    edges = Resistor(low=1e-4, high=1.1e-3)
+    for remainder in ("kept", "lost"):
+        network = ContrastiveNetwork(
+            edges=edges, seed=2, rule=CoupledLearning(alpha=1e-3), imperfections=Imperfections(levels=11, remainder=remainder)
+        )
+        first = network.settings
+        network.advance(network.info.stimulus(LEARN))
+        position = (network.settings - 1e-4) / 1e-4
+        assert position == pytest.approx(np.rint(position), abs=1e-9)
+        changes = np.abs(network.weights - ContrastiveNetwork.copy(network).settings)
+        assert (changes.max() > 1e-6) == (remainder == "kept")
+        if remainder == "lost":  # every change is far below half a level
+            assert (network.settings == first).all()
+
+
+def test_the_leak_is_exponential_and_ends_at_the_lowest_weight() -> None:
+    network = ContrastiveNetwork(imperfections=Imperfections(leak_time=1.0))
+    before = network.weights
+    network.advance(network.info.stimulus(network.info.rest_drive(), 0.5))
+    assert network.weights == pytest.approx(np.maximum(before * np.exp(-0.5), 1.0), rel=1e-9)
+    assert (network.settings == network.weights).all()
+
+
+def test_bias_noise_and_spread_are_as_wide_as_they_say() -> None:
+    usual = ContrastiveNetwork("20x20", seed=4)
+    alpha, eta = 2.0, 0.1
+    biased = ContrastiveNetwork("20x20", seed=4, imperfections=Imperfections(bias=1e-4))
+    middle = np.random.default_rng(0).uniform(2, 4, 800)
+    moved = []
+    for network in (usual, biased):
+        network.weights = middle
+        network.advance(network.info.stimulus([0.4, 0.1, 0.0, 1.0]))
+        moved.append(network.weights)
+    bias = (moved[1] - moved[0]) / (alpha / eta)
+    assert bias.std() == pytest.approx(1e-4, rel=0.1)
+    assert abs(bias.mean()) < 2e-5
+    noisy = ContrastiveNetwork("20x20", seed=4, imperfections=Imperfections(noise=1e-3))
+    noisy.weights = middle
+    signal = noisy.advance(noisy.info.stimulus([0.4, 0.1, 0.0, 0.0])).signal
+    exact = noisy.operating_points([[0.4, 0.1]])[0]
+    assert signal is not None
+    assert (signal[0, 0, :400] - exact).std() == pytest.approx(1e-3, rel=0.15)
+    spread = ContrastiveNetwork("20x20", seed=4, imperfections=Imperfections(spread=0.2))
+    assert np.log(spread._law.factor).std() == pytest.approx(0.2, rel=0.1)
+
+
+def test_desynchronous_updates_move_their_fraction_of_the_edges() -> None:
+    network = ContrastiveNetwork("20x20", seed=4, rule=CoupledLearning(update_probability=0.3))
+    before = network.weights
+    network.advance(network.info.stimulus([0.4, 0.1, 0.05, 1.0]))
+    assert np.mean(network.weights != before) == pytest.approx(0.3, abs=0.06)
+
+
+def test_it_learns_again_after_edges_are_cut() -> None:
+    network = ContrastiveNetwork(seed=1, rule=CoupledLearning(eta=0.1, alpha=2.0))
+    network.fit(*XOR, epochs=10_000)
+    healthy = np.abs(network.predict(XOR[0])[:, 0] - XOR[1]).max()
+    network.cut([3, 17])
+    assert network.cut_edges.tolist() == [3, 17]
+    hurt = np.abs(network.predict(XOR[0])[:, 0] - XOR[1]).max()
+    assert hurt > 3 * healthy
+    weights = network.weights
+    network.fit(*XOR, epochs=4_000)
+    assert np.abs(network.predict(XOR[0])[:, 0] - XOR[1]).max() < 0.7 * hurt
+    assert network.weights[3] != weights[3]  # it goes on learning, without effect
+    at_zero = np.flatnonzero((network.edges == 1).any(axis=1))
+    before = network.cut_edges
+    with pytest.raises(ValueError, match="node 1 is connected to no source"):
+        network.cut(at_zero)
+    assert (network.cut_edges == before).all()
+
+
+def test_graphs_of_all_sorts() -> None:
+    pairs = np.array([(0, 1), (1, 2), (2, 3), (3, 0), (0, 1)])
+    given = ContrastiveNetwork.from_edges(4, pairs, inputs="0,", outputs="2,", rails="3:0.1", edges="resistor")
+    graph = networkx.MultiGraph(pairs.tolist())
+    same = ContrastiveNetwork.from_edges(4, graph, inputs=[0], outputs=[2], rails={3: 0.1}, edges=Resistor())
+    assert sorted(map(tuple, np.sort(same.edges))) == sorted(map(tuple, np.sort(given.edges)))
+    random = ContrastiveNetwork(random="30x60", seed=7)
+    assert random.node_count == 30
+    assert len(np.unique(np.sort(random.edges), axis=0)) == 60
+    assert (ContrastiveNetwork(random="30x60", seed=7).edges == random.edges).all()
+    assert ContrastiveNetwork(random="6x15", seed=1).edges.shape == (15, 2)
+    assert ContrastiveNetwork("2x3", edges="resistor").edges.shape == (9, 2)
+    chosen = np.concatenate((random.input_nodes, random.rail_nodes, random.output_nodes.ravel()))
+    assert len(np.unique(chosen)) == 6
+
+
+def test_a_uri_makes_it_and_its_parameters_make_it_again() -> None:
+    uri = "clln://?grid=5x4&edges=resistor&edges.levels=64&seed=3&rule=sign-rule&rule.eta=0.5&imperfections.spread=0.1"
+    info = connect(uri + "&inputs=3,4&outputs=10-0,7&rails=1:0.2").info
+    network = ContrastiveNetwork(
+        "5x4", Resistor(levels=64), 3, SignRule(eta=0.5), imperfections=Imperfections(spread=0.1), inputs=[3, 4],
+        outputs=[(10, 0), 7], rails={1: 0.2},
+    )  # fmt: skip
+    assert network.info == info
+    assert ContrastiveNetwork(**network.info.parameters).info == info
+    for count in (1, 2):
+        small = ContrastiveNetwork(inputs=count, outputs=count, differential=False)
+        assert ContrastiveNetwork(**small.info.parameters).info == small.info
+    given = ContrastiveNetwork.from_edges(4, [(0, 1), (1, 2), (2, 3)], "0,", "2,", "3:0.1", edges="diode")
+    assert ContrastiveNetwork.from_edges(**given.info.parameters).info == given.info
+
+
+@pytest.mark.parametrize(
+    ("uri", "match"),
+    [
+        ("clln://?grid=4", "give two whole numbers"),
+        ("clln://?grid=4x4&random=4x6", "give one of them"),
+        ("clln://?random=10x8", "give at least 2 nodes, and 9 to 45 edges"),
+        ("clln://?grid=400x400", "at most 100,000"),
+        ("clln://?inputs=3,3", "node 3 was given two roles"),
+        ("clln://?inputs=99,3", "there are nodes 0 to 15"),
+        ("clln://?inputs=20", "need 24 nodes and there are 16"),
+        ("clln://?outputs=1-2-3", "a node or a pair"),
+        ("clln://?rails=a", "give voltages such as"),
+        ("clln://?edges=memristor", "transistor, resistor"),
+        ("clln://?edges=resistor&edges.low=1", "low < high"),
+        ("clln://?edges=resistor&edges.levels=1", "give 2 or more"),
+        ("clln://?edges=resistor&edges.levels=9&imperfections.levels=8", "give one of them"),
+        ("clln://?low=-1", "-0.3 V or more"),
+        ("clln://?rule.eta=2", "at most 1"),
+        ("clln://?rule.alpha=0", "more than 0"),
+        ("clln://?imperfections.cut=0.9", "at most"),
+        ("clln://?imperfections.remainder=x", "'kept' or 'lost'"),
+        ("clln://?seed=-1", "0 or more"),
+        ("clln://?update_interval=0", "more than 0"),
+        ("clln://?tolerance=1", "at most 1e-3"),
+    ],
+)
+def test_what_makes_no_network_is_refused(uri: str, match: str) -> None:
+    with pytest.raises(UnknownSubstrate, match=match):
+        connect(uri)
+
+
+def test_samples_and_weights_out_of_range_are_refused_and_change_nothing() -> None:
+    network = ContrastiveNetwork()
+    before = network.state
+    calls: list[tuple[Any, str]] = [
+        (lambda: network.fit(XOR[0], XOR[1][:3]), "give a label for each"),
+        (lambda: network.fit(XOR[0][:, :1], XOR[1]), r"give \(samples, 2\)"),
+        (lambda: network.fit(XOR[0] * 2, XOR[1]), "sample 2 of X has 0.9 V on u00"),
+        (lambda: network.fit(XOR[0] * np.nan, XOR[1]), "sample 0 of X has nan V"),
+        (lambda: network.fit(XOR[0], XOR[1] + 1), "sample 0 of Y has 1.0 V on l00"),
+        (lambda: network.fit(*XOR, epochs=-1), "0 or more"),
+        (lambda: network.predict(np.empty((0, 2))), "at least one sample"),
+        (lambda: setattr(network, "weights", np.zeros(3)), "one for each of 32 edges"),
+        (lambda: setattr(network, "weights", np.full(32, 9.0)), "edge 0 was given the weight 9.0; allowed are 1.0 to 5.5 V"),
+        (lambda: network.cut([32]), "there are 0 to 31"),
+        (lambda: ContrastiveNetwork("5x5").restore(before), "the state is of 32 edges"),
+    ]
+    for call, match in calls:
+        with pytest.raises(ValueError, match=match):
+            call()
+    assert (network.weights == before.weights).all()
+
+
+@pytest.mark.parametrize(
+    ("network", "match"),
+    [
+        (ContrastiveNetwork(tolerance=1e-300), "currents of a node add up to .* A"),
+        (ContrastiveNetwork(edges="resistor", rule=EquilibriumPropagation(beta=0.1)), "no stable state"),
+    ],
+    ids=["tolerance", "nudge"],
+)
+def test_no_operating_point_is_an_error_and_leaves_the_network_as_it_was(
+    network: ContrastiveNetwork, match: str
+) -> None:
+    before, weights = network.state, network.weights
+    for call in (lambda: network.fit(*XOR, epochs=3), lambda: network.advance(network.info.stimulus(LEARN))):
+        with pytest.raises(NoOperatingPoint, match=match):
+            call()
+        assert (network.weights == weights).all()
+        assert (network.clock, network.energy) == (0.0, 0.0)
+        assert (network.state.voltage == before.voltage).all()
+        assert (network.state.random == before.random).all()
+
+
+def test_an_interrupted_training_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ContrastiveNetwork()
+    weights, train, calls = network.weights, learning.train, []
+
+    def interrupted(*given: Any) -> int:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train(*given)
+
+    interrupted.signatures = train.signatures  # type: ignore[attr-defined]
+    monkeypatch.setattr(learning, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        network.fit(*XOR, epochs=20_000)
+    assert len(calls) == 2
+    assert (network.weights == weights).all()
+    assert network.clock == 0
