@@ -6,7 +6,7 @@ order and the places of all fill-in are computed here, and the compiled step onl
 the multiply-adds: `circuit` solves large graphs, by `sparse_ldl`, whose plan grows with the entries of the factor.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -169,6 +169,6 @@ def _unrolled(
     return start, rows, target
 
 
-def _index(array: IntArray) -> IndexArray:
+def _index(array: npt.NDArray[Any]) -> IndexArray:
     # With unsigned indices the compiled loops need no test for negative ones: nearly twice the speed.
     return np.ascontiguousarray(array, dtype=np.uint32)
