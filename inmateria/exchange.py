@@ -33,8 +33,8 @@ class Stimulus:
     step : float
         Duration of a step, s; more than 0.
     floating : bool
-        Whether a drive of NaN, `FLOAT`, is allowed and leaves the input undriven for that step; `SubstrateInfo.stimulus`
-        sets it for substrates that have such inputs.
+        Whether a drive of NaN, `FLOAT`, is allowed and leaves the input undriven for that step;
+        `SubstrateInfo.stimulus` sets it for substrates that have such inputs.
 
     Raises
     ------
@@ -71,7 +71,11 @@ class Stimulus:
         object.__setattr__(self, "step", step)
 
     def __reduce__(self) -> tuple[type["Stimulus"], tuple[FloatArray, float, bool]]:
-        return Stimulus, (self.drive, self.step, self.floating)  # a copy, or one from another process, is checked and frozen too
+        return Stimulus, (
+            self.drive,
+            self.step,
+            self.floating,
+        )  # a copy, or one from another process, is checked and frozen too
 
     @property
     def duration(self) -> float:

@@ -71,7 +71,7 @@ def load_run(typing: Any, array: Any, first: Any) -> Any:
     """Load sixteen neighbours of a plain array, from the one of this index on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_address(context, builder, signature.args[0], *arguments, stride=1))
+        value = builder.load(_address(context, builder, signature.args[0], arguments[0], arguments[1], 1))
         value.align = 8
         return value
 
@@ -83,7 +83,7 @@ def store_run(typing: Any, array: Any, first: Any, value: Any) -> Any:
     """Store sixteen neighbours of a plain array, from the one of this index on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        done = builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2], stride=1))
+        done = builder.store(arguments[2], _address(context, builder, signature.args[0], arguments[0], arguments[1], 1))
         done.align = 8
         return context.get_dummy_value()
 

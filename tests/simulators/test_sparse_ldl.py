@@ -14,7 +14,7 @@ from scipy.sparse.linalg import splu, spsolve
 
 from inmateria.simulators.sparse_ldl import analyse, factorise
 from inmateria.simulators.sparse_ldl.ordering import approximate_minimum_degree
-from inmateria.simulators.sparse_ldl.symbolic import eliminated
+from inmateria.simulators.sparse_ldl.symbolic import order_of
 
 
 def laplacian(nodes, edges, conductance, to_ground):
@@ -119,7 +119,7 @@ def test_weights_from_1e_12_to_1_are_solved_to_rounding(seed):
 @given(nodes=st.integers(1, 60), extra=st.integers(0, 120), seed=st.integers(0, 10_000))
 def test_tree_and_counts_are_those_of_a_dense_symbolic_elimination(nodes, extra, seed):
     edges = connected(nodes, extra, seed)
-    place, _, _, parent, count = eliminated(nodes, edges)
+    place, _, _, parent, count = order_of(nodes, edges)
     assert sorted(place.tolist()) == list(range(nodes))
     full = np.zeros((nodes, nodes), dtype=bool)
     full[place[edges[:, 0]], place[edges[:, 1]]] = full[place[edges[:, 1]], place[edges[:, 0]]] = True
@@ -139,12 +139,12 @@ def test_the_order_fills_no_more_than_that_of_superlu():
     ):
         if edges.ndim == 3:
             edges = edges[..., 0] * 30 + edges[..., 1]
-        count = eliminated(nodes, edges)[4]
+        count = order_of(nodes, edges).column_counts
         matrix = laplacian(nodes, edges, np.ones(len(edges)), np.ones(nodes))
         theirs = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
         assert count.sum() < 1.1 * (theirs.L.nnz - nodes)
     tree = connected(500, 0, 1)
-    assert eliminated(500, tree)[4].sum() == 499
+    assert order_of(500, tree).column_counts.sum() == 499
     assert sorted(approximate_minimum_degree(500, tree)) == list(range(500))
 
 
@@ -158,7 +158,7 @@ def test_memory_grows_with_the_factor_not_with_its_multiplications():
     factor.solve(np.ones(nodes))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    entries = int(eliminated(nodes, edges)[4].sum())
+    entries = int(order_of(nodes, edges).column_counts.sum())
     assert symbolic.values < 1.35 * entries
     assert peak < 12 * 1.35 * entries + 2000 * nodes
     plan = sum(array.nbytes for array in symbolic)

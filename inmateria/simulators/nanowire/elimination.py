@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.simulators.sparse_ldl.symbolic import eliminated
+from inmateria.simulators.sparse_ldl import Order, order_of
 
 IntArray = npt.NDArray[np.intp]
 IndexArray = npt.NDArray[np.uint32]
@@ -76,8 +76,8 @@ class Places(NamedTuple):
         As in `Elimination`.
     inner : ndarray of int
         Numbers of the junctions between free nodes.
-    start, neighbours, parent, column_counts
-        As returned by `inmateria.simulators.sparse_ldl.symbolic.eliminated`.
+    order : Order
+        Of the free nodes.
     """
 
     place: IntArray
@@ -86,15 +86,13 @@ class Places(NamedTuple):
     border: IntArray
     contact: IntArray
     inner: IntArray
-    start: IntArray
-    neighbours: IntArray
-    parent: IntArray
-    column_counts: IntArray
+    order: Order
 
     @property
     def pairs(self) -> int:
         """Number of multiply-adds of an elimination."""
-        return int((self.column_counts * (self.column_counts - 1) // 2).sum())
+        counts = self.order.column_counts
+        return int((counts * (counts - 1) // 2).sum())
 
 
 def ordered(nodes: int, junctions: IntArray, fixed: IntArray) -> Places:
@@ -117,22 +115,23 @@ def ordered(nodes: int, junctions: IntArray, fixed: IntArray) -> Places:
     place[fixed] = n + np.arange(len(fixed))
     ends = place[junctions].reshape(-1, 2)
     inner = np.flatnonzero((ends < n).all(axis=1))
-    own, *structure = eliminated(n, ends[inner])
-    place[free] = own
+    order = order_of(n, ends[inner])
+    place[free] = order.place
     ends = place[junctions].reshape(-1, 2)
     outer = np.flatnonzero((ends < n).sum(axis=1) == 1)
     border = np.column_stack((outer, ends[outer].min(axis=1), ends[outer].max(axis=1)))
     touching = np.argwhere(ends >= n)
     contact = np.column_stack((touching[:, 0], ends[ends >= n] - n, touching[:, 1]))
-    return Places(place, ends[:, 0], ends[:, 1], border, contact, inner, *structure)
+    return Places(place, ends[:, 0], ends[:, 1], border, contact, inner, order)
 
 
 def eliminate(places: Places) -> Elimination:
     """Plan every multiply-add of an elimination."""
-    start, rows, target = _unrolled(places.start, places.neighbours, places.parent, places.column_counts, places.pairs)
+    counts = places.order.column_counts
+    start, rows, target = _unrolled(*places.order[1:], places.pairs)
     low, high = np.sort(np.column_stack((places.first, places.second))[places.inner], axis=1).T
-    n = max(len(places.column_counts), 1)
-    key = np.repeat(np.arange(len(places.column_counts)), places.column_counts) * n + rows  # ascending
+    n = max(len(counts), 1)
+    key = np.repeat(np.arange(len(counts)), counts) * n + rows  # ascending
     slot = np.column_stack((places.inner, np.searchsorted(key, low * n + high)))
     arrays = (places.place, places.first, places.second, slot, places.border, places.contact, start, rows, target)
     return Elimination(*(_index(array) for array in arrays))

@@ -9,6 +9,16 @@ Kernels of simulators call `factor_into` and `solve_into` on their own arrays.
 
 from inmateria.simulators.sparse_ldl.factor import Factor, factorise
 from inmateria.simulators.sparse_ldl.numeric import factor_into, solve_into
-from inmateria.simulators.sparse_ldl.symbolic import Symbolic, analyse
+from inmateria.simulators.sparse_ldl.symbolic import Order, Symbolic, analyse, factor_places, order_of
 
-__all__ = ["Factor", "Symbolic", "analyse", "factor_into", "factorise", "solve_into"]
+__all__ = [
+    "Factor",
+    "Order",
+    "Symbolic",
+    "analyse",
+    "factor_into",
+    "factor_places",
+    "factorise",
+    "order_of",
+    "solve_into",
+]

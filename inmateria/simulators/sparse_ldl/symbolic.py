@@ -73,6 +73,30 @@ class Symbolic(NamedTuple):
         return self.nodes + 1 + 3 * (len(self.column) - 1)
 
 
+class Order(NamedTuple):
+    """An order of elimination, children before parents in the elimination tree, and the tree.
+
+    Parameters
+    ----------
+    place : shape (nodes,)
+        Place of each node.
+    start : shape (nodes + 1,)
+        Where the list of neighbours of each place begins.
+    neighbours : shape (2 * edges,)
+        All lists, each ascending.
+    parent : shape (nodes,)
+        For each place, the first later place joined to it when it is eliminated; -1 if there is none.
+    column_counts : shape (nodes,)
+        Number of all such later places.
+    """
+
+    place: Places
+    start: Places
+    neighbours: Places
+    parent: Places
+    column_counts: Places
+
+
 def analyse(nodes: int, edges: npt.ArrayLike) -> Symbolic:
     """Plan the factorisation of the Laplacian of a graph, once for all weights.
 
@@ -93,43 +117,33 @@ def analyse(nodes: int, edges: npt.ArrayLike) -> Symbolic:
     loops = np.flatnonzero(pairs[:, 0] == pairs[:, 1])
     if loops.size:
         raise ValueError(f"edge {loops[0]} joins node {pairs[loops[0], 0]} to itself; leave it out")
-    place, start, neighbours, parent, count = eliminated(nodes, pairs)
+    return factor_places(order_of(nodes, pairs), pairs)
+
+
+def factor_places(order: Order, edges: Places) -> Symbolic:
+    """Plan the factorisation of a graph whose nodes are in order; see `analyse`."""
+    place, start, neighbours, parent, count = order
     column = _supernodes(parent, count)
     begin, rows = _rows(column, start, neighbours, parent, count)
     height, width = np.diff(begin), np.diff(column)
     value = np.concatenate(([0], np.cumsum(height * width)))
     if value[-1] >= 2**32:
         raise ValueError(f"the factor has {value[-1]} entries; at most 2^32 are addressed")
-    low, high = np.sort(place[pairs], axis=1).T
+    low, high = np.sort(place[edges], axis=1).T
     slot = _slots(column, begin, rows, value, low, high)
     return Symbolic(*(array.astype(np.uint32) for array in (place, column, begin, rows, value, slot)))
 
 
-def eliminated(nodes: int, edges: Places) -> tuple[Places, Places, Places, Places, Places]:
-    """Order the nodes of a graph, children before parents in the elimination tree.
-
-    Returns
-    -------
-    place : ndarray, shape (nodes,)
-        Place of each node.
-    start, neighbours : ndarray
-        Where the list of neighbours of each place begins, and all lists.
-    parent : ndarray, shape (nodes,)
-        For each place, the first later place joined to it when it is eliminated; -1 if there is none.
-    count : ndarray, shape (nodes,)
-        Number of all such later places.
-    """
-    order = approximate_minimum_degree(nodes, edges)
+def order_of(nodes: int, edges: Places) -> Order:
+    """Order the nodes of a graph so that few entries are filled in."""
     place = np.empty(nodes, dtype=np.int64)
-    place[order] = np.arange(nodes)
-    parent = _tree(*adjacency(nodes, place[edges]))
-    sorted_ = _postorder(parent)
+    place[approximate_minimum_degree(nodes, edges)] = np.arange(nodes)
     again = np.empty(nodes, dtype=np.int64)
-    again[sorted_] = np.arange(nodes)
+    again[_postorder(_tree(*adjacency(nodes, place[edges])))] = np.arange(nodes)
     place = again[place]
     start, neighbours = adjacency(nodes, place[edges])
     parent = _tree(start, neighbours)
-    return place, start, neighbours, parent, _column_counts(start, neighbours, parent)
+    return Order(place, start, neighbours, parent, _column_counts(start, neighbours, parent))
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)

@@ -360,9 +360,7 @@ def numbers(frame: Frame) -> npt.NDArray[np.float64] | None:
 
 
 def stimulus_of(frame: Frame, floating: bool = False) -> Stimulus:
-    """Take the stimulus out of a frame, ``floating`` if inputs of the device can; raises `StimulusRejected` or
-    `FrameError`.
-    """
+    """Take the stimulus out of a frame, of a device with inputs that float or not; or raise `StimulusRejected`."""
     if frame.array is None or frame.array.ndim != 2:
         raise StimulusRejected(f"a stimulus frame has shape {frame.header.shape}", "shape (steps, inputs)")
     values = numbers(frame)
