@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from inmateria.simulators import LinearDrift, NanowireEnsemble, NanowireNetwork
 from inmateria.simulators.nanowire.kernel import unpack
-from inmateria.simulators.nanowire.vector_lanes import LANES
+from inmateria.simulators.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]
 

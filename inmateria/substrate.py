@@ -23,10 +23,11 @@ from inmateria.errors import (
     SubstrateTimeout,
     UnknownSubstrate,
 )
-from inmateria.exchange import SPIKE, FloatArray, Response, SpikeArray, Stimulus, immutable
+from inmateria.exchange import FLOAT, SPIKE, FloatArray, Response, SpikeArray, Stimulus, immutable
 from inmateria.substrate_info import Channel, IdentitySource, Layout, Limits, SubstrateInfo
 
 __all__ = [
+    "FLOAT",
     "SPIKE",
     "Channel",
     "FloatArray",
@@ -151,10 +152,11 @@ class Substrate(ABC):
     def _admitted(self, stimulus: Stimulus) -> Stimulus:
         """Check a stimulus against the limits and return an immutable copy."""
         if type(stimulus) is not Stimulus:
-            stimulus = Stimulus(stimulus.drive, stimulus.step)
+            stimulus = Stimulus(stimulus.drive, stimulus.step, stimulus.floating)
         frozen = object.__new__(Stimulus)
         object.__setattr__(frozen, "drive", immutable(stimulus.drive))
         object.__setattr__(frozen, "step", stimulus.step)
+        object.__setattr__(frozen, "floating", stimulus.floating)
         try:
             self.info.admit(frozen)
         except StimulusRejected as rejected:

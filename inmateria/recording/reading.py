@@ -137,7 +137,7 @@ class Recording:
                 float(row["start"]),
                 int(row["sequence"]),
             )
-            stimulus = Stimulus(mine[0], float(row["step"]))
+            stimulus = Stimulus(mine[0], float(row["step"]), self.info.floats)
             found.append(
                 Exchange(stimulus, response, int(row["session"]), float(row["sent"]), float(row["round_trip"]))
             )

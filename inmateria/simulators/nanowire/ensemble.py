@@ -11,7 +11,7 @@ from inmateria.simulators.nanowire import kernel, lanes
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
 from inmateria.simulators.nanowire.models import Filament
 from inmateria.simulators.nanowire.network import NanowireNetwork
-from inmateria.simulators.nanowire.vector_lanes import LANES
+from inmateria.simulators.vector_lanes import LANES
 from inmateria.substrate import Stimulus, StimulusRejected
 
 FloatArray = npt.NDArray[np.float64]
@@ -146,7 +146,7 @@ class _Group:
         self._evolve = address_of(
             model.evolve_lanes,
             EVOLVE_LANES,
-            "inmateria.simulators.nanowire.vector_lanes",
+            "inmateria.simulators.vector_lanes",
             "inmateria.simulators.nanowire.kernel",
         )
         # Of the nodes only the loads are not scratch, and neither they nor the constants ever change.

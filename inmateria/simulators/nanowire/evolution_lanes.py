@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.nanowire.kernel import CONDUCTANCE, CONDUCTS, FEELS, STATE
-from inmateria.simulators.nanowire.vector_lanes import any_differs_above, choose, load, scaled, signed, splat, store
+from inmateria.simulators.vector_lanes import any_differs_above, choose, load, scaled, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve_lanes
 from inmateria.simulators.nanowire.kernel import CONDUCTANCE, FEELS, WALK, unpack
-from inmateria.simulators.nanowire.vector_lanes import LANES, choose, load, signed, splat, store
+from inmateria.simulators.vector_lanes import LANES, choose, load, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -279,7 +279,7 @@ def _substitute(start: Indices, rows: Indices, work: Floats, voltage: Floats) ->
 recompile_with(
     advance_lanes,
     "inmateria.simulators.nanowire.kernel",
-    "inmateria.simulators.nanowire.vector_lanes",
+    "inmateria.simulators.vector_lanes",
     "inmateria.simulators.nanowire.compiled_calls",
 )
 

@@ -18,7 +18,7 @@ from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.nanowire import kernel
 from inmateria.simulators.nanowire.coarse_steps import coarse_change, warn_of_coarse_steps
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE, address_of
-from inmateria.simulators.nanowire.elimination import eliminate
+from inmateria.simulators.nanowire.elimination import eliminate, ordered
 from inmateria.simulators.nanowire.graph import Graph, at_least, given_graph, random_graph
 from inmateria.simulators.nanowire.info import describe, strongest_conductance
 from inmateria.simulators.nanowire.models import (
@@ -208,7 +208,7 @@ class NanowireNetwork:
         self._junctions = np.zeros((len(kernel.ROWS), count))
         self._junctions[kernel.FEELS] = np.exp(spread.voltage_spread * rng.standard_normal(count))
         self._junctions[kernel.CONDUCTS] = np.exp(spread.conductance_spread * rng.standard_normal(count))
-        elimination = eliminate(wires, graph.junctions, np.concatenate((graph.inputs, graph.grounds)))
+        elimination = eliminate(ordered(wires, graph.junctions, np.concatenate((graph.inputs, graph.grounds))))
         free = wires - len(graph.inputs) - len(graph.grounds)
         self._plan = elimination.packed(graph.outputs)
         self._nodes = np.zeros(wires + free + len(elimination.rows) + 3 * free)
