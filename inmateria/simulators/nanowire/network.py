@@ -218,7 +218,7 @@ class NanowireNetwork:
         self._evolve = address_of(type(self._junction).evolve, EVOLVE)
         self._noise = np.array([spread.noise, spread.noise_time, coarse_change(self._junction), 0.0, 0.0])
         self._stream = np.random.SeedSequence([self._seed, 2])
-        self._random = self._stream.generate_state(1, np.uint64)
+        self._random = _first_of(self._stream)
         self._longest_step = float(getattr(self._junction, "longest_step", math.inf))
         self._agings = 0
         groups = {
@@ -299,7 +299,7 @@ class NanowireNetwork:
             If ``noise`` is neither.
         """
         if either("noise", noise, "continue", "repeat") == "repeat":
-            self._random = self._stream.generate_state(1, np.uint64)
+            self._random = _first_of(self._stream)
         self._junctions[kernel.STATE] = self._junction.rest
         self._settle()
         self._clock, self._sequence = 0.0, 0
@@ -406,8 +406,8 @@ class NanowireNetwork:
         if not relaxed:
             self._junctions[:], self._random[:] = before, random
             raise ValueError(
-                f"{type(self._junction).__name__} does not relax to finite states at 0 V within {duration:g} s; see that "
-                "its evolve has an equilibrium there, and give it a longest_step"
+                f"{type(self._junction).__name__} does not relax to finite states at 0 V within {duration:g} s; "
+                "see that its evolve has an equilibrium there, and give it a longest_step"
             )
         self._agings += 1
         self._clock += duration
@@ -461,7 +461,7 @@ class NanowireNetwork:
         twin._noise, twin._stream = self._noise.copy(), deepcopy(self._stream)
         if own:
             twin._stream = self._stream.spawn(1)[0]
-            twin._random = twin._stream.generate_state(1, np.uint64)
+            twin._random = _first_of(twin._stream)
             if self._noise[0] > 0:
                 twin._settle()
         return twin
@@ -494,7 +494,7 @@ class NanowireNetwork:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"a network that was pickled by inmateria {pickled.get('version', '(unknown)')} is not one of this "
-                f"version, {version('inmateria')} ({error}); make it anew from its parameters (info.parameters)"
+                f"version, {__version__} ({error}); make it anew from its parameters (info.parameters)"
             ) from error
 
     def _run(
@@ -537,3 +537,8 @@ class NanowireNetwork:
 _NOTHING = np.empty((0, 0))
 _RECORDS = ("voltages", "currents", "conductances", "filaments")
 _FARTHEST = 230.0  # logarithm of a factor on a junction's parameters: beyond 1e-100 to 1e100 there is no device
+
+
+def _first_of(stream: np.random.SeedSequence) -> npt.NDArray[np.uint64]:
+    """Return the state in which the kernel's random numbers begin."""
+    return np.array(stream.generate_state(1, np.uint64), dtype=np.uint64)
