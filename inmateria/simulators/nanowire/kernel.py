@@ -119,8 +119,9 @@ def advance(
 
 @_inner
 def unpack(plan: Indices) -> Any:
-    """Return the arrays of a packed `Elimination`, and the places to be read."""
-    at1 = 10 + int(plan[0])
+    """Return the arrays of a packed `Elimination`, the places to be read, and the arguments of ``packed``."""
+    at0 = 18
+    at1 = at0 + int(plan[0])
     at2 = at1 + int(plan[1])
     at3 = at2 + int(plan[2])
     at4 = at3 + 2 * int(plan[3])
@@ -129,8 +130,16 @@ def unpack(plan: Indices) -> Any:
     at7 = at6 + int(plan[6])
     at8 = at7 + int(plan[7])
     at9 = at8 + int(plan[8])
+    at10 = at9 + int(plan[9])
+    at11 = at10 + int(plan[10])
+    at12 = at11 + int(plan[11])
+    at13 = at12 + int(plan[12])
+    at14 = at13 + int(plan[13])
+    at15 = at14 + int(plan[14])
+    at16 = at15 + int(plan[15])
+    at17 = at16 + int(plan[16])
     return (
-        plan[10:at1],
+        plan[at0:at1],
         plan[at1:at2],
         plan[at2:at3],
         plan[at3:at4].reshape(-1, 2),
@@ -139,7 +148,15 @@ def unpack(plan: Indices) -> Any:
         plan[at6:at7],
         plan[at7:at8],
         plan[at8:at9],
-        plan[at9:],
+        plan[at9:at10],
+        plan[at10:at11],
+        plan[at11:at12],
+        plan[at12:at13],
+        plan[at13:at14],
+        plan[at14:at15],
+        plan[at15:at16],
+        plan[at16:at17],
+        plan[at17:],
     )
 
 
