@@ -182,7 +182,10 @@ class Substrate(ABC):
 
     @abstractmethod
     async def reset(self) -> None:
-        """Return to rest.
+        """Return to rest; what was random before goes on, since no device repeats its noise.
+
+        To have the same noise in several trials, as a simulator can, make a substrate anew for each, or use the
+        simulator itself: ``simulator.reset(noise="repeat")``.
 
         Raises
         ------
@@ -221,7 +224,11 @@ class Simulator(Protocol):
         """Description of the substrate, and the limits of its stimuli."""
 
     def reset(self) -> None:
-        """Return to rest, and set the clock to zero."""
+        """Return to rest, and set the clock to zero.
+
+        Noise, if there is any, goes on: trials with a reset before each are independent, and all together repeat
+        with the seed of the simulator. Ours also take ``reset(noise="repeat")``.
+        """
 
     def advance(self, stimulus: Stimulus) -> Response:
         """Apply a stimulus that is within the limits, and return its response.

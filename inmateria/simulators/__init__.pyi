@@ -2,6 +2,7 @@ from .culture.model import Asynchronous, Bursting
 from .culture.network import PULSE, Activity, CultureState, NeuralCulture, Pulses
 from .culture.parameters import Connectivity, ElectrodeArray
 from .echo_state import EchoStateNetwork
+from .nanowire.coarse_steps import CoarseStepWarning
 from .nanowire.ensemble import NanowireEnsemble
 from .nanowire.models import Binary, Filament, JunctionModel, LinearDrift, RateBalance
 from .nanowire.network import NanowireNetwork
@@ -14,6 +15,7 @@ __all__ = [
     "Activity",
     "Asynchronous",
     "Binary",
+    "CoarseStepWarning",
     "Bursting",
     "Connectivity",
     "CultureState",

@@ -190,36 +190,13 @@ def test_a_state_resumes_to_the_bit_also_with_noise():
     drive = np.random.default_rng(0).normal(0, 1, (60, 8))
     network.simulate(drive)
     network.age(3600)
-    state, twin = network.state, network.copy()
+    state, twin = network.state, network.copy(noise="same")
     first = network.simulate(drive)
     np.testing.assert_array_equal(twin.simulate(drive).voltages, first.voltages)
     network.restore(state)
     np.testing.assert_array_equal(network.simulate(drive).voltages, first.voltages)
     with pytest.raises(ValueError, match="the state is of"):
         edges().restore(state)
-
-
-def test_reset_repeats_the_noise():
-    network = NanowireNetwork(variability=Variability(noise=0.3))
-    drive = np.random.default_rng(0).normal(0, 1, (40, 8))
-    first = network.simulate(drive).voltages
-    assert not np.array_equal(network.simulate(drive).voltages, first)
-    network.reset()
-    np.testing.assert_array_equal(network.simulate(drive).voltages, first)
-
-
-def test_noise_is_an_ornstein_uhlenbeck_process():
-    network = NanowireNetwork(wires=200, variability=Variability(noise=0.1, noise_time=0.02))
-    quiet = network.conductance
-    trace = network.simulate(np.zeros((4000, 8)), record="conductances")
-    log = np.log(trace.conductances[200:] / quiet)
-    assert log.std() == pytest.approx(0.1, rel=0.03)
-    assert abs(log.mean()) < 0.003
-    for lag in (5, 20, 40):
-        correlation = (log[lag:] * log[:-lag]).mean() / (log**2).mean()
-        assert correlation == pytest.approx(np.exp(-lag / 20), abs=0.03)
-    assert abs(np.corrcoef(log[:, 0], log[:, 1])[0, 1]) < 0.25  # junctions are independent
-    assert kstest(log[::100].ravel() / 0.1, "norm").pvalue > 1e-3
 
 
 def test_spread_and_age_are_lognormal_and_seeded():

@@ -118,7 +118,8 @@ def _grow(
         above, below = size - set_voltage, reset_voltage - size
         x = before + signed(choose(above, zero, above, zero), v) * duration
         left = signed(x, one) - choose(below, zero, below, zero) * shrinking
-        left = choose(left, zero, left, left * overshoot)
+        # A filament that may jump across zero still does not leave it.
+        left = choose(left, zero, left, choose(signed(x, one), zero, left * overshoot, zero))
         left = choose(full, left, left, full)
         x = signed(one, x) * left
         was, size = signed(before, one), signed(x, one)

@@ -19,9 +19,15 @@ from inmateria.simulators.nanowire.compiled_calls import call_evolve
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
-STATE, CONDUCTANCE, FEELS, CONDUCTS, WALK, DROP = range(6)
+ROWS = ("state", "conductance", "feels", "conducts", "walk", "drop")
 """Rows of the table of junctions: state; conductance, S; factor on the voltage it feels; factor on its
 conductance; noise, log; voltage across it, V."""
+
+STATE, CONDUCTANCE, FEELS, CONDUCTS, WALK, DROP = range(len(ROWS))
+
+_BETWEEN = 4.0  # parts between two that are checked for large changes
+_TRIES, _AGREEMENT = 2_000_000, 1e-6  # of `rest`: steps at most, and their error beside the largest state so far
+_LARGEST = float(np.finfo(np.float64).max)
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
@@ -42,7 +48,8 @@ def advance(
     signal: Floats,
     trace: Floats,
     parts: int,
-) -> None:
+    substeps: int,
+) -> int:
     """Run all steps of a drive, each in ``samples`` integration steps of ``step`` seconds.
 
     Parameters
@@ -54,19 +61,28 @@ def advance(
     step, samples : float, int
     drive : ndarray, shape (steps, inputs)
         V. Fixed places are the inputs in order, then grounds at 0 V. Without any step, conductances are
-        only set from the state.
+        only set from the state, and the noise is drawn from its stationary distribution.
     junctions : ndarray, shape (6, junctions)
         The table of junctions; changed in place.
     nodes : ndarray
         Voltage of every place, then load of every free place to 0 V in S, then scratch.
-    noise : ndarray, shape (2,)
-        Standard deviation of log conductance, 0 for none, and its correlation time, s.
+    noise : ndarray, shape (5,)
+        Standard deviation of log conductance, 0 for none, and its correlation time, s. Then, for the check of steps,
+        the factor by which a conductance may change in a part of a step, 0 to allow any; in return, the largest voltage
+        felt by a junction that changed more, V; and the number of parts until the next check, which every fifth has.
     random : ndarray, shape (1,)
         State of the random numbers.
     signal, trace : ndarray
         Records, one row for each integration step; either may have no rows.
     parts : int
         Contents of the trace, in this order: 1 voltages, 2 currents, 4 conductances, 8 states; added up.
+    substeps : int
+        Equal parts of an integration step, each solved anew; only the first is recorded.
+
+    Returns
+    -------
+    int
+        0; 1 if a conductance changed by more than it may; 2 if a voltage or a state is not finite.
     """
     place, first, second, slot, border, contact, start, rows, target, read = unpack(plan)
     n = len(start) - 1
@@ -79,7 +95,12 @@ def advance(
     state, conductance, drop = junctions[STATE], junctions[CONDUCTANCE], junctions[DROP]
     if drive.shape[0] == 0:
         call_evolve(evolve, constants, 0.0, 1.0, junctions)
-    row = 0
+        if noise[0] > 0:
+            fluctuate(math.inf, noise, random, junctions)
+    watched, turn, row = noise[2] > 0.0, noise[4], 0
+    before = np.empty(count if watched and (turn == 0.0 or drive.shape[0] * samples * substeps > 1) else 0)
+    if watched and turn == 0.0:
+        remember(noise, junctions, before)
     for t in range(drive.shape[0]):
         total = 0.0
         for i in range(inputs):
@@ -87,34 +108,47 @@ def advance(
             total += drive[t, i]
         for i in range(inputs, fixed):
             voltage[n + i] = 0.0
-        for _ in range(samples):
+        for part in range(samples * substeps):
             solve(slot, border, start, rows, target, load, conductance, work, voltage)
             for j in range(count):
                 drop[j] = voltage[first[j]] - voltage[second[j]]
-            if len(signal):
-                for i in range(len(read)):
-                    signal[row, i] = voltage[read[i]]
-                collect(contact, conductance, drop, signal[row, len(read) :])
-            if len(trace):
-                at = 0
-                if parts & 1:
-                    for i in range(len(place)):
-                        trace[row, i] = voltage[place[i]]
-                    at += len(place)
-                if parts & 2:
-                    collect(contact, conductance, drop, trace[row, at : at + fixed])
-                    at += fixed
-                if parts & 4:
-                    for j in range(count):
-                        trace[row, at + j] = conductance[j]
-                    at += count
-                if parts & 8:
-                    for j in range(count):
-                        trace[row, at + j] = state[j]
-            row += 1
-            call_evolve(evolve, constants, step, 1.0 if total >= 0 else -1.0, junctions)
+            if part % substeps == 0:
+                if len(signal):
+                    for i in range(len(read)):
+                        signal[row, i] = voltage[read[i]]
+                    collect(contact, conductance, drop, signal[row, len(read) :])
+                if len(trace):
+                    at = 0
+                    if parts & 1:
+                        for i in range(len(place)):
+                            trace[row, i] = voltage[place[i]]
+                        at += len(place)
+                    if parts & 2:
+                        collect(contact, conductance, drop, trace[row, at : at + fixed])
+                        at += fixed
+                    if parts & 4:
+                        for j in range(count):
+                            trace[row, at + j] = conductance[j]
+                        at += count
+                    if parts & 8:
+                        for j in range(count):
+                            trace[row, at + j] = state[j]
+                row += 1
+            call_evolve(evolve, constants, step / substeps, 1.0 if total >= 0 else -1.0, junctions)
+            if watched:
+                if turn == 0.0:
+                    compare(junctions, before, noise)
+                    turn = _BETWEEN
+                else:
+                    turn -= 1.0
+                    if turn == 0.0 and len(before):
+                        before[:] = conductance
             if noise[0] > 0:
-                fluctuate(step, noise, random, junctions)
+                fluctuate(step / substeps, noise, random, junctions)
+    noise[4] = turn
+    if not (finite(state) and finite(voltage)):
+        return 2
+    return 1 if noise[3] > 0.0 else 0
 
 
 @_inner
@@ -226,14 +260,100 @@ def collect(contact: Indices, conductance: Floats, drop: Floats, current: Floats
 
 
 @_outer
-def rest(evolve: int, constants: Floats, duration: float, parts: int, junctions: Floats) -> None:
-    """Let all junctions relax at 0 V, in so many equal steps."""
-    for _ in range(parts):
-        call_evolve(evolve, constants, duration / parts, 1.0, junctions)
+def rest(
+    evolve: int,
+    constants: Floats,
+    duration: float,
+    longest: float,
+    noise: Floats,
+    random: npt.NDArray[np.uint64],
+    junctions: Floats,
+) -> bool:
+    """Let all junctions relax at 0 V.
+
+    Parameters
+    ----------
+    evolve, constants, noise, random, junctions
+        As in `advance`.
+    duration : float
+        s.
+    longest : float
+        Duration of the first step, s; inf for one step, exact whatever its duration. Further ones are as long as
+        allows two halves to agree with the whole.
+
+    Returns
+    -------
+    bool
+        Whether that was possible, and all states are finite.
+    """
+    state = junctions[STATE]
+    junctions[DROP] = 0.0
+    left, step, tries = duration, min(longest, duration), 0
+    before, whole = np.empty(len(state)), np.empty(len(state))
+    if longest == math.inf:
+        call_evolve(evolve, constants, duration, 1.0, junctions)
+        left = 0.0
+    scale = 0.0
+    while left > 0 and tries < _TRIES:
+        tries += 1
+        step = min(step, left)
+        before[:] = state
+        call_evolve(evolve, constants, step, 1.0, junctions)
+        whole[:] = state
+        state[:] = before
+        call_evolve(evolve, constants, 0.5 * step, 1.0, junctions)
+        call_evolve(evolve, constants, 0.5 * step, 1.0, junctions)
+        error = 0.0
+        for j in range(len(state)):
+            scale = max(scale, abs(before[j]), abs(state[j]))
+            error = max(error, abs(state[j] - whole[j]))
+        if finite(state) and finite(whole) and error <= _AGREEMENT * scale:
+            left -= step
+            step *= 2.0 if error <= 0.2 * _AGREEMENT * scale else 1.0
+        else:
+            state[:] = before
+            step *= 0.5
+    call_evolve(evolve, constants, 0.0, 1.0, junctions)
+    if noise[0] > 0:
+        fluctuate(duration, noise, random, junctions)
+    return left <= 0 and finite(state)
 
 
 for _cached in (advance, rest):
     recompile_with(_cached, "inmateria.simulators.nanowire.compiled_calls")
+
+
+@_inner
+def finite(values: Floats) -> bool:
+    """Whether all values are finite."""
+    strange = 0
+    for i in range(len(values)):
+        strange += 0 if abs(values[i]) <= _LARGEST else 1
+    return strange == 0
+
+
+@_inner
+def remember(noise: Floats, junctions: Floats, before: Floats) -> None:
+    """Copy the conductances, without their noise."""
+    walk, conductance = junctions[WALK], junctions[CONDUCTANCE]
+    for j in range(len(before)):
+        before[j] = conductance[j]
+    if noise[0] > 0:
+        for j in range(len(before)):
+            before[j] *= math.exp(-walk[j])
+
+
+@_inner
+def compare(junctions: Floats, before: Floats, noise: Floats) -> None:
+    """Note the largest voltage felt by a junction whose conductance changed by more than it may."""
+    conductance, most = junctions[CONDUCTANCE], noise[2]
+    many = 0
+    for j in range(len(before)):
+        many += 1 if conductance[j] > most * before[j] or before[j] > most * conductance[j] else 0
+    if many:
+        for j in range(len(before)):
+            if conductance[j] > most * before[j] or before[j] > most * conductance[j]:
+                noise[3] = max(noise[3], abs(junctions[DROP, j] * junctions[FEELS, j]))
 
 
 @_inner

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve_lanes
-from inmateria.simulators.nanowire.kernel import CONDUCTANCE, unpack
-from inmateria.simulators.vector_lanes import LANES, load, splat, store
+from inmateria.simulators.nanowire.kernel import CONDUCTANCE, FEELS, WALK, unpack
+from inmateria.simulators.vector_lanes import LANES, choose, load, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -38,6 +38,9 @@ def advance_lanes(
     nodes: Floats,
     room: Indices,
     signal: Floats,
+    substeps: int,
+    limit: float,
+    exceeded: Floats,
 ) -> None:
     """Run all steps of sixteen drives on sixteen networks of one model that share a graph.
 
@@ -62,6 +65,12 @@ def advance_lanes(
     room : ndarray of uint32, shape (junctions + 1,)
         Scratch.
     signal : ndarray, shape (steps * samples * outputs * 16,)
+    substeps : int
+        As in `kernel.advance`.
+    limit : float
+        Factor by which a conductance may change in a part, 0 to allow any. Needs the row of noise as scratch.
+    exceeded : ndarray, shape (16,)
+        In return, the largest voltage felt by a junction that changed more, in one part of every five, V.
     """
     place, first, second, _, border, contact, start, rows, target, read = unpack(plan)
     free = len(start) - 1
@@ -72,29 +81,56 @@ def advance_lanes(
     # numba makes a float of the sum of a signed and an unsigned integer, so that all of these are unsigned.
     n, fixed = numba.uint64(free), numba.uint64(len(place) - free)
     zero = splat(0.0)
+    before = junctions[WALK]
+    if limit > 0.0:
+        before[:] = conductance
+    turn: Any = numba.uint64(0)
     at: Any = numba.uint64(0)
     for t in range(len(drive) // (inputs * LANES)):
         for i in range(inputs):
             store(voltage, n + numba.uint64(i), load(drive, numba.uint64(t * inputs + i)))
         for i in range(numba.uint64(inputs), fixed):
             store(voltage, n + i, zero)
-        for _ in range(samples):
+        for part in range(numba.uint64(samples * substeps)):
             _assemble(origin, border, len(rows), load_of, conductance, voltage, work)
             _eliminate(start, rows, target, work)
             _substitute(start, rows, work, voltage)
-            for i in range(len(read)):
-                store(signal, at, load(voltage, read[i]))
-                at += numba.uint64(1)
-            for i in range(fixed):
-                store(signal, at + i, zero)
-            for i in range(contact.shape[0]):
-                j = contact[i, 0]
-                flow = load(conductance, j) * (load(voltage, first[j]) - load(voltage, second[j]))
-                into = at + numba.uint64(contact[i, 1])
-                total = load(signal, into)
-                store(signal, into, total - flow if contact[i, 2] else total + flow)
-            at += fixed
-            call_evolve_lanes(evolve, constants, step, first, second, voltage, alike, junctions, room)
+            if part % numba.uint64(substeps) == 0:
+                for i in range(len(read)):
+                    store(signal, at, load(voltage, read[i]))
+                    at += numba.uint64(1)
+                for i in range(fixed):
+                    store(signal, at + i, zero)
+                for i in range(contact.shape[0]):
+                    j = contact[i, 0]
+                    flow = load(conductance, j) * (load(voltage, first[j]) - load(voltage, second[j]))
+                    into = at + numba.uint64(contact[i, 1])
+                    total = load(signal, into)
+                    store(signal, into, total - flow if contact[i, 2] else total + flow)
+                at += fixed
+            call_evolve_lanes(evolve, constants, step / substeps, first, second, voltage, alike, junctions, room)
+            if limit > 0.0:
+                if turn == 0:
+                    _compare(limit, first, second, voltage, junctions, exceeded)
+                elif turn == 4:
+                    before[:] = conductance
+                turn = numba.uint64(0) if turn == 4 else turn + numba.uint64(1)
+
+
+@_inner
+def _compare(
+    limit: float, first: Indices, second: Indices, voltage: Floats, junctions: Floats, exceeded: Floats
+) -> None:
+    """Note, in each lane, the largest voltage felt by a junction whose conductance changed by more than a factor."""
+    conductance, before, feels = junctions[CONDUCTANCE], junctions[WALK], junctions[FEELS]
+    most, zero, one = splat(limit), splat(0.0), splat(1.0)
+    worst = load(exceeded, numba.uint64(0))
+    for j in range(numba.uint64(len(first))):
+        now, then = load(conductance, j), load(before, j)
+        v = signed((load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j), one)
+        v = choose(now, most * then, v, choose(then, most * now, v, zero))
+        worst = choose(v, worst, v, worst)
+    store(exceeded, numba.uint64(0), worst)
 
 
 @_inner

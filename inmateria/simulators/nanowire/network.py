@@ -6,14 +6,17 @@ voltage across it. Model and parameters are those of Hochstetter et al., Nat. Co
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from copy import deepcopy
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria import __version__
 from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.nanowire import kernel
+from inmateria.simulators.nanowire.coarse_steps import coarse_change, warn_of_coarse_steps
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE, address_of
 from inmateria.simulators.nanowire.elimination import eliminate, ordered
 from inmateria.simulators.nanowire.graph import Graph, at_least, given_graph, random_graph
@@ -29,8 +32,8 @@ from inmateria.simulators.nanowire.models import (
 )
 from inmateria.simulators.nanowire.parameters import Grid, RandomWires, Variability
 from inmateria.simulators.nanowire.records import NanowireState, NanowireTrace
-from inmateria.simulators.parameters import convert_value, group_from, plain_values
-from inmateria.substrate import Response, Stimulus, StimulusRejected, SubstrateInfo
+from inmateria.simulators.parameters import convert_value, either, group_from, plain_values
+from inmateria.substrate import Response, ResponseMismatch, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -78,11 +81,18 @@ class NanowireNetwork:
         Largest absolute value of a driven voltage, V.
     load : float, optional
         Resistance to ground of the instrument that reads voltages, ohm; none by default.
+    substeps : int
+        Number of equal parts of an integration step in which Kirchhoff's laws are solved; only the first is a sample.
+        If junctions go through most of their range of conductance in one part, there is a `CoarseStepWarning`.
 
     Raises
     ------
     ValueError
         If a parameter is out of range, not one of the model, or leaves too few connected wires.
+
+    Notes
+    -----
+    A network can be pickled, also into another process, and continues there as it would have here.
     """
 
     def __init__(
@@ -100,6 +110,7 @@ class NanowireNetwork:
         step: float = 1e-3,
         voltage_limit: float = 10.0,
         load: float | None = None,
+        substeps: int = 1,
     ) -> None:
         placed = group_from("geometry", geometry, (RandomWires, Grid))
         graph = random_graph(wires, seed, electrodes, inputs, grounds, placed)
@@ -107,7 +118,7 @@ class NanowireNetwork:
         drawn = {name: int(count) for name, count in drawn.items()}
         self._build(
             graph, f"nanowire-{wires}-s{seed}", drawn | {"geometry": plain_values(placed, named=True)},
-            {}, seed, model, variability, integration_step, step, voltage_limit, load,
+            {}, seed, model, variability, integration_step, step, voltage_limit, load, substeps,
         )  # fmt: skip
 
     @classmethod
@@ -126,6 +137,7 @@ class NanowireNetwork:
         step: float = 1e-3,
         voltage_limit: float = 10.0,
         load: float | None = None,
+        substeps: int = 1,
     ) -> Self:
         """Make a network of a given graph.
 
@@ -139,7 +151,7 @@ class NanowireNetwork:
             Wires that are driven, and wires at 0 V.
         outputs : iterable of int, optional
             Wires whose voltage is read; all others by default.
-        seed, model, variability, integration_step, step, voltage_limit, load
+        seed, model, variability, integration_step, step, voltage_limit, load, substeps
             See `NanowireNetwork`.
 
         Raises
@@ -156,7 +168,7 @@ class NanowireNetwork:
         network = cls.__new__(cls)
         network._build(
             graph, f"nanowires-{wire_count}-s{seed}", drawn, arrays, seed, model, variability, integration_step,
-            step, voltage_limit, load,
+            step, voltage_limit, load, substeps,
         )  # fmt: skip
         return network
 
@@ -173,7 +185,9 @@ class NanowireNetwork:
         step: float,
         voltage_limit: float,
         load: float | None,
+        substeps: int,
     ) -> None:
+        self._made = {name: value for name, value in locals().items() if name != "self"}
         self._graph, self._seed = graph, int(seed)
         self._junction = junction_model(model)
         self._variability: Variability = group_from("variability", variability, (Variability,))
@@ -184,11 +198,14 @@ class NanowireNetwork:
         for name, value in own.items():
             if value is not None and value <= 0:
                 raise ValueError(f"{name} is {value}; give more than 0")
+        self._substeps = convert_value("substeps", substeps, int)
+        at_least("substeps", self._substeps, 1)
+        own |= {"substeps": self._substeps} if self._substeps > 1 else {}  # ids of networks without stay as they were
         self._integration_step, self._voltage_limit = own["integration_step"], own["voltage_limit"]
         rng = np.random.default_rng([self._seed, 1])
         count, wires = len(graph.junctions), graph.wire_count
         spread = self._variability
-        self._junctions = np.zeros((6, count))
+        self._junctions = np.zeros((len(kernel.ROWS), count))
         self._junctions[kernel.FEELS] = np.exp(spread.voltage_spread * rng.standard_normal(count))
         self._junctions[kernel.CONDUCTS] = np.exp(spread.conductance_spread * rng.standard_normal(count))
         elimination = eliminate(ordered(wires, graph.junctions, np.concatenate((graph.inputs, graph.grounds))))
@@ -199,8 +216,10 @@ class NanowireNetwork:
             self._nodes[wires + elimination.place[graph.outputs].astype(np.intp)] = 1 / own["load"]
         self._constants = np.ascontiguousarray(self._junction.packed(), dtype=np.float64)
         self._evolve = address_of(type(self._junction).evolve, EVOLVE)
-        self._noise = np.array([spread.noise, spread.noise_time], dtype=float)
-        self._random = np.zeros(1, dtype=np.uint64)
+        self._noise = np.array([spread.noise, spread.noise_time, coarse_change(self._junction), 0.0, 0.0])
+        self._stream = np.random.SeedSequence([self._seed, 2])
+        self._random = self._stream.generate_state(1, np.uint64)
+        self._longest_step = float(getattr(self._junction, "longest_step", math.inf))
         self._agings = 0
         groups = {
             "model": plain_values(self._junction, named=True),
@@ -216,7 +235,8 @@ class NanowireNetwork:
         self._info = describe(identity, graph, strongest, drawn | {"seed": self._seed} | groups | own)
         self._width = len(self._info.outputs)
         with log_compilation("the kernel of nanowire networks", kernel.advance):
-            self.reset()
+            self.reset(noise="repeat")
+        self._built = frozenset(self.__dict__)
 
     @property
     def info(self) -> SubstrateInfo:
@@ -263,11 +283,24 @@ class NanowireNetwork:
         """State of each junction now, shape (junctions,), V s in the filament models; a copy."""
         return np.array(self._junctions[kernel.STATE])
 
-    def reset(self) -> None:
-        """Return every junction to rest, and clock, exchanges and noise to their start; age stays."""
+    def reset(self, noise: Literal["continue", "repeat"] = "continue") -> None:
+        """Return every junction to rest, and the clock and the exchanges to their start; age stays.
+
+        Parameters
+        ----------
+        noise : {"continue", "repeat"}
+            ``"continue"`` begins a trial with noise of its own: the walk of every conductance is drawn anew from its
+            stationary distribution, and all trials together are those of the seed. ``"repeat"`` repeats the noise from
+            its beginning, for trials that differ in nothing but what is compared.
+
+        Raises
+        ------
+        ValueError
+            If ``noise`` is neither.
+        """
+        if either("noise", noise, "continue", "repeat") == "repeat":
+            self._random = self._stream.generate_state(1, np.uint64)
         self._junctions[kernel.STATE] = self._junction.rest
-        self._junctions[kernel.WALK] = 0.0
-        self._random[0] = np.random.SeedSequence([self._seed, 2]).generate_state(1, np.uint64)[0]
         self._settle()
         self._clock, self._sequence = 0.0, 0
 
@@ -347,24 +380,44 @@ class NanowireNetwork:
         Raises
         ------
         ValueError
-            If the duration is negative or not finite.
+            If the duration is negative, not finite, or so long that the parameters would change beyond all measure; or
+            if a model of your own does not relax to finite states. The network is then as before.
         """
         if not 0 <= duration < math.inf:
             raise ValueError(f"duration is {duration} s; give 0 or more")
-        self._agings += 1
-        rng = np.random.default_rng([self._seed, 3, self._agings])
+        stream = np.random.SeedSequence([self._seed, 3, self._agings + 1], spawn_key=self._stream.spawn_key)
+        rng = np.random.default_rng(stream)
         walk = self._variability.aging * math.sqrt(duration / _DAY) * rng.standard_normal((2, len(self.junctions)))
-        self._junctions[[kernel.FEELS, kernel.CONDUCTS]] *= np.exp(walk)
-        self._junctions[kernel.DROP] = 0.0
+        before, random = self._junctions.copy(), self._random.copy()
+        aged = before[[kernel.FEELS, kernel.CONDUCTS]] * np.exp(np.clip(walk, -_FARTHEST, _FARTHEST))
+        if abs(np.log(aged)).max(initial=0.0) > 0.9 * _FARTHEST:
+            raise ValueError(
+                f"aging of {self._variability.aging:g} a day for {duration:g} s changes parameters of junctions by a "
+                f"factor of more than e^{0.9 * _FARTHEST:g}; give a shorter duration, or less aging"
+            )
+        self._junctions[[kernel.FEELS, kernel.CONDUCTS]] = aged
+        longest = min(self._integration_step, self._longest_step)
+        longest = math.inf if getattr(self._junction, "rests_at_once", False) else longest
+        relaxing = getattr(self._junction, "relaxing", self._junction).packed()
         with log_compilation("the relaxation of nanowire networks", kernel.rest):
-            parts = 1 if getattr(self._junction, "rests_at_once", False) else 10_000
-            kernel.rest(self._evolve, self._constants, float(duration), parts, self._junctions)
+            relaxed = kernel.rest(
+                self._evolve, relaxing, float(duration), longest, self._noise, self._random, self._junctions
+            )
+        if not relaxed:
+            self._junctions[:], self._random[:] = before, random
+            raise ValueError(
+                f"{type(self._junction).__name__} does not relax to finite states at 0 V within {duration:g} s; see that "
+                "its evolve has an equilibrium there, and give it a longest_step"
+            )
+        self._agings += 1
         self._clock += duration
 
     @property
     def state(self) -> NanowireState:
         """Copy of the state; after `restore`, results are bit-identical."""
-        return NanowireState(self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings)
+        return NanowireState(
+            self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings, kernel.ROWS
+        )
 
     def restore(self, state: NanowireState) -> None:
         """Go back to a state of this network, or of one of the same graph.
@@ -372,29 +425,108 @@ class NanowireNetwork:
         Raises
         ------
         ValueError
-            If the state is of another number of junctions.
+            If the state is of another number of junctions, or of a version of inmateria that describes them otherwise.
         """
+        if state.rows != kernel.ROWS:
+            raise ValueError(
+                f"the state has {', '.join(state.rows)} of each junction; this version has {', '.join(kernel.ROWS)}; "
+                "make the state anew, or use the version that made it"
+            )
         if state.junctions.shape != self._junctions.shape:
             raise ValueError(
-                f"the state is of {state.junctions.shape[1]} junctions; this network has {len(self.junctions)}"
+                f"the state is of {state.junctions.shape[-1]} junctions; this network has {len(self.junctions)}"
             )
         self._junctions[:], self._random[:] = state.junctions, state.random
         self._clock, self._sequence, self._agings = state.clock, state.sequence, state.agings
 
-    def copy(self) -> Self:
-        """Make an independent network in the same state; the graph, which never changes, is shared."""
+    def copy(self, noise: Literal["independent", "same"] = "independent") -> Self:
+        """Make another network in the same state; the graph, which never changes, is shared.
+
+        Parameters
+        ----------
+        noise : {"independent", "same"}
+            ``"independent"`` gives the copy noise and aging of its own, as another device would have: a stream of
+            random numbers that depends on the seed and on how many copies were made before. ``"same"`` lets it do
+            exactly what this network would have done.
+
+        Raises
+        ------
+        ValueError
+            If ``noise`` is neither.
+        """
+        own = either("noise", noise, "independent", "same") == "independent"
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin._junctions, twin._nodes, twin._random = self._junctions.copy(), self._nodes.copy(), self._random.copy()
+        twin._noise, twin._stream = self._noise.copy(), deepcopy(self._stream)
+        if own:
+            twin._stream = self._stream.spawn(1)[0]
+            twin._random = twin._stream.generate_state(1, np.uint64)
+            if self._noise[0] > 0:
+                twin._settle()
         return twin
+
+    def __copy__(self) -> Self:
+        return self.copy(noise="same")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy(noise="same")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what makes the network again: no address, no plan and no array of the kernel's."""
+        plain = {"variability": plain_values(self._variability, named=False)}
+        if isinstance(self._junction, MODELS):
+            plain["model"] = plain_values(self._junction, named=True)
+        added = {name: value for name, value in self.__dict__.items() if name not in self._built}
+        return {
+            "version": __version__, "made": self._made | plain, "state": self.state, "stream": self._stream,
+            "warned": self._noise[2] == 0, "added": added,
+        }  # fmt: skip
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        try:
+            made, state, stream = pickled["made"], pickled["state"], pickled["stream"]
+            self._build(**made)
+            self.restore(state)
+            self._stream = stream
+            self._noise[2] *= not pickled["warned"]
+            self.__dict__.update(pickled["added"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"a network that was pickled by inmateria {pickled.get('version', '(unknown)')} is not one of this "
+                f"version, {version('inmateria')} ({error}); make it anew from its parameters (info.parameters)"
+            ) from error
 
     def _run(
         self, drive: FloatArray, step: float, samples: int, signal: FloatArray, trace: FloatArray, parts: int
     ) -> None:
-        kernel.advance(
+        substeps = self._substeps_of(step)
+        status = kernel.advance(
             self._plan, self._evolve, self._constants, step, samples, drive, self._junctions, self._nodes,
-            self._noise, self._random, signal, trace, parts,
+            self._noise, self._random, signal, trace, parts, substeps,
         )  # fmt: skip
+        if status == 2:
+            raise self._not_finite(step / substeps)
+        if status == 1:
+            self._warn(step, substeps, self._noise[3])
+
+    def _substeps_of(self, step: float) -> int:
+        """Return in how many parts a step is solved: as many as were asked for, and as the model needs."""
+        enough = step <= self._substeps * self._longest_step
+        return self._substeps if enough else math.ceil(step / self._longest_step)
+
+    def _warn(self, step: float, substeps: int, voltage: float) -> None:
+        """Warn that steps are too long, once; voltage is what a junction felt that changed much in one."""
+        self._noise[3] = 0.0
+        if warn_of_coarse_steps(self._junction, self._info.id, step, substeps, float(voltage)):
+            self._noise[2] = 0.0
+
+    def _not_finite(self, step: float) -> ResponseMismatch:
+        return ResponseMismatch(
+            f"voltages or states of {self._info.id} are not finite after steps of {step:g} s",
+            f"{type(self._junction).__name__} has to give positive conductances and finite states",
+            "reset the network; take shorter steps (substeps=...), or give the model a longest_step",
+        )
 
     def _settle(self) -> None:
         drive = np.empty((0, len(self.input_nodes)))
@@ -404,3 +536,4 @@ class NanowireNetwork:
 
 _NOTHING = np.empty((0, 0))
 _RECORDS = ("voltages", "currents", "conductances", "filaments")
+_FARTHEST = 230.0  # logarithm of a factor on a junction's parameters: beyond 1e-100 to 1e100 there is no device

@@ -33,10 +33,25 @@ class NanowireTrace:
 
 @dataclass(frozen=True, eq=False)
 class NanowireState:
-    """State of a network, for `NanowireNetwork.restore`."""
+    """State of a network, for `NanowireNetwork.restore`; it can be pickled.
+
+    Parameters
+    ----------
+    junctions : ndarray, shape (rows, junctions)
+        Table of the junctions, see `rows`.
+    random : ndarray of uint64, shape (1,)
+        State of the noise.
+    clock : float
+        s.
+    sequence, agings : int
+        Number of exchanges since the last reset, and of calls of `NanowireNetwork.age`.
+    rows : tuple of str
+        Quantity in each row of the table. A network refuses a state with other rows than its own.
+    """
 
     junctions: FloatArray
     random: npt.NDArray[np.uint64]
     clock: float
     sequence: int
     agings: int
+    rows: tuple[str, ...]
