@@ -48,7 +48,7 @@ def warn_of_coarse_steps(junction: JunctionModel, name: str, step: float, subste
     longest = part / 10 if time_constant is None else float(time_constant(voltage))
     if part <= longest:
         return False
-    needed = f"substeps={math.ceil(step / longest)}, or " if 0 < longest and step / longest < 1e6 else ""
+    needed = f"substeps={math.ceil(step / longest)}, or " if longest > 0 and step / longest < 1e6 else ""
     warnings.warn(
         f"{name}: a step of {part:.3g} s is too long for this drive: in a single one, junctions under {voltage:.3g} V "
         f"went through most of their range of conductance, so that voltages are off until the next step; steps of at "

@@ -20,7 +20,7 @@ IntArray = npt.NDArray[np.intp]
 IndexArray = npt.NDArray[np.uint32]
 
 UNROLLED = 32
-"""Multiply-adds to an entry of the factor, at most, for which every one of them is listed. Measured: equally fast there."""
+"""Multiply-adds to an entry of the factor up to which each of them is listed; measured: both are equally fast there."""
 _TRIES = 8
 """Orders of which the one with the fewest multiply-adds is taken: nodes of equal degree are then taken otherwise."""
 

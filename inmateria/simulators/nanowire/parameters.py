@@ -163,6 +163,11 @@ class Instrument:
         _check_numbers("voltage_noise", self.voltage_noise, "0 or more, V", lambda value: value >= 0)
         _check_numbers("current_noise", self.current_noise, "0 or more, A", lambda value: value >= 0)
 
+    @property
+    def reads_sources(self) -> bool:
+        """Whether the voltage at each source is measured."""
+        return self.floating or self.current_limit is not None
+
 
 def one_each(name: str, given: float | tuple[float, ...], count: int, of: str) -> npt.NDArray[np.float64]:
     """Return a number for each of so many things, given as one for all or as one for each.
