@@ -41,7 +41,7 @@ from inmateria.simulators.nanowire.parameters import (
     one_each,
 )
 from inmateria.simulators.nanowire.records import NanowireState, NanowireTrace
-from inmateria.simulators.parameters import convert_value, either, group_from, plain_values
+from inmateria.simulators.parameters import check_size, convert_value, either, group_from, plain_values
 from inmateria.substrate import Response, ResponseMismatch, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,6 +51,9 @@ _DAY = 86400.0
 _FILAMENT, _RANDOM_WIRES, _STEADY, _ALIKE, _BARE = (
     Filament(), RandomWires(), Variability(), JunctionValues(), Instrument(),
 )  # fmt: skip
+
+
+_MOST_WIRES = 100_000
 
 
 class NanowireNetwork:
@@ -129,6 +132,7 @@ class NanowireNetwork:
         load: float | None = None,
         substeps: int = 1,
     ) -> None:
+        check_size("wires", wires, _MOST_WIRES)
         placed = group_from("geometry", geometry, (RandomWires, Grid))
         graph = random_graph(wires, seed, electrodes, inputs, grounds, placed)
         drawn = {"wires": wires, "electrodes": electrodes, "inputs": inputs, "grounds": grounds}
