@@ -1,6 +1,9 @@
 """What lies around a network, and what differs between its junctions, against nodal analysis in numpy and by hand."""
 
 import pickle
+import re
+import shutil
+import subprocess
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -171,6 +174,47 @@ def test_sources_contacts_limits_loads_and_floating_inputs_solve_kirchhoffs_laws
             assert (abs(currents[:inputs]) <= limits * (1 + 1e-9)).all()
         part = 1e5 / (1e5 + reading) if loaded else 1.0
         np.testing.assert_allclose(signal[t, :outputs], wires[again.output_nodes] * part, rtol=0, atol=1e-10)
+
+
+STEEP = 1e4
+SOURCE = "B{i} 0 t{i} I = {limit:.17g}*max(-1, min(1, ({volts:.17g} - V(t{i}))*{steep:.17g}))"
+
+
+@pytest.mark.skipif(shutil.which("ngspice") is None, reason="ngspice is not installed")
+@pytest.mark.parametrize("seed", range(4))
+def test_limits_floats_and_contacts_are_those_of_spice(seed, tmp_path):
+    """In ngspice a limited source is a current, steep until it is cut off, so that its voltage is off by 1 / STEEP."""
+    inputs, rng = 4, np.random.default_rng(seed)
+    limits, contact = 10 ** rng.uniform(-6, -4.5, inputs), np.r_[rng.choice([10.0, 1e4], inputs + 1)]
+    network, _, _ = random_network(seed, inputs, 1, instrument={"floating": True, "current_limit": limits})
+    around = {
+        "floating": True,
+        "current_limit": limits,
+        "contact_resistance": (*contact, *[0] * len(network.output_nodes)),
+    }
+    network = NanowireNetwork.from_junctions(**network.info.parameters | {"model": Resistor(), "instrument": around})
+    drive = np.where(rng.random(inputs) < 0.25, FLOAT, rng.uniform(-2, 2, inputs))
+    trace = network.simulate([drive], record=("voltages", "sources", "currents"))
+    lines = ["a network of resistors"]
+    for j, ((a, b), g) in enumerate(zip(network.junctions, network.conductance, strict=True)):
+        lines.append(f"R{j} w{a} w{b} {1 / g:.17g}")
+    for i, wire in enumerate([*network.input_nodes, *network.ground_nodes]):
+        lines.append(f"RC{i} t{i} w{wire} {contact[i]:.17g}")
+        if i == inputs:
+            lines.append(f"V{i} t{i} 0 0")
+        elif not np.isnan(drive[i]):
+            lines.append(SOURCE.format(i=i, limit=limits[i], volts=drive[i], steep=STEEP))
+    names = [f"v(w{wire})" for wire in range(network.wire_count)]
+    lines += [
+        ".options reltol=1e-9 abstol=1e-16 vntol=1e-12 gmin=1e-18 itl1=2000",
+        ".control", "set numdgt=15", "op", *(f"print {name}" for name in names), "quit", ".endc", ".end",
+    ]  # fmt: skip
+    (tmp_path / "network.cir").write_text("\n".join(lines))
+    told = subprocess.run(["ngspice", "-b", "network.cir"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    found = dict(re.findall(r"^(v\(w\d+\)) = (\S+)", told.stdout, re.MULTILINE))
+    theirs = np.array([float(found[name]) for name in names])
+    assert np.nanmax(abs(trace.sources[0] - drive)) > 0.01  # one is limited
+    np.testing.assert_allclose(trace.voltages[0], theirs, rtol=0, atol=1.1 / STEEP)
 
 
 def test_a_divider_of_two_resistors():

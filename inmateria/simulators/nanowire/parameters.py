@@ -199,9 +199,9 @@ def _convert_numbers(group: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _check_numbers(name: str, given: Any, allowed: str, holds: Callable[[float], bool]) -> None:
