@@ -21,7 +21,7 @@ from scipy.sparse.linalg import spsolve
 from threadpoolctl import threadpool_limits
 
 from inmateria.simulators import LinearDrift, NanowireEnsemble, NanowireNetwork
-from inmateria.simulators.nanowire.kernel import unpack
+from inmateria.simulators.nanowire.solution import unpack
 from inmateria.simulators.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]

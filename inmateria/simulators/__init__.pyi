@@ -6,7 +6,7 @@ from .nanowire.coarse_steps import CoarseStepWarning
 from .nanowire.ensemble import NanowireEnsemble
 from .nanowire.models import Binary, Filament, JunctionModel, LinearDrift, RateBalance
 from .nanowire.network import NanowireNetwork
-from .nanowire.parameters import Grid, RandomWires, Variability
+from .nanowire.parameters import Grid, Instrument, JunctionValues, RandomWires, Variability
 from .nanowire.records import NanowireState, NanowireTrace
 from .scattering import ScatteringMedium
 
@@ -23,7 +23,9 @@ __all__ = [
     "ElectrodeArray",
     "Filament",
     "Grid",
+    "Instrument",
     "JunctionModel",
+    "JunctionValues",
     "LinearDrift",
     "NanowireEnsemble",
     "NanowireNetwork",

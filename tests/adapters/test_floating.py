@@ -1,4 +1,4 @@
-"""An input that floats for a step is left undriven where it can be, and refused anywhere else: also far away and later."""
+"""An input that floats for a step is left undriven if it can be, and refused otherwise: also far away and later."""
 
 import pickle
 from pathlib import Path

@@ -17,7 +17,7 @@ from scipy.stats import kstest
 from inmateria import kernel_compilation
 from inmateria.simulators import NanowireNetwork, RandomWires, Variability
 from inmateria.simulators.nanowire import kernel as nanowire_kernel
-from inmateria.simulators.nanowire.elimination import eliminate, ordered
+from inmateria.simulators.nanowire.elimination import by_pairs, least_pairs, ordered
 from inmateria.simulators.nanowire.geometry import crossings, deposit, grid
 from inmateria.substrate import StimulusRejected
 
@@ -93,7 +93,7 @@ def test_the_planned_fill_is_that_of_a_symbolic_cholesky(seed, nodes):
     tree = [(int(rng.integers(0, i)), i) for i in range(1, nodes)]
     extra = rng.integers(0, nodes, (nodes, 2))
     junctions = np.array(tree + [tuple(pair) for pair in extra.tolist() if pair[0] != pair[1]])
-    plan = eliminate(ordered(nodes, junctions, np.array([0])))
+    plan = by_pairs(ordered(nodes, junctions, np.array([0]), least_pairs))
     n = nodes - 1
     assert sorted(plan.place.tolist()) == list(range(nodes))
     full = np.zeros((n, n), dtype=bool)

@@ -1,19 +1,17 @@
 """One solution of a network with what lies around it: contact and series resistances, floating inputs, current limits.
 
-The free wires are eliminated by `sparse_ldl`. What the electrodes then see of the network is a star of conductances
+What the electrodes then see of the network is a star of conductances
 between them (its Schur complement), found by one solution for each electrode whose voltage is not given; sources,
 contacts, limits and inputs that float are solved for in that small network, exactly, and the wires follow.
-Large networks without any of these are solved here, too.
 """
-
-from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.simulators.nanowire.elimination import IndexArray, Places
-from inmateria.simulators.sparse_ldl import factor_into, factor_places, solve_into
+from inmateria.simulators.nanowire.elimination import Elimination
+from inmateria.simulators.nanowire.junction_table import CONDUCTANCE, DROP
+from inmateria.simulators.nanowire.solution import eliminate_supernodes, solve, solve_again, solve_supernodes, unpack
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -26,128 +24,72 @@ _TURNS = 2000
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 
 
-class Circuit(NamedTuple):
-    """Arrays for `solve_circuit`.
-
-    Parameters
-    ----------
-    column, begin, rows, value
-        Of the `Symbolic` of the free wires.
-    slot : shape (inner, 2)
-        For each junction between free wires: its number, and its place among the values.
-    grounded : shape (free,)
-        Place among the values of each free wire's conductance to fixed ones.
-    sizes : shape (4,)
-        Numbers of float64: values, scratch of `sparse_ldl`, and its marks; 1 if junctions have series resistances.
-    """
-
-    column: IndexArray
-    begin: IndexArray
-    rows: IndexArray
-    value: IndexArray
-    slot: IndexArray
-    grounded: IndexArray
-    sizes: IndexArray
-
-
-def circuit_of(places: Places, series: bool) -> Circuit:
-    """Plan the solution of a network whose free wires are in order."""
-    free = len(places.order.place)
-    ends = np.column_stack((places.first, places.second))[places.inner]
-    symbolic = factor_places(places.order._replace(place=np.arange(free)), ends)
-    slot = np.column_stack((places.inner.astype(np.uint32), symbolic.slot))
-    sizes = np.array([symbolic.values, symbolic.room, (symbolic.marks + 1) // 2, series], dtype=np.uint32)
-    return Circuit(
-        symbolic.column, symbolic.begin, symbolic.rows, symbolic.value, slot,
-        symbolic.grounded.astype(np.uint32), sizes,
-    )  # fmt: skip
-
-
-def scratch_of(circuit: Circuit, free: int, fixed: int, junctions: int) -> int:
+def scratch_of(elimination: Elimination, ports: bool, series: bool) -> int:
     """Return the number of float64 of scratch that `solve_circuit` needs."""
-    values, room, marks, series = (int(size) for size in circuit.sizes)
-    return values + free + room + marks + junctions * series + fixed * (fixed + 4)
+    fixed = len(elimination.place) - len(elimination.start) + 1
+    return elimination.scratch + len(elimination.first) * series + fixed * (2 * fixed + 4) * ports
 
 
-@_inner
-def solve_circuit(
-    column: Indices,
-    begin: Indices,
-    rows: Indices,
-    value: Indices,
-    slot: Indices,
-    grounded: Indices,
-    sizes: Indices,
-    first: Indices,
-    second: Indices,
-    border: Indices,
-    load: Floats,
-    ports: Floats,
-    conductance: Floats,
-    work: Floats,
-    voltage: Floats,
-    drop: Floats,
-) -> None:
-    """Find the voltage of every place, and across every junction.
+def solve_circuit(plan: Indices, junctions: Floats, nodes: Floats) -> None:
+    """Find the voltage of every place, and across every junction without its series resistance.
+
+    Compiled on its own, and called by its address, since few networks need it.
 
     Parameters
     ----------
-    column, begin, rows, value, slot, grounded, sizes
-        A `Circuit`.
-    first, second, border, load, conductance, voltage
-        As in `kernel.advance`.
-    ports : ndarray
-        For each fixed place: voltage of its source, NaN if it floats; resistance between source and wire, ohm; limit of
-        its current, A, or inf; and its voltage at the source, which is found. Then the resistance in series with each
-        junction, ohm, if there are any.
-    work : ndarray
-        Scratch, `scratch_of`.
-    drop : ndarray
-        Voltage across each junction without its series resistance.
+    plan, junctions, nodes
+        As in `kernel.advance`. After the loads, the nodes have for each fixed place: voltage of its source, NaN if it
+        floats; then resistance between source and wire, ohm; then limit of its current, A, or inf; then its voltage at
+        the source, which is found. Then the resistance in series with each junction, ohm, if there are any; then
+        scratch, `scratch_of`.
     """
-    n, count = len(grounded), len(first)
-    fixed = len(voltage) - n
-    at = np.int64(sizes[0])
-    values, inverse = work[:at], work[at : at + n]
+    (
+        place, first, second, slot, border, _, start, rows, target,
+        column, begin, supernode_rows, value, grounded, room, _, circuit, _,
+    ) = unpack(plan)  # fmt: skip
+    conductance, drop = junctions[CONDUCTANCE], junctions[DROP]
+    n, count, supernodes = len(start) - 1, len(first), len(column) > 0
+    fixed = len(place) - n
+    at = n + fixed
+    voltage, load = nodes[:at], nodes[at : at + n]
     at += n
-    room = work[at : at + np.int64(sizes[1])]
-    at += np.int64(sizes[1])
-    marks = work[at : at + np.int64(sizes[2])].view(np.uint32)
-    at += np.int64(sizes[2])
-    source, contact, limit = ports[:fixed], ports[fixed : 2 * fixed], ports[2 * fixed : 3 * fixed]
-    terminal, series = ports[3 * fixed : 4 * fixed], ports[4 * fixed :]
+    source, contact = nodes[at : at + fixed], nodes[at + fixed : at + 2 * fixed]
+    limit, terminal = nodes[at + 2 * fixed : at + 3 * fixed], nodes[at + 3 * fixed : at + 4 * fixed]
+    at += 4 * fixed
+    series = nodes[at : at + (count if circuit[2] else 0)]
+    work = nodes[at + len(series) :]
+    at = int(room[0]) + n + int(room[1]) if supernodes else len(rows) + 3 * n
     links = conductance
-    if sizes[3]:
+    if circuit[2]:
         links = work[at : at + count]
         at += count
         for j in range(count):
             links[j] = conductance[j] / (1.0 + conductance[j] * series[j])
-    values[:] = 0.0
-    for k in range(n):
-        values[grounded[k]] = load[k]
-    for i in range(slot.shape[0]):
-        values[slot[i, 1]] += links[slot[i, 0]]
-    for i in range(border.shape[0]):
-        values[grounded[border[i, 1]]] += links[border[i, 0]]
-    factor_into(column, begin, rows, value, values, inverse, room, marks)
-    free = voltage[:n]
     known = True
     for p in range(fixed):
         voltage[n + p] = terminal[p] = source[p]
-        known = known and contact[p] == 0.0 and limit[p] == np.inf and not np.isnan(source[p])
+        known = known and _is_known(source, contact, limit, p)
+    if supernodes:
+        eliminate_supernodes(column, begin, supernode_rows, value, grounded, room, slot, border, load, links, work)
+    else:
+        solve(slot, border, start, rows, target, load, links, work, voltage)
+    free = voltage[:n]
     if not known:
         star = work[at : at + fixed * fixed].reshape(fixed, fixed)
         at += fixed * fixed
         for p in range(fixed):
             star[p, :] = 0.0
-            if contact[p] == 0.0 and limit[p] == np.inf and not np.isnan(source[p]):
+            if _is_known(source, contact, limit, p):
                 continue
             # What flows into the others, and into the loads, if this one is at 1 V.
             free[:] = 0.0
             for i in range(border.shape[0]):
                 if border[i, 2] == n + p:
                     free[border[i, 1]] += links[border[i, 0]]
-            solve_into(column, begin, rows, value, values, inverse, room, free)
+            if supernodes:
+                solve_supernodes(column, begin, supernode_rows, value, room, work, free)
+            else:
+                solve_again(start, rows, work, free)
             for i in range(border.shape[0]):
                 q = np.int64(border[i, 2]) - n
                 if q != p:
@@ -160,21 +102,40 @@ def solve_circuit(
                     star[p, a] += links[j]
             for k in range(n):
                 star[p, p] += load[k] * free[k]
-        _solve_star(star, source, contact, limit, terminal, work[at : at + 4 * fixed], voltage[n:])
-    free[:] = 0.0
-    for i in range(border.shape[0]):
-        free[border[i, 1]] += links[border[i, 0]] * voltage[border[i, 2]]
-    solve_into(column, begin, rows, value, values, inverse, room, free)
+        matrix = work[at : at + fixed * fixed].reshape(fixed, fixed)
+        at += fixed * fixed
+        _solve_star(star, matrix, source, contact, limit, terminal, work[at : at + 4 * fixed], voltage[n:])
+    if supernodes or not known:
+        free[:] = 0.0
+        for i in range(border.shape[0]):
+            free[border[i, 1]] += links[border[i, 0]] * voltage[border[i, 2]]
+        if supernodes:
+            solve_supernodes(column, begin, supernode_rows, value, room, work, free)
+        else:
+            solve_again(start, rows, work, free)
     for j in range(count):
         drop[j] = voltage[first[j]] - voltage[second[j]]
-    if sizes[3]:
+    if circuit[2]:
         for j in range(count):
             drop[j] /= 1.0 + conductance[j] * series[j]
 
 
 @_inner
+def _is_known(source: Floats, contact: Floats, limit: Floats, p: int) -> bool:
+    """Whether the wire under an electrode has the voltage of its source."""
+    return bool(contact[p] == 0.0 and limit[p] == np.inf and not np.isnan(source[p]))
+
+
+@_inner
 def _solve_star(
-    star: Floats, source: Floats, contact: Floats, limit: Floats, terminal: Floats, room: Floats, voltage: Floats
+    star: Floats,
+    matrix: Floats,
+    source: Floats,
+    contact: Floats,
+    limit: Floats,
+    terminal: Floats,
+    room: Floats,
+    voltage: Floats,
 ) -> None:
     """Find the voltages of wires under electrodes, and at their sources.
 
@@ -189,7 +150,7 @@ def _solve_star(
         Row of each electrode whose voltage is not given: conductance to the others, and to 0 V on the diagonal.
     source, contact, limit, terminal : ndarray, shape (fixed,)
         As in `solve_circuit`.
-    room : ndarray, shape (4 * fixed,)
+    matrix, room : ndarray, shape (fixed, fixed) and (4 * fixed,)
         Scratch.
     voltage : ndarray, shape (fixed,)
         Result.
@@ -197,7 +158,6 @@ def _solve_star(
     fixed = len(source)
     state, current = room[:fixed], room[fixed : 2 * fixed]  # state 0: voltage held; 1, -1: limited; 2: floating
     toward, into = room[2 * fixed : 3 * fixed], room[3 * fixed :]
-    matrix = np.empty((fixed, fixed))
     largest = 0.0
     for p in range(fixed):
         state[p] = 2.0 if np.isnan(source[p]) else 0.0
@@ -294,5 +254,10 @@ def _eliminate(matrix: Floats, toward: Floats, into: Floats, state: Floats, cont
         voltage[p] = total / toward[p]
 
 
-SOURCES: Any = ("inmateria.simulators.vector_lanes", "inmateria.simulators.sparse_ldl.numeric")
-"""Modules of which kernels that use `solve_circuit` are made."""
+SOURCES = (
+    "inmateria.simulators.nanowire.junction_table",
+    "inmateria.simulators.nanowire.solution",
+    "inmateria.simulators.sparse_ldl.numeric",
+    "inmateria.simulators.vector_lanes",
+)
+"""Modules of which `solve_circuit` is made, besides this one."""

@@ -1,27 +1,37 @@
-"""Plan of the elimination of a small fixed graph: the places of both sides of every multiply-add, computed once.
+"""Plan of the elimination of a fixed graph: order of the nodes and places of all entries, computed once.
 
 Eliminating a node of a resistor network joins its neighbours pairwise (the star-mesh transform), which is
 one column of an LDL^T factorisation of the nodal matrix. The graph never changes, so the minimum-degree
-order and the places of all fill-in are computed here, and the compiled step only does arithmetic. The plan grows with
-the multiply-adds: `circuit` solves large graphs, by `sparse_ldl`, whose plan grows with the entries of the factor.
+order and the places of all fill-in are computed here, and the compiled step only does arithmetic. For sparse graphs the
+plan has the place of every multiply-add; where there are many of them to an entry, it is one of `sparse_ldl`, which
+grows with the entries.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.simulators.sparse_ldl import Order, order_of
+from inmateria.simulators.sparse_ldl import Order, approximate_minimum_degree, factor_places, order_by, order_of
 
 IntArray = npt.NDArray[np.intp]
 IndexArray = npt.NDArray[np.uint32]
+
+UNROLLED = 32
+"""Multiply-adds to an entry of the factor up to which each of them is listed; measured: both are equally fast there."""
+_TRIES = 8
+"""Orders of which the one with the fewest multiply-adds is taken: nodes of equal degree are then taken otherwise."""
+
+_NONE = np.empty(0, dtype=np.uint32)
 
 
 class Elimination(NamedTuple):
     """Arrays for the compiled step; places are indices into elimination order.
 
-    Free nodes have places 0 to n-1 in the order of their elimination, fixed ones the places after.
+    Free nodes have places 0 to n-1 in the order of their elimination, fixed ones the places after. Columns are listed
+    either with their multiply-adds (``start``, ``rows``, ``target``), or as supernodes (``column`` to ``grounded``).
 
     Parameters
     ----------
@@ -42,6 +52,12 @@ class Elimination(NamedTuple):
         Places of those neighbours, ascending in each column.
     target : shape (pairs,)
         For each column and each pair of its rows in order, the place of the pair's own conductance.
+    column, begin, supernode_rows, value
+        Of a `Symbolic`, or empty.
+    grounded : shape (n,)
+        Place among its values of each free place's conductance to fixed ones.
+    room : shape (2,)
+        Numbers of float64 that it needs: values, and scratch.
     """
 
     place: IndexArray
@@ -53,18 +69,37 @@ class Elimination(NamedTuple):
     start: IndexArray
     rows: IndexArray
     target: IndexArray
+    column: IndexArray = _NONE
+    begin: IndexArray = _NONE
+    supernode_rows: IndexArray = _NONE
+    value: IndexArray = _NONE
+    grounded: IndexArray = _NONE
+    room: IndexArray = _NONE
 
-    def packed(self, read: IntArray) -> IndexArray:
-        """Pack everything, and the places of the nodes to be read, into one array for `kernel.unpack`.
+    def packed(self, read: IntArray, ports: bool = False, series: bool = False, kinds: Any = _NONE) -> IndexArray:
+        """Pack everything into one array for `kernel.unpack`.
 
         One array, because each argument of a compiled function costs a tenth of a microsecond.
+
+        Parameters
+        ----------
+        read : ndarray of int
+            Nodes to be read.
+        ports, series : bool
+            Whether fixed nodes have sources of their own, and junctions a resistance in series; see `circuit`.
+        kinds : ndarray of uint32
+            Kind of each junction, if there are several; see `kernel.evolve_kinds`.
         """
-        parts = (
-            self.place, self.first, self.second, self.slot, self.border, self.contact, self.start, self.rows,
-            self.target, self.place[read],
-        )  # fmt: skip
+        circuit = np.array([ports or series or bool(len(self.column)), ports, series], dtype=np.uint32)
+        parts = (*self, self.place[read], circuit, kinds)
         sizes = [len(part) for part in parts]
         return np.concatenate([np.array(sizes, dtype=np.uint32), *(part.ravel() for part in parts)])
+
+    @property
+    def scratch(self) -> int:
+        """Number of float64 that eliminating the free nodes needs."""
+        n = len(self.start) - 1
+        return int(self.room.sum()) + n if len(self.column) else len(self.rows) + 3 * n
 
 
 class Places(NamedTuple):
@@ -89,14 +124,18 @@ class Places(NamedTuple):
     order: Order
 
     @property
+    def entries(self) -> int:
+        """Number of entries of the factor."""
+        return int(self.order.column_counts.sum())
+
+    @property
     def pairs(self) -> int:
         """Number of multiply-adds of an elimination."""
-        counts = self.order.column_counts
-        return int((counts * (counts - 1) // 2).sum())
+        return _pairs(self.order)
 
 
-def ordered(nodes: int, junctions: IntArray, fixed: IntArray) -> Places:
-    """Order all nodes but the fixed ones for their elimination.
+def eliminate(nodes: int, junctions: IntArray, fixed: IntArray) -> Elimination:
+    """Plan the elimination of all nodes but the fixed ones, in the way that is faster.
 
     Parameters
     ----------
@@ -106,6 +145,16 @@ def ordered(nodes: int, junctions: IntArray, fixed: IntArray) -> Places:
     fixed : ndarray of int
         Nodes of given voltage. Each connected component has at least one.
     """
+    places = ordered(nodes, junctions, fixed, order_of)
+    if places.pairs > UNROLLED * places.entries:
+        return by_supernodes(places)
+    return by_pairs(ordered(nodes, junctions, fixed, least_pairs))
+
+
+def ordered(
+    nodes: int, junctions: IntArray, fixed: IntArray, order_of_free: Callable[[int, IntArray], Order]
+) -> Places:
+    """Give all nodes but the fixed ones their places in an order of elimination."""
     is_fixed = np.zeros(nodes, dtype=bool)
     is_fixed[fixed] = True
     free = np.flatnonzero(~is_fixed)
@@ -115,7 +164,7 @@ def ordered(nodes: int, junctions: IntArray, fixed: IntArray) -> Places:
     place[fixed] = n + np.arange(len(fixed))
     ends = place[junctions].reshape(-1, 2)
     inner = np.flatnonzero((ends < n).all(axis=1))
-    order = order_of(n, ends[inner])
+    order = order_of_free(n, ends[inner])
     place[free] = order.place
     ends = place[junctions].reshape(-1, 2)
     outer = np.flatnonzero((ends < n).sum(axis=1) == 1)
@@ -125,7 +174,20 @@ def ordered(nodes: int, junctions: IntArray, fixed: IntArray) -> Places:
     return Places(place, ends[:, 0], ends[:, 1], border, contact, inner, order)
 
 
-def eliminate(places: Places) -> Elimination:
+def least_pairs(nodes: int, edges: IntArray) -> Order:
+    """Return the order with the fewest multiply-adds of a few, which differ in what is done about equal degrees."""
+    best, least = None, 0
+    for turn in range(_TRIES):
+        name = np.random.default_rng(turn).permutation(nodes) if turn else np.arange(nodes)
+        order = order_by(np.argsort(name)[approximate_minimum_degree(nodes, name[edges])], edges)
+        pairs = _pairs(order)
+        if best is None or pairs < least:
+            best, least = order, pairs
+    assert best is not None
+    return best
+
+
+def by_pairs(places: Places) -> Elimination:
     """Plan every multiply-add of an elimination."""
     counts = places.order.column_counts
     start, rows, target = _unrolled(*places.order[1:], places.pairs)
@@ -135,6 +197,25 @@ def eliminate(places: Places) -> Elimination:
     slot = np.column_stack((places.inner, np.searchsorted(key, low * n + high)))
     arrays = (places.place, places.first, places.second, slot, places.border, places.contact, start, rows, target)
     return Elimination(*(_index(array) for array in arrays))
+
+
+def by_supernodes(places: Places) -> Elimination:
+    """Plan an elimination by `sparse_ldl`, in an order in which each subtree is a run."""
+    free = np.arange(len(places.order.place))
+    ends = np.column_stack((places.first, places.second))[places.inner]
+    symbolic = factor_places(places.order._replace(place=free), ends)
+    slot = np.column_stack((places.inner, symbolic.slot))
+    start = np.zeros(len(free) + 1)
+    room = np.array([symbolic.values, symbolic.room + (symbolic.marks + 1) // 2])
+    arrays = (
+        places.place, places.first, places.second, slot, places.border, places.contact, start, _NONE, _NONE,
+        symbolic.column, symbolic.begin, symbolic.rows, symbolic.value, symbolic.grounded, room,
+    )  # fmt: skip
+    return Elimination(*(_index(array) for array in arrays))
+
+
+def _pairs(order: Order) -> int:
+    return int((order.column_counts * (order.column_counts - 1) // 2).sum())
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)

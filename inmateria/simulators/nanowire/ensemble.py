@@ -125,7 +125,7 @@ class NanowireEnsemble:
 def _fits_a_lane(network: NanowireNetwork) -> bool:
     junction = network._junction
     tunnels_plainly = not isinstance(junction, Filament) or junction.gap_power == 1.0
-    return hasattr(junction, "evolve_lanes") and network._noise[0] == 0 and tunnels_plainly
+    return network._is_plain and hasattr(junction, "evolve_lanes") and network._noise[0] == 0 and tunnels_plainly
 
 
 class _Group:

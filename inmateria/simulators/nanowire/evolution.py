@@ -64,7 +64,7 @@ def drifting_dopants(constants: Floats, step: float, sign: float, junctions: Flo
         flux = min(per_charge * abs(drop[j] * feels[j]) * step, 1e250) * sign
         if window > 0.0:
             x = _drift_in_window(x, flux, off, bend, window)
-        else:
+        elif flux != 0.0:
             q = x * (off + 0.5 * bend * x) + flux
             q = q if q > 0.0 else 0.0
             q = q if q < full else full

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve_lanes
-from inmateria.simulators.nanowire.kernel import CONDUCTANCE, FEELS, WALK, unpack
+from inmateria.simulators.nanowire.kernel import CONDUCTANCE, FEELS, WALK
+from inmateria.simulators.nanowire.solution import unpack
 from inmateria.simulators.vector_lanes import LANES, choose, load, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
@@ -72,7 +73,7 @@ def advance_lanes(
     exceeded : ndarray, shape (16,)
         In return, the largest voltage felt by a junction that changed more, in one part of every five, V.
     """
-    place, first, second, _, border, contact, start, rows, target, read = unpack(plan)
+    place, first, second, _, border, contact, start, rows, target, _, _, _, _, _, _, read, _, _ = unpack(plan)
     free = len(start) - 1
     voltage = nodes[: len(place) * LANES]
     load_of = nodes[len(place) * LANES : (len(place) + free) * LANES]
@@ -83,7 +84,7 @@ def advance_lanes(
     zero = splat(0.0)
     before = junctions[WALK]
     if limit > 0.0:
-        before[:] = conductance
+        _copy(conductance, before)
     turn: Any = numba.uint64(0)
     at: Any = numba.uint64(0)
     for t in range(len(drive) // (inputs * LANES)):
@@ -113,8 +114,14 @@ def advance_lanes(
                 if turn == 0:
                     _compare(limit, first, second, voltage, junctions, exceeded)
                 elif turn == 4:
-                    before[:] = conductance
+                    _copy(conductance, before)
                 turn = numba.uint64(0) if turn == 4 else turn + numba.uint64(1)
+
+
+@_inner
+def _copy(values: Floats, to: Floats) -> None:
+    for i in range(len(values)):  # a slice assigned as a whole takes seconds to compile
+        to[i] = values[i]
 
 
 @_inner
@@ -290,7 +297,7 @@ def origins(plan: Indices) -> Indices:
     A link that no junction makes has the number after the last.
     """
     junctions = int(plan[1])
-    _, _, _, slot, _, _, _, rows, _, _ = unpack.py_func(plan)
+    _, _, _, slot, _, _, _, rows, *_ = unpack.py_func(plan)
     _, once = np.unique(slot[:, 1], return_index=True)
     origin = np.full(len(rows), junctions, dtype=np.uint32)
     origin[slot[once, 1]] = slot[once, 0]

@@ -16,11 +16,13 @@ from inmateria import __version__
 from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.nanowire import kernel
+from inmateria.simulators.nanowire.circuit import SOURCES, solve_circuit
 from inmateria.simulators.nanowire.coarse_steps import coarse_change, warn_of_coarse_steps
-from inmateria.simulators.nanowire.compiled_calls import EVOLVE, address_of
-from inmateria.simulators.nanowire.elimination import eliminate, ordered
-from inmateria.simulators.nanowire.graph import Graph, at_least, given_graph, random_graph
+from inmateria.simulators.nanowire.compiled_calls import EVOLVE, SOLVE, address_of
+from inmateria.simulators.nanowire.electrodes import connect_electrodes
+from inmateria.simulators.nanowire.graph import Graph, at_least, given_graph, listed, random_graph
 from inmateria.simulators.nanowire.info import describe, strongest_conductance
+from inmateria.simulators.nanowire.kinds import check_initial, kinds_of
 from inmateria.simulators.nanowire.models import (
     MODELS,
     Binary,
@@ -30,16 +32,28 @@ from inmateria.simulators.nanowire.models import (
     RateBalance,
     junction_model,
 )
-from inmateria.simulators.nanowire.parameters import Grid, RandomWires, Variability
+from inmateria.simulators.nanowire.parameters import (
+    Grid,
+    Instrument,
+    JunctionValues,
+    RandomWires,
+    Variability,
+    one_each,
+)
 from inmateria.simulators.nanowire.records import NanowireState, NanowireTrace
-from inmateria.simulators.parameters import convert_value, either, group_from, plain_values
+from inmateria.simulators.parameters import check_size, convert_value, either, group_from, plain_values
 from inmateria.substrate import Response, ResponseMismatch, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 _DAY = 86400.0
-_FILAMENT, _RANDOM_WIRES, _STEADY = Filament(), RandomWires(), Variability()
+_FILAMENT, _RANDOM_WIRES, _STEADY, _ALIKE, _BARE = (
+    Filament(), RandomWires(), Variability(), JunctionValues(), Instrument(),
+)  # fmt: skip
+
+
+_MOST_WIRES = 100_000
 
 
 class NanowireNetwork:
@@ -73,6 +87,10 @@ class NanowireNetwork:
         Arrangement of the wires.
     variability : Variability
         Differences, fluctuations and aging of the junctions; none by default.
+    junction_values : JunctionValues
+        Initial states, parameters of the model and series resistances of single junctions.
+    instrument : Instrument
+        Resistances of contacts, limits of currents, inputs that may float, and noise of the readings.
     integration_step : float
         Integration step, s.
     step : float
@@ -106,19 +124,23 @@ class NanowireNetwork:
         *,
         geometry: RandomWires | Grid | str | Mapping[str, Any] = _RANDOM_WIRES,
         variability: Variability | Mapping[str, Any] = _STEADY,
+        junction_values: JunctionValues | Mapping[str, Any] = _ALIKE,
+        instrument: Instrument | Mapping[str, Any] = _BARE,
         integration_step: float = 1e-3,
         step: float = 1e-3,
         voltage_limit: float = 10.0,
         load: float | None = None,
         substeps: int = 1,
     ) -> None:
+        check_size("wires", wires, _MOST_WIRES)
         placed = group_from("geometry", geometry, (RandomWires, Grid))
         graph = random_graph(wires, seed, electrodes, inputs, grounds, placed)
         drawn = {"wires": wires, "electrodes": electrodes, "inputs": inputs, "grounds": grounds}
         drawn = {name: int(count) for name, count in drawn.items()}
         self._build(
             graph, f"nanowire-{wires}-s{seed}", drawn | {"geometry": plain_values(placed, named=True)},
-            {}, seed, model, variability, integration_step, step, voltage_limit, load, substeps,
+            {}, seed, model, variability, junction_values, instrument, integration_step, step, voltage_limit, load,
+            substeps,
         )  # fmt: skip
 
     @classmethod
@@ -133,6 +155,8 @@ class NanowireNetwork:
         seed: int = 42,
         model: Filament | Binary | RateBalance | LinearDrift | JunctionModel | str | Mapping[str, Any] = _FILAMENT,
         variability: Variability | Mapping[str, Any] = _STEADY,
+        junction_values: JunctionValues | Mapping[str, Any] = _ALIKE,
+        instrument: Instrument | Mapping[str, Any] = _BARE,
         integration_step: float = 1e-3,
         step: float = 1e-3,
         voltage_limit: float = 10.0,
@@ -145,13 +169,15 @@ class NanowireNetwork:
         ----------
         wire_count : int
         junctions
-            Pairs of wires, shape (junctions, 2); or a sparse or dense adjacency matrix; or a networkx graph
-            of the nodes 0 to wire_count-1.
+            Pairs of wires, shape (junctions, 2); or a sparse or dense adjacency matrix of 0 and 1; or a networkx graph
+            of the nodes 0 to wire_count-1. A junction is oriented from the first wire of a pair to its second, from row
+            to column where the other entry is 0, and along a directed edge; else from the lower number. Two rows of two
+            numbers with 0 on the diagonal are a matrix, and pairs if they are tuples.
         inputs, grounds : iterable of int
             Wires that are driven, and wires at 0 V.
         outputs : iterable of int, optional
             Wires whose voltage is read; all others by default.
-        seed, model, variability, integration_step, step, voltage_limit, load, substeps
+        seed, model, variability, junction_values, instrument, integration_step, step, voltage_limit, load, substeps
             See `NanowireNetwork`.
 
         Raises
@@ -165,10 +191,11 @@ class NanowireNetwork:
             "junctions": graph.junctions, "inputs": graph.inputs, "grounds": graph.grounds, "outputs": graph.outputs,
         }  # fmt: skip
         drawn = {"wire_count": int(wire_count)} | {name: array.tolist() for name, array in arrays.items()}
+        drawn["junctions"] = listed(graph)
         network = cls.__new__(cls)
         network._build(
-            graph, f"nanowires-{wire_count}-s{seed}", drawn, arrays, seed, model, variability, integration_step,
-            step, voltage_limit, load, substeps,
+            graph, f"nanowires-{wire_count}-s{seed}", drawn, arrays, seed, model, variability, junction_values,
+            instrument, integration_step, step, voltage_limit, load, substeps,
         )  # fmt: skip
         return network
 
@@ -181,6 +208,8 @@ class NanowireNetwork:
         seed: int,
         model: Any,
         variability: Any,
+        junction_values: Any,
+        instrument: Any,
         integration_step: float,
         step: float,
         voltage_limit: float,
@@ -191,6 +220,8 @@ class NanowireNetwork:
         self._graph, self._seed = graph, int(seed)
         self._junction = junction_model(model)
         self._variability: Variability = group_from("variability", variability, (Variability,))
+        self._values: JunctionValues = group_from("junction_values", junction_values, (JunctionValues,))
+        self._instrument: Instrument = group_from("instrument", instrument, (Instrument,))
         own: dict[str, Any] = {}
         for name, value in (("integration_step", integration_step), ("step", step), ("voltage_limit", voltage_limit)):
             own[name] = convert_value(name, value, float)
@@ -208,35 +239,53 @@ class NanowireNetwork:
         self._junctions = np.zeros((len(kernel.ROWS), count))
         self._junctions[kernel.FEELS] = np.exp(spread.voltage_spread * rng.standard_normal(count))
         self._junctions[kernel.CONDUCTS] = np.exp(spread.conductance_spread * rng.standard_normal(count))
-        elimination = eliminate(ordered(wires, graph.junctions, np.concatenate((graph.inputs, graph.grounds))))
-        free = wires - len(graph.inputs) - len(graph.grounds)
-        self._plan = elimination.packed(graph.outputs)
-        self._nodes = np.zeros(wires + free + len(elimination.rows) + 3 * free)
-        if own["load"] is not None:
-            self._nodes[wires + elimination.place[graph.outputs].astype(np.intp)] = 1 / own["load"]
-        self._constants = np.ascontiguousarray(self._junction.packed(), dtype=np.float64)
+        self._kinds = kinds_of(self._junction, self._values, count)
+        rest = self._kinds.of_each("rest")
+        given = self._values.initial_state
+        self._initial = rest if given is None else one_each("initial_state", given, count, "junctions")
+        electrodes = connect_electrodes(graph, self._instrument, self._values, self._kinds, own["load"])
+        self._plan, self._nodes, self._read_part = electrodes.plan, electrodes.nodes, electrodes.read
+        noisy = self._instrument.voltage_noise > 0 or self._instrument.current_noise > 0
+        self._is_plain = electrodes.plain and not noisy
+        self._constants = np.ascontiguousarray(self._kinds.constants, dtype=np.float64)
         self._evolve = address_of(type(self._junction).evolve, EVOLVE)
+        self._solver = address_of(solve_circuit, SOLVE, *SOURCES) if electrodes.surrounded else 0
         self._noise = np.array([spread.noise, spread.noise_time, coarse_change(self._junction), 0.0, 0.0])
         self._stream = np.random.SeedSequence([self._seed, 2])
         self._random = _first_of(self._stream)
-        self._longest_step = float(getattr(self._junction, "longest_step", math.inf))
+        self._longest_step = float(self._kinds.of_each("longest_step", math.inf).min(initial=math.inf))
         self._agings = 0
+        self._readings = self._fresh_readings()
         groups = {
             "model": plain_values(self._junction, named=True),
             "variability": plain_values(spread, named=False),
         }
+        # Ids of networks without these stay as they were.
+        if self._values != _ALIKE:
+            groups["junction_values"] = plain_values(self._values, named=False)
+        if self._instrument != _BARE:
+            groups["instrument"] = plain_values(self._instrument, named=False)
         # The digest has a given graph as arrays; a model that is not ours may have more in it than its parameters.
         plain = {name: value for name, value in drawn.items() if name not in arrays}
         own_model = {} if isinstance(self._junction, MODELS) else {"model": self._constants}
+        self._origin = simulator_id(
+            "junctions", {"wires": wires, "model": groups["model"], "parameters": self._values.parameters},
+            junctions=graph.junctions, constants=self._constants,
+        )  # fmt: skip
         identity = simulator_id(prefix, plain | {"seed": self._seed} | groups | own, **arrays, **own_model)
         strongest = strongest_conductance(
-            self._junction.highest, self._junctions[kernel.CONDUCTS], self._variability.noise
+            self._kinds.of_each("highest"), self._junctions[kernel.CONDUCTS], self._variability.noise
         )
-        self._info = describe(identity, graph, strongest, drawn | {"seed": self._seed} | groups | own)
+        self._info = describe(identity, graph, strongest, drawn | {"seed": self._seed} | groups | own, self._instrument)
         self._width = len(self._info.outputs)
         with log_compilation("the kernel of nanowire networks", kernel.advance):
             self.reset(noise="repeat")
+        check_initial(self._initial, self._junctions, strongest)
         self._built = frozenset(self.__dict__)
+
+    def _fresh_readings(self) -> np.random.Generator:
+        stream = np.random.SeedSequence([self._seed, 4], spawn_key=self._stream.spawn_key)
+        return np.random.Generator(np.random.PCG64(stream))
 
     @property
     def info(self) -> SubstrateInfo:
@@ -300,7 +349,8 @@ class NanowireNetwork:
         """
         if either("noise", noise, "continue", "repeat") == "repeat":
             self._random = _first_of(self._stream)
-        self._junctions[kernel.STATE] = self._junction.rest
+            self._readings = self._fresh_readings()
+        self._junctions[kernel.STATE] = self._initial
         self._settle()
         self._clock, self._sequence = 0.0, 0
 
@@ -310,30 +360,44 @@ class NanowireNetwork:
         Returns
         -------
         Response
-            Signal of shape (steps, samples, outputs): voltages read, then electrode currents.
+            Signal of shape (steps, samples, outputs): voltages read, then electrode currents, then the voltages of
+            sources that have limits or float. Readings have the instrument's noise.
         """
         drive, step = stimulus.drive, stimulus.step
         samples = max(1, round(step / self._integration_step))
         signal = np.empty((len(drive), samples, self._width))
         self._run(drive, step / samples, samples, signal.reshape(-1, self._width), _NOTHING, 0)
+        if not self._is_plain:
+            self._read(signal)
         response = Response(signal, None, self._clock, self._sequence)
         self._clock += step * len(drive)
         self._sequence += 1
         return response
+
+    def _read(self, signal: FloatArray) -> None:
+        """Let the instrument read what the network gives: through its contacts, and with its noise."""
+        instrument, outputs = self._instrument, len(self._graph.outputs)
+        signal[..., :outputs] *= self._read_part
+        if instrument.voltage_noise or instrument.current_noise:
+            scatter = np.full(self._width, instrument.voltage_noise)
+            scatter[outputs : outputs + len(self._graph.inputs) + len(self._graph.grounds)] = instrument.current_noise
+            signal += scatter * self._readings.standard_normal(signal.shape)
 
     def simulate(
         self, voltage: npt.ArrayLike, step: float = 1e-3, record: Iterable[str] = ("voltages", "currents")
     ) -> NanowireTrace:
         """Drive the network from its present state, one step of integration per row, and record a trace.
 
+        The trace is of the network itself: voltages of its wires, without the noise of readings.
+
         Parameters
         ----------
         voltage : array_like, shape (steps, inputs), or (steps,) for a single input
-            V.
+            V; `inmateria.substrate.FLOAT` for an input that floats, if the instrument lets it.
         step : float
             Duration of each step, s. Unlike in `advance`, it is not cut into smaller ones.
         record : iterable of str
-            Any of ``"voltages"``, ``"currents"``, ``"conductances"`` and ``"filaments"``.
+            Any of ``"voltages"``, ``"currents"``, ``"conductances"``, ``"filaments"`` and ``"sources"``.
 
         Raises
         ------
@@ -347,7 +411,8 @@ class NanowireNetwork:
         if strange:
             raise ValueError(f"record names {strange[0]!r}; there are {', '.join(_RECORDS)}")
         given = np.asarray(voltage, dtype=float)
-        stimulus = Stimulus(given[:, np.newaxis] if given.ndim == 1 and len(self.input_nodes) == 1 else given, step)
+        single = given.ndim == 1 and len(self.input_nodes) == 1
+        stimulus = Stimulus(given[:, np.newaxis] if single else given, step, self._instrument.floating)
         drive = stimulus.drive
         if drive.shape[1] != len(self.input_nodes):
             raise StimulusRejected(
@@ -356,10 +421,12 @@ class NanowireNetwork:
                 "give one column per input",
             )
         limit = self._voltage_limit
-        if abs(drive).max() > limit:
-            raise StimulusRejected(f"the voltages reach {abs(drive).max():g} V", f"{limit:g} V are allowed")
+        if (largest := np.fmax.reduce(abs(drive), axis=None)) > limit:
+            raise StimulusRejected(f"the voltages reach {largest:g} V", f"{limit:g} V are allowed")
         driven = len(self.input_nodes) + len(self.ground_nodes)
-        widths = dict(zip(_RECORDS, (self.wire_count, driven, len(self.junctions), len(self.junctions)), strict=True))
+        count = len(self.junctions)
+        sizes = (self.wire_count, driven, count, count, len(self.input_nodes))
+        widths = dict(zip(_RECORDS, sizes, strict=True))
         kept = [name for name in _RECORDS if name in wanted]
         trace = np.empty((len(drive), sum(widths[name] for name in kept))) if kept else _NOTHING
         parts = sum(1 << i for i, name in enumerate(_RECORDS) if name in wanted)
@@ -398,11 +465,15 @@ class NanowireNetwork:
         self._junctions[[kernel.FEELS, kernel.CONDUCTS]] = aged
         longest = min(self._integration_step, self._longest_step)
         longest = math.inf if getattr(self._junction, "rests_at_once", False) else longest
-        relaxing = getattr(self._junction, "relaxing", self._junction).packed()
+        relaxed = True
         with log_compilation("the relaxation of nanowire networks", kernel.rest):
-            relaxed = kernel.rest(
-                self._evolve, relaxing, float(duration), longest, self._noise, self._random, self._junctions
-            )
+            for model, members in zip(self._kinds.models, self._kinds.members, strict=True):
+                table = np.ascontiguousarray(self._junctions[:, members])
+                constants = np.asarray(getattr(model, "relaxing", model).packed(), dtype=np.float64)
+                relaxed &= kernel.rest(
+                    self._evolve, constants, float(duration), longest, self._noise, self._random, table
+                )
+                self._junctions[:, members] = table
         if not relaxed:
             self._junctions[:], self._random[:] = before, random
             raise ValueError(
@@ -416,16 +487,17 @@ class NanowireNetwork:
     def state(self) -> NanowireState:
         """Copy of the state; after `restore`, results are bit-identical."""
         return NanowireState(
-            self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings, kernel.ROWS
-        )
+            self._junctions.copy(), self._random.copy(), self._clock, self._sequence, self._agings, kernel.ROWS,
+            self._origin, deepcopy(self._readings.bit_generator.state),
+        )  # fmt: skip
 
     def restore(self, state: NanowireState) -> None:
-        """Go back to a state of this network, or of one of the same graph.
+        """Go back to a state of this network, or of another with the same junctions and model.
 
         Raises
         ------
         ValueError
-            If the state is of another number of junctions, or of a version of inmateria that describes them otherwise.
+            If the state is of another graph or model, or of a version of inmateria that describes junctions otherwise.
         """
         if state.rows != kernel.ROWS:
             raise ValueError(
@@ -436,8 +508,15 @@ class NanowireNetwork:
             raise ValueError(
                 f"the state is of {state.junctions.shape[-1]} junctions; this network has {len(self.junctions)}"
             )
+        if state.origin != self._origin:
+            raise ValueError(
+                f"the state is of another graph or junction model ({state.origin}); this network has {self._origin}; "
+                "restore it into the network that it is of, a copy, or one made from the same parameters"
+            )
         self._junctions[:], self._random[:] = state.junctions, state.random
         self._clock, self._sequence, self._agings = state.clock, state.sequence, state.agings
+        if state.readings is not None:
+            self._readings.bit_generator.state = deepcopy(state.readings)
 
     def copy(self, noise: Literal["independent", "same"] = "independent") -> Self:
         """Make another network in the same state; the graph, which never changes, is shared.
@@ -458,10 +537,10 @@ class NanowireNetwork:
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin._junctions, twin._nodes, twin._random = self._junctions.copy(), self._nodes.copy(), self._random.copy()
-        twin._noise, twin._stream = self._noise.copy(), deepcopy(self._stream)
+        twin._noise, twin._stream, twin._readings = self._noise.copy(), deepcopy(self._stream), deepcopy(self._readings)
         if own:
             twin._stream = self._stream.spawn(1)[0]
-            twin._random = _first_of(twin._stream)
+            twin._random, twin._readings = _first_of(twin._stream), twin._fresh_readings()
             if self._noise[0] > 0:
                 twin._settle()
         return twin
@@ -474,7 +553,8 @@ class NanowireNetwork:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what makes the network again: no address, no plan and no array of the kernel's."""
-        plain = {"variability": plain_values(self._variability, named=False)}
+        groups = {"variability": self._variability, "junction_values": self._values, "instrument": self._instrument}
+        plain = {name: plain_values(group, named=False) for name, group in groups.items()}
         if isinstance(self._junction, MODELS):
             plain["model"] = plain_values(self._junction, named=True)
         added = {name: value for name, value in self.__dict__.items() if name not in self._built}
@@ -502,7 +582,7 @@ class NanowireNetwork:
     ) -> None:
         substeps = self._substeps_of(step)
         status = kernel.advance(
-            self._plan, self._evolve, self._constants, step, samples, drive, self._junctions, self._nodes,
+            self._plan, self._solver, self._evolve, self._constants, step, samples, drive, self._junctions, self._nodes,
             self._noise, self._random, signal, trace, parts, substeps,
         )  # fmt: skip
         if status == 2:
@@ -535,7 +615,7 @@ class NanowireNetwork:
 
 
 _NOTHING = np.empty((0, 0))
-_RECORDS = ("voltages", "currents", "conductances", "filaments")
+_RECORDS = ("voltages", "currents", "conductances", "filaments", "sources")
 _FARTHEST = 230.0  # logarithm of a factor on a junction's parameters: beyond 1e-100 to 1e100 there is no device
 
 

@@ -163,6 +163,11 @@ class Instrument:
         _check_numbers("voltage_noise", self.voltage_noise, "0 or more, V", lambda value: value >= 0)
         _check_numbers("current_noise", self.current_noise, "0 or more, A", lambda value: value >= 0)
 
+    @property
+    def reads_sources(self) -> bool:
+        """Whether the voltage at each source is measured."""
+        return self.floating or self.current_limit is not None
+
 
 def one_each(name: str, given: float | tuple[float, ...], count: int, of: str) -> npt.NDArray[np.float64]:
     """Return a number for each of so many things, given as one for all or as one for each.
@@ -194,9 +199,9 @@ def _convert_numbers(group: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _check_numbers(name: str, given: Any, allowed: str, holds: Callable[[float], bool]) -> None:

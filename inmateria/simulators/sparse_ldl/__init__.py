@@ -9,16 +9,19 @@ Kernels of simulators call `factor_into` and `solve_into` on their own arrays.
 
 from inmateria.simulators.sparse_ldl.factor import Factor, factorise
 from inmateria.simulators.sparse_ldl.numeric import factor_into, solve_into
-from inmateria.simulators.sparse_ldl.symbolic import Order, Symbolic, analyse, factor_places, order_of
+from inmateria.simulators.sparse_ldl.ordering import approximate_minimum_degree
+from inmateria.simulators.sparse_ldl.symbolic import Order, Symbolic, analyse, factor_places, order_by, order_of
 
 __all__ = [
     "Factor",
     "Order",
     "Symbolic",
     "analyse",
+    "approximate_minimum_degree",
     "factor_into",
     "factor_places",
     "factorise",
+    "order_by",
     "order_of",
     "solve_into",
 ]

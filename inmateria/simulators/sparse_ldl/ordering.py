@@ -30,7 +30,7 @@ def approximate_minimum_degree(nodes: int, edges: npt.NDArray[np.intp]) -> Place
         Nodes in the order of their elimination.
     """
     start, neighbours = adjacency(nodes, edges)
-    return np.asarray(_eliminated(start, neighbours), dtype=np.int64)
+    return np.argsort(_turns(start, neighbours), kind="stable")
 
 
 def adjacency(nodes: int, edges: npt.NDArray[np.intp]) -> tuple[Places, Places]:
@@ -45,17 +45,20 @@ def adjacency(nodes: int, edges: npt.NDArray[np.intp]) -> tuple[Places, Places]:
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)
-def _eliminated(start: Places, neighbours: Places) -> Places:
-    """Return the order.
+def _turns(start: Places, neighbours: Places) -> Places:
+    """Return the number of the turn in which each node is eliminated.
 
     A list in ``pool`` belongs to a variable (a node not yet eliminated: first ``elements[i]`` elements, then
     variables) or to an element (variables). ``weight`` is the number of nodes merged into a variable: 0 for one that
     was merged into another, negative while it is in the pivot's list. ``stamp[e]`` is 0 for an absorbed element.
     """
     n = len(start) - 1
-    begin, length = start[:n].copy(), start[1:] - start[:n]
+    begin, length = start[:n].copy(), np.empty(n, dtype=np.int64)
+    for i in range(n):
+        length[i] = start[i + 1] - start[i]
     pool = np.empty(2 * len(neighbours) + n + 1, dtype=np.int64)
-    pool[: len(neighbours)] = neighbours
+    for p in range(len(neighbours)):
+        pool[p] = neighbours[p]
     free = len(neighbours)
     elements, weight = np.zeros(n, dtype=np.int64), np.ones(n, dtype=np.int64)
     degree, stamp = length.copy(), np.ones(n, dtype=np.int64)
@@ -186,7 +189,7 @@ def _eliminated(start: Places, neighbours: Places) -> Places:
         while number[pivot] < 0:
             pivot = into[pivot]
         turn[i] = number[pivot]
-    return np.argsort(turn, kind="mergesort")
+    return turn
 
 
 @_inner

@@ -74,7 +74,7 @@ class Symbolic(NamedTuple):
 
 
 class Order(NamedTuple):
-    """An order of elimination, children before parents in the elimination tree, and the tree.
+    """An order of elimination and its tree.
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def analyse(nodes: int, edges: npt.ArrayLike) -> Symbolic:
 
 
 def factor_places(order: Order, edges: Places) -> Symbolic:
-    """Plan the factorisation of a graph whose nodes are in order; see `analyse`."""
+    """Plan the factorisation of a graph in an order in which each subtree is a run, as in `order_of`; see `analyse`."""
     place, start, neighbours, parent, count = order
     column = _supernodes(parent, count)
     begin, rows = _rows(column, start, neighbours, parent, count)
@@ -135,15 +135,24 @@ def factor_places(order: Order, edges: Places) -> Symbolic:
 
 
 def order_of(nodes: int, edges: Places) -> Order:
-    """Order the nodes of a graph so that few entries are filled in."""
-    place = np.empty(nodes, dtype=np.int64)
-    place[approximate_minimum_degree(nodes, edges)] = np.arange(nodes)
-    again = np.empty(nodes, dtype=np.int64)
-    again[_postorder(_tree(*adjacency(nodes, place[edges])))] = np.arange(nodes)
-    place = again[place]
-    start, neighbours = adjacency(nodes, place[edges])
+    """Order the nodes of a graph so that few entries are filled in, and each subtree of the tree is a run."""
+    order = order_by(approximate_minimum_degree(nodes, edges), edges)
+    return order_by(np.argsort(_turned(_postorder(order.parent))[order.place]), edges)
+
+
+def order_by(sequence: Places, edges: Places) -> Order:
+    """Return the order in which nodes are eliminated in a given sequence."""
+    place = _turned(sequence)
+    start, neighbours = adjacency(len(place), place[edges])
     parent = _tree(start, neighbours)
     return Order(place, start, neighbours, parent, _column_counts(start, neighbours, parent))
+
+
+def _turned(sequence: Places) -> Places:
+    """Return the place of each number in a permutation."""
+    place = np.empty(len(sequence), dtype=np.int64)
+    place[sequence] = np.arange(len(sequence))
+    return place
 
 
 @numba.njit(error_model="numpy", nogil=True, cache=True)
