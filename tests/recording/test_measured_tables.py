@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inmateria.recording.formats.measurements import import_measurement
 
 from inmateria.adapters import connect
 from inmateria.recording.formats.measured_tables import read_measured_table
-from inmateria.recording.formats.measurements import import_measurement
 from inmateria.reservoir.measures.memory_by_delay import memory_by_delay
 from inmateria.simulators import NanowireNetwork
 
