@@ -209,6 +209,9 @@ def _planned(
     from inmateria.recording.formats.importing import Stated, plan_block, plan_import
 
     if is_export(source):
+        given = (time, driven, ground, read, units or None, rate, stimulus, separator, decimal, header)
+        if any(each is not None and each != [] for each in given):
+            raise typer.BadParameter("an export of the Neuroplatform states all roles itself; leave out all but --kind")
         return plan_block(read_export(source), kind=kind or "neural-culture", source="export of the Neuroplatform")
     stated = Stated(time, driven or None, ground or None, read or None, units, rate)
     return plan_import(

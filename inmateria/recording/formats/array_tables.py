@@ -1,4 +1,4 @@
-"""Reading of `.npy`, `.npz`, `.mat` and Parquet files as columns of numbers, without running or unpacking anything else.
+"""Reading of `.npy`, `.npz`, `.mat` and Parquet files as columns of numbers, without running any code.
 
 Shapes are looked at before data is read, and objects (pickles) are never loaded.
 """
@@ -119,6 +119,8 @@ def _matlab(path: Path) -> tuple[dict[str, Array], list[str]]:
     from scipy.io import loadmat, whosmat
 
     there = whosmat(str(path))
+    if strange := [name for name, shape, _ in there if min(shape, default=0) < 0]:
+        raise RecordingError(f"{path}: {strange[0]!r} has a negative size; the file is damaged")
     numbers = [name for name, shape, kind in there if kind in _MATLAB_NUMBERS]
     check_fits(path, sum(8.0 * math.prod(map(float, shape)) for _, shape, kind in there))
     left = [f"variable {name!r} of class {kind}" for name, _, kind in there if kind not in _MATLAB_NUMBERS]
@@ -171,19 +173,11 @@ def _parquet(path: Path) -> ColumnTable:
                 count += len(part)
                 if count > rows:
                     raise RecordingError(f"{path}: column {column.name!r} has more than the {rows} rows declared")
-                whole = part.cast(pa.int8()) if pa.types.is_boolean(kind) else part
-                parts.append((whole.to_numpy(zero_copy_only=False), part.is_null().to_numpy(zero_copy_only=False)))
-            data = np.concatenate([values for values, _ in parts]) if parts else np.empty(0)
-            nulls = np.concatenate([null for _, null in parts]) if parts else np.empty(0, dtype=bool)
-            if nulls.any():
-                if pa.types.is_integer(kind) and kind.bit_width > 32:
-                    raise RecordingError(
-                        f"{path}: column {column.name!r} has integers of {kind.bit_width} bits with gaps, "
-                        "which float64 may not hold; save it as doubles"
-                    )
-                data = data.astype(np.float64)
-                data[nulls] = np.nan
-            arrays[column.name] = data
+                part = part.cast(pa.int8()) if pa.types.is_boolean(kind) else part
+                if part.null_count and pa.types.is_integer(kind):
+                    part = part.cast(pa.float64())  # an error if float64 does not hold it
+                parts.append(part.to_numpy(zero_copy_only=False))
+            arrays[column.name] = np.concatenate(parts) if parts else np.empty(0)
     return _table(path, arrays, left, "Parquet")
 
 
@@ -221,7 +215,7 @@ def _table(path: Path, arrays: Mapping[str, Array], left: list[str], source: str
             continue
         if data.shape[0] == data.shape[1] == length:
             raise RecordingError(
-                f"{path}: {name!r} has as many rows as columns ({length}), so that it cannot be told which are samples; "
+                f"{path}: {name!r} has as many rows as columns ({length}), of which either may be samples; "
                 "save each column as an array of its own"
             )
         if length not in data.shape:

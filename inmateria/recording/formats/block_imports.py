@@ -255,9 +255,11 @@ def _common_rate(sweeps: Sequence[_Sweep], unasked: list[str]) -> float | None:
     held = {rate: sum(width for other, width in widths.items() if _is_whole(rate / other)) for rate in widths}
     rate = min(widths, key=lambda each: (-held[each], each))
     for sweep in sweeps:
-        for signal in sweep.signals:
-            if not _is_whole(rate / signal.rate):
-                unasked.append(f"{signal.told}, whose rate does not divide {rate:g} Hz")
+        unasked += [
+            f"{signal.told}, whose rate does not divide {rate:g} Hz"
+            for signal in sweep.signals
+            if not _is_whole(rate / signal.rate)
+        ]
         sweep.signals = [signal for signal in sweep.signals if _is_whole(rate / signal.rate)]
     for sweep in sweeps:
         # A faster stimulus keeps its own steps; outputs are not read in between.
@@ -292,8 +294,8 @@ def _lay_out(sweeps: Sequence[_Sweep], rate: float | None, unasked: list[str]) -
             if each.drive is not None and each.drive.start < each.begin:
                 _shift(each, math.ceil((each.begin - each.drive.start) * rate - _OFF), rate)
         unasked.append(
-            f"the times {'and values ' if driven[0].rate > rate else ''}of the stimulus at {driven[0].rate:g} Hz between "
-            f"the samples of the outputs at {rate:g} Hz (each value begins with the next sample)"
+            f"the times {'and values ' if driven[0].rate > rate else ''}of the stimulus at {driven[0].rate:g} Hz "
+            f"between the samples of the outputs at {rate:g} Hz (each value begins with the next sample)"
         )
     for each in sweeps:
         if each.drive is not None and not each.held:

@@ -162,7 +162,7 @@ def _time(table: ColumnTable, stated: Stated, units: Sequence[str | None]) -> in
         ]  # fmt: skip
         if len(named) > 1:
             raise ValueError(
-                f"columns {', '.join(table.names[column] for column in named)} may be the time; state one: --time COLUMN"
+                f"columns {', '.join(table.names[column] for column in named)} may be time; state one: --time COLUMN"
             )
         time = named[0] if named else None
     if time is None:

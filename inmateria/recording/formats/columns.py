@@ -86,7 +86,7 @@ def split_unit(heading: str) -> tuple[str, str | None]:
         return found[1] or heading, unit
     if (found := re.fullmatch(r"(.+?)\s*\(([^()]*)\)", heading)) or (
         found := re.fullmatch(r"(.+?)\s+/\s+(\S+)", heading)
-    ):  # noqa: E501
+    ):
         unit = channel_unit(found[2]) if found[2].strip() != "1" else None
         if unit is not None:
             return found[1], unit

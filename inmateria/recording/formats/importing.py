@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import neo
+from neo.io.basefromrawio import BaseFromRaw
 
 from inmateria.recording.format import RecordingError
 from inmateria.recording.formats.array_tables import read_array_table
@@ -63,6 +65,8 @@ def plan_import(
     stated = stated or Stated()
     with _readable(path), bounded_memory(path):
         found = format_of(path)
+        if found.reader != TABLE and (separator is not None or decimal is not None or header is not None):
+            raise RecordingError(f"{path} is {found.name}; --separator, --decimal and --header are for tables of text")
         if found.reader in (TABLE, ARRAYS):
             if stimulus is not None:
                 raise RecordingError(f"{path} is a table; state the driven columns with --driven")
@@ -75,7 +79,7 @@ def plan_import(
             raise RecordingError(
                 f"{path} is {found.name}, which has times of its own; --time, --ground and --rate are for tables"
             )
-        return _plan_signals(path, found, _driven(path, stated, stimulus), stated, kind or "imported")
+        return _plan_signals(path, found, _driven(path, stated, stimulus), stated, kind)
 
 
 def import_file(
@@ -123,13 +127,12 @@ def _driven(path: Path, stated: Stated, stimulus: str | None) -> str | None:
     if stimulus is not None:
         driven.append(stimulus)
     if len(driven) > 1:
-        raise RecordingError(
-            f"{path}: {', '.join(driven)} were stated as driven; name one signal, which may have several channels"
-        )
+        raise RecordingError(f"{path}: {', '.join(driven)} were stated as driven; name one signal")
     return driven[0] if driven else None
 
 
-def _plan_signals(path: Path, found: Format, stimulus: str | None, stated: Stated, kind: str) -> Plan:
+def _plan_signals(path: Path, found: Format, stimulus: str | None, stated: Stated, kind: str | None) -> Plan:
+    as_exported = not (stimulus or stated.read or stated.units or kind)
     left: list[str] = []
     if found.reader == NWB:
         try:
@@ -138,16 +141,27 @@ def _plan_signals(path: Path, found: Format, stimulus: str | None, stated: State
             raise RecordingError(f'NWB is read with pynwb ({error}): pip install "inmateria[nwb]"') from None
         held, lost = read_nwb(path)
         if isinstance(held, Plan):
+            if not as_exported:
+                raise _exported(path)
             return held
         block, left = held, lost or []
     else:
         block = _block(path, found)
         if is_own_block(block):
+            if not as_exported:
+                raise _exported(path)
             return plan_own_block(block, found.name)
     return plan_block(
-        block, stimulus=stimulus, read=stated.read, units=stated.units, kind=kind, name=path.stem, source=found.name,
-        left=left,
+        block, stimulus=stimulus, read=stated.read, units=stated.units, kind=kind or "imported", name=path.stem,
+        source=found.name, left=left,
     )  # fmt: skip
+
+
+def _exported(path: Path) -> RecordingError:
+    return RecordingError(
+        f"{path} was exported by inmateria, and comes back as it was; leave out --driven, --stimulus, --read, "
+        "--units and --kind"
+    )
 
 
 def _block(path: Path, found: Format) -> "neo.Block":
@@ -158,20 +172,33 @@ def _block(path: Path, found: Format) -> "neo.Block":
     reader: type[BaseIO] = getattr(neo.io, found.reader)
     try:
         if found.reader == "NixIO":
+            if find_spec("nixio") is None:
+                raise RecordingError('NIX is read with nixio: pip install "inmateria[nix]"')
             with reader(str(path), mode="ro") as file:
                 blocks = file.read_all_blocks()
         else:
-            blocks = reader(str(path)).read()
-    except (ImportError, AttributeError) as error:  # raised by neo if the library of a format is missing
-        raise RecordingError(
-            f"{path} is {found.name}; a library to read it is missing ({error}); install it"
-        ) from error
+            opened: Any = reader(str(path))
+            if isinstance(opened, BaseFromRaw):
+                _rescale_in_float64(opened)
+            blocks = opened.read()
+    except ImportError as error:
+        raise RecordingError(f"{path} is {found.name}; a library to read it is missing ({error}); install it") from None
     if len(blocks) != 1:
         raise RecordingError(
             f"{path} has {len(blocks)} blocks; one is imported at a time; save it in a file of its own"
         )
     block: neo.Block = blocks[0]
     return block
+
+
+def _rescale_in_float64(reader: Any) -> None:
+    """Let a reader of neo convert counts into doubles; it would round them to 24 bits."""
+    convert = reader.rescale_signal_raw_to_float
+
+    def rescaled(raw: Any, dtype: Any = None, **where: Any) -> Any:
+        return convert(raw, dtype="float64", **where)
+
+    reader.rescale_signal_raw_to_float = rescaled
 
 
 @contextmanager

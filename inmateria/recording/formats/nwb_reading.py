@@ -69,7 +69,10 @@ def _own(file: NWBFile) -> Plan:
     rows["session"] = listed["session"][:] if "session" in listed.colnames else int(told["session"])
     for name in ("sequence", "step", "steps", "sent", "round_trip"):
         rows[name] = listed[name][:]
-    rows["start"] = listed["start_time"][:]
+    in_file = np.asarray(listed["start_time"][:], dtype=np.float64)
+    # Sessions, each with a clock of its own, are shifted in the file, which has one.
+    rows["start"] = listed["device_start"][:] if "device_start" in listed.colnames else in_file
+    shift = in_file - rows["start"]
     spikes = None
     if info.spiking:
         places = {each.name: place for place, each in enumerate(info.outputs)}
@@ -87,14 +90,16 @@ def _own(file: NWBFile) -> Plan:
     sections = []
     for number, each in enumerate(found):
         mine = rows[each.start : each.stop]
-        begin = -np.inf if number == 0 else float(mine["start"][0])
-        end = np.inf if number + 1 == len(found) else float(rows["start"][found[number + 1].start])
+        begin = -np.inf if number == 0 else in_file[each.start]
+        end = np.inf if number + 1 == len(found) else in_file[each.stop]
         some = None if spikes is None else spikes[(spikes["time"] >= begin) & (spikes["time"] < end)]
+        if some is not None and shift[each.start]:
+            some["time"] -= shift[each.start]
         sections.append(Section(mine, drives[number], None if signals is None else signals[number], some))
     return plan_own(
         info,
         sections,
-        list(_own_notes(file, int(told["session"]))),
+        list(_own_notes(file, int(told["session"]), dict(zip(rows["session"].tolist(), shift.tolist(), strict=True)))),
         annotations=told.get("annotations") or {},
         provenance={name: told[name] for name in ("software", "script", "created") if told.get(name)},
         source="NWB",
@@ -120,7 +125,7 @@ def _sides(series: Mapping[str, Any], wanted: Sequence[str], channels: Sequence[
     return [np.column_stack([found[number][k] for k in range(len(wanted))]) for number in range(count)]
 
 
-def _own_notes(file: NWBFile, session: int) -> Iterator[Note]:
+def _own_notes(file: NWBFile, only: int, shifts: Mapping[int, float]) -> Iterator[Note]:
     tables = getattr(file, "events", None) or {}
     if "notes" not in tables:
         return
@@ -132,14 +137,15 @@ def _own_notes(file: NWBFile, session: int) -> Iterator[Note]:
         for row, place, text in zip(leaves["note"][:], leaves["place"][:], leaves["json"][:], strict=True):
             details.setdefault(int(row), []).append((place, text))
     for row in range(len(table)):
+        session = int(table["session"][row]) if "session" in table.colnames else only
         yield Note(
             str(table["kind"][row]),
             str(table["label"][row]),
             from_leaves(details[row]) if row in details else {},
             float(table["host"][row]),
-            float(table["timestamp"][row]),
+            float(table["timestamp"][row]) - shifts.get(session, 0.0),
             float(table["duration"][row]),
-            int(table["session"][row]) if "session" in table.colnames else session,
+            session,
         )
 
 

@@ -1,7 +1,7 @@
 """Import of tables: columns of text, NumPy, MATLAB and Parquet files become inputs and outputs of a recording.
 
-The stimulus is what was measured at the driven columns. A value that was not read is NaN. Each row is a step, at its own
-time; rows that are evenly spaced, as far as their digits tell, have the rate of the table.
+The stimulus is what was measured at the driven columns. A value that was not read is NaN. Each row is a step, at its
+own time; rows that are evenly spaced, as far as their digits tell, have the rate of the table.
 """
 
 from collections.abc import Iterator, Sequence

@@ -30,16 +30,19 @@ _NUMBERS = {
 _MISSING = {"", "nan", "na", "n/a", "null", "none"}
 _COMMENT = ("#", "%", "//")
 _THOUSANDS = re.compile(r"[+-]?(?:[1-9][0-9]{0,2}(?:,[0-9]{3})*|0)")
+_COUNTS = "the first line counts from 0 or 1: it may be names or values; state which (--header or --no-header)"
+_THOUSANDS_OR_DECIMAL = "its commas may be decimal or between thousands; state the decimal mark (--decimal)"
+_ONE_COLUMN = "its commas may be decimal or between columns; state the separator and the decimal mark"
 _MOST_COLUMNS = 100_000
-_TEXT_TO_NUMBERS = 4  # memory of lines and words, as a multiple of the file
+_LINES_OF_TEXT = 2  # memory of a text and its lines, as a multiple of the file
 
 
 class _Unfit(Exception):
-    """A dialect does not fit: line and reason."""
+    """A dialect does not fit: line and reason, and how many columns it had."""
 
-    def __init__(self, line: int, why: str) -> None:
+    def __init__(self, line: int, why: str, width: int = 0) -> None:
         super().__init__(f"line {line}: {why}")
-        self.line = line
+        self.got_to = (line, width)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -52,8 +55,8 @@ class _Read:
     units: tuple[str, ...] | None
     values: FloatArray
     lines: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-    as_thousands: bool
     rounded: tuple[int, ...]
+    doubt: str
 
     def is_same(self, other: "_Read") -> bool:
         return self.headings == other.headings and np.array_equal(self.values, other.values, equal_nan=True)
@@ -88,12 +91,13 @@ def read_text_table(
     for given, allowed in ((separator, SEPARATORS), (decimal, DECIMALS)):
         if given is not None and given not in allowed:
             raise ValueError(f"{given!r} was given; allowed are {', '.join(allowed)}")
-    check_fits(path, path.stat().st_size * _TEXT_TO_NUMBERS / 4)
+    check_fits(path, path.stat().st_size * _LINES_OF_TEXT)
     text, encoding = _decoded(path)
     lines = list(enumerate(re.split(r"\r\n|\n|\r", text), 1))
     stated = re.fullmatch(r'"?sep=(.)"?', lines[0][1].strip("\ufeff")) if lines else None
     if stated:  # how Excel states it
         lines = lines[1:]
+    blank = [number for number, line in lines if not line.strip()]
     comments = [(number, line) for number, line in lines if line.lstrip().startswith(_COMMENT)]
     lines = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith(_COMMENT)]
     if not lines:
@@ -112,9 +116,14 @@ def read_text_table(
             if not any(read.is_same(other) for other in found):
                 found.append(read)
     if not found:
-        best = max(failed, key=lambda error: error.line)
+        best = max(failed, key=lambda error: error.got_to)
         raise ValueError(f"{path}, {best}")
     read = _only(path, found, decimal)
+    if np.isnan(read.values).all():
+        raise ValueError(f"{path} has no line of numbers")
+    between = [number for number in blank if read.lines[0] < number < read.lines[-1]]
+    if read.values.shape[1] == 1 and between:
+        raise ValueError(f"{path}, line {between[0]}: an empty line between numbers; write nan for a missing value")
     return _table(path, read, comments, encoding)
 
 
@@ -142,13 +151,12 @@ def _read(lines: Sequence[tuple[int, str]], separator: str, decimal: str, header
     is_number, missing = _NUMBERS[decimal].fullmatch, _MISSING
     numeric = all(is_number(word) or word.lower() in missing for word in first)
     headed = not numeric if header is None else header
-    if header is None and numeric:
-        _refuse_numbers_as_names(number, first)
+    doubt = _COUNTS if header is None and numeric and _counts(first) else ""
     headings = tuple(first) if headed else None
     units: tuple[str, ...] | None = None
     values, at = array("d"), array("q")
     width = len(first)
-    as_thousands, with_commas = decimal == ",", False
+    as_thousands, with_commas = True, False
     rounded: set[int] = set()
     pending = [] if headed else [(number, first)]
     for number, words in _chained(pending, rows):
@@ -158,22 +166,26 @@ def _read(lines: Sequence[tuple[int, str]], separator: str, decimal: str, header
         if not at:
             width = len(words)
         if len(words) != width:
-            raise _Unfit(number, f"{len(words)} values, where the lines before have {width}; it may be truncated")
+            raise _Unfit(
+                number, f"{len(words)} values, where the lines before have {width}; it may be truncated", width
+            )
         for column, word in enumerate(words):
             if is_number(word):
                 value = float(word.replace(",", ".") if decimal == "," else word)
                 if math.isinf(value):
-                    raise _Unfit(number, f"{word!r} is beyond the range of float64")
+                    raise _Unfit(number, f"{word!r} is beyond the range of float64", width)
                 if len(word) > 15 and word.lstrip("+-").isdigit() and int(value) != int(word):
                     rounded.add(column)
-                if as_thousands:
-                    as_thousands = _THOUSANDS.fullmatch(word) is not None
+                if decimal == ",":
                     with_commas |= "," in word
+                    as_thousands &= _THOUSANDS.fullmatch(word) is not None
                 values.append(value)
             elif word.lower() in missing:
                 values.append(math.nan)
             else:
-                raise _Unfit(number, f"{word!r} is not a number" + (" (a decimal comma)" if decimal == "," else ""))
+                raise _Unfit(
+                    number, f"{word!r} is not a number" + (" (a decimal comma)" if decimal == "," else ""), width
+                )
         at.append(number)
     if not at:
         raise _Unfit(number, "there are no numbers after the heading")
@@ -181,10 +193,12 @@ def _read(lines: Sequence[tuple[int, str]], separator: str, decimal: str, header
     headings, table = _without_empty_end(headings, table)
     if headings is not None and len(headings) != table.shape[1]:
         raise _Unfit(int(at[0]), f"{table.shape[1]} values for {len(headings)} names; it may be truncated")
-    return _Read(
-        separator, decimal, headings, units, table, np.frombuffer(at, dtype=np.int64), as_thousands and with_commas,
-        tuple(sorted(rounded)),
-    )  # fmt: skip
+    if with_commas and as_thousands:
+        doubt = doubt or _THOUSANDS_OR_DECIMAL
+    if with_commas and width == 1 and not (headings and not any(sign in headings[0] for sign in ",;\t")):
+        doubt = doubt or _ONE_COLUMN
+    lines_read = np.frombuffer(at, dtype=np.int64)
+    return _Read(separator, decimal, headings, units, table, lines_read, tuple(sorted(rounded)), doubt)
 
 
 def _rows(lines: Sequence[tuple[int, str]], separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -213,11 +227,10 @@ def _chained(
     yield from rest
 
 
-def _refuse_numbers_as_names(number: int, first: Sequence[str]) -> None:
-    """Raise if a first line of numbers may be the names of columns, as of data frames without any."""
+def _counts(first: Sequence[str]) -> bool:
+    """Return whether a first line of numbers may be names, as of data frames without any."""
     words = list(first[1:] if not first[0] else first)
-    if len(words) > 1 and any(words == [str(k) for k in range(begin, begin + len(words))] for begin in (0, 1)):
-        raise _Unfit(number, "the first line counts from 0 or 1: it may be names or values; state which (header)")
+    return len(words) > 1 and any(words == [str(k) for k in range(begin, begin + len(words))] for begin in (0, 1))
 
 
 def _are_units(words: Sequence[str], width: int) -> bool:
@@ -257,12 +270,12 @@ def _only(path: Path, found: list[_Read], decimal: str | None) -> _Read:
             f"{_name(DECIMALS, read.decimal)}, beginning with {', '.join(f'{v:g}' for v in read.values[0][:4])}"
             for read in found
         )
-        raise ValueError(f"{path} can be read in {len(found)} ways: {ways}; state the separator or the decimal mark")
-    if found[0].as_thousands and decimal is None:
         raise ValueError(
-            f"{path}: its commas may be decimal or between thousands, as in {found[0].values[0, 0]:g}; "
-            "state the decimal mark"
+            f"{path} can be read in {len(found)} ways: {ways}; state the separator (--separator) or the "
+            "decimal mark (--decimal)"
         )
+    if (doubt := found[0].doubt) and (decimal is None or doubt == _COUNTS):
+        raise ValueError(f"{path}: {doubt}")
     return found[0]
 
 
