@@ -39,21 +39,25 @@ class GroupedReadout(OnlineReadout):
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         known = ~np.isnan(targets)
-        self._samples_learned = self._samples_learned + known.sum(axis=0)
-        self._split_groups(known)
+        how_many = np.count_nonzero(known)
+        if how_many == known.size:
+            self._samples_learned = self._samples_learned + len(known)
+        elif how_many:
+            self._samples_learned = self._samples_learned + known.sum(axis=0)
+            self._split_groups(known)
         count = self._count_groups()
         for group in range(count):
             of_group = tuple(getattr(self, name)[group] for name in self._OF_GROUP)
             of_outputs = tuple(getattr(self, name) for name in self._OF_OUTPUT)
             if count == 1:
-                whole, all_known = np.ascontiguousarray(targets), np.ascontiguousarray(known[:, 0])
-                self._move_group(read, learned, whole, all_known, of_group + of_outputs, predicted)
+                whole, together = np.ascontiguousarray(targets), np.ascontiguousarray(known[:, 0])
+                self._move_group(read, learned, whole, together, of_group + of_outputs, predicted)
                 continue
             members = np.flatnonzero(self._group == group)
             copies, told = tuple(each[members] for each in of_outputs), np.empty((len(read), len(members)))
-            some, some_known = np.ascontiguousarray(targets[:, members]), np.ascontiguousarray(known[:, members[0]])
+            some, together = np.ascontiguousarray(targets[:, members]), np.ascontiguousarray(known[:, members[0]])
             try:
-                self._move_group(read, learned, some, some_known, of_group + copies, told)
+                self._move_group(read, learned, some, together, of_group + copies, told)
             finally:
                 for array, values in zip(of_outputs, copies, strict=True):
                     array[members] = values
@@ -63,7 +67,7 @@ class GroupedReadout(OnlineReadout):
         return len(getattr(self, self._OF_GROUP[0]))
 
     def _split_groups(self, known: Mask) -> None:
-        if known.shape[1] == 1 or known.all() or not known.any():
+        if known.shape[1] == 1:
             return
         for group in range(self._count_groups()):
             members = np.flatnonzero(self._group == group)

@@ -58,10 +58,7 @@ class LMSReadout(OnlineRegressor):
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         self._samples_learned = self._samples_learned + np.count_nonzero(~np.isnan(targets), axis=0)
         settings = (float(self.rate), float(self.floor))
-        if not _descend.signatures:
-            with log_compilation("least mean squares"):
-                _descend(read, learned, targets, self._weights, *settings, predicted)
-        else:
+        with log_compilation("least mean squares", _descend):
             _descend(read, learned, targets, self._weights, *settings, predicted)
 
 

@@ -36,10 +36,15 @@ _STEEP = 0.25
 LEAST = 1e-8
 """Least regularisation that forgetting leaves of a weight, as a fraction of `alpha`."""
 
-_RESIDUE = 2.0**-52
-_OFFSET = 1e-24
-"""Forgetting stops in a direction whose sum of squares is this fraction of that of its feature, about the mean and about
-zero: less than that is rounding error."""
+_RESIDUE = 1e-24
+"""Forgetting stops in a direction whose sum of squares is this fraction of that of its feature."""
+
+_NOISE = 2.0**-92
+"""What the columns before it leave of a value is rounding error if its square is below this fraction of the mean square of
+its feature; it is taken as zero, or errors would add up to weights in directions that do not occur."""
+
+_NOTHING = 1e-250
+"""Means and sums of squares that were forgotten down to this are zero; denormal numbers would be slow."""
 
 
 # Sums may be taken in any order, so that the compiler can use vector instructions.
@@ -60,8 +65,8 @@ def solve_factor(unit, rotated, weights):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def learn_rows(  # type: ignore[no-untyped-def]
-    read, learned, targets, known, late, forgetting, alpha, centred, count, origin, mean, power, variances, unit, solved,
-    target_origin, target_mean, rotated, weights, predicted,
+    read, learned, targets, known, late, forgetting, alpha, centred, status, vectors, unit, levels, rotated, weights,
+    predicted,
 ):  # fmt: skip
     """Predict each row of `read`, then learn the same row of `learned`, if its targets are known.
 
@@ -75,20 +80,22 @@ def learn_rows(  # type: ignore[no-untyped-def]
     forgetting, alpha : float
     centred : bool
         Whether there is an intercept.
-    count : (1,)
-        Sum of the weights of the rows so far.
-    origin, mean, power, variances : (width,)
+    status : (2,)
+        Sum of the weights of the rows so far, and 1 if `weights` is the solution.
+    vectors : (4, width)
         First row; mean of the rows less the first; their sum of squares about the mean; the diagonal of E.
     unit : (width, width)
         The factor, of which the values above the diagonal are used.
-    target_origin, target_mean : (outputs,)
+    levels : (outputs, 2)
+        First target; mean of the targets less the first.
     rotated, weights : (outputs, width)
-        Right-hand side, and solution if `solved` (1,) is true.
+        Right-hand side and solution.
     """
     samples, size = read.shape
+    origin, mean, power, variances = vectors[0], vectors[1], vectors[2], vectors[3]
     outputs = rotated.shape[0]
     batch = min(2 * samples if late else samples, _BATCH)
-    rows, floors = np.empty((batch, size)), np.zeros((batch, size))
+    rows, floors, noises = np.empty((batch, size)), np.zeros((batch, size)), np.zeros((batch, size))
     errors = np.empty((outputs, batch))
     told = np.empty((outputs, batch))
     gammas, turns = np.empty(batch), np.empty((batch, 12))
@@ -96,14 +103,14 @@ def learn_rows(  # type: ignore[no-untyped-def]
     begin = 0
     while begin < samples:
         if not known[begin]:
-            if not solved[0]:
+            if status[1] == 0.0:
                 solve_factor(unit, rotated, weights)
-                solved[0] = True
+                status[1] = 1.0
             for output in range(outputs):
                 total = 0.0
                 for j in range(size):
                     total += weights[output, j] * (read[begin, j] - origin[j] - mean[j])
-                predicted[begin, output] = total + target_mean[output] + target_origin[output]
+                predicted[begin, output] = total + levels[output, 1] + levels[output, 0]
             begin += 1
             continue
         # Predictions and lessons in their order; if targets are late, a prediction and a lesson for each sample.
@@ -112,45 +119,49 @@ def learn_rows(  # type: ignore[no-untyped-def]
             if late:
                 _centre(read[begin], origin, mean, rows[entries])
                 for output in range(outputs):
-                    told[output, entries] = target_mean[output] + target_origin[output]
+                    told[output, entries] = levels[output, 1] + levels[output, 0]
                     errors[output, entries] = 0.0
                 learns[entries], of_sample[entries] = False, begin
+                noises[entries] = 0.0
                 gammas[entries] = 1.0
                 entries += 1
             for output in range(outputs):
-                told[output, entries] = target_mean[output] + target_origin[output]
-            if centred and count[0] == 0.0:
+                told[output, entries] = levels[output, 1] + levels[output, 0]
+            if centred and status[0] == 0.0:
                 origin[:] = learned[begin]
-                target_origin[:] = targets[begin]
+                levels[:, 0] = targets[begin]
             _centre(learned[begin], origin, mean, rows[entries])
             for output in range(outputs):
-                errors[output, entries] = targets[begin, output] - target_origin[output] - target_mean[output]
-            gamma, kept = 1.0, forgetting * count[0]
-            count[0] = kept + 1.0
+                errors[output, entries] = targets[begin, output] - levels[output, 0] - levels[output, 1]
+            gamma, kept = 1.0, forgetting * status[0]
+            status[0] = kept + 1.0
             share = 1.0
             if centred:
                 # The first row is its own mean, and holds nothing else.
-                share = kept / count[0]
+                share = kept / status[0]
                 gamma = 1.0 / share if kept > 0.0 else 1.0
-                step = 1.0 / count[0]
+                step = 1.0 / status[0]
                 row = rows[entries]
                 for j in range(size):
-                    mean[j] += step * row[j]
+                    moved = mean[j] + step * row[j]
+                    mean[j] = moved if abs(moved) > _NOTHING else 0.0
                 for output in range(outputs):
-                    target_mean[output] += step * errors[output, entries]
-            _add_power(rows[entries], mean, forgetting, share, LEAST * alpha, count[0], power, floors[entries])
+                    levels[output, 1] += step * errors[output, entries]
+            _add_power(
+                rows[entries], mean, forgetting, share, LEAST * alpha, status[0], power, floors[entries], noises[entries]
+            )
             learns[entries], of_sample[entries], gammas[entries] = True, begin, gamma
             entries += 1
             begin += 1
         _rotate(
-            rows[:entries], floors, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told,
+            rows[:entries], floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told,
         )  # fmt: skip
         for entry in range(entries):
             # If targets are late, a sample has two entries, and the first one is its prediction.
             if not late or not learns[entry]:
                 for output in range(outputs):
                     predicted[of_sample[entry], output] = told[output, entry]
-        solved[0] = False
+        status[1] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
@@ -160,17 +171,23 @@ def _centre(row, origin, mean, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _add_power(row, mean, forgetting, share, least, count, power, floor):  # type: ignore[no-untyped-def]
-    """Add a centred row to the sums of squares, and fill `floor` with the largest variances for forgetting."""
+def _add_power(row, mean, forgetting, share, least, count, power, floor, noise):  # type: ignore[no-untyped-def]
+    """Add a centred row to the sums of squares; fill the largest variances for forgetting, and what is rounding error."""
+    rounding = _NOISE / count
     for j in range(len(row)):
-        power[j] = forgetting * power[j] + share * row[j] * row[j]
+        total = forgetting * power[j] + share * row[j] * row[j]
+        total = total if total > _NOTHING else 0.0
+        power[j] = total
+        noise[j] = rounding * total
     if forgetting < 1.0:
         for j in range(len(row)):
-            floor[j] = 1.0 / (least + _RESIDUE * power[j] + _OFFSET * count * mean[j] * mean[j])
+            floor[j] = 1.0 / (least + _RESIDUE * (power[j] + count * mean[j] * mean[j]))
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate(rows, floors, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told):  # type: ignore[no-untyped-def]
+def _rotate(  # type: ignore[no-untyped-def]
+    rows, floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told
+):
     """Add rows to the factor, or predict only; `rows` and `errors` are reduced, predictions are added to `told`."""
     entries, size = rows.shape
     growth = 1.0 / forgetting
@@ -179,11 +196,15 @@ def _rotate(rows, floors, learns, forgetting, gammas, turns, variances, unit, ro
         e0, e1, e2, e3 = variances[k], variances[k + 1], variances[k + 2], variances[k + 3]
         u01, u02, u03, u12, u13, u23 = unit0[k + 1], unit0[k + 2], unit0[k + 3], unit1[k + 2], unit1[k + 3], unit2[k + 3]
         for entry in range(entries):
-            row, floor, turn = rows[entry], floors[entry], turns[entry]
+            row, floor, noise, turn = rows[entry], floors[entry], noises[entry], turns[entry]
             x0, a1, a2, a3 = row[k], row[k + 1], row[k + 2], row[k + 3]
+            x0 = x0 if x0 * x0 > noise[k] else 0.0
             x1, b2, b3 = a1 - x0 * u01, a2 - x0 * u02, a3 - x0 * u03
+            x1 = x1 if x1 * x1 > noise[k + 1] else 0.0
             x2, c3 = b2 - x1 * u12, b3 - x1 * u13
+            x2 = x2 if x2 * x2 > noise[k + 2] else 0.0
             x3 = c3 - x2 * u23
+            x3 = x3 if x3 * x3 > noise[k + 3] else 0.0
             turn[0], turn[1], turn[2], turn[3] = x0, x1, x2, x3
             if not learns[entry]:
                 turn[4] = turn[5] = turn[6] = turn[7] = 0.0

@@ -116,7 +116,8 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
     def _learn(self, X: FloatArray, Y: FloatArray) -> FloatArray:
         """Learn from rows in order; return the prediction for each row before it was learned."""
         predicted = np.empty_like(Y)
-        rows = aligned_zeros(min(len(X), _ROWS), self._waiting.shape[1])
+        width = self._waiting.shape[1]
+        rows = aligned_zeros(min(len(X), _ROWS), width) if len(X) > 1 else np.zeros((1, width))
         # Without an intercept the constant is zero, and its weight is never updated.
         rows[:, self._features] = self._constant_column and self.fit_intercept
         for begin in range(0, len(X), _ROWS):
@@ -258,8 +259,12 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
         Y[0] = wanted
         check_sizes(given[np.newaxis], Y)
         self._check_unchanged()
-        with self._unchanged_if_refused():
+        waiting, missing, learned = self._waiting, self._missing, self._samples_learned
+        try:
             predicted: FloatArray = self._learn(given[np.newaxis], Y)[0]
+        except ValueError:
+            self._waiting, self._missing, self._samples_learned = waiting, missing, learned
+            raise
         return predicted
 
     def begin(self, features: int, outputs: int = 1) -> Self:
@@ -282,7 +287,10 @@ def check_sizes(features: FloatArray, targets: FloatArray) -> None:
     ValueError
         With the sample and the column of the first value that is not.
     """
-    if not features.size or (np.abs(features).max() <= LARGEST and not (np.abs(targets) > LARGEST).any()):
+    if _sum_of_squares(features) <= LARGEST**2:
+        if _sum_of_squares(targets) <= LARGEST**2 or not (np.abs(targets) > LARGEST).any():
+            return
+    elif np.abs(features).max() <= LARGEST and not (np.abs(targets) > LARGEST).any():
         return
     for name, values, wrong in (
         ("feature", features, ~(np.abs(features) <= LARGEST)),
@@ -294,3 +302,9 @@ def check_sizes(features: FloatArray, targets: FloatArray) -> None:
                 f"{name} {column} of sample {row} is {values[row, column]:g}; it must be finite and at most {LARGEST:g} in "
                 "magnitude" + ("" if name == "feature" else ", or NaN if it is not known") + "; nothing was learned"
             )
+
+
+def _sum_of_squares(values: FloatArray) -> float:
+    """Return the sum of squares, which is NaN or infinite if a value is; much faster than a comparison of each."""
+    flat = values.reshape(-1)
+    return float(flat.dot(flat))

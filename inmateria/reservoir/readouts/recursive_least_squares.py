@@ -24,8 +24,8 @@ FloatArray = npt.NDArray[np.float64]
 class FactorRecursion(GroupedReadout):
     """An online readout that keeps the triangular factor of a least-squares problem, one for each group of outputs."""
 
-    _OF_GROUP = ("_count", "_origin", "_mean", "_power", "_variances", "_unit", "_solved")
-    _OF_OUTPUT = ("_target_origin", "_target_mean", "_rotated", "_weights")
+    _OF_GROUP = ("_status", "_vectors", "_unit")
+    _OF_OUTPUT = ("_levels", "_rotated", "_weights")
     _constant_column = False
 
     alpha: float
@@ -40,42 +40,43 @@ class FactorRecursion(GroupedReadout):
     def _begin_state(self, width: int, outputs: int) -> None:
         alpha = checked_alpha(self.alpha)
         self._group = np.zeros(outputs, dtype=np.int64)
-        self._count = np.zeros((1, 1))
-        self._origin, self._mean, self._power = (np.zeros((1, width)) for _ in range(3))
-        self._variances = np.full((1, width), 1.0 / alpha)
+        self._status = np.array([[0.0, 1.0]])
+        self._vectors = np.zeros((1, 4, width))
+        self._vectors[0, 3] = 1.0 / alpha
         self._unit = aligned_zeros(width, width)[np.newaxis]
-        self._target_origin, self._target_mean = np.zeros(outputs), np.zeros(outputs)
+        self._levels = np.zeros((outputs, 2))
         self._rotated, self._weights = np.zeros((outputs, width)), np.zeros((outputs, width))
-        self._solved = np.ones((1, 1), dtype=np.bool_)
 
     def _move_group(
         self, read: FloatArray, learned: FloatArray, targets: FloatArray, known: Mask, state: Arrays, predicted: FloatArray
     ) -> None:
         given = (read, learned, targets, known, read is not learned)
         settings = (self._checked_forgetting(), float(self.alpha), bool(self.fit_intercept))
+        if learn_rows.overloads:  # most calls: one step of a loop, where a context manager would be felt
+            learn_rows(*given, *settings, *state, predicted)
+            return
         with log_compilation("recursive least squares", learn_rows):
             learn_rows(*given, *settings, *state, predicted)
 
     def _solution(self) -> FloatArray:
         solution = self._weights.copy()
-        for group in np.flatnonzero(~self._solved[:, 0]):
+        for group in np.flatnonzero(self._status[:, 1] == 0.0):
             members = np.flatnonzero(self._group == group)
             solved = solution[members]
             solve_factor(self._unit[group], self._rotated[members], solved)
             solution[members] = solved
-        shift, level = self._origin + self._mean, self._target_origin + self._target_mean
-        solution[:, self._features] = level - np.einsum("ij,ij->i", solution, shift[self._group])
+        shift = self._vectors[:, 0] + self._vectors[:, 1]
+        solution[:, self._features] = self._levels.sum(axis=1) - np.einsum("ij,ij->i", solution, shift[self._group])
         return solution
 
     def _predict_rows(self, features: FloatArray) -> FloatArray:
         """Predict from differences to the means, so that a large offset costs no digits."""
-        coefficients = self.coef_
-        decided = np.empty((len(features), self._outputs))
+        coefficients, decided = self.coef_, np.empty((len(features), self._outputs))
         for group in range(len(self._unit)):
             members = self._group == group
-            apart = features - self._origin[group, : self._features] - self._mean[group, : self._features]
-            decided[:, members] = apart @ coefficients[members].T
-        decided += self._target_mean + self._target_origin
+            origin, mean = self._vectors[group, :2, : self._features]
+            decided[:, members] = (features - origin - mean) @ coefficients[members].T
+        decided += self._levels.sum(axis=1)
         return decided
 
 
