@@ -30,7 +30,13 @@ class GroupedReadout(OnlineReadout):
 
     @abstractmethod
     def _move_group(
-        self, read: FloatArray, learned: FloatArray, targets: FloatArray, known: Mask, state: Arrays, predicted: FloatArray
+        self,
+        read: FloatArray,
+        learned: FloatArray,
+        targets: FloatArray,
+        known: Mask,
+        state: Arrays,
+        predicted: FloatArray,
     ) -> None:
         """Do as `_move` for the outputs of a group; their targets are known (samples,) together.
 

@@ -33,8 +33,8 @@ class KalmanReadout(OnlineRegressor, GroupedReadout):
 
     Notes
     -----
-    With the features and a constant :math:`x_t`, the weights :math:`w`, :math:`P_0 = I / \alpha` and nothing known of the
-    intercept, each sample gives
+    With the features and a constant :math:`x_t`, the weights :math:`w`, :math:`P_0 = I / \alpha` and nothing known of
+    the intercept, each sample gives
 
     .. math::
 
@@ -47,9 +47,9 @@ class KalmanReadout(OnlineRegressor, GroupedReadout):
     walk. If targets are NaN, :math:`P` still grows by :math:`q I`, so that the first sample after a gap has more
     weight. Outputs that miss different samples are learned as if each were alone, at the cost of a readout each.
 
-    Features much larger than the root of `alpha` would cost all digits of :math:`P`: such samples are learned in pairs of
-    floating-point numbers, which is exact and more than ten times slower. An `alpha` of the order of the squared features
-    avoids it. What even pairs cannot hold is refused with a ValueError, and nothing of that call is learned.
+    Features much larger than the root of `alpha` would cost all digits of :math:`P`: such samples are learned in pairs
+    of floating-point numbers, which is exact and more than ten times slower. An `alpha` of the order of the squared
+    features avoids it. What even pairs cannot hold is refused with a ValueError, and nothing of that call is learned.
     """
 
     _ADJUSTABLE = ("walk",)
@@ -88,18 +88,24 @@ class KalmanReadout(OnlineRegressor, GroupedReadout):
         return super()._learn(X, Y)
 
     def _move_group(
-        self, read: FloatArray, learned: FloatArray, targets: FloatArray, known: Mask, state: Arrays, predicted: FloatArray
+        self,
+        read: FloatArray,
+        learned: FloatArray,
+        targets: FloatArray,
+        known: Mask,
+        state: Arrays,
+        predicted: FloatArray,
     ) -> None:
         constant = self._features if self.fit_intercept else -1
         given = (read, learned, targets, known, constant, float(self.walk))
         with log_compilation("Kalman filter", filter_rows):
-            done = filter_rows(*given, *state, predicted)
+            done = filter_rows(*given, *state, predicted)  # type: ignore[call-arg]
         if done < len(read):
             raise ValueError(
-                f"a row of features as large as {np.abs(learned[done]).max():g} cannot be learned with alpha={self.alpha} and "
-                f"walk={self.walk}: the variances of the weights would differ by more than 1e30; give an alpha of the order "
-                "of the squared features and a walk of the order of the squared steps of the weights, or standardise the "
-                "features; nothing of this call was learned"
+                f"features as large as {np.abs(learned[done]).max():g} cannot be learned with alpha={self.alpha} and "
+                f"walk={self.walk}: the variances of the weights would differ by more than 1e30; give an alpha "
+                "of the order of the squared features and a walk of that of the squared steps of the weights, or "
+                "standardise the features; nothing of this call was learned"
             )
 
     def _solution(self) -> FloatArray:

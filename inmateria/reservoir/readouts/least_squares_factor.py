@@ -17,8 +17,8 @@ cost no digits. A row is added by plane rotations without square roots (W. M. Ge
 
 The targets are further columns, and what is subtracted from a target before it is learned is its prediction. An
 intercept without regularisation is a constant before the first column: its rotation is the update of the running
-means of features and targets. Both are counted from the first row, so that an offset costs no digits either: with a free
-intercept this leaves the weights as they are.
+means of features and targets. Both are counted from the first row, so that an offset costs no digits either: with a
+free intercept this leaves the weights as they are.
 """
 
 import numpy as np
@@ -40,8 +40,8 @@ _RESIDUE = 1e-24
 """Forgetting stops in a direction whose sum of squares is this fraction of that of its feature."""
 
 _NOISE = 2.0**-92
-"""What the columns before it leave of a value is rounding error if its square is below this fraction of the mean square of
-its feature; it is taken as zero, or errors would add up to weights in directions that do not occur."""
+"""What the columns before it leave of a value is rounding error if its square is below this fraction of the mean square
+of its feature; it is taken as zero, or errors would add up to weights in directions that do not occur."""
 
 _NOTHING = 1e-250
 """Means and sums of squares that were forgotten down to this are zero; denormal numbers would be slow."""
@@ -148,7 +148,15 @@ def learn_rows(  # type: ignore[no-untyped-def]
                 for output in range(outputs):
                     levels[output, 1] += step * errors[output, entries]
             _add_power(
-                rows[entries], mean, forgetting, share, LEAST * alpha, status[0], power, floors[entries], noises[entries]
+                rows[entries],
+                mean,
+                forgetting,
+                share,
+                LEAST * alpha,
+                status[0],
+                power,
+                floors[entries],
+                noises[entries],
             )
             learns[entries], of_sample[entries], gammas[entries] = True, begin, gamma
             entries += 1
@@ -172,7 +180,7 @@ def _centre(row, origin, mean, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _add_power(row, mean, forgetting, share, least, count, power, floor, noise):  # type: ignore[no-untyped-def]
-    """Add a centred row to the sums of squares; fill the largest variances for forgetting, and what is rounding error."""
+    """Add a centred row to the sums of squares; fill the largest variances, and what is rounding error."""
     rounding = _NOISE / count
     for j in range(len(row)):
         total = forgetting * power[j] + share * row[j] * row[j]
@@ -194,7 +202,14 @@ def _rotate(  # type: ignore[no-untyped-def]
     for k in range(0, size, ROWS):
         unit0, unit1, unit2, unit3 = unit[k], unit[k + 1], unit[k + 2], unit[k + 3]
         e0, e1, e2, e3 = variances[k], variances[k + 1], variances[k + 2], variances[k + 3]
-        u01, u02, u03, u12, u13, u23 = unit0[k + 1], unit0[k + 2], unit0[k + 3], unit1[k + 2], unit1[k + 3], unit2[k + 3]
+        u01, u02, u03, u12, u13, u23 = (
+            unit0[k + 1],
+            unit0[k + 2],
+            unit0[k + 3],
+            unit1[k + 2],
+            unit1[k + 3],
+            unit2[k + 3],
+        )
         for entry in range(entries):
             row, floor, noise, turn = rows[entry], floors[entry], noises[entry], turns[entry]
             x0, a1, a2, a3 = row[k], row[k + 1], row[k + 2], row[k + 3]
@@ -236,7 +251,14 @@ def _rotate(  # type: ignore[no-untyped-def]
                 u01, u02, u03 = c0 * u01 + s0 * a1, c0 * u02 + s0 * a2, c0 * u03 + s0 * a3
                 u12, u13, u23 = c1 * u12 + s1 * b2, c1 * u13 + s1 * b3, c2 * u23 + s2 * c3
         variances[k], variances[k + 1], variances[k + 2], variances[k + 3] = e0, e1, e2, e3
-        unit0[k + 1], unit0[k + 2], unit0[k + 3], unit1[k + 2], unit1[k + 3], unit2[k + 3] = u01, u02, u03, u12, u13, u23
+        unit0[k + 1], unit0[k + 2], unit0[k + 3], unit1[k + 2], unit1[k + 3], unit2[k + 3] = (
+            u01,
+            u02,
+            u03,
+            u12,
+            u13,
+            u23,
+        )
         _rotate_targets(entries, k, turns, rotated, errors, told)
         tail = k + ROWS
         _rotate_tails(entries, tail, turns, rows, unit0[tail:], unit1[tail:], unit2[tail:], unit3[tail:])

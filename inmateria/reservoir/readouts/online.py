@@ -1,8 +1,8 @@
 """Base classes of readouts that learn online: for each row, the prediction is made before its target is learned.
 
 A row without a target (NaN) is predicted and not learned. If targets are late by a known number of rows, features are
-kept until their target is available. Features that are NaN or infinite are refused, and a call that is refused leaves the
-readout as it was.
+kept until their target is available. Features that are NaN or infinite are refused, and a call that is refused leaves
+the readout as it was.
 """
 
 from abc import abstractmethod
@@ -97,8 +97,8 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
         for name, begun in self._begun_with.items():
             if getattr(self, name) != begun:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)!r} and was {begun:g} when this readout began to learn; it cannot be "
-                    "changed in between: set it back, or begin anew with fit"
+                    f"{name} is {getattr(self, name)!r} and was {begun:g} when this readout began to learn; it cannot "
+                    "be changed in between: set it back, or begin anew with fit"
                 )
         self._check_adjustable()
 
@@ -221,9 +221,7 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
             else:
                 self._check_unchanged()
                 if Y.shape[1] != self._outputs:
-                    raise ValueError(
-                        f"targets have {Y.shape[1]} outputs; this readout was fitted with {self._outputs}"
-                    )
+                    raise ValueError(f"targets have {Y.shape[1]} outputs; this readout was fitted with {self._outputs}")
             predicted: FloatArray = self._learn(features, Y)
         return predicted[:, 0] if targets.ndim == 1 else predicted
 
@@ -299,8 +297,8 @@ def check_sizes(features: FloatArray, targets: FloatArray) -> None:
         if wrong.any():
             row, column = (int(each) for each in np.argwhere(wrong)[0])
             raise ValueError(
-                f"{name} {column} of sample {row} is {values[row, column]:g}; it must be finite and at most {LARGEST:g} in "
-                "magnitude" + ("" if name == "feature" else ", or NaN if it is not known") + "; nothing was learned"
+                f"{name} {column} of sample {row} is {values[row, column]:g}; it must be finite and at most {LARGEST:g}"
+                " in magnitude" + ("" if name == "feature" else ", or NaN if it is not known") + "; nothing was learned"
             )
 
 

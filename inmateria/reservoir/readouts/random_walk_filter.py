@@ -1,16 +1,16 @@
 r"""Kalman filter of weights that perform a random walk: its compiled recursion, in double precision and in twice that.
 
 The covariance :math:`P` of the weights is kept in coordinates whose origin is the first learned row :math:`r`: the
-intercept is the output there, :math:`\tilde b = b + w^\top r`. It starts out unknown, and is known with the variance of the
-noise after that row. A step of the walk, :math:`q I` for :math:`(w, b)`, is then
+intercept is the output there, :math:`\tilde b = b + w^\top r`. It starts out unknown, and is known with the variance of
+the noise after that row. A step of the walk, :math:`q I` for :math:`(w, b)`, is then
 
 .. math:: q \begin{pmatrix} I & r \\ r^\top & 1 + \lVert r \rVert^2 \end{pmatrix}.
 
-An update subtracts from :math:`P` what a row told about the weights. If little is left, the difference is lost to rounding.
-Before each update the variance of the output that it leaves, and that the walk adds, is compared with what rounding makes of
-the variances before it. If that is too little, the recursion goes on in pairs of floating-point numbers (T. J. Dekker, Numer.
-Math. 18, 224 (1971)), more than ten times slower, until enough rows in a row do not need it. If even that is too little, the
-row is refused.
+An update subtracts from :math:`P` what a row told about the weights. If little is left, the difference is lost to
+rounding. Before each update the variance of the output that it leaves, and that the walk adds, is compared with what
+rounding makes of the variances before it. If that is too little, the recursion goes on in pairs of floating-point
+numbers (T. J. Dekker, Numer. Math. 18, 224 (1971)), more than ten times slower, until enough rows in a row do not need
+it. If even that is too little, the row is refused.
 """
 
 import numpy as np
@@ -47,7 +47,8 @@ def filter_rows(  # type: ignore[no-untyped-def]
         First row; the last update of the covariance, ``seen seen.T``, still to be subtracted.
     flags : (4,)
     covariance, remainder : (width, width)
-        Of the covariance, the lower triangle is valid, and blocks of eight by eight on the diagonal; in pairs all of both.
+        Of the covariance, the lower triangle is valid, and blocks of eight by eight on the diagonal; in pairs all of
+        both.
     weights : (outputs, width)
 
     Returns

@@ -1,6 +1,7 @@
 """Recursive least squares: readouts that learn online, from each sample once.
 
-The equations are in the notes of `RecursiveLeastSquares`; `least_squares_factor` has the form in which they are computed.
+The equations are in the notes of `RecursiveLeastSquares`; `least_squares_factor` has the form in which they are
+computed.
 """
 
 from collections.abc import Iterable
@@ -48,15 +49,21 @@ class FactorRecursion(GroupedReadout):
         self._rotated, self._weights = np.zeros((outputs, width)), np.zeros((outputs, width))
 
     def _move_group(
-        self, read: FloatArray, learned: FloatArray, targets: FloatArray, known: Mask, state: Arrays, predicted: FloatArray
+        self,
+        read: FloatArray,
+        learned: FloatArray,
+        targets: FloatArray,
+        known: Mask,
+        state: Arrays,
+        predicted: FloatArray,
     ) -> None:
         given = (read, learned, targets, known, read is not learned)
         settings = (self._checked_forgetting(), float(self.alpha), bool(self.fit_intercept))
         if learn_rows.overloads:  # most calls: one step of a loop, where a context manager would be felt
-            learn_rows(*given, *settings, *state, predicted)
+            learn_rows(*given, *settings, *state, predicted)  # type: ignore[call-arg]
             return
         with log_compilation("recursive least squares", learn_rows):
-            learn_rows(*given, *settings, *state, predicted)
+            learn_rows(*given, *settings, *state, predicted)  # type: ignore[call-arg]
 
     def _solution(self) -> FloatArray:
         solution = self._weights.copy()
@@ -114,19 +121,19 @@ class RecursiveLeastSquares(OnlineRegressor, FactorRecursion):
 
     .. math:: \sum_{t \le T} \lambda^{T - t} (y_t - w^\top x_t - b)^2 + \lambda^T \alpha \lVert w \rVert^2
 
-    (S. Haykin, Adaptive Filter Theory). With :math:`\lambda = 1` this is the ridge solution for the samples so far. It is
-    computed from the triangular factor of the problem, centred on the running mean, so that counts of 24 bits, volts in
-    units of a nanovolt and large offsets cost no digits. `alpha` is in the units of the squared features: for features
-    much smaller than its root, such as nanovolts in volts, choose it smaller, or standardise them first, or the weights
-    stay near zero, as those of the same ridge regression.
+    (S. Haykin, Adaptive Filter Theory). With :math:`\lambda = 1` this is the ridge solution for the samples so far. It
+    is computed from the triangular factor of the problem, centred on the running mean, so that counts of 24 bits, volts
+    in units of a nanovolt and large offsets cost no digits. `alpha` is in the units of the squared features: for
+    features much smaller than its root, such as nanovolts in volts, choose it smaller, or standardise them first, or
+    the weights stay near zero, as those of the same ridge regression.
 
     With :math:`\lambda < 1`, a direction of the features that is not excited any more is forgotten only down to 1e-8
     `alpha`, and to what rounding errors leave of its scale (2e-16 of the sum of squares of its feature about the mean);
     the weights there are kept, and the other directions are forgotten as they should be.
 
-    A sample whose targets are all NaN is predicted and not learned. If only some are NaN, each output is learned as if it
-    were alone: outputs that miss different samples do not share a factor any more, and from then on each set of outputs
-    costs memory and time as a readout of its own.
+    A sample whose targets are all NaN is predicted and not learned. If only some are NaN, each output is learned as if
+    it were alone: outputs that miss different samples do not share a factor any more, and from then on each set of
+    outputs costs memory and time as a readout of its own.
     """
 
     _ADJUSTABLE = ("forgetting",)
@@ -188,7 +195,7 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, FactorRecursion):  # type
                 self.classes_ = np.unique(labels) if given is None else given
             elif given is not None and not np.array_equal(given, self.classes_):
                 raise ValueError(
-                    f"classes are {given.tolist()}; this readout began with {self.classes_.tolist()}, and they cannot be "
+                    f"classes are {given.tolist()}; this readout began with {self.classes_.tolist()}; they cannot be "
                     "changed: begin anew with fit"
                 )
             unknown = np.setdiff1d(labels, self.classes_)
@@ -220,8 +227,7 @@ class RecursiveLeastSquaresClassifier(ClassifierMixin, FactorRecursion):  # type
 
 
 def checked_forgetting(forgetting: float) -> float:
+    """Return the forgetting factor as a float of Python."""
     if not 0 < forgetting <= 1:
         raise ValueError(f"forgetting is {forgetting}; it must be more than 0 and at most 1; give 1 to forget nothing")
     return float(forgetting)
-
-
