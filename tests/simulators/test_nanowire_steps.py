@@ -218,7 +218,7 @@ def test_no_model_in_its_range_gives_what_is_not_finite(model, step, volts, age,
         for _ in range(2):
             trace = network.simulate(drive, step, record=("voltages", "currents", "conductances", "filaments"))
             for values in vars(trace).values():
-                assert np.isfinite(values).all()
+                assert values is None or np.isfinite(values).all()
             assert abs(trace.voltages).max() <= volts * (1 + 1e-9)
             network.age(age)
             assert np.isfinite(network.filament).all()
