@@ -414,7 +414,8 @@ class NeuralCulture:
             own = self._arrays[name]
             if (own.shape, own.dtype) != (array.shape, array.dtype):
                 raise ValueError(
-                    f"the state's {name} has shape {array.shape} and type {array.dtype}; here it is {own.shape}, {own.dtype}"
+                    f"the state's {name} has shape {array.shape} and type {array.dtype}; "
+                    f"here it is {own.shape}, {own.dtype}"
                 )
         self._arrays = {name: array.copy() for name, array in state.arrays.items()}
         self._seen_spikes, self._seen_pulses = state.seen_spikes.copy(), state.seen_pulses.copy()

@@ -5,8 +5,6 @@ import warnings
 
 from inmateria.simulators.nanowire.models import JunctionModel
 
-__all__ = ["CoarseStepWarning", "coarse_change", "warn_of_coarse_steps"]
-
 _HUNDREDFOLD = 100.0  # change of a conductance in one step, of a model that does not say
 
 
@@ -50,7 +48,7 @@ def warn_of_coarse_steps(junction: JunctionModel, name: str, step: float, subste
         return False
     needed = f"substeps={math.ceil(step / longest)}, or " if longest > 0 and step / longest < 1e6 else ""
     warnings.warn(
-        f"{name}: a step of {part:.3g} s is too long for this drive: in a single one, junctions under {voltage:.3g} V "
+        f"{name}: a step of {part:.3g} s is too long for this drive: in one step, junctions under {voltage:.3g} V "
         f"went through most of their range of conductance, so that voltages are off until the next step; steps of at "
         f"most {longest:.2g} s follow them; make the network with {needed}a shorter integration_step, or drive it with "
         "less (said once for each network)",

@@ -52,7 +52,9 @@ def address_of(function: Callable[..., None], signature: Any, *sources: str) -> 
         If it cannot be compiled with these arguments.
     """
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    options["cache"] = function.__module__ is not None  # cached code is found again by its module
+    # Cached code is found again by its module, name and line, which two lambdas of one line share.
+    named = "<lambda>" not in function.__qualname__
+    options["cache"] = named and function.__module__ is not None
     if signature is not EVOLVE_LANES:
         options["fastmath"] = {"contract", "nsz"}
     try:

@@ -252,7 +252,7 @@ class NanowireNetwork:
         self._solver = address_of(solve_circuit, SOLVE, *SOURCES) if electrodes.surrounded else 0
         self._noise = np.array([spread.noise, spread.noise_time, coarse_change(self._junction), 0.0, 0.0])
         self._stream = np.random.SeedSequence([self._seed, 2])
-        self._random = self._stream.generate_state(1, np.uint64)
+        self._random = _first_of(self._stream)
         self._longest_step = float(self._kinds.of_each("longest_step", math.inf).min(initial=math.inf))
         self._agings = 0
         self._readings = self._fresh_readings()
@@ -348,7 +348,7 @@ class NanowireNetwork:
             If ``noise`` is neither.
         """
         if either("noise", noise, "continue", "repeat") == "repeat":
-            self._random = self._stream.generate_state(1, np.uint64)
+            self._random = _first_of(self._stream)
             self._readings = self._fresh_readings()
         self._junctions[kernel.STATE] = self._initial
         self._settle()
@@ -477,8 +477,8 @@ class NanowireNetwork:
         if not relaxed:
             self._junctions[:], self._random[:] = before, random
             raise ValueError(
-                f"{type(self._junction).__name__} does not relax to finite states at 0 V within {duration:g} s; see that "
-                "its evolve has an equilibrium there, and give it a longest_step"
+                f"{type(self._junction).__name__} does not relax to finite states at 0 V within {duration:g} s; "
+                "see that its evolve has an equilibrium there, and give it a longest_step"
             )
         self._agings += 1
         self._clock += duration
@@ -540,7 +540,7 @@ class NanowireNetwork:
         twin._noise, twin._stream, twin._readings = self._noise.copy(), deepcopy(self._stream), deepcopy(self._readings)
         if own:
             twin._stream = self._stream.spawn(1)[0]
-            twin._random, twin._readings = twin._stream.generate_state(1, np.uint64), twin._fresh_readings()
+            twin._random, twin._readings = _first_of(twin._stream), twin._fresh_readings()
             if self._noise[0] > 0:
                 twin._settle()
         return twin
@@ -574,7 +574,7 @@ class NanowireNetwork:
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"a network that was pickled by inmateria {pickled.get('version', '(unknown)')} is not one of this "
-                f"version, {version('inmateria')} ({error}); make it anew from its parameters (info.parameters)"
+                f"version, {__version__} ({error}); make it anew from its parameters (info.parameters)"
             ) from error
 
     def _run(
@@ -617,3 +617,8 @@ class NanowireNetwork:
 _NOTHING = np.empty((0, 0))
 _RECORDS = ("voltages", "currents", "conductances", "filaments", "sources")
 _FARTHEST = 230.0  # logarithm of a factor on a junction's parameters: beyond 1e-100 to 1e100 there is no device
+
+
+def _first_of(stream: np.random.SeedSequence) -> npt.NDArray[np.uint64]:
+    """Return the state in which the kernel's random numbers begin."""
+    return np.array(stream.generate_state(1, np.uint64), dtype=np.uint64)
