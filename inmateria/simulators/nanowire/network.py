@@ -580,7 +580,7 @@ class NanowireNetwork:
     def _run(
         self, drive: FloatArray, step: float, samples: int, signal: FloatArray, trace: FloatArray, parts: int
     ) -> None:
-        substeps = self._substeps_of(step)
+        substeps = self._substeps if step <= self._longest_step else self._substeps_of(step)
         status = kernel.advance(
             self._plan, self._solver, self._evolve, self._constants, step, samples, drive, self._junctions, self._nodes,
             self._noise, self._random, signal, trace, parts, substeps,
