@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, cholesky, eigh, qr, svd
+from scipy.linalg import LinAlgError, cho_solve, cholesky, eigh, qr, svd
 from scipy.linalg.lapack import dgejsv, dpocon
 
 from inmateria.reservoir.readouts.kept_samples import Samples
+from inmateria.reservoir.readouts.lone_samples import LoneSamples
 from inmateria.reservoir.readouts.moments import BLOCK_ROWS, Moments
 
 FloatArray = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ EPS = float(np.finfo(np.float64).eps)
 ACCURACY = 1e-6
 """Relative error, of the weights along the least determined direction, up to which second moments are solved."""
 
-_SINGLE_ACCURACY = 1e-4
+_SINGLE_ACCURACY = 1e-3
 """The same for moments multiplied in single precision."""
 
 ROUNDING = 4.0
@@ -25,9 +26,6 @@ ROUNDING = 4.0
 
 _LONE = 1e-3
 """If a sample keeps less than this, one minus its leverage, its prediction is computed from the other samples."""
-
-_LIMIT = 1e-8
-"""Regularisation, in units of the least eigenvalue, from which the limit of none is extrapolated."""
 
 
 class RidgePath:
@@ -105,41 +103,21 @@ class RidgePath:
         return errors
 
     def _lone_errors(self, samples: Samples, lone: npt.NDArray[np.bool_], alphas: FloatArray) -> FloatArray:
-        r"""Sum of weighted squared leave-one-out residuals of samples whose leverage is nearly one.
-
-        There, residual and one minus leverage are differences of nearly equal numbers. With the solution of the other
-        samples, and these samples' residuals :math:`r` from it, both are free of cancellation: the rows of
-        :math:`B^{-1} r` and the diagonal of :math:`B^{-1}`, where
-        :math:`B = I + X (X_o^\top X_o + \alpha I)^{-1} X^\top` (plus the variance of the intercept).
-        """
+        """Sum of weighted squared leave-one-out residuals of samples whose leverage is nearly one."""
         few, others = samples.rows(lone), samples.rows(~lone)
         path = ridge_path(others.moments(self.moments.centred), float(alphas.min()), others)
         moments = path.moments
         root = np.ones((len(few.X), 1)) if few.weights is None else np.sqrt(few.weights)[:, None]
-        turned = root * ((few.X - moments.x_mean) @ path._basis)
-        wanted = root * (few.Y - moments.y_mean)
-
-        def residuals(alpha: float) -> FloatArray:
-            inverse = 1.0 / (path._values + alpha)
-            spread = (turned * inverse) @ turned.T + np.eye(len(root))
-            if moments.centred:
-                spread += root @ root.T / moments.weight
-            factor = cho_factor(spread, check_finite=False)
-            residual = cho_solve(factor, wanted - turned @ (inverse[:, None] * path._loads), check_finite=False)
-            kept = np.diagonal(cho_solve(factor, np.eye(len(root)), check_finite=False))
-            left: FloatArray = residual / ((1.0 - few.left_out) + few.left_out * kept)[:, None]
-            return left
-
-        varying = path._values > 0
-        if varying.all():
-            return np.array([np.sum(residuals(alpha) ** 2) for alpha in alphas])
-        # Without a regularisation, only its limit exists: extrapolated from two small ones.
-        small = _LIMIT * path._values[varying].min() if varying.any() else _LIMIT
-        errors = []
-        for alpha in alphas:
-            left = residuals(alpha) if alpha > 0 else 2.0 * residuals(0.5 * small) - residuals(small)
-            errors.append(np.sum(left**2))
-        return np.array(errors)
+        alone = LoneSamples(
+            turned=root * ((few.X - moments.x_mean) @ path._basis),
+            wanted=root * (few.Y - moments.y_mean),
+            root=root,
+            left_out=few.left_out,
+            values=path._values,
+            loads=path._loads,
+            own=1.0 / moments.weight if moments.centred else 0.0,
+        )
+        return np.array([alone.error(alpha) for alpha in alphas])
 
 
 def ridge_path(moments: Moments, alpha: float, samples: Samples | None = None) -> RidgePath:
