@@ -149,7 +149,7 @@ def streamed(samples: int) -> list[Row]:
 
 
 def wide(samples: int = 100, features: int = 16_000) -> list[Row]:
-    """Choose between 13 regularisations for few samples of many features, in turn with scikit-learn; time and memory."""
+    """Choose between 13 regularisations for few samples of many features, in turn with RidgeCV; time and memory."""
     X, y = series(samples, features)
     alphas = np.logspace(-3, 9, 13)
     fits: dict[str, Callable[[], Any]] = {

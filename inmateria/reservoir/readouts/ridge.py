@@ -60,10 +60,10 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, RidgeBase):  # type: ignore
 
     (D. M. Allen, Technometrics 16, 125 (1974)). Generalised cross-validation replaces the leverage :math:`h_i` by its
     mean (G. H. Golub, M. Heath and G. Wahba, Technometrics 21, 215 (1979)). One eigendecomposition of
-    :math:`X^\top X` serves every regularisation; of :math:`X X^\top` for fewer samples than features, which are then kept.
+    :math:`X^\top X` serves every regularisation; of :math:`X X^\top` for fewer samples than features, which are kept.
 
-    With sample weights :math:`w`, squared errors and leverages are weighted. A weight above 1 counts as that many samples,
-    one of which is left out: :math:`h_i` is then divided by it. Scale weights that stand for reliability to at most 1.
+    With sample weights, squared errors and leverages are weighted. A weight above 1 counts as that many samples, one of
+    which is left out: :math:`h_i` is then divided by it. Scale weights that stand for reliability to at most 1.
 
     Single-precision features are multiplied in single precision within blocks of 512 samples and summed in double
     precision: weights of the order of 1 are accurate to about 1e-5. Give double precision if that is not enough.
