@@ -71,11 +71,8 @@ class Stimulus:
         object.__setattr__(self, "step", step)
 
     def __reduce__(self) -> tuple[type["Stimulus"], tuple[FloatArray, float, bool]]:
-        return Stimulus, (
-            self.drive,
-            self.step,
-            self.floating,
-        )  # a copy, or one from another process, is checked and frozen too
+        # A copy, or one from another process, is checked and frozen too.
+        return Stimulus, (self.drive, self.step, self.floating)
 
     @property
     def duration(self) -> float:
