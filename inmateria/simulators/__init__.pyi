@@ -7,10 +7,11 @@ from .culture.model import Asynchronous, Bursting
 from .culture.network import PULSE, Activity, CultureState, NeuralCulture, Pulses
 from .culture.parameters import Connectivity, ElectrodeArray
 from .echo_state import EchoStateNetwork
+from .nanowire.coarse_steps import CoarseStepWarning
 from .nanowire.ensemble import NanowireEnsemble
 from .nanowire.models import Binary, Filament, JunctionModel, LinearDrift, RateBalance
 from .nanowire.network import NanowireNetwork
-from .nanowire.parameters import Grid, RandomWires, Variability
+from .nanowire.parameters import Grid, Instrument, JunctionValues, RandomWires, Variability
 from .nanowire.records import NanowireState, NanowireTrace
 from .scattering import ScatteringMedium
 
@@ -21,6 +22,7 @@ __all__ = [
     "Asynchronous",
     "Binary",
     "Bursting",
+    "CoarseStepWarning",
     "Connectivity",
     "ContrastiveNetwork",
     "ContrastiveState",
@@ -35,7 +37,9 @@ __all__ = [
     "Filament",
     "Grid",
     "Imperfections",
+    "Instrument",
     "JunctionModel",
+    "JunctionValues",
     "LinearDrift",
     "NanowireEnsemble",
     "NanowireNetwork",

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ from inmateria.simulators.contrastive.rules import (
     SignRule,
 )
 from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.parameters import check_size, convert_value, group_from, plain_values
+from inmateria.simulators.parameters import check_size, convert_value, either, group_from, plain_values
 from inmateria.substrate import Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -234,8 +234,7 @@ class ContrastiveNetwork:
             simulator_id(prefix, digested, **arrays), graph, own["low"], own["high"],
             self._edges.largest_conductance * spread, self._imperfections.noise, parameters,
         )  # fmt: skip
-        self._learner.random[0] = np.random.SeedSequence([seed, 3]).generate_state(1, np.uint64)[0]
-        self.reset()
+        self.reset(noise="repeat")
 
     def _numbers(
         self, low: float | None, high: float, update_interval: float, step: float | None, tolerance: float
@@ -389,8 +388,22 @@ class ContrastiveNetwork:
             raise ValueError(f"without these edges node {floating[0]} is connected to no source; cut fewer")
         self._law.factor[numbers] = 0.0
 
-    def reset(self) -> None:
-        """Return the weights to their first values, and clock, energy and exchanges to 0; noise goes on, cuts stay."""
+    def reset(self, noise: Literal["continue", "repeat"] = "continue") -> None:
+        """Return the weights to their first values, and clock, energy and exchanges to 0; cuts stay.
+
+        Parameters
+        ----------
+        noise : {"continue", "repeat"}
+            ``"continue"`` goes on with the random numbers, so that trials differ; ``"repeat"`` repeats them from
+            their beginning.
+
+        Raises
+        ------
+        ValueError
+            If ``noise`` is neither.
+        """
+        if either("noise", noise, "continue", "repeat") == "repeat":
+            self._learner.random[0] = np.random.SeedSequence([self._seed, 3]).generate_state(1, np.uint64)[0]
         self._learner.weight[:] = self._first_weights
         self._learner.tally[:] = 0.0
         self._voltage[:] = self._start_voltage()
