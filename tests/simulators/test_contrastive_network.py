@@ -147,7 +147,10 @@ def test_levels_hold_the_edges_and_what_is_kept_between_them() -> None:
     edges = Resistor(low=1e-4, high=1.1e-3)
     for remainder in ("kept", "lost"):
         network = ContrastiveNetwork(
-            edges=edges, seed=2, rule=CoupledLearning(alpha=1e-3), imperfections=Imperfections(levels=11, remainder=remainder)
+            edges=edges,
+            seed=2,
+            rule=CoupledLearning(alpha=1e-3),
+            imperfections=Imperfections(levels=11, remainder=remainder),
         )
         first = network.settings
         network.advance(network.info.stimulus(LEARN))
@@ -291,7 +294,10 @@ def test_samples_and_weights_out_of_range_are_refused_and_change_nothing() -> No
         (lambda: network.fit(*XOR, epochs=-1), "0 or more"),
         (lambda: network.predict(np.empty((0, 2))), "at least one sample"),
         (lambda: setattr(network, "weights", np.zeros(3)), "one for each of 32 edges"),
-        (lambda: setattr(network, "weights", np.full(32, 9.0)), "edge 0 was given the weight 9.0; allowed are 1.0 to 5.5 V"),
+        (
+            lambda: setattr(network, "weights", np.full(32, 9.0)),
+            "edge 0 was given the weight 9.0; allowed are 1.0 to 5.5 V",
+        ),
         (lambda: network.cut([32]), "there are 0 to 31"),
         (lambda: ContrastiveNetwork("5x5").restore(before), "the state is of 32 edges"),
     ]
@@ -332,7 +338,7 @@ def test_an_interrupted_training_leaves_the_network_as_it_was(monkeypatch: pytes
             raise KeyboardInterrupt
         return train(*given)
 
-    interrupted.signatures = train.signatures  # type: ignore[attr-defined]
+    interrupted.overloads = train.overloads  # type: ignore[attr-defined]
     monkeypatch.setattr(learning, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         network.fit(*XOR, epochs=20_000)

@@ -236,7 +236,9 @@ def test_the_sign_rule_is_the_sign_of_coupled_learning() -> None:
 
 def test_directed_aging_weakens_what_carries_most_in_the_clamped_state() -> None:
     edges = Resistor(low=1e-5, high=1e-3)
-    network = ContrastiveNetwork(seed=4, edges=edges, rule=DirectedAging(eta=1.0, alpha=1e-4), rails="1:0.0", outputs="6,")
+    network = ContrastiveNetwork(
+        seed=4, edges=edges, rule=DirectedAging(eta=1.0, alpha=1e-4), rails="1:0.0", outputs="6,"
+    )
     middle(network, edges, 0)
     inputs, label = np.array([0.4, -0.1]), np.array([0.25])
     held = ContrastiveNetwork.from_edges(

@@ -12,10 +12,9 @@ from inmateria.simulators.contrastive.operating_point import (
     Law,
     Work,
     content,
-    dissipated,
-    evaluate,
     find,
     function,
+    heat,
     inner,
     outer,
 )
@@ -105,18 +104,18 @@ def learn(plan: Plan, law: Law, learner: Learner, free: Floats, label: Floats, t
     for i in range(n, len(free)):
         held[i] = free[i]
     if kind == CENTRED_NUDGE:
-        left = find(plan, law, n, -rule[1], label, held, tolerance, work)
+        left = find(plan, law, n, -rule[1], label, held, tolerance, work, False)
         if left != 0.0:
             return left
         read_drops(plan, law, learner, held, 1.0)
-        left = find(plan, law, n, rule[1], label, held, tolerance, work)
+        left = find(plan, law, n, rule[1], label, held, tolerance, work, False)
     else:
         if kind == STRAIN:
             contrast[:] = 0.0
         else:
             read_drops(plan, law, learner, free, 1.0)
         if kind == NUDGE:
-            left = find(plan, law, n, rule[1], label, held, tolerance, work)
+            left = find(plan, law, n, rule[1], label, held, tolerance, work, False)
         else:
             for o in range(len(label)):
                 plus, minus = plan.plus[o], plan.minus[o]
@@ -130,17 +129,16 @@ def learn(plan: Plan, law: Law, learner: Learner, free: Floats, label: Floats, t
                     shift = 0.5 * rule[1] * (label[o] - (up - down))
                     held[plus] = up + shift
                     held[minus] = down - shift
-            left = find(plan, law, plan.hidden, 0.0, label, held, tolerance, work)
+            left = find(plan, law, plan.hidden, 0.0, label, held, tolerance, work, True)
     if left != 0.0:
         return left
     read_drops(plan, law, learner, held, -1.0)
-    evaluate(plan, law, held, work)
-    learner.tally[0] += dissipated(plan, work, held) * learner.limits[7]
+    learner.tally[0] += heat(plan, law, held, work) * learner.limits[7]
     change_weights(learner)
     return 0.0
 
 
-@inner
+@function
 def read_drops(plan: Plan, law: Law, learner: Learner, voltage: Floats, sign: float) -> None:
     """Begin the contrast with what is read across each edge (sign 1), or subtract that (sign -1)."""
     contrast, noise = learner.contrast, learner.limits[6]
@@ -221,11 +219,10 @@ def advance(
             free[n + inputs + i] = rails[i]
         label = drive[t, inputs : inputs + outputs]
         for _ in range(intervals):
-            tally[2] = find(plan, law, n, 0.0, label, free, tolerance, work)
+            tally[2] = find(plan, law, n, 0.0, label, free, tolerance, work, False)
             if tally[2] != 0.0:
                 return row
-            evaluate(plan, law, free, work)
-            tally[0] += dissipated(plan, work, free) * limits[7]
+            tally[0] += heat(plan, law, free, work) * limits[7]
             for k in range(nodes):
                 signal[row, k] = free[plan.place[k]]
             if limits[6] > 0:
@@ -299,11 +296,10 @@ def train(
                 voltage[n + i] = inputs[s, i]
             for i in range(len(rails)):
                 voltage[n + inputs.shape[1] + i] = rails[i]
-            tally[2] = find(plan, law, n, 0.0, label, voltage, tolerance, work)
+            tally[2] = find(plan, law, n, 0.0, label, voltage, tolerance, work, False)
             if tally[2] != 0.0:
                 return epoch
-            evaluate(plan, law, voltage, work)
-            tally[0] += dissipated(plan, work, voltage) * limits[7]
+            tally[0] += heat(plan, law, voltage, work) * limits[7]
             for o in range(outputs):
                 plus, minus = plan.plus[o], plan.minus[o]
                 value = voltage[plus] if plus == minus else voltage[plus] - voltage[minus]
@@ -326,4 +322,5 @@ for _kernel in (set_weights, advance, train):
     recompile_with(
         _kernel,
         *(f"inmateria.simulators.contrastive.{name}" for name in ("edges", "operating_point", "plan", "rules")),
+        "inmateria.simulators.sparse_ldl.unsymmetric",
     )

@@ -17,11 +17,13 @@ from inmateria.errors import SubstrateError
 from inmateria.kernel_compilation import borrowing_kernel, recompile_with
 from inmateria.simulators.contrastive.edges import EXPONENTIAL, LINEAR, MOSFET
 from inmateria.simulators.contrastive.plan import Plan
+from inmateria.simulators.sparse_ldl import factor_both_into, solve_both_into
 
 Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.uint32]
 
-PLAIN, MOST = 40, 400
-"""Iterations without and with damping."""
+PLAIN, MOST = 40, 600
+"""Iterations without damping, and all."""
 
 inner, function, outer = borrowing_kernel(forceinline=True), borrowing_kernel(), borrowing_kernel(cache=True)
 
@@ -65,6 +67,8 @@ class Work(NamedTuple):
     loss, inverse, change, trial, begin : ndarray, shape (n,)
         Sum of each column; inverse diagonal; right side and then change of the voltage; the change that is tried in
         parts; voltages before it.
+    room, marks : ndarray
+        Scratch of `sparse_ldl`.
     """
 
     current: Floats
@@ -79,13 +83,17 @@ class Work(NamedTuple):
     change: Floats
     trial: Floats
     begin: Floats
+    room: Floats
+    marks: Indices
 
 
 def make_work(plan: Plan) -> Work:
     """Allocate the scratch for a plan."""
-    edges, nodes, entries, n = len(plan.first), len(plan.place), len(plan.rows), len(plan.start) - 1
-    sizes = (edges, edges, edges, nodes, nodes, entries, entries, n, n, n, n, n)
-    return Work(*(np.zeros(size) for size in sizes))
+    edges, nodes, entries, n = len(plan.first), len(plan.place), plan.entries, len(plan.start) - 1
+    sizes = (edges, edges, edges, nodes, nodes, entries, entries, n, n, n, n, n, plan.room)
+    scratch: list[Any] = [np.zeros(size) for size in sizes]
+    scratch.append(np.zeros(plan.marks, dtype=np.uint32))
+    return Work(*scratch)
 
 
 @inner
@@ -188,22 +196,20 @@ def integral(x: float) -> float:
 
 @inner
 def factorise(plan: Plan, active: int, nudge: float, work: Work) -> None:
-    """Assemble the matrix of derivatives and eliminate the first ``active`` places."""
+    """Assemble the matrix of derivatives and eliminate the first ``active`` places, or all."""
     n = len(plan.start) - 1
-    start, rows, target, slot, border = plan.start, plan.rows, plan.target, plan.slot, plan.border
-    up, down, loss, inverse = work.up, work.down, work.loss, work.inverse
-    forward, backward = work.forward, work.backward
-    for e in range(len(rows)):
+    slot, border, up, down, loss = plan.slot, plan.border, work.up, work.down, work.loss
+    for e in range(len(up)):
         up[e] = 0.0
         down[e] = 0.0
     for k in range(n):
         loss[k] = 0.0
     for i in range(slot.shape[0]):
         j, e = slot[i, 0], slot[i, 1]
-        up[e] += forward[j]
-        down[e] += backward[j]
+        up[e] += work.forward[j]
+        down[e] += work.backward[j]
     for i in range(len(border)):
-        loss[plan.first[border[i]]] += forward[border[i]]
+        loss[plan.first[border[i]]] += work.forward[border[i]]
     if nudge != 0.0:
         for o in range(len(plan.plus)):
             if plan.plus[o] == plan.minus[o]:
@@ -211,6 +217,21 @@ def factorise(plan: Plan, active: int, nudge: float, work: Work) -> None:
             else:
                 up[plan.across[o]] += nudge
                 down[plan.across[o]] += nudge
+    if len(plan.column):
+        for k in range(n):
+            up[plan.grounded[k]] += loss[k]
+        factor_both_into(
+            plan.column, plan.begin, plan.blocks, plan.value, up, down, work.inverse, work.room, work.marks
+        )
+    else:
+        eliminate(plan.start, plan.rows, plan.target, active, up, down, loss, work.inverse)
+
+
+@inner
+def eliminate(
+    start: Indices, rows: Indices, target: Indices, active: int, up: Floats, down: Floats, loss: Floats, inverse: Floats
+) -> None:
+    """Eliminate the first ``active`` places by the list of multiply-adds."""
     pair = numba.uint64(0)
     for k in range(active):
         low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
@@ -232,9 +253,12 @@ def factorise(plan: Plan, active: int, nudge: float, work: Work) -> None:
 
 @inner
 def solve(plan: Plan, active: int, work: Work) -> None:
-    """Solve with the factor for ``work.change``, in place."""
+    """Solve with the factor for the first ``active`` places of ``work.change``, in place; others become 0."""
     start, rows = plan.start, plan.rows
     up, down, inverse, change = work.up, work.down, work.inverse, work.change
+    if len(plan.column):
+        solve_both_into(plan.column, plan.begin, plan.blocks, plan.value, up, down, inverse, work.room, active, change)
+        return
     for k in range(active):
         x = change[k] * inverse[k]
         change[k] = x
@@ -292,23 +316,52 @@ def unstable(active: int, nudge: float, work: Work) -> float:
 
 @function
 def find(
-    plan: Plan, law: Law, active: int, nudge: float, label: Floats, voltage: Floats, tolerance: float, work: Work
+    plan: Plan,
+    law: Law,
+    active: int,
+    nudge: float,
+    label: Floats,
+    voltage: Floats,
+    tolerance: float,
+    work: Work,
+    near: bool,
 ) -> float:
     """Find the voltages of the first ``active`` places, from those given; return 0, or the imbalance left, A; or -1.
 
     Newton's method, undamped at first; if that does not converge, again with every step halved until the
     imbalance falls. It ends when the next change is estimated to be below the tolerance from the last two; a linear
-    network needs one solution. -1 is for a state that a negative nudge makes unstable.
+    network needs one solution. A large network keeps its factor as long as changes fall by that, and begins with the
+    last one if that is of a state ``near``, which for a linear one means the same conductances. -1 is for a state that
+    a negative nudge makes unstable.
     """
     change, trial, begin = work.change, work.trial, work.begin
     for k in range(active):
         begin[k] = voltage[k]
-    before, step = 0.0, 1.0
-    for iteration in range(PLAIN):
+    before, left, goal, step = 0.0, math.inf, math.inf, 1.0
+    blocks, damped = len(plan.column) > 0, False
+    kept = near and (blocks or law.kind == LINEAR)
+    for iteration in range(MOST):
+        if not damped and (iteration == PLAIN or not before < 1e6):
+            damped, kept = True, False
+            for k in range(active):
+                voltage[k] = begin[k]
         evaluate(plan, law, voltage, work)
-        imbalance(plan, active, nudge, label, voltage, work)
-        factorise(plan, active, nudge, work)
+        left = imbalance(plan, active, nudge, label, voltage, work)
+        if damped and not left < goal:
+            if step < 1e-15:
+                break
+            step *= 0.5
+            for k in range(active):
+                voltage[k] = begin[k] + step * trial[k]
+            continue
+        if not kept:
+            factorise(plan, active, nudge, work)
         solve(plan, active, work)
+        if damped:
+            step, goal = 1.0, left * (1.0 - 1e-4)
+            for k in range(active):
+                begin[k] = voltage[k]
+                trial[k] = change[k]
         largest = 0.0
         for k in range(active):
             voltage[k] += change[k]
@@ -316,48 +369,21 @@ def find(
                 largest = abs(change[k])
         if law.kind == LINEAR:
             return unstable(active, nudge, work) if largest < math.inf else math.inf
-        if not largest < 1e6:
-            break
         ratio = largest / before if iteration else 1.0
-        if largest <= tolerance or (ratio < 0.1 and largest * ratio * ratio <= 0.01 * tolerance):
+        if kept:
+            if largest <= 0.01 * tolerance or (ratio < 0.5 and largest * ratio <= 0.01 * tolerance):
+                return unstable(active, nudge, work)
+        elif largest <= tolerance or (ratio < 0.1 and largest * ratio * ratio <= 0.01 * tolerance):
             return unstable(active, nudge, work)
+        kept = blocks and not damped and (iteration == 0 or ratio < 0.2)
         before = largest
-    for k in range(active):
-        voltage[k] = begin[k]
-    evaluate(plan, law, voltage, work)
-    left = imbalance(plan, active, nudge, label, voltage, work)
-    for _ in range(MOST):
-        factorise(plan, active, nudge, work)
-        solve(plan, active, work)
-        largest = 0.0
-        for k in range(active):
-            trial[k] = change[k]
-            largest = max(largest, abs(change[k]))
-        step = 1.0
-        now = left
-        for _ in range(60):
-            for k in range(active):
-                voltage[k] = begin[k] + step * trial[k]
-            evaluate(plan, law, voltage, work)
-            now = imbalance(plan, active, nudge, label, voltage, work)
-            if now < left * (1.0 - 1e-4 * step) or largest * step <= tolerance:
-                break
-            step *= 0.5
-        if step == 1.0 and largest <= tolerance:
-            return unstable(active, nudge, work)
-        if not now <= left * (1.0 + 1e-9) and largest * step > tolerance:
-            return left
-        left = now
-        for k in range(active):
-            begin[k] = voltage[k]
-        if largest * step <= tolerance and step < 1.0:
-            return left
     return left
 
 
-@inner
-def dissipated(plan: Plan, work: Work, voltage: Floats) -> float:
-    """Return the power that all edges turn into heat, W; their currents have been evaluated."""
+@function
+def heat(plan: Plan, law: Law, voltage: Floats, work: Work) -> float:
+    """Evaluate the currents of all edges and return the power that these turn into heat, W."""
+    evaluate(plan, law, voltage, work)
     power = 0.0
     for j in range(len(plan.first)):
         power += work.current[j] * (voltage[plan.first[j]] - voltage[plan.second[j]])
@@ -385,7 +411,7 @@ def operating_points(
     for t in range(len(sources)):
         for i in range(sources.shape[1]):
             voltage[n + i] = sources[t, i]
-        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work)
+        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work, False)
         if left[0] != 0.0:
             return t
         for k in range(len(voltage)):
@@ -393,4 +419,7 @@ def operating_points(
     return len(sources)
 
 
-recompile_with(operating_points, "inmateria.simulators.contrastive.edges")
+recompile_with(
+    operating_points,
+    *(f"inmateria.simulators.{name}" for name in ("contrastive.edges", "contrastive.plan", "sparse_ldl.unsymmetric")),
+)

@@ -10,7 +10,16 @@ Kernels of simulators call `factor_into` and `solve_into` on their own arrays.
 from inmateria.simulators.sparse_ldl.factor import Factor, factorise
 from inmateria.simulators.sparse_ldl.numeric import factor_into, solve_into
 from inmateria.simulators.sparse_ldl.ordering import approximate_minimum_degree
-from inmateria.simulators.sparse_ldl.symbolic import Order, Symbolic, analyse, factor_places, order_by, order_of
+from inmateria.simulators.sparse_ldl.symbolic import (
+    Order,
+    Symbolic,
+    analyse,
+    factor_places,
+    order_by,
+    order_of,
+    postordered,
+)
+from inmateria.simulators.sparse_ldl.unsymmetric import factor_both_into, solve_both_into
 
 __all__ = [
     "Factor",
@@ -18,10 +27,13 @@ __all__ = [
     "Symbolic",
     "analyse",
     "approximate_minimum_degree",
+    "factor_both_into",
     "factor_into",
     "factor_places",
     "factorise",
     "order_by",
     "order_of",
+    "postordered",
+    "solve_both_into",
     "solve_into",
 ]

@@ -73,19 +73,19 @@ def factor_into(
                 high += 1
             for a in range(low, high, 4):
                 some = min(4, high - a)
-                _add_columns(values, inverse, room, d_at, d_height, d_width, _whole(column[d]), a, some)
+                add_columns(values, values, inverse, room, d_at, d_height, d_width, _whole(column[d]), a, some)
                 for i in range(some):
                     into = at + (_whole(rows[d_top + a + i]) - first) * height
                     give = i * d_height
                     for b in range(a + i + 1, d_height):
                         values[into + where[rows[d_top + b]]] += room[give + b]
             if high < d_height - 1:
-                _wait(column, rows, waiting, later, reached, d, d_top, high)
+                wait(column, rows, waiting, later, reached, d, d_top, high)
         width = last - first
         for i in range(width):
             k = at + i * height
             if i:
-                _add_columns(values, inverse, room, at, height, i, first, i, 1)
+                add_columns(values, values, inverse, room, at, height, i, first, i, 1)
                 for b in range(i + 1, height):
                     values[k + b] += room[b]
             total = 0.0
@@ -93,11 +93,11 @@ def factor_into(
                 total += values[k + b]
             inverse[first + i] = 1.0 / total
         if width < height - 1:
-            _wait(column, rows, waiting, later, reached, s, top, width)
+            wait(column, rows, waiting, later, reached, s, top, width)
 
 
 @_inner
-def _wait(
+def wait(
     column: Indices, rows: Indices, waiting: Indices, later: Indices, reached: Indices, d: int, top: int, row: int
 ) -> None:
     """Let a supernode wait for the one that has its next row as a column."""
@@ -115,14 +115,27 @@ def _wait(
 
 
 @_inner
-def _add_columns(
-    values: Floats, inverse: Floats, room: Floats, at: int, height: int, width: int, column: int, a: int, some: int
+def add_columns(
+    values: Floats,
+    by: Floats,
+    inverse: Floats,
+    room: Floats,
+    at: int,
+    height: int,
+    width: int,
+    column: int,
+    a: int,
+    some: int,
 ) -> None:
-    """Sum what the columns of a supernode add to up to four columns (those of its rows a, a + 1, ...) into ``room``."""
+    """Sum what the columns of a supernode add to up to four columns (those of its rows a, a + 1, ...) into ``room``.
+
+    Each entry of ``values`` is multiplied by that of ``by`` in row a, a + 1, ...; they are the same if the matrix is
+    symmetric.
+    """
     factor = 4 * height
     for k in range(width):
         for i in range(some):
-            room[factor + 4 * k + i] = values[at + k * height + a + i] * inverse[column + k]
+            room[factor + 4 * k + i] = by[at + k * height + a + i] * inverse[column + k]
     if height - a < LANES:
         for i in range(some):
             for b in range(a + i, height):
@@ -203,12 +216,13 @@ def solve_into(
         for m in range(width):
             i = width - 1 - m
             u = values[at + i * height : at + (i + 1) * height]
-            x[i] = (x[i] + _dot(u, x, i + 1, height - 1)) * inverse[first + i]
+            x[i] = (x[i] + dot(u, x, i + 1, height - 1)) * inverse[first + i]
             solution[first + i] = x[i]
 
 
 @_sums
-def _dot(a: Floats, b: Floats, low: int, high: int) -> float:
+def dot(a: Floats, b: Floats, low: int, high: int) -> float:
+    """Return the sum of products of entries ``low`` to ``high - 1``."""
     total = 0.0
     for i in range(low, high):
         total += a[i] * b[i]

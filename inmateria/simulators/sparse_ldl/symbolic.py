@@ -136,7 +136,11 @@ def factor_places(order: Order, edges: Places) -> Symbolic:
 
 def order_of(nodes: int, edges: Places) -> Order:
     """Order the nodes of a graph so that few entries are filled in, and each subtree of the tree is a run."""
-    order = order_by(approximate_minimum_degree(nodes, edges), edges)
+    return postordered(order_by(approximate_minimum_degree(nodes, edges), edges), edges)
+
+
+def postordered(order: Order, edges: Places) -> Order:
+    """Return the order of as little fill-in in which each subtree is a run; the root of a single tree stays last."""
     return order_by(np.argsort(_turned(_postorder(order.parent))[order.place]), edges)
 
 

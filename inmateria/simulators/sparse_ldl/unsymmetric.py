@@ -1,0 +1,166 @@
+"""The same arithmetic for matrices that are not symmetric but have a symmetric pattern: circuits of transistors.
+
+Where every current rises with the voltage of the node it leaves and falls with that of the node it enters, the sum of
+each column of the nodal matrix is what flows to the ground. The diagonal is kept as the sum of its column, so that
+here, too, only positive numbers are added, multiplied and divided, and no pivoting is needed.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.kernel_compilation import recompile_with
+from inmateria.simulators.sparse_ldl.numeric import add_columns, dot, wait
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.uint32]
+
+_whole: Any = np.int64  # numba makes a float of the sum of a signed and an unsigned integer
+
+_outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
+
+
+@_outer
+def factor_both_into(
+    column: Indices,
+    begin: Indices,
+    rows: Indices,
+    value: Indices,
+    up: Floats,
+    down: Floats,
+    inverse: Floats,
+    room: Floats,
+    marks: Indices,
+) -> None:
+    """Eliminate all nodes, as `factor_into` does.
+
+    Parameters
+    ----------
+    column, begin, rows, value : ndarray
+        Of a `Symbolic`.
+    up, down : ndarray, shape (symbolic.values,)
+        Less the elements of the matrix: ``up`` those in the column of the earlier place and the row of the later,
+        ``down`` those in its row and the later's column. The sum of each column of the matrix is in the last row of
+        ``up``, where ``down`` is 0. They become the factor.
+    inverse : ndarray, shape (nodes,)
+        Becomes the inverse of the diagonal.
+    room, marks : ndarray
+        Scratch, `Symbolic.room` and `Symbolic.marks`.
+    """  # fmt: skip
+    supernodes = len(column) - 1
+    n = len(inverse)
+    where = marks[: n + 1]  # of each place among the rows of the current supernode
+    waiting = marks[n + 1 : n + 1 + supernodes]  # first supernode + 1 that adds to this one next
+    later = marks[n + 1 + supernodes : n + 1 + 2 * supernodes]  # the next such, + 1
+    reached = marks[n + 1 + 2 * supernodes : n + 1 + 3 * supernodes]  # number of its rows that are done
+    waiting[:] = 0
+    for s in range(supernodes):
+        first, last = _whole(column[s]), _whole(column[s + 1])
+        top, height = _whole(begin[s]), _whole(begin[s + 1]) - _whole(begin[s])
+        at = _whole(value[s])
+        for i in range(height):
+            where[rows[top + i]] = i
+        one: Any = _whole(waiting[s])
+        while one > 0:
+            d = one - 1
+            one = _whole(later[d])
+            d_top, d_height = _whole(begin[d]), _whole(begin[d + 1]) - _whole(begin[d])
+            d_width, d_at = _whole(column[d + 1]) - _whole(column[d]), _whole(value[d])
+            low = _whole(reached[d])
+            high = low
+            while high < d_height and _whole(rows[d_top + high]) < last:
+                high += 1
+            for a in range(low, high, 4):
+                some = min(4, high - a)
+                for turn in range(2):
+                    values, by = (up, down) if turn == 0 else (down, up)
+                    add_columns(values, by, inverse, room, d_at, d_height, d_width, _whole(column[d]), a, some)
+                    for i in range(some):
+                        into = at + (_whole(rows[d_top + a + i]) - first) * height
+                        give = i * d_height
+                        for b in range(a + i + 1, d_height):
+                            values[into + where[rows[d_top + b]]] += room[give + b]
+            if high < d_height - 1:
+                wait(column, rows, waiting, later, reached, d, d_top, high)
+        width = last - first
+        for i in range(width):
+            k = at + i * height
+            if i:
+                for turn in range(2):
+                    values, by = (up, down) if turn == 0 else (down, up)
+                    add_columns(values, by, inverse, room, at, height, i, first, i, 1)
+                    for b in range(i + 1, height):
+                        values[k + b] += room[b]
+            total = 0.0
+            for b in range(i + 1, height):
+                total += up[k + b]
+            inverse[first + i] = 1.0 / total
+        if width < height - 1:
+            wait(column, rows, waiting, later, reached, s, top, width)
+
+
+@_outer
+def solve_both_into(
+    column: Indices,
+    begin: Indices,
+    rows: Indices,
+    value: Indices,
+    up: Floats,
+    down: Floats,
+    inverse: Floats,
+    room: Floats,
+    active: int,
+    solution: Floats,
+) -> None:
+    """Solve for the first ``active`` places; those after them are held at 0.
+
+    Parameters
+    ----------
+    column, begin, rows, value, up, down, inverse, room : ndarray
+        As in `factor_both_into`, which has been called.
+    active : int
+    solution : ndarray, shape (nodes,)
+        Right side; becomes the solution.
+    """  # fmt: skip
+    supernodes = len(column) - 1
+    for s in range(supernodes):
+        first, width = _whole(column[s]), _whole(column[s + 1]) - _whole(column[s])
+        top, height, at = _whole(begin[s]), _whole(begin[s + 1]) - _whole(begin[s]), _whole(value[s])
+        some = min(width, active - first)
+        if some <= 0:
+            break
+        x = room[: height - 1]
+        for b in range(width):
+            x[b] = solution[first + b]
+        x[width:] = 0.0
+        for i in range(some):
+            u = up[at + i * height : at + (i + 1) * height]
+            f = x[i] * inverse[first + i]
+            for b in range(i + 1, height - 1):
+                x[b] += f * u[b]
+        for b in range(width):
+            solution[first + b] = x[b]
+        for b in range(width, height - 1):
+            solution[rows[top + b]] += x[b]
+    solution[active:] = 0.0
+    for t in range(supernodes):
+        s = supernodes - 1 - t
+        first, width = _whole(column[s]), _whole(column[s + 1]) - _whole(column[s])
+        top, height, at = _whole(begin[s]), _whole(begin[s + 1]) - _whole(begin[s]), _whole(value[s])
+        some = min(width, active - first)
+        if some <= 0:
+            continue
+        x = room[: height - 1]
+        for b in range(height - 1):
+            x[b] = solution[rows[top + b]]
+        for m in range(some):
+            i = some - 1 - m
+            u = down[at + i * height : at + (i + 1) * height]
+            x[i] = (x[i] + dot(u, x, i + 1, height - 1)) * inverse[first + i]
+            solution[first + i] = x[i]
+
+
+for _kernel in (factor_both_into, solve_both_into):
+    recompile_with(_kernel, "inmateria.simulators.vector_lanes", "inmateria.simulators.sparse_ldl.numeric")
