@@ -149,6 +149,19 @@ def scaled(typing: Any, value: Any, power: Any) -> Any:
     return _lanes(value, power), generate
 
 
+@_intrinsic  # type: ignore[untyped-decorator]
+def square_root(typing: Any, value: Any) -> Any:
+    """Take the square root, lane by lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        name = f"llvm.sqrt.v{LANES}f64"
+        known = builder.module.globals.get(name)
+        root = known or ir.Function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), name)
+        return builder.call(root, arguments)
+
+    return _lanes(value), generate
+
+
 def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
     @_intrinsic  # type: ignore[untyped-decorator]
     def compute(typing: Any, a: Any, b: Any) -> Any:

@@ -21,7 +21,7 @@ from inmateria.simulators import (
     SignRule,
     Transistor,
 )
-from inmateria.simulators.contrastive import learning
+from inmateria.simulators.contrastive import learning, plan
 from inmateria.substrate import StimulusRejected, UnknownSubstrate
 
 XOR = np.array([[0, 0], [0, 0.45], [0.45, 0], [0.45, 0.45]]), np.array([0, -0.087, -0.087, 0])
@@ -129,6 +129,48 @@ def test_it_learns_exclusive_or_and_forgets_nothing_by_predicting() -> None:
     assert training.error[-1] < 5e-3
     assert network.predict(XOR[0])[:, 0] == pytest.approx(XOR[1], abs=5e-3)
     assert training.error.min() < 0.1 * training.error[0]
+
+
+def test_exclusive_or_from_starts_that_fail_at_a_constant_rate() -> None:
+    """Of starts 0 to 19, eleven come below 5 mV at a constant rate, nineteen with one that falls."""
+    errors = []
+    for seed in (2, 3, 6):
+        network = ContrastiveNetwork(seed=seed, rule=CoupledLearning(eta=0.1, alpha=2.0))
+        errors.append(network.fit(*XOR, epochs=40_000, rate=(16.0, 1.0)).error[-1])
+        assert network._learner.rule[2] == 2.0 / 0.1
+    assert max(errors) < 5e-3
+
+
+def test_many_samples_in_lanes_are_those_found_one_by_one() -> None:
+    network, generator = ContrastiveNetwork(low=-0.2), np.random.default_rng(0)
+    network.cut([5])
+    for choices in ([1.0, 1.2, 2.0, 5.5], [1.0, 1.05]):
+        network.weights = generator.choice(choices, 32)
+        X = generator.uniform(-0.2, 0.5, (71, 2))
+        one_by_one = np.array([network.operating_points(x[np.newaxis])[0] for x in X])
+        assert np.abs(network.operating_points(X) - one_by_one).max() < 1e-9
+        assert network.predict(X) == pytest.approx(one_by_one[:, [10]] - one_by_one[:, [0]], abs=1e-9)
+
+
+@pytest.mark.parametrize("edges", [Transistor(), Resistor(), Antiparallel()], ids=lambda e: type(e).__name__)
+def test_a_large_network_is_what_a_listed_elimination_gives(edges: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond 500 free nodes the elimination is in dense blocks, and factors are kept."""
+
+    def make() -> ContrastiveNetwork:
+        rule = CoupledLearning(alpha=1e-6 if isinstance(edges, Resistor) else 0.5)
+        return ContrastiveNetwork("26x26", edges, inputs=4, outputs=2, rule=rule, tolerance=1e-13)
+
+    large = make()
+    assert len(large._plan.column)
+    monkeypatch.setattr(plan, "_LISTED", 10_000)
+    listed = make()
+    assert not len(listed._plan.column)
+    drive = np.random.default_rng(0).uniform(0, 0.4, (3, 7))
+    drive[:, 4:6] -= 0.2
+    drive[:, 6] = 1
+    responses = [network.advance(network.info.stimulus(drive)).signal for network in (large, listed)]
+    assert np.abs(np.subtract(*responses)[..., :676]).max() < 1e-10  # type: ignore[arg-type]
+    assert large.weights == pytest.approx(listed.weights, rel=1e-7)
 
 
 def test_a_linear_network_learns_what_it_can_and_equilibrium_propagation_too() -> None:
@@ -292,6 +334,7 @@ def test_samples_and_weights_out_of_range_are_refused_and_change_nothing() -> No
         (lambda: network.fit(XOR[0] * np.nan, XOR[1]), "sample 0 of X has nan V"),
         (lambda: network.fit(XOR[0], XOR[1] + 1), "sample 0 of Y has 1.0 V on l00"),
         (lambda: network.fit(*XOR, epochs=-1), "0 or more"),
+        (lambda: network.fit(*XOR, rate=(1.0, 0.0)), "a factor above 0"),
         (lambda: network.predict(np.empty((0, 2))), "at least one sample"),
         (lambda: setattr(network, "weights", np.zeros(3)), "one for each of 32 edges"),
         (

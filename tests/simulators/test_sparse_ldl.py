@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import splu, spsolve
 
-from inmateria.simulators.sparse_ldl import analyse, factorise
+from inmateria.simulators.sparse_ldl import analyse, factor_both_into, factorise, solve_both_into
 from inmateria.simulators.sparse_ldl.ordering import approximate_minimum_degree
 from inmateria.simulators.sparse_ldl.symbolic import order_of
 
@@ -194,3 +194,35 @@ def test_wrong_graphs_weights_and_currents_are_refused(change, message):
     given = usual | change
     with pytest.raises(ValueError, match=message):
         factorise(analyse(3, given["edges"]), given["conductance"], given["to_ground"]).solve(given["current"])
+
+
+@settings(max_examples=40, deadline=None)
+@given(nodes=st.integers(2, 120), extra=st.integers(0, 300), seed=st.integers(0, 10_000), decades=st.integers(0, 8))
+def test_a_matrix_that_is_not_symmetric_is_solved_also_for_the_first_places_alone(nodes, extra, seed, decades):
+    edges = connected(nodes, extra, seed)
+    rng = np.random.default_rng(seed)
+    symbolic = analyse(nodes, edges)
+    low, high = np.sort(symbolic.place.astype(int)[edges], axis=1).T
+    flow, back = 10.0 ** rng.uniform(-decades, 0, (2, len(edges)))
+    loss = np.zeros(nodes)
+    loss[rng.integers(nodes)] = 1.0
+    up, down = np.zeros(symbolic.values), np.zeros(symbolic.values)
+    np.add.at(up, symbolic.slot, flow)
+    np.add.at(down, symbolic.slot, back)
+    up[symbolic.grounded] = loss
+    matrix = np.diag(loss)
+    np.add.at(matrix, (high, low), -flow)
+    np.add.at(matrix, (low, low), flow)
+    np.add.at(matrix, (low, high), -back)
+    np.add.at(matrix, (high, high), back)
+    inverse, room, marks = np.empty(nodes), np.empty(symbolic.room), np.empty(symbolic.marks, dtype=np.uint32)
+    planned = symbolic.column, symbolic.begin, symbolic.rows, symbolic.value
+    factor_both_into(*planned, up, down, inverse, room, marks)
+    wanted = rng.uniform(1, 2, nodes)
+    for active in (nodes, int(rng.integers(1, nodes))):
+        found = matrix[:active, :active] @ wanted[:active]
+        found = np.append(found, np.ones(nodes - active))
+        scale = np.abs(np.linalg.inv(matrix[:active, :active])) @ (np.abs(matrix[:active, :active]) @ wanted[:active])
+        solve_both_into(*planned, up, down, inverse, room, active, found)
+        assert (np.abs(found[:active] - wanted[:active]) <= 1e-12 * scale).all()
+        assert (found[active:] == 0).all()

@@ -258,7 +258,7 @@ def train(
     inputs: Floats,
     labels: Floats,
     rails: Floats,
-    epochs: int,
+    rates: Floats,
     shuffle: bool,
     order: npt.NDArray[np.int64],
     free: Floats,
@@ -273,6 +273,8 @@ def train(
     ----------
     inputs, labels : ndarray, shape (samples, inputs), (samples, outputs)
         V.
+    rates : ndarray, shape (epochs,)
+        Rate or step of the rule in each epoch.
     order : ndarray, shape (samples,)
         Numbers of the samples; shuffled before each epoch if ``shuffle``.
     free, shift : ndarray, shape (samples or 1, nodes)
@@ -282,7 +284,8 @@ def train(
     """  # fmt: skip
     n, outputs, tally = len(plan.start) - 1, len(plan.plus), learner.tally
     limits, held, samples = learner.limits, learner.held, len(order)
-    for epoch in range(epochs):
+    for epoch in range(len(rates)):
+        learner.rule[2] = rates[epoch]
         if shuffle:
             for i in range(samples - 1):
                 j = i + int(uniform(learner.random) * (samples - i))
@@ -315,7 +318,7 @@ def train(
                 forget(learner)
             apply_weights(law, learner)
         error[epoch] = math.sqrt(total / (samples * outputs))
-    return epochs
+    return len(rates)
 
 
 for _kernel in (set_weights, advance, train):

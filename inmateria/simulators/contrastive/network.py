@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.contrastive import learning
-from inmateria.simulators.contrastive.edges import Antiparallel, Diode, Edges, Resistor, Transistor
+from inmateria.simulators.contrastive.edges import MOSFET, Antiparallel, Diode, Edges, Resistor, Transistor
 from inmateria.simulators.contrastive.graph import (
     GROUND,
     edges_to_cut,
@@ -21,6 +21,7 @@ from inmateria.simulators.contrastive.graph import (
     with_roles,
 )
 from inmateria.simulators.contrastive.info import describe
+from inmateria.simulators.contrastive.lanes import make_lanes, operating_points_in_lanes
 from inmateria.simulators.contrastive.netlist import write_netlist
 from inmateria.simulators.contrastive.operating_point import Law, NoOperatingPoint, make_work, operating_points
 from inmateria.simulators.contrastive.plan import plan_elimination
@@ -35,6 +36,7 @@ from inmateria.simulators.contrastive.rules import (
 )
 from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.parameters import check_size, convert_value, either, group_from, plain_values
+from inmateria.simulators.vector_lanes import LANES
 from inmateria.substrate import Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -441,7 +443,13 @@ class ContrastiveNetwork:
         return response
 
     def fit(
-        self, X: npt.ArrayLike, Y: npt.ArrayLike, epochs: int = 100, *, shuffle: bool = True
+        self,
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        epochs: int = 100,
+        *,
+        rate: float | tuple[float, float] = 1.0,
+        shuffle: bool = True,
     ) -> ContrastiveTraining:
         """Learn samples in one compiled loop, one update each an epoch, as if they were stimuli with ``learn``.
 
@@ -452,6 +460,9 @@ class ContrastiveNetwork:
         Y : array_like, shape (samples, outputs), or (samples,) for a single output
             Labels, V.
         epochs : int
+        rate : float or (float, float)
+            Factor on the rate or step of the rule; or that of the first and of the last epoch, geometric in between. A
+            rate that is at first too high to settle, and falls, finds better minima than a constant one.
         shuffle : bool
             Whether to present the samples in another random order in each epoch.
 
@@ -473,6 +484,11 @@ class ContrastiveNetwork:
         epochs = convert_value("epochs", epochs, int)
         if epochs < 0:
             raise ValueError(f"epochs is {epochs}; give 0 or more")
+        first_rate, last_rate = (float(each) for each in (rate if isinstance(rate, tuple) else (rate, rate)))
+        if not (0 < first_rate < math.inf and 0 < last_rate < math.inf):
+            raise ValueError(f"rate is {rate}; give a factor above 0, or two: in the first and in the last epoch")
+        usual = float(self._learner.rule[2])
+        rates = usual * np.geomspace(first_rate, last_rate, epochs)
         before, energy = self.state, self.energy
         nodes, samples = self.node_count, len(inputs)
         kept = samples if samples * nodes <= _WARM else 1
@@ -484,7 +500,8 @@ class ContrastiveNetwork:
                 for first in range(0, epochs, part):
                     some = error[first : first + part]
                     done = learning.train(
-                        self._plan, self._law, self._learner, inputs, labels, self._graph.rail_voltages, len(some),
+                        self._plan, self._law, self._learner, inputs, labels, self._graph.rail_voltages,
+                        rates[first : first + part],
                         bool(shuffle), order, free, shift, self._tolerance, self._work, some,
                     )  # fmt: skip
                     if done < len(some):
@@ -492,6 +509,8 @@ class ContrastiveNetwork:
         except BaseException:
             self.restore(before)
             raise
+        finally:
+            self._learner.rule[2] = usual
         time = epochs * samples * self._interval
         self._clock += time
         return ContrastiveTraining(error, self.energy - energy, time)
@@ -521,10 +540,23 @@ class ContrastiveNetwork:
         inputs = self._samples("X", X)
         sources = np.column_stack((inputs, np.tile(self._graph.rail_voltages, (len(inputs), 1))))
         found, left = np.empty((len(inputs), self.node_count)), np.zeros(1)
-        with log_compilation("the kernels of networks that learn", operating_points):
-            done = operating_points(
-                self._plan, self._law, sources, self._tolerance, self._work, self._start_voltage(), found, left
-            )
+        begin = self._start_voltage()
+        if len(inputs) >= LANES and self._law.kind == MOSFET and not len(self._plan.column):
+            with log_compilation("the kernels of networks that learn", operating_points_in_lanes):
+                done = operating_points_in_lanes(
+                    self._plan,
+                    self._law,
+                    sources,
+                    self._tolerance,
+                    make_lanes(self._plan),
+                    self._work,
+                    begin,
+                    found,
+                    left,
+                )
+        else:
+            with log_compilation("the kernels of networks that learn", operating_points):
+                done = operating_points(self._plan, self._law, sources, self._tolerance, self._work, begin, found, left)
         if done < len(inputs):
             raise _not_found(f"sample {done}", left[0])
         return np.ascontiguousarray(found[:, self._plan.place])

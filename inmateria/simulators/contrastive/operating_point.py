@@ -411,7 +411,7 @@ def operating_points(
     for t in range(len(sources)):
         for i in range(sources.shape[1]):
             voltage[n + i] = sources[t, i]
-        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work, False)
+        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work, t > 0 and law.kind == LINEAR)
         if left[0] != 0.0:
             return t
         for k in range(len(voltage)):
