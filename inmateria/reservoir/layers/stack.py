@@ -92,6 +92,17 @@ class PhysicalStack:
     ...     print(await stack.score(X_test, y_test))
     """
 
+    encoders: list[PortEncoder]
+    training_: LocalTraining
+    classes_: npt.NDArray[Any]
+    readout_: Any
+    features_: list[FloatArray]
+    information_: list[PassInformation]
+    stimuli_training_: int
+    stimuli_reading_: int
+    steps_: int
+    learning_seconds_: float
+
     def __init__(
         self,
         layers: Sequence[PhysicalLayer | Substrate | str],
