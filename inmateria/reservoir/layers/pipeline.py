@@ -203,13 +203,17 @@ class LayerPipeline:
                 return
             try:
                 async with asyncio.TaskGroup() as group:
-                    for layer, batch in enumerate(at):
-                        if batch is not None:
-                            group.create_task(self._through(layer, batch, sink, learning=learning))
+                    tasks = [
+                        group.create_task(self._through(layer, batch, sink, learning=learning))
+                        for layer, batch in enumerate(at)
+                        if batch is not None
+                    ]
             except ExceptionGroup as several:
                 if len(several.exceptions) == 1:
                     raise several.exceptions[0] from None
                 raise
+            for task in tasks:
+                task.result()  # one that was cancelled by itself does not fail its group
             if (done := at[-1]) is not None:
                 if learning and type(self.training).update_after_batch is not LocalTraining.update_after_batch:
                     await self._learn(self.training.update_after_batch, done)

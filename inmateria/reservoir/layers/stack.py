@@ -310,6 +310,8 @@ def _checked_labels(y: npt.ArrayLike, samples: int) -> npt.NDArray[Any]:
             f"there are {samples} samples and labels of shape {labels.shape}; give one label for each sample"
         )
     try:
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            raise ValueError("some are NaN or infinite")
         check_classification_targets(labels)
     except ValueError as error:
         raise ValueError(
