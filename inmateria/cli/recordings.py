@@ -1,4 +1,4 @@
-"""`inmateria record`, `info`, `plot`, `export`, `import` and `recover`: recordings made, seen and converted."""
+"""`inmateria record`, `info`, `plot`, `export` and `recover`: recordings made, seen and converted."""
 
 import asyncio
 import signal
@@ -123,35 +123,6 @@ def export(
     _say({"paths": [str(path) for path in done.paths], "left_out": done.left_out}, "\n".join(words), json)
 
 
-@app.command("import")
-def import_(
-    source: Annotated[
-        Path, typer.Argument(help="A file that neo reads, FinalSpark's export, or a table 'Time[s] 8_V[V] ...'.")
-    ],
-    out: Annotated[Path, typer.Argument(help="Recording to make (.h5).")],
-    stimulus: Annotated[str | None, typer.Option(help="Name of the signal that was driven.")] = None,
-    driven: Annotated[list[str] | None, typer.Option(help="Of a table: an electrode that was driven.")] = None,
-    json: Json = False,
-) -> None:
-    """Make a recording that can be replayed from a file of another program."""
-    from rich.console import Console
-
-    from inmateria.adapters.neuroplatform.files import is_export, read_export
-    from inmateria.recording.formats.importing import import_block, import_file
-    from inmateria.recording.formats.measurements import import_measurement, is_measurement
-
-    with Console(stderr=True, quiet=json).status(f"reading {source}"):
-        if is_measurement(source):
-            done = import_measurement(source, out, driven=driven)
-        elif is_export(source):
-            done = import_block(read_export(source), out, kind="neural-culture")
-        else:
-            done = import_file(source, out, stimulus=stimulus)
-    words = [f"{done.exchanges:,} exchanges in {done.path}", *(f"not in it: {each}" for each in done.left_out)]
-    told = {"path": str(done.path), "exchanges": done.exchanges, "left_out": done.left_out}
-    _say(told, "\n".join(words), json)
-
-
 @app.command()
 def recover(
     file: File,
@@ -172,13 +143,21 @@ def recover(
 
 def _verdict(found: "Recovery") -> str:
     """Say in a few lines what there is."""
+    from inmateria.recording.verified_tables import ranges
+
     lines = [f"{found.whole:,} exchanges are whole, {found.seconds:,.3f} s on the device's clock"]
     if found.last_sent is not None:
         lines.append(f"the last one was sent at {datetime.fromtimestamp(found.last_sent, UTC).isoformat()}")
     if found.damaged:
-        lines.append(f"damaged: exchanges {', '.join(map(str, found.damaged[:10]))}")
-    if found.announced > found.whole:
-        lines.append(f"{found.announced - found.whole:,} more are named but not there whole")
+        lines.append(f"{len(found.damaged):,} damaged: {ranges(list(found.damaged))}, counted from 0")
+    if found.damaged_notes:
+        lines.append(f"damaged: notes {ranges(list(found.damaged_notes))}")
+    if found.damaged_metadata:
+        lines.append(f"damaged: {', '.join(found.damaged_metadata)}")
+    if not found.verified:
+        lines.append("it is of version 1, which has no checksums: damage cannot be seen")
+    if missing := found.announced - found.whole - len(found.damaged):
+        lines.append(f"{missing:,} more are named but not there whole")
     if found.bytes_there < found.bytes_announced:
         lines.append(f"{found.bytes_announced - found.bytes_there:,} bytes are missing at the end of the file")
     if found.dropped:

@@ -1,31 +1,39 @@
 """File format of recordings: tables, and the fields of their rows.
 
-attributes      format, version, created, info, annotations, software, script (the last four are JSON)
-/exchanges      one row per exchange: position of its rows, device and host clock, round trip, checksum
+attributes      format, version, created, info, annotations, software, script (the last four are JSON), and checks:
+                JSON, the CRC-32 of each of the others and of `scale`
+/exchanges      one row per exchange: position of its rows, device and host clock, round trip, checksums
 /drive          (steps, inputs), drives, in the inputs' units
 /signal         (samples, outputs), signals: float64 in the outputs' units, or int16 counts, with the size of
                 one count of each output in the attribute `scale`
 /spikes         time on the device's clock, output channel
+/checks         running checksums of /drive, /signal and /spikes within long exchanges
 /notes          markers, changed parameters, dropped or unanswered exchanges, the end
 /text           bytes: JSON documents of the notes
 
 Rows are only appended, the row in /exchanges last, so the rows it refers to are complete however writing ended. No
 table is compressed: a row, once written, never moves in the file.
+
+Checksums are CRC-32. That of /drive, of /signal and of /spikes runs on over all their rows from the first, as they
+are stored. Its value at the end of each exchange is in /exchanges, and values at most 256 KiB apart within longer ones
+are in /checks. So any part of a table is verified with at most 256 KiB beside it, and many short exchanges in one pass.
+
+Version 2 has one checksum for each exchange, of all its data and its row, and no /checks; version 1 has none.
 """
 
 import struct
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.recording.checksums import checksum, sealed
+from inmateria.recording.documents import from_json, to_json
 from inmateria.substrate import Response, Stimulus
 
 FORMAT = "inmateria recording"
-VERSION = 2
+VERSION = 3
 
 EXCHANGE = np.dtype(
     [
@@ -41,10 +49,33 @@ EXCHANGE = np.dtype(
         ("spikes", "<u8"),
         ("sent", "<f8"),  # host clock, s since 1970
         ("round_trip", "<f8"),  # s
-        ("check", "<u4"),  # CRC-32 of the rows it refers to, then of all fields before this one
+        ("drive_check", "<u4"),  # running checksum of /drive after the last of its rows
+        ("signal_check", "<u4"),
+        ("spikes_check", "<u4"),
+        ("check", "<u4"),  # of all fields before this one; see `inmateria.recording.checksums.sealed`
     ]
 )
 """A row of /exchanges; ``samples`` is the number of samples of the whole exchange."""
+
+CHECK = np.dtype(
+    [
+        ("table", "<u4"),  # index into `DATA`
+        ("rows", "<u8"),
+        ("value", "<u4"),  # running checksum of the table after so many rows
+        ("check", "<u4"),  # of all fields before this one, as in /exchanges
+    ]
+)
+"""A row of /checks."""
+
+DATA = {
+    "drive": ("first_step", "steps", "drive_check"),
+    "signal": ("first_sample", "samples", "signal_check"),
+    "spikes": ("first_spike", "spikes", "spikes_check"),
+}
+"""Tables of data, and the fields of /exchanges with the first row, the number of rows and the running checksum."""
+
+CHECKED_BYTES = 1 << 18
+"""Most bytes of a table between two values of its running checksum, unless a single row has more."""
 
 NOTE = np.dtype(
     [
@@ -61,8 +92,10 @@ NOTE = np.dtype(
 """A row of /notes."""
 
 MARKER, PARAMETERS, DROPPED, UNANSWERED, END = "marker", "parameters", "dropped", "unanswered", "end"
+DAMAGED = "damaged"
 
-_EXCHANGE_ROW = struct.Struct("<QIddQQQQQQdd")
+_EXCHANGE_ROW = struct.Struct("<QIddQQQQQQddIII")
+_CHECK_ROW = struct.Struct("<IQI")
 _NOTE_ROW = struct.Struct("<dddIQQQ")
 _CHECK = struct.Struct("<I")
 
@@ -102,7 +135,8 @@ class Note:
     ----------
     kind : str
         ``"marker"``; ``"parameters"``: changed parameters; ``"dropped"``: exchanges that were not recorded;
-        ``"unanswered"``: a stimulus without a response; ``"end"``: a proper end.
+        ``"unanswered"``: a stimulus without a response; ``"damaged"``: exchanges or notes that were damaged in the file
+        that this one was recovered from; ``"end"``: a proper end.
     label : str
         Short description.
     details : dict
@@ -129,20 +163,14 @@ class Note:
     exchange: int = 0
 
 
-def checksum(*parts: npt.NDArray[Any] | bytes) -> int:
-    """Return the CRC-32 of arrays and bytes, one after the other."""
-    value = 0
-    for part in parts:
-        if len(part):
-            data = part if isinstance(part, bytes) else np.ascontiguousarray(part).view(np.uint8).reshape(-1).data
-            value = zlib.crc32(data, value)
-    return value
+def exchange_row(values: tuple[float, ...]) -> bytes:
+    """Return a row of /exchanges: values, and their checksum."""
+    return sealed(_EXCHANGE_ROW.pack(*values))
 
 
-def exchange_row(values: tuple[float, ...], *data: npt.NDArray[Any]) -> bytes:
-    """Return a row of /exchanges: values, and the checksum of the data and the values."""
-    row = _EXCHANGE_ROW.pack(*values)
-    return row + _CHECK.pack(checksum(*data, row))
+def check_row(table: str, rows: int, value: int) -> bytes:
+    """Return a row of /checks: the running checksum of a table after some rows, and a checksum of the row."""
+    return sealed(_CHECK_ROW.pack(list(DATA).index(table), rows, value))
 
 
 def note_row(values: tuple[float, ...], text: bytes) -> bytes:
@@ -152,18 +180,18 @@ def note_row(values: tuple[float, ...], text: bytes) -> bytes:
 
 
 def is_whole(row: np.void, *data: npt.NDArray[Any]) -> bool:
-    """Return whether the checksum of a row of /exchanges or /notes matches the row and its data."""
+    """Return whether the checksum of a row of /notes, or of /exchanges in version 2, matches the row and its data."""
     return bool(checksum(*data, row.tobytes()[: -_CHECK.size]) == int(row["check"]))
 
 
 def text_of(note: Note) -> bytes:
     """Return the JSON document of a note."""
-    return msgspec.json.encode({"kind": note.kind, "label": note.label, "details": note.details}, enc_hook=_plain)
+    return to_json({"kind": note.kind, "label": note.label, "details": note.details})
 
 
 def note_of(row: np.void, text: bytes) -> Note:
     """Return the note of a row and its JSON document."""
-    words = msgspec.json.decode(text)
+    words = from_json(text)
     return Note(
         words["kind"],
         words["label"],
@@ -176,8 +204,13 @@ def note_of(row: np.void, text: bytes) -> Note:
     )
 
 
-def _plain(value: Any) -> Any:
-    """Return numbers and arrays of numpy as JSON values."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise NotImplementedError(f"{value!r} cannot be represented in JSON")
+def spike_of_no_channel(spikes: npt.NDArray[np.void], outputs: int) -> str | None:
+    """Return a description of the first spike that has no output or no time; None if all have both."""
+    wrong = (spikes["channel"] >= outputs) | ~np.isfinite(spikes["time"])
+    if not wrong.any():
+        return None
+    first = spikes[int(np.argmax(wrong))]
+    return (
+        f"a spike at {float(first['time']):g} s is on channel {int(first['channel'])}; "
+        f"times must be finite and channels 0 to {outputs - 1}"
+    )

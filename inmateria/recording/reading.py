@@ -1,8 +1,9 @@
 """Reading recordings: finished, still growing, or truncated."""
 
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,28 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.recording.checksums import checksum
+from inmateria.recording.documents import from_json
 from inmateria.recording.format import (
+    DATA,
     DROPPED,
     END,
     FORMAT,
-    NOTE,
     VERSION,
     Exchange,
-    Note,
     RecordingError,
-    is_whole,
-    note_of,
+    spike_of_no_channel,
 )
 from inmateria.recording.unclosed import UnclosedFile, is_closed, is_hdf5
+from inmateria.recording.verified_tables import VerifiedTables
 from inmateria.substrate import FloatArray, Response, SpikeArray, Stimulus, SubstrateInfo
 
-_KNOWN = (1, VERSION)
-_BATCH_BYTES = 8_000_000
+_KNOWN = (1, 2, VERSION)
 _ATTEMPTS, _PAUSE = 5, 0.02
+_DOCUMENTS = ("annotations", "software", "script")
+_UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, msgspec.DecodeError)
+
+_logger = logging.getLogger("inmateria")
 
 
 class Recording:
@@ -55,29 +60,28 @@ class Recording:
         Number of exchanges in the table of exchanges, incomplete ones included.
     scale : ndarray of float, shape (outputs,), or None
         Size of one count of each output, if the signal is stored as int16 counts.
+    damaged_metadata : tuple of str
+        Attributes of the file that do not match their checksum; empty unless opened to recover it.
     """
 
-    def __init__(self, file: h5py.File, path: Path, there: int | None = None) -> None:
-        self._file = file
+    def __init__(self, file: h5py.File, path: Path, raw: UnclosedFile | None = None) -> None:
         self.path = path
-        told = {name: _text(file.attrs[name]) for name in file.attrs if name != "version"}
         self.version = int(file.attrs["version"])
-        self.info = msgspec.json.decode(told["info"], type=SubstrateInfo)
-        self.annotations: dict[str, Any] = msgspec.json.decode(told["annotations"])
-        self.created = told["created"]
-        made_by = {"inmateria": told.get("inmateria", "unknown")}  # version 1 has nothing else
-        self.software: dict[str, str] = msgspec.json.decode(told["software"]) if "software" in told else made_by
-        self.script: dict[str, Any] = msgspec.json.decode(told.get("script", "{}"))
-        self._tables: dict[str, h5py.Dataset] = {name: file[name] for name in file}
-        scale = self._tables["signal"].attrs.get("scale")
-        self.scale: FloatArray | None = None if scale is None else np.asarray(scale, dtype=np.float64)
-        rows = {
-            name: len(table) if there is None else _rows_there(table, there) for name, table in self._tables.items()
-        }
-        self.announced = len(self._tables["exchanges"])
-        self.exchanges: npt.NDArray[np.void] = _whole(self._tables["exchanges"][: rows["exchanges"]], rows)
-        self._ends: npt.NDArray[np.uint64] | None = None
-        self.notes = self._read_notes(rows)
+        self._tables = VerifiedTables(file, path, self.version, raw)
+        self.scale: FloatArray | None = self._tables.scale()
+        told = {name: _bytes(file.attrs[name]) for name in file.attrs if name not in ("format", "version")}
+        self.damaged_metadata = _damaged_metadata(told, self.scale) if self.version > 2 else ()
+        self.info = msgspec.convert(from_json(told["info"]), SubstrateInfo)
+        self.created = told["created"].decode()
+        read = {name: from_json(told.get(name, b"{}")) for name in _DOCUMENTS if name not in self.damaged_metadata}
+        self.annotations: dict[str, Any] = read.get("annotations", {})
+        self.software: dict[str, str] = read.get("software", {})
+        self.script: dict[str, Any] = read.get("script", {})
+        if self.version == 1:
+            self.software = {"inmateria": told["inmateria"].decode()}
+        self.exchanges = self._tables.exchanges
+        self.announced = self._tables.announced
+        self.notes = self._tables.notes
         self.finished = self.version == 1 or any(note.kind == END for note in self.notes)
 
     def __len__(self) -> int:
@@ -105,39 +109,24 @@ class Recording:
 
     def batches(self, first: int = 0) -> Iterator[tuple[int, int]]:
         """Yield ranges of exchanges of about 8 MB, at least one exchange each, from `first` on."""
-        width, height = len(self.info.inputs), len(self.info.outputs)
-        if self._ends is None:
-            rows = self.exchanges
-            self._ends = np.cumsum(8 * width * rows["steps"] + 8 * height * rows["samples"] + 12 * rows["spikes"] + 500)
-        while first < len(self):
-            before = int(self._ends[first - 1]) if first else 0
-            last = max(first + 1, int(np.searchsorted(self._ends, before + _BATCH_BYTES, side="right")))
-            yield first, last
-            first = last
+        return self._tables.batches(first)
 
     def between(self, first: int, last: int) -> list[Exchange]:
-        """Read the exchanges from `first` up to but excluding `last`, checked as `exchange` does."""
-        rows = self.exchanges[first:last]
+        """Read the exchanges from `first` up to but excluding `last`, verified as by `exchange`."""
         drive, stored, spikes = self.drive(first, last), self._stored(first, last), self.spikes(first, last)
         signal = self._in_units(stored)
         found = []
         at = sample = spike = 0
-        for index, row in enumerate(rows, first):
+        for row in self.exchanges[first:last]:
             steps, samples, count = int(row["steps"]), int(row["samples"]), int(row["spikes"])
-            mine = drive[at : at + steps], stored[sample : sample + samples], spikes[spike : spike + count]
-            if self.version > 1 and not is_whole(row, *mine):
-                raise RecordingError(
-                    f"exchange {index} of {self.path} is damaged: its checksum does not match; "
-                    "`inmateria recover` reports which exchanges are intact"
-                )
             values = signal[sample : sample + samples].reshape(steps, -1, len(self.info.outputs))
             response = Response(
                 values if self.info.sampling_rate is not None else None,
-                mine[2] if self.info.spiking else None,
+                spikes[spike : spike + count] if self.info.spiking else None,
                 float(row["start"]),
                 int(row["sequence"]),
             )
-            stimulus = Stimulus(mine[0], float(row["step"]))
+            stimulus = Stimulus(drive[at : at + steps], float(row["step"]))
             found.append(
                 Exchange(stimulus, response, int(row["session"]), float(row["sent"]), float(row["round_trip"]))
             )
@@ -146,7 +135,7 @@ class Recording:
 
     def drive(self, first: int = 0, last: int | None = None) -> FloatArray:
         """Read the drives of some exchanges, shape (steps, inputs)."""
-        return self._rows("drive", "first_step", "steps", first, last)
+        return self._of_exchanges("drive", first, last)
 
     def signal(self, first: int = 0, last: int | None = None) -> FloatArray:
         """Read the signal of some exchanges, shape (samples, outputs), in the outputs' units."""
@@ -158,130 +147,141 @@ class Recording:
 
     def spikes(self, first: int = 0, last: int | None = None) -> SpikeArray:
         """Read the spikes of some exchanges."""
-        return self._rows("spikes", "first_spike", "spikes", first, last)
+        return self._of_exchanges("spikes", first, last)
 
     def rows(self, table: str, first: int, last: int) -> npt.NDArray[Any]:
-        """Read rows of a table as they are stored; see `inmateria.recording.format`."""
-        data: npt.NDArray[Any] = self._tables[table][first:last]
+        """Read rows of a table of data as they are stored; see `inmateria.recording.format`.
+
+        All data of a recording are read by this method.
+
+        Parameters
+        ----------
+        table : {"drive", "signal", "spikes"}
+        first, last : int
+            First row, and the one after the last.
+
+        Raises
+        ------
+        RecordingError
+            If a row does not match its checksum, or a spike is of no output.
+        """
+        data = self._tables.rows(table, first, last)
+        if table == "spikes" and (wrong := spike_of_no_channel(data, len(self.info.outputs))):
+            raise RecordingError(f"{self.path} cannot be read: {wrong}")
         return data
 
+    def stored_dtype(self, table: str) -> np.dtype[Any]:
+        """Return the data type of the rows of a table."""
+        return self._tables.dtype(table)
+
+    def damaged_exchanges(self) -> list[int]:
+        """Read all data, and return the exchanges that are damaged; see `inmateria.recording.recover`."""
+        return self._tables.damaged_exchanges()
+
+    @property
+    def damaged_notes(self) -> tuple[int, ...]:
+        """Numbers of damaged notes; empty unless opened to recover them."""
+        return tuple(self._tables.damaged_notes)
+
+    def check(self, *, in_detail: bool = True) -> None:
+        """Raise `RecordingError` if attributes, rows of /exchanges or notes are damaged, which are read on opening.
+
+        With `in_detail`, all data are read, and the error says which exchanges are whole.
+        """
+        if self.damaged_metadata:
+            raise RecordingError(
+                f"{self.path} is damaged: its {', '.join(self.damaged_metadata)} cannot be trusted; "
+                "`inmateria recover FILE -o NEW` copies what is whole to a new recording"
+            )
+        self._tables.check(in_detail=in_detail)
+
     def _stored(self, first: int, last: int | None) -> npt.NDArray[Any]:
-        return self._rows("signal", "first_sample", "samples", first, last)
+        return self._of_exchanges("signal", first, last)
 
     def _in_units(self, stored: npt.NDArray[Any]) -> FloatArray:
         values: FloatArray = stored if self.scale is None else stored * self.scale
         return values
 
-    def _rows(self, table: str, begin: str, count: str, first: int, last: int | None) -> npt.NDArray[Any]:
+    def _of_exchanges(self, table: str, first: int, last: int | None) -> npt.NDArray[Any]:
         """Read the rows of consecutive exchanges, which are consecutive too."""
+        begin, count, _ = DATA[table]
         rows = self.exchanges[first:last]
         if not len(rows):
             return self.rows(table, 0, 0)
-        return self.rows(table, int(rows[begin][0]), int(rows[begin][-1] + rows[count][-1]))
-
-    def _read_notes(self, there: dict[str, int]) -> list[Note]:
-        if "notes" not in self._tables:  # version 1 has none
-            return []
-        rows = self._tables["notes"][: there["notes"]]
-        text = self._tables["text"][: there["text"]].tobytes()
-        notes = []
-        for row in rows:
-            words = text[int(row["first_byte"]) : int(row["first_byte"] + row["bytes"])]
-            if rows.dtype == NOTE and is_whole(row, np.frombuffer(words, np.uint8)):
-                notes.append(note_of(row, words))
-        return notes
+        return self.rows(table, int(rows[begin][0]), int(rows[begin][-1]) + int(rows[count][-1]))
 
 
 @contextmanager
-def open_recording(path: str | PathLike[str]) -> Iterator[Recording]:
+def open_recording(path: str | PathLike[str], *, damaged: bool = False) -> Iterator[Recording]:
     """Open a recording for reading, also one that is still being written or is truncated.
+
+    Parameters
+    ----------
+    path : path-like
+    damaged : bool
+        Open it also if its annotations, rows of /exchanges or notes are damaged, as `recover` does.
 
     Raises
     ------
     RecordingError
-        If there is no such file, or it is not a recording of a known version.
+        If there is no such file, it is not a recording of a known version, or it is damaged.
     """
     path = Path(path)
     if not path.is_file():
         raise RecordingError(f"{path} does not exist; give the path of a recording (.h5)")
     if not is_hdf5(path):
         raise RecordingError(f"{path} is not an HDF5 file; a recording is one; read other formats with import_file")
-    if is_closed(path):
-        try:
-            file = h5py.File(path, "r")
-        except OSError as error:
-            raise RecordingError(f"{path} cannot be read as HDF5 ({error})") from None
-        with file:
-            yield _recording(file, path, None)
-        return
-    with _opened_unclosed(path) as recording:
-        yield recording
-
-
-@contextmanager
-def _opened_unclosed(path: Path) -> Iterator[Recording]:
-    """Open a file that was not closed; a writer may be changing it, so opening is tried several times."""
-    for attempt in range(_ATTEMPTS):
+    # A writer may be changing a file that was not closed, so that opening it is tried several times.
+    for attempt in range(1, _ATTEMPTS + 1):
+        closed = is_closed(path)
         with ExitStack() as exits:
             try:
-                raw = exits.enter_context(UnclosedFile(path))
-                recording = _recording(exits.enter_context(h5py.File(raw, "r")), path, raw.there)
-            except (OSError, RuntimeError, KeyError, ValueError, msgspec.DecodeError) as error:
-                reason = error
+                raw = None if closed else exits.enter_context(UnclosedFile(path))
+                file = exits.enter_context(h5py.File(path if raw is None else raw, "r"))
+                _check_version(file, path)
+                recording = Recording(file, path, raw)
+                if not damaged:
+                    recording.check(in_detail=closed or attempt == _ATTEMPTS)
+            except (RecordingError, *_UNREADABLE) as error:
+                if closed or attempt == _ATTEMPTS:
+                    raise _unreadable(path, error, closed) from None
             else:
                 yield recording
                 return
-        if attempt + 1 < _ATTEMPTS:
-            time.sleep(_PAUSE)
-    raise RecordingError(f"{path} cannot be read as HDF5 ({reason}); it is truncated within its header")
+        time.sleep(_PAUSE)
 
 
-def _recording(file: h5py.File, path: Path, there: int | None) -> Recording:
-    if _text(file.attrs.get("format", "")) != FORMAT:
+def _unreadable(path: Path, error: Exception, closed: bool) -> RecordingError:
+    if isinstance(error, RecordingError):
+        return error
+    why = " ".join(str(error).split())
+    what = "damaged" if closed else "truncated or damaged"
+    return RecordingError(
+        f"{path} cannot be read as HDF5 ({why}); it is {what} within its header, without which nothing in it is found"
+    )
+
+
+def _check_version(file: h5py.File, path: Path) -> None:
+    if _bytes(file.attrs.get("format", "")) != FORMAT.encode():
         raise RecordingError(f"{path} is an HDF5 file, but not a recording of inmateria")
-    if file.attrs["version"] not in _KNOWN:
+    version = file.attrs["version"]
+    if version not in _KNOWN:
         raise RecordingError(
-            f"{path} is a recording of version {file.attrs['version']}; this inmateria reads versions up to {VERSION}; "
+            f"{path} is a recording of version {version}; this inmateria reads versions up to {VERSION}; "
             "use a newer inmateria"
         )
-    return Recording(file, path, there)
+    if version == 1:
+        _logger.warning("%s is of version 1, which has no checksums: it cannot be seen whether it is damaged", path)
 
 
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+def _damaged_metadata(told: dict[str, bytes], scale: FloatArray | None) -> tuple[str, ...]:
+    """Return the names of attributes that do not match their checksum."""
+    checks = from_json(told.pop("checks"))
+    found = {name: checksum(document) for name, document in told.items()}
+    if scale is not None:
+        found["scale"] = checksum(scale)
+    return tuple(name for name in {**checks, **found} if checks.get(name) != found.get(name))
 
 
-def _rows_there(table: h5py.Dataset, size: int) -> int:
-    """Return the number of rows of a table, from the first on, that lie within the file's `size` bytes."""
-    places: dict[int, tuple[int, int]] = {}
-
-    def see(chunk: Any) -> None:
-        places[chunk.chunk_offset[0]] = (chunk.byte_offset, chunk.size)
-
-    with suppress(OSError, RuntimeError):  # the rest of the index is missing or being written
-        table.id.chunk_iter(see)
-    row = table.dtype.itemsize * int(np.prod(table.shape[1:], dtype=int))
-    count = 0
-    while count < len(table) and count in places:
-        begin, length = places[count]
-        if table.compression is None:
-            fit = max(0, size - begin) // row
-        else:
-            fit = table.chunks[0] if begin + length <= size else 0
-        fit = min(fit, table.chunks[0], len(table) - count)
-        count += fit
-        if fit < table.chunks[0]:
-            break
-    return count
-
-
-def _whole(rows: npt.NDArray[np.void], there: dict[str, int]) -> npt.NDArray[np.void]:
-    """Return the rows of /exchanges up to the first one that refers to missing rows."""
-    good = rows["steps"] > 0
-    for table, first, count in (
-        ("drive", "first_step", "steps"),
-        ("signal", "first_sample", "samples"),
-        ("spikes", "first_spike", "spikes"),
-    ):
-        good &= rows[first] + rows[count] <= there[table]
-    return rows if good.all() else rows[: int(np.argmin(good))]
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode()

@@ -1,13 +1,20 @@
 """Recovery of truncated or damaged recordings: a report of what is intact, and a copy of it."""
 
+import time
 from dataclasses import dataclass
+from itertools import groupby
 from os import PathLike
 from pathlib import Path
 
-from inmateria.recording.format import END, Exchange, Note, RecordingError
+import numpy as np
+
+from inmateria.recording.format import DAMAGED, END, Exchange, Note, RecordingError
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.recording.unclosed import UnclosedFile, is_closed
+from inmateria.recording.verified_tables import ranges
 from inmateria.recording.writing import RecordingWriter
+
+_NEEDED = ("info", "scale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +28,20 @@ class Recovery:
         Whether the file was closed properly and has all its bytes.
     finished : bool
         Whether the recording was ended properly.
+    verified : bool
+        Whether the recording has checksums; those of version 1 have none.
     bytes_there, bytes_announced : int
         Length of the file, and its length according to its header.
     announced : int
         Number of exchanges in the table of exchanges.
     whole : int
-        Number of intact exchanges before the first damaged or missing one.
+        Number of intact exchanges, before and after damaged ones.
     damaged : tuple of int
-        Exchanges whose checksum does not match, at most the first hundred.
+        Exchanges that do not match their checksums, counted from 0.
+    damaged_notes : tuple of int
+        Notes that do not match their checksums, counted from 0.
+    damaged_metadata : tuple of str
+        Which of ``annotations``, ``software``, ``script`` and ``created`` do not match their checksums.
     seconds : float
         Duration of the intact exchanges on the device's clock.
     last_sent : float or None
@@ -40,11 +53,14 @@ class Recovery:
     path: Path
     closed: bool
     finished: bool
+    verified: bool
     bytes_there: int
     bytes_announced: int
     announced: int
     whole: int
     damaged: tuple[int, ...]
+    damaged_notes: tuple[int, ...]
+    damaged_metadata: tuple[str, ...]
     seconds: float
     last_sent: float | None
     notes: int
@@ -52,73 +68,72 @@ class Recovery:
 
 
 def recover(path: str | PathLike[str], out: str | PathLike[str] | None = None) -> Recovery:
-    """Check a recording from beginning to end; with `out`, copy what is intact to a new recording.
+    """Verify a recording from beginning to end; with `out`, copy what is intact to a new recording.
+
+    In the copy, a note "damaged" stands where exchanges are missing, with their numbers.
 
     Raises
     ------
     RecordingError
-        If the file is not a recording, or is truncated so early that nothing can be read; if `out` exists.
+        If the file is not a recording, or is truncated or damaged so that nothing can be read; if `out` exists.
     """
     path = Path(path)
-    with open_recording(path) as recording:
-        damaged = _damaged(recording)
-        whole = damaged[0] if damaged else len(recording)
-        rows = recording.exchanges[:whole]
+    with open_recording(path, damaged=True) as recording:
+        if lost := [name for name in recording.damaged_metadata if name in _NEEDED]:
+            raise RecordingError(f"{path} is damaged: without its {' and '.join(lost)}, nothing in it has a meaning")
+        damaged = recording.damaged_exchanges()
+        good = np.ones(len(recording), dtype=bool)
+        good[damaged] = False
         if out is not None:
-            _copy(recording, whole, Path(out))
+            _copy(recording, good, Path(out))
         closed = is_closed(path)
         announced = path.stat().st_size
         if not closed:
             with UnclosedFile(path) as raw:
                 announced = raw.announced
+        rows = recording.exchanges[good]
         return Recovery(
             path=path,
             closed=closed,
             finished=recording.finished,
+            verified=recording.version > 1,
             bytes_there=path.stat().st_size,
             bytes_announced=announced,
             announced=recording.announced,
-            whole=whole,
-            damaged=damaged,
+            whole=len(rows),
+            damaged=tuple(damaged),
+            damaged_notes=recording.damaged_notes,
+            damaged_metadata=recording.damaged_metadata,
             seconds=float((rows["step"] * rows["steps"]).sum()),
-            last_sent=float(rows["sent"][-1]) if whole else None,
+            last_sent=float(rows["sent"][-1]) if len(rows) else None,
             notes=len(recording.notes),
             dropped=recording.dropped,
         )
 
 
-def _damaged(recording: Recording) -> tuple[int, ...]:
-    """Return the exchanges whose checksum does not match."""
-    found: list[int] = []
-    for first, last in recording.batches():
-        try:
-            recording.between(first, last)
-        except (RecordingError, OSError):
-            for index in range(first, last):
-                try:
-                    recording.exchange(index)
-                except (RecordingError, OSError):
-                    found.append(index)
-                    if len(found) == 100:
-                        return tuple(found)
-    return tuple(found)
-
-
-def _copy(recording: Recording, whole: int, out: Path) -> None:
-    """Copy the first exchanges of a recording, and the notes among them, to a new one."""
-    provenance = {"software": recording.software, "script": recording.script, "created": recording.created}
+def _copy(recording: Recording, good: np.ndarray[tuple[int], np.dtype[np.bool_]], out: Path) -> None:
+    """Copy intact exchanges and the notes among them to a new recording, and note there which ones are missing."""
+    kept = {name: getattr(recording, name) for name in ("software", "script", "created")}
+    provenance = {name: value for name, value in kept.items() if name not in recording.damaged_metadata}
     scale = None if recording.scale is None else recording.scale.tolist()
     writer = RecordingWriter(out, recording.info, recording.annotations, scale=scale, provenance=provenance)
     try:
-        notes = [note for note in recording.notes if note.kind != END and note.exchange <= whole]
-        for first, last in recording.batches():
-            if first >= whole:
-                break
+        if recording.damaged_metadata or recording.damaged_notes:
+            writer.append([_note_of_lost(recording)])
+        notes = [note for note in recording.notes if note.kind != END]
+        session = 0
+        for first, last in _runs(recording, good):
+            if not good[first]:
+                while notes and notes[0].exchange <= first:
+                    writer.append([notes.pop(0)])
+                writer.append([_note_of_missing(recording, first, last, session)])
+                continue
             items: list[Exchange | Note] = []
-            for index, exchange in enumerate(recording.between(first, min(last, whole)), first):
+            for index, exchange in enumerate(recording.between(first, last), first):
                 while notes and notes[0].exchange <= index:
                     items.append(notes.pop(0))
                 items.append(exchange)
+                session = exchange.session
             writer.append(items)
         writer.append(notes)
         writer.sync()
@@ -126,7 +141,30 @@ def _copy(recording: Recording, whole: int, out: Path) -> None:
         writer.close()
         out.unlink()
         raise
-    if recording.finished and whole == recording.announced:
+    complete = good.all() and len(good) == recording.announced
+    if recording.finished and complete and not (recording.damaged_metadata or recording.damaged_notes):
         writer.end()
     else:
         writer.close()
+
+
+def _runs(recording: Recording, good: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
+    """Return ranges of consecutive exchanges that are all intact, of about 8 MB, or all damaged."""
+    found = []
+    for first, last in recording.batches():
+        for _, run in groupby(range(first, last), key=lambda index: bool(good[index])):
+            indices = list(run)
+            found.append((indices[0], indices[-1] + 1))
+    return found
+
+
+def _note_of_missing(recording: Recording, first: int, last: int, session: int) -> Note:
+    name, numbers = recording.path.name, ranges(list(range(first, last)))
+    label = f"{last - first} damaged in {name}: {'exchange' if last - first == 1 else 'exchanges'} {numbers}"
+    details = {"exchanges": last - first, "first": first, "last": last - 1}
+    return Note(DAMAGED, label, details, host=time.time(), session=session)
+
+
+def _note_of_lost(recording: Recording) -> Note:
+    details = {"notes": list(recording.damaged_notes), "metadata": list(recording.damaged_metadata)}
+    return Note(DAMAGED, f"notes or metadata damaged in {recording.path.name}", details, host=time.time())

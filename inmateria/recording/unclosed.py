@@ -52,11 +52,13 @@ class UnclosedFile(io.RawIOBase):
     ----------
     there, announced : int
         Number of bytes of the file when it was opened, and according to its superblock.
+    missed : bool
+        Whether bytes beyond the end of the file were read; set it to False before reading what matters.
 
     Raises
     ------
     ValueError
-        If the file ends within its superblock, or has none of a known version.
+        If the file ends within its superblock, has none of a known version, or it does not match its checksum.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,6 +69,9 @@ class UnclosedFile(io.RawIOBase):
             raise ValueError(
                 f"its header has only {len(head)} bytes" if len(head) < _SIZE else "its header is not one of HDF5"
             )
+        if struct.unpack_from("<I", head, 44)[0] != lookup3(head[:44]):
+            self._file.close()
+            raise ValueError("its header does not match its checksum")
         self.there = os.fstat(self._file.fileno()).st_size
         self.announced = max(announced_size(head), self.there)
         # Space may have been allocated for rows that are not written yet, beyond the end in the superblock.
@@ -74,6 +79,7 @@ class UnclosedFile(io.RawIOBase):
         clear = head[:11] + b"\0" + head[12:28] + struct.pack("<Q", self._end) + head[36:44]
         self._head = clear + struct.pack("<I", lookup3(clear))
         self._at = 0
+        self.missed = False
 
     def readable(self) -> bool:
         """Return True."""
@@ -96,6 +102,7 @@ class UnclosedFile(io.RawIOBase):
         """Fill the buffer from the position on."""
         view = memoryview(buffer).cast("B")
         data = self.at(self._at, len(view))
+        self.missed |= len(data) < len(view)
         view[: len(data)] = data
         view[len(data) :] = bytes(len(view) - len(data))
         if self._at < _SIZE:

@@ -1,5 +1,6 @@
 """Export of recordings to NIX and NWB, with a list of what each format cannot represent."""
 
+import glob
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -43,7 +44,8 @@ def export(path: str | PathLike[str], out: str | PathLike[str], *, to: str | Non
     Raises
     ------
     RecordingError
-        If a file exists, the format is unknown or its extra is not installed.
+        If a file exists, the format is unknown, its extra is not installed, or the recording is damaged. Nothing is
+        then left at `out`.
     """
     out = Path(out)
     to = FORMATS.get(out.suffix) if to is None else to
@@ -51,13 +53,26 @@ def export(path: str | PathLike[str], out: str | PathLike[str], *, to: str | Non
         raise RecordingError(f"{out} has an unknown suffix; use {' or '.join(FORMATS)}")
     if out.exists():
         raise RecordingError(f"{out} exists; an export never overwrites; give another name")
-    if to == "nix":
-        return _to_nix(Path(path), out)
+    before = _alike(out)
+    try:
+        return _to_nix(Path(path), out) if to == "nix" else _to_nwb(Path(path), out)
+    except BaseException:
+        for each in _alike(out) - before:
+            each.unlink()
+        raise
+
+
+def _alike(out: Path) -> set[Path]:
+    """Return the files that an export may write, which are several for NWB."""
+    return set(out.parent.glob(f"{glob.escape(out.stem)}*{glob.escape(out.suffix)}"))
+
+
+def _to_nwb(path: Path, out: Path) -> Export:
     try:
         from inmateria.recording.formats.nwb import write_nwb
     except ImportError as error:
         raise _missing(error, "nwb") from None
-    return Export(*write_nwb(Path(path), out))
+    return Export(*write_nwb(path, out))
 
 
 def _to_nix(path: Path, out: Path) -> Export:

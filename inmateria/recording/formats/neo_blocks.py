@@ -9,11 +9,20 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Note
+from inmateria.recording.documents import to_json
+from inmateria.recording.format import (
+    DAMAGED,
+    DROPPED,
+    MARKER,
+    PARAMETERS,
+    UNANSWERED,
+    Note,
+    RecordingError,
+    spike_of_no_channel,
+)
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.substrate import Channel, FloatArray
 from inmateria.units import PREFIXES, read_unit
@@ -56,6 +65,7 @@ def read_block(path: str | PathLike[str], *, lazy: bool = False) -> "neo.Block":
             annotations_json=_json(recording.annotations),
             software=_json(recording.software),
             script=_json(recording.script),
+            created=recording.created,
             finished=recording.finished,
             dropped=recording.dropped,
         )
@@ -101,7 +111,7 @@ def notes_by_stretch(recording: Recording, found: Sequence[range]) -> list[list[
     firsts = np.array([rows.start for rows in found])
     sessions = recording.exchanges["session"]
     for note in recording.notes:
-        if note.kind in (MARKER, PARAMETERS, DROPPED, UNANSWERED) and found:
+        if note.kind in (MARKER, PARAMETERS, DROPPED, UNANSWERED, DAMAGED) and found:
             # A note after a return to rest belongs to the next exchange, any other to the one before it.
             nxt = note.exchange
             row = nxt if nxt < len(sessions) and sessions[nxt] == note.session else nxt - 1
@@ -119,7 +129,15 @@ def channels_by_unit(channels: Sequence[Channel]) -> dict[str, list[int]]:
 
 
 def trains_by_output(spikes: npt.NDArray[np.void], outputs: int) -> list[FloatArray]:
-    """Return the spike times (s) of each output channel, in the order in which they were recorded."""
+    """Return the spike times (s) of each output channel, in the order in which they were recorded.
+
+    Raises
+    ------
+    RecordingError
+        If a spike is of no output.
+    """
+    if wrong := spike_of_no_channel(spikes, outputs):
+        raise RecordingError(wrong)
     order = np.argsort(spikes["channel"], kind="stable")
     edges = np.searchsorted(spikes["channel"][order], np.arange(outputs + 1))
     return [spikes["time"][order[begin:end]] for begin, end in pairwise(edges.tolist())]
@@ -178,6 +196,7 @@ def _segment(index: int, rows: range, notes: list[Note], recording: Recording, l
                 "sent": exchanges["sent"],
                 "round_trip": exchanges["round_trip"],
                 "steps": exchanges["steps"].astype(np.int64),
+                "step": exchanges["step"],
             },
         )
     )
@@ -246,4 +265,4 @@ _SYMBOLS = {power: prefix for prefix, power in PREFIXES.items()}
 
 
 def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return to_json(value).decode()

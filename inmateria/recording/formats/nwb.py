@@ -20,6 +20,7 @@ from pynwb.ecephys import ElectricalSeries
 from pynwb.epoch import TimeIntervals
 from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
 
+from inmateria.recording.documents import from_json, to_json
 from inmateria.recording.format import Note, RecordingError
 from inmateria.recording.formats.neo_blocks import (
     channels_by_unit,
@@ -301,7 +302,7 @@ def _leaves(value: Any, place: str = "") -> list[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         inner = list(enumerate(value))
     if not inner:
-        return [(place, msgspec.json.encode(value).decode())]
+        return [(place, to_json(value).decode())]
     found = []
     for key, item in inner:
         word = str(key).replace("~", "~0").replace("/", "~1")
@@ -328,7 +329,7 @@ def from_leaves(leaves: Iterable[tuple[str, str]]) -> Any:
             if listed and len(holder) == inner:
                 holder.append(None)
             key = inner
-        holder[key] = msgspec.json.decode(text)
+        holder[key] = from_json(text)
     return root[0]
 
 
