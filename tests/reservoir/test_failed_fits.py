@@ -134,6 +134,7 @@ def failures(kind: str) -> list[tuple[Any, Any]]:
     return wrong
 
 
+@pytest.mark.filterwarnings("ignore:X has feature names")
 @pytest.mark.parametrize("way", ["fit", "partial_fit", "learn"])
 @pytest.mark.parametrize("name", MADE)
 def test_data_or_a_parameter_that_is_refused_changes_nothing(name: str, way: str) -> None:
@@ -258,7 +259,7 @@ def stack_of(
     return PhysicalStack(devices, train=training, **settings), devices
 
 
-@pytest.mark.parametrize("train", ["bottleneck", "bottleneck-in-turn", "physics-aware", "none"])
+@pytest.mark.parametrize("train", ["bottleneck", "bottleneck-in-turn", "spsa", "none"])
 @pytest.mark.parametrize("error", [SubstrateError, asyncio.CancelledError])
 async def test_a_stack_whose_device_fails_at_any_stimulus_predicts_as_before(
     train: str, error: type[BaseException]
