@@ -183,7 +183,7 @@ def test_the_commands_fill_and_show_a_passport(tmp_path, monkeypatch):
     assert "is not shown to have changed" in inmateria("calibrate", uri, *few[:-1])
 
 
-def test_a_device_without_a_passport_is_one_line_and_exit_code_two(tmp_path):
+def test_a_passport_without_a_database_is_one_line_and_exit_code_two(tmp_path):
     told = subprocess.run(
         [sys.executable, "-m", "inmateria", "passport", "nobody"],
         capture_output=True,
@@ -192,7 +192,7 @@ def test_a_device_without_a_passport_is_one_line_and_exit_code_two(tmp_path):
         cwd=tmp_path,
     )
     assert told.returncode == 2
-    assert "no passport of nobody" in told.stderr
+    assert "no database of passports" in told.stderr
     assert told.stderr.count("\n") == 1
 
 
