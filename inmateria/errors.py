@@ -1,6 +1,7 @@
 """Errors of substrates: each says what was asked, what is allowed, and what to do."""
 
 __all__ = [
+    "BrokenPlugin",
     "FrameError",
     "ResponseMismatch",
     "StimulusRejected",
@@ -31,6 +32,10 @@ class SubstrateError(Exception):
 
     def __str__(self) -> str:
         return "; ".join(part for part in (self.asked, self.allowed, self.remedy) if part)
+
+
+class BrokenPlugin(Exception):
+    """An adapter or a task of another package cannot be loaded, or did not return what it should."""
 
 
 class StimulusRejected(SubstrateError):

@@ -51,7 +51,7 @@ def test_the_shell_completes_tasks() -> None:
         "COMP_CWORD": "2",
     }
     script = Path(sys.executable).parent / "inmateria"
-    command = [str(script)] if script.exists() else [sys.executable, "-c", "from inmateria.cli import app; app(prog_name='inmateria')"]  # fmt: skip  # noqa: E501
+    command = [str(script)] if script.exists() else [sys.executable, "-c", "from inmateria.cli.commands import app; app(prog_name='inmateria')"]  # fmt: skip  # noqa: E501
     told = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANGS)
     assert "digits" in told.stdout
 

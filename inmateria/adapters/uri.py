@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from inmateria.plugins import load_plugin, plugin_names, plugin_summaries
 from inmateria.simulators.parameters import group_types, suggestion, type_meaning, type_name
 from inmateria.substrate import Simulator, Substrate, UnknownSubstrate
 
@@ -44,6 +44,16 @@ _ADAPTERS = {
 }
 
 
+_OPTIONS = ("window", "window_steps", "window_bytes", "connect_timeout", "timeout")
+_DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "cortical": ("inmateria.adapters.cortical.substrate:CorticalSubstrate", ()),
+    "intan": ("inmateria.adapters.intan.substrate:IntanSubstrate", ()),
+    "neuroplatform": ("inmateria.adapters.neuroplatform.substrate:NeuroplatformSubstrate", ()),
+    "replay": ("inmateria.adapters.replay:ReplaySubstrate", ("match", "speed")),
+} | dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS))
+"""The class whose docstring describes the query of each adapter's URI, and the names in it that the query takes."""
+
+
 def connect(uri: str) -> Substrate:
     """Return the substrate that a URI names; it is not opened until it is entered.
 
@@ -56,6 +66,8 @@ def connect(uri: str) -> Substrate:
     ------
     UnknownSubstrate
         If the URI is malformed, or its scheme or a parameter is unknown.
+    BrokenPlugin
+        If the adapter is of another package and cannot be loaded.
     """
     scheme = _scheme(uri)
     if scheme in _SIMULATORS:
@@ -65,10 +77,10 @@ def connect(uri: str) -> Substrate:
     if scheme in _ADAPTERS:
         opened = _load(_ADAPTERS[scheme][0])(uri)
     else:
-        found = {point.name: point for point in entry_points(group=_GROUP)}
+        found = plugin_names(_GROUP)
         if scheme not in found:
             raise _unknown(scheme, uri, [*_SIMULATORS, *_ADAPTERS, *found])
-        opened = found[scheme].load()(uri)
+        opened = load_plugin(_GROUP, scheme)(uri)
     if not isinstance(opened, Substrate):
         raise UnknownSubstrate(
             f"the adapter for {scheme}:// returned a {type(opened).__name__}",
@@ -110,14 +122,37 @@ def simulator_from_uri(uri: str) -> Simulator:
         raise UnknownSubstrate(f"{shown(uri)!r} has parameters that make no {scheme} simulator", str(error)) from None
 
 
+def is_simulated(uri: str) -> bool:
+    """Return whether a URI names a simulator of this package, which runs in the same process."""
+    return uri.partition("://")[0].lower() in _SIMULATORS
+
+
 def adapters_found() -> list[tuple[str, str]]:
     """Return the schemes that `connect` knows, each with a one-line description."""
     own = [(scheme, text) for scheme, (_, text) in {**_SIMULATORS, **_ADAPTERS}.items()]
-    others = [
-        (point.name, f"from {point.dist.name} {point.dist.version}" if point.dist else point.value)
-        for point in entry_points(group=_GROUP)
-    ]
-    return own + sorted(others)
+    return own + plugin_summaries(_GROUP)
+
+
+def described_by(scheme: str) -> tuple[Any, tuple[str, ...]]:
+    """Return the class or function whose docstring describes a scheme's query, and the names that the query takes.
+
+    No names stand for all that can be written in a URI.
+
+    Raises
+    ------
+    UnknownSubstrate
+        If the scheme is unknown.
+    BrokenPlugin
+        If its adapter is of another package and cannot be loaded.
+    """
+    if scheme in _SIMULATORS:
+        return _load(_SIMULATORS[scheme][0]), ()
+    if scheme in _ADAPTERS:
+        place, names = _DESCRIBED[scheme]
+        return _load(place), names
+    if scheme in plugin_names(_GROUP):
+        return load_plugin(_GROUP, scheme), ()
+    raise _unknown(scheme, f"{scheme}://", [name for name, _ in adapters_found()])
 
 
 def query_of(uri: str) -> dict[str, str]:

@@ -8,15 +8,61 @@ import asyncio
 import gc
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+
+from inmateria.cli.terminal_output import plain as plain
+from inmateria.cli.terminal_output import transliterate_what_the_terminal_lacks
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-app = typer.Typer(
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class _Interrupted(Exception):
+    """Ctrl-C came, and everything has been cleaned up."""
+
+
+class _Commands(TyperGroup):
+    """The commands; Ctrl-C ends each of them with the exit code for that."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _Interrupted from None  # anything but a KeyboardInterrupt, which typer would answer by itself
+
+
+class StrictCommand(TyperCommand):
+    """A command that refuses an option given twice, of which all but the last would be ignored."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments."""
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            for option in given:
+                if given.count(option) > 1 and option.param_type_name == "option" and not option.multiple:
+                    raise typer.BadParameter(f"it is given {given.count(option)} times; give it once", ctx, option)
+        return super().parse_args(ctx, args)
+
+
+class _Application(typer.Typer):
+    """An application whose commands are strict."""
+
+    def command(self, name: str | None = None, **given: Any) -> Callable[[Command], Command]:  # type: ignore[override]
+        """Register a command."""
+        return super().command(name, **{"cls": StrictCommand, **given})
+
+
+app = _Application(
+    cls=_Commands,
     name="inmateria",
     help="Compute with matter: nanowire networks, living neurons, analog circuits, real or simulated.",
     epilog="Exit codes: 0 done, 1 failed while running, 2 a wrong command, URI, task or folder, "
@@ -33,12 +79,13 @@ Result = TypeVar("Result")
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
 
 
-def main() -> NoReturn:
+def run_application() -> NoReturn:
     """Run the command line, turning whatever goes wrong into one clear line and an exit code."""
+    transliterate_what_the_terminal_lacks()
     try:
         app(standalone_mode=True)
     except _Interrupted:
-        _fail("interrupted", INTERRUPTED)
+        fail("interrupted", INTERRUPTED)
     except Exception as error:
         _fail_for(error)
     sys.exit(0)
@@ -57,12 +104,21 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more of what happens.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say more of what happens; with an error, where it came from.")
+    ] = False,
 ) -> None:
+    _Verbose.tracebacks = verbose
     logger = logging.getLogger("inmateria")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.addHandler(_Say())
     logger.propagate = False
+
+
+class _Verbose:
+    """Whether an error is followed by its traceback."""
+
+    tracebacks = False
 
 
 class _Say(logging.Handler):
@@ -98,10 +154,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-class _Interrupted(Exception):
-    """Ctrl-C came, and everything has been cleaned up."""
-
-
 def uri_of(named: str) -> str:
     """Take a bare scheme for a URI without parameters."""
     return named if "://" in named else f"{named}://"
@@ -110,8 +162,9 @@ def uri_of(named: str) -> str:
 def _fail_for(error: Exception) -> NoReturn:
     """Turn an error into one line and the exit code that stands for it."""
     from inmateria.devices.errors import PassportError
+    from inmateria.errors import BrokenPlugin
     from inmateria.protocols.runs import RunFolderError
-    from inmateria.protocols.task import UnknownTask, UnsuitableSubstrate
+    from inmateria.protocols.task import UnknownTask, UnsuitableSetting, UnsuitableSubstrate
     from inmateria.recording import RecordingError
     from inmateria.substrate import (
         StimulusRejected,
@@ -124,17 +177,31 @@ def _fail_for(error: Exception) -> NoReturn:
 
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    if _Verbose.tracebacks:
+        traceback.print_exception(error)
+    during = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     if isinstance(error, SubstrateBusy | SubstrateDisconnected | SubstrateTimeout):
-        _fail(str(error), UNREACHABLE)
-    wrong = UnknownSubstrate | UnknownTask | UnsuitableSubstrate | PassportError | RunFolderError | RecordingError
+        fail(f"{error}{during}", UNREACHABLE)
+    wrong = (
+        UnknownSubstrate | UnknownTask | UnsuitableSubstrate | UnsuitableSetting | PassportError | RunFolderError
+        | RecordingError | BrokenPlugin
+    )  # fmt: skip
     if isinstance(error, wrong):
-        _fail(str(error), WRONG)
+        fail(f"{error}{during}", WRONG)
+    if isinstance(error, MemoryError):
+        fail(f"there is not enough memory for this ({str(error) or 'no more is given'}){during}", FAILED)
     if isinstance(error, StimulusRejected | SubstrateError | OSError | ValueError):
-        _fail(str(error), FAILED)
-    raise error
+        fail(f"{error}{during}", FAILED)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    fail(
+        f"{type(error).__name__} at {last.filename}:{last.lineno}: {error}{during}; this is a mistake in a program, "
+        "not in what you gave; `inmateria --verbose ...` shows where it came from",
+        FAILED,
+    )
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def fail(message: str, code: int) -> NoReturn:
+    """End with one line on standard error and an exit code."""
     typer.echo(f"inmateria: {plain(' '.join(message.split()))}", err=True)
     sys.exit(code)
 
@@ -144,8 +211,3 @@ def terminal() -> "Console":
     from rich.console import Console
 
     return Console(markup=False, emoji=False)
-
-
-def plain(words: str) -> str:
-    """Replace what a terminal would obey in words that come from a device."""
-    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)

@@ -1,5 +1,6 @@
 """`inmateria calibrate` and `inmateria passport`: keep a calibration of a device, and show what is known of it."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,23 +40,27 @@ def calibrate(
     on: Annotated[str, typer.Argument(help="Substrate: a URI, or just its scheme.", autocompletion=complete_substrate)],
     out: Out = Path("runs"),
     passports: Database = None,
-    seed: Annotated[int, typer.Option(help="Of the probe; calibrations of one probe can be compared.")] = 0,
-    steps: Annotated[int, typer.Option(help="Steps of the probe.")] = 40,
-    repeats: Annotated[int, typer.Option(help="How often the probe is given and kept.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the probe; calibrations of one probe can be compared.", min=0)] = 0,
+    steps: Annotated[int, typer.Option(help="Steps of the probe.", min=1)] = 40,
+    repeats: Annotated[int, typer.Option(help="How often the probe is given and kept.", min=2)] = 10,
     amplitude: Annotated[float, typer.Option(help="Largest drive, as a fraction of the inputs' limits.")] = 0.15,
     step: Annotated[float | None, typer.Option(help="Duration of a step, s; the substrate's own by default.")] = None,
     rest: Annotated[float, typer.Option(help="Seconds at rest after each repeat.")] = 1.0,
     json: Json = False,
 ) -> None:
     """Give a substrate a fixed probe, keep its responses in its passport, and report whether it has drifted."""
-    from inmateria.adapters import connect
-    from inmateria.devices import Probe
-    from inmateria.devices.passports import Passports, passports_url
-
-    probe = Probe(seed=seed, steps=steps, repeats=repeats, amplitude=amplitude, step=step, rest=rest)
-    substrate = connect(uri_of(on))
-    with Passports(passports or passports_url(out)) as database:  # before anything is sent to the device
+    with ExitStack() as exits:
         with ProgressBar(hidden=json) as bar:
+            from inmateria.adapters import connect
+            from inmateria.devices import Probe
+            from inmateria.devices.passports import Passports, passports_url
+
+            try:
+                probe = Probe(seed=seed, steps=steps, repeats=repeats, amplitude=amplitude, step=step, rest=rest)
+            except ValueError as error:
+                raise typer.BadParameter(str(error)) from None
+            substrate = connect(uri_of(on))
+            database = exits.enter_context(Passports(passports or passports_url(out)))  # before anything is sent
             info, fingerprint = awaited(_calibrated(substrate, probe, bar.watch))
         database.add_calibration(info, fingerprint)
         _print_calibration(database, fingerprint, json)
@@ -74,7 +79,7 @@ def passport(
     """Show a device's passport: info, drift, scores and readouts."""
     from inmateria.devices.passports import Passports, passports_url
 
-    with Passports(passports or passports_url(out)) as database:
+    with Passports(passports or passports_url(out), create=False) as database:
         if device is None:
             _print_devices(database, json)
             return

@@ -1,14 +1,16 @@
 """`inmateria run` and `inmateria report`: run a task on a substrate, and show its outcome."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inmateria.cli.application import Json, app, awaited, complete_substrate, uri_of
+from inmateria.cli.application import Json, StrictCommand, app, awaited, complete_substrate, terminal, uri_of
 from inmateria.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from inmateria.protocols.runs import Run
 
 
@@ -18,7 +20,30 @@ def _complete_task(start: str) -> list[str]:
     return [name for name in task_names() if name.startswith(start)]
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+class _RunCommand(StrictCommand):
+    """A command whose help also lists the settings of the task, if one is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; the help, which is shown while they are read, needs the task."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        ctx.meta["inmateria.task"] = given.get("task")
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help, and the settings of the task."""
+        super().format_help(ctx, formatter)
+        name = ctx.meta.get("inmateria.task")
+        if isinstance(name, str):
+            from inmateria.cli.parameters import parameter_table, settings_of
+            from inmateria.protocols.task import find_task
+
+            task = find_task(name)
+            terminal().print(parameter_table(settings_of(task.settings), f" Settings of {name}, as --name value:"))
+        else:
+            typer.echo(" `inmateria run TASK --help` lists the settings of a task.\n")
+
+
+@app.command(cls=_RunCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
     task: Annotated[str, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)],
@@ -45,23 +70,31 @@ def run(
 
     A setting of the task can also be given as an option of its own: --name value.
     """
-    from inmateria.protocols.task import find_task
-
-    chosen = find_task(task)
-    settings = chosen.settings_from(_named([*(setting or []), *_pairs(context.args)]))
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
-    from inmateria.adapters import SubprocessDevice, connect
-    from inmateria.adapters.mqtt.wire.address import names_a_broker
-    from inmateria.protocols.runner import run_task
-    from inmateria.protocols.runs import read_run
+    pairs = _named([*(setting or []), *_pairs(context.args)])
+    with ProgressBar(hidden=json, starting=f"starting {task}") as bar:
+        from inmateria.protocols.task import find_task
 
-    uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
-    # A device on a broker is reached over MQTT already.
-    substrates = [SubprocessDevice(uri) if over == "mqtt" and not names_a_broker(uri) else connect(uri) for uri in uris]
-    given = substrates[0] if chosen.substrates is None else substrates
-    with ProgressBar(hidden=json) as bar:
-        folder = awaited(run_task(chosen, settings, given, out, bar.watch, on=", ".join(uris), over=over))
+        chosen = find_task(task)
+        settings = chosen.settings_from(pairs)
+        if chosen.substrates is not None and context.get_parameter_source("on").name == "COMMANDLINE":  # type: ignore[union-attr]
+            raise typer.BadParameter(f"the settings of {task} name its substrates; leave --on out (see --help)")
+        from inmateria.adapters import SubprocessDevice, connect
+        from inmateria.adapters.mqtt.wire.address import names_a_broker
+        from inmateria.adapters.uri import shown
+        from inmateria.protocols.runner import run_task
+        from inmateria.protocols.runs import read_run
+
+        uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
+        remote = [names_a_broker(uri) for uri in uris]
+        if over == "mqtt" and any(remote):
+            already = shown(uris[remote.index(True)])
+            raise typer.BadParameter(f"{already} is reached over MQTT already; leave --over out")
+        substrates = [SubprocessDevice(uri) if over == "mqtt" else connect(uri) for uri in uris]
+        given = substrates[0] if chosen.substrates is None else substrates
+        way = "remote" if all(remote) else over
+        folder = awaited(run_task(chosen, settings, given, out, bar.watch, on=", ".join(map(shown, uris)), over=way))
     _show(read_run(folder), folder, json)
 
 
@@ -96,11 +129,13 @@ def _pairs(words: list[str]) -> list[str]:
 
 
 def _named(pairs: list[str]) -> dict[str, str]:
-    named = {}
+    named: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise typer.BadParameter(f"{pair!r} is not NAME=VALUE")
+        if name.strip() in named:
+            raise typer.BadParameter(f"{name.strip()} is given twice; give it once")
         named[name.strip()] = value.strip()
     return named
 
@@ -115,7 +150,7 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
         import msgspec
 
         scores = msgspec.to_builtins(outcome.scores)
-        line = {
+        answer = {
             "task": run.task,
             "substrate": run.substrate.id,
             "over": run.over,
@@ -128,48 +163,66 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
             "round_trip_p99": exchanged.round_trip_p99,
             "paths": paths,
         }
-        typer.echo(msgspec.json.encode(line).decode())
+        typer.echo(msgspec.json.encode(answer).decode())
         return
-    from statistics import fmean, pstdev
-
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
-    split = f": {outcome.trained:,} learned, {outcome.held_out:,} held out" if outcome.trained else ""
-    table = Table(
-        title=f"{outcome.title} on {run.substrate.id}" + split,
-        title_justify="left",
-    )
-    for heading in ("read from", "readout"):
-        table.add_column(heading)
-    for heading in ("features", outcome.metric, f"mean ± sd, {len(outcome.scores[0].splits)} splits"):
-        table.add_column(heading, justify="right")
-    for score in outcome.scores:
-        table.add_row(
-            score.on,
-            score.readout,
-            str(score.features),
-            f"{score.score:.3f}",
-            f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}",
-            style=None if score.control else "bold",
-        )
-    if outcome.chance_description:
-        table.add_row("baseline", outcome.chance_description, "", f"{outcome.chance:.3f}", "")
-    console.print(table)
-    console.print("RLS: recursive least squares; rows below the substrate's are controls without the physics")
-    if outcome.splitting:
-        console.print(outcome.splitting, highlight=False)
-    console.print(
-        f"{exchanged.count:,} exchange{'' if exchanged.count == 1 else 's'} in {exchanged.seconds:.1f} s: "
-        f"{exchanged.per_second:.0f} a second, "
-        f"{exchanged.steps / exchanged.seconds:,.0f} steps a second",
-        highlight=False,
-    )
-    console.print(
-        f"round trip of one step: p50 {1e3 * exchanged.round_trip_p50:.2f} ms, "
-        f"p99 {1e3 * exchanged.round_trip_p99:.2f} ms",
-        highlight=False,
-    )
+    console.print(_table(run))
+    for line in _lines_below(run):
+        console.print(line, highlight=False, markup=False)
     for path in paths.values():
         typer.echo(path)
+
+
+def _table(run: "Run") -> "Table":
+    """Make the table of scores: the substrate's in bold, then the controls."""
+    from statistics import fmean, pstdev
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    outcome = run.outcome
+    split = f": {outcome.trained:,} learned, {outcome.held_out:,} held out" if outcome.trained else ""
+    table = Table(title=escape(f"{outcome.title} on {run.substrate.id}{split}"), title_justify="left")
+    for heading in ("read from", "readout"):
+        table.add_column(heading)
+    for heading in ("features", outcome.metric):
+        table.add_column(heading, justify="right")
+    splits = max(len(score.splits) for score in outcome.scores)
+    if splits > 1:
+        table.add_column(f"mean ± sd, {splits} splits", justify="right")
+    for score in outcome.scores:
+        spread = f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}" if len(score.splits) > 1 else ""
+        table.add_row(
+            escape(score.on), escape(score.readout), str(score.features), f"{score.score:.3f}",
+            *([spread] if splits > 1 else []),
+            style=None if score.control else "bold",
+        )  # fmt: skip
+    if outcome.chance_description:
+        table.add_row("baseline", escape(outcome.chance_description), "", f"{outcome.chance:.3f}")
+    return table
+
+
+def _lines_below(run: "Run") -> list[str]:
+    """Say what is true of this table, and how the substrate was reached."""
+    outcome, exchanged = run.outcome, run.outcome.exchanges
+    words = []
+    if any("RLS" in score.readout for score in outcome.scores):
+        words.append("RLS: recursive least squares")
+    if any(score.control for score in outcome.scores):
+        words.append("rows that are not bold are controls")
+    lines = ["; ".join(words)] if words else []
+    if outcome.splitting:
+        lines.append(outcome.splitting)
+    if run.over == "remote":
+        lines.append(f"The substrate is remote: {run.on}")
+    lines.append(
+        f"{exchanged.count:,} exchange{'' if exchanged.count == 1 else 's'} in {exchanged.seconds:.1f} s: "
+        f"{exchanged.per_second:.0f} a second, {exchanged.steps / exchanged.seconds:,.0f} steps a second"
+    )
+    lines.append(
+        f"round trip of one step: p50 {1e3 * exchanged.round_trip_p50:.2f} ms, "
+        f"p99 {1e3 * exchanged.round_trip_p99:.2f} ms"
+    )
+    return lines

@@ -25,7 +25,9 @@ def serve(
         str,
         typer.Option(help="Broker: mqtt[s]://host:port, ws[s]://..., or 'embedded' to start one (docs/wire.md)."),
     ] = "embedded",
-    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 takes a free one.")] = 1883,
+    port: Annotated[
+        int, typer.Option(help="Port of the embedded broker; 0 takes a free one.", min=0, max=65535)
+    ] = 1883,
     host: Annotated[
         str,
         typer.Option(help="Interface of the embedded broker; other than the loopback one it needs --passwords."),
@@ -94,16 +96,26 @@ def release(
 
 @app.command("list")
 def list_(
-    broker: Annotated[
-        str | None, typer.Argument(help="A broker, mqtt[s]://host: list the devices on it instead.", show_default=False)
+    named: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TASK|SCHEME|BROKER]",
+            help="A task or a scheme: list its settings instead. A broker, mqtt[s]://host, or mqtt[s]://host/group: "
+            "list the devices on it.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the substrates, tasks and adapters that were found, or the devices on a broker."""
-    if broker is not None:
-        from inmateria.cli.watching import list_devices
+    """List the substrates, tasks and adapters that were found; the settings of one; or the devices on a broker."""
+    if named is not None:
+        scheme, mark, rest = named.partition("://")
+        if mark and rest.partition("?")[0]:
+            from inmateria.cli.watching import list_devices
 
-        list_devices(broker, json)
+            list_devices(named, json)
+        else:
+            _list_settings(scheme, json)
         return
     from inmateria.adapters import adapters_found
     from inmateria.protocols.task import task_summaries
@@ -125,3 +137,34 @@ def list_(
         for key, text in rows:
             table.add_row(Text.assemble((key, "bold"), ending), text)
         terminal().print(table, end="\n")
+
+
+def _list_settings(name: str, json: bool) -> None:
+    """Print the settings of the task and the parameters of the scheme of that name."""
+    from inmateria.adapters.uri import adapters_found, described_by
+    from inmateria.cli.parameters import Parameter, parameter_table, parameters_of, settings_of
+    from inmateria.protocols.task import UnknownTask, find_task, task_names, task_summaries
+
+    schemes, tasks = dict(adapters_found()), dict(task_summaries())
+    found: dict[str, tuple[str, list[Parameter]]] = {}
+    if name in tasks:
+        found["task"] = (f"{name}: {tasks[name]}. Settings of `inmateria run {name}`, as --name value:",
+                         settings_of(find_task(name).settings))  # fmt: skip
+    if name in schemes:
+        found["scheme"] = (f"{name}://: {schemes[name]}. Parameters, as {name}://...?name=value&name=value:",
+                           parameters_of(*described_by(name)))  # fmt: skip
+    if not found:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, [*task_names(), *schemes], n=1)
+        raise UnknownTask(
+            f"there is no task or scheme {name!r}; "
+            + (f"did you mean {close[0]}?" if close else "`inmateria list` shows them all")
+        )
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode({kind: parameters for kind, (_, parameters) in found.items()}).decode())
+        return
+    for title, parameters in found.values():
+        terminal().print(parameter_table(parameters, title))

@@ -94,6 +94,8 @@ class PassportDatabase:
     url : str
         Of SQLAlchemy. Tables are made if there are none, and so is the folder of an SQLite file; a database of
         an earlier version is brought to the present one.
+    create : bool
+        Whether to make an SQLite file that is not there.
 
     Raises
     ------
@@ -101,7 +103,7 @@ class PassportDatabase:
         If it cannot be reached, its driver is not installed, or a newer inmateria wrote it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         try:
             self._url = sql.engine.make_url(url)
         except (ArgumentError, ValueError):  # the latter if the port is not a number
@@ -111,6 +113,11 @@ class PassportDatabase:
         self.url = printable_url(self._url)
         sqlite = self._url.get_backend_name() == "sqlite"
         if sqlite and self._url.database and self._url.database != ":memory:":
+            if not create and not Path(self._url.database).exists():
+                raise PassportError(
+                    f"there is no database of passports at {self._url.database}; `inmateria calibrate URI` makes one, "
+                    "and so does `inmateria run`"
+                )
             try:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:

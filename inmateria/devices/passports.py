@@ -118,15 +118,18 @@ class Passports:
     url : str
         URL of SQLAlchemy, such as ``sqlite:///runs/passports.sqlite`` or ``postgresql://host/lab``. Missing
         tables are created, and so is the folder of an SQLite file; a database of an earlier version is migrated.
+    create : bool
+        Whether to make an SQLite file that is not there.
 
     Raises
     ------
     PassportError
-        If the database cannot be reached, its driver is not installed, or a newer version of inmateria wrote it.
+        If the database is not there or cannot be reached, its driver is not installed, or a newer version of
+        inmateria wrote it.
     """
 
-    def __init__(self, url: str) -> None:
-        self._database = db.PassportDatabase(url)
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        self._database = db.PassportDatabase(url, create=create)
 
     def __enter__(self) -> Self:
         return self

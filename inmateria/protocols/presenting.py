@@ -150,6 +150,7 @@ async def present_trials(
         ``(number of the trial, features)``, awaited after every trial: an online readout.
     """
     drives = [reservoir.check(trial).reshape(len(trial), -1) for trial in trials]
+    names = reservoir.feature_names  # an error if the substrate does not give these features
     if reset and reservoir.info.resettable:
         await reservoir.reset()
     await _send_rest(reservoir)  # code may be compiled at the first exchange, which is no round trip
@@ -162,7 +163,7 @@ async def present_trials(
         seconds=time.perf_counter() - begun,
         round_trips=seconds_each,
     )
-    outputs = list(dict.fromkeys(name.partition("@")[0] for name in reservoir.feature_names))
+    outputs = list(dict.fromkeys(name.partition("@")[0] for name in names))
     return Presented(list(trials), drives, responses, outputs, exchanges)
 
 

@@ -5,7 +5,7 @@ into a few triggers, and reports the number of spikes. By default a task uses wh
 runs on all of them; what a platform cannot do is refused before anything is sent.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -36,6 +36,8 @@ __all__ = [
     "features_of",
     "places_of",
     "steps_within",
+    "unused_by_levels",
+    "unused_with_values",
 ]
 
 EncodingName = Literal["auto", "amplitude", "rate", "place", "latency"]
@@ -90,6 +92,38 @@ def encoding_for(encoding: EncodingName, info: SubstrateInfo) -> EncodingName:
     if encoding != "auto":
         return encoding
     return "place" if any(channel.levels is not None for channel in info.inputs) else "amplitude"
+
+
+def unused_with_values(settings: Any, info: SubstrateInfo) -> dict[str, str]:
+    """Name the settings of encoding and features that have no effect with those chosen, each with the reason.
+
+    Parameters
+    ----------
+    settings : EncodedValueSettings, or the settings of another task that has some of its fields
+    info : SubstrateInfo
+    """
+    unused = unused_by_levels(settings, info)
+    if isinstance(settings, EncodedValueSettings):
+        name = encoding_for(settings.encoding, info)
+        unused |= {
+            field: f"only encoding={used_by} uses it, and the encoding is {name}"
+            for field, used_by in (("width", "place"), ("most", "rate"))
+            if name != used_by
+        }
+    if settings.features != "rates":
+        unused["time_constant"] = f"only features=rates uses it, and the features are {settings.features}"
+    if settings.features == "latency":
+        unused["bins"] = "features=latency takes the first spike of the whole time"
+    return unused
+
+
+def unused_by_levels(settings: Any, info: SubstrateInfo) -> dict[str, str]:
+    """Name the settings of amplitudes, if every input is only on or off, each with the reason."""
+    for channel, rest in zip(info.inputs, info.rest, strict=True):
+        if len([level for level in channel.levels or () if level > rest]) != 1:
+            return {}
+    reason = f"the inputs of {info.id} are only on or off"
+    return {name: reason for name in ("strength", "amplitudes") if hasattr(settings, name)}
 
 
 def encoding_of(settings: EncodedValueSettings, reservoir: PhysicalReservoir, seconds: float) -> Encoding:

@@ -13,12 +13,12 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from inmateria.adapters.uri import is_simulated
 from inmateria.protocols import figures
 from inmateria.protocols.outcome import Outcome, Score
 from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
 from inmateria.recording import Exchange, open_recording
 
-_WAYS = {"mqtt": "reached over MQTT and served from a process of its own", "local": "in the same process"}
 _STRETCH = 3
 """Exchanges that the figure of stimulus and response shows."""
 
@@ -56,7 +56,8 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         pictures.append(
             (
                 "Confusion of the readouts",
-                "Held-out items of the first split. Entries off the diagonal are errors.",
+                f"Held-out items{' of the first split' if _splits(outcome) > 1 else ''}. Entries off the diagonal are "
+                "errors.",
                 _svg("confusion", figures.confusion(outcome)),
             )
         )
@@ -64,8 +65,7 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         pictures.append(
             (
                 "Learning online, each item once",
-                "The online readout predicts every item before it learns from it. The first hundred standardise "
-                "the features and are learned after that.",
+                "The online readout predicts every item before it learns from it.",
                 _svg("learning", figures.learning_curve(outcome)),
             )
         )
@@ -85,8 +85,7 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         pictures.append(
             (
                 "Stimulus and response",
-                f"The first {len(exchanges)} stimuli of several steps, of {len(exchanges[0].stimulus.drive)} steps of "
-                f"{1e3 * exchanges[0].stimulus.step:g} ms each, rest included.",
+                _stimuli(exchanges),
                 _svg("traces", figures.traces(info, exchanges)),
             )
         )
@@ -94,7 +93,7 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         pictures.append(
             (
                 "Weights of the readout",
-                "Root mean square of the weights of the batch readout, by output channel.",
+                "Root mean square of the weights of a readout of the substrate, by output channel.",
                 _svg("weights", figures.weights(info, outcome)),
             )
         )
@@ -105,7 +104,7 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
     return environment.get_template("report.html.jinja").render(
         title=f"{outcome.title} on {info.id}",
         sentence=f"{outcome.sentence} The task ran on {info.id}, a {info.kind} of {len(info.inputs)} inputs and "
-        f"{len(info.outputs)} outputs, {_WAYS.get(run.over, run.over)}.",
+        f"{len(info.outputs)} outputs, {_way(run)}.",
         figures_of_merit=[
             *(
                 (f"{score.readout}: {outcome.metric}", f"{score.score:.3f}")
@@ -117,7 +116,8 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
             ("round trip, 99th percentile", f"{1e3 * exchanged.round_trip_p99:.2f} ms"),
         ],
         scores=[_row(score) for score in outcome.scores],
-        splits=len(outcome.scores[0].splits),
+        splits=_splits(outcome),
+        controls=any(score.control for score in outcome.scores),
         metric=f"{outcome.metric}, held out" if outcome.trained else outcome.metric,
         chance=f"{outcome.chance:.3f}",
         baseline=outcome.chance_description,
@@ -139,6 +139,35 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
     )
 
 
+def _way(run: Run) -> str:
+    """Say how the substrate was reached."""
+    if run.over == "remote":
+        return f"remote, reached over MQTT: {run.on}"
+    if run.over == "mqtt":
+        return "reached over MQTT and served from a process of its own"
+    scheme, mark, _ = run.on.partition("://")
+    if scheme == "replay":
+        return "replayed from a recording"
+    if mark and not is_simulated(run.on):
+        return f"reached through its adapter, {scheme}://"
+    return "in the same process"
+
+
+def _stimuli(exchanges: list[Exchange]) -> str:
+    """Describe the exchanges that are drawn."""
+    lengths = sorted({len(each.stimulus.drive) for each in exchanges})
+    steps = sorted({each.stimulus.step for each in exchanges})
+    count = f"The first {len(exchanges)} stimuli" if len(exchanges) > 1 else "A stimulus"
+    of_several = " of several steps" if lengths[0] > 1 and len(exchanges) > 1 else ""
+    length = f"{lengths[0]:,}" if len(lengths) == 1 else f"{lengths[0]:,} to {lengths[-1]:,}"
+    duration = f" of {1e3 * steps[0]:g} ms" if len(steps) == 1 else ""
+    return f"{count}{of_several}: {length} step{'' if lengths == [1] else 's'}{duration} each."
+
+
+def _splits(outcome: Outcome) -> int:
+    return max(len(score.splits) for score in outcome.scores)
+
+
 def _split(outcome: Outcome) -> str:
     if outcome.trained:
         return f"{outcome.trained:,} items learned and {outcome.held_out:,} held out."
@@ -150,7 +179,7 @@ def _round_trips(outcome: Outcome) -> str:
 
 
 def _row(score: Score) -> dict[str, Any]:
-    spread = f"{np.mean(score.splits):.3f} ± {np.std(score.splits):.3f}"
+    spread = f"{np.mean(score.splits):.3f} ± {np.std(score.splits):.3f}" if len(score.splits) > 1 else ""
     return {
         "on": score.on,
         "readout": score.readout,

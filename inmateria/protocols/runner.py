@@ -54,6 +54,8 @@ async def run_task(
     ------
     UnsuitableSubstrate
         If the substrate does not meet the requirement of the task.
+    UnsuitableSetting
+        If a setting was given that has no effect.
     """
     begun = datetime.now().astimezone()
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)
@@ -63,13 +65,18 @@ async def run_task(
         except SubstrateError:  # known once it is entered, and checked then
             continue
         task.check(info)
+        task.check_settings(settings, info)
     folder = make_folder(runs, task.name)
     record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": software()}
     paths = [folder / RECORDING_FILE, *(folder / f"recording-{number}.h5" for number in range(2, len(several) + 1))]
-    recorded = [_CheckedSubstrate(task, each, path, record) for each, path in zip(several, paths, strict=True)]
+    recorded = [
+        _CheckedSubstrate(task, settings, each, path, record) for each, path in zip(several, paths, strict=True)
+    ]
     try:
         outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, on_progress)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):  # a driver's own words may not say of which device they are
+            error.add_note(f"while {task.name} ran on {', '.join(_name_of(each) for each in several)}")
         if not any(each.exchanges for each in recorded):
             shutil.rmtree(folder)
         else:
@@ -86,21 +93,31 @@ async def run_task(
         outcome=outcome,
         versions=software(),
     )
+    on_progress("report", 0, 1, 0)
     await asyncio.to_thread(_write, folder, run)
+    on_progress("report", 1, 1, 0)
     return folder
 
 
-class _CheckedSubstrate(RecordedSubstrate):
-    """A recorded substrate that is checked against the needs of a task as soon as it is entered."""
+def _name_of(substrate: Substrate) -> str:
+    try:
+        return substrate.info.id
+    except SubstrateError:
+        return "a substrate that was not opened"
 
-    def __init__(self, task: Task, *given: Any) -> None:
+
+class _CheckedSubstrate(RecordedSubstrate):
+    """A recorded substrate that is checked against a task and its settings as soon as it is entered."""
+
+    def __init__(self, task: Task, settings: msgspec.Struct, *given: Any) -> None:
         super().__init__(*given)
-        self._task = task
+        self._task, self._settings = task, settings
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
             self._task.check(self.info)
+            self._task.check_settings(self._settings, self.info)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise

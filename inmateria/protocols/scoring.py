@@ -4,7 +4,7 @@ A task names its feature sets, the substrate's first, and its targets; everythin
 that a control added here stands beside every task.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -123,6 +123,7 @@ def score_classification(
     readout: str = "ridge",
     splitting: str = "",
     seed: int = 0,
+    on_progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Comparison:
     """Score a ridge readout of classes on each feature set: accuracy.
 
@@ -140,7 +141,10 @@ def score_classification(
         Description of the given folds.
     seed : int
         Seed of the default folds.
+    on_progress : ProgressCallback, optional
+        Called after each fit.
     """
+    count = _Fits(on_progress, len(feature_sets) * (FOLDS if folds is None else len(folds)))
     if folds is None:
         folds, splitting = stratified_folds(labels, seed), f"{FOLDS} stratified folds, drawn with the seed."
     classes = np.unique(labels)
@@ -152,6 +156,7 @@ def score_classification(
         for train, test in folds:
             fitted = make_pipeline(StandardScaler(), RidgeClassifierReadout(_ALPHAS)).fit(X[train], labels[train])
             predicted = fitted.predict(X[test])
+            count.one_more()
             splits.append(accuracy(labels[test], predicted))
             if len(splits) == 1:
                 confusion[f"{readout}, {on}"] = confusion_table(labels[test], predicted, classes)
@@ -186,6 +191,7 @@ def score_regression(
     metric: Literal["1 - NRMSE", "r²"] = "1 - NRMSE",
     total: str | None = None,
     alphas: Sequence[float] = _ALPHAS,
+    on_progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Comparison:
     """Score a ridge readout of numbers on each feature set, in blocks of time, the last one first.
 
@@ -204,7 +210,10 @@ def score_regression(
         Score the sum over all targets under this name, in place of each target.
     alphas : sequence of float
         Candidates for the regularisation, chosen by leave-one-out cross-validation.
+    on_progress : ProgressCallback, optional
+        Called after each fit.
     """
+    count = _Fits(on_progress, len(feature_sets) * FOLDS)
     names = list(targets)
     Y = np.column_stack([targets[name] for name in names])
     kept = np.arange(washout, len(Y))
@@ -218,6 +227,7 @@ def score_regression(
         for train, test in folds:
             fitted = make_pipeline(StandardScaler(), RidgeReadout(alphas)).fit(X[train], Y[train])
             predicted = fitted.predict(X[test])
+            count.one_more()
             by_fold.append(_measure(metric, Y[test], predicted))
             if len(by_fold) == 1:
                 first[on] = predicted
@@ -261,6 +271,19 @@ def confusion_table(true: Labels, predicted: Labels, classes: npt.NDArray[Any]) 
     table = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(table, (np.searchsorted(classes, true), np.searchsorted(classes, predicted)), 1)
     return tuple(tuple(row) for row in table.tolist())
+
+
+class _Fits:
+    """Counts the fits of a comparison, and reports them as the phase ``"scoring"``."""
+
+    def __init__(self, on_progress: Callable[[str, int, int, int], None] | None, of: int) -> None:
+        self._on_progress, self._done, self._of = on_progress, -1, of
+        self.one_more()
+
+    def one_more(self) -> None:
+        self._done += 1
+        if self._on_progress is not None:
+            self._on_progress("scoring", self._done, self._of, 0)
 
 
 def _score(name: str, on: str, X: FloatArray, values: FloatArray) -> Score:

@@ -124,7 +124,12 @@ async def run_series(
         samples=settings.samples,
     )
     score = partial(
-        score_regression, washout=settings.washout, metric=problem.metric, total=problem.total, alphas=_ALPHAS
+        score_regression,
+        washout=settings.washout,
+        metric=problem.metric,
+        total=problem.total,
+        alphas=_ALPHAS,
+        on_progress=on_progress,
     )
     compared = await asyncio.to_thread(score, presented.by_step(), problem.targets)
     if curves is None:

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Literal, Protocol
 
 import msgspec
 
+from inmateria.plugins import load_plugin, plugin_names, plugin_summaries
 from inmateria.protocols.outcome import Outcome
 from inmateria.substrate import SubstrateInfo
 
@@ -16,6 +16,7 @@ __all__ = [
     "ProgressCallback",
     "Task",
     "UnknownTask",
+    "UnsuitableSetting",
     "UnsuitableSubstrate",
     "find_task",
     "task_names",
@@ -52,6 +53,10 @@ class UnsuitableSubstrate(ValueError):
     """The substrate does not meet the requirement of the task; nothing was sent to it."""
 
 
+class UnsuitableSetting(ValueError):
+    """A setting was given that has no effect together with the others, on this substrate; nothing was sent to it."""
+
+
 class ProgressCallback(Protocol):
     """Called by a task with its progress, at least a few times a second."""
 
@@ -77,6 +82,9 @@ class Task:
         counts spikes if there is no signal. With ``"spikes"``, spikes evoked by pulses. None by default.
     substrates : callable, optional
         ``settings -> URIs``, for a task whose settings name the substrates that it runs on.
+    unused : callable, optional
+        ``(settings, info) -> names``: the settings that have no effect together with the others, on a substrate of that
+        info, each with the reason. Such a setting is refused if it differs from its default.
     """
 
     name: str
@@ -84,6 +92,7 @@ class Task:
     run: Callable[[Any, Any, ProgressCallback], Awaitable[Outcome]]
     needs: Literal["signal", "spikes"] | None = None
     substrates: Callable[[Any], list[str]] | None = None
+    unused: Callable[[Any, SubstrateInfo], Mapping[str, str]] | None = None
 
     def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
         """Make the settings from strings, as given on a command line.
@@ -101,6 +110,24 @@ class Task:
             return msgspec.convert(dict(given), type=self.settings, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
             raise UnknownTask(f"{self.name} does not take these settings: {_in_words(error, given)}") from None
+
+    def check_settings(self, settings: msgspec.Struct, info: SubstrateInfo) -> None:
+        """Check that every setting that was changed has an effect on a substrate.
+
+        Raises
+        ------
+        UnsuitableSetting
+            If one has none; the message says why.
+        """
+        if self.unused is None:
+            return
+        defaults = {field.name: field.default for field in msgspec.structs.fields(self.settings)}
+        for name, reason in self.unused(settings, info).items():
+            given = getattr(settings, name)
+            if given != defaults[name]:
+                raise UnsuitableSetting(
+                    f"{self.name} was given {name}={given}, which has no effect here: {reason}; leave it out"
+                )
 
     def check(self, info: SubstrateInfo) -> None:
         """Check that a substrate meets the requirement of the task.
@@ -128,16 +155,12 @@ class Task:
 
 def task_names() -> list[str]:
     """Return the names of all tasks that were found."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=_GROUP))})
+    return sorted({*_BUILT_IN, *plugin_names(_GROUP)})
 
 
 def task_summaries() -> list[tuple[str, str]]:
     """List the tasks that were found, each with a summary in one line, importing none of them."""
-    others = [
-        (point.name, f"from {point.dist.name} {point.dist.version}" if point.dist else point.value)
-        for point in entry_points(group=_GROUP)
-    ]
-    return sorted([*_BUILT_IN.items(), *others])
+    return sorted([*_BUILT_IN.items(), *plugin_summaries(_GROUP)])
 
 
 def _in_words(error: Exception, given: Mapping[str, str]) -> str:
@@ -156,17 +179,18 @@ def find_task(name: str) -> Task:
     ------
     UnknownTask
         If there is no such task; the message lists the known ones.
+    BrokenPlugin
+        If the task is of another package and cannot be loaded.
     """
     if name in _BUILT_IN:
         task = import_module(f"inmateria.protocols.tasks.{name.replace('-', '_')}").TASK
     else:
-        found = entry_points(group=_GROUP, name=name)
-        if not found:
-            names = task_names()
+        names = task_names()
+        if name not in names:
             close = get_close_matches(name, names, n=1)
             meant = f"did you mean {close[0]}?" if close else f"there is {', '.join(names)}"
             raise UnknownTask(f"there is no task {name!r}; {meant}")
-        task = found[name].load()
+        task = load_plugin(_GROUP, name)
     if not isinstance(task, Task):
         raise UnknownTask(f"the entry point {name!r} in {_GROUP} is a {type(task).__name__}; it must name a Task")
     return task

@@ -13,7 +13,7 @@ import sqlalchemy as sql
 from typer.testing import CliRunner
 
 from inmateria.adapters import SimulatedSubstrate
-from inmateria.cli import app
+from inmateria.cli.commands import app
 from inmateria.devices import Probe, calibrate, passport_database
 from inmateria.devices.errors import PassportError
 from inmateria.devices.identity import require_identity

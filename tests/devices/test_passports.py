@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inmateria.adapters import SimulatedSubstrate
-from inmateria.cli import app
+from inmateria.cli.commands import app
 from inmateria.devices import BoundReadout, Probe, WrongDevice, bind, calibrate
 from inmateria.devices.errors import PassportError
 from inmateria.devices.passport_figures import drift

@@ -73,7 +73,7 @@ class Board(LeakySimulator):
 
 
 def quiet(phase: str, done: int, of: int, steps: int) -> None:
-    assert 0 < done <= of
+    assert 0 <= done <= of
 
 
 def run(name: str, simulators: list[Any], settings: Any) -> Outcome:

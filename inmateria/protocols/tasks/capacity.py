@@ -25,7 +25,7 @@ from inmateria.reservoir import (
     information_processing_capacity,
     memory_capacity,
 )
-from inmateria.substrate import FloatArray, Substrate
+from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _BLOCKS = 4
 _RECALLED = 6
@@ -75,7 +75,8 @@ class CapacitySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_progress: ProgressCallback) -> Outcome:
     """Drive the substrate with a random series, and measure the capacities of linear readouts of its states."""
-    start = max(settings.washout, settings.delays, settings.product_delays)
+    products_reach = settings.product_delays if settings.degree > 1 else 0
+    start = max(settings.washout, settings.delays, products_reach)
     edges = np.linspace(start, settings.steps, _BLOCKS + 1).astype(int).tolist()
     blocks = list(pairwise(edges))[::-1]  # the last one first
     if edges[1] - edges[0] < 10 * settings.delays:
@@ -194,4 +195,8 @@ def _curves(
     )
 
 
-TASK = Task("capacity", CapacitySettings, measure_capacity, needs="signal")
+def _unused(settings: CapacitySettings, info: SubstrateInfo) -> dict[str, str]:
+    return {} if settings.degree > 1 else {"product_delays": "products have a degree of 2 at least, and degree is 1"}
+
+
+TASK = Task("capacity", CapacitySettings, measure_capacity, needs="signal", unused=_unused)

@@ -18,10 +18,11 @@ import numpy as np
 from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.pulses import unused_by_levels
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude, PulsePlace, RidgeReadout
 from inmateria.reservoir.spike_features import spike_counts
-from inmateria.substrate import FloatArray, Substrate
+from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _TICK = 0.02  # s of the pole's own time
 _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2, 7))
@@ -234,4 +235,11 @@ def _pushed(state: FloatArray, push: float) -> FloatArray:
     return np.array([place + _TICK * speed, speed + _TICK * sped, angle + _TICK * turning, turning + _TICK * bent])
 
 
-TASK = Task("cart-pole", CartPoleSettings, balance, needs="spikes")
+def _unused(settings: CartPoleSettings, info: SubstrateInfo) -> dict[str, str]:
+    other, used_by = ("electrodes", "amplitude") if settings.encoding == "place" else ("width", "place")
+    return unused_by_levels(settings, info) | {
+        other: f"only encoding={used_by} uses it, and the encoding is {settings.encoding}"
+    }
+
+
+TASK = Task("cart-pole", CartPoleSettings, balance, needs="spikes", unused=_unused)

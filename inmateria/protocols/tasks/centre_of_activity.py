@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
-from inmateria.protocols.pulses import places_of
+from inmateria.protocols.pulses import places_of, unused_by_levels
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
 from inmateria.reservoir.spike_features import spike_counts
@@ -144,4 +144,4 @@ def _shift(one: FloatArray, other: FloatArray) -> float:
     return float(np.linalg.norm(apart))
 
 
-TASK = Task("centre-of-activity", CentreSettings, shift_centre, needs="spikes")
+TASK = Task("centre-of-activity", CentreSettings, shift_centre, needs="spikes", unused=unused_by_levels)

@@ -102,6 +102,7 @@ async def read_digits(substrate: Substrate, settings: DigitsSettings, on_progres
     confusion: dict[str, tuple[tuple[int, ...], ...]] = {}
     coef = np.empty(0)
     of = 2 * len(feature_sets) * len(splits)
+    on_progress("scoring", 0, of, 0)
     for on, X in feature_sets.items():
         for readout, read in ((_ONLINE, _read_online), (_RIDGE, _read_ridge)):
             scored: list[float] = []

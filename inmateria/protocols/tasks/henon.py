@@ -8,11 +8,18 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
-from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_for, encoding_of, features_of
+from inmateria.protocols.pulses import (
+    EncodedValueSettings,
+    bin_spikes,
+    encoding_for,
+    encoding_of,
+    features_of,
+    unused_with_values,
+)
 from inmateria.protocols.scoring import score_regression
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, henon
-from inmateria.substrate import Substrate
+from inmateria.substrate import Substrate, SubstrateInfo
 
 _PIECE = 100
 
@@ -58,7 +65,7 @@ async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: P
     feature_sets["substrate"] = bin_spikes(feature_sets["substrate"], settings.features, positions, settings.bins)
     feature_sets["values alone"] = u[:-1, np.newaxis]
     target = 2.0 * u[1:] - 1.0
-    compared = await asyncio.to_thread(score_regression, feature_sets, {"next value": target})
+    compared = await asyncio.to_thread(score_regression, feature_sets, {"next value": target}, on_progress=on_progress)
     shown = compared.held_out_rows[:_PIECE]
     curve = Curves(
         heading="Target and predictions",
@@ -80,4 +87,11 @@ async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: P
     )
 
 
-TASK = Task("henon", HenonSettings, forecast, needs="spikes")
+def _unused(settings: HenonSettings, info: SubstrateInfo) -> dict[str, str]:
+    unused = unused_with_values(settings, info)
+    if encoding_for(settings.encoding, info) == "place":
+        unused["electrodes"] = "with encoding=place all inputs are used"
+    return unused
+
+
+TASK = Task("henon", HenonSettings, forecast, needs="spikes", unused=_unused)

@@ -12,7 +12,7 @@ from sklearn.datasets import fetch_openml
 
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
-from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of
+from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of, unused_with_values
 from inmateria.protocols.scoring import Labels, score_classification
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
@@ -70,6 +70,7 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, on_p
         folds=[(order[:learned], order[learned:])],
         readout="speaker",
         splitting=f"The data's own: {learned} utterances learned, {len(order) - learned} held out.",
+        on_progress=on_progress,
     )
     compared = await asyncio.to_thread(score, feature_sets, speakers)
     return compared.outcome(
@@ -119,4 +120,4 @@ def _segments(X: FloatArray, segments: int) -> FloatArray:
     return np.array([part.mean(axis=0) for part in np.array_split(X, segments)])
 
 
-TASK = Task("japanese-vowels", VowelSettings, recognise_speakers, needs="spikes")
+TASK = Task("japanese-vowels", VowelSettings, recognise_speakers, needs="spikes", unused=unused_with_values)

@@ -10,7 +10,15 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import present_trials
-from inmateria.protocols.pulses import FeaturesName, PulseSettings, bin_spikes, features_of, places_of, steps_within
+from inmateria.protocols.pulses import (
+    FeaturesName,
+    PulseSettings,
+    bin_spikes,
+    features_of,
+    places_of,
+    steps_within,
+    unused_with_values,
+)
 from inmateria.protocols.scoring import score_classification
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
@@ -76,7 +84,9 @@ async def recognise_patterns(substrate: Substrate, settings: PatternSettings, on
         "substrate": bin_spikes(responses, settings.features, positions, settings.bins),
         "pulses alone": pulses,
     }
-    score = partial(score_classification, readout=settings.kind.removesuffix("s"), seed=settings.seed)
+    score = partial(
+        score_classification, readout=settings.kind.removesuffix("s"), seed=settings.seed, on_progress=on_progress
+    )
     compared = await asyncio.to_thread(score, feature_sets, labels)
     return compared.outcome(
         f"Spatial patterns: {settings.kind}",
@@ -108,4 +118,4 @@ def _patterns(info: SubstrateInfo, kind: str, classes: int) -> npt.NDArray[np.bo
     return chosen
 
 
-TASK = Task("patterns", PatternSettings, recognise_patterns, needs="spikes")
+TASK = Task("patterns", PatternSettings, recognise_patterns, needs="spikes", unused=unused_with_values)

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
+from inmateria.protocols.pulses import unused_by_levels
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
 from inmateria.reservoir.pulse_encoding import pulse_amplitude
@@ -160,4 +161,4 @@ def _distances(info: SubstrateInfo, stimulated: npt.NDArray[np.intp]) -> FloatAr
     return apart
 
 
-TASK = Task("response-map", ResponseMapSettings, map_responses, needs="spikes")
+TASK = Task("response-map", ResponseMapSettings, map_responses, needs="spikes", unused=unused_by_levels)

@@ -84,6 +84,7 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_p
     scores: list[Score] = []
     curves: dict[str, tuple[float, ...]] = {}
     coef = np.empty(0)
+    on_progress("scoring", 0, settings.back * len(feature_sets), 0)
     for back in range(1, settings.back + 1):
         for on, X in feature_sets.items():
             right, weights = await asyncio.to_thread(_learn_to_recall, X, shown, back, settings.alpha)
@@ -97,6 +98,7 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_p
                     splits=tuple(float(block.mean()) for block in blocks),
                 )
             )
+            on_progress("scoring", len(scores), settings.back * len(feature_sets), 0)
             if back == 1:
                 running = np.convolve(right, np.ones(_WINDOW) / _WINDOW, mode="valid")
                 curves[on] = tuple(running.tolist())

@@ -35,7 +35,7 @@ from inmateria.reservoir import (
     training_names,
 )
 from inmateria.reservoir.layers.training import LocalTraining
-from inmateria.substrate import FloatArray, Substrate
+from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _POINTS = 40
 
@@ -149,12 +149,15 @@ async def read_in_layers(
         ]
     ridge = RidgeClassifierReadout()
     scores: list[Score] = []
+    of = 1 + len(layers) + (0 if random is None else 2) + 2
+    on_progress("scoring", 0, of, 0)
 
     async def scored(on: str, readout: str, A: FloatArray, B: FloatArray, by: Any = ridge) -> Any:
         reader = make_pipeline(StandardScaler(), clone(by))
         await asyncio.to_thread(reader.fit, A, y[train])
         right = float(np.mean(reader.predict(B) == y[test]))
         scores.append(Score(readout=readout, on=on, features=A.shape[1], score=right))
+        on_progress("scoring", len(scores), of, 0)
         return reader
 
     both = [np.hstack(each) for each in trained]
@@ -262,4 +265,10 @@ def _curves(
     return tuple(curves)
 
 
-TASK = Task("stack", StackSettings, read_in_layers, needs="signal", substrates=substrates_of)
+def _unused(settings: StackSettings, info: SubstrateInfo) -> dict[str, str]:
+    if settings.train != "none":
+        return {}
+    return {"compare": "with train=none the encoders are the random ones already"}
+
+
+TASK = Task("stack", StackSettings, read_in_layers, needs="signal", substrates=substrates_of, unused=_unused)

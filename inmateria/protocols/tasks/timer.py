@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
-from inmateria.protocols.pulses import PulseSettings, steps_within
+from inmateria.protocols.pulses import PulseSettings, steps_within, unused_by_levels
 from inmateria.protocols.scoring import (
     Comparison,
     Labels,
@@ -80,7 +80,7 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, on_progress: 
     given[:, 0] = pulses
     at = np.array((np.arange(bins) + 1) * each * step, dtype=np.float64)
     windows, elapsed = await asyncio.to_thread(
-        _score, {"substrate": counts, "pulses alone": given}, labels, at, settings
+        _score, {"substrate": counts, "pulses alone": given}, labels, at, settings, on_progress
     )
     which = {on: [float(window.by_target[on].mean()) for window in windows] for on in windows[0].by_target}
     scored = sorted({0, *(min(bins - 1, max(0, round(t / (each * step)) - 1)) for t in _SCORED)})
@@ -108,21 +108,30 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, on_progress: 
 
 
 def _score(
-    feature_sets: dict[str, FloatArray], labels: Labels, at: FloatArray, settings: TimerSettings
+    feature_sets: dict[str, FloatArray],
+    labels: Labels,
+    at: FloatArray,
+    settings: TimerSettings,
+    on_progress: ProgressCallback,
 ) -> tuple[list[Comparison], Comparison]:
     """Score the place in every window, and the elapsed time in all of them; features are (trials, windows, ...)."""
-    windows = [
-        score_classification(
-            {on: X[:, k] for on, X in feature_sets.items()},
-            labels,
-            readout=f"place, {time:.2g} s later",
-            seed=settings.seed,
+    windows = []
+    for k, time in enumerate(at):
+        on_progress("scoring", k, len(at) + 1, 0)
+        windows.append(
+            score_classification(
+                {on: X[:, k] for on, X in feature_sets.items()},
+                labels,
+                readout=f"place, {time:.2g} s later",
+                seed=settings.seed,
+            )
         )
-        for k, time in enumerate(at)
-    ]
     flat = {on: X.reshape(-1, X.shape[-1]) for on, X in feature_sets.items()}
     elapsed = {"elapsed time (1 - NRMSE)": np.tile(at, settings.trials)}
-    return windows, score_regression(flat, elapsed)
+    on_progress("scoring", len(at), len(at) + 1, 0)
+    compared = score_regression(flat, elapsed)
+    on_progress("scoring", len(at) + 1, len(at) + 1, 0)
+    return windows, compared
 
 
-TASK = Task("timer", TimerSettings, tell_time, needs="spikes")
+TASK = Task("timer", TimerSettings, tell_time, needs="spikes", unused=unused_by_levels)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import numpy as np
@@ -15,7 +16,8 @@ from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
 from inmateria.adapters.mqtt.wire.frames import Kind, decode, response_of
 from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
-from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateInfo
+from inmateria.adapters.uri import shown
+from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateInfo, UnknownSubstrate
 
 __all__ = ["Device", "Observation", "find_devices", "observe"]
 
@@ -181,32 +183,49 @@ async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> Asy
             await asyncio.wait({listening})
 
 
+def _filter_of(uri: str) -> tuple[str, str]:
+    """Return the group and the name that a URI restricts a search to; ``+`` stands for any."""
+    names = [name for name in urlsplit(uri).path.split("/") if name]
+    if len(names) > 2:
+        raise UnknownSubstrate(
+            f"{shown(uri)!r} names no devices", "mqtt://host lists all of them, mqtt://host/group those of one group"
+        )
+    group, device = (*names, "+", "+")[:2]
+    Address.named(group.replace("+", "any"), device.replace("+", "any"))
+    return group, device
+
+
 async def find_devices(uri: str, *, timeout: float = 5.0) -> list[Device]:
     """Return the devices that have announced themselves on a broker, in order of their addresses.
 
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port``.
+        ``mqtt://host:port``, or ``mqtt://host:port/group`` for the devices of one group.
     timeout : float
         Seconds to wait for the broker. Announcements are then collected until there has been none for half a second.
+
+    Raises
+    ------
+    UnknownSubstrate
+        If the URI names no broker, or has a path that is no group or device.
     """
-    broker = Broker.from_uri(uri)
+    broker, (group, device) = Broker.from_uri(uri), _filter_of(uri)
     infos: dict[Address, SubstrateInfo] = {}
     statuses: dict[Address, Status] = {}
     async with open_link(broker, timeout=timeout) as link:
-        await link.subscribe(f"{ROOT}/+/+/info", f"{ROOT}/+/+/status")
+        await link.subscribe(*(f"{ROOT}/{group}/{device}/{word}" for word in ("info", "status")))
         messages = link.messages()
         try:
             while True:
                 async with asyncio.timeout(_LISTENING):
                     topic, payload, _ = await anext(messages)
-                _, _, group, device, word = topic.split("/")
+                _, _, of_group, of_name, word = topic.split("/")
                 try:
                     if word == "info":
-                        infos[Address(group, device)] = _ANNOUNCED.decode(payload)
+                        infos[Address(of_group, of_name)] = _ANNOUNCED.decode(payload)
                     else:
-                        statuses[Address(group, device)] = _STATUS.decode(payload)
+                        statuses[Address(of_group, of_name)] = _STATUS.decode(payload)
                 except (msgspec.MsgspecError, ValueError):
                     continue
         except TimeoutError:
