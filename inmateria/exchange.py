@@ -91,8 +91,8 @@ def evenly_spaced(samples: int, available: int) -> npt.NDArray[np.intp]:
     """
     if not 1 <= samples <= available:
         raise ValueError(
-            f"samples is {samples}, and a step of this substrate has {available}; give samples of 1 to {available}, or a "
-            "longer step"
+            f"samples is {samples}, and a step of this substrate has {available}; give samples of 1 to {available}, "
+            "or a longer step"
         )
     if samples == available:
         return np.arange(available)

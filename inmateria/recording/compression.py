@@ -82,7 +82,8 @@ def compress(
         with open_recording(path) as recording:
             if not (recording.finished and is_closed(path)):
                 raise RecordingError(
-                    f"{path} was not ended properly, or is still being written; `inmateria recover FILE -o NEW` copies it"
+                    f"{path} was not ended properly, or is still being written; "
+                    "`inmateria recover FILE -o NEW` copies what is whole"
                 )
             with h5py.File(path, "r") as old:
                 if all(table.compression is not None for table in old.values()):
@@ -151,8 +152,8 @@ def _compare(recording: Recording, old: h5py.File, new: h5py.File, work: _Work) 
         for first, last in _blocks(table, other.chunks[0]):
             if _verified(recording, table, name, first, last).tobytes() != other[first:last].tobytes():
                 raise RecordingError(
-                    f"rows {first} to {last - 1} of /{name} of {recording.path} are not read as they were written; it is "
-                    "as before; check the disk"
+                    f"rows {first} to {last - 1} of /{name} of {recording.path} are not read as they were written; "
+                    "it is as before; check the disk"
                 )
             work.add((last - first) * _row_bytes(table))
 

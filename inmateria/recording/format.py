@@ -14,8 +14,8 @@ attributes      format, version, created, info, annotations, software, script (t
 /text           bytes: JSON documents of the notes
 
 Rows are only appended, the row in /exchanges last, so the rows it refers to are complete however writing ended. No
-table is compressed while rows are appended: a row, once written, never moves in the file. A recording that was ended may
-be replaced by a compressed copy (filters shuffle and gzip of HDF5), with the same rows; see `compression`.
+table is compressed while rows are appended: a row, once written, never moves in the file. A recording that was ended
+may be replaced by a compressed copy (filters shuffle and gzip of HDF5), with the same rows; see `compression`.
 
 Checksums are CRC-32. That of /drive, of /signal and of /spikes runs on over all their rows from the first, as they
 are stored. Its value at the end of each exchange is in /exchanges, and values at most 64 KiB apart within longer ones

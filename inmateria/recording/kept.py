@@ -1,5 +1,6 @@
 """Samples of each step that are kept in a recording, and the precision of those that no readout reads."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,7 +52,7 @@ class KeptSamples:
             raise ValueError(f"samples is {self.samples}; at least 1 of each step is kept")
 
     def info(self, info: SubstrateInfo) -> SubstrateInfo:
-        """Return the info of a substrate as it is after `response`: with a lower sampling rate if samples are left out."""
+        """Return the info of what is kept of a substrate's responses: its sampling rate may be lower."""
         step = info.step if self.step is None else self.step
         if self.others == "rounded" or info.samples(step) <= self.samples:
             return info
@@ -82,6 +83,11 @@ class KeptSamples:
         else:
             return response
         return Response(signal, response.spikes, response.start, response.sequence)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "KeptSamples | None":
+        """Return the kept samples that the attribute `kept` of a recording describes; None if it is empty."""
+        return cls(document["samples"], document["others"]) if document else None
 
     def document(self) -> dict[str, Any]:
         """Return what the attribute `kept` of a recording says; see `inmateria.recording.format`."""
