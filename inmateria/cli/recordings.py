@@ -140,8 +140,8 @@ def export(
 
     with Console(stderr=True, quiet=json).status(f"writing {out}"):
         done = export_recording(_file(file), out, metadata=metadata_of(metadata, meta))
-    words = [str(done.path), *(f"not in it: {each}" for each in done.left_out), *done.missing]
-    told = {"paths": [str(done.path)], "left_out": done.left_out, "missing": done.missing}
+    words = [*map(str, done.paths), *(f"not in it: {each}" for each in done.left_out), *done.missing]
+    told = {"paths": [str(path) for path in done.paths], "left_out": done.left_out, "missing": done.missing}
     _say(told, "\n".join(words), json)
 
 

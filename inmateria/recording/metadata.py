@@ -107,6 +107,8 @@ class ExperimentMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         ISO 8601 date and time with its time zone; by default the host's clock at the device's time 0.
     session_id : str, optional
         Without slashes.
+    spike_resolution : float, optional
+        Smallest difference between two spike times, s: usually one divided by the sampling rate they were found at.
     notes, protocol, pharmacology, surgery, stimulus_notes, data_collection : str, optional
     subject : SubjectMetadata, optional
     culture, experiment : dict, optional
@@ -128,6 +130,7 @@ class ExperimentMetadata(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     surgery: Text | None = None
     stimulus_notes: Text | None = None
     data_collection: Text | None = None
+    spike_resolution: Annotated[float, Meta(gt=0.0)] | None = None
     subject: SubjectMetadata | None = None
     culture: dict[str, Any] | None = None
     experiment: dict[str, Any] | None = None
@@ -194,7 +197,7 @@ def checked_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """
     given = {name: [each] if name in _LISTS and isinstance(each, str) else each for name, each in metadata.items()}
     try:
-        found = msgspec.convert(_plain(given), ExperimentMetadata)
+        found = msgspec.convert(_plain(given), ExperimentMetadata, strict=False)  # numbers may be written as text
     except (msgspec.ValidationError, ValueError) as error:
         raise MetadataError(f"the metadata are not as needed: {_told(error, given)}") from None
     return {name: each for name, each in msgspec.to_builtins(found).items() if each is not None}

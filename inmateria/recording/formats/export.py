@@ -21,15 +21,15 @@ class Export:
 
     Parameters
     ----------
-    path : Path
-        The file.
+    paths : tuple of Path
+        The files that were written.
     left_out : tuple of str
         Parts of this recording that the format cannot represent.
     missing : tuple of str
         What an archive (DANDI) needs beyond what is known, each with the way to give it.
     """
 
-    path: Path
+    paths: tuple[Path, ...]
     left_out: tuple[str, ...]
     missing: tuple[str, ...] = ()
 
@@ -73,7 +73,7 @@ def export(
         from inmateria.recording.formats.nwb import write_nwb
     except ImportError as error:
         raise _missing(error, "nwb") from None
-    return Export(out, *write_nwb(Path(path), out, described))
+    return Export((out,), *write_nwb(Path(path), out, described))
 
 
 def _to_nix(path: Path, out: Path, metadata: Mapping[str, Any]) -> Export:
@@ -89,7 +89,7 @@ def _to_nix(path: Path, out: Path, metadata: Mapping[str, Any]) -> Export:
             file.write_block(block)
     except (ImportError, AttributeError) as error:  # raised by neo if nixio is missing
         raise _missing(error, "nix") from None
-    return Export(out, tuple(_left_out_of_nix(path)))
+    return Export((out,), tuple(_left_out_of_nix(path)))
 
 
 def _left_out_of_nix(path: Path) -> list[str]:

@@ -22,6 +22,7 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.ecephys import ElectricalSeries
 from pynwb.epoch import TimeIntervals
 from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
+from pynwb.misc import Units
 
 from inmateria.recording.format import Note, RecordingError
 from inmateria.recording.formats.neo_blocks import (
@@ -143,7 +144,6 @@ def _file(
         else datetime.fromisoformat(began),
         session_id=annotations.get("session_id") or re.sub(r"[^0-9A-Za-z]", "-", recording.created),
         experiment_description=annotations.get("experiment_description") or f"stimuli given to a {info.kind}",
-        keywords=annotations.get("keywords") or [info.kind, "in materia computing"],
         **{name: annotations.get(name) for name in _AS_GIVEN},
         **sourced,
     )
@@ -169,7 +169,10 @@ def _file(
         _add_signals(file, recording, section, "" if len(sections) == 1 else f"_{number}", electrodes)
     shifts = np.repeat([each.shift for each in sections], [len(each.rows) for each in sections])
     if info.spiking:
-        _add_units(file, recording, sections, shifts, electrodes)
+        resolution = annotations.get("spike_resolution")
+        _add_units(file, recording, sections, shifts, electrodes, resolution)
+        if resolution is None:
+            missing.append("it lacks the resolution of spike times: --meta spike_resolution=SECONDS")
     _add_sessions(file, recording.exchanges, shifts)
     _add_exchanges(file, recording.exchanges, shifts)
     _add_notes(file, recording, sections)
@@ -177,8 +180,8 @@ def _file(
 
 
 _AS_GIVEN = (
-    "experimenter", "institution", "lab", "related_publications", "notes", "protocol", "pharmacology", "surgery",
-    "stimulus_notes", "data_collection",
+    "experimenter", "keywords", "institution", "lab", "related_publications", "notes", "protocol", "pharmacology",
+    "surgery", "stimulus_notes", "data_collection",
 )  # fmt: skip
 """Arguments of pynwb's NWBFile that are annotations of the same name."""
 
@@ -283,8 +286,10 @@ def _add_units(
     sections: Sequence[_Section],
     shifts: FloatArray,
     electrodes: list[int] | None,
+    resolution: float | None,
 ) -> None:
     info, exchanges = recording.info, recording.exchanges
+    file.units = Units(name="units", description="spikes of each output", resolution=resolution)
     file.add_unit_column("channel_name", "output channel of the spikes")
     spans = []
     for section in sections:
@@ -335,7 +340,7 @@ def _add_exchanges(file: NWBFile, rows: npt.NDArray[np.void], shifts: FloatArray
 
 
 def _add_notes(file: NWBFile, recording: Recording, sections: Sequence[_Section]) -> None:
-    timed = sorted(_timed(recording, sections), key=lambda each: each[0])
+    timed = list(_timed(recording, sections))
     if not timed:
         return
     some = [note for _, note in timed]
