@@ -45,7 +45,7 @@ def _stimuli(count: int = 6) -> list[Stimulus]:
 @pytest.mark.parametrize("others", ["rounded", "left out"])
 @pytest.mark.parametrize("samples", [1, 3, 10])
 async def test_what_is_returned_is_what_is_kept_and_replayed(tmp_path: Path, others: str, samples: int) -> None:
-    plain = [SimulatedSubstrate(LeakySimulator(spiking=True)) for _ in range(1)][0]
+    plain = SimulatedSubstrate(LeakySimulator(spiking=True))
     exact = [await plain.stimulate(each) for each in _stimuli()]
     keep = KeptSamples(samples, others, step=0.05)
     recorded = RecordedSubstrate(SimulatedSubstrate(LeakySimulator(spiking=True)), tmp_path / "r.h5", keep=keep)
@@ -96,23 +96,24 @@ def test_counts_are_not_rounded(tmp_path: Path) -> None:
 
 
 QUICK = {
-    "capacity": {"steps": "600", "surrogates": "5"},
+    "capacity": {"steps": "2000"},
     "digits": {"splits": "1", "round_trips": "2"},
-    "memory": {"steps": "300", "round_trips": "2"},
-    "mackey-glass": {"steps": "300", "round_trips": "2"},
-    "waveform": {"steps": "300", "round_trips": "2"},
-    "sequence-memory": {"digits": "200", "round_trips": "2"},
+    "memory": {"steps": "500"},
+    "mackey-glass": {"steps": "500"},
+    "waveform": {"steps": "500"},
+    "sequence-memory": {"digits": "500"},
     "stack": {"layers": "nanowire://?wires=40&seed=1,nanowire://?wires=40&seed=2", "passes": "1", "step": "0.005"},
 }
 """Settings with which each task that reads some samples only is quick."""
 
+SLOW = ("capacity", "digits", "sequence-memory", "stack")
 
-@pytest.mark.parametrize("name", QUICK)
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in QUICK])
 async def test_scores_do_not_depend_on_what_is_kept(tmp_path: Path, name: str) -> None:
     task = find_task(name)
     assert task.reads is not None
-    known = {field for field in task.settings.__struct_fields__}
-    settings = task.settings_from({key: value for key, value in QUICK[name].items() if key in known})
+    settings = task.settings_from(QUICK[name])
     scores, sizes = {}, {}
     for keep in ("exact", "all", "features", "nothing"):
         uris = ["nanowire://?wires=40&seed=1"] if task.substrates is None else task.substrates(settings)
