@@ -106,7 +106,7 @@ QUICK = {
 }
 """Settings with which each task that reads some samples only is quick."""
 
-SLOW = ("capacity", "digits", "sequence-memory", "stack")
+SLOW = tuple(name for name in QUICK if name != "memory")
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in QUICK])
