@@ -24,19 +24,23 @@ def load_plugin(group: str, name: str) -> Any:
     Raises
     ------
     BrokenPlugin
-        If it cannot be imported, for whatever reason.
+        If it cannot be imported, for whatever reason, or several packages register that name.
     LookupError
         If no installed package registers that name.
     """
-    for point in entry_points(group=group, name=name):
-        try:
-            return point.load()
-        except Exception as error:
-            raise BrokenPlugin(
-                f"{name!r} of {plugin_package(point)} cannot be loaded ({type(error).__name__}: {error}); mend or "
-                "uninstall that package"
-            ) from error
-    raise LookupError(f"no installed package registers {name!r} in {group}")
+    points = list(entry_points(group=group, name=name))
+    if not points:
+        raise LookupError(f"no installed package registers {name!r} in {group}")
+    if len({point.value for point in points}) > 1:
+        packages = " and ".join(sorted(map(plugin_package, points)))
+        raise BrokenPlugin(f"{name!r} is registered by {packages}; uninstall all of them but one")
+    try:
+        return points[0].load()
+    except Exception as error:
+        raise BrokenPlugin(
+            f"{name!r} of {plugin_package(points[0])} cannot be loaded ({type(error).__name__}: {error}); mend or "
+            "uninstall that package"
+        ) from error
 
 
 def plugin_package(point: EntryPoint) -> str:

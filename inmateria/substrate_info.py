@@ -351,7 +351,8 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Check a response to a stimulus against this info.
 
         It must have a signal of shape (steps, samples, outputs) if there is a sampling rate, and none otherwise. It
-        must have spikes if the substrate is spiking, each with the index of an output, and none otherwise.
+        must have spikes if the substrate is spiking, each with the index of an output and a finite time, and none
+        otherwise.
 
         Raises
         ------
@@ -385,6 +386,12 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 f"a response has a spike on channel {spikes['channel'].max()}",
                 f"{self.id} has {len(self.outputs)} outputs, numbered from 0",
                 "the stimulus was applied; correct the driver or its info",
+            )
+        if spikes is not None and not np.isfinite(spikes["time"]).all():
+            raise ResponseMismatch(
+                f"a response has a spike at {spikes['time'][~np.isfinite(spikes['time'])][0]} s",
+                "every spike needs a finite time on the device's clock",
+                "the stimulus was applied; correct the driver",
             )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -56,6 +57,153 @@ def test_the_shell_completes_tasks() -> None:
     assert "digits" in told.stdout
 
 
+@pytest.mark.parametrize("command", [["run", "henon", "--help"], ["list", "henon"]])
+def test_the_settings_of_a_task_are_listed_with_meaning_and_default(command: list[str]) -> None:
+    told = subprocess.run(
+        [*INMATERIA, *command], capture_output=True, text=True, timeout=HANGS, env={**os.environ, "COLUMNS": "200"}
+    )
+    assert told.returncode == 0, told.stderr
+    row = next(line for line in told.stdout.splitlines() if line.startswith("time_constant"))
+    assert row.split()[:2] == ["time_constant", "0.05"]
+    assert "number, more than 0" in row
+    assert "Of the rates that fade, s." in row
+    assert "values" in told.stdout  # its own, beside those of every task that encodes values
+
+
+def test_every_task_and_every_scheme_lists_what_can_be_given() -> None:
+    from inmateria.adapters.uri import adapters_found, described_by
+    from inmateria.cli.parameters import parameters_of, settings_of
+    from inmateria.protocols import find_task, task_names
+
+    for task in task_names():
+        settings = find_task(task).settings
+        for each in settings_of(settings):
+            assert each.meaning, (task, each.name)
+            assert each.allowed, (task, each.name)
+            if each.default:  # it is written as it would be given
+                find_task(task).settings_from({each.name: each.default}) if "," not in each.default else None
+    for scheme, _ in adapters_found():
+        parameters = parameters_of(*described_by(scheme))
+        assert parameters, scheme
+        assert all(each.meaning and each.allowed for each in parameters), (scheme, parameters)
+
+
+def test_the_parameters_of_a_simulator_are_those_it_takes() -> None:
+    listed = json.loads(inmateria("list", "nanowire", "--json").stdout)["scheme"]
+    assert {"wires", "model", "model.set_voltage", "geometry.density", "variability.noise"} <= {
+        each["name"] for each in listed
+    }
+    (wires,) = (each for each in listed if each["name"] == "wires")
+    assert wires["default"] == "100"
+
+
+def plugin(folder: Path, group: str, target: str) -> dict[str, str]:
+    """Install a package with one entry point, called broken, and return the environment that finds it."""
+    information = folder / "brittle-1.2.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: brittle\nVersion: 1.2\n")
+    (information / "entry_points.txt").write_text(f"[{group}]\nbroken = {target}\n")
+    (folder / "brittle.py").write_text("def opened(uri):\n    return {}['nothing']\n")
+    (folder / "brittle_syntax.py").write_text("def opened(uri:\n")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.mark.parametrize("target", ["brittle:nothing", "brittle_syntax:opened", "absent_module:opened"])
+@pytest.mark.parametrize("command", [["run", "memory", "--on", "broken"], ["list", "broken"], ["run", "broken"]])
+def test_a_broken_adapter_or_task_is_one_clear_line_that_names_its_package(
+    command: list[str], target: str, tmp_path: Path
+) -> None:
+    env = plugin(tmp_path, "inmateria.tasks" if command == ["run", "broken"] else "inmateria.adapters", target)
+    told = subprocess.run([*INMATERIA, *command], capture_output=True, text=True, timeout=HANGS, env=env, cwd=tmp_path)
+    assert told.returncode == 2
+    assert "'broken' of brittle 1.2 cannot be loaded" in told.stderr.splitlines()[-1]
+    assert "Traceback" not in told.stderr
+    listed = subprocess.run([*INMATERIA, "list"], capture_output=True, text=True, timeout=HANGS, env=env)
+    assert "from brittle 1.2" in listed.stdout
+
+
+def test_a_name_that_two_packages_register_is_refused(tmp_path: Path) -> None:
+    env = plugin(tmp_path, "inmateria.adapters", "brittle:opened")
+    other = tmp_path / "other-3.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 3.0\n")
+    (other / "entry_points.txt").write_text("[inmateria.adapters]\nbroken = other:opened\n")
+    command = [*INMATERIA, "run", "memory", "--on", "broken"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, env=env, cwd=tmp_path)
+    assert told.returncode == 2
+    assert "'broken' is registered by brittle 1.2 and other 3.0" in told.stderr.splitlines()[-1]
+
+
+def test_a_mistake_in_an_adapter_is_one_line_and_its_traceback_is_there_when_asked_for(tmp_path: Path) -> None:
+    env = plugin(tmp_path, "inmateria.adapters", "brittle:opened")
+    command = ["run", "memory", "--on", "broken"]
+    told = subprocess.run([*INMATERIA, *command], capture_output=True, text=True, timeout=HANGS, env=env, cwd=tmp_path)
+    assert told.returncode == 1
+    assert "KeyError at" in told.stderr.splitlines()[-1]
+    assert "brittle.py:2" in told.stderr.splitlines()[-1]
+    assert "Traceback" not in told.stderr
+    asked = subprocess.run(
+        [*INMATERIA, "--verbose", *command], capture_output=True, text=True, timeout=HANGS, env=env, cwd=tmp_path
+    )
+    assert "Traceback" in asked.stderr
+
+
+def test_an_ascii_terminal_gets_ascii(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "120"}
+    command = [*INMATERIA, "run", "waveform", "--steps", "600", "--round-trips", "2"]
+    told = subprocess.run(command, capture_output=True, timeout=HANGS, env=env, cwd=tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert "mean +/- sd, 5 splits" in told.stdout.decode("ascii")
+    told.stderr.decode("ascii")
+
+
+def test_sentences_below_a_table_are_true_of_it(tmp_path: Path) -> None:
+    memory = inmateria("run", "memory", "--steps", "600", "--round-trips", "2", cwd=tmp_path)
+    assert memory.returncode == 0
+    assert "RLS" not in memory.stdout  # its readouts are ridge
+    (folder,) = (tmp_path / "runs").glob("*-memory")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "batch readout" not in page
+    assert "in the same process" in page
+
+
+INTERRUPTED_AT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+module = sys.argv.pop(1)
+
+class Interrupt(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+from inmateria.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "inmateria.cli.running", "rich.progress", "numpy", "sklearn", "h5py"])
+def test_ctrl_c_while_modules_are_imported_is_one_line(module: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_AT, module, "run", "memory"]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, cwd=tmp_path)
+    # Death by the signal is 130 to a shell, too; Python chooses it if a C library was interrupted.
+    assert told.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in told.stderr
+    assert told.stderr.rstrip().splitlines()[-1] == "inmateria: interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kilobytes", [200])
+def test_a_full_disk_is_one_clear_line(kilobytes: int, tmp_path: Path) -> None:
+    limited = f"ulimit -f {kilobytes}; exec {shlex.join(INMATERIA)} run digits --splits 1 --out {tmp_path}"
+    told = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, timeout=HANGS)
+    assert told.returncode in (1, 2)
+    assert "Traceback" not in told.stderr
+    assert "is the disk full?" in told.stderr.splitlines()[-1]
+
+
 def nobody_listens() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -77,6 +225,19 @@ def nobody_listens() -> int:
         (["run", "digits", "--set", "amplitude=1"], 1, "scale or clip the drive"),
         (["run", "digits", "--set", "step=1e-9"], 1, "takes 1e-06 to"),
         (["run", "digits", "--colour", "blue"], 2, "has no setting 'colour'"),
+        (["run", "digits", "--set", "samples=99"], 1, "samples is 99"),
+        (["run", "henon", "--on", "culture", "--electrodes", "4"], 2, "electrodes=4, which has no effect here"),
+        (["run", "henon"], 2, "gives no spikes; henon counts the spikes that pulses evoke; give a culture"),
+        (["run", "memory", "--on", "nanowire://?wires=1e9"], 2, "give at most 100,000"),
+        (["run", "memory", "--on", "culture://?neurons=1e9"], 2, "give at most 200,000"),
+        (["list", "nanowir"], 2, "did you mean nanowire?"),
+        (["list", "mqtt://127.0.0.1/lab/x/y"], 2, "mqtt://host/group those of one group"),
+        (
+            ["passport", "--passports", "sqlite:///no/such/place.sqlite"],
+            2,
+            "there is no database of passports at no/such",
+        ),
+        (["passport", "nanowire-100"], 2, "there is no database of passports at runs/passports.sqlite"),
         (["run", "stack", "--train", "magic"], 2, "give one of augmented-dfa, bottleneck"),
         (["run", "stack", "--layers", "scattering,,scattering"], 2, "name substrates"),
         (["run", "stack", "--layers", "scattering,nanowires"], 2, "did you mean nanowire"),
@@ -106,11 +267,24 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
         ["run", "digits", "--set", "x"],
         ["run", "digits", "--splits"],
         ["run", "digits", "x"],
+        ["run", "memory", "--on", "nanowire", "--on", "echo"],
+        ["run", "memory", "--seed", "1", "--seed", "2"],
+        ["run", "memory", "--set", "seed=1", "--seed", "2"],
+        ["run", "memory", "--on", "mqtt://127.0.0.1/lab/x", "--over", "mqtt"],
+        ["run", "stack", "--on", "echo"],
+        ["serve", "nanowire", "--port", "99999"],
+        ["serve", "nanowire", "--port", "1", "--port", "2"],
+        ["calibrate", "nanowire", "--steps", "0"],
+        ["calibrate", "nanowire", "--repeats", "1"],
+        ["calibrate", "nanowire", "--amplitude", "nan"],
+        ["calibrate", "nanowire", "--rest", "-1"],
+        ["watch", "mqtt://127.0.0.1/lab/x", "--every", "0"],
         ["fly"],
     ],
 )
-def test_a_wrong_command_line_is_said_with_exit_code_2(arguments: list[str]) -> None:
-    told = inmateria(*arguments)
+def test_a_wrong_command_line_is_said_with_exit_code_2(arguments: list[str], tmp_path: Path) -> None:
+    told = inmateria(*arguments, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
     assert told.returncode == 2
     assert "Traceback" not in told.stderr
     assert told.stderr.strip()

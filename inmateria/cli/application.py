@@ -32,12 +32,21 @@ class _Interrupted(Exception):
 class _Commands(TyperGroup):
     """The commands; Ctrl-C ends each of them with the exit code for that."""
 
+    # Anything but a KeyboardInterrupt, which typer would answer by itself.
+
+    def make_context(self, *args: Any, **given: Any) -> Any:
+        """Read the command line."""
+        try:
+            return super().make_context(*args, **given)
+        except KeyboardInterrupt:
+            raise _Interrupted from None
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise _Interrupted from None  # anything but a KeyboardInterrupt, which typer would answer by itself
+            raise _Interrupted from None
 
 
 class StrictCommand(TyperCommand):
@@ -47,16 +56,17 @@ class StrictCommand(TyperCommand):
         """Read the arguments."""
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            for option in given:
-                if given.count(option) > 1 and option.param_type_name == "option" and not option.multiple:
-                    raise typer.BadParameter(f"it is given {given.count(option)} times; give it once", ctx, option)
+            options: list[Any] = list(given)
+            for option in options:
+                if options.count(option) > 1 and option.param_type_name == "option" and not option.multiple:
+                    raise typer.BadParameter(f"it is given {options.count(option)} times; give it once", ctx, option)
         return super().parse_args(ctx, args)
 
 
 class _Application(typer.Typer):
     """An application whose commands are strict."""
 
-    def command(self, name: str | None = None, **given: Any) -> Callable[[Command], Command]:  # type: ignore[override]
+    def command(self, name: str | None = None, **given: Any) -> Callable[[Command], Command]:
         """Register a command."""
         return super().command(name, **{"cls": StrictCommand, **given})
 

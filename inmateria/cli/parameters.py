@@ -107,7 +107,7 @@ def _meanings(documented: Any) -> dict[str, str]:
     """Read the Parameters section of a docstring: name to meaning."""
     own = documented.__dict__.get("__doc__") if inspect.isclass(documented) else documented.__doc__
     text = inspect.cleandoc(own or "")
-    found = {}
+    found: dict[str, str] = {}
     for entry in docstring_parser.parse(text, docstring_parser.DocstringStyle.NUMPYDOC).params:
         meaning = _without_markup(" ".join((entry.description or "").split()))
         found |= dict.fromkeys((name.strip() for name in entry.arg_name.split(",")), meaning)

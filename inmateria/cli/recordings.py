@@ -226,13 +226,21 @@ def recover(
 
 def _verdict(found: "Recovery") -> str:
     """Say in a few lines what there is."""
+    from inmateria.recording.verified_tables import ranges
+
     lines = [f"{found.whole:,} exchanges are whole, {found.seconds:,.3f} s on the device's clock"]
     if found.last_sent is not None:
         lines.append(f"the last one was sent at {datetime.fromtimestamp(found.last_sent, UTC).isoformat()}")
     if found.damaged:
-        lines.append(f"damaged: exchanges {', '.join(map(str, found.damaged[:10]))}")
-    if found.announced > found.whole:
-        lines.append(f"{found.announced - found.whole:,} more are named but not there whole")
+        lines.append(f"{len(found.damaged):,} damaged: {ranges(list(found.damaged))}, counted from 0")
+    if found.damaged_notes:
+        lines.append(f"damaged: notes {ranges(list(found.damaged_notes))}")
+    if found.damaged_metadata:
+        lines.append(f"damaged: {', '.join(found.damaged_metadata)}")
+    if not found.verified:
+        lines.append("it is of version 1, which has no checksums: damage cannot be seen")
+    if missing := found.announced - found.whole - len(found.damaged):
+        lines.append(f"{missing:,} more are named but not there whole")
     if found.bytes_there < found.bytes_announced:
         lines.append(f"{found.bytes_announced - found.bytes_there:,} bytes are missing at the end of the file")
     if found.dropped:

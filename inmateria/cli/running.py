@@ -229,8 +229,8 @@ def _lines_below(run: "Run") -> list[str]:
     words = []
     if any("RLS" in score.readout for score in outcome.scores):
         words.append("RLS: recursive least squares")
-    if any(score.control for score in outcome.scores):
-        words.append("rows that are not bold are controls")
+    if controls := list(dict.fromkeys(score.on for score in outcome.scores if score.control)):
+        words.append(f"controls: {', '.join(controls)}")
     lines = ["; ".join(words)] if words else []
     if outcome.splitting:
         lines.append(outcome.splitting)

@@ -3,7 +3,7 @@ from .presenting import Presented, present_series, present_trials
 from .runner import run_task
 from .runs import Run, read_run
 from .scoring import Comparison, score_classification, score_regression
-from .task import ProgressCallback, Task, UnknownTask, UnsuitableSubstrate, find_task, task_names
+from .task import ProgressCallback, Task, UnknownTask, UnsuitableSetting, UnsuitableSubstrate, find_task, task_names
 
 __all__ = [
     "Comparison",
@@ -16,6 +16,7 @@ __all__ = [
     "Score",
     "Task",
     "UnknownTask",
+    "UnsuitableSetting",
     "UnsuitableSubstrate",
     "find_task",
     "present_series",

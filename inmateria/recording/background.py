@@ -140,6 +140,8 @@ class BackgroundWriter:
             if batch:
                 self._writer.append(batch)
                 pending = True
+            else:
+                self._writer.check_file()
             if pending and time.monotonic() - synced > _SYNC_PERIOD:
                 self._writer.sync()
                 synced, pending = time.monotonic(), False

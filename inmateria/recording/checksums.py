@@ -18,9 +18,7 @@ def checksum(*parts: npt.NDArray[Any] | bytes, start: int = 0) -> int:
     """Return the CRC-32 of arrays and bytes, one after the other, continued from `start`."""
     value = start
     for part in parts:
-        if len(part):
-            data = part if isinstance(part, bytes) else np.ascontiguousarray(part).view(np.uint8).reshape(-1).data
-            value = zlib.crc32(data, value)
+        value = zlib.crc32(part if isinstance(part, bytes) else np.ascontiguousarray(part), value)
     return value
 
 

@@ -1,6 +1,7 @@
 """Compression of finished recordings: the file is written anew with filters of HDF5, verified, and put in its place."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -95,6 +96,7 @@ def compress(
                 _sync(draft)
                 with h5py.File(draft, "r") as new:
                     _compare(recording, old, new, work)
+        shutil.copymode(path, draft)
         draft.replace(path)
         _sync(path.parent)
     except RecordingError:

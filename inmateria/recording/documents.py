@@ -5,6 +5,7 @@ JSON has no NaN and no infinities. They are written as in MongoDB Extended JSON 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,8 +15,14 @@ _KEY = "$numberDouble"
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: Any, *, other: Callable[[Any], Any] | None = None) -> bytes:
     """Return a value as a JSON document; `from_json` is the inverse.
+
+    Parameters
+    ----------
+    value : object
+    other : callable, optional
+        Called for parts that are neither JSON values nor of numpy, such as ``str``; they are an error by default.
 
     Raises
     ------
@@ -23,7 +30,7 @@ def to_json(value: Any) -> bytes:
         If a part of it cannot be represented in JSON.
     """
     try:
-        return msgspec.json.encode(_marked(msgspec.to_builtins(value, enc_hook=_plain)))
+        return msgspec.json.encode(_marked(msgspec.to_builtins(value, enc_hook=lambda part: _plain(part, other))))
     except (TypeError, OverflowError, UnicodeEncodeError, RecursionError) as error:
         raise ValueError(f"a value cannot be represented in JSON ({error})") from None
 
@@ -68,8 +75,10 @@ def _unmarked(value: Any) -> Any:
     return value
 
 
-def _plain(value: Any) -> Any:
-    """Return numbers and arrays of numpy as JSON values."""
+def _plain(value: Any, other: Callable[[Any], Any] | None) -> Any:
+    """Return numbers and arrays of numpy as JSON values, and anything else by `other`."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    raise TypeError(f"{value!r} is a {type(value).__name__}")
+    if other is None:
+        raise TypeError(f"{value!r} is a {type(value).__name__}")
+    return other(value)

@@ -18,8 +18,8 @@ table is compressed while rows are appended: a row, once written, never moves in
 may be replaced by a compressed copy (filters shuffle and gzip of HDF5), with the same rows; see `compression`.
 
 Checksums are CRC-32. That of /drive, of /signal and of /spikes runs on over all their rows from the first, as they
-are stored. Its value at the end of each exchange is in /exchanges, and values at most 64 KiB apart within longer ones
-are in /checks. So any part of a table is verified with at most 64 KiB beside it, and many short exchanges in one pass.
+are stored. Its value at the end of each exchange is in /exchanges, and values at most 256 KiB apart within longer ones
+are in /checks. So any part of a table is verified with at most 256 KiB beside it, and many short exchanges in one pass.
 
 Version 2 has one checksum for each exchange, of all its data and its row, and no /checks; version 1 has none.
 """
@@ -77,7 +77,7 @@ DATA = {
 }
 """Tables of data, and the fields of /exchanges with the first row, the number of rows and the running checksum."""
 
-CHECKED_BYTES = 1 << 16
+CHECKED_BYTES = 1 << 18
 """Most bytes of a table between two values of its running checksum, unless a single row has more."""
 
 NOTE = np.dtype(

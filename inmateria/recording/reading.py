@@ -187,15 +187,17 @@ class Recording:
         """Numbers of damaged notes; empty unless opened to recover them."""
         return tuple(self._tables.damaged_notes)
 
-    def check(self) -> None:
-        """Raise `RecordingError` if attributes, rows of /exchanges or notes are damaged, which are read on opening."""
+    def check(self, *, in_detail: bool = True) -> None:
+        """Raise `RecordingError` if attributes, rows of /exchanges or notes are damaged, which are read on opening.
+
+        With `in_detail`, all data are read, and the error says which exchanges are whole.
+        """
         if self.damaged_metadata:
             raise RecordingError(
                 f"{self.path} is damaged: its {', '.join(self.damaged_metadata)} cannot be trusted; "
                 "`inmateria recover FILE -o NEW` copies what is whole to a new recording"
             )
-        if self._tables.damaged_rows.any() or self._tables.damaged_notes:
-            raise self._tables.damage()
+        self._tables.check(in_detail=in_detail)
 
     def _stored(self, first: int, last: int | None) -> npt.NDArray[Any]:
         return self._of_exchanges("signal", first, last)
@@ -243,7 +245,7 @@ def open_recording(path: str | PathLike[str], *, damaged: bool = False) -> Itera
                 _check_version(file, path)
                 recording = Recording(file, path, raw)
                 if not damaged:
-                    recording.check()
+                    recording.check(in_detail=closed or attempt == _ATTEMPTS)
             except (RecordingError, *_UNREADABLE) as error:
                 if closed or attempt == _ATTEMPTS:
                     raise _unreadable(path, error, closed) from None
@@ -258,7 +260,9 @@ def _unreadable(path: Path, error: Exception, closed: bool) -> RecordingError:
         return error
     why = " ".join(str(error).split())
     what = "damaged" if closed else "truncated or damaged"
-    return RecordingError(f"{path} cannot be read as HDF5 ({why}); it is {what} within its header")
+    return RecordingError(
+        f"{path} cannot be read as HDF5 ({why}); it is {what} within its header, without which nothing in it is found"
+    )
 
 
 def _check_version(file: h5py.File, path: Path) -> None:

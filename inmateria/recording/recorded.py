@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from inmateria.recording.background import BackgroundWriter
-from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Exchange, Note, RecordingError
+from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Exchange, Note, RecordingError, text_of
 from inmateria.recording.kept import KeptSamples
 from inmateria.recording.writing import RecordingWriter
 from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError, SubstrateInfo
@@ -164,13 +164,22 @@ class RecordedSubstrate(Substrate):
         device : float, optional
             Time on the device's clock, s; the end of the last response by default.
         **details
-            Anything that JSON can represent.
+            Anything that JSON can represent; numbers need not be finite.
+
+        Raises
+        ------
+        ValueError
+            If JSON cannot represent the details.
         """
-        self._note(Note(MARKER, label, details, time.time(), self._clock if device is None else device, duration))
+        note = Note(MARKER, label, details, time.time(), self._clock if device is None else device, duration)
+        text_of(note)  # the writer's thread could not tell the caller
+        self._note(note)
 
     def note_parameters(self, **parameters: Any) -> None:
-        """Record new values of parameters of the device, the medium or the experiment."""
-        self._note(Note(PARAMETERS, ", ".join(parameters), parameters, time.time(), self._clock))
+        """Record new values of parameters of the device, the medium or the experiment; see `mark`."""
+        note = Note(PARAMETERS, ", ".join(parameters), parameters, time.time(), self._clock)
+        text_of(note)
+        self._note(note)
 
     def _note_refused(self, stimulus: Stimulus, rejected: StimulusRejected) -> None:
         self._note_unanswered(stimulus, time.time(), rejected)

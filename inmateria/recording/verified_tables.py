@@ -1,6 +1,7 @@
 """Tables of a recording's file; the one way to read them, which verifies all that it returns."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ class VerifiedTables:
         Which rows of /exchanges are damaged themselves; in version 2, also those whose data are.
     damaged_notes : list of int
         Rows of /notes that are damaged, or whose text is.
+    damaged_indexes : list of str
+        Tables of which HDF5 cannot find all rows, although nothing is missing at the end of the file.
 
     Raises
     ------
@@ -42,15 +45,16 @@ class VerifiedTables:
         self.path, self.version = path, version
         self._tables: dict[str, h5py.Dataset] = {name: file[name] for name in file}
         self._check_fields()
+        self.damaged_indexes: list[str] = []
         there = {name: self._rows_there(table, raw) for name, table in self._tables.items()}
         self.announced = len(self._tables["exchanges"])
-        rows = self._read("exchanges", 0, there["exchanges"])
+        rows = self._readable("exchanges", there["exchanges"])
         intact = sealed_rows(rows) if version > 2 else np.ones(len(rows), dtype=bool)
         count, damaged = _complete(rows, intact, there, may_be_cut=raw is not None)
         self.exchanges: npt.NDArray[np.void] = rows[:count]
         self.damaged_rows: npt.NDArray[np.bool_] = damaged
         self._ends: npt.NDArray[np.int64] | None = None
-        self._checks = self._read("checks", 0, there["checks"]) if version > 2 else np.empty(0, dtype=CHECK)
+        self._checks = self._readable("checks", there["checks"]) if version > 2 else np.empty(0, dtype=CHECK)
         self._checks = self._checks[sealed_rows(self._checks)]
         self._running: dict[str, RunningChecksum] = {}
         if version == 2:
@@ -71,7 +75,7 @@ class VerifiedTables:
     def rows(self, table: str, first: int, last: int) -> npt.NDArray[Any]:
         """Read rows of a table of data, verified.
 
-        Besides them, at most 64 KiB or the exchanges that they lie in are read.
+        Besides them, at most 256 KiB or the exchanges that they lie in are read.
 
         Raises
         ------
@@ -87,10 +91,16 @@ class VerifiedTables:
         """Read all data, and return the exchanges that are damaged."""
         found = []
         for first, last in self.batches():
-            if not self._is_damaged(first, last):
-                continue
-            found += [index for index in range(first, last) if self._is_damaged(index, index + 1)]
+            found += self._damaged_among(first, last)
         return found
+
+    def _damaged_among(self, first: int, last: int) -> list[int]:
+        if not self._is_damaged(first, last):
+            return []
+        if last - first == 1:
+            return [first]
+        middle = (first + last) // 2
+        return self._damaged_among(first, middle) + self._damaged_among(middle, last)
 
     def batches(self, first: int = 0) -> Iterator[tuple[int, int]]:
         """Yield ranges of exchanges of about 8 MB, at least one exchange each, from `first` on."""
@@ -106,17 +116,20 @@ class VerifiedTables:
             yield first, last
             first = last
 
-    def damage(self) -> RecordingError:
-        """Return the error for a damaged recording; it says what is damaged and what is whole."""
-        return RecordingError(self._told(None))
+    def check(self, *, in_detail: bool = True) -> None:
+        """Raise `RecordingError` if anything of what was read on opening is damaged; see `Recording.check`."""
+        if self.damaged_rows.any() or self.damaged_notes or self.damaged_indexes:
+            raise RecordingError(self._told(None) if in_detail else f"{self.path} is damaged")
 
     def _told(self, damaged: "_Damaged | None") -> str:
         bad, total = self.damaged_exchanges(), len(self.exchanges)
         what = [f"exchange{'s' if len(bad) > 1 else ''} {ranges(bad)}"] if bad else []
         if self.damaged_notes:
             what.append(f"note{'s' if len(self.damaged_notes) > 1 else ''} {ranges(self.damaged_notes)}")
+        if self.damaged_indexes:
+            what.append(f"the index of {', '.join(self.damaged_indexes)}")
         if not what:
-            what.append("the checksums within long exchanges" if damaged is None else str(damaged))
+            what.append(str(damaged))
         return (
             f"{self.path} is damaged: {' and '.join(what)}; {total - len(bad):,} of its {total:,} exchanges are whole; "
             "`inmateria recover FILE -o NEW` copies them to a new recording"
@@ -194,6 +207,18 @@ class VerifiedTables:
             ) from None
         return data
 
+    def _readable(self, name: str, count: int) -> npt.NDArray[Any]:
+        """Read the first rows of a table; zeros, which match no checksum, in place of those that HDF5 cannot read."""
+        try:
+            return self._read(name, 0, count)
+        except RecordingError:
+            rows = np.zeros(count, dtype=self._tables[name].dtype)
+            size = self._tables[name].chunks[0]
+            for first in range(0, count, size):
+                with suppress(RecordingError):
+                    rows[first : first + size] = self._read(name, first, min(count, first + size))
+            return rows
+
     def _check_fields(self) -> None:
         """Raise if the tables are not those of the version."""
         needed = {"exchanges", *DATA} | ({"notes", "text"} if self.version > 1 else set())
@@ -218,9 +243,10 @@ class VerifiedTables:
         raw.missed = False
         try:
             table.id.chunk_iter(see)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError):
             if not raw.missed:  # nothing is missing, so that the index itself is damaged or being written
-                raise RecordingError(f"{self.path} is damaged: the index of {table.name} ({error})") from None
+                self.damaged_indexes.append(table.name)
+                return len(table)
         row, count = _row_bytes(table), 0
         while count < len(table) and count in places:
             begin, length = places[count]
@@ -237,8 +263,7 @@ class VerifiedTables:
     def _read_notes(self, there: dict[str, int]) -> list[Note]:
         if self.version < 2:
             return []
-        rows = self._read("notes", 0, there["notes"])
-        text = self._read("text", 0, there["text"])
+        rows, text = self._readable("notes", there["notes"]), self._readable("text", there["text"])
         notes = []
         for number, row in enumerate(rows):
             end = int(row["first_byte"]) + int(row["bytes"])

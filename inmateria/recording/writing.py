@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
@@ -33,10 +34,12 @@ from inmateria.recording.format import (
     text_of,
 )
 from inmateria.recording.kept import KeptSamples
+from inmateria.recording.live_file import LiveFile
 from inmateria.recording.provenance import script, software
 from inmateria.substrate import SPIKE, SubstrateInfo
 
 _LEAST_CHUNK, _MOST_CHUNK = 1 << 14, 1 << 20
+_READ_BYTES = 8_000_000
 
 
 class RecordingWriter:
@@ -65,6 +68,8 @@ class RecordingWriter:
     ------
     RecordingError
         If the file exists or cannot be created.
+    ValueError
+        If the annotations cannot be represented in JSON.
     """
 
     def __init__(
@@ -83,19 +88,11 @@ class RecordingWriter:
             from inmateria.recording.counts import get_ready  # numba is loaded only for counts
 
             get_ready()
-        noted = to_json(dict(annotations or {}))
         made: Mapping[str, Any] = {"software": software(), "script": script()} if provenance is None else provenance
-        try:
-            # Without a cache every row is written directly, and nothing is written twice.
-            self._file = h5py.File(self.path, "x", libver="latest", rdcc_nbytes=0)
-        except FileExistsError:
-            raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
-        except OSError as error:
-            raise RecordingError(f"{path} cannot be created ({error})") from None
         documents = {
             "created": (made.get("created") or datetime.now(UTC).isoformat()).encode(),
             "info": to_json(info),
-            "annotations": noted,
+            "annotations": to_json(dict(annotations or {})),
             "software": to_json(made.get("software", {})),
             "script": to_json(made.get("script", {})),
         }
@@ -105,10 +102,18 @@ class RecordingWriter:
         if self._scale is not None:
             checks["scale"] = checksum(self._scale)
         documents |= {"format": FORMAT.encode(), "checks": to_json(checks)}
+        try:
+            # Without a cache every row is written directly, and nothing is written twice.
+            self._file = h5py.File(self.path, "x", libver="latest", rdcc_nbytes=0)
+        except OSError as error:
+            if self.path.exists():  # HDF5 says so in several ways
+                raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
+            raise RecordingError(f"{path} cannot be created ({error})") from None
         # Strings of fixed length: others are stored in a heap that has no checksum in HDF5.
         self._file.attrs.update({name: np.bytes_(document) for name, document in documents.items()}, version=VERSION)
         counts = np.dtype("<f8") if self._scale is None else np.dtype("<i2")
         rate, width = info.sampling_rate or 0.0, len(info.outputs)
+        self._outputs = width
         self._tables = {
             "drive": self._table("drive", np.dtype("<f8"), (len(info.inputs),), 1 / info.step),
             "signal": self._table("signal", counts, (width,), rate),
@@ -122,9 +127,12 @@ class RecordingWriter:
             self._tables["signal"].attrs["scale"] = self._scale
         self._rows = dict.fromkeys(self._tables, 0)
         self._running = dict.fromkeys(DATA, 0)
+        self._strides = {name: max(1, CHECKED_BYTES // self._row_bytes(name)) for name in DATA}
         self._types = {name: table.id.get_type() for name, table in self._tables.items()}
+        self._others = {name: 0 for name in self._tables if name not in DATA}  # checksums of all their rows
         self._handle: int = self._file.id.get_vfd_handle()
         self._file.swmr_mode = True
+        self._live = LiveFile(self.path, self._handle, self._rows_are_intact)
 
     def _table(self, name: str, dtype: np.dtype[Any], width: tuple[int, ...], rate: float) -> h5py.Dataset:
         """Create a table of rows that come at a rate (1/s); space is allocated for about a second at a time."""
@@ -134,16 +142,22 @@ class RecordingWriter:
             name, (0, *width), maxshape=(None, *width), dtype=dtype, chunks=(rows, *width), fill_time="never"
         )
 
+    def _row_bytes(self, name: str) -> int:
+        table = self._tables[name]
+        return int(table.dtype.itemsize * np.prod(table.shape[1:], dtype=int))
+
     def append(self, items: Sequence[Exchange | Note]) -> None:
         """Append exchanges and notes, in order.
 
         Raises
         ------
         RecordingError
-            If a value of a signal is not a count times the scale.
+            If a value of a signal is not a count times the scale, a spike is of no output, or another program has
+            changed the file.
         OSError
             If the file cannot be written; it cannot be used afterwards.
         """
+        self.check_file()
         names = ("drive", "signal", "spikes", "text", "checks", "exchanges", "notes")
         parts: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in names}
         at, running = dict(self._rows), dict(self._running)
@@ -160,7 +174,7 @@ class RecordingWriter:
                 continue
             stimulus, response = item.stimulus, item.response
             spikes = np.empty(0, dtype=SPIKE) if response.spikes is None else response.spikes
-            if wrong := spike_of_no_channel(spikes, self._tables["signal"].shape[1]):
+            if len(spikes) and (wrong := spike_of_no_channel(spikes, self._outputs)):
                 raise RecordingError(f"exchange {response.sequence} cannot be recorded in {self.path}: {wrong}")
             data = {"drive": stimulus.drive, "signal": self._stored(response.signal), "spikes": spikes}
             first = dict(at)
@@ -185,10 +199,18 @@ class RecordingWriter:
         except RuntimeError as error:  # raised by HDF5 if it cannot extend the file
             raise OSError(str(error)) from None
         self._running = running
+        self._live.note()
+
+    def check_file(self) -> None:
+        """Raise `RecordingError` if another program has changed, replaced or removed the file since it was written."""
+        self._live.check()
 
     def _run_on(self, table: str, data: npt.NDArray[Any], at: int, running: dict[str, int]) -> list[bytes]:
         """Continue the running checksum of a table over rows, and return the rows of /checks within them."""
-        stride = max(1, CHECKED_BYTES // max(1, data[:1].nbytes))
+        stride = self._strides[table]
+        if len(data) <= stride:
+            running[table] = checksum(data, start=running[table])
+            return []
         checks = []
         for first in range(0, len(data), stride):
             if first:
@@ -200,8 +222,8 @@ class RecordingWriter:
         """Return a signal as rows of /signal."""
         table = self._tables["signal"]
         if signal is None:
-            return np.empty((0, table.shape[1]), table.dtype)
-        flat = signal.reshape(-1, table.shape[1])
+            return np.empty((0, self._outputs), table.dtype)
+        flat = signal.reshape(-1, self._outputs)
         if self._scale is None:
             return flat.astype("<f8", copy=False)
         if flat.dtype == np.int16:
@@ -224,10 +246,26 @@ class RecordingWriter:
         for part in parts:
             place.select_hyperslab((first, *(0,) * (part.ndim - 1)), part.shape)
             rows = np.ascontiguousarray(part)
+            if name in self._others:
+                self._others[name] = checksum(rows, start=self._others[name])
             table.id.write(h5py.h5s.create_simple(part.shape), place, rows, mtype=self._types[name])
             first += len(part)
         table.id.flush()
         self._rows[name] = first
+
+    def _rows_are_intact(self) -> bool:
+        """Read all rows that were written, and return whether they are those that were written."""
+        for name, expected in {**self._running, **self._others}.items():
+            table, found = self._tables[name], 0
+            rows = max(1, _READ_BYTES // self._row_bytes(name))
+            try:
+                for first in range(0, self._rows[name], rows):
+                    found = checksum(table[first : min(first + rows, self._rows[name])], start=found)
+            except (OSError, RuntimeError):
+                return False
+            if found != expected:
+                return False
+        return True
 
     def sync(self) -> None:
         """Sync all appended items to the disk."""
@@ -240,7 +278,11 @@ class RecordingWriter:
 
     def close(self) -> None:
         """Close the file; without `end` the recording counts as truncated."""
-        self._file.close()
+        if not self._file:
+            return
+        self._live.release()
+        with suppress(OSError, RuntimeError) if self._live.lost else nullcontext():
+            self._file.close()
 
 
 def _scale_of(scale: float | Sequence[float] | None, info: SubstrateInfo) -> npt.NDArray[np.float64] | None:

@@ -4,11 +4,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.parameters import convert_value
+from inmateria.simulators.parameters import check_size, convert_value
 from inmateria.substrate import Channel, Limits, Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
 
+_MOST_UNITS = 20_000
 _PLAIN_STEP = 1e-3
 
 
@@ -78,6 +79,8 @@ class EchoStateNetwork:
         units, inputs, seed = (
             convert_value(name, value, int) for name, value in (("units", units), ("inputs", inputs), ("seed", seed))
         )
+        check_size("units", units, _MOST_UNITS)
+        check_size("inputs", inputs, _MOST_UNITS)
         if units < 1 or inputs < 1:
             raise ValueError(f"{units} units and {inputs} inputs; give at least one of each")
         if seed < 0:

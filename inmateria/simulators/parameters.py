@@ -78,6 +78,18 @@ def convert_value(name: str, value: Any, hint: Any) -> Any:
     return converted
 
 
+def check_size(name: str, value: object, most: int) -> None:
+    """Refuse a size beyond what a simulation of this kind can hold in the memory of a usual machine.
+
+    Raises
+    ------
+    ValueError
+        If the value is a number beyond `most`.
+    """
+    if isinstance(value, int | float | np.number) and value > most:
+        raise ValueError(f"{name} is {value}; give at most {most:,}: more would not fit into memory")
+
+
 def group_from(name: str, given: Any, kinds: tuple[type, ...]) -> Any:
     """Make a group of parameters from an object, the name of its type, or plain values.
 

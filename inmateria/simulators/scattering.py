@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.parameters import convert_value
+from inmateria.simulators.parameters import check_size, convert_value
 from inmateria.substrate import Channel, Limits, Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
+_MOST_PORTS = 20_000
 
 
 class ScatteringMedium:
@@ -75,6 +76,8 @@ class ScatteringMedium:
             convert_value(name, value, int)
             for name, value in (("ports", ports), ("observables", observables), ("seed", seed))
         )
+        check_size("ports", ports, _MOST_PORTS)
+        check_size("observables", observables, _MOST_PORTS)
         if ports < 1 or observables < 1:
             raise ValueError(f"{ports} ports and {observables} observables; give at least 1 of each")
         if seed < 0:

@@ -18,6 +18,7 @@ from inmateria.protocols import (
     Outcome,
     Score,
     Task,
+    UnsuitableSetting,
     UnsuitableSubstrate,
     find_task,
     run_task,
@@ -260,3 +261,111 @@ async def test_an_outcome_needs_a_title_scores_and_exchanges_only(tmp_path: Path
     assert "Two steps on leaky" in page
     assert "held out" not in page
     assert "baseline" not in page
+
+
+ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
+    "capacity": [{"steps": 2000, "delays": 10, "degree": 1}],
+    "cart-pole": SHORT["cart-pole"],
+    "henon": [
+        {"values": 200, "encoding": encoding, "features": features}
+        for encoding, features in (("place", "counts"), ("amplitude", "rates"), ("rate", "latency"))
+    ],
+    "japanese-vowels": [
+        {"rest": 0.05, "coefficients": 4, "encoding": "place", "features": "latency"},
+        {"rest": 0.05, "coefficients": 4, "encoding": "amplitude", "features": "counts"},
+    ],
+    "patterns": [{"trials": 50, "rest": 0.05, "features": features} for features in ("counts", "latency")],
+    "stack": [{"train": "none", "hold": 1, "rest": 0.01, "held_out": 300, "step": 0.01}],
+}
+"""Choices beside which some other settings have no effect."""
+
+OTHER_VALUES: dict[str, Any] = {
+    "bins": 1, "compare": False, "electrodes": 2, "most": 1, "product_delays": 3, "time_constant": 0.5, "width": 1,
+    "amplitudes": (0.5,), "strength": 0.6,
+}  # fmt: skip
+
+
+def neurons(switched: bool = False) -> list[LeakySimulator]:
+    made = [LeakySimulator(inputs=16, outputs=24, spiking=True, id=f"n{k}") for k in range(2)]
+    if switched:
+        for each in made:
+            inputs = tuple(msgspec.structs.replace(channel, levels=(0.0, 1.0)) for channel in each.info.inputs)
+            each.info = msgspec.structs.replace(each.info, inputs=inputs)
+    return made
+
+
+@pytest.mark.parametrize(("name", "given"), [(name, each) for name, some in ALTERNATIVES.items() for each in some])
+def test_settings_said_to_have_no_effect_have_none_and_all_others_are_read(
+    name: str, given: dict[str, Any], few_vowels: None
+) -> None:
+    task, settings, read = find_task(name), chosen(name, **given), set[str]()
+    assert task.unused is not None
+    unused = task.unused(settings, neurons()[0].info)
+    plain = run(name, neurons(), Noted(settings, read))
+    if task.substrates:
+        task.substrates(Noted(settings, read))
+    assert {field.name for field in msgspec.structs.fields(task.settings)} <= read | set(unused)
+    assert unused
+    for setting in unused:
+        changed = msgspec.structs.replace(settings, **{setting: OTHER_VALUES[setting]})
+        assert changed != settings
+        outcome = run(name, neurons(), changed)
+        assert [score.splits for score in outcome.scores] == [score.splits for score in plain.scores], setting
+        with pytest.raises(UnsuitableSetting, match=f"{setting}=.*no effect"):
+            task.check_settings(changed, neurons()[0].info)
+    task.check_settings(settings, neurons()[0].info)
+
+
+@pytest.mark.parametrize("name", ["response-map", "timer", "centre-of-activity", "patterns"])
+def test_amplitudes_have_no_effect_where_inputs_are_only_on_or_off(name: str) -> None:
+    task, settings = find_task(name), chosen(name, **{**SHORT[name][0]})
+    assert task.unused is not None
+    unused = set(task.unused(settings, neurons(switched=True)[0].info)) & {"strength", "amplitudes"}
+    assert unused
+    for setting in unused:
+        changed = msgspec.structs.replace(settings, **{setting: OTHER_VALUES[setting]})
+        plain, other = (run(name, neurons(switched=True), each) for each in (settings, changed))
+        assert [score.splits for score in other.scores] == [score.splits for score in plain.scores]
+
+
+async def test_a_setting_without_effect_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    spiking = LeakySimulator(inputs=16, outputs=24, spiking=True)
+    for late in (False, True):
+        device = Unopened(spiking, late)
+        with pytest.raises(UnsuitableSetting, match="henon was given electrodes=4"):
+            await run_task(
+                find_task("henon"), chosen("henon", electrodes=4), device, tmp_path, quiet, on="x", over="local"
+            )
+        assert device.entered == device.left == late
+    assert not left_in(tmp_path)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_task_says_that_it_scores(name: str, few_vowels: None) -> None:
+    phases: list[str] = []
+
+    def note(phase: str, done: int, of: int, steps: int) -> None:
+        if phase not in phases:
+            phases.append(phase)
+
+    task = find_task(name)
+    opened = [SimulatedSubstrate(simulator) for simulator in neurons()]
+    asyncio.run(task.run(opened if task.substrates else opened[0], chosen(name, **SHORT[name][0]), note))  # type: ignore[arg-type]
+    # Those left out count what was exchanged and fit nothing beyond some hundredths of a second.
+    counted = {"capacity": "measuring", "cart-pole": "episodes"}
+    if name not in ("centre-of-activity", "response-map", "spontaneous"):
+        assert counted.get(name, "scoring") == phases[-1]
+
+
+async def test_an_error_of_a_driver_says_of_which_device_it_is(tmp_path: Path) -> None:
+    class Unplugged(Unopened):
+        async def _apply(self, stimulus: Stimulus) -> Response:
+            raise OSError(5, "Input/output error")
+
+        async def reset(self) -> None:
+            pass
+
+    device = Unplugged(LeakySimulator(id="board-7"), late=False)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        await run_task(find_task("memory"), chosen("memory"), device, tmp_path, quiet, on="x", over="local")
+    assert raised.value.__notes__ == ["while memory ran on board-7"]

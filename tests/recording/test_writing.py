@@ -441,3 +441,33 @@ def test_recordings_of_older_versions_are_still_read(tmp_path: Path, version: in
     assert recover(path, tmp_path / "saved.h5").damaged == (20,)
     with open_recording(tmp_path / "saved.h5") as saved:
         assert [each.response.sequence for each in saved] == [k for k in range(30) if k != 20]
+
+
+def test_parameters_that_are_not_finite_stay_so(tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    numbers = {
+        "gain": float("nan"),
+        "limits": [float("-inf"), {"high": np.float64("inf")}],
+        "map": np.array([1.0, np.nan]),
+    }
+
+    async def record() -> None:
+        async with RecordedSubstrate(SimulatedSubstrate(LeakySimulator()), path, numbers) as substrate:
+            await substrate.stimulate(Stimulus(np.full((5, 3), 0.5), 0.01))
+            substrate.note_parameters(**numbers)
+            substrate.mark("event", value=float("inf"))
+            with pytest.raises(ValueError, match="cannot be represented in JSON"):
+                substrate.mark("event", value=object())
+
+    asyncio.run(record())
+    expected = "{'gain': nan, 'limits': [-inf, {'high': inf}], 'map': [1.0, nan]}"
+    with open_recording(path) as recording:
+        assert repr(recording.annotations) == expected
+        parameters, event, _ = recording.notes
+        assert repr(parameters.details) == expected
+        assert event.details == {"value": float("inf")}
+    block = read_block(path)
+    assert '"gain":{"$numberDouble":"NaN"}' in block.annotations["annotations_json"]
+    with pytest.raises(ValueError, match="only key"):
+        RecordingWriter(tmp_path / "other.h5", LeakySimulator().info, {"a": {"$numberDouble": "NaN"}})
+    assert not (tmp_path / "other.h5").exists()

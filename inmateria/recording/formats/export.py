@@ -58,7 +58,8 @@ def export(
     Raises
     ------
     RecordingError
-        If the file exists, the format is unknown, its extra is not installed, or the metadata are not as needed.
+        If the file exists, the format is unknown, its extra is not installed, the metadata are not as needed, or the
+        recording is damaged. Nothing is then left at `out`.
     """
     out = Path(out)
     to = FORMATS.get(out.suffix) if to is None else to
@@ -67,13 +68,19 @@ def export(
     if out.exists():
         raise RecordingError(f"{out} exists; an export never overwrites; give another name")
     described = checked_metadata(metadata or {})
-    if to == "nix":
-        return _to_nix(Path(path), out, described)
+    try:
+        return (_to_nix if to == "nix" else _to_nwb)(Path(path), out, described)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _to_nwb(path: Path, out: Path, metadata: Mapping[str, Any]) -> Export:
     try:
         from inmateria.recording.formats.nwb import write_nwb
     except ImportError as error:
         raise _missing(error, "nwb") from None
-    return Export((out,), *write_nwb(Path(path), out, described))
+    return Export((out,), *write_nwb(path, out, metadata))
 
 
 def _to_nix(path: Path, out: Path, metadata: Mapping[str, Any]) -> Export:

@@ -24,6 +24,7 @@ from pynwb.epoch import TimeIntervals
 from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
 from pynwb.misc import Units
 
+from inmateria.recording.documents import from_json, to_json
 from inmateria.recording.format import Note, RecordingError
 from inmateria.recording.formats.neo_blocks import (
     channels_by_unit,
@@ -398,7 +399,7 @@ def _leaves(value: Any, place: str = "") -> list[tuple[str, str]]:
     elif isinstance(value, list | tuple):
         inner = list(enumerate(value))
     if not inner:
-        return [(place, msgspec.json.encode(value).decode())]
+        return [(place, to_json(value).decode())]
     found = []
     for key, item in inner:
         word = str(key).replace("~", "~0").replace("/", "~1")
@@ -425,7 +426,7 @@ def from_leaves(leaves: Iterable[tuple[str, str]]) -> Any:
             if listed and len(holder) == inner:
                 holder.append(None)
             key = inner
-        holder[key] = msgspec.json.decode(text)
+        holder[key] = from_json(text)
     return root[0]
 
 

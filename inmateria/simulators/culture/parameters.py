@@ -7,10 +7,11 @@ import numpy.typing as npt
 
 from inmateria.simulators.culture import kernel
 from inmateria.simulators.culture.model import Asynchronous, Bursting
-from inmateria.simulators.parameters import convert_fields
+from inmateria.simulators.parameters import check_size, convert_fields
 
 FloatArray = npt.NDArray[np.float64]
 
+_MOST_NEURONS = 200_000
 _PLASTICITY = ("none", "stdp", "reward")
 
 
@@ -111,6 +112,8 @@ class CultureParameters:
 
     def __post_init__(self) -> None:
         convert_fields(self)
+        check_size("neurons", self.neurons, _MOST_NEURONS)
+        check_size("electrodes", self.electrodes, _MOST_NEURONS)
         for name in ("neurons", "electrodes", "organoids"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; give at least 1")

@@ -29,7 +29,7 @@ from inmateria.simulators.nanowire.models import (
 )
 from inmateria.simulators.nanowire.parameters import Grid, RandomWires, Variability
 from inmateria.simulators.nanowire.records import NanowireState, NanowireTrace
-from inmateria.simulators.parameters import convert_value, group_from, plain_values
+from inmateria.simulators.parameters import check_size, convert_value, group_from, plain_values
 from inmateria.substrate import Response, Stimulus, StimulusRejected, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -37,6 +37,9 @@ IntArray = npt.NDArray[np.intp]
 
 _DAY = 86400.0
 _FILAMENT, _RANDOM_WIRES, _STEADY = Filament(), RandomWires(), Variability()
+
+
+_MOST_WIRES = 100_000
 
 
 class NanowireNetwork:
@@ -101,6 +104,7 @@ class NanowireNetwork:
         voltage_limit: float = 10.0,
         load: float | None = None,
     ) -> None:
+        check_size("wires", wires, _MOST_WIRES)
         placed = group_from("geometry", geometry, (RandomWires, Grid))
         graph = random_graph(wires, seed, electrodes, inputs, grounds, placed)
         drawn = {"wires": wires, "electrodes": electrodes, "inputs": inputs, "grounds": grounds}
