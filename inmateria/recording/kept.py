@@ -97,17 +97,19 @@ class KeptSamples:
 
 
 def rounded(values: npt.NDArray[Any], bits: int = SIGNIFICANT_BITS) -> FloatArray:
-    """Round numbers to so many significant binary digits, to even if halfway.
+    """Round numbers to so many significant binary digits, away from zero if halfway.
 
-    The relative error is at most ``2 ** -bits``. NaN and infinities are kept.
+    The relative error is at most ``2 ** -bits``. NaN and infinities are kept, and numbers that would become infinite.
     """
-    floats = np.array(values, dtype=np.float64, order="C")
-    words = floats.view(np.uint64)
+    floats = np.ascontiguousarray(values, dtype=np.float64)
     drop = _MANTISSA + 1 - bits
-    odd = (words >> np.uint64(drop)) & np.uint64(1)
     # A carry out of the significand goes on into the exponent, which is the next power of two.
-    result = (words + odd + np.uint64((1 << (drop - 1)) - 1)) & ~np.uint64((1 << drop) - 1)
-    found: FloatArray = result.view(np.float64)
-    if not np.isfinite(found).all():
-        found = np.where(np.isfinite(floats) & np.isfinite(found), found, floats)
+    words = floats.view(np.uint64) + np.uint64(1 << (drop - 1))
+    words &= ~np.uint64((1 << drop) - 1)
+    found: FloatArray = words.view(np.float64)
+    finite = np.isfinite(found)
+    if not finite.all():
+        found = np.where(finite & np.isfinite(floats), found, floats)
+    elif not np.isfinite(np.add.reduce(floats, axis=None)):  # a NaN may have become a number
+        found = np.where(np.isfinite(floats), found, floats)
     return found

@@ -1,5 +1,6 @@
 """What a recording keeps: readouts read it, replays give it again, and rounding is what it says."""
 
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ def test_rounding_is_that_of_the_decimal_module(values: np.ndarray) -> None:
         if value == 0 or abs(value) < np.finfo(float).tiny:
             assert abs(its - value) <= np.finfo(float).tiny
             continue
-        exact = round(float(mantissa) * 2**SIGNIFICANT_BITS) / 2**SIGNIFICANT_BITS  # Python rounds to even
+        digits = Decimal(float(mantissa)) * 2**SIGNIFICANT_BITS
+        exact = float(digits.to_integral_value(ROUND_HALF_UP)) / 2**SIGNIFICANT_BITS
         with np.errstate(over="ignore"):
             expected = np.ldexp(exact, exponent)
         assert its == (expected if np.isfinite(expected) else value)
