@@ -65,7 +65,7 @@ def _kept(recording: Recording) -> str:
     )
 
 
-def render(run: Run, exchanges: list[Exchange], kept: str) -> str:
+def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
     """Write the page; `kept` says what the recording holds."""
     info, outcome = run.substrate, run.outcome
     pictures = []

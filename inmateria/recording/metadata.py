@@ -223,7 +223,7 @@ def _plain(value: Any) -> Any:
 
 def _told(error: Exception, given: Mapping[str, Any]) -> str:
     """Return the message of an error of msgspec with the names that are known."""
-    unknown = re.search(r"unknown field `(.*)`", str(error))
+    unknown = re.search(r"unknown field `([^`]*)`", str(error))
     if unknown is None:
         return str(error)
     of_subject = unknown[1] not in given
