@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.simulators.nanowire.vector_lanes import LANES, load, splat, store
+from inmateria.simulators.vector_lanes import LANES, load, splat, store
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,16 +13,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import networkx  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 import numpy.typing as npt
 from machine_peak import measured_peak
-from scipy.sparse import csc_array
-from scipy.sparse.linalg import spsolve
+from scipy.sparse import csc_array, diags_array
+from scipy.sparse.linalg import splu, spsolve
 from threadpoolctl import threadpool_limits
 
 from inmateria.simulators import LinearDrift, NanowireEnsemble, NanowireNetwork
-from inmateria.simulators.nanowire.kernel import unpack
-from inmateria.simulators.nanowire.vector_lanes import LANES
+from inmateria.simulators.nanowire.solution import unpack
+from inmateria.simulators.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]
 
@@ -208,6 +209,55 @@ def beside_mnns(quick: bool) -> dict[str, Any] | None:
     return {"wires": len(number), "junctions": len(pairs), "us": us, "mnns_us": mnns_us, "ratio": mnns_us / us}
 
 
+def dense_graphs(quick: bool) -> list[dict[str, Any]]:
+    """Set up and drive graphs that fill in, beside one refactorisation by scipy's splu of the same matrix."""
+    number = np.arange(20**3).reshape(20, 20, 20)
+    lattice = [(number[:-1], number[1:]), (number[:, :-1], number[:, 1:]), (number[:, :, :-1], number[:, :, 1:])]
+    cube = np.concatenate([np.column_stack((a.ravel(), b.ravel())) for a, b in lattice])
+    graphs = {
+        "random, degree four, 2000": (2000, np.array(networkx.random_regular_graph(4, 2000, seed=1).edges)),
+        "random, degree four, 5000": (5000, np.array(networkx.random_regular_graph(4, 5000, seed=1).edges)),
+        "cube, 20 x 20 x 20": (20**3, cube),
+    }
+    NanowireNetwork.from_junctions(1000, np.array(networkx.random_regular_graph(4, 1000, seed=1).edges), [0], [1])
+    rows = []
+    for name, (wires, pairs) in graphs.items():
+        begin = time.thread_time()
+        network = NanowireNetwork.from_junctions(wires, pairs, [0], [1], outputs=[2])
+        setup = time.thread_time() - begin
+        a, b = network.junctions.T - 2  # both fixed wires come first, and are left out
+        g = network.conductance
+        inner, ends = (a >= 0) & (b >= 0), np.concatenate((a, b))
+        matrix = csc_array((-g[inner], (a[inner], b[inner])), shape=(wires - 2, wires - 2))
+        total = np.bincount(ends[ends >= 0], np.concatenate((g, g))[ends >= 0])
+        matrix = (matrix + matrix.T + diags_array(total)).tocsc()
+        voltages = network.simulate([1.0], record="voltages").voltages
+        assert voltages is not None
+        current = np.zeros(wires - 2)
+        driven = (np.minimum(a, b) == -2) & (np.maximum(a, b) >= 0)
+        np.add.at(current, np.maximum(a, b)[driven], g[driven])
+        options = {"SymmetricMode": True}
+
+        def factor(matrix: Any = matrix, options: dict[str, bool] = options) -> Any:
+            return splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+
+        difference = float(abs(factor().solve(current) - voltages[0, 2:]).max())
+        if difference > 1e-9:
+            raise SystemExit(f"{name}: ours and splu differ by {difference:.2g} V; times mean nothing")
+        repeats = 2 if quick else 4
+        rows.append(
+            {
+                "graph": name,
+                "setup_s": setup,
+                "MB": (network._plan.nbytes + network._nodes.nbytes) / 1e6,
+                "ms": fastest(lambda network=network: network.simulate([1.0], record=()), repeats) * 1e3,  # type: ignore[misc]
+                "splu_ms": fastest(factor, repeats) * 1e3,
+                "difference_V": difference,
+            }
+        )
+    return rows
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -217,11 +267,19 @@ def main() -> None:
     threadpool_limits(1)  # numpy's and scipy's threads; ours has one
     rows = [measure(wires, chosen.quick) for wires in (100, 500, 2000, 10_000)]
     mnns = beside_mnns(chosen.quick)
+    dense = dense_graphs(chosen.quick)
     peak = measured_peak()
     if chosen.json:
         print(
             json.dumps(
-                {"benchmark": "nanowire", "machine": platform.processor(), "rows": rows, "peak": peak, "mnns": mnns}
+                {
+                    "benchmark": "nanowire",
+                    "machine": platform.processor(),
+                    "rows": rows,
+                    "peak": peak,
+                    "mnns": mnns,
+                    "dense": dense,
+                }
             )
         )
         return
@@ -250,6 +308,14 @@ def main() -> None:
             f"| {row['wires']} | {row['us']:.1f} | {row['ensemble_us']:.2f} | {row['ensemble_ratio']:.1f} x "
             f"| {1e6 / row['ensemble_us']:,.0f} | {row['ensemble_gflops']:.1f} "
             f"| {row['ensemble_gflops'] / peak['gflops']:.0%} | {row['ensemble_GBs']:.0f} | {row['ensemble_kB']:,.0f} |"
+        )
+    print("\nGraphs that fill in, milliseconds a step:\n")
+    print("| graph | set-up s | MB | ours | splu | beside splu |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in dense:
+        print(
+            f"| {row['graph']} | {row['setup_s']:.2f} | {row['MB']:.1f} | {row['ms']:.1f} | {row['splu_ms']:.0f} "
+            f"| {row['splu_ms'] / row['ms']:.1f} x |"
         )
     if mnns is None:
         print("\nmnns is not installed; pip install mnns compares with it.")

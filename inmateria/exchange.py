@@ -8,13 +8,17 @@ import numpy.typing as npt
 
 from inmateria.errors import StimulusRejected
 
-__all__ = ["SPIKE", "FloatArray", "Response", "SpikeArray", "Stimulus", "evenly_spaced", "immutable"]
+__all__ = ["FLOAT", "SPIKE", "FloatArray", "Response", "SpikeArray", "Stimulus", "evenly_spaced", "immutable"]
 
 FloatArray = npt.NDArray[np.float64]
 SpikeArray = npt.NDArray[np.void]
 
 SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
 """Data type of one spike: time in seconds on the device's clock, and index of the output channel."""
+
+
+FLOAT = float("nan")
+"""Drive of an input that is left undriven for a step; only for channels with ``floats=True``."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -24,10 +28,13 @@ class Stimulus:
     Parameters
     ----------
     drive : array_like of float, shape (steps, inputs)
-        One row for each step, in the inputs' units; finite. Each row is held for one step. The attribute is a float64
-        array in immutable memory, which cannot be made writeable.
+        One row for each step, in the inputs' units; finite, apart from `FLOAT`. Each row is held for one step. The
+        attribute is a float64 array in immutable memory, which cannot be made writeable.
     step : float
         Duration of a step, s; more than 0.
+    floating : bool
+        Whether a drive of NaN, `FLOAT`, is allowed and leaves the input undriven for that step;
+        `SubstrateInfo.stimulus` sets it for substrates that have such inputs.
 
     Raises
     ------
@@ -37,6 +44,7 @@ class Stimulus:
 
     drive: FloatArray
     step: float
+    floating: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -50,8 +58,8 @@ class Stimulus:
                 "shape (steps, inputs) with at least one of each",
                 "for a single step, give drive[np.newaxis]",
             )
-        if not np.isfinite(drive).all():
-            row, column = np.argwhere(~np.isfinite(drive))[0]
+        if not np.isfinite(drive).all() and (np.isinf(drive).any() or not self.floating):
+            row, column = np.argwhere(np.isinf(drive) if self.floating else ~np.isfinite(drive))[0]
             raise StimulusRejected(
                 f"the drive is {drive[row, column]} at step {row}, input {column}",
                 "every value must be finite",
@@ -62,8 +70,9 @@ class Stimulus:
         object.__setattr__(self, "drive", immutable(drive))
         object.__setattr__(self, "step", step)
 
-    def __reduce__(self) -> tuple[type["Stimulus"], tuple[FloatArray, float]]:
-        return Stimulus, (self.drive, self.step)  # a copy, or one from another process, is checked and frozen too
+    def __reduce__(self) -> tuple[type["Stimulus"], tuple[FloatArray, float, bool]]:
+        # A copy, or one from another process, is checked and frozen too.
+        return Stimulus, (self.drive, self.step, self.floating)
 
     @property
     def duration(self) -> float:

@@ -24,7 +24,7 @@ def log_compilation(name: str, kernel: Any = None) -> Iterator[None]:
         Compiled function. If it has run before in this process, nothing is measured or logged, at the cost of a
         microsecond.
     """
-    if kernel is not None and kernel.signatures:
+    if kernel is not None and kernel.overloads:
         yield
         return
     finished = threading.Event()

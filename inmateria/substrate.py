@@ -23,10 +23,11 @@ from inmateria.errors import (
     SubstrateTimeout,
     UnknownSubstrate,
 )
-from inmateria.exchange import SPIKE, FloatArray, Response, SpikeArray, Stimulus, immutable
+from inmateria.exchange import FLOAT, SPIKE, FloatArray, Response, SpikeArray, Stimulus, immutable
 from inmateria.substrate_info import Channel, IdentitySource, Layout, Limits, SubstrateInfo
 
 __all__ = [
+    "FLOAT",
     "SPIKE",
     "Channel",
     "FloatArray",
@@ -151,10 +152,11 @@ class Substrate(ABC):
     def _admitted(self, stimulus: Stimulus) -> Stimulus:
         """Check a stimulus against the limits and return an immutable copy."""
         if type(stimulus) is not Stimulus:
-            stimulus = Stimulus(stimulus.drive, stimulus.step)
+            stimulus = Stimulus(stimulus.drive, stimulus.step, stimulus.floating)
         frozen = object.__new__(Stimulus)
         object.__setattr__(frozen, "drive", immutable(stimulus.drive))
         object.__setattr__(frozen, "step", stimulus.step)
+        object.__setattr__(frozen, "floating", stimulus.floating)
         try:
             self.info.admit(frozen)
         except StimulusRejected as rejected:
@@ -180,7 +182,10 @@ class Substrate(ABC):
 
     @abstractmethod
     async def reset(self) -> None:
-        """Return to rest.
+        """Return to rest; what was random before goes on, since no device repeats its noise.
+
+        To have the same noise in several trials, as a simulator can, make a substrate anew for each, or use the
+        simulator itself: ``simulator.reset(noise="repeat")``.
 
         Raises
         ------
@@ -219,7 +224,11 @@ class Simulator(Protocol):
         """Description of the substrate, and the limits of its stimuli."""
 
     def reset(self) -> None:
-        """Return to rest, and set the clock to zero."""
+        """Return to rest, and set the clock to zero.
+
+        Noise, if there is any, goes on: trials with a reset before each are independent, and all together repeat
+        with the seed of the simulator. Ours also take ``reset(noise="repeat")``.
+        """
 
     def advance(self, stimulus: Stimulus) -> Response:
         """Apply a stimulus that is within the limits, and return its response.

@@ -37,6 +37,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
         range.
     levels : tuple of float, optional
         All values that the channel can have, if it has discrete levels.
+    floats : bool
+        Whether the input can be left undriven for a step, by a drive of `FLOAT`.
 
     Raises
     ------
@@ -49,6 +51,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     low: float
     high: float
     levels: tuple[float, ...] | None = None
+    floats: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -239,6 +242,11 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 )
 
     @cached_property
+    def floats(self) -> bool:
+        """Whether any input can be left undriven for a step."""
+        return any(channel.floats for channel in self.inputs)
+
+    @cached_property
     def _common_range(self) -> tuple[float, float]:
         """Range that is allowed on every input; empty if an input has discrete levels."""
         if any(channel.levels is not None for channel in self.inputs):
@@ -270,7 +278,7 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         Parameters
         ----------
         drive : array_like of float, shape (steps, inputs) or (inputs,)
-            In the inputs' units; one row is one step.
+            In the inputs' units; one row is one step. `FLOAT` leaves an input undriven that has ``floats``.
         step : float, optional
             Duration of a step, s; the substrate's own by default.
 
@@ -284,7 +292,7 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         given = np.asarray(drive, dtype=np.float64)
         if given.ndim == 1 and given.shape[0] == len(self.inputs):
             given = given[np.newaxis]
-        stimulus = Stimulus(given, self.step if step is None else step)
+        stimulus = Stimulus(given, self.step if step is None else step, self.floats)
         self.admit(stimulus)
         return stimulus
 
@@ -328,6 +336,8 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         lowest, highest = self._common_range
         if lowest <= np.minimum.reduce(drive, axis=None) and np.maximum.reduce(drive, axis=None) <= highest:
             return  # the usual case; columns are checked one by one only if this does not decide
+        if self.floats:
+            drive = self._without_floating(drive)
         low, high = drive.min(axis=0).tolist(), drive.max(axis=0).tolist()
         for column, channel in enumerate(self.inputs):
             if not (channel.low <= low[column] and high[column] <= channel.high):  # so that NaN is refused, too
@@ -346,6 +356,11 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                         f"{self.id} allows only the levels {_listed(channel.levels)} there",
                         "round the drive to those levels",
                     )
+
+    def _without_floating(self, drive: FloatArray) -> FloatArray:
+        """Return the drive with the values at rest in place of `FLOAT`, where that is allowed."""
+        allowed = np.isnan(drive) & [channel.floats for channel in self.inputs]
+        return np.where(allowed, self.rest, drive)
 
     def check_response(self, stimulus: Stimulus, response: Response) -> None:
         """Check a response to a stimulus against this info.

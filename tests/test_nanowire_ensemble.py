@@ -50,7 +50,7 @@ MIXTURES = {
 @pytest.mark.parametrize("mixture", MIXTURES)
 def test_each_member_does_what_it_does_alone(mixture):
     members = MIXTURES[mixture]()
-    alone = [network.copy() for network in members]
+    alone = [network.copy(noise="same") for network in members]
     ensemble = NanowireEnsemble(members)
     drive = drives(len(members))
     for part in (drive[:, :20], drive[:, 20:]):  # state is kept from one call to the next

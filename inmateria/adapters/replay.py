@@ -179,8 +179,8 @@ class ReplaySubstrate(Substrate):
                 f"the step is {stimulus.step} s", f"exchange {index} of {self.path} has {recorded.step} s", remedy
             )
         given, known = stimulus.drive[done : done + steps], recorded.drive[step : step + steps]
-        if not np.array_equal(given, known):
-            row, column = np.argwhere(given != known)[0]
+        if not np.array_equal(given, known, equal_nan=True):  # NaN is an input that floats
+            row, column = np.argwhere((given != known) & ~(np.isnan(given) & np.isnan(known)))[0]
             channel = self.info.inputs[column]
             raise StimulusRejected(
                 f"step {done + row} drives {channel.name} with {given[row, column]!r} {channel.unit}",
@@ -211,7 +211,10 @@ class ReplaySubstrate(Substrate):
             self._drives[kind] = (alike, await _in_thread(lambda: _drives_of(recording, alike)))
         alike, drives = self._drives[kind]
         ranges = np.array([channel.high - channel.low for channel in self.info.inputs])
-        distances = np.sqrt((((drives - stimulus.drive) / ranges) ** 2).mean(axis=(1, 2)))
+        apart = (drives - stimulus.drive) / ranges
+        # An input that floats in both is the same, one that floats in one of them is as far as can be.
+        apart[np.isnan(drives) != np.isnan(stimulus.drive)] = 1.0
+        distances = np.sqrt((np.nan_to_num(apart) ** 2).mean(axis=(1, 2)))
         # Of several that are equally near, the one that comes next.
         best = distances == distances.min()
         later = best & (np.array(alike) >= self._at)

@@ -38,8 +38,14 @@ class SimulatedSubstrate(Substrate):
             # A cancelled exchange still runs to its end: two threads must never move one simulator.
             return await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus))
 
+    def __getstate__(self) -> dict[str, Simulator]:
+        return {"simulator": self._simulator}  # a lock belongs to its event loop
+
+    def __setstate__(self, pickled: dict[str, Simulator]) -> None:
+        self.__init__(pickled["simulator"])  # type: ignore[misc]
+
     async def reset(self) -> None:
-        """Return to rest."""
+        """Return to rest; noise continues, so that no two trials have the same."""
         if not self.info.resettable:
             raise SubstrateError(
                 f"{self.info.id} was asked to return to rest",

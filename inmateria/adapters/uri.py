@@ -306,6 +306,8 @@ def _unknown_parameter(name: str, kinds: Mapping[str, tuple[type, ...]], scheme:
 def _converted(name: str, word: str, hint: Any, scheme: str) -> Any:
     """Convert a word to one of the types of an annotation that words can have."""
     types = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if "," in word and tuple[float, ...] in types:
+        return tuple(_converted(name, each.strip(), float, scheme) for each in word.split(","))
     plain = [each for each in types if each in (str, int, float, bool, NoneType) or get_origin(each) is Literal]
     if plain in ([], [NoneType]):
         raise UnknownSubstrate(

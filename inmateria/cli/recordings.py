@@ -1,4 +1,4 @@
-"""`inmateria record`, `info`, `plot`, `export`, `import` and `recover`: recordings made, seen and converted."""
+"""`inmateria record`, `info`, `plot`, `export` and `recover`: recordings made, seen and converted."""
 
 import asyncio
 import logging
@@ -142,35 +142,6 @@ def export(
         done = export_recording(_file(file), out, metadata=metadata_of(metadata, meta))
     words = [*map(str, done.paths), *(f"not in it: {each}" for each in done.left_out), *done.missing]
     told = {"paths": [str(path) for path in done.paths], "left_out": done.left_out, "missing": done.missing}
-    _say(told, "\n".join(words), json)
-
-
-@app.command("import")
-def import_(
-    source: Annotated[
-        Path, typer.Argument(help="A file that neo reads, FinalSpark's export, or a table 'Time[s] 8_V[V] ...'.")
-    ],
-    out: Annotated[Path, typer.Argument(help="Recording to make (.h5).")],
-    stimulus: Annotated[str | None, typer.Option(help="Name of the signal that was driven.")] = None,
-    driven: Annotated[list[str] | None, typer.Option(help="Of a table: an electrode that was driven.")] = None,
-    json: Json = False,
-) -> None:
-    """Make a recording that can be replayed from a file of another program."""
-    from rich.console import Console
-
-    from inmateria.adapters.neuroplatform.files import is_export, read_export
-    from inmateria.recording.formats.importing import import_block, import_file
-    from inmateria.recording.formats.measurements import import_measurement, is_measurement
-
-    with Console(stderr=True, quiet=json).status(f"reading {source}"):
-        if is_measurement(source):
-            done = import_measurement(source, out, driven=driven)
-        elif is_export(source):
-            done = import_block(read_export(source), out, kind="neural-culture")
-        else:
-            done = import_file(source, out, stimulus=stimulus)
-    words = [f"{done.exchanges:,} exchanges in {done.path}", *(f"not in it: {each}" for each in done.left_out)]
-    told = {"path": str(done.path), "exchanges": done.exchanges, "left_out": done.left_out}
     _say(told, "\n".join(words), json)
 
 

@@ -89,7 +89,7 @@ async def calibrate(
 ) -> Fingerprint:
     """Present the probe sequence to a substrate several times, and return its fingerprint.
 
-    The substrate is not reset in between, because that would restart the noise of a simulated one: each repeat is
+    The substrate is not reset in between, since not every device can: each repeat is
     followed by a rest, and all have the same history. If repeats still change with time, a warning is logged
     (`settling_p_value`).
 

@@ -130,7 +130,7 @@ class Recording:
                 float(row["start"]),
                 int(row["sequence"]),
             )
-            stimulus = Stimulus(drive[at : at + steps], float(row["step"]))
+            stimulus = Stimulus(drive[at : at + steps], float(row["step"]), self.info.floats)
             found.append(
                 Exchange(stimulus, response, int(row["session"]), float(row["sent"]), float(row["round_trip"]))
             )

@@ -1,10 +1,12 @@
 """The echo-state network of reservoirpy as a simulated substrate: the digital baseline for any physical one."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.parameters import check_size, convert_value
+from inmateria.simulators.parameters import check_size, convert_value, either
 from inmateria.substrate import Channel, Limits, Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -127,8 +129,12 @@ class EchoStateNetwork:
         """Description of the network: channels, limits and parameters."""
         return self._info
 
-    def reset(self) -> None:
-        """Return every unit to zero, and the clock and the exchanges to their start."""
+    def reset(self, noise: Literal["continue", "repeat"] = "continue") -> None:
+        """Return every unit to zero, and the clock and the exchanges to their start.
+
+        There is no noise; ``noise`` is there for the sake of the other simulators, and both of its values do the same.
+        """
+        either("noise", noise, "continue", "repeat")
         self._network.reset()
         self._clock, self._sequence = 0.0, 0
 

@@ -135,6 +135,19 @@ def group_from(name: str, given: Any, kinds: tuple[type, ...]) -> Any:
     return known[chosen](**fields)
 
 
+def either(name: str, given: Any, *allowed: str) -> str:
+    """Return a word that is one of those allowed.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if given not in allowed:
+        raise ValueError(f"{name} is {given!r}; give {' or '.join(map(repr, allowed))}")
+    return str(given)
+
+
 def plain_values(group: Any, named: bool) -> dict[str, Any]:
     """Return the fields of a group as values that JSON has, groups within it included.
 

@@ -4,11 +4,13 @@ Laser light gets a phase on each pixel of a modulator, passes through paint, a d
 falls on a camera.
 """
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.parameters import check_size, convert_value
+from inmateria.simulators.parameters import check_size, convert_value, either
 from inmateria.substrate import Channel, Limits, Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -130,16 +132,28 @@ class ScatteringMedium:
             limits=Limits(shortest_step=min(1e-6, step), longest_step=max(3600.0, step)),
             parameters=given,
         )
-        self.reset()
+        self.reset(noise="repeat")
 
     @property
     def info(self) -> SubstrateInfo:
         """Description of the medium: channels, limits and parameters."""
         return self._info
 
-    def reset(self) -> None:
-        """Return clock, exchanges and noise to their start."""
-        self._random = np.random.default_rng([self._seed, 1])
+    def reset(self, noise: Literal["continue", "repeat"] = "continue") -> None:
+        """Return the clock and the exchanges to their start.
+
+        Parameters
+        ----------
+        noise : {"continue", "repeat"}
+            ``"continue"`` goes on with the noise, so that trials differ; ``"repeat"`` repeats it from its beginning.
+
+        Raises
+        ------
+        ValueError
+            If ``noise`` is neither.
+        """
+        if either("noise", noise, "continue", "repeat") == "repeat":
+            self._random = np.random.default_rng([self._seed, 1])
         self._clock, self._sequence = 0.0, 0
 
     def advance(self, stimulus: Stimulus) -> Response:

@@ -192,7 +192,7 @@ def test_a_device_without_a_passport_is_one_line_and_exit_code_two(tmp_path):
         cwd=tmp_path,
     )
     assert told.returncode == 2
-    assert "no passport of nobody" in told.stderr
+    assert "there is no database of passports at runs/passports.sqlite" in told.stderr
     assert told.stderr.count("\n") == 1
 
 

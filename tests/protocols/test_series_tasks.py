@@ -43,7 +43,7 @@ class DelayLine:
 
 
 def quiet(phase: str, done: int, of: int, steps: int) -> None:
-    assert 0 < done <= of
+    assert 0 <= done <= of
 
 
 def run(name: str, taps: int, **settings: float) -> Outcome:

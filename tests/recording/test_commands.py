@@ -1,6 +1,7 @@
 """Recordings from the command line: made, told of, drawn, converted and saved."""
 
 import asyncio
+import io
 import json
 import logging
 import os
@@ -94,7 +95,7 @@ def test_an_export_says_what_it_left_out_and_comes_back_as_a_recording(
     with neo.NixIO(str(tmp_path / "r.nix"), mode="ro") as file:
         assert file.read_block().name == "leaky"
     back = inmateria("import", str(tmp_path / "r.nix"), str(tmp_path / "back.h5"), "--json")
-    assert json.loads(back.stdout)["exchanges"] == 3  # of a hundred steps, the last of fifty
+    assert json.loads(back.stdout)["exchanges"] == 50
     with open_recording(recording) as mine, open_recording(tmp_path / "back.h5") as its:
         assert np.array_equal(mine.drive(), its.drive())
     again = inmateria("export", str(recording), str(tmp_path / "r.nix"))
@@ -155,7 +156,10 @@ async def _experiment(uri: str) -> tuple[np.ndarray, np.ndarray]:
         (["info", "none.h5"], 2, "does not exist"),
         (["info", __file__], 2, "is not an HDF5 file"),
         (["plot", "none.h5"], 2, "does not exist"),
-        (["import", __file__, "r.h5"], 2, "cannot be read by neo"),
+        (["import", __file__, "r.h5"], 2, "is not a number"),
+        (["import", __file__], 2, "give the recording to make"),
+        (["import", __file__, "none/r.h5"], 2, "none is no folder"),
+        (["import", __file__, "r.h5", "--units", "s"], 2, "'s' is not COLUMN=UNIT"),
         (["recover", "none.h5"], 2, "does not exist"),
         (["export", "none.h5", "r.csv"], 2, "unknown suffix"),
         (["import", "none.nix", "r.h5"], 2, "does not exist"),
@@ -210,3 +214,78 @@ def test_metadata_that_nwb_would_refuse_are_refused_before_anything_is_made(
     assert done.returncode == 2
     assert told in " ".join(done.stderr.replace("│", " ").split())
     assert not Path("r.h5").exists()
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    (tmp_path / "t.csv").write_text("t;u [V];y [mV]\n" + "".join(f"{k};{k},5;{2 * k}\n" for k in range(10)))
+    return tmp_path / "t.csv"
+
+
+def test_the_mapping_of_a_table_is_asked_for_and_shown_before_anything_is_written(
+    inmateria: Inmateria, table: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r.h5"
+    asked = inmateria("import", str(table), str(out))
+    assert (asked.returncode, out.exists()) == (2, False)
+    assert "--units t=s" in asked.stderr
+    asked = inmateria("import", str(table), str(out), "--units", "t=ms")
+    assert (asked.returncode, out.exists()) == (2, False)
+    assert "--driven COLUMN, one of u, y" in asked.stderr
+    given = ["--units", "t=ms", "--driven", "u"]
+    dry = inmateria("import", str(table), *given, "--dry-run")
+    assert (dry.returncode, dry.stdout) == (0, "nothing was written\n")
+    for words in ("separated by semicolon, decimal comma", "every 0.001 s (1000 Hz)", "10 steps of 0.001 s"):
+        assert words in " ".join(dry.stderr.split())
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["t.csv"]
+    told = json.loads(inmateria("import", str(table), str(out), *given, "--json").stdout)
+    assert [(each["name"], each["unit"], each["role"]) for each in told["columns"]] == [
+        ("t", "ms", "time"), ("u", "V", "driven"), ("y", "mV", "read"),
+    ]  # fmt: skip
+    assert (told["steps"], told["left_out"]) == (10, [])
+    with open_recording(out) as recording:
+        assert recording.drive()[:, 0].tolist() == [k + 0.5 for k in range(10)]
+    again = inmateria("import", str(table), str(out), *given)
+    assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
+
+
+def test_what_would_be_lost_is_listed_and_needs_a_yes(
+    inmateria: Inmateria, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.write_text(table.read_text().replace("3;3,5;", "3;;"))
+    given = ["import", str(table), str(tmp_path / "r.h5"), "--units", "t=ms", "--driven", "u"]
+    lost = "1 rows in which a driven column has no value"
+    told = inmateria(*given)
+    assert (told.returncode, (tmp_path / "r.h5").exists()) == (2, False)
+    assert f"not in the recording would be: {lost}; add --yes" in " ".join(told.stderr.split())
+    monkeypatch.setattr("sys.stdin", _Terminal("n\n"))
+    assert inmateria(*given).returncode != 0
+    assert not (tmp_path / "r.h5").exists()
+    monkeypatch.setattr("sys.stdin", _Terminal("y\n"))
+    told = inmateria(*given)
+    assert (told.returncode, f"not in it: {lost}" in told.stdout) == (0, True)
+    (tmp_path / "r.h5").unlink()
+    assert inmateria(*given, "--yes").returncode == 0
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_ctrl_c_during_an_import_leaves_no_file(tmp_path: Path) -> None:
+    rows = "".join(f"{k / 3!r},{k % 11},{k % 7}\n" for k in range(100_000))
+    (tmp_path / "t.csv").write_text("t [s],u,y\n" + rows)
+    out = tmp_path / "r.h5"
+    running = subprocess.Popen(
+        [*INMATERIA, "import", str(tmp_path / "t.csv"), str(out), "--driven", "u"], stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with running:
+        while not (tmp_path / ".r.h5.partial").exists():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in err
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["t.csv"]

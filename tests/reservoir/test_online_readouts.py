@@ -1,10 +1,20 @@
 """Readouts that learn one sample at a time, against their textbook recursions, batch solutions and drifting devices."""
 
+import pickle
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 
-from inmateria.reservoir import FORCEReadout, KalmanReadout, LMSReadout, RecursiveLeastSquares
+from inmateria.reservoir import (
+    FORCEReadout,
+    KalmanReadout,
+    LMSReadout,
+    RecursiveLeastSquares,
+    RecursiveLeastSquaresClassifier,
+)
 
 ONLINE = [RecursiveLeastSquares, KalmanReadout, LMSReadout, FORCEReadout]
 
@@ -214,15 +224,213 @@ def test_many_rows_at_once_are_learned_as_one_by_one() -> None:
     assert np.array_equal(at_once.coef_, one_by_one.coef_)
 
 
-def test_rows_learned_in_blocks_give_what_they_give_one_after_another():
+def test_many_rows_of_many_features_are_learned_as_one_by_one() -> None:
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((700, 500))
+    X = rng.standard_normal((300, 200))
     X[:, 5] = X[:, 4] + 1e-2 * X[:, 5]  # nearly the same
-    Y = 2 * X[:, :3] + rng.standard_normal((700, 3)) + 1
+    Y = 2 * X[:, :3] + rng.standard_normal((300, 3)) + 1
     whole, singly = RecursiveLeastSquares(alpha=0.5), RecursiveLeastSquares(alpha=0.5)
-    parts = [slice(0, 300), slice(300, 303), slice(303, 700)]  # blocks, single rows, blocks again
+    parts = [slice(0, 130), slice(130, 133), slice(133, 300)]
     together = np.concatenate([whole.learn(X[part], Y[part]) for part in parts])
     one_by_one = np.concatenate([singly.learn(X[t : t + 1], Y[t : t + 1]) for t in range(len(X))])
-    np.testing.assert_allclose(together, one_by_one, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(whole.coef_, singly.coef_, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(whole.intercept_, singly.intercept_, rtol=0, atol=1e-10)
+    assert np.array_equal(together, one_by_one)
+    assert np.array_equal(whole.coef_, singly.coef_)
+    assert whole.coef_ == pytest.approx(Ridge(0.5).fit(X, Y).coef_, abs=1e-11)
+
+
+MAKERS = [
+    RecursiveLeastSquares,
+    lambda **more: RecursiveLeastSquares(0.97, **more),
+    lambda **more: RecursiveLeastSquares(fit_intercept=False, **more),
+    KalmanReadout,
+    LMSReadout,
+    lambda **more: FORCEReadout(every=2, **more),
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(MAKERS),
+    st.integers(1, 4),
+    st.integers(0, 3),
+    st.floats(0, 1),
+    st.integers(1, 30),
+    st.integers(0, 999),
+)
+def test_each_of_several_outputs_is_learned_as_if_it_were_alone(  # type: ignore[no-untyped-def]
+    make, outputs: int, delay: int, missing: float, chunk: int, seed: int
+) -> None:
+    X, Y = problem(30, 3, outputs, seed)
+    Y[np.random.default_rng(seed + 1).random(Y.shape) < missing] = np.nan
+    together = make(delay=delay)
+    told = np.concatenate([together.learn(X[i : i + chunk], Y[i : i + chunk]) for i in range(0, 30, chunk)])
+    for output in range(outputs):
+        alone = make(delay=delay)
+        told_alone = np.concatenate(
+            [alone.learn(X[i : i + chunk], Y[i : i + chunk, output : output + 1]) for i in range(0, 30, chunk)]
+        )
+        assert told[:, output] == pytest.approx(told_alone[:, 0], rel=1e-12, abs=1e-12)
+        assert together.coef_[output] == pytest.approx(alone.coef_[0], rel=1e-12, abs=1e-12)
+        assert together.intercept_[output] == pytest.approx(alone.intercept_[0], rel=1e-12, abs=1e-12)
+        assert together.samples_learned_[output] == alone.samples_learned_[0]
+    assert together.predict(X) == pytest.approx(X @ together.coef_.T + together.intercept_, abs=1e-9)
+
+
+def test_outputs_that_miss_different_samples_are_ridge_on_their_own_samples() -> None:
+    X, Y = problem(200, 6, 3)
+    Y[50:120, 0], Y[100:, 2] = np.nan, np.nan
+    online = RecursiveLeastSquares(alpha=0.1).fit(X, Y)
+    for output in range(3):
+        known = ~np.isnan(Y[:, output])
+        batch = Ridge(0.1).fit(X[known], Y[known, output])
+        assert online.coef_[output] == pytest.approx(batch.coef_, abs=1e-11)
+        assert online.intercept_[output] == pytest.approx(batch.intercept_, abs=1e-11)
+    assert online.samples_learned_.tolist() == [130, 200, 100]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_first_chunk_without_targets_teaches_nothing(make) -> None:  # type: ignore[no-untyped-def]
+    X, Y = problem(40, 3, 2)
+    readout = make().partial_fit(X[:10], np.full((10, 2), np.nan))
+    assert np.array_equal(readout.predict(X), np.zeros((40, 2)))
+    assert readout.samples_learned_.tolist() == [0, 0]
+    walked = {"walk": 0.0} if isinstance(readout, KalmanReadout) else {}
+    later, at_once = (make(**walked) for _ in range(2))
+    later.partial_fit(X[:10], np.full((10, 2), np.nan)).partial_fit(X[10:], Y[10:])
+    assert np.array_equal(later.coef_, at_once.partial_fit(X[10:], Y[10:]).coef_)
+
+
+def state(readout) -> bytes:  # type: ignore[no-untyped-def]
+    return pickle.dumps(readout.__dict__)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_call_that_is_refused_leaves_everything_as_it_was(make) -> None:  # type: ignore[no-untyped-def]
+    X, Y = problem(30, 3, 2)
+    readout, before = make(delay=1), make(delay=1)
+    for each in (readout, before):
+        each.fit(X, Y)
+    then = state(readout)
+    for bad in (np.nan, np.inf, -np.inf, 1e31):
+        wrong = X.copy()
+        wrong[20, 1] = bad
+        for learn in (readout.fit, readout.partial_fit, readout.learn):
+            with pytest.raises(ValueError, match=r"NaN|infinity|at most 1e\+30"):
+                learn(wrong, Y)
+        with pytest.raises(ValueError, match=r"feature 1 of sample 0 is .*nothing was learned"):
+            readout.step(wrong[20], Y[20])
+    for bad in (np.inf, 1e31):
+        wrong = Y.copy()
+        wrong[20, 1] = bad
+        with pytest.raises(ValueError, match=r"infinity|at most 1e\+30"):
+            readout.partial_fit(X, wrong)
+        with pytest.raises(ValueError, match="target 1 of sample 0"):
+            readout.step(X[20], wrong[20])
+    with pytest.raises(ValueError, match="features"):
+        readout.partial_fit(X[:, :2], Y)
+    with pytest.raises(ValueError, match="targets have 1 outputs; this readout was fitted with 2"):
+        readout.partial_fit(X, Y[:, 0])
+    with pytest.raises(ValueError, match="one for each of the 2 outputs"):
+        readout.step(X[0], [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="every target is NaN"):
+        readout.fit(X[:, :2], np.full_like(Y, np.nan))
+    with pytest.raises(ValueError, match="must be an integer of at least 1"):
+        readout.begin(0)
+    assert state(readout) == then
+    assert np.array_equal(readout.learn(X, Y), before.learn(X, Y))
+
+
+@pytest.mark.parametrize(
+    ("readout", "changes"),
+    [
+        (RecursiveLeastSquares(), {"alpha": 1.0, "fit_intercept": False, "delay": 2}),
+        (KalmanReadout(), {"alpha": 1.0, "fit_intercept": False, "delay": 2}),
+        (LMSReadout(), {"fit_intercept": False, "delay": 2}),
+        (FORCEReadout(), {"alpha": 2.0, "fit_intercept": True, "delay": 2}),
+    ],
+)
+def test_what_holds_from_the_beginning_cannot_be_changed_while_learning(readout, changes) -> None:  # type: ignore[no-untyped-def]
+    X, Y = problem(20, 3, 1)
+    readout.fit(X, Y)
+    for name, value in changes.items():
+        begun = getattr(readout, name)
+        readout.set_params(**{name: value})
+        for learn in (lambda: readout.partial_fit(X, Y), lambda: readout.step(X[0], 1.0)):
+            with pytest.raises(ValueError, match=f"{name} is .* set it back"):
+                learn()
+        readout.predict(X)
+        readout.set_params(**{name: begun}).partial_fit(X, Y)
+        readout.set_params(**{name: value}).fit(X, Y)  # a new beginning
+
+
+def test_what_may_be_changed_while_learning_is_honoured_and_checked() -> None:
+    X, Y = problem(60, 3, 1)
+    readout = RecursiveLeastSquares(1.0, alpha=1e-9).fit(X[:30], Y[:30])
+    readout.set_params(forgetting=0.9).partial_fit(X[30:], Y[30:])
+    weight = 0.9 ** np.concatenate([np.full(30, 30), np.arange(29, -1, -1)])
+    assert readout.coef_ == pytest.approx(LinearRegression().fit(X, Y, sample_weight=weight).coef_, abs=1e-8)
+    for online, wrong in (
+        (readout, {"forgetting": 1.5}),
+        (LMSReadout(), {"rate": 3.0}),
+        (KalmanReadout(), {"walk": -1.0}),
+    ):
+        online.fit(X, Y)
+        before = online.coef_.copy()
+        online.set_params(**wrong)
+        with pytest.raises(ValueError, match=r"it must be|it converges"):
+            online.partial_fit(X, Y)
+        assert np.array_equal(online.coef_, before)
+    rows, weights = np.hstack([X, np.ones((60, 1))]), np.zeros(4)
+    for t, (x, y) in enumerate(zip(rows, Y[:, 0], strict=True)):
+        weights += (0.5 if t < 30 else 0.1) * x * (y - x @ weights) / (1e-6 + x @ x)
+    descending = LMSReadout(0.5).fit(X[:30], Y[:30, 0])
+    descending.set_params(rate=0.1).partial_fit(X[30:], Y[30:, 0])
+    assert descending.coef_[0] == pytest.approx(weights[:3], rel=1e-9)
+
+
+@pytest.mark.parametrize("of", [np.int8, np.uint16, np.int64])
+def test_integers_of_numpy_are_integers(of) -> None:  # type: ignore[no-untyped-def]
+    X, Y = problem(40, 3, 2)
+    plain = FORCEReadout(every=2, delay=1).begin(3, 2)
+    given_by_numpy = FORCEReadout(every=of(2), delay=of(1)).begin(of(3), of(2))
+    assert np.array_equal(given_by_numpy.learn(X, Y), plain.learn(X, Y))
+    counts = (100 + 20 * X).astype(of)
+    assert np.array_equal(
+        RecursiveLeastSquares(alpha=of(1)).fit(counts, counts[:, 0]).coef_,
+        RecursiveLeastSquares(alpha=1.0).fit(counts.astype(float), counts[:, 0].astype(float)).coef_,
+    )
+    labels = (X[:, 0] > X[:, 0].mean()).astype(of)
+    classifier = RecursiveLeastSquaresClassifier().partial_fit(X[:1], labels[:1], classes=of([0, 1]))
+    classifier.partial_fit(X[1:], labels[1:])
+    wanted = RecursiveLeastSquaresClassifier().fit(X, labels.astype(int))
+    assert np.array_equal(classifier.predict(X), wanted.predict(X))
+    assert classifier.classes_.dtype == of
+    for wrong in (True, 2.0, "2"):
+        with pytest.raises(ValueError, match="must be an integer"):
+            FORCEReadout(every=wrong).begin(3)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="must be an integer"):
+            FORCEReadout().begin(3, wrong)  # type: ignore[arg-type]
+
+
+def test_a_refused_call_of_the_classifier_leaves_everything_as_it_was() -> None:
+    X, _ = problem(30, 3, 1)
+    labels = np.arange(30) % 3
+    readout = RecursiveLeastSquaresClassifier().fit(X, labels)
+    then = state(readout)
+    wrong = X.copy()
+    wrong[3, 1] = np.nan
+    for learn, says in (
+        (lambda: readout.partial_fit(wrong, labels), "NaN"),
+        (lambda: readout.fit(wrong[:, :2], labels), "NaN"),
+        (lambda: readout.partial_fit(X, labels + 1), r"unknown classes \[3\]"),
+        (lambda: readout.partial_fit(X, labels, classes=[0, 1, 2, 3]), "classes are .* cannot be changed"),
+        (lambda: readout.partial_fit(X[:, :2], labels), "features"),
+        (lambda: readout.fit(X * 1e31, labels), "1e\\+30"),
+        (lambda: readout.fit(X, np.linspace(0, 1, 30)), "continuous"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            learn()
+        assert state(readout) == then
+    readout.set_params(alpha=7.0)
+    with pytest.raises(ValueError, match="alpha is 7"):
+        readout.partial_fit(X, labels)

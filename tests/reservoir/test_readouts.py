@@ -105,10 +105,9 @@ def test_recursive_least_squares_is_ridge_after_every_sample(
     for row in range(samples):
         online.partial_fit(X[row : row + 1], Y[row : row + 1])
     batch = Ridge(alpha).fit(X, Y)
-    # The intercept is held at zero by 1e-8 alpha, so the two differ by about that.
     scale = np.abs(batch.coef_).max() + np.abs(batch.intercept_).max()
-    assert online.coef_.ravel() == pytest.approx(batch.coef_.ravel(), abs=1e-5 * scale)
-    assert online.intercept_ == pytest.approx(batch.intercept_, abs=1e-5 * scale)
+    assert online.coef_.ravel() == pytest.approx(batch.coef_.ravel(), abs=1e-9 * scale)
+    assert online.intercept_ == pytest.approx(batch.intercept_, abs=1e-9 * scale)
 
 
 def test_samples_together_or_one_by_one_are_the_same_bits() -> None:

@@ -65,7 +65,7 @@ def test_a_reward_changes_what_is_eligible_and_a_punishment_the_other_way() -> N
     fired = culture.run(2.0, neuron_spikes=True).neuron_spikes
     assert np.array_equal(culture.weights, before)  # nothing is learnt until a reward comes
     expected = np.clip(pairs(culture, fired, before, 2.0, 1.0), 0.0, np.maximum(before, culture.weight_limit))
-    punished = culture.copy()
+    punished = culture.copy(noise="same")
     culture.reward(1.0)
     assert np.abs(expected - before).max() > 0.3
     assert culture.weights == pytest.approx(expected, rel=2e-3, abs=2e-3)
@@ -78,7 +78,7 @@ def test_a_late_reward_finds_little_left() -> None:
     culture = learner("reward")
     before = culture.weights
     culture.run(2.0)
-    late = culture.copy()
+    late = culture.copy(noise="same")
     culture.reward(1.0)
     silent = late.state
     silent.arrays["neurons"][kernel.BIAS] = -10.0  # a drive so low that nothing fires and nothing new becomes eligible
@@ -107,7 +107,7 @@ def test_what_was_learnt_survives_a_reset_and_a_copy_and_weights_stay_within_lim
     assert np.array_equal(before[~learns], after[~learns])  # only between excitatory neurons
     assert (after >= 0).all()
     assert after[learns].max() <= max(culture.weight_limit, before[learns].max()) + 1e-4
-    twin = culture.copy()
+    twin = culture.copy(noise="same")
     culture.reset()
     assert np.array_equal(culture.weights, after)
     assert np.array_equal(twin.weights, after)
@@ -147,7 +147,7 @@ def test_drift_changes_which_cell_is_which_and_not_what_cells_there_are() -> Non
 def test_age_is_repeatable_and_is_in_a_state() -> None:
     culture, twin = NeuralCulture(seed=6, neurons=300), NeuralCulture(seed=6, neurons=300, days=7)
     young = culture.state
-    fresh = culture.copy().run(1.0, neuron_spikes=True).neuron_spikes
+    fresh = culture.copy(noise="same").run(1.0, neuron_spikes=True).neuron_spikes
     culture.age(7 * DAY)
     assert culture.time == pytest.approx(7 * DAY)
     old = culture.state

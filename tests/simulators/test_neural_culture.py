@@ -1,5 +1,8 @@
 """The simulated culture: what a biologist would expect of it, exact resumption, and what it refuses."""
 
+import pickle
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -210,7 +213,7 @@ def test_organoids_share_an_array_but_not_a_synapse() -> None:
     culture = settled(organoids=4, regime="bursting", seed=1)
     assert (np.bincount(culture.organoid_of_electrode) == 8).all()
     times = np.arange(8) * 0.5
-    kicked = culture.copy().run(4.0, Pulses(times, 3, 3e-6), neuron_spikes=True)
+    kicked = culture.copy(noise="same").run(4.0, Pulses(times, 3, 3e-6), neuron_spikes=True)
     alone = culture.run(4.0, neuron_spikes=True)
     organoid = culture.organoid_of_neuron
     for k in range(4):
@@ -231,7 +234,7 @@ def test_delays_grow_with_distance() -> None:
 @settings(max_examples=12, deadline=None)
 @given(
     cut=st.integers(1, 1999), seed=st.integers(0, 5), electrode=st.integers(0, 31), at=st.floats(0.0, 0.1999),
-    resume=st.sampled_from(["goes on", "copy", "restore"]),
+    resume=st.sampled_from(["goes on", "copy", "restore", "pickle", "deepcopy"]),
 )  # fmt: skip
 def test_a_run_in_two_parts_is_the_run_in_one(cut: int, seed: int, electrode: int, at: float, resume: str) -> None:
     cut_at = cut * 1e-4
@@ -240,7 +243,11 @@ def test_a_run_in_two_parts_is_the_run_in_one(cut: int, seed: int, electrode: in
     whole = one.run(0.2, pulse, voltage=True, neuron_spikes=True)
     first = two.run(cut_at, pulse if at < cut_at else None, voltage=True, neuron_spikes=True)
     if resume == "copy":
-        two = two.copy()
+        two = two.copy(noise="same")
+    elif resume == "pickle":
+        two = pickle.loads(pickle.dumps(two))
+    elif resume == "deepcopy":
+        two = deepcopy(two)
     elif resume == "restore":
         state = two.state
         two.run(0.05, voltage=True)
@@ -262,7 +269,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not() -> None:
     assert not np.array_equal(first.neuron_spikes, other.neuron_spikes)
     culture = NeuralCulture(seed=1)
     culture.run(0.5, voltage=True)
-    culture.reset()
+    culture.reset(noise="repeat")
     assert np.array_equal(culture.run(1.0, neuron_spikes=True).neuron_spikes, first.neuron_spikes)
 
 

@@ -46,7 +46,7 @@ def test_what_is_read_is_the_intensity_with_the_noise_it_states() -> None:
     noise = response.signal - medium.intensity(drive)[:, np.newaxis]
     assert noise.std() == pytest.approx(0.05, rel=0.02)
     assert abs(np.corrcoef(noise[:, 0].ravel(), noise[:, 1].ravel())[0, 1]) < 0.03
-    medium.reset()
+    medium.reset(noise="repeat")
     again = medium.advance(Stimulus(drive, 3e-3))
     assert np.array_equal(again.signal, response.signal)  # type: ignore[arg-type]
     assert (again.start, again.sequence) == (0.0, 0)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
+from inmateria.adapters.neuroplatform.pickles import refuse_code_in_pickles
 from inmateria.recording import RecordingError
+from inmateria.recording.formats.hdf5_inspection import inspect_hdf5
 
 if TYPE_CHECKING:
     import neo
@@ -120,6 +122,9 @@ def _tables(path: Path) -> "list[tuple[str, str, pd.DataFrame]]":
         ) from None
     if not path.is_file():
         raise RecordingError(f"{path} does not exist; give the path of an export (.h5, .hdf5)")
+    if h5py.is_hdf5(path):
+        inspect_hdf5(path)
+        refuse_code_in_pickles(path)
     found = []
     try:
         with pd.HDFStore(str(path), "r") as store:

@@ -1,22 +1,72 @@
 """Tables of electrode voltages and currents measured on real networks, one row per sample.
 
 The format is that of the recordings of the benchmark package rcbench (INRiM, Torino): a line of names, ``Time[s]``
-and for each electrode ``<electrode>_V[V]`` and ``<electrode>_I[A]``, then numbers, separated by white space or by
-commas. A current that was not read is ``nan`` or empty. Time stamps are those of the computer, and jitter.
-`inmateria.recording.formats.measurements` makes recordings of such tables.
+and for each electrode ``<electrode>_V[V]`` and ``<electrode>_I[A]``, then numbers, in any dialect of
+`inmateria.recording.formats.text_tables`. A current that was not read is ``nan`` or empty. Time stamps are those of the
+computer, and jitter. `inmateria.recording.formats.table_imports` makes recordings of such tables.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.recording.formats.columns import ColumnTable
+from inmateria.recording.formats.text_tables import read_text_table
+
 FloatArray = npt.NDArray[np.float64]
 
-_TIME, _VOLTAGE, _CURRENT = "Time[s]", "_V[V]", "_I[A]"
+VOLTAGE, CURRENT = "_V", "_I"
+"""Endings of the names of columns, after the name of the electrode."""
+
+_TIME = "Time"
+_SOURCE, _GROUND = re.compile(r"(?i)(src|source)(?![a-z])"), re.compile(r"(?i)(gnd|ground)(?![a-z])")
+
+
+@dataclass(frozen=True, slots=True)
+class ElectrodeRoles:
+    """Names of the driven and of the grounded electrodes."""
+
+    driven: tuple[str, ...]
+    ground: tuple[str, ...]
+
+
+def electrode_roles(table: ColumnTable, electrodes: Sequence[str]) -> tuple[ElectrodeRoles | None, str]:
+    """Return the roles of electrodes, and what they follow from; None if nothing in the table says them.
+
+    Electrodes named ``SRC...`` were driven and those named ``GND...`` grounded. Otherwise current was measured at both
+    and nowhere else, and the grounded one is that of the smallest mean and spread in voltage.
+    """
+    driven = tuple(name for name in electrodes if _SOURCE.match(name))
+    ground = tuple(name for name in electrodes if _GROUND.match(name))
+    if driven and ground:
+        return ElectrodeRoles(driven, ground), "the names of the electrodes (SRC, GND)"
+    nearness = {}
+    for name in electrodes:
+        current = table.values[:, table.names.index(name + CURRENT)] if name + CURRENT in table.names else np.empty(0)
+        voltage = table.values[:, table.names.index(name + VOLTAGE)]
+        if np.isfinite(current).any() and np.isfinite(voltage).any():
+            nearness[name] = abs(float(np.nanmean(voltage))) + float(np.nanstd(voltage))
+    if ground or driven:
+        named = ground or driven
+        rest = tuple(name for name in nearness if name not in named)
+        if rest:
+            return (
+                ElectrodeRoles(driven or rest, ground or rest),
+                f"the names of the electrodes ({'GND' if ground else 'SRC'}), and where current was measured",
+            )
+        return None, ""
+    if len(nearness) < 2:
+        return None, ""
+    grounded = min(nearness, key=lambda name: nearness[name])
+    return (
+        ElectrodeRoles(tuple(name for name in nearness if name != grounded), (grounded,)),
+        "where current was measured; ground has the smallest mean and spread in voltage",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +83,8 @@ class MeasuredTable:
         V.
     currents : ndarray of float, shape (samples, electrodes)
         A; NaN if not read.
+    inputs, grounds : tuple of str
+        The driven and the grounded electrodes.
     others : tuple of str
         Columns that are neither time nor voltage or current of an electrode with a voltage.
     """
@@ -41,32 +93,16 @@ class MeasuredTable:
     electrodes: tuple[str, ...]
     voltages: FloatArray
     currents: FloatArray
+    inputs: tuple[str, ...]
+    grounds: tuple[str, ...]
     others: tuple[str, ...] = ()
 
-    @cached_property
-    def ground(self) -> str:
-        """The grounded electrode: the one of smallest mean and spread in voltage among those whose current was read.
-
-        Among all electrodes if no current was read.
-        """
-        nearness = abs(np.nanmean(self.voltages, axis=0)) + np.nanstd(self.voltages, axis=0)
-        if self._read.any():
-            nearness[~self._read] = np.inf
-        return self.electrodes[int(np.nanargmin(nearness))]
-
-    @cached_property
-    def inputs(self) -> tuple[str, ...]:
-        """The driven electrodes: those whose current was read, without the ground."""
-        return tuple(
-            name for name, read in zip(self.electrodes, self._read, strict=True) if read and name != self.ground
-        )
-
-    @cached_property
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The electrodes that are neither driven nor grounded."""
-        return tuple(name for name in self.electrodes if name != self.ground and name not in self.inputs)
+        return tuple(name for name in self.electrodes if name not in (*self.grounds, *self.inputs))
 
-    @cached_property
+    @property
     def step(self) -> float:
         """Median time from one sample to the next, s."""
         return float(np.median(np.diff(self.time)))
@@ -82,10 +118,6 @@ class MeasuredTable:
         """Return the currents measured at some electrodes, shape (samples, names), A."""
         return self.currents[:, self._columns(names)]
 
-    @cached_property
-    def _read(self) -> npt.NDArray[np.bool_]:
-        return np.asarray(np.isfinite(self.currents).any(axis=0), dtype=np.bool_)
-
     def _columns(self, names: tuple[str, ...]) -> list[int]:
         strange = [name for name in names if name not in self.electrodes]
         if strange:
@@ -93,78 +125,61 @@ class MeasuredTable:
         return [self.electrodes.index(name) for name in names]
 
 
-def read_measured_table(path: str | PathLike[str], *, gaps: bool = False) -> MeasuredTable:
+def read_measured_table(
+    path: str | PathLike[str], *, driven: Sequence[str] | None = None, ground: Sequence[str] | None = None
+) -> MeasuredTable:
     """Read a table of measured voltages and currents.
 
     Parameters
     ----------
     path : path
         A text file; see the top of `inmateria.recording.formats.measured_tables`.
-    gaps : bool
-        Accept voltages that were not read, as NaN; otherwise they are an error.
+    driven, ground : sequence of str, optional
+        Driven and grounded electrodes; by default see `electrode_roles`. Needed if no current was measured.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     ValueError
-        If it is not such a table, is truncated, or has invalid values; the message names file and line.
+        If it is not such a table, is truncated, has invalid values, or does not say which electrodes were driven; the
+        message names file and line.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text: {error}") from None
-    header = lines[0] if lines else ""
-    comma = "," if "," in header else None
-    names = [name.strip() for name in header.split(comma)]
-    electrodes = tuple(name.removesuffix(_VOLTAGE) for name in names if name.endswith(_VOLTAGE))
-    if _TIME not in names or not electrodes:
+    table = read_text_table(path)
+    units = dict(zip(table.names, table.units, strict=True))
+    electrodes = tuple(
+        name.removesuffix(VOLTAGE) for name in table.names if name.endswith(VOLTAGE) and units[name] == "V"
+    )
+    if units.get(_TIME) != "s" or not electrodes:
         raise ValueError(
-            f"{path} is not a table of measurements: its first line has no {_TIME} or no <electrode>{_VOLTAGE}; "
-            f"it begins with {header[:60]!r}"
+            f"{path} is not a table of measurements: it has no column Time[s] or no <electrode>_V[V]; "
+            f"it has {', '.join(table.names[:8])}"
         )
-    repeated = {name for name in names if names.count(name) > 1}
-    if repeated:
-        raise ValueError(f"{path}, line 1: column {sorted(repeated)[0]} is repeated; names must be unique")
-    rows = [_numbers(path, number, line, comma, len(names)) for number, line in enumerate(lines[1:], 2) if line.strip()]
-    if len(rows) < 2:
-        raise ValueError(f"{path} has {len(rows)} samples; a table of measurements needs at least two")
-    table = np.array(rows)
-    column = {name: table[:, k] for k, name in enumerate(names)}
-    missing = np.full(len(table), np.nan)
+    if len(table.values) < 2:
+        raise ValueError(f"{path} has {len(table.values)} samples; a table of measurements needs at least two")
+    column = {name: table.values[:, k] for k, name in enumerate(table.names)}
+    missing = np.full(len(table.values), np.nan)
     time = column[_TIME]
-    voltages = np.column_stack([column[name + _VOLTAGE] for name in electrodes])
-    currents = np.column_stack([column.get(name + _CURRENT, missing) for name in electrodes])
-    known = np.isfinite(voltages) | (gaps & np.isnan(voltages))
-    wrong = ~known.all(axis=1) | ~np.isfinite(time) | np.isinf(currents).any(axis=1)
+    voltages = np.column_stack([column[name + VOLTAGE] for name in electrodes])
+    currents = np.column_stack([column.get(name + CURRENT, missing) for name in electrodes])
+    wrong = ~np.isfinite(voltages).all(axis=1) | ~np.isfinite(time)
     wrong[1:] |= ~(np.diff(time) > 0)
     if wrong.any():
-        number = [number for number, line in enumerate(lines[1:], 2) if line.strip()][int(wrong.argmax())]
         raise ValueError(
-            f"{path}, line {number}: time must ascend, time and voltages must be finite, and currents finite or nan"
+            f"{path}, line {table.lines[int(wrong.argmax())]}: time must ascend, time and voltages must be finite, "
+            "and currents finite or nan"
         )
-    if (unread := np.isnan(voltages).all(axis=0)).any():
-        raise ValueError(f"{path}: the voltage of electrode {electrodes[int(unread.argmax())]} was never read")
-    taken = {_TIME, "", *(name + unit for name in electrodes for unit in (_VOLTAGE, _CURRENT))}
-    others = tuple(name for name in names if name not in taken)
-    return MeasuredTable(time, electrodes, voltages, currents, others)
-
-
-def _numbers(path: Path, number: int, line: str, comma: str | None, count: int) -> list[float]:
-    parts = line.split(comma)
-    if len(parts) != count:
-        raise ValueError(f"{path}, line {number}: {len(parts)} values for {count} names; the file may be truncated")
-    try:
-        return [float(part) if part.strip() else np.nan for part in parts]
-    except ValueError:
-        strange = next(part for part in parts if not _is_number(part))
-        raise ValueError(f"{path}, line {number}: {strange!r} is not a number") from None
-
-
-def _is_number(part: str) -> bool:
-    try:
-        float(part or "nan")
-    except ValueError:
-        return False
-    return True
+    found, _ = electrode_roles(table, electrodes)
+    if found is None and (driven is None or ground is None):
+        raise ValueError(
+            f"{path} does not say which electrodes were driven and grounded, since current was measured at fewer than "
+            f"two; state driven and ground, of {', '.join(electrodes)}"
+        )
+    inputs = tuple(driven) if driven is not None else found.driven if found else ()
+    grounds = tuple(ground) if ground is not None else found.ground if found else ()
+    if strange := [name for name in (*inputs, *grounds) if name not in electrodes]:
+        raise ValueError(f"{path} has no electrode {strange[0]}; it has {', '.join(electrodes)}")
+    taken = {_TIME, *(name + ending for name in electrodes for ending in (VOLTAGE, CURRENT))}
+    others = tuple(name for name in table.names if name not in taken)
+    return MeasuredTable(time, electrodes, voltages, currents, inputs, grounds, others)

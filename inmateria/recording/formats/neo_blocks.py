@@ -65,6 +65,7 @@ def read_block(path: str | PathLike[str], *, lazy: bool = False) -> "neo.Block":
             annotations_json=_json(recording.annotations),
             software=_json(recording.software),
             script=_json(recording.script),
+            created=recording.created,
             finished=recording.finished,
             dropped=recording.dropped,
         )
@@ -195,6 +196,7 @@ def _segment(index: int, rows: range, notes: list[Note], recording: Recording, l
                 "sent": exchanges["sent"],
                 "round_trip": exchanges["round_trip"],
                 "steps": exchanges["steps"].astype(np.int64),
+                "step": exchanges["step"],
             },
         )
     )

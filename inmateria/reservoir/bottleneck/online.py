@@ -8,6 +8,7 @@ trained again. The rows of ridge regression
 span the same subspace, and each belongs to one target: they neither swap nor change sign.
 """
 
+import copy
 from typing import Self
 
 import numpy as np
@@ -16,8 +17,12 @@ from scipy.linalg import cho_factor, cho_solve
 
 from inmateria.reservoir.bottleneck.covariance import StreamingCovariance
 from inmateria.reservoir.bottleneck.transformer import BottleneckTransformer
+from inmateria.reservoir.readouts.online import checked_count
 
 FloatArray = npt.NDArray[np.float64]
+
+_LARGEST = 1e60
+"""Largest magnitude of inputs and targets: their fourth powers must be finite."""
 
 
 class OnlineBottleneck(BottleneckTransformer):
@@ -43,6 +48,10 @@ class OnlineBottleneck(BottleneckTransformer):
     samples_seen_ : int
     """
 
+    _gathered: StreamingCovariance
+    _begun_with: tuple[int | None, int]
+    samples_seen_: int
+
     def __init__(
         self, n_components: int | None = None, *, ridge: float = 1e-3, forgetting: float = 1.0, seed: int = 0
     ) -> None:
@@ -60,25 +69,45 @@ class OnlineBottleneck(BottleneckTransformer):
         return self._learn(X, y, anew=not hasattr(self, "components_"))
 
     def _learn(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> Self:
+        before = self.__dict__.copy()
+        try:
+            self._learn_checked(X, y, anew)
+        except BaseException:  # as it was before: nothing is half learned
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        return self
+
+    def _learn_checked(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> None:
         if not 0 < self.forgetting <= 1 or not 0 < self.ridge < float("inf"):
             raise ValueError(
                 f"forgetting is {self.forgetting} and ridge {self.ridge}; "
                 "forgetting must be more than 0 and at most 1, ridge finite and more than 0"
             )
         inputs, targets = self._checked_pairs(X, y, reset=anew)
+        for name, values in (("inputs", inputs), ("targets", targets)):
+            if np.abs(values).max() > _LARGEST:
+                raise ValueError(f"{name} are as large as {np.abs(values).max():g}; at most {_LARGEST:g} is allowed")
         if anew:
             self._begin(inputs.shape[1], targets.shape[1])
         elif targets.shape[1] != self._gathered.targets:
             raise ValueError(f"targets have {targets.shape[1]} columns; this was fitted with {self._gathered.targets}")
+        elif (self.n_components, self.seed) != self._begun_with:
+            raise ValueError(
+                f"n_components is {self.n_components} and seed {self.seed}; they were {self._begun_with[0]} and "
+                f"{self._begun_with[1]} when this began to learn, and cannot be changed: set them back, or begin "
+                "anew with fit"
+            )
+        self._gathered = copy.deepcopy(self._gathered)
+        self._gathered.forgetting = float(self.forgetting)
         self._gathered.add(inputs, targets)
         self.samples_seen_ += len(inputs)
         self._solve()
-        return self
 
     def _begin(self, inputs: int, targets: int) -> None:
         count = targets if self.n_components is None else self.n_components
-        if count < 1:
-            raise ValueError(f"n_components is {count}; it must be at least 1, or None")
+        count = checked_count("n_components", count, 1, "or None")
+        self._begun_with = (self.n_components, self.seed)
         generator = np.random.default_rng(self.seed)
         self._gathered = StreamingCovariance(inputs, targets, self.forgetting)
         self.samples_seen_ = 0
@@ -93,7 +122,14 @@ class OnlineBottleneck(BottleneckTransformer):
         size = len(Cx)
         mean_variance = float(np.trace(Cx)) / size
         ridged = Cx + max(self.ridge * mean_variance, np.finfo(np.float64).tiny) * np.eye(size)
-        rows = self._mixing @ cho_solve(cho_factor(ridged, lower=True), Cxy).T
+        try:
+            factor = cho_factor(ridged, lower=True)
+        except np.linalg.LinAlgError as failed:
+            raise ValueError(
+                f"ridge is {self.ridge}, less than the rounding errors of the covariance of these {size} inputs; "
+                f"give at least {10 * size * size * np.finfo(np.float64).eps:.1g}; this batch was not learned"
+            ) from failed
+        rows = self._mixing @ cho_solve(factor, Cxy).T
         if len(self._look):
             # Random projections of the part of the inputs that is uncorrelated with the rows.
             shared = rows @ Cx @ rows.T

@@ -49,6 +49,7 @@ class ManyTargetsReadout:
         states = self._in_order(states.T).T
         self._X = states - states[: self._learned].mean(axis=0)
         learned = self._X[: self._learned]
+        self._X -= learned.mean(axis=0)  # the mean was rounded
         spread = np.sqrt(np.einsum("ij,ij->j", learned, learned) / self._learned)
         # The spread of constant columns is rounding error; standardised, they would be noise.
         moving = spread > 1e-13 * np.abs(states[0])

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from inmateria.reservoir.readouts.online import FloatArray, OnlineRegressor
-from inmateria.reservoir.readouts.recursive_least_squares import InverseRecursion
+from inmateria.reservoir.readouts.online import FloatArray, OnlineRegressor, checked_count
+from inmateria.reservoir.readouts.recursive_least_squares import FactorRecursion
 
 
-class FORCEReadout(OnlineRegressor, InverseRecursion):
+class FORCEReadout(OnlineRegressor, FactorRecursion):
     """Readout for feedback loops, trained by recursive least squares inside the loop.
 
     Call `begin`, then `step` with the features of every step. It returns the output to feed back, and learns if
@@ -40,19 +40,20 @@ class FORCEReadout(OnlineRegressor, InverseRecursion):
     >>> z = readout.step(np.ones(100), target=0.5)
     """
 
+    _ADJUSTABLE = ("every",)
+
     def __init__(self, alpha: float = 1.0, *, every: int = 1, fit_intercept: bool = False, delay: int = 0) -> None:
         self.alpha = alpha
         self.every = every
         self.fit_intercept = fit_intercept
         self.delay = delay
 
-    def _rates(self) -> tuple[float, float]:
-        return 1.0, 0.0
+    def _check_adjustable(self) -> None:
+        super()._check_adjustable()
+        checked_count("every", self.every, 1, "1 to learn at every step")
 
-    def _begin_state(self, size: int) -> None:
-        if self.every < 1:
-            raise ValueError(f"every is {self.every}; it must be at least 1; give 1 to learn at every step")
-        super()._begin_state(size)
+    def _begin_state(self, width: int, outputs: int) -> None:
+        super()._begin_state(width, outputs)
         self._steps = 0
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:

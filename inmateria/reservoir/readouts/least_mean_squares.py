@@ -4,7 +4,7 @@ import numpy as np
 from numba import njit
 
 from inmateria.kernel_compilation import log_compilation
-from inmateria.reservoir.readouts.online import FloatArray, OnlineRegressor
+from inmateria.reservoir.readouts.online import FloatArray, OnlineRegressor, aligned_zeros
 
 
 class LMSReadout(OnlineRegressor):
@@ -35,24 +35,31 @@ class LMSReadout(OnlineRegressor):
     correlated, as those of reservoirs are.
     """
 
+    _ADJUSTABLE = ("rate", "floor")
+
     def __init__(self, rate: float = 0.5, *, floor: float = 1e-6, fit_intercept: bool = True, delay: int = 0) -> None:
         self.rate = rate
         self.floor = floor
         self.fit_intercept = fit_intercept
         self.delay = delay
 
-    def _begin_state(self, size: int) -> None:
+    def _check_adjustable(self) -> None:
         if not 0 < self.rate < 2:
             raise ValueError(f"rate is {self.rate}; it converges only above 0 and below 2; the default is 0.5")
-        if not 0 < self.floor < float("inf"):
-            raise ValueError(f"floor is {self.floor}; it must be finite and more than 0; the default is 1e-6")
+        if not 1e-60 <= self.floor <= 1e60:
+            raise ValueError(f"floor is {self.floor}; it must be more than 0 and finite: from 1e-60 to 1e60")
+
+    def _begin_state(self, width: int, outputs: int) -> None:
+        self._weights = aligned_zeros(outputs, width)
+
+    def _solution(self) -> FloatArray:
+        return self._weights.copy()
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
-        if not _descend.signatures:
-            with log_compilation("least mean squares"):
-                _descend(read, learned, targets, self._weights, self.rate, self.floor, predicted)
-        else:
-            _descend(read, learned, targets, self._weights, self.rate, self.floor, predicted)
+        self._samples_learned = self._samples_learned + np.count_nonzero(~np.isnan(targets), axis=0)
+        settings = (float(self.rate), float(self.floor))
+        with log_compilation("least mean squares", _descend):
+            _descend(read, learned, targets, self._weights, *settings, predicted)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})

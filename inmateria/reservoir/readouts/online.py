@@ -1,21 +1,27 @@
 """Base classes of readouts that learn online: for each row, the prediction is made before its target is learned.
 
 A row without a target (NaN) is predicted and not learned. If targets are late by a known number of rows, features are
-kept until their target is available.
+kept until their target is available. Features that are NaN or infinite are refused, and a call that is refused leaves
+the readout as it was.
 """
 
 from abc import abstractmethod
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 FloatArray = npt.NDArray[np.float64]
 
 LANES = 8
 """Rows are padded to a multiple of this number of values, so that vector instructions leave no remainder."""
+
+LARGEST = 1e30
+"""Largest magnitude of features and targets: powers of them must be finite."""
 
 _ROWS = 1024
 """Rows that are processed at once; so many fit into the processor's cache."""
@@ -28,15 +34,38 @@ def aligned_zeros(rows: int, columns: int) -> FloatArray:
     return memory[begin : begin + rows * columns].reshape(rows, columns)
 
 
+def checked_count(name: str, value: Any, least: int, meaning: str) -> int:
+    """Return an integer of Python or numpy as an int.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer, or less than `least`; the message states the `meaning`.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} is {value!r}; it must be an integer of at least {least} ({meaning})")
+    return int(value)
+
+
 class OnlineReadout(BaseEstimator):  # type: ignore[misc]
     """Linear weights on features and a constant, updated row by row."""
+
+    _ADJUSTABLE: ClassVar[tuple[str, ...]] = ()
+    """Parameters that may be changed while learning; the others hold from the beginning."""
+
+    _constant_column: ClassVar[bool] = True
+    """Whether rows have a column of ones for the intercept after their features."""
 
     fit_intercept: bool
     delay: int
 
     @abstractmethod
-    def _begin_state(self, size: int) -> None:
-        """Check the settings and reset all state but the weights; `size` is the width of a row."""
+    def _begin_state(self, width: int, outputs: int) -> None:
+        """Check the settings and make all arrays of the state anew; `width` is that of a row."""
+
+    @abstractmethod
+    def _check_adjustable(self) -> None:
+        """Check the parameters that may be changed while learning."""
 
     @abstractmethod
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
@@ -46,24 +75,51 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
         up to a multiple of `LANES`.
         """
 
+    @abstractmethod
+    def _solution(self) -> FloatArray:
+        """Return the weights of a row (outputs, width), with the intercept in the place of the constant."""
+
     def _begin(self, features: int, outputs: int) -> None:
-        delay = getattr(self, "delay", 0)
-        if isinstance(delay, bool) or not isinstance(delay, int | np.integer) or delay < 0:
-            raise ValueError(
-                f"delay is {delay!r}; it must be an integer of at least 0 (rows by which targets are late)"
-            )
-        self._features, width = features, -(-(features + 1) // LANES) * LANES
-        self._begin_state(width)
-        self._weights = aligned_zeros(outputs, width)
+        delay = checked_count("delay", getattr(self, "delay", 0), 0, "rows by which targets are late")
+        self._check_adjustable()
+        self._features, self._outputs = features, outputs
+        width = -(-(features + 1) // LANES) * LANES
+        self._begin_state(width, outputs)
+        self._samples_learned = np.zeros(outputs, dtype=np.int64)
         self._waiting = np.zeros((delay, width))
-        self._missing = int(delay)
+        self._missing = delay
+        # As plain numbers: a parameter is compared with what it was at the beginning.
+        names = [name for name in self._get_param_names() if name not in self._ADJUSTABLE]
+        self._begun_with = {name: float(getattr(self, name)) for name in names}
+
+    def _check_unchanged(self) -> None:
+        """Refuse parameters that were changed after the beginning and cannot be honoured."""
+        for name, begun in self._begun_with.items():
+            if getattr(self, name) != begun:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r} and was {begun:g} when this readout began to learn; it cannot "
+                    "be changed in between: set it back, or begin anew with fit"
+                )
+        self._check_adjustable()
+
+    @contextmanager
+    def _unchanged_if_refused(self) -> Iterator[None]:
+        """Restore all attributes if the block raises; arrays must not have been written to by then."""
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
     def _learn(self, X: FloatArray, Y: FloatArray) -> FloatArray:
         """Learn from rows in order; return the prediction for each row before it was learned."""
         predicted = np.empty_like(Y)
-        rows = aligned_zeros(min(len(X), _ROWS), self._weights.shape[1])
+        width = self._waiting.shape[1]
+        rows = aligned_zeros(min(len(X), _ROWS), width) if len(X) > 1 else np.zeros((1, width))
         # Without an intercept the constant is zero, and its weight is never updated.
-        rows[:, self._features] = self.fit_intercept
+        rows[:, self._features] = self._constant_column and self.fit_intercept
         for begin in range(0, len(X), _ROWS):
             now = slice(begin, min(begin + _ROWS, len(X)))
             read = rows[: now.stop - begin]
@@ -86,26 +142,34 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
     def coef_(self) -> FloatArray:
         """Weights, shape (outputs, features)."""
         self._fitted()
-        weights: FloatArray = self._weights[:, : self._features]
-        return weights
+        return self._solution()[:, : self._features]
 
     @property
     def intercept_(self) -> FloatArray:
         """Intercepts, shape (outputs,)."""
         self._fitted()
-        intercepts: FloatArray = self._weights[:, self._features]
-        return intercepts
+        return self._solution()[:, self._features]
+
+    @property
+    def samples_learned_(self) -> npt.NDArray[np.int64]:
+        """Number of targets learned of each output, shape (outputs,); the others were NaN, or left out."""
+        self._fitted()
+        return self._samples_learned.copy()
 
     def _fitted(self) -> None:
-        if not hasattr(self, "_weights"):
+        if not hasattr(self, "_features"):
             raise AttributeError(f"{type(self).__name__} is not fitted; call fit or partial_fit first")
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_weights")
+        return hasattr(self, "_features")
 
     def _decide(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
         features: FloatArray = validate_data(self, X, reset=False, dtype=np.float64)
+        return self._predict_rows(features)
+
+    def _predict_rows(self, features: FloatArray) -> FloatArray:
+        """Predict (samples, outputs) from checked features (samples, features)."""
         decided: FloatArray = features @ self.coef_.T + self.intercept_
         return decided
 
@@ -114,13 +178,16 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
     """Base class of online readouts that are regressors of scikit-learn."""
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Reset, then learn from the samples in order."""
-        self._learn_checked(X, y, anew=True)
+        """Reset, then learn from the samples in order; at least one target must be known."""
+        self._learn_checked(X, y, anew=True, all_may_be_missing=False)
         return self
 
     def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from further samples (samples, features) and targets, in order; targets of NaN are skipped."""
-        self._learn_checked(X, y, anew=not hasattr(self, "_weights"))
+        """Learn from further samples (samples, features) and targets, in order; targets of NaN are skipped.
+
+        Until the first known target, all weights are zero. A call that raises has learned nothing.
+        """
+        self._learn_checked(X, y, anew=not hasattr(self, "_features"))
         return self
 
     def learn(self, X: npt.ArrayLike, y: npt.ArrayLike) -> FloatArray:
@@ -132,25 +199,31 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
         -------
         ndarray of float, shape as y's
         """
-        return self._learn_checked(X, y, anew=not hasattr(self, "_weights"))
+        return self._learn_checked(X, y, anew=not hasattr(self, "_features"))
 
-    def _learn_checked(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> FloatArray:
+    def _learn_checked(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool, all_may_be_missing: bool = True
+    ) -> FloatArray:
         of_features = {"dtype": np.float64}
         of_targets: dict[str, Any] = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "dtype": np.float64}
-        features, targets = validate_data(self, X, y, reset=anew, validate_separately=(of_features, of_targets))
-        check_consistent_length(features, targets)
-        Y = np.ascontiguousarray(targets.reshape(len(features), -1))
-        if anew:
-            if np.isnan(Y).all():
-                raise ValueError("every target is NaN; the first call needs at least one known target")
-            self._begin(features.shape[1], Y.shape[1])
-            self._flat = targets.ndim == 1
-        elif Y.shape[1] != len(self._weights):
-            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout was fitted with {len(self._weights)}")
-        predicted: FloatArray = self._learn(features, Y)
-        if targets.ndim == 1:
-            predicted = predicted[:, 0]
-        return predicted
+        with self._unchanged_if_refused():
+            features, targets = validate_data(self, X, y, reset=anew, validate_separately=(of_features, of_targets))
+            check_consistent_length(features, targets)
+            if targets.ndim > 2:
+                raise ValueError(f"targets have shape {targets.shape}; give (samples,) or (samples, outputs)")
+            Y = np.ascontiguousarray(targets.reshape(len(features), -1))
+            check_sizes(features, Y)
+            if anew:
+                if not all_may_be_missing and np.isnan(Y).all():
+                    raise ValueError("every target is NaN; fit needs at least one known target")
+                self._begin(features.shape[1], Y.shape[1])
+                self._flat = targets.ndim == 1
+            else:
+                self._check_unchanged()
+                if Y.shape[1] != self._outputs:
+                    raise ValueError(f"targets have {Y.shape[1]} outputs; this readout was fitted with {self._outputs}")
+            predicted: FloatArray = self._learn(features, Y)
+        return predicted[:, 0] if targets.ndim == 1 else predicted
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
         """Predict targets from features (samples, features); of the shape of the targets in `fit`."""
@@ -160,26 +233,76 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
     def step(self, features: npt.ArrayLike, target: npt.ArrayLike = np.nan) -> FloatArray:
         """Predict one sample (features,), then learn its target (outputs,) if one is given; for closed loops.
 
-        Only the shape is checked. Call `fit`, `partial_fit` or `begin` first.
+        Call `fit`, `partial_fit` or `begin` first.
 
         Returns
         -------
         ndarray of float, shape (outputs,)
             The prediction before the target was learned.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, or if a feature is NaN or infinite, or a target infinite; nothing was learned.
         """
         self._fitted()
-        given = np.asarray(features, dtype=np.float64)
+        given, wanted = np.asarray(features, dtype=np.float64), np.asarray(target, dtype=np.float64)
         if given.shape != (self._features,):
             raise ValueError(f"features have shape {given.shape}; this readout was fitted with ({self._features},)")
-        Y = np.empty((1, len(self._weights)))
-        Y[0] = target
-        predicted: FloatArray = self._learn(given[np.newaxis], Y)[0]
+        if wanted.ndim and wanted.shape != (self._outputs,):
+            raise ValueError(
+                f"target has shape {wanted.shape}; give one for each of the {self._outputs} outputs, or a single number"
+            )
+        Y = np.empty((1, self._outputs))
+        Y[0] = wanted
+        check_sizes(given[np.newaxis], Y)
+        self._check_unchanged()
+        waiting, missing, learned = self._waiting, self._missing, self._samples_learned
+        try:
+            predicted: FloatArray = self._learn(given[np.newaxis], Y)[0]
+        except ValueError:
+            self._waiting, self._missing, self._samples_learned = waiting, missing, learned
+            raise
         return predicted
 
     def begin(self, features: int, outputs: int = 1) -> Self:
         """Reset all weights to zero, ready for `step`."""
-        check_array([[features, outputs]], dtype="numeric")
-        self._begin(features, outputs)
+        features = checked_count("features", features, 1, "number of features of a sample")
+        outputs = checked_count("outputs", outputs, 1, "number of targets of a sample")
+        with self._unchanged_if_refused():
+            self._begin(features, outputs)
         self._flat = False
         self.n_features_in_ = features
+        self.__dict__.pop("feature_names_in_", None)
         return self
+
+
+def check_sizes(features: FloatArray, targets: FloatArray) -> None:
+    """Check that features are finite, and targets finite or NaN, and none larger than `LARGEST`.
+
+    Raises
+    ------
+    ValueError
+        With the sample and the column of the first value that is not.
+    """
+    if _sum_of_squares(features) <= LARGEST**2:
+        if _sum_of_squares(targets) <= LARGEST**2 or not (np.abs(targets) > LARGEST).any():
+            return
+    elif np.abs(features).max() <= LARGEST and not (np.abs(targets) > LARGEST).any():
+        return
+    for name, values, wrong in (
+        ("feature", features, ~(np.abs(features) <= LARGEST)),
+        ("target", targets, np.abs(targets) > LARGEST),
+    ):
+        if wrong.any():
+            row, column = (int(each) for each in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"{name} {column} of sample {row} is {values[row, column]:g}; it must be finite and at most {LARGEST:g}"
+                " in magnitude" + ("" if name == "feature" else ", or NaN if it is not known") + "; nothing was learned"
+            )
+
+
+def _sum_of_squares(values: FloatArray) -> float:
+    """Return the sum of squares, which is NaN or infinite if a value is; much faster than a comparison of each."""
+    flat = values.reshape(-1)
+    return float(flat.dot(flat))

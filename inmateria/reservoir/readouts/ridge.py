@@ -1,146 +1,29 @@
 """Ridge readouts: in batch or in chunks, many outputs, regularisation chosen by exact leave-one-out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin, clone
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from inmateria.reservoir.readouts.moments import Moments
-from inmateria.reservoir.readouts.ridge_path import DualRidgePath, RidgePath, Solution, solve
-from inmateria.reservoir.readouts.winner import one_against_rest, predict_sequences, winners
+from inmateria.reservoir.readouts.kept_samples import Samples
+from inmateria.reservoir.readouts.ridge_base import DEFAULT_ALPHAS, Data, RidgeBase, weighted
+from inmateria.reservoir.readouts.winner import (
+    joined_classes,
+    one_against_rest,
+    outputs_of,
+    predict_sequences,
+    winners,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
-DEFAULT_ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-6, 7))
 
-
-class _Ridge(BaseEstimator):  # type: ignore[misc]
-    """Base class of the ridge readouts: it accumulates moments, and solves for the weights on first use."""
-
-    def __init__(
-        self,
-        alphas: float | Sequence[float] | FloatArray = DEFAULT_ALPHAS,
-        *,
-        validation: Literal["loo", "gcv"] | None = "loo",
-        fit_intercept: bool = True,
-    ) -> None:
-        self.alphas = alphas
-        self.validation = validation
-        self.fit_intercept = fit_intercept
-
-    def _take(self, coef: FloatArray, intercept: FloatArray) -> Self:
-        """Set weights (outputs, features) and intercepts that were found elsewhere."""
-        self._moments = Moments(coef.shape[1], len(coef), self.fit_intercept)
-        self._moments.y_mean = np.array(intercept, dtype=np.float64)
-        self._solution = Solution(coef=np.array(coef, dtype=np.float64))
-        self.n_features_in_ = coef.shape[1]
-        return self
-
-    def __add__(self, other: Self) -> Self:
-        """Return the readout fitted on the data of both."""
-        check_is_fitted(self)
-        check_is_fitted(other)
-        if not isinstance(other, type(self)) or str(self.get_params()) != str(other.get_params()):
-            raise ValueError(f"{self} and {other} cannot be added; both must be of one class with the same parameters")
-        joined: Self = clone(self)
-        for name, value in vars(self).items():
-            if name not in vars(joined):
-                setattr(joined, name, value)
-        joined._moments = self._moments + other._moments
-        joined._solution = Solution()
-        return joined
-
-    def _settings(self) -> FloatArray:
-        alphas = np.atleast_1d(np.asarray(self.alphas, dtype=np.float64))
-        if alphas.ndim != 1 or not alphas.size or not (np.isfinite(alphas).all() and (alphas >= 0).all()):
-            raise ValueError(f"alphas is {self.alphas!r}; it must be one or more finite numbers of at least 0")
-        if self.validation not in ("loo", "gcv", None):
-            raise ValueError(f"validation is {self.validation!r}; allowed are 'loo', 'gcv' and None")
-        if self.validation is None and alphas.size > 1:
-            raise ValueError(f"validation is None with {alphas.size} alphas; give a single alpha, or 'loo' or 'gcv'")
-        return alphas
-
-    def _fit(self, X: npt.NDArray[Any], Y: FloatArray) -> None:
-        alphas = self._settings()
-        samples, features = X.shape
-        self._moments = Moments(features, Y.shape[1], self.fit_intercept).add(X, Y)
-        validated = self.validation is not None and samples > 1
-        if samples < features:
-            dual = DualRidgePath(X, Y, self._moments)
-            scores = -dual.errors(alphas, self.validation or "loo") if validated else np.zeros(len(alphas))
-            alpha = float(alphas[int(np.argmax(scores))])
-            self._solution = Solution(alpha, scores, dual.coefficients(alpha))
-        elif self.validation == "loo" and validated:
-            path = RidgePath(self._moments)
-            scores = -path.left_out_errors(X, Y, alphas)
-            alpha = float(alphas[int(np.argmax(scores))])
-            self._solution = Solution(alpha, scores, path.coefficients(alpha))
-        else:
-            self._solution = solve(self._moments, alphas, validated)
-
-    def _partial_fit(self, X: npt.NDArray[Any], Y: FloatArray, anew: bool) -> None:
-        self._settings()
-        if anew:
-            self._moments = Moments(X.shape[1], Y.shape[1], self.fit_intercept)
-        elif Y.shape[1] != self._moments.outputs:
-            raise ValueError(f"targets have {Y.shape[1]} outputs; this readout was fitted with {self._moments.outputs}")
-        self._moments.add(X, Y)
-        self._solution = Solution()
-
-    @property
-    def _solved(self) -> Solution:
-        if not hasattr(self, "_solution"):
-            raise AttributeError(f"{type(self).__name__} is not fitted; call fit or partial_fit first")
-        if self._solution.coef is None:
-            self._solution = solve(self._moments, self._settings(), self.validation is not None)
-        return self._solution
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_solution")
-
-    @property
-    def alpha_(self) -> float:
-        """The regularisation chosen."""
-        return self._solved.alpha
-
-    @property
-    def loo_scores_(self) -> FloatArray:
-        """Negative mean squared error estimated by the validation for each regularisation."""
-        return self._solved.scores
-
-    @property
-    def coef_(self) -> FloatArray:
-        """Weights, shape (outputs, features)."""
-        return self._coefficients
-
-    @property
-    def intercept_(self) -> Any:
-        """Intercepts, shape (outputs,)."""
-        return self._intercepts
-
-    @property
-    def _coefficients(self) -> FloatArray:
-        coef = self._solved.coef
-        assert coef is not None  # solved just now
-        return coef
-
-    @property
-    def _intercepts(self) -> FloatArray:
-        intercepts: FloatArray = self._moments.y_mean - self._coefficients @ self._moments.x_mean
-        return intercepts
-
-    def _decide(self, X: npt.ArrayLike) -> FloatArray:
-        check_is_fitted(self)
-        features = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
-        decided: FloatArray = features @ self._coefficients.T + self._intercepts
-        return decided
-
-
-class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[misc]
+class RidgeReadout(MultiOutputMixin, RegressorMixin, RidgeBase):  # type: ignore[misc]
     r"""Ridge regression, with the regularisation chosen by exact leave-one-out cross-validation.
 
     Two readouts fitted on parts of the data can be added: the sum is the readout fitted on all of it.
@@ -151,8 +34,8 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
         Candidates for the regularisation :math:`\alpha`, in units of the squared features.
     validation : {"loo", "gcv"} or None
         Choose by exact leave-one-out, by generalised cross-validation, or not at all (for a single alpha).
-        Leave-one-out needs all samples at once: after `partial_fit` or an addition, generalised cross-validation is
-        used.
+        Leave-one-out needs the samples: after `partial_fit` or an addition of more samples than features, generalised
+        cross-validation is used.
     fit_intercept : bool
         Learn an intercept, which is not regularised.
 
@@ -177,7 +60,10 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
 
     (D. M. Allen, Technometrics 16, 125 (1974)). Generalised cross-validation replaces the leverage :math:`h_i` by its
     mean (G. H. Golub, M. Heath and G. Wahba, Technometrics 21, 215 (1979)). One eigendecomposition of
-    :math:`X^\top X` serves every regularisation.
+    :math:`X^\top X` serves every regularisation; of :math:`X X^\top` for fewer samples than features, which are kept.
+
+    With sample weights, squared errors and leverages are weighted. A weight above 1 counts as that many samples, one of
+    which is left out: :math:`h_i` is then divided by it. Scale weights that stand for reliability to at most 1.
 
     Single-precision features are multiplied in single precision within blocks of 512 samples and summed in double
     precision: weights of the order of 1 are accurate to about 1e-5. Give double precision if that is not enough.
@@ -194,36 +80,60 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
         made._flat = weights.ndim == 1
         return made
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Fit to features (steps, features) and targets (steps,) or (steps, outputs)."""
-        features, targets = self._checked(X, y, anew=True)
-        self._fit(features, targets)
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Fit to features (steps, features) and targets (steps,) or (steps, outputs).
+
+        Parameters
+        ----------
+        X : array_like of float, shape (steps, features)
+        y : array_like of float, shape (steps,) or (steps, outputs)
+        sample_weight : array_like of float, shape (steps,), optional
+            Weights of the squared errors, at least 0. A weight of 3 counts as three samples (see the notes).
+        """
+        with self._as_before_if_it_fails():
+            self._fit(self._checked(X, y, sample_weight, anew=True))
         return self
 
-    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Fit to all samples so far and these; memory does not grow with their number."""
+    def __add__(self, other: Self) -> Self:
+        """Return the readout fitted on the data of both.
+
+        Raises
+        ------
+        ValueError
+            If parameters, features or targets differ, or one has weights that were not fitted. Features of data frames
+            are matched by their names.
+        """
+        joined = super().__add__(other)
+        if self._flat != other._flat:
+            raise ValueError("the targets of one readout have one axis, those of the other two; give both the same")
+        return joined
+
+    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Fit to all samples so far and these; memory does not grow with their number once they outnumber features."""
         anew = not hasattr(self, "_solution")
-        features, targets = self._checked(X, y, anew)
-        self._partial_fit(features, targets, anew)
+        with self._as_before_if_it_fails():
+            self._partial_fit(self._checked(X, y, sample_weight, anew), anew)
         return self
 
-    def _checked(self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool) -> tuple[npt.NDArray[Any], FloatArray]:
+    def _checked(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None, anew: bool) -> Samples:
         features, targets = validate_data(
             self, X, y, reset=anew, dtype=(np.float64, np.float32), multi_output=True, y_numeric=True
         )
         if anew:
             self._flat = targets.ndim == 1
-        return features, targets.reshape(len(features), -1).astype(np.float64)
+        return weighted(features, targets.reshape(len(features), -1).astype(np.float64), sample_weight)
 
     @property
     def coef_(self) -> FloatArray:
         """Weights, shape (outputs, features), or (features,) for a target of one axis."""
-        return self._coefficients[0] if self._flat else self._coefficients
+        coef = self._solved.coef
+        return coef[0] if self._flat else coef
 
     @property
     def intercept_(self) -> Any:
         """Intercepts, shape (outputs,), or a float for a target of one axis."""
-        return float(self._intercepts[0]) if self._flat else self._intercepts
+        intercept = self._solved.intercept
+        return float(intercept[0]) if self._flat else intercept
 
     def predict(self, X: npt.ArrayLike) -> FloatArray:
         """Predict targets from features (steps, features); of the shape of the targets in `fit`."""
@@ -231,13 +141,18 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, _Ridge):  # type: ignore[mi
         return decided[:, 0] if self._flat else decided
 
 
-class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
+class RidgeClassifierReadout(ClassifierMixin, RidgeBase):  # type: ignore[misc]
     """Ridge classifier: one output of -1 or 1 for each class, the largest wins.
+
+    Two readouts fitted on parts of the data can be added, and know the classes of both.
 
     Parameters
     ----------
     alphas, validation, fit_intercept
         See `RidgeReadout`.
+    class_weight : dict, "balanced" or None
+        Factors on the weights of the samples of each class, 1 for those not listed; "balanced" makes the classes equal
+        in weight, which needs all samples at once (`fit`).
 
     Attributes
     ----------
@@ -246,34 +161,122 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
     intercept_ : ndarray of float, shape (classes,)
     alpha_, loo_scores_
         See `RidgeReadout`.
+
+    Notes
+    -----
+    Outputs are no probabilities. As with scikit-learn's `RidgeClassifier`, there is no `predict_proba`; calibrated ones
+    are those of ``CalibratedClassifierCV(RidgeClassifierReadout())``.
     """
+
+    def __init__(
+        self,
+        alphas: float | Sequence[float] | FloatArray = DEFAULT_ALPHAS,
+        *,
+        validation: Literal["loo", "gcv"] | None = "loo",
+        fit_intercept: bool = True,
+        class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
+    ) -> None:
+        super().__init__(alphas, validation=validation, fit_intercept=fit_intercept)
+        self.class_weight = class_weight
 
     @classmethod
     def of_weights(cls, coef: npt.ArrayLike, intercept: npt.ArrayLike, classes: npt.ArrayLike) -> Self:
         """Return a readout with weights (outputs, features) that were found elsewhere."""
-        made = cls()._take(np.atleast_2d(np.asarray(coef)), np.atleast_1d(np.asarray(intercept)))
-        made.classes_ = np.asarray(classes)
+        weights, known = np.atleast_2d(np.asarray(coef)), np.asarray(classes)
+        outputs = 1 if len(known) == 2 else len(known)
+        if len(weights) != outputs:
+            raise ValueError(f"coef has {len(weights)} rows; {len(known)} classes need {outputs}")
+        made = cls()._take(weights, np.atleast_1d(np.asarray(intercept)))
+        made.classes_ = known
         return made
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Fit to features (samples, features) and their classes (samples,)."""
-        features, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
-        check_classification_targets(labels)
-        self.classes_ = np.unique(labels)
-        self._fit(features, one_against_rest(labels, self.classes_))
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Fit to features (samples, features) and their classes (samples,).
+
+        Parameters
+        ----------
+        X : array_like of float, shape (samples, features)
+        y : array_like, shape (samples,)
+            Classes: integers, strings or booleans.
+        sample_weight : array_like of float, shape (samples,), optional
+            Weights of the squared errors, at least 0. A weight of 3 counts as three samples.
+
+        Raises
+        ------
+        ValueError
+            Among others, if the targets are real numbers.
+        """
+        with self._as_before_if_it_fails():
+            features, labels = validate_data(self, X, y, dtype=(np.float64, np.float32))
+            check_classification_targets(labels)
+            self.classes_ = np.unique(labels)
+            self._fit(self._encoded(features, labels, sample_weight))
         return self
 
-    def partial_fit(self, X: npt.ArrayLike, y: npt.ArrayLike, classes: npt.ArrayLike | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        classes: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
         """Fit to all samples so far and these; the first call must list all classes."""
         anew = not hasattr(self, "_solution")
         if anew and classes is None:
             raise ValueError("classes is None; the first call of partial_fit needs the list of all classes")
-        features, labels = validate_data(self, X, y, reset=anew, dtype=(np.float64, np.float32))
-        check_classification_targets(labels)
-        if anew:
-            self.classes_ = np.unique(np.asarray(classes))
-        self._partial_fit(features, one_against_rest(labels, self.classes_), anew)
+        if not anew and classes is not None and not np.array_equal(np.unique(np.asarray(classes)), self.classes_):
+            raise ValueError(
+                f"classes is {np.asarray(classes).tolist()}; this readout was fitted with {self.classes_.tolist()}; "
+                "leave it out, or add a readout that was fitted with the other classes"
+            )
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight is 'balanced', which needs all samples at once; give a dict of weights, or call fit"
+            )
+        with self._as_before_if_it_fails():
+            features, labels = validate_data(self, X, y, reset=anew, dtype=(np.float64, np.float32))
+            check_classification_targets(labels)
+            if anew:
+                self.classes_ = np.unique(np.asarray(classes))
+            self._partial_fit(self._encoded(features, labels, sample_weight), anew)
         return self
+
+    def _encoded(self, X: npt.NDArray[Any], labels: npt.NDArray[Any], sample_weight: npt.ArrayLike | None) -> Samples:
+        """Return the samples with one output for each class, weighted."""
+        targets = one_against_rest(labels, self.classes_)
+        if self.class_weight is None:
+            return weighted(X, targets, sample_weight)
+        if self.class_weight == "balanced":
+            given = None if sample_weight is None else _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            factors = compute_class_weight("balanced", classes=self.classes_, y=labels, sample_weight=given)
+        else:
+            factors = _class_factors(self.class_weight, self.classes_)
+        return weighted(X, targets, sample_weight, factors[np.searchsorted(self.classes_, labels)])
+
+    def __add__(self, other: Self) -> Self:
+        """Return the readout fitted on the data of both, with the classes of both.
+
+        Raises
+        ------
+        ValueError
+            If parameters or features differ, one has weights that were not fitted, one has classes that are numbers and
+            the other strings, or `class_weight` is "balanced". Features of data frames are matched by their names.
+        """
+        joined = super().__add__(other)
+        if self.class_weight == "balanced":
+            raise ValueError("class_weight is 'balanced', which needs all samples at once; add readouts without it")
+        joined.classes_ = joined_classes(self.classes_, other.classes_)
+        return joined
+
+    def _matched(self, other: Self) -> tuple[Data, Data]:
+        mine, theirs = super()._matched(other)
+        if np.array_equal(self.classes_, other.classes_):
+            return mine, theirs
+        classes = joined_classes(self.classes_, other.classes_)
+        return (
+            mine.with_outputs(outputs_of(self.classes_, classes)),
+            theirs.with_outputs(outputs_of(other.classes_, classes)),
+        )
 
     def decision_function(self, X: npt.ArrayLike) -> FloatArray:
         """Return the outputs of all classes (samples, classes), or of the second one if there are two (samples,)."""
@@ -287,3 +290,15 @@ class RidgeClassifierReadout(ClassifierMixin, _Ridge):  # type: ignore[misc]
     def predict_sequences(self, sequences: Iterable[npt.ArrayLike]) -> npt.NDArray[Any]:
         """Predict the class of each sequence (steps, features): the largest output on average over its steps wins."""
         return predict_sequences(self.decision_function, sequences, self.classes_)
+
+
+def _class_factors(class_weight: Mapping[Any, float], classes: npt.NDArray[Any]) -> FloatArray:
+    """Return the factor on the weight of each class."""
+    unknown = set(class_weight) - set(classes.tolist())
+    factors = np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])
+    if unknown or not (np.isfinite(factors).all() and (factors >= 0).all()):
+        raise ValueError(
+            f"class_weight is {dict(class_weight)!r}; it must have finite weights of at least 0 for classes among "
+            f"{classes.tolist()}"
+        )
+    return factors

@@ -1,136 +1,321 @@
 """Ridge solutions for many regularisations, and the error of each as estimated by cross-validation."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+from scipy.linalg import LinAlgError, cho_solve, cholesky, eigh, qr, svd
+from scipy.linalg.lapack import dgejsv, dpocon
 
+from inmateria.reservoir.readouts.kept_samples import Samples
+from inmateria.reservoir.readouts.lone_samples import LoneSamples
 from inmateria.reservoir.readouts.moments import BLOCK_ROWS, Moments
 
 FloatArray = npt.NDArray[np.float64]
 
+EPS = float(np.finfo(np.float64).eps)
+
+ACCURACY = 1e-6
+"""Relative error, of the weights along the least determined direction, up to which second moments are solved."""
+
+_SINGLE_ACCURACY = 1e-3
+"""The same for moments multiplied in single precision."""
+
+ROUNDING = 4.0
+"""Rounding errors of a factorisation, in units of the machine's precision times the root of the number of features."""
+
+_LONE = 1e-3
+"""If a sample keeps less than this, one minus its leverage, its prediction is computed from the other samples."""
+
 
 class RidgePath:
-    r"""Ridge solutions for any regularisation from one eigendecomposition of the moments.
+    r"""Ridge solutions for any regularisation, for at least as many samples as features.
 
     With :math:`X^\top X = V \Lambda V^\top`, the weights are
-    :math:`V (\Lambda + \alpha I)^{-1} V^\top X^\top Y` for every :math:`\alpha`.
+    :math:`V (\Lambda + \alpha I)^{-1} V^\top X^\top Y` for every :math:`\alpha`. Features and
+    targets are centred (with an intercept), rows multiplied by the roots of their weights.
+
+    Parameters
+    ----------
+    moments : Moments
+    values : ndarray of float, shape (features,)
+        Eigenvalues :math:`\Lambda`; zero for directions in which the features do not vary.
+    basis : ndarray of float, shape (features, features)
+        Eigenvectors :math:`V`, as columns.
+    loads : ndarray of float, shape (features, outputs)
+        :math:`V^\top X^\top Y`; zero where the eigenvalue is.
     """
 
-    def __init__(self, moments: Moments) -> None:
-        values, self._basis = eigh(moments.gram, driver="evd", overwrite_a=True, check_finite=False)
-        self._values = np.maximum(values, 0.0)
-        self._loads = self._basis.T @ moments.cross
-        self._moments = moments
+    def __init__(self, moments: Moments, values: FloatArray, basis: FloatArray, loads: FloatArray) -> None:
+        self.moments, self._values, self._basis, self._loads = moments, values, basis, loads
 
     def coefficients(self, alpha: float) -> FloatArray:
         """Solution (outputs, features) for one regularisation, the minimum-norm one for none."""
-        coef: FloatArray = (self._basis @ (_inverse(self._values, alpha)[:, None] * self._loads)).T
+        coef: FloatArray = (self._basis @ (inverse_of(self._values, alpha)[:, None] * self._loads)).T
         return coef
 
     def generalised_errors(self, alphas: FloatArray) -> FloatArray:
         """Mean squared error estimated by generalised cross-validation for each regularisation."""
-        samples, squares = self._moments.samples, self._loads**2
+        moments, squares = self.moments, self._loads**2
         predicted = []
         for alpha in alphas:
-            inverse = _inverse(self._values, alpha)
+            inverse = inverse_of(self._values, alpha)
             explained = squares * (inverse * (2.0 - self._values * inverse))[:, None]
-            residual = np.maximum(self._moments.total - explained.sum(axis=0), 0.0).mean() / samples
-            used = (self._values @ inverse + self._moments.centred) / samples
-            predicted.append(residual / _kept(used) ** 2)
+            residual = np.maximum(moments.total - explained.sum(axis=0), 0.0).mean() / moments.weight
+            used = (self._values @ inverse + moments.centred) / moments.samples
+            predicted.append(residual / max(1.0 - float(used), EPS) ** 2)
         return np.array(predicted)
 
-    def left_out_errors(self, X: npt.NDArray[Any], Y: FloatArray, alphas: FloatArray) -> FloatArray:
+    def left_out_errors(self, samples: Samples, alphas: FloatArray) -> FloatArray:
         """Exact leave-one-out mean squared error for each regularisation.
 
         The leave-one-out residual of a sample is its residual in the fit divided by one minus its leverage. Each
         block of samples is projected onto the eigenvectors once, which gives both for every regularisation.
         """
-        outputs = Y.shape[1]
-        inverses = np.stack([_inverse(self._values, alpha) for alpha in alphas], axis=1)
+        X, Y, moments = samples.X, samples.Y, self.moments
+        inverses = np.stack([inverse_of(self._values, alpha) for alpha in alphas], axis=1)
         solutions = (inverses[:, :, None] * self._loads[:, None, :]).reshape(len(inverses), -1)
         rows = min(BLOCK_ROWS, len(X))
         block, turned, squares = (np.empty((rows, X.shape[1])) for _ in range(3))
-        own = 1.0 / self._moments.samples if self._moments.centred else 0.0
-        errors = np.zeros(len(alphas))
+        own = 1.0 / moments.weight if moments.centred else 0.0
+        errors, lone = np.zeros(len(alphas)), np.zeros(len(X), dtype=np.bool_)
         for begin in range(0, len(X), rows):
-            count = min(rows, len(X) - begin)
-            np.subtract(X[begin : begin + count], self._moments.x_mean, out=block[:count])
+            now = samples.rows(slice(begin, min(begin + rows, len(X))))
+            count = len(now.X)
+            np.subtract(now.X, moments.x_mean, out=block[:count])
             np.matmul(block[:count], self._basis, out=turned[:count])
             np.square(turned[:count], out=squares[:count])
-            kept = _kept(squares[:count] @ inverses + own)
-            fitted = (turned[:count] @ solutions).reshape(count, len(alphas), outputs)
-            residual = (Y[begin : begin + count] - self._moments.y_mean)[:, None, :] - fitted
-            errors += np.einsum("nao,na->a", residual**2, kept**-2.0)
-        return errors / Y.size
+            leverage = squares[:count] @ inverses + own
+            fitted = (turned[:count] @ solutions).reshape(count, len(alphas), Y.shape[1])
+            squared = ((now.Y - moments.y_mean)[:, None, :] - fitted) ** 2
+            if now.weights is not None:
+                leverage *= (now.left_out * now.weights)[:, None]
+                squared *= now.weights[:, None, None]
+            kept = 1.0 - leverage
+            alone = kept.min(axis=1) < _LONE
+            if alone.any():
+                lone[begin : begin + count] = alone
+                squared, kept = squared[~alone], kept[~alone]
+            errors += np.einsum("nao,na->a", squared, kept**-2.0)
+        if lone.any():
+            errors += self._lone_errors(samples, lone, alphas)
+        errors /= moments.weight * Y.shape[1]
+        return errors
+
+    def _lone_errors(self, samples: Samples, lone: npt.NDArray[np.bool_], alphas: FloatArray) -> FloatArray:
+        """Sum of weighted squared leave-one-out residuals of samples whose leverage is nearly one."""
+        few, others = samples.rows(lone), samples.rows(~lone)
+        path = ridge_path(others.moments(self.moments.centred), float(alphas.min()), others)
+        moments = path.moments
+        root = np.ones((len(few.X), 1)) if few.weights is None else np.sqrt(few.weights)[:, None]
+        alone = LoneSamples(
+            turned=root * ((few.X - moments.x_mean) @ path._basis),
+            wanted=root * (few.Y - moments.y_mean),
+            root=root,
+            left_out=few.left_out,
+            values=path._values,
+            loads=path._loads,
+            own=1.0 / moments.weight if moments.centred else 0.0,
+        )
+        return np.array([alone.error(alpha) for alpha in alphas])
 
 
-class DualRidgePath:
-    r"""The same from an eigendecomposition of :math:`X X^\top`, for fewer samples than features."""
+def ridge_path(moments: Moments, alpha: float, samples: Samples | None = None) -> RidgePath:
+    """Return the solutions for regularisations from `alpha` on.
 
-    def __init__(self, X: npt.NDArray[Any], Y: FloatArray, moments: Moments) -> None:
-        self._centred = X - moments.x_mean
-        self._targets = Y - moments.y_mean
-        values, self._vectors = eigh(self._centred @ self._centred.T, driver="evd", check_finite=False)
-        self._values = np.maximum(values, 0.0)
-        self._loads = self._vectors.T @ self._targets
-        self._own = 1.0 / len(X) if moments.centred else 0.0
-
-    def coefficients(self, alpha: float) -> FloatArray:
-        """Solution (outputs, features) for one regularisation, the minimum-norm one for none."""
-        weights = self._vectors @ (_inverse(self._values, alpha)[:, None] * self._loads)
-        coef: FloatArray = (self._centred.T @ weights).T
-        return coef
-
-    def errors(self, alphas: FloatArray, validation: str) -> FloatArray:
-        """Mean squared error estimated by the validation for each regularisation."""
-        predicted = []
-        for alpha in alphas:
-            shrink = self._values * _inverse(self._values, alpha)
-            leverage = self._vectors**2 @ shrink + self._own
-            if validation == "gcv":
-                leverage[:] = leverage.mean()
-            residual = self._targets - self._vectors @ (shrink[:, None] * self._loads)
-            predicted.append(np.mean((residual / _kept(leverage)[:, None]) ** 2))
-        return np.array(predicted)
+    An eigendecomposition of the second moments loses what is less than about 1e-16 of their largest eigenvalue. If
+    that matters for the least regularisation, the features themselves are factored, which loses only 1e-32 of it.
+    Without them, directions that rounding errors of the moments hide get no weight, as if features did not vary there.
+    """
+    path = _path_of_moments(moments, alpha)
+    if path is not None:
+        return path
+    if samples is None:
+        return _path_of_factor(moments) or _path_of_rounded_moments(moments)
+    if moments.precision > EPS:
+        moments = samples.moments(moments.centred, double=True)
+        path = _path_of_moments(moments, alpha)
+    return path or _path_of_samples(moments, samples)
 
 
-def _inverse(values: FloatArray, alpha: float) -> FloatArray:
-    floor = values[-1] * len(values) * np.finfo(np.float64).eps if alpha == 0 else 0.0
+def _path_of_moments(moments: Moments, alpha: float) -> RidgePath | None:
+    """Return the solutions from an eigendecomposition of the moments, or None if rounding errors would show."""
+    values, basis = eigh(moments.gram, driver="evd", overwrite_a=True, check_finite=False)
+    accuracy = ACCURACY if moments.precision == EPS else _SINGLE_ACCURACY
+    # Of features that vary little beside their offset, too few digits may be left.
+    rounding = moments.precision**2 / accuracy * moments.raw_squares.max()
+    if values[0] + alpha < max(moments.precision / accuracy * values[-1], rounding) or values[-1] + alpha <= 0:
+        return None
+    return RidgePath(moments, np.maximum(values, 0.0), basis, basis.T @ moments.cross)
+
+
+def _path_of_samples(moments: Moments, samples: Samples) -> RidgePath:
+    """Return the solutions from an orthogonal factorisation of features and targets, block by block."""
+    features, outputs = moments.features, moments.outputs
+    width = features + outputs
+    triangle = np.zeros((width, width))  # square, however few samples there are
+    rows = max(BLOCK_ROWS, 2 * width)
+    for begin in range(0, len(samples.X), rows):
+        now = samples.rows(slice(begin, begin + rows))
+        block = np.hstack([now.X - moments.x_mean, now.Y - moments.y_mean])
+        if now.weights is not None:
+            block *= np.sqrt(now.weights)[:, None]
+        triangle = qr(np.vstack([triangle, block]), mode="r", overwrite_a=True, check_finite=False)[0][:width]
+    left, singular, basis = singular_vectors(triangle[:features, :features])
+    singular = without_rounding(singular, basis, moments.raw_squares)
+    return RidgePath(moments, singular**2, basis, singular[:, None] * (left.T @ triangle[:features, features:]))
+
+
+def _path_of_factor(moments: Moments) -> RidgePath | None:
+    """Return the solutions from the Cholesky factor of the moments, or None if rounding errors make them singular.
+
+    The factor is accurate for features of very different scales, and so is the Jacobi method for its singular values
+    (J. Demmel and K. Veselic, SIAM J. Matrix Anal. Appl. 13, 1204 (1992)).
+    """
+    scaled = _Scaled(moments, 0.0)
+    if scaled.factor is None or scaled.condition < moments.precision / _SINGLE_ACCURACY:
+        return None
+    _, singular, basis = singular_vectors(scaled.factor / scaled.scales)
+    return RidgePath(moments, singular**2, basis, basis.T @ moments.cross)
+
+
+def _path_of_rounded_moments(moments: Moments) -> RidgePath:
+    """Return the solutions from the eigenvalues that are not rounding errors."""
+    values, basis = eigh(moments.gram, driver="evd", overwrite_a=True, check_finite=False)
+    floor = moments.precision * np.sqrt(moments.features) * values[-1]
+    unknown = values <= max(floor, moments.precision**2 * moments.features * moments.raw_squares.max())
+    loads = basis.T @ moments.cross
+    loads[unknown] = 0.0
+    return RidgePath(moments, np.where(unknown, 0.0, values), basis, loads)
+
+
+def singular_vectors(matrix: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return all left singular vectors, singular values, and as many right singular vectors; vectors are columns.
+
+    Values that are rounding errors of the factorisation are zero.
+
+    Parameters
+    ----------
+    matrix : ndarray of float, shape (rows, features)
+    """
+    rows, features = matrix.shape
+    lengths = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
+    if lengths.max() <= 1e3 * lengths[lengths > 0].min(initial=np.inf):
+        left, singular, right = svd(matrix, full_matrices=rows > features, check_finite=False)
+        singular[singular <= ROUNDING * EPS * np.sqrt(len(singular)) * singular[0]] = 0.0
+        return left, singular, right.T
+    # Columns of very different scales: the Jacobi method finds small singular values to all digits, too.
+    tall = rows >= features
+    singular, first, second, work, _, failed = dgejsv(matrix if tall else matrix.T, joba=2, jobu=int(tall))
+    if failed:
+        raise LinAlgError(f"singular values were not found (LAPACK's gejsv returned {failed})")
+    left, basis = (first, second) if tall else (second, first)
+    return left, singular * (work[0] / work[1]), basis
+
+
+def without_rounding(singular: FloatArray, basis: FloatArray, raw_squares: FloatArray) -> FloatArray:
+    """Return singular values, zero for those that may be rounding errors of the features.
+
+    Parameters
+    ----------
+    singular : ndarray of float, shape (values,)
+    basis : ndarray of float, shape (features, values)
+        Right singular vectors.
+    raw_squares : ndarray of float, shape (features,)
+        Sum of squares of each feature, not centred.
+    """
+    rounding = ROUNDING * EPS * np.sqrt(len(singular)) * np.sqrt(raw_squares @ basis**2)
+    return np.where(singular > rounding, singular, 0.0)
+
+
+class _Scaled:
+    """Cholesky factor (upper) of moments whose diagonal was scaled to one, and its reciprocal condition number."""
+
+    def __init__(self, moments: Moments, alpha: float) -> None:
+        gram = moments.gram
+        gram[np.diag_indices_from(gram)] += alpha
+        diagonal = np.diagonal(gram).copy()
+        self.factor: FloatArray | None = None
+        self.condition = 0.0
+        if (diagonal <= ROUNDING**2 * moments.precision**2 * moments.raw_squares).any():
+            return  # a constant feature
+        self.scales = 1.0 / np.sqrt(diagonal)
+        gram *= self.scales
+        gram *= self.scales[:, None]
+        norm = np.abs(gram).sum(axis=0).max()
+        try:
+            self.factor = cholesky(gram, overwrite_a=True, check_finite=False)
+        except LinAlgError:
+            return
+        self.condition = float(dpocon(self.factor, norm)[0])
+
+    def solve(self, cross: FloatArray) -> FloatArray:
+        """Return the solution (features, outputs) for moments of features with targets."""
+        assert self.factor is not None
+        solved: FloatArray = cho_solve((self.factor, False), self.scales[:, None] * cross, check_finite=False)
+        return self.scales[:, None] * solved
+
+
+def inverse_of(values: FloatArray, alpha: float) -> FloatArray:
+    """Return the inverses of the regularised eigenvalues, zero for those that are zero."""
     shifted = values + alpha
-    with np.errstate(divide="ignore"):
-        inverse: FloatArray = np.where(shifted > floor, 1.0 / shifted, 0.0)
+    inverse: FloatArray = np.divide(1.0, shifted, out=np.zeros_like(shifted), where=shifted > 0)
     return inverse
 
 
-def _kept(leverage: FloatArray | float) -> Any:
-    """One minus the leverage, kept above zero: a sample with leverage one determines its own prediction."""
-    return np.maximum(1.0 - leverage, np.finfo(np.float64).eps)
-
-
+@dataclass(frozen=True, eq=False)
 class Solution:
-    """The chosen regularisation, the scores of all, and the weights; not solved yet if `coef` is None."""
+    """The chosen regularisation, the scores of all, and the weights (outputs, features) and intercepts (outputs,)."""
 
-    def __init__(self, alpha: float = 0.0, scores: FloatArray | None = None, coef: FloatArray | None = None) -> None:
-        self.alpha, self.coef = alpha, coef
-        self.scores = np.zeros(0) if scores is None else scores
+    alpha: float
+    scores: FloatArray
+    coef: FloatArray
+    intercept: FloatArray
 
 
-def solve(moments: Moments, alphas: FloatArray, validated: bool) -> Solution:
-    """Solve from moments alone; with validation, generalised cross-validation chooses the regularisation."""
-    if not validated:
-        alpha = float(alphas[0])
-        gram = moments.gram
-        gram[np.diag_indices_from(gram)] += alpha
-        try:
-            if alpha == 0:
-                raise LinAlgError
-            coef = cho_solve(cho_factor(gram, overwrite_a=True, check_finite=False), moments.cross).T
-        except LinAlgError:  # singular, or not regularised: the minimum-norm solution
-            coef = RidgePath(moments).coefficients(alpha)
-        return Solution(alpha, np.zeros(len(alphas)), coef)
-    path = RidgePath(moments)
-    scores = -path.generalised_errors(alphas)
+def solve(
+    moments: Moments, alphas: FloatArray, validation: str | None, samples: Samples | None = None
+) -> tuple[Solution, Moments]:
+    """Choose a regularisation and solve for the weights, from moments alone or with the samples they are of.
+
+    Parameters
+    ----------
+    moments : Moments
+    alphas : ndarray of float
+    validation : {"loo", "gcv"} or None
+        Without samples, generalised cross-validation is used for either.
+    samples : Samples, optional
+
+    Returns
+    -------
+    Solution
+    Moments
+        Those given, or of the same samples in double precision if that was needed.
+    """
+    least = float(alphas.min())
+    if validation is None:
+        coef = _one_solution(moments, least, samples is not None)
+        if coef is not None:
+            return _solution(moments, least, np.zeros(len(alphas)), coef), moments
+    path = ridge_path(moments, least, samples)
+    if validation is None:
+        scores = np.zeros(len(alphas))
+    elif validation == "loo" and samples is not None:
+        scores = -path.left_out_errors(samples, alphas)
+    else:
+        scores = -path.generalised_errors(alphas)
     alpha = float(alphas[int(np.argmax(scores))])
-    return Solution(alpha, scores, path.coefficients(alpha))
+    return _solution(path.moments, alpha, scores, path.coefficients(alpha)), path.moments
+
+
+def _one_solution(moments: Moments, alpha: float, refinable: bool) -> FloatArray | None:
+    """Return the weights by Cholesky's method, or None if they would not be accurate."""
+    accuracy = ACCURACY if moments.precision == EPS else _SINGLE_ACCURACY
+    scaled = _Scaled(moments, alpha)
+    if scaled.factor is None or scaled.condition < moments.precision / (accuracy if refinable else 1e-2):
+        return None
+    return scaled.solve(moments.cross).T
+
+
+def _solution(moments: Moments, alpha: float, scores: FloatArray, coef: FloatArray) -> Solution:
+    return Solution(alpha, scores, coef, moments.y_mean - coef @ moments.x_mean)

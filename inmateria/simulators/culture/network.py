@@ -6,11 +6,14 @@ Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000) and Masquelier and Deco
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from copy import deepcopy
+from typing import Any, Literal, Self
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from inmateria import __version__
 from inmateria.kernel_compilation import log_compilation
 from inmateria.pulses import PULSE, PulseArray
 from inmateria.simulators.culture import kernel
@@ -21,6 +24,7 @@ from inmateria.simulators.culture.pulses import Pulses, admitted, pulses_of, str
 from inmateria.simulators.culture.records import Activity, CultureState
 from inmateria.simulators.culture.voltage import MEMORY, render_voltage
 from inmateria.simulators.culture.wiring import draw_wiring, resting
+from inmateria.simulators.parameters import either
 from inmateria.substrate import SPIKE, Response, SpikeArray, Stimulus, SubstrateInfo
 
 __all__ = ["PULSE", "Activity", "CultureState", "NeuralCulture", "Pulses"]
@@ -113,11 +117,12 @@ class NeuralCulture:
         weights = self._wiring.weights(self._traits, self._model).astype(np.float32)
         self._arrays: dict[str, npt.NDArray[Any]] = {"weights": weights}
         self._constants = self._own.packed(self._wiring.tissue.excitatory)
+        self._stream = np.random.SeedSequence(self._seed)
         self._express()
-        self.reset()
+        self.reset(noise="repeat")
         if self._own.days > 0:
             self.age(self._own.days * _DAY)
-            self.reset()
+            self.reset(noise="repeat")
 
     def _express(self) -> None:
         """Derive from the traits the drive of each neuron and the electrodes that record it."""
@@ -181,15 +186,35 @@ class NeuralCulture:
         """Largest weight that can be learnt, mV."""
         return float(self._constants[kernel.WEIGHT_LIMIT])
 
-    def reset(self) -> None:
-        """Return every neuron to rest, and clock, exchanges and noise to their start; age and learning stay."""
-        count = self._own.neurons
-        words = np.random.SeedSequence([self._seed, 2]).generate_state(2 * count, np.uint32).reshape(2, count)
-        words[0][(words == 0).all(axis=0)] = 1
-        self._arrays["random"] = words
-        self._hiss = np.random.default_rng([self._seed, 3])
+    def reset(self, noise: Literal["continue", "repeat"] = "continue") -> None:
+        """Return every neuron to rest, and the clock and the exchanges to their start; age and learning stay.
+
+        Parameters
+        ----------
+        noise : {"continue", "repeat"}
+            ``"continue"`` begins a trial with noise of its own; all trials together are those of the seed.
+            ``"repeat"`` repeats the noise from its beginning, for trials that differ in nothing but what is compared.
+
+        Raises
+        ------
+        ValueError
+            If ``noise`` is neither.
+        """
+        if either("noise", noise, "continue", "repeat") == "repeat":
+            self._begin_noise()
         self._clock, self._steps, self._sequence = 0.0, 0, 0
         self._rest()
+
+    def _begin_noise(self) -> None:
+        """Set the random numbers of the membranes and of the amplifiers to the beginning of their streams."""
+        count = self._own.neurons
+        words = self._seeded(2).generate_state(2 * count, np.uint32).reshape(2, count)
+        words[0][(words == 0).all(axis=0)] = 1
+        self._arrays["random"] = words
+        self._hiss = np.random.default_rng(self._seeded(3))
+
+    def _seeded(self, *purpose: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self._seed, *purpose], spawn_key=self._stream.spawn_key)
 
     def _rest(self) -> None:
         """Set everything that fades within minutes to rest."""
@@ -244,7 +269,7 @@ class NeuralCulture:
             raise ValueError(f"duration is {duration} s; give 0 or more")
         self._agings += 1
         keep = math.exp(-self._own.aging * duration / _DAY)
-        older = self._traits.aged(keep, np.random.default_rng([self._seed, 4, self._agings]))
+        older = self._traits.aged(keep, np.random.default_rng(self._seeded(4, self._agings)))
         drifted = np.exp(self._model.weight_spread * (older.weight - self._traits.weight))
         self._arrays["weights"] = (self._arrays["weights"] * drifted).astype(np.float32)
         self._traits = older
@@ -378,11 +403,20 @@ class NeuralCulture:
         Raises
         ------
         ValueError
-            If the state is of a culture of another size.
+            If the state is of a culture of another size, or of a version of inmateria that describes it otherwise.
         """
+        if state.arrays.keys() != self._arrays.keys():
+            raise ValueError(
+                f"the state has {', '.join(sorted(state.arrays))}; this version has {', '.join(sorted(self._arrays))}; "
+                "make the state anew, or use the version that made it"
+            )
         for name, array in state.arrays.items():
-            if self._arrays[name].shape != array.shape:
-                raise ValueError(f"the state's {name} has shape {array.shape}; here it is {self._arrays[name].shape}")
+            own = self._arrays[name]
+            if (own.shape, own.dtype) != (array.shape, array.dtype):
+                raise ValueError(
+                    f"the state's {name} has shape {array.shape} and type {array.dtype}; "
+                    f"here it is {own.shape}, {own.dtype}"
+                )
         self._arrays = {name: array.copy() for name, array in state.arrays.items()}
         self._seen_spikes, self._seen_pulses = state.seen_spikes.copy(), state.seen_pulses.copy()
         self._hiss = np.random.default_rng()
@@ -393,9 +427,57 @@ class NeuralCulture:
             self._traits = state.traits
             self._express()
 
-    def copy(self) -> Self:
-        """Make an independent culture in the same state; the tissue, which never changes, is shared."""
+    def copy(self, noise: Literal["independent", "same"] = "independent") -> Self:
+        """Make another culture in the same state; the tissue, which never changes, is shared.
+
+        Parameters
+        ----------
+        noise : {"independent", "same"}
+            ``"independent"`` gives the copy noise and aging of its own, as another culture would have: random numbers
+            that depend on the seed and on how many copies were made before. ``"same"`` lets it do exactly what this
+            culture would have done.
+
+        Raises
+        ------
+        ValueError
+            If ``noise`` is neither.
+        """
+        own = either("noise", noise, "independent", "same") == "independent"
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin.restore(self.state)
+        twin._stream = self._stream.spawn(1)[0] if own else deepcopy(self._stream)
+        if own:
+            twin._begin_noise()
         return twin
+
+    def __copy__(self) -> Self:
+        return self.copy(noise="same")
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy(noise="same")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what makes the culture again: none of the arrays that never change."""
+        return {
+            "version": __version__, "parameters": self._info.parameters, "wiring": self._checksum(),
+            "state": self.state, "stream": self._stream,
+        }  # fmt: skip
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        try:
+            state, stream, wiring = pickled["state"], pickled["stream"], pickled["wiring"]
+            type(self).__init__(self, **pickled["parameters"])
+            if wiring != self._checksum():
+                raise ValueError("its synapses are drawn otherwise here")
+            self.restore(state)
+            self._stream = stream
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"a culture that was pickled by inmateria {pickled.get('version', '(unknown)')} is not one of this "
+                f"version, {__version__} ({error}); make it anew from its parameters (info.parameters)"
+            ) from error
+
+    def _checksum(self) -> int:
+        """Return a checksum of the synapses: the same seed may draw others with another version of numpy."""
+        return crc32(self._wiring.delay.tobytes(), crc32(self._wiring.target.tobytes()))

@@ -27,6 +27,9 @@ EVOLVE_LANES = types.void(
 """Signature for sixteen: constants, step, places of both ends of each junction, voltages, whether junctions are alike,
 the table of junctions, and scratch for a number of each."""
 
+SOLVE = types.void(_PLACES, types.float64[:, ::1], _NUMBERS)
+"""Signature of a solver: the packed plan, the table of junctions, and the array of nodes with all scratch."""
+
 _kept: list[Any] = []  # a compiled function lives as long as its dispatcher
 
 
@@ -39,7 +42,7 @@ def address_of(function: Callable[..., None], signature: Any, *sources: str) -> 
     function : callable
         In the subset of Python that numba compiles; returns nothing.
     signature
-        `EVOLVE` or `EVOLVE_LANES`.
+        `EVOLVE`, `EVOLVE_LANES` or `SOLVE`.
     *sources : str
         Modules, besides the function's own, whose change makes the cached code out of date.
 
@@ -49,8 +52,10 @@ def address_of(function: Callable[..., None], signature: Any, *sources: str) -> 
         If it cannot be compiled with these arguments.
     """
     options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    options["cache"] = function.__module__ is not None  # cached code is found again by its module
-    if signature is EVOLVE:
+    # Cached code is found again by its module, name and line, which two lambdas of one line share.
+    named = "<lambda>" not in function.__qualname__
+    options["cache"] = named and function.__module__ is not None
+    if signature is not EVOLVE_LANES:
         options["fastmath"] = {"contract", "nsz"}
     try:
         compiled = recompile_with(numba.njit(**options)(function), *sources)
@@ -84,6 +89,12 @@ def _calling(signature: Any) -> Any:
 def call_evolve(typing: Any, address: Any, constants: Any, step: Any, sign: Any, junctions: Any) -> Any:
     """Call an address that `address_of` returned for `EVOLVE`."""
     return _calling(EVOLVE)(typing, address, constants, step, sign, junctions)
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def call_solve(typing: Any, address: Any, plan: Any, junctions: Any, nodes: Any) -> Any:
+    """Call an address that `address_of` returned for `SOLVE`."""
+    return _calling(SOLVE)(typing, address, plan, junctions, nodes)
 
 
 @_intrinsic  # type: ignore[untyped-decorator]

@@ -1,7 +1,7 @@
 """Many nanowire networks advanced with one call: sixteen at a time if they share a graph, else one by one."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from inmateria.simulators.nanowire import kernel, lanes
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
 from inmateria.simulators.nanowire.models import Filament
 from inmateria.simulators.nanowire.network import NanowireNetwork
-from inmateria.simulators.nanowire.vector_lanes import LANES
+from inmateria.simulators.vector_lanes import LANES
 from inmateria.substrate import Stimulus, StimulusRejected
 
 FloatArray = npt.NDArray[np.float64]
@@ -32,7 +32,8 @@ class NanowireEnsemble:
     ----------
     networks : iterable of NanowireNetwork
         Different networks with equal numbers of inputs and outputs and the same integration step.
-        ``[network.copy() for _ in range(16)]`` makes replicas; multiples of sixteen use all lanes.
+        ``[network.copy() for _ in range(16)]`` makes replicas, each with noise of its own; multiples of sixteen use
+        all lanes.
     """
 
     def __init__(self, networks: Iterable[NanowireNetwork]) -> None:
@@ -50,11 +51,11 @@ class NanowireEnsemble:
                 f"the networks differ in (inputs, outputs, sampling_rate): {sorted(shapes, key=str)}; "
                 "give networks of one kind"
             )
-        alike: dict[tuple[type, bytes], list[int]] = {}
+        alike: dict[tuple[type, int, bytes], list[int]] = {}
         self._alone = []
         for number, network in enumerate(self.networks):
             if _fits_a_lane(network):
-                key = type(network._junction), network._plan.tobytes()
+                key = type(network._junction), network._substeps, network._plan.tobytes()
                 alike.setdefault(key, []).append(number)
             else:
                 self._alone.append(number)
@@ -73,10 +74,13 @@ class NanowireEnsemble:
     def __iter__(self) -> Iterator[NanowireNetwork]:
         return iter(self.networks)
 
-    def reset(self) -> None:
-        """Return every network to rest."""
+    def __reduce__(self) -> tuple[type["NanowireEnsemble"], tuple[tuple[NanowireNetwork, ...]]]:
+        return type(self), (self.networks,)  # the rest, an address among it, is made anew
+
+    def reset(self, noise: Literal["continue", "repeat"] = "continue") -> None:
+        """Return every network to rest; ``noise`` is as in `NanowireNetwork.reset`."""
         for network in self.networks:
-            network.reset()
+            network.reset(noise)
 
     def advance(self, drive: npt.ArrayLike, step: float | None = None) -> FloatArray:
         """Drive all networks for the same number of steps.
@@ -121,7 +125,7 @@ class NanowireEnsemble:
 def _fits_a_lane(network: NanowireNetwork) -> bool:
     junction = network._junction
     tunnels_plainly = not isinstance(junction, Filament) or junction.gap_power == 1.0
-    return hasattr(junction, "evolve_lanes") and network._noise[0] == 0 and tunnels_plainly
+    return network._is_plain and hasattr(junction, "evolve_lanes") and network._noise[0] == 0 and tunnels_plainly
 
 
 class _Group:
@@ -137,11 +141,12 @@ class _Group:
         junctions = len(first.junctions) + 1
         self._table = _lines(6 * junctions).reshape(6, -1)
         self._room = np.zeros(junctions, dtype=np.uint32)
+        self._calls = -1
         model: Any = type(first._junction)
         self._evolve = address_of(
             model.evolve_lanes,
             EVOLVE_LANES,
-            "inmateria.simulators.nanowire.vector_lanes",
+            "inmateria.simulators.vector_lanes",
             "inmateria.simulators.nanowire.kernel",
         )
         # Of the nodes only the loads are not scratch, and neither they nor the constants ever change.
@@ -157,6 +162,12 @@ class _Group:
         alike = all((table[[kernel.FEELS, kernel.CONDUCTS]] == 1.0).all() for table in tables)
         steps, samples, outputs = out[0].shape
         step = stimuli[0].step
+        part = step / samples
+        substeps = max(network._substeps_of(part) for network in self.networks)
+        self._calls += 1
+        checked = steps * samples > 4 or self._calls % 5 == 0  # of short calls every fifth
+        limit = max(network._noise[2] for network in self.networks) if checked else 0.0  # 0 once each has warned
+        exceeded = _lines(1)
         few = max(1, _KEPT_IN_CACHE // (samples * outputs))
         signal, drive = _lines(few * samples * outputs), _lines(few * self._inputs)
         for at in range(0, steps, few):
@@ -166,7 +177,7 @@ class _Group:
                 driven[:, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
             lanes.advance_lanes(
                 self._plan, self._origin, self._evolve, self._constants, step / samples, samples, driven.reshape(-1),
-                self._inputs, alike, self._table, self._nodes, self._room, signal,
+                self._inputs, alike, self._table, self._nodes, self._room, signal, substeps, limit, exceeded,
             )  # fmt: skip
             measured = signal[: now * samples * outputs * LANES].reshape(now, samples, outputs, LANES)
             for lane, own in enumerate(out):
@@ -176,6 +187,10 @@ class _Group:
                 network._junctions[row] = lines[row, :-1, lane]
             network._clock += step * steps
             network._sequence += 1
+            if exceeded[lane] and network._noise[2]:
+                network._warn(part, substeps, exceeded[lane])
+        if not (np.isfinite(lines[kernel.STATE]).all() and np.isfinite(signal[: outputs * LANES]).all()):
+            raise self.networks[0]._not_finite(part / substeps)
 
 
 def _lines(entries: int) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.nanowire.kernel import CONDUCTANCE, CONDUCTS, FEELS, STATE
-from inmateria.simulators.nanowire.vector_lanes import any_differs_above, choose, load, scaled, signed, splat, store
+from inmateria.simulators.vector_lanes import any_differs_above, choose, load, scaled, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -118,7 +118,8 @@ def _grow(
         above, below = size - set_voltage, reset_voltage - size
         x = before + signed(choose(above, zero, above, zero), v) * duration
         left = signed(x, one) - choose(below, zero, below, zero) * shrinking
-        left = choose(left, zero, left, left * overshoot)
+        # A filament that may jump across zero still does not leave it.
+        left = choose(left, zero, left, choose(signed(x, one), zero, left * overshoot, zero))
         left = choose(full, left, left, full)
         x = signed(one, x) * left
         was, size = signed(before, one), signed(x, one)

@@ -1,7 +1,7 @@
 """The graph of a nanowire network: wires, junctions, electrodes and their places, without physics."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class Graph:
     ----------
     wire_count : int
     junctions : ndarray of int, shape (junctions, 2)
+        First and second wire of each.
     inputs, grounds, outputs : ndarray of int
         Wires that are driven, at 0 V, and read.
     geometry : Geometry or None
@@ -91,7 +92,8 @@ def given_graph(
     Parameters
     ----------
     junctions
-        Pairs of wires, a square sparse or dense adjacency matrix, or a networkx graph of nodes 0 to wire_count-1.
+        Pairs of wires, a square sparse or dense adjacency matrix of 0 and 1, or a networkx graph of nodes 0 to
+        wire_count-1. Voltage and state of a junction count from its first wire to its second.
     outputs
         All wires that are neither driven nor at 0 V, by default.
 
@@ -131,32 +133,86 @@ def given_graph(
 
 
 def edge_list(wire_count: int, junctions: Any) -> IntArray:
-    """Read pairs of wires from any of the allowed forms, shape (junctions, 2), lower index first."""
+    """Read pairs of wires from any of the allowed forms, shape (junctions, 2), each in the orientation given."""
     if hasattr(junctions, "edges") and hasattr(junctions, "nodes"):
-        strange = [node for node in junctions.nodes if not isinstance(node, (int, np.integer))]
-        if strange:
-            raise ValueError(
-                f"the graph has a node {strange[0]!r}; nodes must be 0 to {wire_count - 1}: "
-                "networkx.convert_node_labels_to_integers gives that"
-            )
-        pairs = np.array([edge[:2] for edge in junctions.edges], dtype=np.intp).reshape(-1, 2)
-    elif issparse(junctions):
+        return _edges_of_networkx(wire_count, junctions)
+    if isinstance(junctions, Mapping):
+        if set(junctions) != {"first", "second"}:
+            raise ValueError(f"junctions are a mapping of {sorted(junctions)}; give first and second wires, or pairs")
+        return _whole_numbers(np.array([junctions["first"], junctions["second"]]).T)
+    if issparse(junctions):
         matrix = coo_array(junctions)  # type: ignore[call-overload]
+        matrix.sum_duplicates()
         _square(wire_count, matrix.shape)
-        linked = matrix.data != 0
-        pairs = np.unique(np.sort(np.column_stack((matrix.row, matrix.col))[linked], axis=1), axis=0)
-    else:
-        array = np.asarray(junctions)
-        if array.size == 0:
-            return np.empty((0, 2), dtype=np.intp)
-        if array.ndim == 2 and array.shape[1] != 2:
-            _square(wire_count, array.shape)
-            pairs = np.unique(np.sort(np.argwhere(array != 0), axis=1), axis=0)
-        elif array.ndim == 2 and np.array_equal(array, array.astype(np.intp)):
-            pairs = array
-        else:
-            raise ValueError(f"junctions have shape {array.shape} and type {array.dtype}; give pairs of whole numbers")
-    return np.sort(pairs.astype(np.intp), axis=1)
+        linked = _unweighted(matrix.data)
+        return _oriented(matrix.row[linked], matrix.col[linked])
+    array = np.asarray(junctions)
+    if array.size == 0:
+        return np.empty((0, 2), dtype=np.intp)
+    if array.ndim == 2 and (array.shape[1] != 2 or _is_matrix_of_two(wire_count, junctions, array)):
+        _square(wire_count, array.shape)
+        row, column = np.nonzero(array)
+        _unweighted(array[row, column])
+        return _oriented(row, column)
+    return _whole_numbers(array)
+
+
+def listed(graph: Graph) -> Any:
+    """Return the junctions of a graph as plain values from which `edge_list` reads them again."""
+    pairs = graph.junctions.tolist()
+    if _is_matrix_of_two(graph.wire_count, pairs, graph.junctions):
+        return {"first": graph.junctions[:, 0].tolist(), "second": graph.junctions[:, 1].tolist()}
+    return pairs
+
+
+def _edges_of_networkx(wire_count: int, graph: Any) -> IntArray:
+    strange = [node for node in graph.nodes if not isinstance(node, (int, np.integer))]
+    if strange:
+        raise ValueError(
+            f"the graph has a node {strange[0]!r}; nodes must be 0 to {wire_count - 1}: "
+            "networkx.convert_node_labels_to_integers gives that"
+        )
+    _unweighted(np.array([weight for *_, weight in graph.edges(data="weight", default=1)]))
+    pairs = np.array([edge[:2] for edge in graph.edges], dtype=np.intp).reshape(-1, 2)
+    # Edges of a graph without directions have no orientation; those of a directed one keep it.
+    return pairs if graph.is_directed() else np.sort(pairs, axis=1)
+
+
+def _whole_numbers(array: npt.NDArray[Any]) -> IntArray:
+    if array.ndim != 2 or array.shape[1] != 2 or array.dtype.kind not in "iufb":
+        raise ValueError(f"junctions have shape {array.shape} and type {array.dtype}; give pairs of whole numbers")
+    if not np.array_equal(array, array.astype(np.intp)):
+        raise ValueError(f"junctions hold {array[array != np.floor(array)][0]}; give pairs of whole numbers")
+    return array.astype(np.intp)
+
+
+def _is_matrix_of_two(wire_count: int, given: Any, array: npt.NDArray[Any]) -> bool:
+    """Whether two rows of two numbers are the adjacency matrix of two wires: its diagonal is 0; tuples are pairs."""
+    if wire_count != 2 or array.shape != (2, 2) or any(isinstance(row, tuple) for row in given):
+        return False
+    return bool((np.diag(array) == 0).all())
+
+
+def _oriented(row: IntArray, column: IntArray) -> IntArray:
+    """Return the pairs in a matrix, sorted: from row to column, or lower first where both directions are in it."""
+    pairs = np.column_stack((row, column)).astype(np.intp)
+    low, high = np.sort(pairs, axis=1).T
+    order = np.lexsort((row, high, low))  # of both directions, the one with the lower row comes first
+    pairs, ends = pairs[order], np.column_stack((low, high))[order]
+    again = np.zeros(len(pairs), dtype=bool)
+    again[1:] = (ends[1:] == ends[:-1]).all(axis=1)
+    return pairs[~again]
+
+
+def _unweighted(weights: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return where there is an edge; refuse weights, which could mean conductances, resistances or lengths."""
+    strange = np.flatnonzero((weights != 0) & (weights != 1))
+    if strange.size:
+        raise ValueError(
+            f"an edge has weight {weights[strange[0]]}; weights are not used, give 1 for each junction, and "
+            "what differs between them in junction_values"
+        )
+    return np.asarray(weights != 0)
 
 
 def at_least(name: str, value: object, least: int) -> None:

@@ -1,27 +1,28 @@
 """The compiled step of a resistor network with memory: eliminate, solve back, let every junction evolve.
 
 One function, no Python in it and the GIL released. How junctions evolve is a function of their model, called by its
-address. All arithmetic of the elimination is additions, multiplications and divisions of positive numbers, so that
-voltages stay exact to rounding for any spread of conductances. Its arrays are described in `elimination` and
-`models`.
+address. Its arrays are described in `elimination` and `models`.
 """
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
-from inmateria.simulators.nanowire.compiled_calls import call_evolve
+from inmateria.simulators.nanowire.compiled_calls import call_evolve, call_solve
+from inmateria.simulators.nanowire.junction_table import CONDUCTANCE, CONDUCTS, DROP, FEELS, ROWS, STATE, WALK
+from inmateria.simulators.nanowire.solution import solve, unpack
+
+__all__ = ["CONDUCTANCE", "CONDUCTS", "DROP", "FEELS", "ROWS", "STATE", "WALK", "advance", "rest"]
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
-STATE, CONDUCTANCE, FEELS, CONDUCTS, WALK, DROP = range(6)
-"""Rows of the table of junctions: state; conductance, S; factor on the voltage it feels; factor on its
-conductance; noise, log; voltage across it, V."""
+_BETWEEN = 4.0  # parts between two that are checked for large changes
+_TRIES, _AGREEMENT = 50_000, 1e-5  # of `rest`: steps at most, and their error beside the largest state so far
+_LARGEST = float(np.finfo(np.float64).max)
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
@@ -30,6 +31,7 @@ _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=Tru
 @_outer
 def advance(
     plan: Indices,
+    solver: int,
     evolve: int,
     constants: Floats,
     step: float,
@@ -42,160 +44,165 @@ def advance(
     signal: Floats,
     trace: Floats,
     parts: int,
-) -> None:
+    substeps: int,
+) -> int:
     """Run all steps of a drive, each in ``samples`` integration steps of ``step`` seconds.
 
     Parameters
     ----------
     plan : ndarray
         `Elimination.packed`.
+    solver : int
+        Address of `circuit.solve_circuit`, if the plan says that there is a circuit; else 0.
     evolve, constants : int, ndarray
-        Address (`address_of`) of the junction model's function, and its packed constants.
+        Address (`address_of`) of the junction model's function, and its packed constants, those of each kind of
+        junction after one another.
     step, samples : float, int
     drive : ndarray, shape (steps, inputs)
-        V. Fixed places are the inputs in order, then grounds at 0 V. Without any step, conductances are
-        only set from the state.
+        V; NaN for an input that floats. Fixed places are the inputs in order, then grounds at 0 V. Without any step,
+        conductances are only set from the state, and the noise is drawn from its stationary distribution.
     junctions : ndarray, shape (6, junctions)
         The table of junctions; changed in place.
     nodes : ndarray
-        Voltage of every place, then load of every free place to 0 V in S, then scratch.
-    noise : ndarray, shape (2,)
-        Standard deviation of log conductance, 0 for none, and its correlation time, s.
+        Voltage of every place, then load of every free place to 0 V in S, then what `circuit.solve_circuit`
+        needs, or scratch.
+    noise : ndarray, shape (5,)
+        Standard deviation of log conductance, 0 for none, and its correlation time, s. Then, for the check of steps,
+        the factor by which a conductance may change in a part of a step, 0 to allow any; in return, the largest voltage
+        felt by a junction that changed more, V; and the number of parts until the next check, which every fifth has.
     random : ndarray, shape (1,)
         State of the random numbers.
     signal, trace : ndarray
         Records, one row for each integration step; either may have no rows.
     parts : int
-        Contents of the trace, in this order: 1 voltages, 2 currents, 4 conductances, 8 states; added up.
+        Contents of the trace, in this order: 1 voltages, 2 currents, 4 conductances, 8 states, 16 voltages of sources;
+        added up.
+    substeps : int
+        Equal parts of an integration step, each solved anew; only the first is recorded.
+
+    Returns
+    -------
+    int
+        0; 1 if a conductance changed by more than it may; 2 if a voltage or a state is not finite.
     """
-    place, first, second, slot, border, contact, start, rows, target, read = unpack(plan)
+    (
+        place, first, second, slot, border, contact, start, rows, target,
+        _, _, _, _, _, _, read, circuit, kinds,
+    ) = unpack(plan)  # fmt: skip
     n = len(start) - 1
     count = len(first)
     inputs = drive.shape[1]
     fixed = len(place) - n
     voltage = nodes[: n + fixed]
     load = nodes[n + fixed : n + fixed + n]
-    work = nodes[n + fixed + n :]
+    surrounded = circuit[0] > 0
+    at = n + fixed + n
+    ports = nodes[at : at + (4 * fixed + (count if circuit[2] else 0) if surrounded else 0)]
+    work = nodes[at + len(ports) :]
+    table = np.empty(len(junctions) * count if len(kinds) else 0)
     state, conductance, drop = junctions[STATE], junctions[CONDUCTANCE], junctions[DROP]
     if drive.shape[0] == 0:
-        call_evolve(evolve, constants, 0.0, 1.0, junctions)
-    row = 0
+        evolve_kinds(kinds, evolve, constants, 0.0, 1.0, junctions, table)
+        if noise[0] > 0:
+            fluctuate(math.inf, noise, random, junctions)
+    watched, turn, row = noise[2] > 0.0, noise[4], 0
+    before = np.empty(count if watched and (turn == 0.0 or drive.shape[0] * samples * substeps > 1) else 0)
+    if watched and turn == 0.0:
+        remember(noise, junctions, before)
     for t in range(drive.shape[0]):
         total = 0.0
         for i in range(inputs):
             voltage[n + i] = drive[t, i]
-            total += drive[t, i]
+            if surrounded:
+                ports[i] = drive[t, i]
+            if not math.isnan(drive[t, i]):
+                total += drive[t, i]
         for i in range(inputs, fixed):
             voltage[n + i] = 0.0
-        for _ in range(samples):
-            solve(slot, border, start, rows, target, load, conductance, work, voltage)
-            for j in range(count):
-                drop[j] = voltage[first[j]] - voltage[second[j]]
-            if len(signal):
-                for i in range(len(read)):
-                    signal[row, i] = voltage[read[i]]
-                collect(contact, conductance, drop, signal[row, len(read) :])
-            if len(trace):
-                at = 0
-                if parts & 1:
-                    for i in range(len(place)):
-                        trace[row, i] = voltage[place[i]]
-                    at += len(place)
-                if parts & 2:
-                    collect(contact, conductance, drop, trace[row, at : at + fixed])
-                    at += fixed
-                if parts & 4:
-                    for j in range(count):
-                        trace[row, at + j] = conductance[j]
-                    at += count
-                if parts & 8:
-                    for j in range(count):
-                        trace[row, at + j] = state[j]
-            row += 1
-            call_evolve(evolve, constants, step, 1.0 if total >= 0 else -1.0, junctions)
+        for part in range(samples * substeps):
+            if surrounded:
+                call_solve(solver, plan, junctions, nodes)
+            else:
+                solve(slot, border, start, rows, target, load, conductance, work, voltage)
+                for j in range(count):
+                    drop[j] = voltage[first[j]] - voltage[second[j]]
+            if part % substeps == 0:
+                if len(signal):
+                    for i in range(len(read)):
+                        signal[row, i] = voltage[read[i]]
+                    collect(contact, conductance, drop, signal[row, len(read) : len(read) + fixed])
+                    for i in range(signal.shape[1] - len(read) - fixed):
+                        signal[row, len(read) + fixed + i] = ports[3 * fixed + i]
+                if len(trace):
+                    at = 0
+                    if parts & 16:
+                        last = trace.shape[1] - inputs
+                        for i in range(inputs):
+                            trace[row, last + i] = ports[3 * fixed + i] if surrounded else drive[t, i]
+                    if parts & 1:
+                        for i in range(len(place)):
+                            trace[row, i] = voltage[place[i]]
+                        at += len(place)
+                    if parts & 2:
+                        collect(contact, conductance, drop, trace[row, at : at + fixed])
+                        at += fixed
+                    if parts & 4:
+                        for j in range(count):
+                            trace[row, at + j] = conductance[j]
+                        at += count
+                    if parts & 8:
+                        for j in range(count):
+                            trace[row, at + j] = state[j]
+                row += 1
+            sign = 1.0 if total >= 0 else -1.0
+            evolve_kinds(kinds, evolve, constants, step / substeps, sign, junctions, table)
+            if watched:
+                if turn == 0.0:
+                    compare(junctions, before, noise)
+                    turn = _BETWEEN
+                else:
+                    turn -= 1.0
+                    if turn == 0.0 and len(before):
+                        _copy(conductance, before)
             if noise[0] > 0:
-                fluctuate(step, noise, random, junctions)
+                fluctuate(step / substeps, noise, random, junctions)
+    noise[4] = turn
+    if not (finite(state) and finite(voltage)):
+        return 2
+    return 1 if noise[3] > 0.0 else 0
 
 
 @_inner
-def unpack(plan: Indices) -> Any:
-    """Return the arrays of a packed `Elimination`, and the places to be read."""
-    at1 = 10 + int(plan[0])
-    at2 = at1 + int(plan[1])
-    at3 = at2 + int(plan[2])
-    at4 = at3 + 2 * int(plan[3])
-    at5 = at4 + 3 * int(plan[4])
-    at6 = at5 + 3 * int(plan[5])
-    at7 = at6 + int(plan[6])
-    at8 = at7 + int(plan[7])
-    at9 = at8 + int(plan[8])
-    return (
-        plan[10:at1],
-        plan[at1:at2],
-        plan[at2:at3],
-        plan[at3:at4].reshape(-1, 2),
-        plan[at4:at5].reshape(-1, 3),
-        plan[at5:at6].reshape(-1, 3),
-        plan[at6:at7],
-        plan[at7:at8],
-        plan[at8:at9],
-        plan[at9:],
-    )
-
-
-@_inner
-def solve(
-    slot: Indices,
-    border: Indices,
-    start: Indices,
-    rows: Indices,
-    target: Indices,
-    load: Floats,
-    conductance: Floats,
-    work: Floats,
-    voltage: Floats,
+def evolve_kinds(
+    kinds: Indices, evolve: int, constants: Floats, step: float, sign: float, junctions: Floats, room: Floats
 ) -> None:
-    """Find the voltage of every free place by star-mesh elimination and back substitution, O(fill)."""
-    n = len(start) - 1
-    entries = len(rows)
-    link = work[:entries]  # conductance between a column's own place and each of its rows
-    toward = work[entries : entries + n]  # summed conductance to fixed places
-    source = work[entries + n : entries + 2 * n]  # current from them at 0 V
-    inverse = work[entries + 2 * n : entries + 3 * n]
-    for i in range(entries):
-        link[i] = 0.0
-    for k in range(n):
-        toward[k] = load[k]
-        source[k] = 0.0
-    for i in range(slot.shape[0]):
-        link[slot[i, 1]] += conductance[slot[i, 0]]
-    for i in range(border.shape[0]):
-        g = conductance[border[i, 0]]
-        toward[border[i, 1]] += g
-        source[border[i, 1]] += g * voltage[border[i, 2]]
-    pair = numba.uint64(0)
-    for k in range(n):
-        low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
-        total = toward[k]
-        for i in range(low, high):
-            total += link[i]
-        inverse[k] = 1.0 / total
-        to_fixed = toward[k] * inverse[k]
-        from_fixed = source[k] * inverse[k]
-        for i in range(low, high):
-            g = link[i]
-            toward[rows[i]] += g * to_fixed
-            source[rows[i]] += g * from_fixed
-            share = g * inverse[k]
-            for j in range(i + 1, high):
-                link[target[pair]] += share * link[j]
-                pair += numba.uint64(1)
-    for m in range(n):
-        k = n - 1 - m
-        current = source[k]
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
-            current += link[i] * voltage[rows[i]]
-        voltage[k] = current * inverse[k]
+    """Evolve all junctions, those of one kind together.
+
+    ``kinds`` is empty if all are of one. Else it is the number of kinds, where the list of each begins and the last one
+    ends in it, and the lists of junctions. The constants have those of each kind.
+    """
+    if len(kinds) == 0:
+        call_evolve(evolve, constants, step, sign, junctions)
+        return
+    number = np.int64(kinds[0])
+    size, lines = len(constants) // number, len(junctions)
+    for k in range(number):
+        members = kinds[np.int64(kinds[1 + k]) : np.int64(kinds[2 + k])]
+        some = len(members)
+        table = room[: lines * some].reshape(lines, some)
+        for line in range(lines):
+            for i in range(some):
+                table[line, i] = junctions[line, members[i]]
+        call_evolve(evolve, constants[k * size : (k + 1) * size], step, sign, table)
+        for i in range(some):
+            junctions[STATE, members[i]] = table[STATE, i]
+            junctions[CONDUCTANCE, members[i]] = table[CONDUCTANCE, i]
+
+
+@_inner
+def _copy(values: Floats, to: Floats) -> None:
+    for i in range(len(values)):  # a slice assigned as a whole takes seconds to compile
+        to[i] = values[i]
 
 
 @_inner
@@ -209,14 +216,137 @@ def collect(contact: Indices, conductance: Floats, drop: Floats, current: Floats
 
 
 @_outer
-def rest(evolve: int, constants: Floats, duration: float, parts: int, junctions: Floats) -> None:
-    """Let all junctions relax at 0 V, in so many equal steps."""
-    for _ in range(parts):
-        call_evolve(evolve, constants, duration / parts, 1.0, junctions)
+def rest(
+    evolve: int,
+    constants: Floats,
+    duration: float,
+    longest: float,
+    noise: Floats,
+    random: npt.NDArray[np.uint64],
+    junctions: Floats,
+) -> bool:
+    """Let all junctions relax at 0 V.
+
+    Parameters
+    ----------
+    evolve, constants, noise, random, junctions
+        As in `advance`.
+    duration : float
+        s.
+    longest : float
+        Longest duration, s, for which one call of ``evolve`` tells how fast states change; inf where one is exact
+        whatever its duration.
+
+    Returns
+    -------
+    bool
+        Whether that was possible, and all states are finite.
+
+    Notes
+    -----
+    At 0 V each state follows an equation of its own, x' = f(x). Exponential Euler steps, x + (exp(J h) - 1) / J f(x)
+    with J = df/dx (Pope, Commun. ACM 6, 491 (1963)), are exact for a decay at any duration; they are as long as allows
+    two halves to agree with the whole.
+    """
+    state = junctions[STATE]
+    junctions[DROP] = 0.0
+    left, tries = duration, 0
+    if longest == math.inf:
+        call_evolve(evolve, constants, duration, 1.0, junctions)
+        left = 0.0
+    before, whole, work = np.empty(len(state)), np.empty(len(state)), np.empty((3, len(state)))
+    scale, step, probe = 1e-30, min(longest, duration), 1e-2 * min(longest, duration)
+    while left > 0 and tries < _TRIES:
+        tries += 1
+        step = min(step, left)
+        for j in range(len(state)):
+            scale = max(scale, abs(state[j]))
+            before[j] = state[j]
+        relax(evolve, constants, step, probe, scale, junctions, work)
+        _copy(state, whole)
+        _copy(before, state)
+        relax(evolve, constants, 0.5 * step, probe, scale, junctions, work)
+        relax(evolve, constants, 0.5 * step, probe, scale, junctions, work)
+        error = 0.0
+        for j in range(len(state)):
+            scale = max(scale, abs(state[j]))
+            error = max(error, abs(state[j] - whole[j]))
+        if finite(state) and finite(whole) and error <= _AGREEMENT * scale:
+            left -= step
+            step *= 2.0 if error <= 0.2 * _AGREEMENT * scale else 1.0
+        else:
+            _copy(before, state)
+            step *= 0.5
+    call_evolve(evolve, constants, 0.0, 1.0, junctions)
+    if noise[0] > 0:
+        fluctuate(duration, noise, random, junctions)
+    return left <= 0 and finite(state)
+
+
+@_inner
+def relax(
+    evolve: int, constants: Floats, step: float, probe: float, scale: float, junctions: Floats, work: Floats
+) -> None:
+    """Take an exponential Euler step, with f and J from three short steps of the model."""
+    state, base, slope, bend = junctions[STATE], work[0], work[1], work[2]
+    _copy(state, base)
+    call_evolve(evolve, constants, probe, 1.0, junctions)
+    for j in range(len(state)):
+        slope[j] = (state[j] - base[j]) / probe
+        bend[j] = math.inf
+    for side in range(2):
+        size = 1e-6 * scale if side == 0 else -1e-6 * scale
+        for j in range(len(state)):
+            state[j] = base[j] + size
+        call_evolve(evolve, constants, probe, 1.0, junctions)
+        for j in range(len(state)):
+            J = ((state[j] - (base[j] + size)) / probe - slope[j]) / size
+            # On one side of a bound a model may push states back at once, which is no rate of its equation.
+            bend[j] = J if abs(J) < abs(bend[j]) else bend[j]
+    for j in range(len(state)):
+        z = bend[j] * step
+        moved = slope[j] * (step if abs(z) < 1e-9 else math.expm1(min(z, 300.0)) / bend[j])
+        state[j] = base[j] + moved
 
 
 for _cached in (advance, rest):
-    recompile_with(_cached, "inmateria.simulators.nanowire.compiled_calls")
+    recompile_with(
+        _cached, "inmateria.simulators.nanowire.compiled_calls", "inmateria.simulators.nanowire.solution",
+        "inmateria.simulators.nanowire.junction_table",
+    )  # fmt: skip
+
+
+@_inner
+def finite(values: Floats) -> bool:
+    """Whether all values are finite."""
+    strange = 0
+    for i in range(len(values)):
+        strange += 0 if abs(values[i]) <= _LARGEST else 1
+    return strange == 0
+
+
+@_inner
+def remember(noise: Floats, junctions: Floats, before: Floats) -> None:
+    """Copy the conductances, without their noise."""
+    walk, conductance = junctions[WALK], junctions[CONDUCTANCE]
+    for j in range(len(before)):
+        before[j] = conductance[j]
+    if noise[0] > 0:
+        for j in range(len(before)):
+            before[j] *= math.exp(-walk[j])
+
+
+@_inner
+def compare(junctions: Floats, before: Floats, noise: Floats) -> None:
+    """Note the largest voltage felt by a junction whose conductance changed by more than it may."""
+    conductance, most = junctions[CONDUCTANCE], noise[2]
+    many = 0
+    for j in range(len(before)):
+        many += 1 if conductance[j] > most * before[j] or before[j] > most * conductance[j] else 0
+    if many:
+        for j in range(len(before)):
+            if conductance[j] > most * before[j] or before[j] > most * conductance[j]:
+                noise[3] = max(noise[3], abs(junctions[DROP, j] * junctions[FEELS, j]))
 
 
 @_inner

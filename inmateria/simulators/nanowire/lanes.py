@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve_lanes
-from inmateria.simulators.nanowire.kernel import CONDUCTANCE, unpack
-from inmateria.simulators.nanowire.vector_lanes import LANES, load, splat, store
+from inmateria.simulators.nanowire.kernel import CONDUCTANCE, FEELS, WALK
+from inmateria.simulators.nanowire.solution import unpack
+from inmateria.simulators.vector_lanes import LANES, choose, load, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -38,6 +39,9 @@ def advance_lanes(
     nodes: Floats,
     room: Indices,
     signal: Floats,
+    substeps: int,
+    limit: float,
+    exceeded: Floats,
 ) -> None:
     """Run all steps of sixteen drives on sixteen networks of one model that share a graph.
 
@@ -62,8 +66,14 @@ def advance_lanes(
     room : ndarray of uint32, shape (junctions + 1,)
         Scratch.
     signal : ndarray, shape (steps * samples * outputs * 16,)
+    substeps : int
+        As in `kernel.advance`.
+    limit : float
+        Factor by which a conductance may change in a part, 0 to allow any. Needs the row of noise as scratch.
+    exceeded : ndarray, shape (16,)
+        In return, the largest voltage felt by a junction that changed more, in one part of every five, V.
     """
-    place, first, second, _, border, contact, start, rows, target, read = unpack(plan)
+    place, first, second, _, border, contact, start, rows, target, _, _, _, _, _, _, read, _, _ = unpack(plan)
     free = len(start) - 1
     voltage = nodes[: len(place) * LANES]
     load_of = nodes[len(place) * LANES : (len(place) + free) * LANES]
@@ -72,29 +82,62 @@ def advance_lanes(
     # numba makes a float of the sum of a signed and an unsigned integer, so that all of these are unsigned.
     n, fixed = numba.uint64(free), numba.uint64(len(place) - free)
     zero = splat(0.0)
+    before = junctions[WALK]
+    if limit > 0.0:
+        _copy(conductance, before)
+    turn: Any = numba.uint64(0)
     at: Any = numba.uint64(0)
     for t in range(len(drive) // (inputs * LANES)):
         for i in range(inputs):
             store(voltage, n + numba.uint64(i), load(drive, numba.uint64(t * inputs + i)))
         for i in range(numba.uint64(inputs), fixed):
             store(voltage, n + i, zero)
-        for _ in range(samples):
+        for part in range(numba.uint64(samples * substeps)):
             _assemble(origin, border, len(rows), load_of, conductance, voltage, work)
             _eliminate(start, rows, target, work)
             _substitute(start, rows, work, voltage)
-            for i in range(len(read)):
-                store(signal, at, load(voltage, read[i]))
-                at += numba.uint64(1)
-            for i in range(fixed):
-                store(signal, at + i, zero)
-            for i in range(contact.shape[0]):
-                j = contact[i, 0]
-                flow = load(conductance, j) * (load(voltage, first[j]) - load(voltage, second[j]))
-                into = at + numba.uint64(contact[i, 1])
-                total = load(signal, into)
-                store(signal, into, total - flow if contact[i, 2] else total + flow)
-            at += fixed
-            call_evolve_lanes(evolve, constants, step, first, second, voltage, alike, junctions, room)
+            if part % numba.uint64(substeps) == 0:
+                for i in range(len(read)):
+                    store(signal, at, load(voltage, read[i]))
+                    at += numba.uint64(1)
+                for i in range(fixed):
+                    store(signal, at + i, zero)
+                for i in range(contact.shape[0]):
+                    j = contact[i, 0]
+                    flow = load(conductance, j) * (load(voltage, first[j]) - load(voltage, second[j]))
+                    into = at + numba.uint64(contact[i, 1])
+                    total = load(signal, into)
+                    store(signal, into, total - flow if contact[i, 2] else total + flow)
+                at += fixed
+            call_evolve_lanes(evolve, constants, step / substeps, first, second, voltage, alike, junctions, room)
+            if limit > 0.0:
+                if turn == 0:
+                    _compare(limit, first, second, voltage, junctions, exceeded)
+                elif turn == 4:
+                    _copy(conductance, before)
+                turn = numba.uint64(0) if turn == 4 else turn + numba.uint64(1)
+
+
+@_inner
+def _copy(values: Floats, to: Floats) -> None:
+    for i in range(len(values)):  # a slice assigned as a whole takes seconds to compile
+        to[i] = values[i]
+
+
+@_inner
+def _compare(
+    limit: float, first: Indices, second: Indices, voltage: Floats, junctions: Floats, exceeded: Floats
+) -> None:
+    """Note, in each lane, the largest voltage felt by a junction whose conductance changed by more than a factor."""
+    conductance, before, feels = junctions[CONDUCTANCE], junctions[WALK], junctions[FEELS]
+    most, zero, one = splat(limit), splat(0.0), splat(1.0)
+    worst = load(exceeded, numba.uint64(0))
+    for j in range(numba.uint64(len(first))):
+        now, then = load(conductance, j), load(before, j)
+        v = signed((load(voltage, first[j]) - load(voltage, second[j])) * load(feels, j), one)
+        v = choose(now, most * then, v, choose(then, most * now, v, zero))
+        worst = choose(v, worst, v, worst)
+    store(exceeded, numba.uint64(0), worst)
 
 
 @_inner
@@ -243,7 +286,7 @@ def _substitute(start: Indices, rows: Indices, work: Floats, voltage: Floats) ->
 recompile_with(
     advance_lanes,
     "inmateria.simulators.nanowire.kernel",
-    "inmateria.simulators.nanowire.vector_lanes",
+    "inmateria.simulators.vector_lanes",
     "inmateria.simulators.nanowire.compiled_calls",
 )
 
@@ -254,7 +297,7 @@ def origins(plan: Indices) -> Indices:
     A link that no junction makes has the number after the last.
     """
     junctions = int(plan[1])
-    _, _, _, slot, _, _, _, rows, _, _ = unpack.py_func(plan)
+    _, _, _, slot, _, _, _, rows, *_ = unpack.py_func(plan)
     _, once = np.unique(slot[:, 1], return_index=True)
     origin = np.full(len(rows), junctions, dtype=np.uint32)
     origin[slot[once, 1]] = slot[once, 0]

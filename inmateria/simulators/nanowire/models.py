@@ -6,7 +6,7 @@ solver knows neither: ``NanowireNetwork(model=Mine(...))`` takes a model of your
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -21,9 +21,20 @@ FloatArray = npt.NDArray[np.float64]
 class JunctionModel(Protocol):
     """Interface of a junction model: a frozen dataclass of its parameters, with the members below.
 
-    ``evolve`` is the function by which junctions evolve, see `evolution`. A model may also have ``evolve_lanes``,
-    the same for sixteen networks at once (`evolution_lanes`); without it, the networks of an ensemble run one after
-    another. ``rests_at_once = True`` says that a step at 0 V is exact whatever its duration.
+    ``evolve`` is the function by which junctions evolve, see `evolution`. A model may also have
+
+    - ``evolve_lanes``, the same for sixteen networks at once (`evolution_lanes`); without it, the networks of an
+      ensemble run one after another;
+    - ``rests_at_once = True``, which says that a step at 0 V is exact whatever its duration; without it,
+      `NanowireNetwork.age` makes its steps as long as two halves agree with the whole;
+    - ``longest_step``, s: no step is longer, such as half of a time constant that explicit Euler steps have to resolve.
+      Longer ones are made of so many more substeps. Without it, a state that is not finite is an error;
+    - ``time_constant(voltage)``, s: the time in which a junction under that voltage moves through a fair part of its
+      range; and ``coarse_change``, the factor by which its conductance may change in one step, 100 by default. If a
+      conductance changes by more in a step longer than the time constant, there is a `CoarseStepWarning`.
+
+    A network is pickled with its model. Into another process goes a class by its name, so that the model has to be of a
+    module that can be imported there, or is sent by cloudpickle, as joblib does.
 
     The id of a network depends on the model's class name, its parameters and the value of ``packed()``: if you change
     ``evolve``, rename the class.
@@ -68,7 +79,7 @@ class Filament:
         G &= \frac{1}{R_t + 1 / G_\mathrm{on}} + G_\mathrm{off}
 
     with :math:`A = 0.17`, :math:`C_0 = 10.19` and :math:`J_1 = 4.71307 \times 10^{-5}`. One explicit Euler step is
-    taken per step of integration.
+    taken per step of integration; it is exact as long as the voltage across the junction is constant.
 
     Parameters
     ----------
@@ -88,7 +99,8 @@ class Filament:
     gap_power, barrier_power : float
         Exponents :math:`p` of the gap and :math:`q` of the barrier.
     overshoot : bool
-        Whether a shrinking filament may step across zero instead of stopping there.
+        Whether a shrinking filament may step across zero instead of stopping there, by as much as the step is long. One
+        at zero stays there, and aging ends at zero.
 
     Raises
     ------
@@ -109,8 +121,8 @@ class Filament:
 
     evolve: ClassVar[Any] = staticmethod(evolution.tunnelling_filaments)
     evolve_lanes: ClassVar[Any] = staticmethod(evolution_lanes.tunnelling_filaments)
-    rests_at_once: ClassVar[bool] = True
     rest: ClassVar[float] = 0.0
+    rests_at_once: ClassVar[bool] = True
     set_voltage: float = 0.01
     reset_voltage: float = 0.005
     closed_filament: float = 0.01
@@ -143,6 +155,21 @@ class Filament:
     def highest(self) -> float:
         """Largest conductance, S."""
         return self.on_conductance + self.off_conductance
+
+    @property
+    def coarse_change(self) -> float:
+        """Two thirds of the range of conductance, on a logarithmic scale: the factor that a step should not exceed."""
+        return _two_thirds(self.off_conductance, self.on_conductance)
+
+    def time_constant(self, voltage: float) -> float:
+        """Return the time in which the conductance changes at most by a factor of e under a voltage (V), s."""
+        rate = _filament_speed(self, voltage) * max(1.0, self._exponent) / self.closed_filament
+        return 1 / rate if rate > 0 else math.inf
+
+    @property
+    def relaxing(self) -> "Filament":
+        """The model by which junctions age at 0 V: without the overshoot, which is an artefact of steps."""
+        return replace(self, overshoot=False)
 
     def packed(self) -> FloatArray:
         """Return the constants in the order in which ``evolve`` reads them."""
@@ -182,7 +209,8 @@ class Binary:
     on_conductance, off_conductance : float
         Conductances :math:`G_\mathrm{on}` and :math:`G_\mathrm{off}`, S.
     overshoot : bool
-        Whether a shrinking filament may step across zero instead of stopping there.
+        Whether a shrinking filament may step across zero instead of stopping there, by as much as the step is long. One
+        at zero stays there, and aging ends at zero.
 
     Raises
     ------
@@ -192,8 +220,8 @@ class Binary:
 
     evolve: ClassVar[Any] = staticmethod(evolution.switching_filaments)
     evolve_lanes: ClassVar[Any] = staticmethod(evolution_lanes.switching_filaments)
-    rests_at_once: ClassVar[bool] = True
     rest: ClassVar[float] = 0.0
+    rests_at_once: ClassVar[bool] = True
     set_voltage: float = 0.01
     reset_voltage: float = 0.005
     closed_filament: float = 0.01
@@ -211,6 +239,21 @@ class Binary:
     def highest(self) -> float:
         """Largest conductance, S."""
         return self.on_conductance
+
+    @property
+    def coarse_change(self) -> float:
+        """Half of the ratio of both conductances: every junction that switches counts."""
+        return max(1.0, 0.5 * self.on_conductance / self.off_conductance)
+
+    def time_constant(self, voltage: float) -> float:
+        """Return a tenth of the time in which a filament grows from nothing to closed under a voltage (V), s."""
+        rate = 10 * _filament_speed(self, voltage) / self.closed_filament
+        return 1 / rate if rate > 0 else math.inf
+
+    @property
+    def relaxing(self) -> "Binary":
+        """The model by which junctions age at 0 V: without the overshoot, which is an artefact of steps."""
+        return replace(self, overshoot=False)
 
     def packed(self) -> FloatArray:
         """Return the constants in the order in which ``evolve`` reads them."""
@@ -282,7 +325,7 @@ class RateBalance:
         convert_fields(self)
         _positive(self, "potentiation_rate", "depression_rate", "off_conductance", "on_conductance")
         for name in ("potentiation_slope", "depression_slope"):
-            _require(self, name, getattr(self, name) >= 0, "0 or more")
+            _require(self, name, 0 <= getattr(self, name) <= _LARGEST, f"0 to {_LARGEST:g}")
         _require(self, "off_conductance", self.off_conductance <= self.on_conductance, "up to on_conductance, S")
 
     @property
@@ -294,6 +337,16 @@ class RateBalance:
     def highest(self) -> float:
         """Largest conductance, S."""
         return self.on_conductance
+
+    @property
+    def coarse_change(self) -> float:
+        """Two thirds of the range of conductance, on a logarithmic scale: the factor that a step should not exceed."""
+        return _two_thirds(self.off_conductance, self.on_conductance)
+
+    def time_constant(self, voltage: float) -> float:
+        r"""Return the time constant :math:`1 / (k_p + k_d)` under a voltage (V), s."""
+        up = self.potentiation_rate * math.exp(min(self.potentiation_slope * abs(voltage), 600.0))
+        return 1 / (up + self.depression_rate * math.exp(-self.depression_slope * abs(voltage)))
 
     def packed(self) -> FloatArray:
         """Return the constants in the order in which ``evolve`` reads them."""
@@ -319,7 +372,8 @@ class LinearDrift:
         f(x) &= 1 - (2 x - 1)^{2 p}, \quad \text{or } 1 \text{ if } p = 0
 
     Here :math:`\sigma` is the sign of the summed input voltages, as in the network simulator mnns, where all sources
-    have one waveform. One explicit Euler step is taken per step of integration.
+    have one waveform. Over a step of integration, in which the voltage is constant, drift and decay are each solved
+    exactly, in turn [4]_; with a window, the drift by midpoint steps in which x changes by a twentieth at most.
 
     Parameters
     ----------
@@ -343,9 +397,11 @@ class LinearDrift:
     .. [2] H. O. Sillin et al., A theoretical and experimental study of neuromorphic atomic switch networks for
        reservoir computing, Nanotechnology 24, 384004 (2013).
     .. [3] Y. N. Joglekar and S. J. Wolf, The elusive memristor, Eur. J. Phys. 30, 661 (2009).
+    .. [4] G. Strang, On the construction and comparison of difference schemes, SIAM J. Numer. Anal. 5, 506 (1968).
     """
 
     evolve: ClassVar[Any] = staticmethod(evolution.drifting_dopants)
+    rests_at_once: ClassVar[bool] = True
     rest: ClassVar[float] = 0.0
     drift_time: float = 0.01
     decay_time: float = 1.0
@@ -356,14 +412,26 @@ class LinearDrift:
     def __post_init__(self) -> None:
         convert_fields(self)
         _positive(self, "drift_time", "off_conductance", "on_conductance")
-        _require(self, "decay_time", self.decay_time >= 0, "0 or more, s")
-        _require(self, "window", self.window >= 0 and self.window == round(self.window), "0, 1, 2, ...")
+        _require(
+            self, "decay_time", self.decay_time == 0 or _SMALLEST <= self.decay_time <= _LARGEST, f"0, or {_RANGE} s"
+        )
+        _require(self, "window", 0 <= self.window <= 100 and self.window == round(self.window), "0, 1, 2, ... 100")
         _require(self, "off_conductance", self.off_conductance <= self.on_conductance, "up to on_conductance, S")
 
     @property
     def highest(self) -> float:
         """Largest conductance, S."""
         return self.on_conductance
+
+    @property
+    def coarse_change(self) -> float:
+        """Two thirds of the range of conductance, on a logarithmic scale: the factor that a step should not exceed."""
+        return _two_thirds(self.off_conductance, self.on_conductance)
+
+    def time_constant(self, voltage: float) -> float:
+        """Return the time in which x moves or decays by a fair part of its range under a voltage (V), s."""
+        rate = abs(voltage) / self.drift_time + (1 / self.decay_time if self.decay_time else 0.0)
+        return 1 / rate if rate > 0 else math.inf
 
     def packed(self) -> FloatArray:
         """Return the constants in the order in which ``evolve`` reads them."""
@@ -402,10 +470,25 @@ def junction_model(given: Any) -> JunctionModel:
 
 
 def _check_filament(model: Filament | Binary) -> None:
+    _require(model, "set_voltage", 0 <= model.set_voltage <= _LARGEST, f"0 to {_LARGEST:g} V")
     _require(model, "reset_voltage", 0 <= model.reset_voltage <= model.set_voltage, "0 to set_voltage, V")
-    _positive(model, "closed_filament", "full_filament", "on_conductance")
-    _require(model, "shrink_rate", model.shrink_rate >= 0, "0 or more")
-    _require(model, "off_conductance", 0 < model.off_conductance < model.on_conductance, "0 to on_conductance, S")
+    _positive(model, "closed_filament", "full_filament", "on_conductance", "off_conductance")
+    _require(model, "shrink_rate", 0 <= model.shrink_rate <= _LARGEST, f"0 to {_LARGEST:g}")
+    _require(model, "off_conductance", model.off_conductance < model.on_conductance, "up to on_conductance, S")
+
+
+def _filament_speed(model: Filament | Binary, voltage: float) -> float:
+    """Return how fast a filament grows or shrinks, V."""
+    size = abs(voltage)
+    return max(size - model.set_voltage, model.shrink_rate * (model.reset_voltage - size), 0.0)
+
+
+def _two_thirds(low: float, high: float) -> float:
+    return float((high / low) ** (2 / 3))
+
+
+_SMALLEST, _LARGEST = 1e-30, 1e30  # far beyond any device, so that no product of a few overflows
+_RANGE = f"{_SMALLEST:g} to {_LARGEST:g}"
 
 
 def _require(model: object, name: str, holds: bool, allowed: str) -> None:
@@ -415,4 +498,4 @@ def _require(model: object, name: str, holds: bool, allowed: str) -> None:
 
 def _positive(model: object, *names: str) -> None:
     for name in names:
-        _require(model, name, getattr(model, name) > 0, "more than 0")
+        _require(model, name, _SMALLEST <= getattr(model, name) <= _LARGEST, _RANGE)

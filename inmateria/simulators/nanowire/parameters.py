@@ -1,6 +1,12 @@
-"""Parameters of a nanowire network in groups: places of wires, and variability of junctions."""
+"""Parameters of a nanowire network in groups: places of wires, variability, values of single junctions, instrument."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from inmateria.simulators.parameters import convert_fields
 
@@ -98,6 +104,111 @@ class Variability:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}; allowed is 0 to 3, the standard deviation of a logarithm"
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JunctionValues:
+    """What is given for single junctions, each as one number or one number a junction, in the order of ``junctions``.
+
+    Parameters
+    ----------
+    initial_state : float or sequence of float, optional
+        State to which a reset returns; that of the model at rest by default. Its sign counts from the junction's first
+        wire to its second.
+    series_resistance : float or sequence of float
+        Resistance in series with the junction, ohm; the junction feels what is left of the voltage.
+    parameters : mapping of str to (float or sequence of float)
+        Parameters of the model that differ between junctions, by name; others are those of the model.
+    """
+
+    initial_state: float | tuple[float, ...] | None = None
+    series_resistance: float | tuple[float, ...] = 0.0
+    parameters: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _convert_numbers(self)
+        _check_numbers("series_resistance", self.series_resistance, "0 or more, ohm", lambda value: value >= 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instrument:
+    """The instrument around a network: its contacts, limits of its sources, and noise of its readings.
+
+    With a ``current_limit``, or inputs that float, the voltage at each source is measured, too: channels ``u00``, ...
+
+    Parameters
+    ----------
+    contact_resistance : float or sequence of float
+        Resistance between instrument and wire, ohm: one number, or one for each electrode: inputs, grounds, outputs.
+    current_limit : float or sequence of float, optional
+        Largest current of a source, A: one number, or one for each input; none by default. Where a voltage would drive
+        more, the source drives this current, at the voltage that it then takes.
+    floating : bool
+        Whether an input is left undriven in a step in which its drive is `inmateria.substrate.FLOAT`.
+    voltage_noise, current_noise : float
+        Standard deviation of what is added to each voltage and current that is read, V and A: independent normal
+        numbers, seeded; the network itself is not changed by it.
+    """
+
+    contact_resistance: float | tuple[float, ...] = 0.0
+    current_limit: float | tuple[float, ...] | None = None
+    floating: bool = False
+    voltage_noise: float = 0.0
+    current_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        _convert_numbers(self)
+        _check_numbers("contact_resistance", self.contact_resistance, "0 or more, ohm", lambda value: value >= 0)
+        _check_numbers("current_limit", self.current_limit, "more than 0, A", lambda value: value > 0)
+        _check_numbers("voltage_noise", self.voltage_noise, "0 or more, V", lambda value: value >= 0)
+        _check_numbers("current_noise", self.current_noise, "0 or more, A", lambda value: value >= 0)
+
+    @property
+    def reads_sources(self) -> bool:
+        """Whether the voltage at each source is measured."""
+        return self.floating or self.current_limit is not None
+
+
+def one_each(name: str, given: float | tuple[float, ...], count: int, of: str) -> npt.NDArray[np.float64]:
+    """Return a number for each of so many things, given as one for all or as one for each.
+
+    Raises
+    ------
+    ValueError
+        If there are more or fewer.
+    """
+    values = np.asarray(given, dtype=np.float64)
+    if values.ndim and len(values) != count:
+        raise ValueError(
+            f"{name} has {len(values)} numbers and there are {count} {of}; give one for all, or one for each"
+        )
+    return np.array(np.broadcast_to(values, count))
+
+
+def _convert_numbers(group: Any) -> None:
+    """Convert arrays and sequences among the fields of a group to tuples, and the fields to their types."""
+    for name, value in vars(group).items():
+        if isinstance(value, Mapping):
+            value = {each: _plain(number) for each, number in value.items()}
+        object.__setattr__(group, name, _plain(value))
+    convert_fields(group)
+    for name, value in vars(group).items():
+        for each, numbers in value.items() if isinstance(value, dict) else [(name, value)]:
+            if not isinstance(numbers, (bool, type(None))):
+                _check_numbers(each, numbers, "a finite number", math.isfinite)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+
+
+def _check_numbers(name: str, given: Any, allowed: str, holds: Callable[[float], bool]) -> None:
+    """Raise if a number, or one of several, is not allowed."""
+    for number in () if given is None else given if isinstance(given, tuple) else (given,):
+        if not holds(number):
+            raise ValueError(f"{name} is {number}; allowed is {allowed}")
 
 
 def _check_square(density: float, side: float | None) -> None:

@@ -303,7 +303,7 @@ class Commands:
         elif header.kind is Kind.RESET:
             await self._substrate.reset()
         else:
-            stimulus = stimulus_of(frame)
+            stimulus = stimulus_of(frame, self._substrate.info.floats)
             self._encoder.admit(stimulus, header.units)
             response = await self._substrate.stimulate(stimulus)  # which checks it against the limits
             reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence

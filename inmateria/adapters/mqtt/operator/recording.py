@@ -221,7 +221,7 @@ class _Observer:
             return
         if header.sequence <= self._answered.get(header.session, -1):
             return  # sent again although it was answered
-        self._pending[key] = (stimulus_of(frame), time.time(), time.perf_counter())
+        self._pending[key] = (stimulus_of(frame, self._info.floats), time.time(), time.perf_counter())
         if len(self._pending) > _MOST_PENDING:
             self._forget("no answer was heard")
 

@@ -359,13 +359,13 @@ def numbers(frame: Frame) -> npt.NDArray[np.float64] | None:
     return values
 
 
-def stimulus_of(frame: Frame) -> Stimulus:
-    """Take the stimulus out of a frame; raises `StimulusRejected` or `FrameError`."""
+def stimulus_of(frame: Frame, floating: bool = False) -> Stimulus:
+    """Take the stimulus out of a frame, of a device with inputs that float or not; or raise `StimulusRejected`."""
     if frame.array is None or frame.array.ndim != 2:
         raise StimulusRejected(f"a stimulus frame has shape {frame.header.shape}", "shape (steps, inputs)")
     values = numbers(frame)
     assert values is not None
-    return Stimulus(values, frame.header.step)
+    return Stimulus(values, frame.header.step, floating)
 
 
 def response_of(frame: Frame, info: SubstrateInfo) -> Response:

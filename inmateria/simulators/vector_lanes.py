@@ -36,10 +36,10 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, _VECTOR)  # type: ignore[no-untyped-call]
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, stride: int = LANES) -> Any:
     base = context.make_array(array_type)(context, builder, array).data
     wide = builder.zext(index, _WORD) if index.type.width < 64 else index
-    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, LANES))]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, stride))]), _VECTOR.as_pointer())
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -64,6 +64,30 @@ def store(typing: Any, array: Any, entry: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, entry, value), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def load_run(typing: Any, array: Any, first: Any) -> Any:
+    """Load sixteen neighbours of a plain array, from the one of this index on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_address(context, builder, signature.args[0], arguments[0], arguments[1], 1))
+        value.align = 8
+        return value
+
+    return _lanes(array, first), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def store_run(typing: Any, array: Any, first: Any, value: Any) -> Any:
+    """Store sixteen neighbours of a plain array, from the one of this index on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        done = builder.store(arguments[2], _address(context, builder, signature.args[0], arguments[0], arguments[1], 1))
+        done.align = 8
+        return context.get_dummy_value()
+
+    return types.void(array, first, value), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]

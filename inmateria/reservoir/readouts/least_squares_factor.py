@@ -1,0 +1,352 @@
+r"""The triangular factor of a regularised least-squares problem, updated row by row.
+
+The problem after some rows :math:`x_t` is kept as :math:`\bar R` (unit upper triangular) and :math:`E` (diagonal) with
+
+.. math:: \bar R^\top E^{-1} \bar R = \alpha I + \sum_t x_t x_t^\top,
+
+not as the sum or as its inverse: a condition number of the rows is not squared, and columns of very different sizes
+cost no digits. A row is added by plane rotations without square roots (W. M. Gentleman, J. Inst. Maths Applics 12, 329
+(1973)). With :math:`\gamma_0 = 1` and the row :math:`x`, for each row :math:`k` of the factor
+
+.. math::
+
+    \gamma_k &= \gamma_{k-1} + E_k x_k^2 \\
+    s &= E_k x_k / \gamma_k, \quad c = \gamma_{k-1} / \gamma_k \\
+    x_j &\leftarrow x_j - x_k \bar R_{kj}, \quad \bar R_{kj} \leftarrow \bar R_{kj} + s x_j \quad (j > k) \\
+    E_k &\leftarrow c E_k.
+
+The targets are further columns, and what is subtracted from a target before it is learned is its prediction. An
+intercept without regularisation is a constant before the first column: its rotation is the update of the running
+means of features and targets. Both are counted from the first row, so that an offset costs no digits either: with a
+free intercept this leaves the weights as they are.
+"""
+
+import numpy as np
+from numba import njit
+
+ROWS = 4
+"""Rows of the factor that are updated together; a width must be a multiple of it."""
+
+_BATCH = 16
+"""Samples that pass through those rows, which stay in the nearest cache, before the next rows are read."""
+
+_STEEP = 0.25
+"""Below this share of old information, a row is updated in three operations in place of two: two would lose digits."""
+
+LEAST = 1e-8
+"""Least regularisation that forgetting leaves of a weight, as a fraction of `alpha`."""
+
+_RESIDUE = 1e-24
+"""Forgetting stops in a direction whose sum of squares is this fraction of that of its feature."""
+
+_NOISE = 2.0**-92
+"""What the columns before it leave of a value is rounding error if its square is below this fraction of the mean square
+of its feature; it is taken as zero, or errors would add up to weights in directions that do not occur."""
+
+_NOTHING = 1e-250
+"""Means and sums of squares that were forgotten down to this are zero; denormal numbers would be slow."""
+
+
+# Sums may be taken in any order, so that the compiler can use vector instructions.
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def solve_factor(unit, rotated, weights):  # type: ignore[no-untyped-def]
+    """Fill the weights (outputs, width) with the solution of ``unit @ weights.T == rotated.T``."""
+    size = unit.shape[0]
+    for output in range(weights.shape[0]):
+        of_output = weights[output]
+        of_output[:] = rotated[output]
+        for k in range(size - 1, -1, -1):
+            row, known = unit[k, k + 1 :], of_output[k + 1 :]
+            total = 0.0
+            for j in range(len(row)):
+                total += row[j] * known[j]
+            of_output[k] -= total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def learn_rows(  # type: ignore[no-untyped-def]
+    read, learned, targets, known, late, forgetting, alpha, centred, status, vectors, unit, levels, rotated, weights,
+    predicted,
+):  # fmt: skip
+    """Predict each row of `read`, then learn the same row of `learned`, if its targets are known.
+
+    Parameters
+    ----------
+    read, learned : (samples, width)
+        The same rows unless targets are `late`.
+    targets, predicted : (samples, outputs)
+    known : (samples,)
+        Whether the targets of a row are known: all of them or none.
+    forgetting, alpha : float
+    centred : bool
+        Whether there is an intercept.
+    status : (2,)
+        Sum of the weights of the rows so far, and 1 if `weights` is the solution.
+    vectors : (4, width)
+        First row; mean of the rows less the first; their sum of squares about the mean; the diagonal of E.
+    unit : (width, width)
+        The factor, of which the values above the diagonal are used.
+    levels : (outputs, 2)
+        First target; mean of the targets less the first.
+    rotated, weights : (outputs, width)
+        Right-hand side and solution.
+    """
+    samples, size = read.shape
+    origin, mean, power, variances = vectors[0], vectors[1], vectors[2], vectors[3]
+    outputs = rotated.shape[0]
+    batch = min(2 * samples if late else samples, _BATCH)
+    rows, floors, noises = np.empty((batch, size)), np.zeros((batch, size)), np.zeros((batch, size))
+    errors = np.empty((outputs, batch))
+    told = np.empty((outputs, batch))
+    gammas, turns = np.empty(batch), np.empty((batch, 12))
+    learns, of_sample = np.empty(batch, np.bool_), np.empty(batch, np.intp)
+    begin = 0
+    while begin < samples:
+        if not known[begin]:
+            if status[1] == 0.0:
+                solve_factor(unit, rotated, weights)
+                status[1] = 1.0
+            for output in range(outputs):
+                total = 0.0
+                for j in range(size):
+                    total += weights[output, j] * (read[begin, j] - origin[j] - mean[j])
+                predicted[begin, output] = total + levels[output, 1] + levels[output, 0]
+            begin += 1
+            continue
+        # Predictions and lessons in their order; if targets are late, a prediction and a lesson for each sample.
+        entries = 0
+        while begin < samples and known[begin] and entries + (2 if late else 1) <= batch:
+            if late:
+                _centre(read[begin], origin, mean, rows[entries])
+                for output in range(outputs):
+                    told[output, entries] = levels[output, 1] + levels[output, 0]
+                    errors[output, entries] = 0.0
+                learns[entries], of_sample[entries] = False, begin
+                noises[entries] = 0.0
+                gammas[entries] = 1.0
+                entries += 1
+            for output in range(outputs):
+                told[output, entries] = levels[output, 1] + levels[output, 0]
+            if centred and status[0] == 0.0:
+                origin[:] = learned[begin]
+                levels[:, 0] = targets[begin]
+            _centre(learned[begin], origin, mean, rows[entries])
+            for output in range(outputs):
+                errors[output, entries] = targets[begin, output] - levels[output, 0] - levels[output, 1]
+            gamma, kept = 1.0, forgetting * status[0]
+            status[0] = kept + 1.0
+            share = 1.0
+            if centred:
+                # The first row is its own mean, and holds nothing else.
+                share = kept / status[0]
+                gamma = 1.0 / share if kept > 0.0 else 1.0
+                step = 1.0 / status[0]
+                row = rows[entries]
+                for j in range(size):
+                    moved = mean[j] + step * row[j]
+                    mean[j] = moved if abs(moved) > _NOTHING else 0.0
+                for output in range(outputs):
+                    levels[output, 1] += step * errors[output, entries]
+            _add_power(
+                rows[entries],
+                mean,
+                forgetting,
+                share,
+                LEAST * alpha,
+                status[0],
+                power,
+                floors[entries],
+                noises[entries],
+            )
+            learns[entries], of_sample[entries], gammas[entries] = True, begin, gamma
+            entries += 1
+            begin += 1
+        _rotate(
+            rows[:entries], floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told,
+        )  # fmt: skip
+        for entry in range(entries):
+            # If targets are late, a sample has two entries, and the first one is its prediction.
+            if not late or not learns[entry]:
+                for output in range(outputs):
+                    predicted[of_sample[entry], output] = told[output, entry]
+        status[1] = 0.0
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _centre(row, origin, mean, out):  # type: ignore[no-untyped-def]
+    for j in range(len(row)):
+        out[j] = row[j] - origin[j] - mean[j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_power(row, mean, forgetting, share, least, count, power, floor, noise):  # type: ignore[no-untyped-def]
+    """Add a centred row to the sums of squares; fill the largest variances, and what is rounding error."""
+    rounding = _NOISE / count
+    for j in range(len(row)):
+        total = forgetting * power[j] + share * row[j] * row[j]
+        total = total if total > _NOTHING else 0.0
+        power[j] = total
+        noise[j] = rounding * total
+    if forgetting < 1.0:
+        for j in range(len(row)):
+            floor[j] = 1.0 / (least + _RESIDUE * (power[j] + count * mean[j] * mean[j]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate(  # type: ignore[no-untyped-def]
+    rows, floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told
+):
+    """Add rows to the factor, or predict only; `rows` and `errors` are reduced, predictions are added to `told`."""
+    entries, size = rows.shape
+    growth = 1.0 / forgetting
+    for k in range(0, size, ROWS):
+        unit0, unit1, unit2, unit3 = unit[k], unit[k + 1], unit[k + 2], unit[k + 3]
+        e0, e1, e2, e3 = variances[k], variances[k + 1], variances[k + 2], variances[k + 3]
+        u01, u02, u03, u12, u13, u23 = (
+            unit0[k + 1],
+            unit0[k + 2],
+            unit0[k + 3],
+            unit1[k + 2],
+            unit1[k + 3],
+            unit2[k + 3],
+        )
+        for entry in range(entries):
+            row, floor, noise, turn = rows[entry], floors[entry], noises[entry], turns[entry]
+            x0, a1, a2, a3 = row[k], row[k + 1], row[k + 2], row[k + 3]
+            x0 = x0 if x0 * x0 > noise[k] else 0.0
+            x1, b2, b3 = a1 - x0 * u01, a2 - x0 * u02, a3 - x0 * u03
+            x1 = x1 if x1 * x1 > noise[k + 1] else 0.0
+            x2, c3 = b2 - x1 * u12, b3 - x1 * u13
+            x2 = x2 if x2 * x2 > noise[k + 2] else 0.0
+            x3 = c3 - x2 * u23
+            x3 = x3 if x3 * x3 > noise[k + 3] else 0.0
+            turn[0], turn[1], turn[2], turn[3] = x0, x1, x2, x3
+            if not learns[entry]:
+                turn[4] = turn[5] = turn[6] = turn[7] = 0.0
+                turn[8] = -1.0
+                continue
+            if forgetting < 1.0:
+                e0 = min(growth * e0, max(e0, floor[k]))
+                e1 = min(growth * e1, max(e1, floor[k + 1]))
+                e2 = min(growth * e2, max(e2, floor[k + 2]))
+                e3 = min(growth * e3, max(e3, floor[k + 3]))
+            r0, r1, r2, r3 = x0 * e0, x1 * e1, x2 * e2, x3 * e3
+            g0 = gammas[entry]
+            g1 = g0 + x0 * r0
+            g2 = g1 + x1 * r1
+            g3 = g2 + x2 * r2
+            g4 = g3 + x3 * r3
+            gammas[entry] = g4
+            i1, i2, i3, i4 = 1.0 / g1, 1.0 / g2, 1.0 / g3, 1.0 / g4
+            s0, s1, s2, s3 = r0 * i1, r1 * i2, r2 * i3, r3 * i4
+            c0, c1, c2, c3_ = g0 * i1, g1 * i2, g2 * i3, g3 * i4
+            e0, e1, e2, e3 = e0 * c0, e1 * c1, e2 * c2, e3 * c3_
+            turn[4], turn[5], turn[6], turn[7] = s0, s1, s2, s3
+            if min(min(c0, c1), min(c2, c3_)) > _STEEP:
+                turn[8] = -1.0
+                u01, u02, u03 = u01 + s0 * x1, u02 + s0 * b2, u03 + s0 * b3
+                u12, u13, u23 = u12 + s1 * x2, u13 + s1 * c3, u23 + s2 * x3
+            else:
+                turn[8], turn[9], turn[10], turn[11] = c0, c1, c2, c3_
+                u01, u02, u03 = c0 * u01 + s0 * a1, c0 * u02 + s0 * a2, c0 * u03 + s0 * a3
+                u12, u13, u23 = c1 * u12 + s1 * b2, c1 * u13 + s1 * b3, c2 * u23 + s2 * c3
+        variances[k], variances[k + 1], variances[k + 2], variances[k + 3] = e0, e1, e2, e3
+        unit0[k + 1], unit0[k + 2], unit0[k + 3], unit1[k + 2], unit1[k + 3], unit2[k + 3] = (
+            u01,
+            u02,
+            u03,
+            u12,
+            u13,
+            u23,
+        )
+        _rotate_targets(entries, k, turns, rotated, errors, told)
+        tail = k + ROWS
+        _rotate_tails(entries, tail, turns, rows, unit0[tail:], unit1[tail:], unit2[tail:], unit3[tail:])
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate_targets(entries, k, turns, rotated, errors, told):  # type: ignore[no-untyped-def]
+    for output in range(rotated.shape[0]):
+        of_output = rotated[output]
+        h0, h1, h2, h3 = of_output[k], of_output[k + 1], of_output[k + 2], of_output[k + 3]
+        for entry in range(entries):
+            turn = turns[entry]
+            x0, x1, x2, x3 = turn[0], turn[1], turn[2], turn[3]
+            z = errors[output, entry]
+            v0 = z - x0 * h0
+            v1 = v0 - x1 * h1
+            v2 = v1 - x2 * h2
+            v3 = v2 - x3 * h3
+            errors[output, entry] = v3
+            told[output, entry] += (x0 * h0 + x1 * h1) + (x2 * h2 + x3 * h3)
+            if turn[8] < 0.0:
+                h0, h1, h2, h3 = h0 + turn[4] * v0, h1 + turn[5] * v1, h2 + turn[6] * v2, h3 + turn[7] * v3
+            else:
+                h0, h1 = turn[8] * h0 + turn[4] * z, turn[9] * h1 + turn[5] * v0
+                h2, h3 = turn[10] * h2 + turn[6] * v1, turn[11] * h3 + turn[7] * v2
+        of_output[k], of_output[k + 1], of_output[k + 2], of_output[k + 3] = h0, h1, h2, h3
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate_tails(entries, tail, turns, rows, t0, t1, t2, t3):  # type: ignore[no-untyped-def]
+    """Rotate all further columns: two entries at a time if both are flat, so that the factor is read once for both."""
+    entry = 0
+    while entry < entries:
+        turn, x = turns[entry], rows[entry, tail:]
+        x0, x1, x2, x3 = turn[0], turn[1], turn[2], turn[3]
+        s0, s1, s2, s3 = turn[4], turn[5], turn[6], turn[7]
+        if turn[8] >= 0.0:
+            c0, c1, c2, c3 = turn[8], turn[9], turn[10], turn[11]
+            for j in range(len(x)):
+                z0, u0, u1, u2, u3 = x[j], t0[j], t1[j], t2[j], t3[j]
+                z1 = z0 - x0 * u0
+                z2 = z1 - x1 * u1
+                z3 = z2 - x2 * u2
+                t0[j] = c0 * u0 + s0 * z0
+                t1[j] = c1 * u1 + s1 * z1
+                t2[j] = c2 * u2 + s2 * z2
+                t3[j] = c3 * u3 + s3 * z3
+                x[j] = z3 - x3 * u3
+        elif entry + 1 < entries and turns[entry + 1, 8] < 0.0:
+            turn, y = turns[entry + 1], rows[entry + 1, tail:]
+            y0, y1, y2, y3 = turn[0], turn[1], turn[2], turn[3]
+            r0, r1, r2, r3 = turn[4], turn[5], turn[6], turn[7]
+            for j in range(len(x)):
+                v, w, u = x[j], y[j], t0[j]
+                v -= x0 * u
+                u += s0 * v
+                w -= y0 * u
+                t0[j] = u + r0 * w
+                u = t1[j]
+                v -= x1 * u
+                u += s1 * v
+                w -= y1 * u
+                t1[j] = u + r1 * w
+                u = t2[j]
+                v -= x2 * u
+                u += s2 * v
+                w -= y2 * u
+                t2[j] = u + r2 * w
+                u = t3[j]
+                v -= x3 * u
+                u += s3 * v
+                w -= y3 * u
+                t3[j] = u + r3 * w
+                x[j], y[j] = v, w
+            entry += 1
+        else:
+            for j in range(len(x)):
+                v, u = x[j], t0[j]
+                v -= x0 * u
+                t0[j] = u + s0 * v
+                u = t1[j]
+                v -= x1 * u
+                t1[j] = u + s1 * v
+                u = t2[j]
+                v -= x2 * u
+                t2[j] = u + s2 * v
+                u = t3[j]
+                v -= x3 * u
+                t3[j] = u + s3 * v
+                x[j] = v
+        entry += 1

@@ -1,0 +1,184 @@
+"""The voltages of a network by a plan of its elimination: eliminate and solve, or solve again with what was eliminated.
+
+All arithmetic is additions, multiplications and divisions of positive numbers, so that voltages stay exact to rounding
+for any spread of conductances. Its arrays are described in `elimination`.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.simulators.sparse_ldl import factor_into, solve_into
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.uint32]
+
+_inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
+
+
+@_inner
+def unpack(plan: Indices) -> Any:
+    """Return the arrays of a packed `Elimination`, the places to be read, and the arguments of ``packed``."""
+    at0 = 18
+    at1 = at0 + int(plan[0])
+    at2 = at1 + int(plan[1])
+    at3 = at2 + int(plan[2])
+    at4 = at3 + 2 * int(plan[3])
+    at5 = at4 + 3 * int(plan[4])
+    at6 = at5 + 3 * int(plan[5])
+    at7 = at6 + int(plan[6])
+    at8 = at7 + int(plan[7])
+    at9 = at8 + int(plan[8])
+    at10 = at9 + int(plan[9])
+    at11 = at10 + int(plan[10])
+    at12 = at11 + int(plan[11])
+    at13 = at12 + int(plan[12])
+    at14 = at13 + int(plan[13])
+    at15 = at14 + int(plan[14])
+    at16 = at15 + int(plan[15])
+    at17 = at16 + int(plan[16])
+    return (
+        plan[at0:at1],
+        plan[at1:at2],
+        plan[at2:at3],
+        plan[at3:at4].reshape(-1, 2),
+        plan[at4:at5].reshape(-1, 3),
+        plan[at5:at6].reshape(-1, 3),
+        plan[at6:at7],
+        plan[at7:at8],
+        plan[at8:at9],
+        plan[at9:at10],
+        plan[at10:at11],
+        plan[at11:at12],
+        plan[at12:at13],
+        plan[at13:at14],
+        plan[at14:at15],
+        plan[at15:at16],
+        plan[at16:at17],
+        plan[at17:],
+    )
+
+
+@_inner
+def solve(
+    slot: Indices,
+    border: Indices,
+    start: Indices,
+    rows: Indices,
+    target: Indices,
+    load: Floats,
+    conductance: Floats,
+    work: Floats,
+    voltage: Floats,
+) -> None:
+    """Find the voltage of every free place by star-mesh elimination and back substitution, O(fill)."""
+    n = len(start) - 1
+    entries = len(rows)
+    link = work[:entries]  # conductance between a column's own place and each of its rows
+    toward = work[entries : entries + n]  # summed conductance to fixed places
+    source = work[entries + n : entries + 2 * n]  # current from them at 0 V
+    inverse = work[entries + 2 * n : entries + 3 * n]
+    for i in range(entries):
+        link[i] = 0.0
+    for k in range(n):
+        toward[k] = load[k]
+        source[k] = 0.0
+    for i in range(slot.shape[0]):
+        link[slot[i, 1]] += conductance[slot[i, 0]]
+    for i in range(border.shape[0]):
+        g = conductance[border[i, 0]]
+        toward[border[i, 1]] += g
+        source[border[i, 1]] += g * voltage[border[i, 2]]
+    pair = numba.uint64(0)
+    for k in range(n):
+        low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
+        total = toward[k]
+        for i in range(low, high):
+            total += link[i]
+        inverse[k] = 1.0 / total
+        to_fixed = toward[k] * inverse[k]
+        from_fixed = source[k] * inverse[k]
+        for i in range(low, high):
+            g = link[i]
+            toward[rows[i]] += g * to_fixed
+            source[rows[i]] += g * from_fixed
+            share = g * inverse[k]
+            for j in range(i + 1, high):
+                link[target[pair]] += share * link[j]
+                pair += numba.uint64(1)
+    for m in range(n):
+        k = n - 1 - m
+        current = source[k]
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+            current += link[i] * voltage[rows[i]]
+        voltage[k] = current * inverse[k]
+
+
+@_inner
+def solve_again(start: Indices, rows: Indices, work: Floats, current: Floats) -> None:
+    """Find the voltage of every free place after `solve`, in place of the current into each."""
+    n, entries = len(start) - 1, len(rows)
+    link, inverse = work[:entries], work[entries + 2 * n : entries + 3 * n]
+    for k in range(n):
+        through = current[k] * inverse[k]
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+            current[rows[i]] += link[i] * through
+    for m in range(n):
+        k = n - 1 - m
+        total = current[k]
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+            total += link[i] * current[rows[i]]
+        current[k] = total * inverse[k]
+
+
+@_inner
+def eliminate_supernodes(
+    column: Indices,
+    begin: Indices,
+    supernode_rows: Indices,
+    value: Indices,
+    grounded: Indices,
+    room: Indices,
+    slot: Indices,
+    border: Indices,
+    load: Floats,
+    conductance: Floats,
+    work: Floats,
+) -> None:
+    """Eliminate every free place by `sparse_ldl`; `solve_supernodes` then solves."""
+    n, size = len(grounded), np.int64(room[0])
+    values, inverse = work[:size], work[size : size + n]
+    scratch = work[size + n : size + n + np.int64(room[1])]
+    # The last part of the scratch holds indices: marks, of which there are as many as places, and three a supernode.
+    marks = (n + 1 + 3 * (len(column) - 1) + 1) // 2
+    values[:] = 0.0
+    for k in range(n):
+        values[grounded[k]] = load[k]
+    for i in range(slot.shape[0]):
+        values[slot[i, 1]] += conductance[slot[i, 0]]
+    for i in range(border.shape[0]):
+        values[grounded[border[i, 1]]] += conductance[border[i, 0]]
+    factor_into(
+        column, begin, supernode_rows, value, values, inverse, scratch,
+        scratch[len(scratch) - marks :].view(np.uint32),
+    )  # fmt: skip
+
+
+@_inner
+def solve_supernodes(
+    column: Indices,
+    begin: Indices,
+    supernode_rows: Indices,
+    value: Indices,
+    room: Indices,
+    work: Floats,
+    current: Floats,
+) -> None:
+    """Find the voltage of every free place after `eliminate_supernodes`, in place of the current into each."""
+    n, size = len(current), np.int64(room[0])
+    solve_into(
+        column, begin, supernode_rows, value, work[:size], work[size : size + n],
+        work[size + n : size + n + np.int64(room[1])], current,
+    )  # fmt: skip
