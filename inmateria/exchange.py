@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from inmateria.errors import StimulusRejected
 
-__all__ = ["FLOAT", "SPIKE", "FloatArray", "Response", "SpikeArray", "Stimulus", "immutable"]
+__all__ = ["FLOAT", "SPIKE", "FloatArray", "Response", "SpikeArray", "Stimulus", "evenly_spaced", "immutable"]
 
 FloatArray = npt.NDArray[np.float64]
 SpikeArray = npt.NDArray[np.void]
@@ -88,6 +88,24 @@ def immutable(drive: FloatArray) -> FloatArray:
     if isinstance(root, bytes) and drive.flags.c_contiguous and drive.flags.aligned:
         return drive
     return np.frombuffer(drive.tobytes(), dtype=np.float64).reshape(drive.shape)
+
+
+def evenly_spaced(samples: int, available: int) -> npt.NDArray[np.intp]:
+    """Return the indices of so many samples of a step, evenly spaced and ending with its last.
+
+    Raises
+    ------
+    ValueError
+        If the step does not have so many.
+    """
+    if not 1 <= samples <= available:
+        raise ValueError(
+            f"samples is {samples}, and a step of this substrate has {available}; give samples of 1 to {available}, "
+            "or a longer step"
+        )
+    if samples == available:
+        return np.arange(available)
+    return np.linspace(available / samples, available, samples).round().astype(np.intp) - 1
 
 
 @dataclass(frozen=True, eq=False, slots=True)

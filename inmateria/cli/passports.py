@@ -1,6 +1,7 @@
 """`inmateria calibrate` and `inmateria passport`: keep a calibration of a device, and show what is known of it."""
 
 from contextlib import ExitStack
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from inmateria.cli.progress import ProgressBar
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from inmateria.devices import Fingerprint, Probe
+    from inmateria.devices import Fingerprint, Probe, StrangerRate
     from inmateria.devices.passports import Passport, Passports
     from inmateria.substrate import Substrate, SubstrateInfo
 
@@ -105,7 +106,7 @@ async def _calibrated(
 
 def _print_calibration(database: "Passports", fingerprint: "Fingerprint", json: bool) -> None:
     """Print noise, drift and identity according to a new calibration."""
-    from inmateria.devices import compare, recognise, settling_p_value
+    from inmateria.devices import compare, recognise, settling_p_value, stranger_rate
     from inmateria.devices.fingerprints import noise_of
 
     same = (fingerprint.digest, fingerprint.outputs)
@@ -117,6 +118,7 @@ def _print_calibration(database: "Passports", fingerprint: "Fingerprint", json: 
     drifted = compare(before[0], fingerprint) if before else None
     others = database.others(fingerprint)
     identity = recognise(fingerprint, before[0], others, before[1:]) if before and others else None
+    strangers = stranger_rate(before[0] if before else fingerprint, others) if others else None
     order = settling_p_value(fingerprint)
     if json:
         import msgspec
@@ -130,6 +132,7 @@ def _print_calibration(database: "Passports", fingerprint: "Fingerprint", json: 
             "since": before[0].taken if before else None,
             "drift": msgspec.to_builtins(drifted),
             "identity": msgspec.to_builtins(identity),
+            "strangers": msgspec.to_builtins(strangers),
         }
         typer.echo(msgspec.json.encode(line).decode())
         return
@@ -151,6 +154,21 @@ def _print_calibration(database: "Passports", fingerprint: "Fingerprint", json: 
             f"another device would be as near to it with p = {identity.p_other:.2g}, "
             f"by {identity.others} others of its kind"
         )
+    if strangers is not None:
+        typer.echo(_strangers(strangers))
+
+
+def _strangers(found: "StrangerRate") -> str:
+    """Return one line about the rate at which other devices are taken for one."""
+    if not found.radius:
+        return (
+            f"with {found.others} others known, no device is recognised at alpha {found.alpha:g}: that takes "
+            f"{ceil(1 / found.alpha) - 1} others"
+        )
+    return (
+        f"at alpha {found.alpha:g} a device nearer than {found.radius:.3g} is taken for it: {found.rate:.2g} of the "
+        f"other devices of its kind, at most {found.at_most:.2g} with 95 % confidence, by {found.others} that are known"
+    )
 
 
 def _print_devices(database: "Passports", json: bool) -> None:
@@ -183,6 +201,7 @@ def _print_passport(found: "Passport", picture: Path, json: bool) -> None:
             "changes": [{"taken": taken, "fields": fields} for taken, fields in found.changes()],
             "calibrations": [each.taken for each in found.calibrations],
             "drift": [{"taken": now.taken, **msgspec.structs.asdict(each)} for now, each in compared],
+            "strangers": msgspec.to_builtins(found.strangers),
             "scores": msgspec.to_builtins(found.scores),
             "readouts": msgspec.to_builtins(found.readouts),
             "plot": str(picture),
@@ -212,6 +231,8 @@ def _print_passport(found: "Passport", picture: Path, json: bool) -> None:
                 style="bold" if each.drifted(_ALPHA) else None,
             )  # fmt: skip
         console.print(table)
+    if found.strangers is not None:
+        console.print(_strangers(found.strangers), highlight=False)
     if found.scores:
         table = Table(title="Scores", title_justify="left")
         for heading in ("taken (UTC)", "task", "readout", "read from", "metric", "score"):

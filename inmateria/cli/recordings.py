@@ -1,6 +1,7 @@
 """`inmateria record`, `info`, `plot`, `export` and `recover`: recordings made, seen and converted."""
 
 import asyncio
+import logging
 import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inmateria.cli.application import Json, app, awaited, complete_substrate, plain, terminal, uri_of
+from inmateria.cli.metadata import MetadataFile, MetadataValues, metadata_of
 
 if TYPE_CHECKING:
-    from inmateria.recording import Note, Recording, Recovery
+    from inmateria.recording import Compression, Note, Recording, Recovery
 
 _UNITS = {"seconds": " s", "sampling_rate": " Hz", "round_trip_p50": " s", "round_trip_p99": " s"}
 
@@ -31,20 +33,37 @@ def record(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Recording to make; named by the time.")] = None,
     seconds: Annotated[float | None, typer.Option(help="How long; otherwise until Ctrl-C.", min=0.0)] = None,
     note: Annotated[list[str] | None, typer.Option(metavar="NAME=TEXT", help="An annotation.")] = None,
+    keep: Annotated[
+        str,
+        typer.Option(help="What is kept: 'all', or 'features' (only the last sample of each step, which tasks read)."),
+    ] = "all",
+    metadata: MetadataFile = None,
+    meta: MetadataValues = None,
     json: Json = False,
 ) -> None:
     """Record a running device as an observer, or a substrate at rest, until Ctrl-C."""
+    if keep not in {"all", "features"}:
+        raise typer.BadParameter(
+            f"--keep is {keep!r}; allowed are all and features"
+            + ("; a recording keeps something" * (keep == "nothing"))
+        )
+    annotations = {**_annotations(note or []), **metadata_of(metadata, meta)}
     uri = uri_of(substrate)
     path = out or Path(f"{datetime.now().astimezone():%Y%m%dT%H%M%S}.h5")
-    count = awaited(_record(uri, path, _annotations(note or []), seconds, quiet=json))
+    count = awaited(_record(uri, path, annotations, seconds, features=keep == "features", quiet=json))
+    _compress(path, quiet=json, wanted=False)
     _say({"path": str(path), "exchanges": count}, f"{count:,} exchanges in {path}", json)
 
 
-async def _record(uri: str, path: Path, annotations: dict[str, str], seconds: float | None, quiet: bool) -> int:
+async def _record(
+    uri: str, path: Path, annotations: dict[str, Any], seconds: float | None, *, features: bool, quiet: bool
+) -> int:
     from rich.console import Console
 
     from inmateria.adapters.mqtt.operator.recording import record_device, record_rest
+    from inmateria.recording import KeptSamples
 
+    kept = KeptSamples(1, "left out") if features else None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     with ExitStack() as exits:
@@ -59,9 +78,9 @@ async def _record(uri: str, path: Path, annotations: dict[str, str], seconds: fl
         if uri.startswith(("mqtt://", "mqtts://")):
             if seconds is not None:
                 exits.callback(loop.call_later(seconds, stop.set).cancel)
-            return await record_device(uri, path, annotations, stop=stop, on_progress=watch)
+            return await record_device(uri, path, annotations, stop=stop, on_progress=watch, keep=kept)
         lasting = float("inf") if seconds is None else seconds
-        return await record_rest(uri, path, annotations, stop=stop, seconds=lasting, on_progress=watch)
+        return await record_rest(uri, path, annotations, stop=stop, seconds=lasting, on_progress=watch, keep=kept)
 
 
 @app.command()
@@ -110,6 +129,8 @@ def plot(
 def export(
     file: File,
     out: Annotated[Path, typer.Argument(help="File to make: .nix or .nwb.")],
+    metadata: MetadataFile = None,
+    meta: MetadataValues = None,
     json: Json = False,
 ) -> None:
     """Write a recording as NIX or NWB, and say what the format cannot hold."""
@@ -118,9 +139,42 @@ def export(
     from inmateria.recording.formats.export import export as export_recording
 
     with Console(stderr=True, quiet=json).status(f"writing {out}"):
-        done = export_recording(_file(file), out)
-    words = [*(str(path) for path in done.paths), *(f"not in it: {each}" for each in done.left_out)]
-    _say({"paths": [str(path) for path in done.paths], "left_out": done.left_out}, "\n".join(words), json)
+        done = export_recording(_file(file), out, metadata=metadata_of(metadata, meta))
+    words = [*map(str, done.paths), *(f"not in it: {each}" for each in done.left_out), *done.missing]
+    told = {"paths": [str(path) for path in done.paths], "left_out": done.left_out, "missing": done.missing}
+    _say(told, "\n".join(words), json)
+
+
+@app.command()
+def compress(
+    files: Annotated[list[Path], typer.Argument(help="Recordings (.h5), or run folders.", metavar="FILE...")],
+    json: Json = False,
+) -> None:
+    """Compress finished recordings, which then read as before; Ctrl-C leaves the one at work as it was."""
+    for path in (each for named in files for each in _files(named)):
+        done = _compress(path, quiet=json, wanted=True)
+        told = {"path": str(done.path), "before": done.before, "after": done.after}
+        _say(told, f"{path}: {done.before / 1e6:,.1f} MB, now {done.after / 1e6:,.1f} MB", json)
+
+
+def _compress(path: Path, *, quiet: bool, wanted: bool) -> "Compression":
+    """Compress a recording with a progress bar; if it was not `wanted`, an error or Ctrl-C is a warning."""
+    from inmateria.cli.progress import ProgressBar
+    from inmateria.recording import Compression, RecordingError
+    from inmateria.recording import compress as compress_recording
+
+    with ProgressBar(hidden=quiet, starting=f"compressing {path.name}") as bar:
+        try:
+            return compress_recording(
+                path, on_progress=lambda done, of: bar.watch("compressing", round(100 * done / of), 100, 0)
+            )
+        except (RecordingError, KeyboardInterrupt) as error:
+            if wanted:
+                raise
+            why = str(error) or f"{path} is not compressed, and whole; `inmateria compress` compresses it"
+            logging.getLogger("inmateria").warning("%s", why)
+    size = path.stat().st_size
+    return Compression(path, size, size)
 
 
 @app.command()
@@ -187,7 +241,7 @@ def _told(recording: "Recording") -> dict[str, Any]:
         "outputs": [f"{channel.name} ({channel.unit})" for channel in about.outputs],
         "sampling_rate": about.sampling_rate,
         "spikes": int(rows["spikes"].sum()) if about.spiking else None,
-        "kept_as": "int16 counts" if recording.scale is not None else "float64",
+        "kept_as": _precision(recording),
         "round_trip_p50": float(np.median(trips)) if len(rows) else None,
         "round_trip_p99": float(np.percentile(trips, 99)) if len(rows) else None,
         "dropped": recording.dropped,
@@ -197,6 +251,17 @@ def _told(recording: "Recording") -> dict[str, Any]:
         "software": recording.software,
         "script": recording.script,
     }
+
+
+def _precision(recording: "Recording") -> str:
+    """Say in which precision a signal is kept, and which of its samples."""
+    kind, kept = "float64" if recording.scale is None else "int16 counts", recording.kept
+    if not kept:
+        return kind
+    others = kept["others"]
+    if others == "rounded":
+        others = f"rounded to {kept['significant_bits']} binary digits"
+    return f"{kind}; {kept['samples']} of the samples of a step exactly, any others {others}"
 
 
 def _line(note: "Note") -> str:
@@ -216,6 +281,11 @@ def _words(value: Any) -> str:
 def _file(named: Path) -> Path:
     """Take a run folder for the recording in it."""
     return named / "recording.h5" if named.is_dir() else named
+
+
+def _files(named: Path) -> list[Path]:
+    """Take a run folder for all recordings in it."""
+    return sorted(named.glob("recording*.h5")) or [_file(named)] if named.is_dir() else [named]
 
 
 def _annotations(pairs: list[str]) -> dict[str, str]:

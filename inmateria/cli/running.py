@@ -1,16 +1,18 @@
 """`inmateria run` and `inmateria report`: run a task on a substrate, and show its outcome."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from inmateria.cli.application import Json, StrictCommand, app, awaited, complete_substrate, terminal, uri_of
+from inmateria.cli.metadata import MetadataFile, MetadataValues, metadata_of
 from inmateria.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from inmateria.protocols.runner import Keep
     from inmateria.protocols.runs import Run
 
 
@@ -64,6 +66,15 @@ def run(
     setting: Annotated[
         list[str] | None, typer.Option("--set", "-s", metavar="NAME=VALUE", help="Change a setting of the task.")
     ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="What the recording keeps: 'all' (samples that no readout reads are rounded), 'exact', 'features' "
+            "(only what readouts read) or 'nothing'. Scores are the same."
+        ),
+    ] = "all",
+    metadata: MetadataFile = None,
+    meta: MetadataValues = None,
     json: Json = False,
 ) -> None:
     """Run a task on a substrate; leave run.json, the recording and report.html in a new folder.
@@ -72,6 +83,9 @@ def run(
     """
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
+    if keep not in {"all", "exact", "features", "nothing"}:
+        raise typer.BadParameter(f"--keep is {keep!r}; allowed are all, exact, features and nothing")
+    annotations = metadata_of(metadata, meta)
     pairs = _named([*(setting or []), *_pairs(context.args)])
     with ProgressBar(hidden=json, starting=f"starting {task}") as bar:
         from inmateria.protocols.task import find_task
@@ -94,7 +108,11 @@ def run(
         substrates = [SubprocessDevice(uri) if over == "mqtt" else connect(uri) for uri in uris]
         given = substrates[0] if chosen.substrates is None else substrates
         way = "remote" if all(remote) else over
-        folder = awaited(run_task(chosen, settings, given, out, bar.watch, on=", ".join(map(shown, uris)), over=way))
+        running = run_task(
+            chosen, settings, given, out, bar.watch,
+            on=", ".join(map(shown, uris)), over=way, keep=cast("Keep", keep), annotations=annotations,
+        )  # fmt: skip
+        folder = awaited(running)
     _show(read_run(folder), folder, json)
 
 
@@ -144,7 +162,8 @@ def _show(run: "Run", folder: Path, json: bool) -> None:
     """Print the outcome of a run, and the paths of its files."""
     from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, RUN_FILE
 
-    paths = {name: str(folder / name) for name in (RUN_FILE, RECORDING_FILE, REPORT_FILE)}
+    names = (RUN_FILE, REPORT_FILE) if run.keep == "nothing" else (RUN_FILE, RECORDING_FILE, REPORT_FILE)
+    paths = {name: str(folder / name) for name in names}
     outcome, exchanged = run.outcome, run.outcome.exchanges
     if json:
         import msgspec

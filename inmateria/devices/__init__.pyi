@@ -1,6 +1,16 @@
 from .bound_readouts import BoundReadout, DeviceDrifted, WrongDevice, bind
 from .calibration import Probe, calibrate
-from .fingerprints import Comparison, Fingerprint, Identity, compare, recognise, settling_p_value
+from .drift_bounds import LowerLimit
+from .fingerprints import (
+    Comparison,
+    Fingerprint,
+    Identity,
+    StrangerRate,
+    compare,
+    recognise,
+    settling_p_value,
+    stranger_rate,
+)
 from .linear_maps import LinearMap, linear_map
 from .passports import Passport, PassportError, Passports, passports_url
 from .transfer import Transfer, Transferred, align_by_cca, transfer, transfer_weights
@@ -13,10 +23,12 @@ __all__ = [
     "Fingerprint",
     "Identity",
     "LinearMap",
+    "LowerLimit",
     "Passport",
     "PassportError",
     "Passports",
     "Probe",
+    "StrangerRate",
     "Transfer",
     "Transferred",
     "Twin",
@@ -32,6 +44,7 @@ __all__ = [
     "passports_url",
     "recognise",
     "settling_p_value",
+    "stranger_rate",
     "transfer",
     "transfer_weights",
 ]

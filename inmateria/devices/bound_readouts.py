@@ -4,6 +4,7 @@ bound = await bind(readout, reservoir, series)      # after training on that res
 y = await bound.run(reservoir, u)                   # calibrates first; refuses if the device is another or has drifted
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,12 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.devices.calibration import Probe, calibrate
+from inmateria.devices.drift_bounds import smallest_alpha
 from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
 from inmateria.devices.linear_maps import LinearMap, linear_map
 from inmateria.reservoir.physical import PhysicalReservoir
+from inmateria.reservoir.readout_files import ReadoutFileError, decode_readout, encode_readout
 from inmateria.substrate import FloatArray, SubstrateError, SubstrateInfo
 
 __all__ = ["BoundReadout", "DeviceDrifted", "WrongDevice", "bind"]
+
+
+_VERSION = 2
 
 
 class WrongDevice(SubstrateError):
@@ -139,8 +145,16 @@ class BoundReadout:
         return msgspec.convert(self.fingerprint.probe, type=Probe)
 
     def encode(self) -> bytes:
-        """Return weights, calibration, series and features as JSON; other state of the estimator is left out."""
+        """Return readout, calibration, series and features as JSON.
+
+        The readout is kept whole, as in a file of `save_readout`, so that an online readout learns on; and its weights
+        beside it, for other programs. Of an estimator of another package only the weights are kept.
+        """
         weights = self.weights
+        try:
+            readout = encode_readout(self.estimator, device=self.device)
+        except ReadoutFileError:
+            readout = None
         return msgspec.json.encode(
             _Written(
                 coef=_Array.of(weights.coef),
@@ -152,17 +166,27 @@ class BoundReadout:
                 features=_Array.of(self.features),
                 bound=self.bound,
                 alpha=self.alpha,
+                readout=readout,
             )
         )
 
     @classmethod
     def decode(cls, written: bytes) -> Self:
-        """Return the readout that `encode` wrote; no code is run, so the source need not be trusted."""
+        """Return the readout that `encode` wrote; no code is run, so the source need not be trusted.
+
+        Raises
+        ------
+        ValueError
+            If it is damaged, or of a newer version.
+        """
         read = msgspec.json.decode(written, type=_Written)
-        weights = LinearMap(read.coef.array, read.intercept.array, read.classes, read.flat)
-        return cls(
-            weights.estimator(), read.fingerprint, read.series.array, read.features.array, read.bound, read.alpha
-        )
+        if read.version > _VERSION:
+            raise ValueError(f"the readout is of version {read.version}; this inmateria reads up to {_VERSION}")
+        if read.readout is None:
+            estimator = LinearMap(read.coef.array, read.intercept.array, read.classes, read.flat).estimator()
+        else:
+            estimator = decode_readout(read.readout, device=read.fingerprint.device)
+        return cls(estimator, read.fingerprint, read.series.array, read.features.array, read.bound, read.alpha)
 
 
 async def bind(
@@ -189,7 +213,18 @@ async def bind(
         Probe of the calibration.
     bound, alpha : float
         See `BoundReadout`.
+
+    Raises
+    ------
+    ValueError
+        If the probe has too few repeats to show a drift with that alpha; nothing is sent.
     """
+    repeats = (Probe() if probe is None else probe).repeats
+    if bound > 0 and (smallest := smallest_alpha(repeats)) > alpha:
+        raise ValueError(
+            f"the probe has {repeats} repeats, which can show a drift beyond a bound with a rate of false alarms of "
+            f"{smallest:.2g} at the least, and alpha is {alpha:g}; give the probe more repeats, or a larger alpha"
+        )
     given = np.array(series, dtype=np.float64)
     given = given[:, np.newaxis] if given.ndim == 1 else given
     fingerprint = await calibrate(reservoir.substrate, probe)
@@ -208,6 +243,8 @@ class _Array(msgspec.Struct, frozen=True):
 
     @property
     def array(self) -> FloatArray:
+        if min(self.shape, default=0) < 0 or 8 * math.prod(self.shape) != len(self.data):
+            raise ValueError(f"an array of shape {self.shape} has {len(self.data)} bytes; it needs 8 a value")
         return np.frombuffer(self.data, dtype="<f8").reshape(self.shape).astype(np.float64)
 
 
@@ -221,4 +258,5 @@ class _Written(msgspec.Struct, frozen=True, kw_only=True):
     features: _Array
     bound: float
     alpha: float
-    version: int = 1
+    version: int = _VERSION
+    readout: bytes | None = None  # since version 2: a file of `save_readout`

@@ -3,7 +3,8 @@
 A `Fingerprint` has the responses of a substrate to one probe sequence, presented several times (see `calibration`). Two
 fingerprints are compared by the distance of their mean responses. Under the null hypothesis that nothing changed, the
 repeats are exchangeable, so that a permutation test has the stated error rate for any noise (B. Phipson and
-G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39 (2010), for the p-value from random permutations).
+G. K. Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39 (2010), for the p-value from random permutations). That the change is
+beyond a bound is another hypothesis with another test, in `drift_bounds`.
 """
 
 import math
@@ -12,10 +13,22 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 
+from inmateria.devices.drift_bounds import LowerLimit, lower_limits
 from inmateria.substrate import FloatArray
 
-__all__ = ["Comparison", "Fingerprint", "Identity", "compare", "noise_of", "recognise", "settling_p_value"]
+__all__ = [
+    "Comparison",
+    "Fingerprint",
+    "Identity",
+    "StrangerRate",
+    "compare",
+    "noise_of",
+    "recognise",
+    "settling_p_value",
+    "stranger_rate",
+]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -84,16 +97,41 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         95th percentile of the distance if nothing has changed.
     p_value : float
         Probability of a distance at least so large if nothing has changed.
+    lower_limits : tuple of LowerLimit
+        Lower confidence limits of the true distance, by their error rate.
     """
 
     distance: float
     noise: float
     null_95: float
     p_value: float
+    lower_limits: tuple[LowerLimit, ...] = ()
 
     def drifted(self, alpha: float = 0.01, bound: float = 0.0) -> bool:
-        """Return whether it changed by more than a bound, with a probability of at most `alpha` for false alarms."""
-        return self.p_value <= alpha and self.distance > bound
+        """Return whether it changed by more than a bound, with a probability of at most `alpha` for false alarms.
+
+        If the true distance is at most the bound, also if it is just that, this is true with a probability of at most
+        `alpha`. So a distance somewhat above the bound is not enough: the lower confidence limit must be above it.
+
+        Parameters
+        ----------
+        alpha : float
+            Largest rate of false alarms. With a bound, the largest error rate of `lower_limits` that is not above
+            alpha is kept.
+        bound : float
+            Distance that is allowed; 0 tests whether anything changed.
+
+        Raises
+        ------
+        ValueError
+            If the bound is negative or not finite, or alpha is not between 0 and 1.
+        """
+        if not (0 <= bound < math.inf and 0 < alpha < 1):
+            raise ValueError(f"bound is {bound} and alpha {alpha}; bound must be at least 0, alpha between 0 and 1")
+        if self.p_value > alpha or bound == 0:
+            return self.p_value <= alpha
+        within = bound * (1.0 + _ROUNDING)
+        return any(limit.distance > within for limit in self.lower_limits if limit.alpha <= alpha)
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,8 +155,35 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     others: int
 
     def same(self, alpha: float = 0.05) -> bool:
-        """Return whether it is that device; for another device this is true with a probability of at most `alpha`."""
+        """Return whether it is that device; for another device this is true with a probability of at most `alpha`.
+
+        That is an average over which others are known; `stranger_rate` says how large it may be with these.
+        """
         return self.p_other <= alpha
+
+
+class StrangerRate(msgspec.Struct, frozen=True, kw_only=True):
+    """Rate at which other devices are taken for a known one by `Identity.same`, with the others that are known.
+
+    Parameters
+    ----------
+    alpha : float
+        The alpha of `Identity.same`.
+    others : int
+        Number of other devices.
+    radius : float
+        A device nearer than this to the reference is taken for it; 0 if there are too few others for any to be.
+    rate : float
+        Expected rate.
+    at_most : float
+        Upper limit of the rate, with a confidence of 95 %.
+    """
+
+    alpha: float
+    others: int
+    radius: float
+    rate: float
+    at_most: float
 
 
 def compare(reference: Fingerprint, now: Fingerprint, *, permutations: int = 9999, seed: int = 0) -> Comparison:
@@ -170,6 +235,7 @@ def compare(reference: Fingerprint, now: Fingerprint, *, permutations: int = 999
         noise=math.sqrt(2 * within),
         null_95=math.sqrt(max(float(np.quantile(null, 0.95)), 0.0)),
         p_value=float((1 + np.sum(null >= squared - slack)) / (1 + permutations)),
+        lower_limits=lower_limits(repeats[:first], repeats[first:], rng),
     )
 
 
@@ -203,6 +269,40 @@ def recognise(
         p_other=(1 + sum(near)) / (1 + len(near)),
         p_same=(1 + sum(far)) / (1 + len(far)) if far else None,
         others=len(near),
+    )
+
+
+def stranger_rate(reference: Fingerprint, others: Iterable[Fingerprint], alpha: float = 0.05) -> StrangerRate:
+    r"""Return the rate at which other devices are taken for the reference's by `recognise` with these others.
+
+    A device is taken for it if fewer than :math:`r = \lfloor \alpha (k + 1) \rfloor` of the `k` others are as near
+    to the reference. The probability that another one, drawn like them, is so near has the distribution
+    Beta(r, k + 1 - r) over the choice of the others (V. Vovk, Asian Conf. Machine Learning 25, 475 (2012)).
+
+    Parameters
+    ----------
+    reference : Fingerprint
+    others : iterable of Fingerprint
+        One fingerprint of each other device of that kind.
+    alpha : float
+        The alpha of `Identity.same`.
+
+    Raises
+    ------
+    ValueError
+        If they were not all taken with the same probe, or alpha is not between 0 and 1.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is {alpha}; it must be between 0 and 1")
+    distances = sorted(_distance(reference, other) for other in others)
+    count = len(distances)
+    nearest = math.floor(alpha * (count + 1) + 1e-9)
+    return StrangerRate(
+        alpha=alpha,
+        others=count,
+        radius=distances[nearest - 1] if nearest else 0.0,
+        rate=nearest / (count + 1),
+        at_most=float(beta.ppf(0.95, nearest, count + 1 - nearest)) if nearest else 0.0,
     )
 
 

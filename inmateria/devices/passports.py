@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from inmateria.devices import passport_database as db
 from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.errors import PassportError
-from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
+from inmateria.devices.fingerprints import Comparison, Fingerprint, StrangerRate, compare, stranger_rate
 from inmateria.devices.identity import require_identity
 from inmateria.substrate import IdentitySource, SubstrateInfo
 
@@ -73,6 +73,9 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     calibrations : tuple of Fingerprint
     scores : tuple of ScoreRecord
     readouts : tuple of ReadoutRecord
+    strangers : StrangerRate or None
+        Rate at which other devices are taken for this one, from the first calibrations of all others of its kind with
+        the probe of its latest calibration; None without any.
     """
 
     identity_source: IdentitySource
@@ -80,6 +83,7 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     calibrations: tuple[Fingerprint, ...]
     scores: tuple[ScoreRecord, ...]
     readouts: tuple[ReadoutRecord, ...]
+    strangers: StrangerRate | None = None
 
     @property
     def info(self) -> SubstrateInfo:
@@ -192,18 +196,20 @@ class Passports:
             scores = self._rows(connection, db.scores, device)
             readouts = self._rows(connection, db.readouts, device)
             infos = self._infos(connection, known)
+        taken = tuple(
+            _decoded(row.fingerprint, Fingerprint, device, f"calibration of {row.taken}") for row in calibrations
+        )
         return Passport(
             identity_source=known.identity_source,
             infos=infos,
-            calibrations=tuple(
-                _decoded(row.fingerprint, Fingerprint, device, f"calibration of {row.taken}") for row in calibrations
-            ),
+            calibrations=taken,
             scores=tuple(
                 ScoreRecord(**{name: getattr(row, name) for name in ScoreRecord.__struct_fields__}) for row in scores
             ),
             readouts=tuple(
                 ReadoutRecord(name=row.name, taken=row.taken, bound=_decoded_readout(row).bound) for row in readouts
             ),
+            strangers=self._strangers(taken),
         )
 
     def readout(self, device: str, name: str) -> BoundReadout:
@@ -235,6 +241,15 @@ class Passports:
                 if (other.digest, other.outputs) == (fingerprint.digest, fingerprint.outputs):
                     found.setdefault(row.device, other)
         return list(found.values())
+
+    def _strangers(self, calibrations: Sequence[Fingerprint]) -> StrangerRate | None:
+        """Return the rate at which other devices are taken for one, with the probe of its latest calibration."""
+        if not calibrations:
+            return None
+        now = calibrations[-1]
+        others = self.others(now)
+        first = next(each for each in calibrations if (each.digest, each.outputs) == (now.digest, now.outputs))
+        return stranger_rate(first, others) if others else None
 
     def _begin_or_update(self, connection: sql.Connection, info: SubstrateInfo) -> None:
         """Begin a passport for a device that has none; note a change in how one that has describes itself."""

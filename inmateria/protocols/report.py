@@ -17,7 +17,7 @@ from inmateria.adapters.uri import is_simulated
 from inmateria.protocols import figures
 from inmateria.protocols.outcome import Outcome, Score
 from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
-from inmateria.recording import Exchange, open_recording
+from inmateria.recording import Exchange, Recording, open_recording
 
 _STRETCH = 3
 """Exchanges that the figure of stimulus and response shows."""
@@ -32,7 +32,11 @@ def write_report(folder: Path) -> Path:
         If the folder is not a run's, or the recording cannot be read.
     """
     run = read_run(folder)
-    page = render(run, stretch(folder / RECORDING_FILE))
+    if run.keep == "nothing":
+        page = render(run, [], "Nothing that was measured was kept.")
+    else:
+        with open_recording(folder / RECORDING_FILE) as recording:
+            page = render(run, stretch(recording), _kept(recording))
     path = folder / REPORT_FILE
     draft = folder / f".{REPORT_FILE}"
     draft.write_text(page, encoding="utf-8")
@@ -40,16 +44,29 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def stretch(recording_path: Path) -> list[Exchange]:
+def stretch(recording: Recording) -> list[Exchange]:
     """Read a few exchanges to show, from where the streaming begins."""
-    with open_recording(recording_path) as recording:
-        steps = recording.exchanges["steps"]
-        first = int(np.argmax(steps > 1)) if len(steps) else 0
-        return [recording.exchange(index) for index in islice(range(first, len(recording)), _STRETCH)]
+    steps = recording.exchanges["steps"]
+    first = int(np.argmax(steps > 1)) if len(steps) else 0
+    return [recording.exchange(index) for index in islice(range(first, len(recording)), _STRETCH)]
 
 
-def render(run: Run, exchanges: list[Exchange]) -> str:
-    """Write the page."""
+def _kept(recording: Recording) -> str:
+    """Say what the recording holds."""
+    kept = recording.kept
+    if not kept:
+        return "The recording holds everything that was sent and measured."
+    each = f"{kept['samples']} sample{'' if kept['samples'] == 1 else 's'} of each step, which the readouts read"
+    if kept["others"] == "left out":
+        return f"The recording holds what was sent, and {each}; others were left out."
+    return (
+        f"The recording holds everything that was sent and measured: exactly {each}; others rounded to "
+        f"{kept['significant_bits']} binary digits."
+    )
+
+
+def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
+    """Write the page; `kept` says what the recording holds."""
     info, outcome = run.substrate, run.outcome
     pictures = []
     if outcome.confusion:
@@ -124,6 +141,8 @@ def render(run: Run, exchanges: list[Exchange]) -> str:
         split_sentence=" ".join(filter(None, (_split(outcome), outcome.splitting, _round_trips(outcome)))),
         pictures=pictures,
         created=run.created,
+        kept=kept,
+        recorded=run.keep != "nothing",
         details=msgspec.json.format(
             msgspec.json.encode(
                 {

@@ -3,19 +3,26 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Sequence
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from types import TracebackType
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 
+from inmateria.concurrency import wait_to_completion
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.runs import RECORDING_FILE, Run, make_folder, write_run
 from inmateria.protocols.task import ProgressCallback, Task
-from inmateria.recording import RecordedSubstrate
+from inmateria.recording import CompressionStopped, KeptSamples, RecordedSubstrate, RecordingError, compress
 from inmateria.recording.provenance import software
-from inmateria.substrate import Substrate, SubstrateError
+from inmateria.substrate import Response, Stimulus, Substrate, SubstrateError, SubstrateInfo
+
+Keep = Literal["all", "exact", "features", "nothing"]
+"""What a run keeps of what was sent and measured; see `run_task`."""
 
 _logger = logging.getLogger("inmateria")
 
@@ -29,12 +36,17 @@ async def run_task(
     *,
     on: str,
     over: str,
+    keep: Keep = "all",
+    annotations: Mapping[str, Any] | None = None,
 ) -> Path:
     """Run a task, recording every exchange, and return the folder made for it below `runs`.
 
     A substrate that does not meet the requirement of the task is refused before it is entered; if its info is known
     only once it has been entered, before the first stimulus. If the task fails or is cancelled before the first
     exchange, the folder is removed; later, it is kept with the recording of what was applied to the device.
+
+    The recording is compressed once everything else of the run is on the disk. If that is cancelled or fails, the run
+    is whole, and its recording as large as it was.
 
     Parameters
     ----------
@@ -49,6 +61,13 @@ async def run_task(
         Called with the progress.
     on, over : str
         URI of the substrate as it was given, and ``"local"`` or ``"mqtt"``, for ``run.json``.
+    keep : {"all", "exact", "features", "nothing"}
+        What the recording keeps. ``"all"``: everything; samples that the task says its readouts do not read are rounded
+        to a few digits. ``"exact"``: everything as it came. ``"features"``: only the samples that the readouts read.
+        ``"nothing"``: no recording. Readouts read what is kept, and scores are the same for all of them.
+    annotations : dict, optional
+        Annotations of the recording, such as `inmateria.recording.metadata.read_metadata` reads; anything that JSON can
+        represent.
 
     Raises
     ------
@@ -56,7 +75,11 @@ async def run_task(
         If the substrate does not meet the requirement of the task.
     UnsuitableSetting
         If a setting was given that has no effect.
+    ValueError
+        If `keep` is none of those values.
     """
+    if keep not in get_args(Keep):
+        raise ValueError(f"keep is {keep!r}; allowed are {', '.join(get_args(Keep))}")
     begun = datetime.now().astimezone()
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)
     for each in several:
@@ -68,20 +91,27 @@ async def run_task(
         task.check_settings(settings, info)
     folder = make_folder(runs, task.name)
     record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": software()}
+    record = {**(annotations or {}), **record}
     paths = [folder / RECORDING_FILE, *(folder / f"recording-{number}.h5" for number in range(2, len(several) + 1))]
-    recorded = [
-        _CheckedSubstrate(task, settings, each, path, record) for each, path in zip(several, paths, strict=True)
-    ]
+    recorded: list[_RecordedSubstrate] | list[_UnrecordedSubstrate]
+    if keep == "nothing":
+        recorded = [_UnrecordedSubstrate(task, settings, each) for each in several]
+    else:
+        kept = _kept_samples(task, settings, keep)
+        recorded = [
+            _RecordedSubstrate(task, settings, each, path, record, kept)
+            for each, path in zip(several, paths, strict=True)
+        ]
     try:
         outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, on_progress)
     except BaseException as error:
         if isinstance(error, OSError):  # a driver's own words may not say of which device they are
             error.add_note(f"while {task.name} ran on {', '.join(_name_of(each) for each in several)}")
-        if not any(each.exchanges for each in recorded):
+        written = [str(each.path) for each in recorded if isinstance(each, _RecordedSubstrate) and each.exchanges]
+        if not written:
             shutil.rmtree(folder)
         else:
-            where = ", ".join(str(each.path) for each in recorded if each.exchanges)
-            _logger.warning("the task did not finish; the recording of its exchanges is in %s", where)
+            _logger.warning("the task did not finish; the recording of its exchanges is in %s", ", ".join(written))
         raise
     run = Run(
         task=task.name,
@@ -89,14 +119,55 @@ async def run_task(
         on=on,
         over=over,
         settings=msgspec.to_builtins(settings),
-        substrate=recorded[0].info,
+        substrate=recorded[0].device_info,
         outcome=outcome,
         versions=software(),
+        keep=keep,
     )
     on_progress("report", 0, 1, 0)
     await asyncio.to_thread(_write, folder, run)
     on_progress("report", 1, 1, 0)
+    if keep != "nothing":
+        await _compress(paths, on_progress)
     return folder
+
+
+async def _compress(paths: Sequence[Path], on_progress: ProgressCallback) -> None:
+    """Compress recordings in a thread; a cancellation stops it and leaves the present one as it was."""
+    stop = threading.Event()
+    each = 1 / len(paths)
+
+    def work() -> None:
+        for number, path in enumerate(paths):
+
+            def tell(done: int, of: int, before: float = number * each) -> None:
+                on_progress("compressing", round(100 * (before + each * done / of)), 100, 0)
+
+            try:
+                compress(path, on_progress=tell, stop=stop)
+            except RecordingError as error:  # the run is whole without it
+                _logger.warning("%s", error)
+            except CompressionStopped:
+                _logger.warning("%s is not compressed, and whole; `inmateria compress` compresses it", path)
+                return
+
+    working = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stop.set()
+        await wait_to_completion(working)
+        raise
+
+
+def _kept_samples(task: Task, settings: msgspec.Struct, keep: Keep) -> KeptSamples | None:
+    """Return the samples that a recording of a task keeps exactly, and what becomes of the others; None for all."""
+    if keep == "exact" or task.reads is None:
+        return None
+    samples, step = task.reads(settings)
+    if not samples:
+        return None
+    return KeptSamples(samples, "left out" if keep == "features" else "rounded", step or None)
 
 
 def _name_of(substrate: Substrate) -> str:
@@ -106,22 +177,72 @@ def _name_of(substrate: Substrate) -> str:
         return "a substrate that was not opened"
 
 
-class _CheckedSubstrate(RecordedSubstrate):
+class _RecordedSubstrate(RecordedSubstrate):
     """A recorded substrate that is checked against a task and its settings as soon as it is entered."""
 
-    def __init__(self, task: Task, settings: msgspec.Struct, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(
+        self,
+        task: Task,
+        settings: msgspec.Struct,
+        substrate: Substrate,
+        path: Path,
+        annotations: Mapping[str, Any],
+        keep: KeptSamples | None,
+    ) -> None:
+        super().__init__(substrate, path, annotations, keep=keep)
         self._task, self._settings = task, settings
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
-            self._task.check(self.info)
-            self._task.check_settings(self._settings, self.info)
+            self._task.check(self.device_info)
+            self._task.check_settings(self._settings, self.device_info)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
+
+
+class _UnrecordedSubstrate(Substrate):
+    """A substrate that is checked against a task and its settings as soon as it is entered, and not recorded."""
+
+    def __init__(self, task: Task, settings: msgspec.Struct, substrate: Substrate) -> None:
+        self._task, self._settings, self._substrate = task, settings, substrate
+        with suppress(SubstrateError):  # known once it is entered
+            self.info = substrate.info
+
+    @property
+    def device_info(self) -> SubstrateInfo:
+        """Description of the substrate."""
+        return self.info
+
+    async def __aenter__(self) -> Self:
+        await self._substrate.__aenter__()
+        try:
+            self.info = self._substrate.info
+            self._task.check(self.info)
+            self._task.check_settings(self._settings, self.info)
+        except BaseException as error:
+            await self._substrate.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._substrate.__aexit__(kind, error, trace)
+
+    async def _apply(self, stimulus: Stimulus) -> Response:
+        return await self._substrate.stimulate(stimulus)
+
+    async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
+        async with aclosing(self._substrate.stream(stimuli)) as responses:
+            async for response in responses:
+                yield response
+
+    async def reset(self) -> None:
+        """Return to rest."""
+        await self._substrate.reset()
 
 
 def _write(folder: Path, run: Run) -> None:

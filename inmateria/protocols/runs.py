@@ -45,6 +45,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         The result.
     versions : dict of str to str
         Versions of the software.
+    keep : {"all", "exact", "features", "nothing"}
+        What the recording keeps; see `inmateria.protocols.runner.run_task`.
     version : int
         Version of this format.
     """
@@ -57,6 +59,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     substrate: SubstrateInfo
     outcome: Outcome
     versions: dict[str, str]
+    keep: str = "all"
     version: int = _VERSION
 
 

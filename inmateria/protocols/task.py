@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -14,11 +14,13 @@ from inmateria.substrate import SubstrateInfo
 
 __all__ = [
     "ProgressCallback",
+    "SamplesRead",
     "Task",
     "UnknownTask",
     "UnsuitableSetting",
     "UnsuitableSubstrate",
     "find_task",
+    "samples_read",
     "task_names",
     "task_summaries",
 ]
@@ -64,6 +66,26 @@ class ProgressCallback(Protocol):
         """Report that `done` of `of` items of a phase are done, with so many substrate steps applied in all."""
 
 
+class SamplesRead(NamedTuple):
+    """Samples of the signal that a task reads.
+
+    Parameters
+    ----------
+    samples : int
+        Number of samples of each step, evenly spaced and ending with its last; 0 for all.
+    step : float
+        Duration of a step, s; 0 for the substrate's own.
+    """
+
+    samples: int
+    step: float
+
+
+def samples_read(settings: Any) -> SamplesRead:
+    """Return the samples that a task reads which has the usual settings ``samples``, by default 1, and ``step``."""
+    return SamplesRead(getattr(settings, "samples", 1), getattr(settings, "step", None) or 0.0)
+
+
 @dataclass(frozen=True)
 class Task:
     """An experiment that can be run on any substrate with the responses that it needs.
@@ -85,6 +107,9 @@ class Task:
     unused : callable, optional
         ``(settings, info) -> names``: the settings that have no effect together with the others, on a substrate of that
         info, each with the reason. Such a setting is refused if it differs from its default.
+    reads : callable, optional
+        ``settings -> SamplesRead``: the samples that the readouts read, which a recording keeps exactly; all by
+        default.
     """
 
     name: str
@@ -93,6 +118,7 @@ class Task:
     needs: Literal["signal", "spikes"] | None = None
     substrates: Callable[[Any], list[str]] | None = None
     unused: Callable[[Any, SubstrateInfo], Mapping[str, str]] | None = None
+    reads: Callable[[Any], SamplesRead] | None = None
 
     def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
         """Make the settings from strings, as given on a command line.

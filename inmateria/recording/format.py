@@ -1,7 +1,9 @@
 """File format of recordings: tables, and the fields of their rows.
 
 attributes      format, version, created, info, annotations, software, script (the last four are JSON), and checks:
-                JSON, the CRC-32 of each of the others and of `scale`
+                JSON, the CRC-32 of each of the others and of `scale`. If not all samples are exact also kept: JSON,
+                the number of `samples` of each step that are, evenly spaced and ending with its last, and whether the
+                `others` are "rounded" (to so many `significant_bits`) or "left out"
 /exchanges      one row per exchange: position of its rows, device and host clock, round trip, checksums
 /drive          (steps, inputs), drives, in the inputs' units
 /signal         (samples, outputs), signals: float64 in the outputs' units, or int16 counts, with the size of
@@ -12,7 +14,8 @@ attributes      format, version, created, info, annotations, software, script (t
 /text           bytes: JSON documents of the notes
 
 Rows are only appended, the row in /exchanges last, so the rows it refers to are complete however writing ended. No
-table is compressed: a row, once written, never moves in the file.
+table is compressed while rows are appended: a row, once written, never moves in the file. A recording that was ended
+may be replaced by a compressed copy (filters shuffle and gzip of HDF5), with the same rows; see `compression`.
 
 Checksums are CRC-32. That of /drive, of /signal and of /spikes runs on over all their rows from the first, as they
 are stored. Its value at the end of each exchange is in /exchanges, and values at most 256 KiB apart within longer ones

@@ -31,7 +31,7 @@ from inmateria.substrate import FloatArray, Response, SpikeArray, Stimulus, Subs
 
 _KNOWN = (1, 2, VERSION)
 _ATTEMPTS, _PAUSE = 5, 0.02
-_DOCUMENTS = ("annotations", "software", "script")
+_DOCUMENTS = ("annotations", "software", "script", "kept")
 _UNREADABLE = (OSError, RuntimeError, KeyError, TypeError, ValueError, msgspec.DecodeError)
 
 _logger = logging.getLogger("inmateria")
@@ -60,6 +60,9 @@ class Recording:
         Number of exchanges in the table of exchanges, incomplete ones included.
     scale : ndarray of float, shape (outputs,), or None
         Size of one count of each output, if the signal is stored as int16 counts.
+    kept : dict
+        Samples of each step that are kept exactly, and the precision of the others; empty if all are. See
+        `inmateria.recording.KeptSamples`.
     damaged_metadata : tuple of str
         Attributes of the file that do not match their checksum; empty unless opened to recover it.
     """
@@ -77,6 +80,7 @@ class Recording:
         self.annotations: dict[str, Any] = read.get("annotations", {})
         self.software: dict[str, str] = read.get("software", {})
         self.script: dict[str, Any] = read.get("script", {})
+        self.kept: dict[str, Any] = read.get("kept", {})
         if self.version == 1:
             self.software = {"inmateria": told["inmateria"].decode()}
         self.exchanges = self._tables.exchanges

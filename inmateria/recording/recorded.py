@@ -13,8 +13,9 @@ from typing import Any, Literal, Self
 
 from inmateria.recording.background import BackgroundWriter
 from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Exchange, Note, RecordingError, text_of
+from inmateria.recording.kept import KeptSamples
 from inmateria.recording.writing import RecordingWriter
-from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError
+from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError, SubstrateInfo
 
 
 class RecordedSubstrate(Substrate):
@@ -35,6 +36,9 @@ class RecordedSubstrate(Substrate):
         If the disk is too slow, slow the stream down, or drop exchanges from the recording, which counts them.
     scale : float or sequence of float, optional
         Size of one count of the outputs: the signal is stored as int16 counts, see `RecordingWriter`.
+    keep : KeptSamples, optional
+        Samples that are kept, and the precision of the others; all exactly by default. It is applied to each response
+        before it is recorded and returned, so that a readout gives the same on a replay; `info` describes what is kept.
 
     Attributes
     ----------
@@ -47,6 +51,8 @@ class RecordedSubstrate(Substrate):
     ------
     RecordingError
         On entering, if the file exists or cannot be created; later, if it cannot be written.
+    ValueError
+        If counts would have to be rounded.
     """
 
     def __init__(
@@ -57,7 +63,10 @@ class RecordedSubstrate(Substrate):
         *,
         when_full: Literal["wait", "drop"] = "wait",
         scale: float | Sequence[float] | None = None,
+        keep: KeptSamples | None = None,
     ) -> None:
+        if scale is not None and keep is not None and keep.others == "rounded":
+            raise ValueError("counts are kept exactly; give a scale, or a keep that rounds, not both")
         if when_full not in ("wait", "drop"):
             raise ValueError(f"when_full is {when_full!r}; allowed are 'wait' and 'drop'")
         self.path = Path(path)
@@ -65,10 +74,11 @@ class RecordedSubstrate(Substrate):
         self._annotations = dict(annotations or {})
         self._when_full = when_full
         self._scale = scale
+        self._keep = keep
         self.exchanges = self.dropped = 0
         self._undropped: list[tuple[int, int]] = []
         with suppress(SubstrateError):  # the info of a device may be known only after it has been entered
-            self.info = substrate.info
+            self._describe()
         self._session = 0
         self._clock = float("nan")
         self._exits = AsyncExitStack()
@@ -77,8 +87,8 @@ class RecordedSubstrate(Substrate):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(self._substrate)
-            self.info = self._substrate.info
-            make = partial(RecordingWriter, self.path, self.info, self._annotations, scale=self._scale)
+            self._describe()
+            make = partial(RecordingWriter, self.path, self.info, self._annotations, scale=self._scale, keep=self._keep)
             self._writer = BackgroundWriter(await asyncio.to_thread(make))
             exits.push_async_callback(self._finish)
             self._exits = exits.pop_all()
@@ -89,11 +99,23 @@ class RecordedSubstrate(Substrate):
     ) -> None:
         await self._exits.__aexit__(kind, error, trace)
 
+    @property
+    def device_info(self) -> SubstrateInfo:
+        """Description of the recorded substrate, whose sampling rate may be higher than that of what is kept."""
+        return self._substrate.info
+
+    def _describe(self) -> None:
+        info = self._substrate.info
+        self.info = info if self._keep is None else self._keep.info(info)
+
+    def _kept(self, stimulus: Stimulus, response: Response) -> Response:
+        return response if self._keep is None else self._keep.response(response, self.info.samples(stimulus.step))
+
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus, record the exchange, and return the response."""
         sent, begun = time.time(), time.perf_counter()
         try:
-            response = await self._substrate.stimulate(stimulus)
+            response = self._kept(stimulus, await self._substrate.stimulate(stimulus))
         except BaseException as error:
             self._note_unanswered(stimulus, sent, error)
             raise
@@ -114,6 +136,7 @@ class RecordedSubstrate(Substrate):
             async with aclosing(noted()) as source, aclosing(self._substrate.stream(source)) as responses:
                 async for response in responses:
                     stimulus, at, begun = sent.popleft()
+                    response = self._kept(stimulus, response)
                     await self._record(Exchange(stimulus, response, self._session, at, time.perf_counter() - begun))
                     yield response
         except BaseException as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from inmateria.recording.format import DAMAGED, END, Exchange, Note, RecordingError
+from inmateria.recording.kept import KeptSamples
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.recording.unclosed import UnclosedFile, is_closed
 from inmateria.recording.verified_tables import ranges
@@ -116,7 +117,14 @@ def _copy(recording: Recording, good: np.ndarray[tuple[int], np.dtype[np.bool_]]
     kept = {name: getattr(recording, name) for name in ("software", "script", "created")}
     provenance = {name: value for name, value in kept.items() if name not in recording.damaged_metadata}
     scale = None if recording.scale is None else recording.scale.tolist()
-    writer = RecordingWriter(out, recording.info, recording.annotations, scale=scale, provenance=provenance)
+    writer = RecordingWriter(
+        out,
+        recording.info,
+        recording.annotations,
+        scale=scale,
+        keep=KeptSamples.of(recording.kept),
+        provenance=provenance,
+    )
     try:
         if recording.damaged_metadata or recording.damaged_notes:
             writer.append([_note_of_lost(recording)])

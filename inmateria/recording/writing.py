@@ -33,6 +33,7 @@ from inmateria.recording.format import (
     spike_of_no_channel,
     text_of,
 )
+from inmateria.recording.kept import KeptSamples
 from inmateria.recording.live_file import LiveFile
 from inmateria.recording.provenance import script, software
 from inmateria.substrate import SPIKE, SubstrateInfo
@@ -58,6 +59,8 @@ class RecordingWriter:
     scale : float or sequence of float, optional
         Size of one count, for all outputs or for each. The signal is then stored as int16 counts; values given as
         floats must be exactly a count times the scale.
+    keep : KeptSamples, optional
+        Samples that are kept exactly, for the attribute `kept`; the signals are written as they are given.
     provenance : dict, optional
         ``software`` and ``script``, if they are not those of this process, and ``created`` (ISO 8601).
 
@@ -76,6 +79,7 @@ class RecordingWriter:
         annotations: Mapping[str, Any] | None = None,
         *,
         scale: float | Sequence[float] | None = None,
+        keep: KeptSamples | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> None:
         self.path = Path(path)
@@ -92,6 +96,8 @@ class RecordingWriter:
             "software": to_json(made.get("software", {})),
             "script": to_json(made.get("script", {})),
         }
+        if keep is not None:
+            documents["kept"] = to_json(keep.document())
         checks = {name: checksum(document) for name, document in documents.items()}
         if self._scale is not None:
             checks["scale"] = checksum(self._scale)

@@ -25,6 +25,7 @@ from .measures.separability import (
 )
 from .physical import BlockingReservoir, PhysicalReservoir
 from .pulse_encoding import PulseAmplitude, PulseLatency, PulsePlace, PulseRate
+from .readout_files import ReadoutFileError, ReadoutHeader, load_readout, read_readout_header, save_readout
 from .readouts.force import FORCEReadout
 from .readouts.kalman import KalmanReadout
 from .readouts.least_mean_squares import LMSReadout
@@ -58,6 +59,8 @@ __all__ = [
     "PulseLatency",
     "PulsePlace",
     "PulseRate",
+    "ReadoutFileError",
+    "ReadoutHeader",
     "ReadoutNode",
     "RecursiveLeastSquares",
     "RecursiveLeastSquaresClassifier",
@@ -80,6 +83,7 @@ __all__ = [
     "henon",
     "information_processing_capacity",
     "kernel_rank",
+    "load_readout",
     "lorenz",
     "mackey_glass",
     "memory_capacity",
@@ -87,7 +91,9 @@ __all__ = [
     "nmse",
     "nrmse",
     "past_and_future",
+    "read_readout_header",
     "santa_fe_laser",
+    "save_readout",
     "separation",
     "training_named",
     "training_names",

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.exchange import evenly_spaced
 from inmateria.substrate import Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -58,14 +59,7 @@ class VirtualNodes:
         ]
 
     def _taken(self, available: int) -> npt.NDArray[np.intp]:
-        if self.samples is None or self.samples == available:
-            return np.arange(available)
-        if not 1 <= self.samples <= available:
-            raise ValueError(
-                f"samples is {self.samples}, and a step of this substrate has {available}; give samples of 1 to "
-                f"{available}, or a longer step"
-            )
-        return np.linspace(available / self.samples, available, self.samples).round().astype(np.intp) - 1
+        return np.arange(available) if self.samples is None else evenly_spaced(self.samples, available)
 
     def _columns(self, info: SubstrateInfo) -> list[int]:
         names = [channel.name for channel in info.outputs]

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom, kstest
 
 from inmateria.adapters import SimulatedSubstrate
-from inmateria.devices import Fingerprint, Probe, calibrate, compare, recognise, settling_p_value
+from inmateria.devices import Fingerprint, Probe, calibrate, compare, recognise, settling_p_value, stranger_rate
+from inmateria.devices.drift_bounds import lower_limits, smallest_alpha
 from inmateria.devices.fingerprints import noise_of
 from inmateria.simulators import NanowireNetwork, Variability
 from inmateria.substrate import SPIKE, Channel, Response, StimulusRejected, Substrate, SubstrateInfo
@@ -122,6 +123,95 @@ def test_a_device_without_noise_has_not_drifted_and_the_smallest_change_of_one_s
     assert found.distance == pytest.approx(0.001 * np.sqrt(np.mean((mean / mean.std(0)) ** 2)), rel=0.01)
     assert found.drifted(0.01)
     assert not found.drifted(0.01, bound=0.01)
+
+
+NOISES = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "heavy tails": lambda rng, shape: rng.standard_t(2.5, size=shape),
+    "skewed": lambda rng, shape: rng.exponential(size=shape) - 1,
+    "common to a repeat": lambda rng, shape: rng.normal(size=(shape[0], 1)) * np.ones(shape[1]) / 2,
+    "rounded": lambda rng, shape: np.round(rng.normal(size=shape)),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(("repeats", "values"), [((8, 8), 1), ((6, 10), 5), ((10, 10), 60), ((20, 15), 200)])
+def test_false_alarms_at_the_bound_itself_are_no_more_than_stated(noise, repeats, values):
+    """At the boundary of the hypothesis, where there are most, for changes small and large beside the noise."""
+    runs, alarms = 400, dict.fromkeys((0.01, 0.05, 0.2), 0)
+    for seed in range(runs):
+        rng = np.random.default_rng(seed)
+        change = rng.normal(size=values) * 10 ** rng.uniform(-1, 1)
+        a, b = (NOISES[noise](rng, (count, values)) for count in repeats)
+        for limit in lower_limits(a, b + change, rng):
+            if limit.alpha in alarms:
+                alarms[limit.alpha] += limit.distance > np.linalg.norm(change) * (1 + 1e-9)
+    for alpha, count in alarms.items():
+        assert count <= binom.ppf(0.999, runs, alpha)
+    if values == 1:  # one number has no direction to be found: the test is exact, up to ranks and the sign
+        assert alarms[0.2] > binom.ppf(0.001, runs, 0.1)
+
+
+def test_drifted_tests_the_bound_it_states():
+    """Through fingerprints: at the bound as often as alpha at most, at twice the bound nearly always."""
+    alarms, seen = 0, 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        mean, change = rng.normal(size=(12, 5)), rng.normal(size=(12, 5))
+        noise = 0.1 * rng.standard_t(3, size=(2, 10, 12, 5))
+        scale = np.concatenate([mean + noise[0], mean + noise[1]]).std(axis=(0, 1))
+        change *= 0.1 / np.sqrt(np.mean((change / scale) ** 2))
+        a = fingerprint(mean + noise[0])
+        at, beyond = (fingerprint(mean + times * change + noise[1]) for times in (1, 2))
+        alarms += compare(a, at, permutations=199, seed=seed).drifted(0.05, bound=0.1)
+        found = compare(a, beyond, permutations=199, seed=seed)
+        seen += found.drifted(0.05, bound=0.1)
+        assert found.drifted(0.05, bound=0.0) >= found.drifted(0.05, bound=0.1)
+    assert alarms <= binom.ppf(0.999, 200, 0.05)
+    assert seen > 180
+
+
+def test_limits_rise_with_the_error_rate_and_few_repeats_give_few():
+    rng = np.random.default_rng(0)
+    a, b = fingerprint(rng.normal(size=(10, 20, 4))), fingerprint(3 + rng.normal(size=(10, 20, 4)))
+    found = compare(a, b, permutations=99)
+    distances = [limit.distance for limit in found.lower_limits]
+    assert distances == sorted(distances)
+    assert found.lower_limits[0].alpha == 0.002
+    assert found.drifted(0.03, distances[4] - 1e-6) == found.drifted(0.02, distances[4] - 1e-6)
+    assert [limit.alpha for limit in lower_limits(rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), rng)] == [0.05, 0.1, 0.2]  # fmt: skip  # noqa: E501
+    assert smallest_alpha(4) == 1 / 20
+    for wrong in ((0.0, 0.1), (0.05, -1.0), (0.05, np.inf)):
+        with pytest.raises(ValueError, match="bound must be at least 0"):
+            found.drifted(*wrong)
+
+
+def test_the_rate_of_strangers_is_that_of_more_strangers():
+    """For one device with some others known: the rate among 500 more, and the limit that is stated for it."""
+    rates, stated = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+
+        def drawn(rng=rng):
+            return fingerprint(rng.normal(size=(1, 4, 3)) + 0.01 * rng.normal(size=(2, 4, 3)))
+
+        reference, others = drawn(), [drawn() for _ in range(39)]
+        found = stranger_rate(reference, others, alpha=0.05)
+        assert (found.others, found.rate) == (39, 0.05)
+        strangers = [drawn() for _ in range(100)]
+        taken = [recognise(each, reference, []).distance < found.radius for each in strangers]
+        few = slice(None, None, 25)
+        assert taken[few] == [recognise(each, reference, others).same(0.05) for each in strangers[few]]
+        rates.append(np.mean(taken))
+        stated.append(found.at_most)
+    assert np.mean(rates) == pytest.approx(0.05, abs=0.015)
+    assert len(set(stated)) == 1
+    # Beyond the limit with 5 %, and the hundred strangers vary beside that.
+    assert np.mean(np.array(rates) > stated[0] + 0.03) <= 0.1
+    few = stranger_rate(reference, others[:5])
+    assert (few.radius, few.rate, few.at_most) == (0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        stranger_rate(reference, others, 1.0)
 
 
 def test_a_stranger_is_taken_for_the_device_as_often_as_stated():

@@ -21,7 +21,7 @@ from inmateria.devices.passports import Passports, passports_url
 from inmateria.protocols.runner import run_task
 from inmateria.protocols.runs import read_run
 from inmateria.protocols.task import find_task
-from inmateria.reservoir import PhysicalReservoir, RidgeReadout
+from inmateria.reservoir import PhysicalReservoir, RecursiveLeastSquares, RidgeReadout
 from inmateria.simulators import NanowireNetwork, Variability
 
 PROBE = Probe(steps=8, repeats=6, step=0.02, rest=0.2)
@@ -93,6 +93,32 @@ async def test_a_readout_is_kept_with_its_device_and_works_when_read_back(tmp_pa
             kept.readout(matter.info.id, "cosine")
         with pytest.raises(WrongDevice):
             kept.add_readout("sine", bound, network(2).info)
+
+
+async def test_an_online_readout_learns_on_after_years_and_documents_of_version_1_are_read():
+    u = np.sin(0.3 * np.arange(120))
+    matter = network()
+    async with PhysicalReservoir(SimulatedSubstrate(matter), step=0.02) as reservoir:
+        series = np.outer(u, np.ones(8))
+        X = await reservoir.run(series)
+        bound = await bind(RecursiveLeastSquares().fit(X, u), reservoir, series[:60], probe=PROBE)
+        with pytest.raises(ValueError, match="5 repeats, which can show a drift beyond a bound"):
+            await bind(bound.estimator, reservoir, series[:60], probe=Probe(repeats=5))
+    written = bound.encode()
+    again = BoundReadout.decode(written)
+    assert np.array_equal(again.estimator.predict(X), bound.estimator.predict(X))
+    for each in (again, bound):
+        each.estimator.partial_fit(X[::-1], u)
+    assert np.array_equal(again.estimator.predict(X), bound.estimator.predict(X))
+    old = json.loads(written) | {"version": 1}
+    del old["readout"]
+    of_weights = BoundReadout.decode(json.dumps(old).encode())
+    assert np.allclose(of_weights.weights.coef, BoundReadout.decode(written).weights.coef, rtol=0, atol=0)
+    other = json.loads(written)
+    other["fingerprint"]["device"] = "another"
+    for damaged in (other, json.loads(written) | {"version": 3}, old | {"coef": old["coef"] | {"shape": [-1, 2]}}):
+        with pytest.raises(ValueError, match=r"another|version 3|shape"):
+            BoundReadout.decode(json.dumps(damaged).encode())
 
 
 async def test_a_newer_format_a_broken_file_and_a_bad_url_are_said_to_be(tmp_path):
@@ -183,7 +209,7 @@ def test_the_commands_fill_and_show_a_passport(tmp_path, monkeypatch):
     assert "is not shown to have changed" in inmateria("calibrate", uri, *few[:-1])
 
 
-def test_a_device_without_a_passport_is_one_line_and_exit_code_two(tmp_path):
+def test_a_passport_without_a_database_is_one_line_and_exit_code_two(tmp_path):
     told = subprocess.run(
         [sys.executable, "-m", "inmateria", "passport", "nobody"],
         capture_output=True,

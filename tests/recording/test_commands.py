@@ -90,7 +90,8 @@ def test_an_export_says_what_it_left_out_and_comes_back_as_a_recording(
     inmateria: Inmateria, recording: Path, tmp_path: Path
 ) -> None:
     told = json.loads(inmateria("export", str(recording), str(tmp_path / "r.nix"), "--json").stdout)
-    assert told == {"paths": [str(tmp_path / "r.nix")], "left_out": ["the checksum of each exchange"]}
+    assert told["paths"] == [str(tmp_path / "r.nix")]
+    assert (told["left_out"], told["missing"]) == (["the checksum of each exchange"], [])
     with neo.NixIO(str(tmp_path / "r.nix"), mode="ro") as file:
         assert file.read_block().name == "leaky"
     back = inmateria("import", str(tmp_path / "r.nix"), str(tmp_path / "back.h5"), "--json")
@@ -172,6 +173,47 @@ def test_bad_input_is_one_clear_line(inmateria: Inmateria, arguments: list[str],
     assert told.returncode == code
     assert says in told.stderr
     assert "Traceback" not in told.stderr
+
+
+def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria: Inmateria, tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    (tmp_path / "m.toml").write_text('lab = "A"\nexperimenter = ["Volta, Alessandro"]\n[subject]\nspecies = "none"\n')
+    words = ("--seconds", "0.2", "--keep", "features", "--metadata", str(tmp_path / "m.toml"), "--meta", "lab=B")
+    told = inmateria("record", "nanowire://?wires=40&seed=1&step=0.01", "--out", str(path), *words)
+    assert told.returncode == 0, told.stderr
+    with open_recording(path) as recording:
+        assert recording.annotations == {
+            "lab": "B", "experimenter": ["Volta, Alessandro"], "subject": {"species": "none"}
+        }  # fmt: skip
+        assert (recording.exchanges["samples"] == recording.exchanges["steps"]).all()
+        assert recording.kept == {"samples": 1, "others": "left out"}
+    size = path.stat().st_size
+    assert json.loads(inmateria("compress", str(path), "--json").stdout)["before"] == size
+    assert "any others left out" in " ".join(inmateria("info", str(path)).stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--keep", "nothing"), "allowed are all and features"),
+        (("--meta", "subject.species=rat"), "genus and species"),
+        (("--meta", "subject.colour=red"), "there is no subject.colour; there are species"),
+        (("--meta", "subject.age=3 months"), "ISO 8601"),
+        (("--meta", "session_start_time=2026-11-26T10:30:00"), "time zone"),
+        (("--meta", "lab"), "NAME=VALUE"),
+        (("--metadata", "there-is-none.toml"), "cannot be read"),
+        (("--metadata", "m.yaml"), "neither .toml nor .json"),
+    ],
+)
+def test_metadata_that_nwb_would_refuse_are_refused_before_anything_is_made(
+    inmateria: Inmateria, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("m.yaml").write_text("lab: A")
+    done = inmateria("record", "nanowire://?wires=40", "--out", "r.h5", "--seconds", "0.1", *words)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert not Path("r.h5").exists()
 
 
 @pytest.fixture

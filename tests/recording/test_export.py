@@ -13,17 +13,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaky import LeakySimulator
-from nwbinspector import Importance, inspect_nwbfile
+from nwbinspector import Importance, InspectorMessage, inspect_nwbfile, load_config
 
-from inmateria.recording import Exchange, Note, RecordingError, RecordingWriter, open_recording, read_block
+from inmateria.adapters import connect
+from inmateria.recording import (
+    Exchange,
+    Note,
+    RecordingError,
+    RecordingWriter,
+    open_recording,
+    read_block,
+)
 from inmateria.recording.formats.export import export
 from inmateria.recording.formats.nwb import _leaves, from_leaves
-from inmateria.substrate import Channel, Layout, Response, Stimulus
+from inmateria.substrate import SPIKE, Channel, Layout, Response, Stimulus
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 CULTURE = {"culture_id": "org 1/a", "culture_type": "organoid", "sample_label": "line A", "species": "Homo sapiens"}
 EXPERIMENT = {"experiment_id": "e1", "age_at_recording": "P90D", "recording_platform": "simulated"}
+LIFELESS = {"subject": {"species": "none"}, "spike_resolution": 1e-3}
 SENT = 1.7e9
 
 
@@ -56,6 +65,17 @@ def write(
                 ])  # fmt: skip
     writer.append([Note("parameters", "gain", {"gain": 2.0}, sent, float("nan"), 0.0, sessions - 1)])
     writer.end()
+
+
+def assert_valid(path: Path) -> None:
+    """pynwb's validator and nwbinspector, as DANDI configures it, find nothing."""
+    assert pynwb.validate(path=str(path)) == []
+    assert [(m.check_function_name, m.message) for m in dandi_messages(path)] == []
+
+
+def dandi_messages(path: Path) -> list[InspectorMessage]:
+    found = inspect_nwbfile(nwbfile_path=str(path), config=load_config("dandi"))
+    return [m for m in found if m.importance.value >= Importance.BEST_PRACTICE_VIOLATION.value]
 
 
 def assert_same_annotations(mine: Any, its: Any) -> None:
@@ -94,13 +114,11 @@ def test_nix_gives_the_whole_block_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("spiking", "scale"), [(False, None), (True, 0.25), (True, [0.25, 0.5, 0.125, 0.5])])
 def test_nwb_is_valid_and_reads_back_equal(tmp_path: Path, spiking: bool, scale: Any) -> None:
-    annotations = {"culture": CULTURE, "experiment": EXPERIMENT, "list": [1, "two", {}]}
+    annotations = {"culture": CULTURE, "experiment": EXPERIMENT, "spike_resolution": 1e-3, "list": [1, "two", {}]}
     write(tmp_path / "r.h5", spiking=spiking, scale=scale, annotations=annotations)
     told = export(tmp_path / "r.h5", tmp_path / "r.nwb")
-    assert told.paths == (tmp_path / "r.nwb",)
-    assert pynwb.validate(path=str(tmp_path / "r.nwb")) == []
-    worst = [m for m in inspect_nwbfile(nwbfile_path=str(tmp_path / "r.nwb")) if m.importance == Importance.CRITICAL]
-    assert worst == []
+    assert (told.paths, told.missing) == ((tmp_path / "r.nwb",), ())
+    assert_valid(tmp_path / "r.nwb")
     with open_recording(tmp_path / "r.h5") as recording, pynwb.NWBHDF5IO(str(tmp_path / "r.nwb"), "r") as reader:
         file = reader.read()
         rows = recording.exchanges
@@ -153,18 +171,70 @@ def test_nwb_is_valid_and_reads_back_equal(tmp_path: Path, spiking: bool, scale:
         assert file.session_start_time == began
 
 
-def test_nwb_takes_a_file_for_each_return_to_rest(tmp_path: Path) -> None:
-    write(tmp_path / "r.h5", sessions=2)
-    told = export(tmp_path / "r.h5", tmp_path / "r.nwb")
-    assert [path.name for path in told.paths] == ["r-0000.nwb", "r-0001.nwb"]
-    names = set()
-    for path in told.paths:
-        assert pynwb.validate(path=str(path)) == []
-        with pynwb.NWBHDF5IO(str(path), "r") as reader:
-            file = reader.read()
-            names.add(file.identifier)
-            assert file.stimulus["stimulus_V_0"].starting_time == 0.0
-    assert len(names) == 2
+def test_many_sessions_are_in_one_file_on_one_clock(tmp_path: Path) -> None:
+    write(tmp_path / "r.h5", sessions=3, annotations=LIFELESS)
+    (path,) = export(tmp_path / "r.h5", tmp_path / "r.nwb").paths
+    assert list(tmp_path.glob("*.nwb")) == [path]
+    assert_valid(path)
+    with open_recording(tmp_path / "r.h5") as recording, pynwb.NWBHDF5IO(str(path), "r") as reader:
+        file, rows = reader.read(), recording.exchanges
+        sessions, exchanges = file.intervals["sessions"], file.intervals["exchanges"]
+        shift = sessions["shift"][:]
+        # The host sent the first exchange of each session 3 s after that of the session before.
+        assert shift == pytest.approx([0.0, 3.0, 6.0], abs=1e-4)
+        assert np.array_equal(exchanges["device_start"][:], rows["start"])
+        assert np.array_equal(exchanges["session"][:], rows["session"])
+        assert np.array_equal(exchanges["start_time"][:], rows["start"] + shift[rows["session"]])
+        assert (np.diff(exchanges["start_time"][:]) > 0).all()
+        for part in range(6):
+            session, second = divmod(part, 2)
+            first, last = 30 * session + 20 * second, 30 * session + 20 + 10 * second
+            series = file.stimulus[f"stimulus_V_{part}"]
+            assert np.array_equal(series.data[:], recording.drive(first, last))
+            assert series.starting_time == rows["start"][first] + shift[session]
+        spikes = recording.spikes()
+        of = np.repeat(rows["session"], rows["spikes"].astype(int))
+        for column in range(4):
+            mine = spikes["channel"] == column
+            assert np.array_equal(file.units["spike_times"][column], np.sort(spikes["time"][mine] + shift[of[mine]]))
+        notes = [note for note in recording.notes if note.kind == "marker"]
+        table = file.events["notes"]
+        columns = (table[name][:] for name in ("session", "label", "timestamp"))
+        at = {(session, label): time for session, label, time in zip(*columns, strict=True)}
+        for note in notes:
+            assert at[note.session, note.label] == note.device + shift[note.session]
+
+
+def test_sessions_that_the_host_saw_at_once_do_not_overlap(tmp_path: Path) -> None:
+    simulator = LeakySimulator(spiking=True)
+    writer = RecordingWriter(tmp_path / "r.h5", simulator.info, LIFELESS)
+    for session in range(40):
+        simulator.reset()
+        stimulus = Stimulus(np.full((100, 3), 0.4), 0.01)
+        writer.append([Exchange(stimulus, simulator.advance(stimulus), session, SENT + 1e-3 * session, 1e-3)])
+    writer.end()
+    export(tmp_path / "r.h5", tmp_path / "r.nwb")
+    assert_valid(tmp_path / "r.nwb")
+    with pynwb.NWBHDF5IO(str(tmp_path / "r.nwb"), "r") as reader:
+        sessions = reader.read().intervals["sessions"]
+        assert sessions["start_time"][:] == pytest.approx(np.arange(40.0))
+        assert (sessions["start_time"][1:] >= sessions["stop_time"][:-1]).all()
+
+
+def test_spikes_are_sorted_whatever_their_order(tmp_path: Path) -> None:
+    info = LeakySimulator(spiking=True).info
+    writer = RecordingWriter(tmp_path / "r.h5", info, LIFELESS)
+    times = np.random.default_rng(0).permutation(np.arange(50) * 1e-3)
+    spikes = np.array([(time, number % 2) for number, time in enumerate(times)], SPIKE)
+    stimulus = Stimulus(np.zeros((5, 3)), 0.01)
+    writer.append([Exchange(stimulus, Response(np.zeros((5, 2, 4)), spikes, 0.0, 0), 0, SENT, 1e-3)])
+    writer.end()
+    export(tmp_path / "r.h5", tmp_path / "r.nwb")
+    assert_valid(tmp_path / "r.nwb")
+    with pynwb.NWBHDF5IO(str(tmp_path / "r.nwb"), "r") as reader:
+        units = reader.read().units
+        for column in range(2):
+            assert np.array_equal(units["spike_times"][column], np.sort(times[column::2]))
 
 
 def test_neo_reads_the_nwb_of_what_is_no_tissue(tmp_path: Path) -> None:
@@ -230,3 +300,78 @@ def test_lazy_and_eager_are_the_same_in_any_unit(tmp_path: Path, unit: str) -> N
     assert lazy.load().units == eager.units
     part = lazy.load(time_slice=(eager.t_start + eager.duration / 3, None), channel_indexes=[2])
     assert np.array_equal(part.magnitude, eager.magnitude[10:, [2]])
+
+
+SUBJECT = {"subject": {"species": "Rattus norvegicus", "sex": "F", "age": "P90D", "description": "adult, wild type"}}
+SOURCES = {
+    "nanowire": ("nanowire://?wires=40&seed=1", {}, {}),
+    "real nanowire": ("nanowire://?wires=40&seed=1", {"id": "nwn-7", "identity": "user"}, {}),
+    "echo": ("echo://?units=10", {}, {}),
+    "culture": ("culture://?neurons=100", {}, {"spike_resolution": 1e-4}),
+    "real culture": (
+        "culture://?neurons=100", {"id": "dish-7", "identity": "user"}, SUBJECT | {"spike_resolution": 1e-4}
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", SOURCES)
+async def test_dandi_takes_a_recording_of_whatever_matter(tmp_path: Path, source: str) -> None:
+    uri, changed, metadata = SOURCES[source]
+    async with connect(uri) as substrate:
+        info = msgspec.structs.replace(substrate.info, **changed)
+        writer = RecordingWriter(tmp_path / "r.h5", info)
+        stimulus = info.stimulus(info.rest_drive(80))
+        for session in range(2):
+            writer.append([Exchange(stimulus, await substrate.stimulate(stimulus), session, SENT + session, 1e-3)])
+            await substrate.reset()
+        writer.end()
+    told = export(tmp_path / "r.h5", tmp_path / "r.nwb", metadata=metadata)
+    assert told.missing == ()
+    assert_valid(tmp_path / "r.nwb")
+    with pynwb.NWBHDF5IO(str(tmp_path / "r.nwb"), "r") as reader:
+        subject = reader.read().subject
+        assert ("Not a living being" in subject.description) == ("subject" not in metadata)
+        assert subject.species == metadata.get("subject", {}).get("species", subject.species)
+
+
+def test_what_dandi_lacks_is_said_with_the_way_to_give_it(tmp_path: Path) -> None:
+    write(tmp_path / "r.h5", spiking=False)
+    told = export(tmp_path / "r.h5", tmp_path / "r.nwb")
+    lacks = ("a subject's species, such as --meta", "a subject's sex: --meta", "a subject's age: --meta")
+    assert len(told.missing) == len(lacks)
+    assert all(lack in each for lack, each in zip(lacks, told.missing, strict=True))
+    found = {message.check_function_name for message in dandi_messages(tmp_path / "r.nwb")}
+    assert found == {"check_subject_exists"}
+    given = {"subject": {"species": "Rattus norvegicus", "sex": "U", "date_of_birth": "2023-01-01T00:00:00+00:00"}}
+    assert export(tmp_path / "r.h5", tmp_path / "s.nwb", metadata=given).missing == ()
+    assert_valid(tmp_path / "s.nwb")
+
+
+def test_metadata_go_where_nwb_has_them(tmp_path: Path) -> None:
+    write(tmp_path / "r.h5", annotations={"lab": "other", "subject": {"species": "Rattus rattus", "sex": "F"}})
+    metadata = {
+        "session_description": "evening", "experiment_description": "slow waves", "experimenter": ["Volta, Alessandro"],
+        "institution": "Pavia", "lab": "battery", "keywords": ["frogs"], "session_id": "s-1",
+        "session_start_time": "2023-11-14T23:00:00+01:00", "notes": "rain", "related_publications": ["doi:10.1/x"],
+        "subject": {"age": "P1D/P3D", "subject_id": "m7", "strain": "x", "weight": "0.02 kg", "genotype": "wt",
+                    "age_reference": "gestational"},
+        "spike_resolution": 5e-5,
+    }  # fmt: skip
+    export(tmp_path / "r.h5", tmp_path / "r.nwb", metadata=metadata)
+    assert_valid(tmp_path / "r.nwb")
+    suggestions = inspect_nwbfile(nwbfile_path=str(tmp_path / "r.nwb"), config=load_config("dandi"))
+    names = {each.check_function_name for each in suggestions}
+    assert not names & {"check_experimenter_exists", "check_experimenter_form", "check_institution", "check_keywords"}
+    with pynwb.NWBHDF5IO(str(tmp_path / "r.nwb"), "r") as reader:
+        file = reader.read()
+        for name in ("session_description", "experiment_description", "institution", "lab", "session_id", "notes"):
+            assert getattr(file, name) == metadata[name]
+        assert list(file.experimenter) == ["Volta, Alessandro"]
+        assert list(file.keywords[:]) == ["frogs"]
+        assert file.session_start_time == datetime.fromisoformat("2023-11-14T22:00:00+00:00")
+        subject = file.subject
+        assert (subject.species, subject.sex, subject.age, subject.age__reference) == (
+            "Rattus rattus", "F", "P1D/P3D", "gestational"
+        )  # fmt: skip
+        assert (subject.subject_id, subject.strain, subject.weight, subject.genotype) == ("m7", "x", "0.02 kg", "wt")
+        assert file.units.resolution == 5e-5

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from leaky import LeakySimulator
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, SimulatedSubstrate, connect
@@ -265,5 +266,5 @@ async def test_samples_that_cannot_be_learned_are_refused_before_anything_is_sen
 
 async def test_an_untrained_stack_says_so() -> None:
     async with PhysicalStack(LAYERS[:1], train=NoTraining()) as stack:
-        with pytest.raises(RuntimeError, match="call fit"):
+        with pytest.raises(NotFittedError, match="call fit"):
             await stack.predict(np.zeros((2, 3)))

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import present_series
-from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import (
     InformationProcessingCapacity,
     InputMask,
@@ -199,4 +199,4 @@ def _unused(settings: CapacitySettings, info: SubstrateInfo) -> dict[str, str]:
     return {} if settings.degree > 1 else {"product_delays": "products have a degree of 2 at least, and degree is 1"}
 
 
-TASK = Task("capacity", CapacitySettings, measure_capacity, needs="signal", unused=_unused)
+TASK = Task("capacity", CapacitySettings, measure_capacity, needs="signal", unused=_unused, reads=samples_read)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from inmateria.protocols.outcome import Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials
 from inmateria.protocols.scoring import Labels, confusion_table
-from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import (
     InputMask,
     PhysicalReservoir,
@@ -230,4 +230,4 @@ def _read_ridge(
     return readout.predict(scaler.transform(X[test])), readout.coef_
 
 
-TASK = Task("digits", DigitsSettings, read_digits, needs="signal")
+TASK = Task("digits", DigitsSettings, read_digits, needs="signal", reads=samples_read)

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
-from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import mackey_glass
 from inmateria.substrate import Substrate
 
@@ -42,4 +42,4 @@ async def forecast(substrate: Substrate, settings: ForecastSettings, on_progress
     return await run_series(problem, substrate, settings, on_progress)
 
 
-TASK = Task("mackey-glass", ForecastSettings, forecast, needs="signal")
+TASK = Task("mackey-glass", ForecastSettings, forecast, needs="signal", reads=samples_read)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials, stream_trials
 from inmateria.protocols.scoring import Labels
-from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, SignalOrCounts
 from inmateria.substrate import FloatArray, Substrate
 
@@ -193,4 +193,4 @@ def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> t
     return right, readout.coef_
 
 
-TASK = Task("sequence-memory", SequenceSettings, remember_digits, needs="signal")
+TASK = Task("sequence-memory", SequenceSettings, remember_digits, needs="signal", reads=samples_read)

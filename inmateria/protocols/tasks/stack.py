@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import measure_round_trips
 from inmateria.protocols.scoring import confusion_table
-from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import (
     GaussianBottleneck,
     PhysicalLayer,
@@ -143,10 +143,8 @@ async def read_in_layers(
             await beside.fit(X[train], y[train], _renamed(on_progress, "random"))
             random = (beside.features_, await beside.features(X[test], _renamed(on_progress, "random")))
         infos = [each.info for each in substrates]
-        outputs = [
-            name.partition("@")[0]
-            for name in layers[0].features.names(infos[0], layers[0].duration_of_step(infos[0]), settings.hold)
-        ]
+        names = layers[0].features.names(infos[0], layers[0].duration_of_step(infos[0]), settings.hold)
+        outputs = list(dict.fromkeys(name.partition("@")[0] for name in names))
     ridge = RidgeClassifierReadout()
     scores: list[Score] = []
     of = 1 + len(layers) + (0 if random is None else 2) + 2
@@ -271,4 +269,6 @@ def _unused(settings: StackSettings, info: SubstrateInfo) -> dict[str, str]:
     return {"compare": "with train=none the encoders are the random ones already"}
 
 
-TASK = Task("stack", StackSettings, read_in_layers, needs="signal", substrates=substrates_of, unused=_unused)
+TASK = Task(
+    "stack", StackSettings, read_in_layers, needs="signal", substrates=substrates_of, unused=_unused, reads=samples_read
+)

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
-from inmateria.protocols.task import ProgressCallback, Task
+from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.substrate import Substrate
 
 
@@ -49,4 +49,4 @@ async def transform_waveform(
     return await run_series(problem, substrate, settings, on_progress)
 
 
-TASK = Task("waveform", WaveformSettings, transform_waveform, needs="signal")
+TASK = Task("waveform", WaveformSettings, transform_waveform, needs="signal", reads=samples_read)

@@ -1,13 +1,15 @@
 """Export of recordings to NIX and NWB, with a list of what each format cannot represent."""
 
-import glob
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from inmateria.recording.documents import from_json, to_json
 from inmateria.recording.format import RecordingError
 from inmateria.recording.formats.neo_blocks import read_block
+from inmateria.recording.metadata import checked_metadata, merged
 from inmateria.recording.reading import open_recording
 
 FORMATS = {".nix": "nix", ".nwb": "nwb"}
@@ -20,16 +22,25 @@ class Export:
     Parameters
     ----------
     paths : tuple of Path
-        The files; one for each return to rest in NWB.
+        The files that were written.
     left_out : tuple of str
         Parts of this recording that the format cannot represent.
+    missing : tuple of str
+        What an archive (DANDI) needs beyond what is known, each with the way to give it.
     """
 
     paths: tuple[Path, ...]
     left_out: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
-def export(path: str | PathLike[str], out: str | PathLike[str], *, to: str | None = None) -> Export:
+def export(
+    path: str | PathLike[str],
+    out: str | PathLike[str],
+    *,
+    to: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Export:
     """Write a recording in another format.
 
     Parameters
@@ -40,12 +51,15 @@ def export(path: str | PathLike[str], out: str | PathLike[str], *, to: str | Non
         File to create; it must not exist.
     to : {"nix", "nwb"}, optional
         By default according to the suffix of `out`.
+    metadata : dict, optional
+        Description of the experiment, with the fields of `inmateria.recording.metadata.ExperimentMetadata`; it comes
+        before the annotations of the recording.
 
     Raises
     ------
     RecordingError
-        If a file exists, the format is unknown, its extra is not installed, or the recording is damaged. Nothing is
-        then left at `out`.
+        If the file exists, the format is unknown, its extra is not installed, the metadata are not as needed, or the
+        recording is damaged. Nothing is then left at `out`.
     """
     out = Path(out)
     to = FORMATS.get(out.suffix) if to is None else to
@@ -53,32 +67,30 @@ def export(path: str | PathLike[str], out: str | PathLike[str], *, to: str | Non
         raise RecordingError(f"{out} has an unknown suffix; use {' or '.join(FORMATS)}")
     if out.exists():
         raise RecordingError(f"{out} exists; an export never overwrites; give another name")
-    before = _alike(out)
+    described = checked_metadata(metadata or {})
     try:
-        return _to_nix(Path(path), out) if to == "nix" else _to_nwb(Path(path), out)
+        return (_to_nix if to == "nix" else _to_nwb)(Path(path), out, described)
     except BaseException:
-        for each in _alike(out) - before:
-            each.unlink()
+        out.unlink(missing_ok=True)
         raise
 
 
-def _alike(out: Path) -> set[Path]:
-    """Return the files that an export may write, which are several for NWB."""
-    return set(out.parent.glob(f"{glob.escape(out.stem)}*{glob.escape(out.suffix)}"))
-
-
-def _to_nwb(path: Path, out: Path) -> Export:
+def _to_nwb(path: Path, out: Path, metadata: Mapping[str, Any]) -> Export:
     try:
         from inmateria.recording.formats.nwb import write_nwb
     except ImportError as error:
         raise _missing(error, "nwb") from None
-    return Export(*write_nwb(path, out))
+    return Export((out,), *write_nwb(path, out, metadata))
 
 
-def _to_nix(path: Path, out: Path) -> Export:
+def _to_nix(path: Path, out: Path, metadata: Mapping[str, Any]) -> Export:
     import neo
 
     block = read_block(path)
+    if metadata:
+        block.annotations["annotations_json"] = to_json(
+            merged(from_json(block.annotations["annotations_json"]), metadata)
+        ).decode()
     try:
         with neo.NixIO(str(out), mode="ow") as file:
             file.write_block(block)

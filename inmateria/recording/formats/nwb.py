@@ -1,10 +1,13 @@
-"""Export of recordings to NWB: one file for each return to rest, with times of the device's clock.
+"""Export of recordings to NWB.
 
-An NWB file has one clock and one session, which begins at zero, as a session of a recording does.
+An NWB file has one clock. The device's clock begins anew with each return to rest, so that times of later sessions are
+shifted: to where the host's clock puts them, or behind the session before if they would overlap. The table of sessions
+has each shift, and that of exchanges the device's own times.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from pynwb import NWBHDF5IO, NWBFile, TimeSeries
 from pynwb.ecephys import ElectricalSeries
 from pynwb.epoch import TimeIntervals
 from pynwb.event import DurationVectorData, EventsTable, TimestampVectorData
+from pynwb.misc import Units
 
 from inmateria.recording.documents import from_json, to_json
 from inmateria.recording.format import Note, RecordingError
@@ -30,9 +34,11 @@ from inmateria.recording.formats.neo_blocks import (
     stretches,
     trains_by_output,
 )
-from inmateria.recording.formats.nwb_culture import add_culture
+from inmateria.recording.formats.nwb_culture import add_experiment
+from inmateria.recording.formats.nwb_subject import subject_of
+from inmateria.recording.metadata import merged
 from inmateria.recording.reading import Recording, open_recording
-from inmateria.substrate import Channel, SubstrateInfo
+from inmateria.substrate import Channel, FloatArray, SubstrateInfo
 from inmateria.units import read_unit
 
 _UNITS = {"V": "volts", "A": "amperes", "1": "n.a.", "S": "siemens", "ohm": "ohms", "s": "seconds"}
@@ -40,46 +46,85 @@ _IN_NAMES = {"1": "plain", "%": "percent"}
 _CHUNK_BYTES = 4_000_000
 
 
-def write_nwb(path: Path, out: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """Write a recording as NWB; return the files and a list of what NWB cannot represent.
+def write_nwb(path: Path, out: Path, metadata: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Write a recording as NWB.
 
-    The annotation ``culture``, a dict of parameters of ndx-cell-culture's CellCulture, is written by that extension,
-    and so is ``experiment``, for its ExperimentContext.
+    Parameters
+    ----------
+    path, out : Path
+    metadata : dict
+        Description of the experiment, as `inmateria.recording.metadata.checked_metadata` returns it; it comes before
+        the annotations of the recording, which are used under the same names.
+
+    Returns
+    -------
+    left_out : tuple of str
+        What NWB cannot represent.
+    missing : tuple of str
+        What DANDI needs beyond what is known.
+
+    Raises
+    ------
+    RecordingError
+        If there are no exchanges, or the metadata cannot be written.
     """
     with open_recording(path) as recording:
-        sessions: dict[int, list[range]] = {}
-        for rows in stretches(recording.exchanges):
-            sessions.setdefault(int(recording.exchanges["session"][rows.start]), []).append(rows)
-        if not sessions:
+        if not len(recording):
             raise RecordingError(f"{path} has no exchanges; at least one is needed for NWB")
-        paths = [out] if len(sessions) == 1 else [out.with_stem(f"{out.stem}-{session:04d}") for session in sessions]
-        for each in paths:
-            if each.exists():
-                raise RecordingError(f"{each} exists; an export never overwrites; give another name")
-        all_notes = dict(zip((r for rs in sessions.values() for r in rs), _notes(recording, sessions), strict=True))
-        for each, (session, found) in zip(paths, sessions.items(), strict=True):
-            file = _file(recording, session, found, [all_notes[rows] for rows in found])
-            with NWBHDF5IO(str(each), "w") as writer:
-                writer.write(file)
+        sections = _sections(recording)
+        file, missing = _file(recording, sections, merged(recording.annotations, metadata))
+        with NWBHDF5IO(str(out), "w") as writer:
+            writer.write(file)
         left = [
             "the checksum of each exchange",
             "NaN as the device's time of a note (replaced by the start of its section)",
         ]
         if recording.scale is not None and _split_scales(recording):
             left.append("int16 counts of outputs with different scales (the same values in units are there)")
-        return tuple(paths), tuple(left)
+        return tuple(left), tuple(missing)
 
 
-def _notes(recording: Recording, sessions: dict[int, list[range]]) -> list[list[Note]]:
-    return notes_by_stretch(recording, [rows for found in sessions.values() for rows in found])
+@dataclass(frozen=True, eq=False)
+class _Section:
+    """A stretch of continuous device time.
+
+    Parameters
+    ----------
+    rows : range
+        Its exchanges.
+    shift : float
+        Time in the file minus time on the device's clock, s.
+    notes : list of Note
+    """
+
+    rows: range
+    shift: float
+    notes: list[Note]
 
 
-def _file(recording: Recording, session: int, found: list[range], notes: list[list[Note]]) -> NWBFile:
+def _sections(recording: Recording) -> list[_Section]:
+    """Return the stretches of a recording, shifted so that none begins before the one before it has ended."""
+    exchanges = recording.exchanges
+    found = stretches(exchanges)
+    zero = float(exchanges["sent"][0] - exchanges["start"][0])  # host clock at the device's time 0
+    sections: list[_Section] = []
+    shift, ended, session = 0.0, -np.inf, int(exchanges["session"][0])
+    for rows, notes in zip(found, notes_by_stretch(recording, found), strict=True):
+        first, last = exchanges[rows.start], exchanges[rows.stop - 1]
+        if first["session"] != session:
+            session = int(first["session"])
+            shift = max(float(first["sent"] - first["start"]) - zero, ended - float(first["start"]))
+        sections.append(_Section(rows, shift, notes))
+        ended = shift + float(last["start"] + last["step"] * last["steps"])
+    return sections
+
+
+def _file(
+    recording: Recording, sections: Sequence[_Section], annotations: Mapping[str, Any]
+) -> tuple[NWBFile, list[str]]:
     info = recording.info
-    first = recording.exchanges[found[0].start]
-    annotations = recording.annotations
+    first = recording.exchanges[0]
     script = recording.script
-    began = datetime.fromtimestamp(max(0.0, float(first["sent"] - first["start"])), UTC)
     sourced = {}
     if script.get("commit"):
         sourced = {
@@ -87,22 +132,29 @@ def _file(recording: Recording, session: int, found: list[range], notes: list[li
             f"SHA-256 {script['sha256']}",
             "source_script_file_name": str(script["name"]),
         }
+    began = annotations.get("session_start_time")
+    sessions = len(np.unique(recording.exchanges["session"]))
+    described = annotations.get("session_description") or annotations.get("description")
     file = NWBFile(
-        session_description=str(annotations.get("description") or f"{info.kind} {info.id}, session {session}"),
-        identifier=str(uuid5(NAMESPACE_URL, f"inmateria:{info.id}:{recording.created}:{session}")),
-        session_start_time=began,
-        session_id=str(session),
-        experimenter=annotations.get("experimenter"),
-        institution=annotations.get("institution"),
-        lab=annotations.get("lab"),
+        session_description=str(
+            described or f"{info.kind} {info.id}, {sessions} session{'' if sessions == 1 else 's'} from rest"
+        ),
+        identifier=str(uuid5(NAMESPACE_URL, f"inmateria:{info.id}:{recording.created}")),
+        session_start_time=datetime.fromtimestamp(max(0.0, float(first["sent"] - first["start"])), UTC)
+        if began is None
+        else datetime.fromisoformat(began),
+        session_id=annotations.get("session_id") or re.sub(r"[^0-9A-Za-z]", "-", recording.created),
         experiment_description=annotations.get("experiment_description") or f"stimuli given to a {info.kind}",
+        **{name: annotations.get(name) for name in _AS_GIVEN},
         **sourced,
     )
     device = file.create_device(name=info.id, description=f"{info.kind}, reached through inmateria")
-    add_culture(file, annotations, device)
+    file.subject, missing = subject_of(annotations, info)
+    add_experiment(file, annotations, device)
     metadata = {
         "info": info, "annotations": annotations, "software": recording.software, "script": script,
-        "created": recording.created, "session": session, "finished": recording.finished, "dropped": recording.dropped,
+        "created": recording.created, "session": int(first["session"]), "finished": recording.finished,
+        "dropped": recording.dropped, "kept": recording.kept,
     }  # fmt: skip
     leaves = _leaves(msgspec.to_builtins(metadata))
     file.create_processing_module("recording", "metadata of the recording and details of its notes").add(DynamicTable(
@@ -114,13 +166,25 @@ def _file(recording: Recording, session: int, found: list[range], notes: list[li
         }),
     ))  # fmt: skip
     electrodes = _electrodes(file, info, device) if _is_electrical(info) else None
-    for number, rows in enumerate(found):
-        _add_signals(file, recording, rows, "" if len(found) == 1 else f"_{number}", electrodes)
+    for number, section in enumerate(sections):
+        _add_signals(file, recording, section, "" if len(sections) == 1 else f"_{number}", electrodes)
+    shifts = np.repeat([each.shift for each in sections], [len(each.rows) for each in sections])
     if info.spiking:
-        _add_units(file, recording, found, electrodes)
-    _add_exchanges(file, recording.exchanges[found[0].start : found[-1].stop])
-    _add_notes(file, recording, found, notes)
-    return file
+        resolution = annotations.get("spike_resolution")
+        _add_units(file, recording, sections, shifts, electrodes, resolution)
+        if resolution is None:
+            missing.append("it lacks the resolution of spike times: --meta spike_resolution=SECONDS")
+    _add_sessions(file, recording.exchanges, shifts)
+    _add_exchanges(file, recording.exchanges, shifts)
+    _add_notes(file, recording, sections)
+    return file, missing
+
+
+_AS_GIVEN = (
+    "experimenter", "keywords", "institution", "lab", "related_publications", "notes", "protocol", "pharmacology",
+    "surgery", "stimulus_notes", "data_collection",
+)  # fmt: skip
+"""Arguments of pynwb's NWBFile that are annotations of the same name."""
 
 
 def _is_electrical(info: SubstrateInfo) -> bool:
@@ -145,8 +209,10 @@ def _electrodes(file: NWBFile, info: SubstrateInfo, device: Any) -> list[int]:
     return list(range(len(info.outputs)))
 
 
-def _add_signals(file: NWBFile, recording: Recording, rows: range, suffix: str, electrodes: list[int] | None) -> None:
-    info, exchanges = recording.info, recording.exchanges[rows.start : rows.stop]
+def _add_signals(
+    file: NWBFile, recording: Recording, section: _Section, suffix: str, electrodes: list[int] | None
+) -> None:
+    info, exchanges = recording.info, recording.exchanges[section.rows.start : section.rows.stop]
     sides: list[tuple[str, str, tuple[Channel, ...]]] = [("stimulus", "steps", info.inputs)]
     if info.sampling_rate is not None:
         sides.append(("response", "samples", info.outputs))
@@ -155,9 +221,9 @@ def _add_signals(file: NWBFile, recording: Recording, rows: range, suffix: str, 
         begin, count = int(exchanges[first][0]), int(exchanges[each].sum())
         if is_regular(exchanges):
             period = float(exchanges["step"][0] * exchanges["steps"][0]) / float(exchanges[each][0])
-            clock: dict[str, Any] = {"starting_time": float(exchanges["start"][0]), "rate": 1 / period}
+            clock: dict[str, Any] = {"starting_time": float(exchanges["start"][0]) + section.shift, "rate": 1 / period}
         else:
-            clock = {"timestamps": sample_times(exchanges, each)}
+            clock = {"timestamps": sample_times(exchanges, each) + section.shift}
         for unit, columns in channels_by_unit(channels).items():
             base, factor = _base(unit)
             scale = None
@@ -215,26 +281,56 @@ class _Rows(GenericDataChunkIterator):  # type: ignore[misc]
         return self._kind
 
 
-def _add_units(file: NWBFile, recording: Recording, found: list[range], electrodes: list[int] | None) -> None:
+def _add_units(
+    file: NWBFile,
+    recording: Recording,
+    sections: Sequence[_Section],
+    shifts: FloatArray,
+    electrodes: list[int] | None,
+    resolution: float | None,
+) -> None:
     info, exchanges = recording.info, recording.exchanges
+    file.units = Units(name="units", description="spikes of each output", resolution=resolution)
     file.add_unit_column("channel_name", "output channel of the spikes")
     spans = []
-    for rows in found:
-        last = exchanges[rows.stop - 1]
-        spans.append([float(exchanges["start"][rows.start]), float(last["start"] + last["step"] * last["steps"])])
-    trains = trains_by_output(recording.spikes(found[0].start, found[-1].stop), len(info.outputs))
-    for column, (channel, times) in enumerate(zip(info.outputs, trains, strict=True)):
+    for section in sections:
+        first, last = exchanges[section.rows.start], exchanges[section.rows.stop - 1]
+        end = float(last["start"] + last["step"] * last["steps"])
+        spans.append([float(first["start"]) + section.shift, end + section.shift])
+    spikes = recording.spikes().copy()
+    spikes["time"] += np.repeat(shifts, exchanges["spikes"].astype(np.int64))
+    for column, (channel, times) in enumerate(
+        zip(info.outputs, trains_by_output(spikes, len(info.outputs)), strict=True)
+    ):
         place = {} if electrodes is None else {"electrodes": [electrodes[column]]}
-        file.add_unit(id=column, spike_times=times, obs_intervals=spans, channel_name=channel.name, **place)
+        file.add_unit(id=column, spike_times=np.sort(times), obs_intervals=spans, channel_name=channel.name, **place)
 
 
-def _add_exchanges(file: NWBFile, rows: npt.NDArray[np.void]) -> None:
+def _add_sessions(file: NWBFile, rows: npt.NDArray[np.void], shifts: FloatArray) -> None:
+    firsts = np.flatnonzero(np.r_[True, rows["session"][1:] != rows["session"][:-1]])
+    lasts = np.r_[firsts[1:], len(rows)] - 1
+    ends = rows["start"] + rows["step"] * rows["steps"] + shifts
+    file.add_time_intervals(TimeIntervals(
+        name="sessions",
+        description="one row for each session of the recording, which begins with a return to rest",
+        **_columns({
+            "start_time": ("of its first exchange, s", (rows["start"] + shifts)[firsts]),
+            "stop_time": ("of its last exchange, s", ends[lasts]),
+            "session": ("number of returns to rest before it", rows["session"][firsts].astype(np.int64)),
+            "shift": ("time in this file minus time on the device's clock, s", shifts[firsts]),
+        }),
+    ))  # fmt: skip
+
+
+def _add_exchanges(file: NWBFile, rows: npt.NDArray[np.void], shifts: FloatArray) -> None:
     file.add_time_intervals(TimeIntervals(
         name="exchanges",
         description="one row for each stimulus and its response",
         **_columns({
-            "start_time": ("device clock, s", rows["start"]),
-            "stop_time": ("device clock, s", rows["start"] + rows["step"] * rows["steps"]),
+            "start_time": ("s", rows["start"] + shifts),
+            "stop_time": ("s", rows["start"] + rows["step"] * rows["steps"] + shifts),
+            "device_start": ("start on the device's clock, s", rows["start"]),
+            "session": ("number of returns to rest before it", rows["session"].astype(np.int64)),
             "sequence": ("exchanges before it since the last return to rest", rows["sequence"].astype(np.int64)),
             "step": ("duration of one step, s", rows["step"]),
             "steps": ("number of steps", rows["steps"].astype(np.int64)),
@@ -244,8 +340,8 @@ def _add_exchanges(file: NWBFile, rows: npt.NDArray[np.void]) -> None:
     ))  # fmt: skip
 
 
-def _add_notes(file: NWBFile, recording: Recording, found: list[range], notes: list[list[Note]]) -> None:
-    timed = list(_timed(recording, found, notes))
+def _add_notes(file: NWBFile, recording: Recording, sections: Sequence[_Section]) -> None:
+    timed = list(_timed(recording, sections))
     if not timed:
         return
     some = [note for _, note in timed]
@@ -253,9 +349,10 @@ def _add_notes(file: NWBFile, recording: Recording, found: list[range], notes: l
         name="notes",
         description="markers, changed parameters, dropped or unanswered exchanges",
         **_columns({
-            "timestamp": ("device clock, s", np.array([at for at, _ in timed])),
+            "timestamp": ("s", np.array([at for at, _ in timed])),
             "duration": ("s", np.array([note.duration for note in some])),
             "kind": ("kind of note", [note.kind for note in some]),
+            "session": ("number of returns to rest before it", np.array([note.session for note in some])),
             "label": ("short description", [note.label for note in some]),
             "host": ("host clock, s since 1970", np.array([note.host for note in some])),
         }),
@@ -274,11 +371,11 @@ def _add_notes(file: NWBFile, recording: Recording, found: list[range], notes: l
         ))  # fmt: skip
 
 
-def _timed(recording: Recording, found: list[range], notes: list[list[Note]]) -> Iterator[tuple[float, Note]]:
-    for rows, some in zip(found, notes, strict=True):
-        start = float(recording.exchanges["start"][rows.start])
-        for note in some:
-            yield (start if np.isnan(note.device) else note.device), note
+def _timed(recording: Recording, sections: Sequence[_Section]) -> Iterator[tuple[float, Note]]:
+    for section in sections:
+        start = float(recording.exchanges["start"][section.rows.start])
+        for note in section.notes:
+            yield (start if np.isnan(note.device) else note.device) + section.shift, note
 
 
 def _columns(columns: dict[str, tuple[str, Any]]) -> dict[str, Any]:

@@ -42,10 +42,10 @@ class StreamingCovariance:
         kept = self.forgetting * self.weight
         total = kept + count
         shift = middle - self.mean
-        self._scatter *= self.forgetting
-        self._scatter += centred.T @ centred + kept * count / total * np.outer(shift, shift)
-        self.mean = self.mean + shift * (count / total)
-        self.weight = total
+        scatter = centred.T @ centred + kept * count / total * np.outer(shift, shift)
+        scatter += self.forgetting * self._scatter
+        # In one step, so that an interruption leaves all three as they were.
+        vars(self).update(weight=total, mean=self.mean + shift * (count / total), _scatter=scatter)
 
     @property
     def blocks(self) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from inmateria.reservoir.bottleneck.covariance import StreamingCovariance
 from inmateria.reservoir.bottleneck.transformer import BottleneckTransformer
+from inmateria.reservoir.fit_transaction import fit_transaction
 
 FloatArray = npt.NDArray[np.float64]
 _BITS = 1.0 / np.log(2.0)
@@ -74,10 +75,11 @@ class GaussianBottleneck(BottleneckTransformer):
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to inputs (samples, inputs) and targets (samples, targets) or (samples,)."""
-        inputs, targets = self._checked_pairs(X, y, reset=True)
-        gathered = StreamingCovariance(inputs.shape[1], targets.shape[1])
-        gathered.add(inputs, targets)
-        self._fit(*gathered.blocks, gathered.mean[: inputs.shape[1]])
+        with fit_transaction(self):
+            inputs, targets = self._checked_pairs(X, y, reset=True)
+            gathered = StreamingCovariance(inputs.shape[1], targets.shape[1])
+            gathered.add(inputs, targets)
+            self._fit(*gathered.blocks, gathered.mean[: inputs.shape[1]])
         return self
 
     def fit_covariances(
@@ -90,8 +92,9 @@ class GaussianBottleneck(BottleneckTransformer):
                 f"covariances have shapes {Cx.shape}, {Cxy.shape} and {Cy.shape}; "
                 "give (inputs, inputs), (inputs, targets) and (targets, targets)"
             )
-        self.n_features_in_ = len(Cx)
-        self._fit(Cx, Cxy, Cy, np.zeros(len(Cx)) if mean is None else np.asarray(mean, dtype=np.float64))
+        with fit_transaction(self):
+            self.n_features_in_ = len(Cx)
+            self._fit(Cx, Cxy, Cy, np.zeros(len(Cx)) if mean is None else np.asarray(mean, dtype=np.float64))
         return self
 
     def _fit(self, Cx: FloatArray, Cxy: FloatArray, Cy: FloatArray, mean: FloatArray) -> None:

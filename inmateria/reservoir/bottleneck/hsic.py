@@ -24,6 +24,7 @@ from inmateria.reservoir.bottleneck.dependence import (
 )
 from inmateria.reservoir.bottleneck.gradient_descent import Adam
 from inmateria.reservoir.bottleneck.transformer import BottleneckTransformer
+from inmateria.reservoir.fit_transaction import fit_transaction
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -154,7 +155,11 @@ class HSICBottleneck(BottleneckTransformer):
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to inputs (samples, inputs) and targets (samples, targets), one-hot for classes."""
-        inputs, targets = self._checked_pairs(X, y, reset=True)
+        with fit_transaction(self):
+            self._fit(*self._checked_pairs(X, y, reset=True))
+        return self
+
+    def _fit(self, inputs: FloatArray, targets: FloatArray) -> None:
         if min(self.n_components, self.epochs, self.batch_size) < 1:
             raise ValueError("n_components, epochs and batch_size must be at least 1")
         objective = objective_named(
@@ -189,7 +194,6 @@ class HSICBottleneck(BottleneckTransformer):
         self.intercept_ = b - self.components_ @ mean
         self.objective_curve_ = np.array(curve)
         self._n_features_out = self.n_components
-        return self
 
     def transform(self, X: npt.ArrayLike) -> FloatArray:
         """Map inputs (samples, inputs) to features (samples, n_components), between -1 and 1."""

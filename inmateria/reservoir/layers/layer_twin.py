@@ -90,11 +90,11 @@ class RandomFeatureTwin:
             return
         size = len(self._gram)
         ridged = self._gram + self._ridge * np.trace(self._gram) / size * np.eye(size)
-        self._weights = cho_solve(cho_factor(ridged, lower=True), self._load)
+        weights = cho_solve(cho_factor(ridged, lower=True), self._load)
         means = self._load[0] / self._gram[0, 0]
         total = self._square.sum() - self._gram[0, 0] * float(means @ means)
-        left = self._square.sum() - float(np.vdot(self._weights, 2.0 * self._load - self._gram @ self._weights))
-        self.explained = 1.0 - float(left) / float(total) if total > 0 else 0.0
+        left = self._square.sum() - float(np.vdot(weights, 2.0 * self._load - self._gram @ weights))
+        self._weights, self.explained = weights, 1.0 - float(left) / float(total) if total > 0 else 0.0
         for gathered in (self._gram, self._load, self._square):
             gathered *= self._forgetting
         self._seen *= self._forgetting

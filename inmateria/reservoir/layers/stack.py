@@ -5,54 +5,42 @@ responds to batch t - 1. With remote substrates the exchanges overlap in time, i
 """
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from copy import deepcopy
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.multiclass import check_classification_targets
 
 from inmateria.adapters import connect
-from inmateria.reservoir.layers.batches import (
-    PassInformation,
-    PassRecord,
-    batches_of,
-    information_of,
-    parts_of,
-    samples_of,
-)
+from inmateria.reservoir.layers.batches import PassInformation, parts_of, samples_of
 from inmateria.reservoir.layers.layer import PhysicalLayer
+from inmateria.reservoir.layers.pipeline import (
+    LayerExchange,
+    LayerPipeline,
+    Progress,
+    ProgressCallback,
+    RehearsedPipeline,
+)
 from inmateria.reservoir.layers.port_encoder import PortEncoder
-from inmateria.reservoir.layers.training import Batch, IntArray, LocalTraining, training_named
-from inmateria.reservoir.layers.training_bottleneck import BottleneckInTurn
+from inmateria.reservoir.layers.training import IntArray, LocalTraining, training_named
 from inmateria.reservoir.readouts.ridge import RidgeClassifierReadout
 from inmateria.substrate import FloatArray, Substrate
 
-__all__ = ["LayerExchange", "PassInformation", "PhysicalLayer", "PhysicalStack"]
+__all__ = ["LayerExchange", "PassInformation", "PhysicalLayer", "PhysicalStack", "ProgressCallback"]
 
 _TRACED = 100_000
-
-
-class LayerExchange(NamedTuple):
-    """Begin and end of a layer's exchange for a batch, in seconds on this machine's clock."""
-
-    layer: int
-    batch: int
-    begin: float
-    end: float
-
-
-class ProgressCallback(Protocol):
-    """Callback for progress."""
-
-    def __call__(self, phase: str, done: int, of: int, steps: int) -> None:
-        """Report that `done` of `of` batches of a phase are done, after `steps` substrate steps in all."""
+_REHEARSED_BATCHES = 2
+_REHEARSED_PASSES = 3
+"""Some trainings do not use all of their settings before the third pass."""
 
 
 class PhysicalStack:
@@ -65,7 +53,7 @@ class PhysicalStack:
     layers : sequence of PhysicalLayer, Substrate or str
         In order; a substrate or a URI is taken as a layer with default settings.
     readout : scikit-learn classifier, optional
-        Used after a `StandardScaler`; a `RidgeClassifierReadout` by default.
+        Cloned and used after a `StandardScaler`; a `RidgeClassifierReadout` by default.
     train : str or LocalTraining
         Training of the encoders; see `training_names`.
     read : {"all", "last"}
@@ -79,6 +67,8 @@ class PhysicalStack:
     ----------
     encoders : list of PortEncoder
         One for each layer.
+    training_ : LocalTraining
+        The training, after it trained the encoders.
     classes_ : ndarray, shape (classes,)
     readout_ : scikit-learn pipeline
     features_ : list of ndarray of float, shape (samples, features)
@@ -101,6 +91,17 @@ class PhysicalStack:
     ...     await stack.fit(X, y)
     ...     print(await stack.score(X_test, y_test))
     """
+
+    encoders: list[PortEncoder]
+    training_: LocalTraining
+    classes_: npt.NDArray[Any]
+    readout_: Any
+    features_: list[FloatArray]
+    information_: list[PassInformation]
+    stimuli_training_: int
+    stimuli_reading_: int
+    steps_: int
+    learning_seconds_: float
 
     def __init__(
         self,
@@ -129,7 +130,6 @@ class PhysicalStack:
         self.seed = seed
         self.trace: deque[LayerExchange] = deque(maxlen=_TRACED)
         self._exits = AsyncExitStack()
-        self._presented = self.steps_ = 0
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
@@ -150,6 +150,10 @@ class PhysicalStack:
     async def fit(self, X: Any, y: npt.ArrayLike, on_progress: ProgressCallback | None = None) -> Self:
         """Train the encoders, then the readout.
 
+        Before anything is sent, samples and classes are checked, and the fit is rehearsed: training and readout are run
+        on the first batches with random numbers in place of features, so that a setting that one of them refuses
+        costs no stimulus. If the fit fails or is cancelled, the stack is as it was before.
+
         Parameters
         ----------
         X : array_like of float, shape (samples, features), or sequence of arrays (steps, features)
@@ -157,50 +161,59 @@ class PhysicalStack:
             Classes.
         on_progress : callable, optional
             Called after each batch.
+
+        Raises
+        ------
+        ValueError
+            If samples or classes cannot be learned; targets must be classes, not real numbers.
         """
         rows, lengths = samples_of(X)
-        labels = np.asarray(y)
-        if labels.shape != (len(lengths),):
+        labels = _checked_labels(y, len(lengths))
+        classes, codes = np.unique(labels, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"all samples are of class {classes[0]!r}; at least two classes are needed")
+        if not is_classifier(self.readout):
             raise ValueError(
-                f"there are {len(lengths)} samples and labels of shape {labels.shape}; give one label for each sample"
+                f"the readout is {self.readout!r}; a stack learns classes; give a classifier of scikit-learn, or a "
+                "readout of inmateria that is one"
             )
-        self.classes_, codes = np.unique(labels, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"all samples are of class {self.classes_[0]!r}; at least two classes are needed")
-        targets = np.repeat(np.eye(len(self.classes_))[codes], lengths, axis=0)
-        self._begin(rows, targets)
-        generator = np.random.default_rng([self.seed, 1])
-        training, progress = self.training, _Progress(on_progress)
-        for number in range(training.passes):
-            order = generator.permutation(len(lengths))
-            batches = list(batches_of(rows, lengths, targets, order, training.batch_size))
-            sink = PassRecord(len(self.layers), whole=False)
-            presented = [each for batch in batches for each in training.training_presentations(batch)]
-            progress.begin(f"pass {number + 1}", len(presented))
-            await self._sweep(presented, sink, progress, learning=True)
-            self.information_.append(await asyncio.to_thread(sink.information))
-            await self._learn(training.end_pass, number)
-        if isinstance(training, BottleneckInTurn):
-            self.features_ = await self._fit_in_turn(training, rows, lengths, targets, progress)
-        else:
-            self.stimuli_training_ = self._presented
-            self.features_ = await self._read(rows, lengths, targets, progress)
-        self.stimuli_reading_ = self._presented - self.stimuli_training_
-        self.readout_ = make_pipeline(StandardScaler(), clone(self.readout))
-        await asyncio.to_thread(self.readout_.fit, self._chosen(self.features_), labels)
+        targets = np.repeat(np.eye(len(classes))[codes], lengths, axis=0)
+        await self._rehearse(rows, lengths, targets, labels)
+        self.trace.clear()
+        pipeline = self._pipeline(LayerPipeline, rows, targets.shape[1], self.trace)
+        found = await pipeline.train(rows, lengths, targets, self._order(), Progress(on_progress))
+        features = [self._pooled(each, lengths) for each in found]
+        readout = make_pipeline(StandardScaler(), clone(self.readout))
+        await asyncio.to_thread(readout.fit, self._chosen(features), labels)
+        # In one step, so that no prediction meets the encoders of one fit and the readout of another.
+        vars(self).update(
+            encoders=list(pipeline.encoders),
+            training_=pipeline.training,
+            classes_=classes,
+            readout_=readout,
+            features_=features,
+            information_=pipeline.information,
+            stimuli_training_=pipeline.presented_to_train,
+            stimuli_reading_=pipeline.presented - pipeline.presented_to_train,
+            steps_=pipeline.steps,
+            learning_seconds_=pipeline.learning_seconds,
+        )
         return self
 
     async def features(self, X: Any, on_progress: ProgressCallback | None = None) -> list[FloatArray]:
         """Return the features (samples, features) of each layer."""
-        self._fitted()
+        self._check_is_fitted()
         rows, lengths = samples_of(X)
-        known = self.encoders[0].shape[1] - self.training.extra_inputs(len(self.classes_))
+        known = self.encoders[0].shape[1] - self.training_.extra_inputs(len(self.classes_))
         if rows.shape[1] != known:
             raise ValueError(f"samples have {rows.shape[1]} features; this stack was fitted with {known}")
-        before = self._presented
-        found = await self._read(rows, lengths, np.zeros((len(rows), len(self.classes_))), _Progress(on_progress))
-        self.stimuli_reading_ += self._presented - before
-        return found
+        pipeline = LayerPipeline(self.layers, self.substrates, self.encoders, self.training_, self.trace)
+        try:
+            found = await pipeline.features(rows, lengths, len(self.classes_), Progress(on_progress))
+        finally:
+            self.stimuli_reading_ += pipeline.presented
+            self.steps_ += pipeline.steps
+        return [self._pooled(each, lengths) for each in found]
 
     async def transform(self, X: Any, on_progress: ProgressCallback | None = None) -> FloatArray:
         """Return the features (samples, features) that the readout uses."""
@@ -208,144 +221,70 @@ class PhysicalStack:
 
     async def predict(self, X: Any, on_progress: ProgressCallback | None = None) -> npt.NDArray[Any]:
         """Predict the class of each sample."""
-        read = await self.transform(X, on_progress)
-        named: npt.NDArray[Any] = self.readout_.predict(read)
+        self._check_is_fitted()
+        readout = self.readout_  # of the same fit as the encoders, also if another fit ends meanwhile
+        named: npt.NDArray[Any] = readout.predict(await self.transform(X, on_progress))
         return named
 
     async def score(self, X: Any, y: npt.ArrayLike, on_progress: ProgressCallback | None = None) -> float:
-        """Return the fraction of correctly predicted samples."""
-        return float(np.mean(await self.predict(X, on_progress) == np.asarray(y)))
+        """Return the fraction of correctly predicted samples; classes are checked before anything is sent."""
+        self._check_is_fitted()
+        labels = _checked_labels(y, len(samples_of(X)[1]))
+        return float(np.mean(await self.predict(X, on_progress) == labels))
 
-    def _fitted(self) -> None:
-        if not hasattr(self, "encoders"):
-            raise RuntimeError("this stack is not fitted; call fit first")
+    def _check_is_fitted(self) -> None:
+        if not hasattr(self, "readout_"):
+            raise NotFittedError("this stack is not fitted; call fit first")
 
-    def _begin(self, rows: FloatArray, targets: FloatArray) -> None:
-        """Create encoders with random weights, and reset all counts."""
-        widths, training = self.widths(), self.training
-        extra = training.extra_inputs(targets.shape[1])
+    def _order(self) -> np.random.Generator:
+        """Return the generator of the order of the samples."""
+        return np.random.default_rng([self.seed, 1])
+
+    def _pipeline(
+        self, kind: type[LayerPipeline], rows: FloatArray, classes: int, trace: deque[LayerExchange]
+    ) -> LayerPipeline:
+        """Return a pipeline with new random encoders and a training that is about to begin."""
+        widths, training = self.widths(), deepcopy(self.training)
+        extra = training.extra_inputs(classes)
         generator = np.random.default_rng([self.seed, 0])
-        self.encoders = [
+        encoders = [
             PortEncoder(inputs, len(substrate.info.inputs), layer.gain, generator)
             for inputs, layer, substrate in zip(
                 [rows.shape[1] + extra, *widths[:-1]], self.layers, self.substrates, strict=True
             )
         ]
         nothing, ones = np.zeros(extra), np.ones(extra)
-        self.encoders[0].standardise_by(
+        encoders[0].standardise_by(
             np.concatenate([rows.mean(axis=0), nothing]), np.concatenate([rows.var(axis=0), ones])
         )
-        self._presented = self.steps_ = 0
-        self.stimuli_training_ = self.stimuli_reading_ = 0
-        self.learning_seconds_ = 0.0
-        self.information_: list[PassInformation] = []
-        self.trace.clear()
-        training.begin(self.encoders, targets.shape[1], widths[-1], self.seed)
+        training.begin(encoders, classes, widths[-1], self.seed)
+        if training.passes < 0 or training.batch_size < 1:
+            raise ValueError(
+                f"passes is {training.passes} and batch_size {training.batch_size}; passes must be at least 0, "
+                "batch_size at least 1"
+            )
+        return kind(self.layers, self.substrates, encoders, training, trace)
 
-    async def _read(
-        self, rows: FloatArray, lengths: IntArray, targets: FloatArray, progress: "_Progress"
-    ) -> list[FloatArray]:
-        """Return the features of all layers for samples in order."""
-        batches = list(batches_of(rows, lengths, targets, np.arange(len(lengths)), self.training.batch_size))
-        progress.begin("reading", len(batches))
-        sink = PassRecord(len(self.layers), whole=True)
-        await self._sweep(
-            [self.training.prediction_presentation(batch) for batch in batches], sink, progress, learning=False
+    async def _rehearse(self, rows: FloatArray, lengths: IntArray, targets: FloatArray, labels: Any) -> None:
+        """Run training and readout with random numbers in place of features; nothing is sent."""
+        pipeline = self._pipeline(RehearsedPipeline, rows, targets.shape[1], deque())
+        ends = np.cumsum(lengths)
+        samples = int(np.searchsorted(ends, _REHEARSED_BATCHES * pipeline.training.batch_size)) + 1
+        most = slice(0, int(ends[min(samples, len(ends)) - 1]))
+        await pipeline.train(
+            rows[most], lengths[:samples], targets[most], self._order(), Progress(None), _REHEARSED_PASSES
         )
-        if targets.any():
-            self.information_.append(await asyncio.to_thread(sink.information))
-        return [self._pooled(each, lengths) for each in sink.features()]
-
-    async def _fit_in_turn(
-        self,
-        training: BottleneckInTurn,
-        rows: FloatArray,
-        lengths: IntArray,
-        targets: FloatArray,
-        progress: "_Progress",
-    ) -> list[FloatArray]:
-        """Fit one encoder after another, presenting every sample to each layer once."""
-        found, given = [], rows
-        everything = np.arange(len(lengths))
-        for layer in range(len(self.layers)):
-            await self._learn(training.solve, layer, given, targets)
-            self.stimuli_training_ = self._presented
-            batches = list(batches_of(given, lengths, targets, everything, training.batch_size))
-            progress.begin(f"layer {layer + 1}", len(batches))
-            answered = []
-            for batch in batches:
-                batch.features = await self._exchange(layer, self.encoders[layer].ports(batch.rows), batch)
-                answered.append(batch.features)
-                progress.advance(self.steps_)
-            given = np.concatenate(answered)
-            found.append(given)
-        self.information_.append(information_of(rows, targets, found))
-        return [self._pooled(each, lengths) for each in found]
-
-    async def _sweep(
-        self, batches: Iterable[Batch], sink: PassRecord, progress: "_Progress", *, learning: bool
-    ) -> None:
-        """Send batches through the layers, all layers at work at once, each on a batch of its own."""
-        coming = iter(batches)
-        at: list[Batch | None] = [None] * len(self.layers)
-        while True:
-            at = [next(coming, None), *at[:-1]]
-            if not any(at):
-                return
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for layer, batch in enumerate(at):
-                        if batch is not None:
-                            group.create_task(self._through(layer, batch, sink, learning=learning))
-            except ExceptionGroup as several:
-                if len(several.exceptions) == 1:
-                    raise several.exceptions[0] from None
-                raise
-            if (done := at[-1]) is not None:
-                if learning and type(self.training).update_after_batch is not LocalTraining.update_after_batch:
-                    await self._learn(self.training.update_after_batch, done)
-                progress.advance(self.steps_)
-
-    async def _through(self, layer: int, batch: Batch, sink: PassRecord, *, learning: bool) -> None:
-        """Send a batch through one layer, and update that layer."""
-        encoder, given = self.encoders[layer], batch.rows
-        if learning:
-            ports = self.training.encode(layer, batch)
-            batch.inputs.append(given)
-            batch.ports.append(ports)
+        if self.read == "last":
+            width = pipeline.layers[-1].width(pipeline.substrates[-1].info)
         else:
-            if not encoder.settled:  # not trained: the first batch sets mean and standard deviation
-                encoder.follow(given)
-            ports = encoder.ports(given)
-        batch.features = await self._exchange(layer, ports, batch)
-        sink.add(layer, batch, given)
-        if learning:
-            await self._learn(self.training.update_layer, layer, batch)
-        batch.rows = batch.features
-
-    async def _learn(self, learn: Callable[..., None], *given: Any) -> None:
-        """Run an update in a worker thread, so that exchanges of other layers go on meanwhile."""
-
-        def timed() -> float:
-            begun = time.thread_time()
-            learn(*given)
-            return time.thread_time() - begun
-
-        self.learning_seconds_ += await asyncio.to_thread(timed)
-
-    async def _exchange(self, layer: int, ports: FloatArray, batch: Batch) -> FloatArray:
-        """Drive a substrate with the ports (rows, ports) of a batch, and return its features (rows, features)."""
-        made, substrate = self.layers[layer], self.substrates[layer]
-        stimuli, asked = made.stimuli(ports, batch.lengths, substrate.info)
-        parts: list[FloatArray] = []
-        begun = time.perf_counter()
-        async with aclosing(substrate.stream(stimuli)) as responses:
-            async for response in responses:
-                parts.append(made.features.extract(response, stimuli[len(parts)], substrate.info, made.hold))
-        self.trace.append(LayerExchange(layer, batch.number, begun, time.perf_counter()))
-        self._presented += len(batch.lengths)
-        self.steps_ += sum(len(each.drive) for each in stimuli)
-        return np.concatenate(parts)[asked]
+            width = sum(self.widths())
+        generator = np.random.default_rng(0)
+        features = generator.standard_normal((len(labels), width * self.segments))
+        # Features that tell the classes, so that a readout converges as on real ones.
+        _, codes = np.unique(labels, return_inverse=True)
+        features += 3.0 * generator.standard_normal((targets.shape[1], features.shape[1]))[codes]
+        readout = make_pipeline(StandardScaler(), clone(self.readout))
+        await asyncio.to_thread(readout.fit, features, labels)
 
     def _chosen(self, by_layer: list[FloatArray]) -> FloatArray:
         return by_layer[-1] if self.read == "last" else np.hstack(by_layer)
@@ -363,18 +302,20 @@ class PhysicalStack:
         )
 
 
-class _Progress:
-    """Counts batches in the phases of a fit, and calls `on_progress`."""
-
-    def __init__(self, on_progress: ProgressCallback | None) -> None:
-        self._watch, self._phase, self._done, self._of = on_progress, "", 0, 1
-
-    def begin(self, phase: str, of: int) -> None:
-        """Begin a phase of `of` batches."""
-        self._phase, self._done, self._of = phase, 0, of
-
-    def advance(self, steps: int) -> None:
-        """Count one more batch, after `steps` substrate steps in all."""
-        self._done += 1
-        if self._watch is not None:
-            self._watch(self._phase, self._done, self._of, steps)
+def _checked_labels(y: npt.ArrayLike, samples: int) -> npt.NDArray[Any]:
+    """Return the classes of samples, or refuse them."""
+    labels = np.asarray(y)
+    if labels.shape != (samples,):
+        raise ValueError(
+            f"there are {samples} samples and labels of shape {labels.shape}; give one label for each sample"
+        )
+    try:
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            raise ValueError("some are NaN or infinite")
+        check_classification_targets(labels)
+    except ValueError as error:
+        raise ValueError(
+            f"the targets are no classes ({error}); a stack learns classes; cut real numbers into some with "
+            "np.digitize, or train a regressor such as RidgeReadout on the features of a PhysicalReservoir"
+        ) from None
+    return labels

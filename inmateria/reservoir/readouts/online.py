@@ -104,17 +104,24 @@ class OnlineReadout(BaseEstimator):  # type: ignore[misc]
 
     @contextmanager
     def _unchanged_if_refused(self) -> Iterator[None]:
-        """Restore all attributes if the block raises; arrays must not have been written to by then."""
+        """Restore all attributes if the block raises; arrays must not have been written to by then.
+
+        An interruption may come later: if the arrays from before may have been written to, the readout is unfitted.
+        """
         before = self.__dict__.copy()
         try:
             yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__.pop("_amid", None)
+        except BaseException as error:
+            written = "_amid" in self.__dict__ and self.__dict__.get("_weights") is before.get("_weights")
+            if written and not isinstance(error, Exception):
+                before = {name: before[name] for name in self._get_param_names()}
+            self.__dict__ = before  # in one step, so that a second interruption finds a whole state
             raise
 
     def _learn(self, X: FloatArray, Y: FloatArray) -> FloatArray:
         """Learn from rows in order; return the prediction for each row before it was learned."""
+        self._amid = True  # until the end of `_unchanged_if_refused`
         predicted = np.empty_like(Y)
         width = self._waiting.shape[1]
         rows = aligned_zeros(min(len(X), _ROWS), width) if len(X) > 1 else np.zeros((1, width))

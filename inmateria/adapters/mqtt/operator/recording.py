@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -23,7 +24,7 @@ from inmateria.adapters.mqtt.wire.link import BrokerGone, LinkLost, open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import connect
 from inmateria.concurrency import cancel_and_wait
-from inmateria.recording import Exchange, Note, RecordedSubstrate, RecordingError, RecordingWriter
+from inmateria.recording import Exchange, KeptSamples, Note, RecordedSubstrate, RecordingError, RecordingWriter
 from inmateria.recording.background import BackgroundWriter
 from inmateria.recording.format import DROPPED, MARKER, UNANSWERED
 from inmateria.substrate import (
@@ -55,6 +56,7 @@ async def record_device(
     stop: asyncio.Event,
     on_progress: RecordingProgress | None = None,
     timeout: float = 5.0,
+    keep: KeptSamples | None = None,
 ) -> int:
     """Record the exchanges of a device with its controllers until `stop`; return their count.
 
@@ -72,6 +74,8 @@ async def record_device(
     on_progress : callable, optional
     timeout : float
         Seconds to wait for the broker, and for the device to have announced itself.
+    keep : KeptSamples, optional
+        Samples that are kept, and the precision of the others; all exactly by default.
 
     Raises
     ------
@@ -80,7 +84,7 @@ async def record_device(
     RecordingError
         If the file cannot be made or written.
     """
-    observer = _Observer(uri, path, dict(annotations or {}), on_progress)
+    observer = _Observer(uri, path, dict(annotations or {}), on_progress, keep)
     observing = asyncio.create_task(observer.observe(timeout), name=f"observing {uri}")
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -99,8 +103,14 @@ class _Observer:
     """Reads all messages of a device, and records them."""
 
     def __init__(
-        self, uri: str, path: str | PathLike[str], annotations: dict[str, Any], on_progress: RecordingProgress | None
+        self,
+        uri: str,
+        path: str | PathLike[str],
+        annotations: dict[str, Any],
+        on_progress: RecordingProgress | None,
+        keep: KeptSamples | None,
     ) -> None:
+        self._keep = keep
         self._broker, self._address = Broker.from_uri(uri), Address.from_uri(uri)
         self._path, self._annotations, self._on_progress = path, annotations, on_progress
         self._writer: BackgroundWriter | None = None
@@ -176,7 +186,10 @@ class _Observer:
             self._unreadable = str(error)
             return False
         if self._writer is None:
-            writer = await asyncio.to_thread(RecordingWriter, self._path, info, self._annotations)
+            kept = info if self._keep is None else self._keep.info(info)
+            make = partial(RecordingWriter, self._path, kept, self._annotations, keep=self._keep)
+            writer = await asyncio.to_thread(make)
+            self._kept_info = kept
             self._writer = BackgroundWriter(writer)
             self._info = info
         elif info != self._info:
@@ -250,6 +263,8 @@ class _Observer:
         if sent is None:
             return
         stimulus, at, begun = sent
+        if self._keep is not None:
+            response = self._keep.response(response, self._kept_info.samples(stimulus.step))
         exchange = Exchange(stimulus, response, self._rest, at, time.perf_counter() - begun)
         self._clock = response.start + stimulus.duration
         assert self._writer is not None
@@ -283,12 +298,13 @@ async def record_rest(
     stop: asyncio.Event,
     seconds: float = float("inf"),
     on_progress: RecordingProgress | None = None,
+    keep: KeptSamples | None = None,
 ) -> int:
     """Record a substrate whose inputs are kept at rest.
 
     Ends at `stop`, or after so many seconds on the device's clock; gives the count of exchanges.
     """
-    async with RecordedSubstrate(connect(uri), path, annotations) as substrate:
+    async with RecordedSubstrate(connect(uri), path, annotations, keep=keep) as substrate:
         info = substrate.info
         nothing = info.stimulus(info.rest_drive(_REST_STEPS))
         count = 0
