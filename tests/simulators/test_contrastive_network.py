@@ -335,6 +335,7 @@ def test_samples_and_weights_out_of_range_are_refused_and_change_nothing() -> No
         (lambda: network.fit(XOR[0], XOR[1] + 1), "sample 0 of Y has 1.0 V on l00"),
         (lambda: network.fit(*XOR, epochs=-1), "0 or more"),
         (lambda: network.fit(*XOR, rate=(1.0, 0.0)), "a factor above 0"),
+        (lambda: network.fit(*XOR, rate=[1.0, 0.5, 0.2]), "a factor above 0"),
         (lambda: network.predict(np.empty((0, 2))), "at least one sample"),
         (lambda: setattr(network, "weights", np.zeros(3)), "one for each of 32 edges"),
         (

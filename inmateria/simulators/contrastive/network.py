@@ -448,7 +448,7 @@ class ContrastiveNetwork:
         Y: npt.ArrayLike,
         epochs: int = 100,
         *,
-        rate: float | tuple[float, float] = 1.0,
+        rate: float | Sequence[float] = 1.0,
         shuffle: bool = True,
     ) -> ContrastiveTraining:
         """Learn samples in one compiled loop, one update each an epoch, as if they were stimuli with ``learn``.
@@ -484,11 +484,11 @@ class ContrastiveNetwork:
         epochs = convert_value("epochs", epochs, int)
         if epochs < 0:
             raise ValueError(f"epochs is {epochs}; give 0 or more")
-        first_rate, last_rate = (float(each) for each in (rate if isinstance(rate, tuple) else (rate, rate)))
-        if not (0 < first_rate < math.inf and 0 < last_rate < math.inf):
+        ends = [float(each) for each in rate] if isinstance(rate, Sequence) else 2 * [float(rate)]
+        if len(ends) != 2 or not all(0 < each < math.inf for each in ends):
             raise ValueError(f"rate is {rate}; give a factor above 0, or two: in the first and in the last epoch")
         usual = float(self._learner.rule[2])
-        rates = usual * np.geomspace(first_rate, last_rate, epochs)
+        rates = usual * np.geomspace(ends[0], ends[1], epochs)
         before, energy = self.state, self.energy
         nodes, samples = self.node_count, len(inputs)
         kept = samples if samples * nodes <= _WARM else 1
