@@ -5,6 +5,7 @@ broker or the device is not there, is busy or has gone; 130 interrupted.
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import sys
@@ -84,6 +85,8 @@ app = _Application(
 )
 
 FAILED, WRONG, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
+
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 Result = TypeVar("Result")
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
@@ -190,6 +193,8 @@ def _fail_for(error: Exception) -> NoReturn:
     if _Verbose.tracebacks:
         traceback.print_exception(error)
     during = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+    if isinstance(error, OSError) and error.errno in _FULL and "full?" not in str(error):
+        during += "; is the disk full?"  # also of compiled kernels, which are kept beside their source
     if isinstance(error, SubstrateBusy | SubstrateDisconnected | SubstrateTimeout):
         fail(f"{error}{during}", UNREACHABLE)
     wrong = (

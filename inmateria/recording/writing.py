@@ -1,5 +1,6 @@
 """Writing recordings: rows are appended, flushed in order, and synced to the disk."""
 
+import errno
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,8 @@ from inmateria.recording.provenance import script, software
 from inmateria.substrate import SPIKE, SubstrateInfo
 
 _LEAST_CHUNK, _MOST_CHUNK = 1 << 14, 1 << 20
+_HEADER = 1 << 16
+"""More bytes than the headers of a new file take, apart from its documents."""
 _READ_BYTES = 8_000_000
 
 
@@ -103,12 +106,18 @@ class RecordingWriter:
             checks["scale"] = checksum(self._scale)
         documents |= {"format": FORMAT.encode(), "checks": to_json(checks)}
         try:
+            _check_space(self.path, _HEADER + 2 * sum(map(len, documents.values())))
             # Without a cache every row is written directly, and nothing is written twice.
             self._file = h5py.File(self.path, "x", libver="latest", rdcc_nbytes=0)
+        except FileExistsError:
+            raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
         except OSError as error:
-            if self.path.exists():  # HDF5 says so in several ways
-                raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
-            raise RecordingError(f"{path} cannot be created ({error})") from None
+            full = (
+                "; is the disk full?"
+                if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))
+                else ""
+            )
+            raise RecordingError(f"{path} cannot be created ({error.strerror or error}){full}") from None
         # Strings of fixed length: others are stored in a heap that has no checksum in HDF5.
         self._file.attrs.update({name: np.bytes_(document) for name, document in documents.items()}, version=VERSION)
         counts = np.dtype("<f8") if self._scale is None else np.dtype("<i2")
@@ -292,3 +301,14 @@ def _scale_of(scale: float | Sequence[float] | None, info: SubstrateInfo) -> npt
     if not (np.isfinite(each).all() and (each > 0).all()):
         raise ValueError(f"scale is {scale}; it must be finite and more than 0, one for all outputs or one for each")
     return each
+
+
+def _check_space(path: Path, size: int) -> None:
+    """Raise `OSError` if a new file of some bytes cannot be written; HDF5, which fails on closing too, is not tried."""
+    with path.open("xb") as file:
+        try:
+            file.write(bytes(size))
+            file.flush()
+            os.fsync(file.fileno())
+        finally:
+            path.unlink()

@@ -88,6 +88,11 @@ def test_every_estimator_of_the_package_is_among_those_here() -> None:
     assert found == set(MADE) | set(ELSEWHERE)
 
 
+def ways(*names: str) -> list[tuple[str, str]]:
+    """Every estimator with those of the methods that it has."""
+    return [(estimator, way) for estimator, (made, _, _) in MADE.items() for way in names if hasattr(made, way)]
+
+
 def outputs(estimator: Any) -> Any:
     """Everything that it says of known data, or the error if it is not fitted."""
     try:
@@ -135,12 +140,9 @@ def failures(kind: str) -> list[tuple[Any, Any]]:
 
 
 @pytest.mark.filterwarnings("ignore:X has feature names")
-@pytest.mark.parametrize("way", ["fit", "partial_fit", "learn"])
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize(("name", "way"), ways("fit", "partial_fit", "learn"))
 def test_data_or_a_parameter_that_is_refused_changes_nothing(name: str, way: str) -> None:
     made, kind, wrong_parameter = MADE[name]
-    if not hasattr(made, way):
-        pytest.skip(f"there is no {way}")
     estimator = fitted(name)
     before = outputs(estimator)
     for number, (features, targets) in enumerate(failures(kind)):
@@ -192,12 +194,9 @@ def run_until(line: int, act: Callable[[], Any]) -> int:
     return seen
 
 
-@pytest.mark.parametrize("way", ["fit", "partial_fit"])
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize(("name", "way"), ways("fit", "partial_fit"))
 def test_an_interruption_at_any_line_leaves_it_as_before_or_unfitted(name: str, way: str) -> None:
-    made, kind, _ = MADE[name]
-    if not hasattr(made, way):
-        pytest.skip(f"there is no {way}")
+    _, kind, _ = MADE[name]
     targets = OTHER_NUMBERS if kind == "numbers" else OTHER_LABELS
     first = fitted(name)
     before = outputs(first)
