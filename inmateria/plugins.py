@@ -1,4 +1,4 @@
-"""What other packages bring: adapters and tasks, found by entry points, loaded when they are asked for."""
+"""Adapters and tasks of other packages, found by entry points and loaded when they are asked for."""
 
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any

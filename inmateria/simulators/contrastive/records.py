@@ -10,7 +10,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ContrastiveTraining:
-    """What a training gave.
+    """Course of a training: errors, updates and energy.
 
     Parameters
     ----------

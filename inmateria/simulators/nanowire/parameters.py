@@ -108,7 +108,7 @@ class Variability:
 
 @dataclass(frozen=True, kw_only=True)
 class JunctionValues:
-    """What is given for single junctions, each as one number or one number a junction, in the order of ``junctions``.
+    """Values for single junctions, each one number or one number a junction, in the order of ``junctions``.
 
     Parameters
     ----------

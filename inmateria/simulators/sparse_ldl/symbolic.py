@@ -1,4 +1,4 @@
-"""What a graph alone says about its factor: order, elimination tree, supernodes and the places of all entries."""
+"""The part of a factor that the graph alone decides: order, elimination tree, supernodes, places of all entries."""
 
 from typing import Any, NamedTuple
 
