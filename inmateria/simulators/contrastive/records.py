@@ -10,7 +10,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ContrastiveTraining:
-    """Course of a training: errors, updates and energy.
+    """Course of a training: error, energy and time.
 
     Parameters
     ----------
