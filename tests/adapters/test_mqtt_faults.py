@@ -299,3 +299,20 @@ def test_a_password_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
         RemoteSubstrate("mqtt://eve:opensesame@host/lab/leaky")
     assert "opensesame" not in str(caught.value)
     assert "eve" not in str(caught.value)
+
+
+async def test_clients_that_connect_while_others_subscribe_stay_connected() -> None:
+    async with EmbeddedBroker() as broker, open_link(Broker.from_uri(broker.uri), timeout=30) as busy:
+
+        async def subscribe() -> None:
+            for number in range(300):
+                await busy.subscribe(f"inmateria/1/lab/{number}/status")
+
+        async def connect() -> None:
+            for _ in range(20):
+                async with open_link(Broker.from_uri(broker.uri), timeout=30) as link:
+                    await link.subscribe("inmateria/1/#")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(subscribe())
+            tasks.create_task(connect())

@@ -77,10 +77,10 @@ def quiet(phase: str, done: int, of: int, steps: int) -> None:
     assert 0 <= done <= of
 
 
-def run(name: str, simulators: list[Any], settings: Any) -> Outcome:
+def run(name: str, simulators: list[Any], settings: Any, on_progress: Any = quiet) -> Outcome:
     task = find_task(name)
     opened = [SimulatedSubstrate(simulator) for simulator in simulators]
-    return asyncio.run(task.run(opened if task.substrates else opened[0], settings, quiet))  # type: ignore[arg-type]
+    return asyncio.run(task.run(opened if task.substrates else opened[0], settings, on_progress))  # type: ignore[arg-type]
 
 
 def chosen(name: str, **given: Any) -> Any:
@@ -132,15 +132,24 @@ class Noted:
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_a_task_has_no_setting_that_it_does_not_use(name: str, few_vowels: None) -> None:
+def test_a_task_has_no_setting_that_it_does_not_use_and_says_that_it_scores(name: str, few_vowels: None) -> None:
     read: set[str] = set()
+    phases: list[str] = []
+
+    def note(phase: str, done: int, of: int, steps: int) -> None:
+        quiet(phase, done, of, steps)
+        if phase not in phases:
+            phases.append(phase)
+
     for given in SHORT[name]:
         settings = chosen(name, **given)
-        neurons = [LeakySimulator(inputs=16, outputs=24, spiking=True, id=f"n{k}") for k in range(2)]
-        run(name, neurons, Noted(settings, read))
+        run(name, neurons(), Noted(settings, read), note)
         if task_substrates := find_task(name).substrates:
             task_substrates(Noted(settings, read))
     assert {field.name for field in msgspec.structs.fields(find_task(name).settings)} <= read
+    # Those left out count what was exchanged and fit nothing beyond some hundredths of a second.
+    if name not in ("centre-of-activity", "response-map", "spontaneous"):
+        assert phases[-1] == {"capacity": "measuring", "cart-pole": "episodes"}.get(name, "scoring")
 
 
 @pytest.mark.parametrize("name", SIGNAL)
@@ -338,23 +347,6 @@ async def test_a_setting_without_effect_is_refused_before_anything_is_sent(tmp_p
             )
         assert device.entered == device.left == late
     assert not left_in(tmp_path)
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_a_task_says_that_it_scores(name: str, few_vowels: None) -> None:
-    phases: list[str] = []
-
-    def note(phase: str, done: int, of: int, steps: int) -> None:
-        if phase not in phases:
-            phases.append(phase)
-
-    task = find_task(name)
-    opened = [SimulatedSubstrate(simulator) for simulator in neurons()]
-    asyncio.run(task.run(opened if task.substrates else opened[0], chosen(name, **SHORT[name][0]), note))  # type: ignore[arg-type]
-    # Those left out count what was exchanged and fit nothing beyond some hundredths of a second.
-    counted = {"capacity": "measuring", "cart-pole": "episodes"}
-    if name not in ("centre-of-activity", "response-map", "spontaneous"):
-        assert counted.get(name, "scoring") == phases[-1]
 
 
 async def test_an_error_of_a_driver_says_of_which_device_it_is(tmp_path: Path) -> None:

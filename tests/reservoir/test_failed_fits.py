@@ -75,6 +75,7 @@ ELSEWHERE = {
     "ReadoutNode": "the same",
     "LayerTwin": "a protocol",
     "OnlineRegressor": "a base class",
+    "ContrastiveNetwork": "a simulator that learns; its own tests fail and interrupt its calls",
 }
 
 

@@ -24,6 +24,8 @@ from inmateria.simulators import (
 from inmateria.simulators.contrastive import learning, plan
 from inmateria.substrate import StimulusRejected, UnknownSubstrate
 
+pytestmark = pytest.mark.slow  # three kernels to compile: about a minute
+
 XOR = np.array([[0, 0], [0, 0.45], [0.45, 0], [0.45, 0.45]]), np.array([0, -0.087, -0.087, 0])
 LEARN = np.column_stack((*XOR, np.ones(4)))
 RULES: dict[str, Any] = {

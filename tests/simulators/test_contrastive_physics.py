@@ -27,6 +27,8 @@ from inmateria.simulators import (
     Transistor,
 )
 
+pytestmark = pytest.mark.slow  # three kernels to compile: about a minute
+
 Floats = npt.NDArray[np.float64]
 EDGES: dict[str, Any] = {
     "resistor": Resistor(),

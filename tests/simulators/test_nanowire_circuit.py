@@ -124,7 +124,7 @@ def random_network(seed, inputs, grounds, **arguments):
     return network, rng, np.asarray(network._values.series_resistance) * np.ones(len(siemens))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000), inputs=st.integers(1, 5), grounds=st.integers(1, 2), series=st.booleans(),
     limited=st.booleans(), loaded=st.booleans(),

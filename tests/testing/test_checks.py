@@ -56,9 +56,12 @@ def test_a_simulator_in_process_keeps_the_contract(check: Check) -> None:
         lambda: EchoStateNetwork(units=20, inputs=3, step=0.005),
         lambda: ScatteringMedium(seed=1),
         lambda: NeuralCulture(neurons=100, seed=2),
-        lambda: ContrastiveNetwork(seed=2),
-        lambda: ContrastiveNetwork(
-            edges="antiparallel", rule="sign-rule", imperfections=Imperfections(noise=1e-3, leak_time=1.0)
+        pytest.param(lambda: ContrastiveNetwork(seed=2), marks=pytest.mark.slow),
+        pytest.param(
+            lambda: ContrastiveNetwork(
+                edges="antiparallel", rule="sign-rule", imperfections=Imperfections(noise=1e-3, leak_time=1.0)
+            ),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["leaky", "nanowire", "noisy nanowire", "echo", "scattering", "culture", "clln", "noisy clln"],

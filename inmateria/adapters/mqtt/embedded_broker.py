@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import ssl
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from amqtt.broker import Broker as _AmqttBroker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
@@ -16,6 +17,20 @@ from inmateria.substrate import SubstrateError
 
 _HERE = "127.0.0.1"
 _CLOSING = 2.0
+
+
+class _Subscriptions(dict[str, Any]):
+    """Subscriptions that may change while they are gone through, which amqtt does not expect: it awaits in between.
+
+    Without it, a client that subscribes while another one connects can end the other's connection.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(super().__iter__()))
+
+    def items(self) -> Any:
+        """Return the items as they are now."""
+        return list(super().items())
 
 
 class EmbeddedBroker:
@@ -86,6 +101,7 @@ class EmbeddedBroker:
                     else {f"{users}FileAuthPlugin": {"password_file": str(self._passwords)}},
                 )
             )
+            broker._subscriptions = _Subscriptions()  # ours, before the first of them
             await broker.start()
             exits.push_async_callback(self._close_connections)
             exits.push_async_callback(broker.shutdown)

@@ -32,7 +32,7 @@ _TIMES = {
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """Roles and units that the user states of a table; columns by name, by electrode, or by number (1, 2, ... or #1, #2, ...).
+    """Roles and units that the user states of a table; columns by name, by electrode, or by number (1 or #1, ...).
 
     Parameters
     ----------
