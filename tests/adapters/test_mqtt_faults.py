@@ -303,10 +303,13 @@ def test_a_password_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_clients_that_connect_while_others_subscribe_stay_connected() -> None:
     async with EmbeddedBroker() as broker, open_link(Broker.from_uri(broker.uri), timeout=30) as busy:
+        for number in range(40):  # the broker goes through the subscriptions to send each newcomer what is retained
+            await busy.subscribe(f"inmateria/1/lab/{number}/status")
+            await busy.publish(f"inmateria/1/lab/{number}/status", b"online", retain=True)
 
         async def subscribe() -> None:
             for number in range(300):
-                await busy.subscribe(f"inmateria/1/lab/{number}/status")
+                await busy.subscribe(f"inmateria/1/lab/more-{number}/status")
 
         async def connect() -> None:
             for _ in range(20):
