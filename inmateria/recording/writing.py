@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
@@ -106,12 +107,12 @@ class RecordingWriter:
             checks["scale"] = checksum(self._scale)
         documents |= {"format": FORMAT.encode(), "checks": to_json(checks)}
         try:
-            _check_space(self.path, _HEADER + 2 * sum(map(len, documents.values())))
+            _check_space(self.path.parent, _HEADER + 2 * sum(map(len, documents.values())))
             # Without a cache every row is written directly, and nothing is written twice.
             self._file = h5py.File(self.path, "x", libver="latest", rdcc_nbytes=0)
-        except FileExistsError:
-            raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
         except OSError as error:
+            if self.path.exists():  # HDF5 says so in several ways
+                raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
             full = (
                 "; is the disk full?"
                 if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))
@@ -303,12 +304,9 @@ def _scale_of(scale: float | Sequence[float] | None, info: SubstrateInfo) -> npt
     return each
 
 
-def _check_space(path: Path, size: int) -> None:
+def _check_space(folder: Path, size: int) -> None:
     """Raise `OSError` if a new file of some bytes cannot be written; HDF5, which fails on closing too, is not tried."""
-    with path.open("xb") as file:
-        try:
-            file.write(bytes(size))
-            file.flush()
-            os.fsync(file.fileno())
-        finally:
-            path.unlink()
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(size))
+        file.flush()
+        os.fsync(file.fileno())

@@ -126,10 +126,10 @@ def test_single_precision_is_added_up_in_double() -> None:
 
 
 def test_a_sequence_is_named_by_the_output_largest_on_average() -> None:
-    folder = os.environ.get("INMATERIA_DATA")
-    if not folder:
+    path = Path(os.environ.get("INMATERIA_DATA", "/nowhere")) / "japanese_vowels.npz"
+    if not path.is_file():
         pytest.skip("needs japanese_vowels.npz; set INMATERIA_DATA to the folder that holds it")
-    data = np.load(Path(folder) / "japanese_vowels.npz")
+    data = np.load(path)
     train, test = ({k: data[f"{part}_{k}"] for k in ("frames", "lengths", "speaker")} for part in ("train", "test"))
     readout = RidgeClassifierReadout().fit(train["frames"], np.repeat(train["speaker"], train["lengths"]))
     spoken = np.split(test["frames"], np.cumsum(test["lengths"])[:-1])
