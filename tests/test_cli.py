@@ -1,6 +1,7 @@
 """The command line as a person meets it: its answers, its one-line errors, its exit codes, and Ctrl-C."""
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -8,13 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import neo
 import numpy as np
 import pytest
 
 from inmateria import __version__, read_block
+from inmateria.cli import main
 from inmateria.protocols.runs import read_run
 from inmateria.recording import open_recording
 
@@ -24,6 +28,27 @@ HANGS = 500  # s after which a command is taken to hang; a busy machine is slow
 
 def inmateria(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*INMATERIA, *arguments], capture_output=True, text=True, timeout=HANGS, cwd=cwd)
+
+
+@pytest.fixture
+def inmateria_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run a command in this process and in the test's folder, where what it imports was imported already."""
+    logger = logging.getLogger("inmateria")
+    before = logger.level, logger.propagate, list(logger.handlers)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["inmateria", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(list(arguments), int(ended.value.code or 0), out, err)
+
+    yield run
+    logger.level, logger.propagate, logger.handlers[:] = before
 
 
 def test_help_names_every_command() -> None:
@@ -253,9 +278,9 @@ def nobody_listens() -> int:
     ],
 )
 def test_bad_input_is_one_clear_line_and_leaves_nothing(
-    arguments: list[str], code: int, says: str, tmp_path: Path
+    arguments: list[str], code: int, says: str, tmp_path: Path, inmateria_here: Callable[..., Any]
 ) -> None:
-    told = inmateria(*arguments, cwd=tmp_path)
+    told = inmateria_here(*arguments)
     assert told.returncode == code
     assert says in told.stderr
     # Above the line there may be a progress bar, never a traceback.
@@ -287,8 +312,10 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
         ["fly"],
     ],
 )
-def test_a_wrong_command_line_is_said_with_exit_code_2(arguments: list[str], tmp_path: Path) -> None:
-    told = inmateria(*arguments, cwd=tmp_path)
+def test_a_wrong_command_line_is_said_with_exit_code_2(
+    arguments: list[str], tmp_path: Path, inmateria_here: Callable[..., Any]
+) -> None:
+    told = inmateria_here(*arguments)
     assert list(tmp_path.iterdir()) == []
     assert told.returncode == 2
     assert "Traceback" not in told.stderr

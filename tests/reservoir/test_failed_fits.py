@@ -195,6 +195,7 @@ def run_until(line: int, act: Callable[[], Any]) -> int:
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "way"), ways("fit", "partial_fit"))
 def test_an_interruption_at_any_line_leaves_it_as_before_or_unfitted(name: str, way: str) -> None:
     _, kind, _ = MADE[name]
