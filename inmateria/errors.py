@@ -1,5 +1,7 @@
 """Errors of substrates: each says what was asked, what is allowed, and what to do."""
 
+import errno
+
 __all__ = [
     "BrokenPlugin",
     "FrameError",
@@ -10,7 +12,10 @@ __all__ = [
     "SubstrateError",
     "SubstrateTimeout",
     "UnknownSubstrate",
+    "is_disk_full",
 ]
+
+_NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 class SubstrateError(Exception):
@@ -64,3 +69,8 @@ class FrameError(SubstrateError):
 
 class UnknownSubstrate(SubstrateError):
     """A URI is malformed, or has an unknown scheme or unknown parameters."""
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Return whether there was no room for what was written: on the disk, for the user, or in one file."""
+    return error.errno in _NO_ROOM

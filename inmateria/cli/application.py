@@ -5,7 +5,6 @@ broker or the device is not there, is busy or has gone; 130 interrupted.
 """
 
 import asyncio
-import errno
 import gc
 import logging
 import sys
@@ -51,12 +50,15 @@ class _Commands(TyperGroup):
 
 
 class StrictCommand(TyperCommand):
-    """A command that refuses an option given twice, of which all but the last would be ignored."""
+    """A command that refuses an option given twice, of which all but the last would be ignored.
+
+    The arguments as they were given are in ``context.meta[GIVEN]`` before any of them, such as ``--help``, acts.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments."""
         if not ctx.resilient_parsing:
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            ctx.meta[GIVEN], _, given = self.make_parser(ctx).parse_args(args=list(args))
             options: list[Any] = list(given)
             for option in options:
                 if options.count(option) > 1 and option.param_type_name == "option" and not option.multiple:
@@ -86,7 +88,7 @@ app = _Application(
 
 FAILED, WRONG, UNREACHABLE, INTERRUPTED = 1, 2, 3, 130
 
-_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
+GIVEN = "inmateria.given"
 
 Result = TypeVar("Result")
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text.")]
@@ -175,7 +177,7 @@ def uri_of(named: str) -> str:
 def _fail_for(error: Exception) -> NoReturn:
     """Turn an error into one line and the exit code that stands for it."""
     from inmateria.devices.errors import PassportError
-    from inmateria.errors import BrokenPlugin
+    from inmateria.errors import BrokenPlugin, is_disk_full
     from inmateria.protocols.runs import RunFolderError
     from inmateria.protocols.task import UnknownTask, UnsuitableSetting, UnsuitableSubstrate
     from inmateria.recording import RecordingError
@@ -193,7 +195,7 @@ def _fail_for(error: Exception) -> NoReturn:
     if _Verbose.tracebacks:
         traceback.print_exception(error)
     during = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
-    if isinstance(error, OSError) and error.errno in _FULL and "full?" not in str(error):
+    if isinstance(error, OSError) and is_disk_full(error):
         during += "; is the disk full?"  # also of compiled kernels, which are kept beside their source
     if isinstance(error, SubstrateBusy | SubstrateDisconnected | SubstrateTimeout):
         fail(f"{error}{during}", UNREACHABLE)

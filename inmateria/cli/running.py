@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from inmateria.cli.application import Json, StrictCommand, app, awaited, complete_substrate, terminal, uri_of
+from inmateria.cli.application import GIVEN, Json, StrictCommand, app, awaited, complete_substrate, terminal, uri_of
 from inmateria.cli.metadata import MetadataFile, MetadataValues, metadata_of
 from inmateria.cli.progress import ProgressBar
 
@@ -25,16 +25,10 @@ def _complete_task(start: str) -> list[str]:
 class _RunCommand(StrictCommand):
     """A command whose help also lists the settings of the task, if one is named."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; the help, which is shown while they are read, needs the task."""
-        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-        ctx.meta["inmateria.task"] = given.get("task")
-        return super().parse_args(ctx, args)
-
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help, and the settings of the task."""
         super().format_help(ctx, formatter)
-        name = ctx.meta.get("inmateria.task")
+        name = ctx.meta.get(GIVEN, {}).get("task")
         if isinstance(name, str):
             from inmateria.cli.parameters import parameter_table, settings_of
             from inmateria.protocols.task import find_task

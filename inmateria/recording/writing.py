@@ -1,6 +1,5 @@
 """Writing recordings: rows are appended, flushed in order, and synced to the disk."""
 
-import errno
 import os
 import tempfile
 import time
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.errors import is_disk_full
 from inmateria.recording.checksums import checksum
 from inmateria.recording.documents import to_json
 from inmateria.recording.format import (
@@ -113,11 +113,7 @@ class RecordingWriter:
         except OSError as error:
             if self.path.exists():  # HDF5 says so in several ways
                 raise RecordingError(f"{path} exists; a recording is never overwritten; give another name") from None
-            full = (
-                "; is the disk full?"
-                if error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", None))
-                else ""
-            )
+            full = "; is the disk full?" if is_disk_full(error) else ""
             raise RecordingError(f"{path} cannot be created ({error.strerror or error}){full}") from None
         # Strings of fixed length: others are stored in a heap that has no checksum in HDF5.
         self._file.attrs.update({name: np.bytes_(document) for name, document in documents.items()}, version=VERSION)
