@@ -9,6 +9,7 @@ import gc
 import logging
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -128,6 +129,12 @@ def _root(
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.addHandler(_Say())
     logger.propagate = False
+    warnings.showwarning = _say_warning
+
+
+def _say_warning(message: Warning | str, *where: Any, **further: Any) -> None:
+    """Print a warning in one line, without the place in a file that Python would name."""
+    typer.echo(f"warning: {plain(' '.join(str(message).split()))}", err=True)
 
 
 class _Verbose:
