@@ -1,5 +1,6 @@
 """Fixtures for every test: nothing may be left behind, and a real broker where one is wanted."""
 
+import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -21,6 +22,14 @@ async def no_tasks_left() -> AsyncIterator[None]:
     """Fail a test that leaves asyncio tasks behind."""
     async with assert_no_leaked_tasks():
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_as_a_library_makes_it() -> None:
+    """Begin each test with a log without handlers of ours, which the command line adds and a test may leave behind."""
+    logger = logging.getLogger("inmateria")
+    logger.handlers[:], logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

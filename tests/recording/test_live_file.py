@@ -1,7 +1,6 @@
 """A recording that is being made belongs to its writer; another program that changes it is noticed and said."""
 
 import asyncio
-import logging
 import os
 import shutil
 import subprocess
@@ -114,10 +113,7 @@ def test_a_second_writer_of_ours_is_refused(tmp_path: Path) -> None:
     assert recover(tmp_path / "r.h5").whole == 200
 
 
-def test_a_touched_file_is_verified_and_the_recording_goes_on(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("inmateria"), "propagate", True)
+def test_a_touched_file_is_verified_and_the_recording_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "r.h5"
     writer = RecordingWriter(path, LeakySimulator().info)
     for number in range(5):
