@@ -1,0 +1,326 @@
+/* ATmega328P and ATmega2560 without an Arduino library: UART, timers, converter, comparator, digital potentiometers.
+ *
+ *             Uno, Nano    Mega
+ * line        D0, D1       D0, D1     UART 0, through USB
+ * step        D2           D2         changes with every step that is applied: for an oscilloscope
+ * PWM         D3, D5       D3, D5     31 kHz, 8 bits: put a low-pass filter behind it
+ * digital     D4, D8       D4, D7
+ * AD5220      CS D9, D10   CS D9, D8  their clock and up/down are the clock and output of SPI,
+ *             D13, D11     D52, D51
+ * comparator  D6 over D7   none
+ * ADC         A0 to A5     A0 to A15  against the supply, 13 us a conversion
+ */
+#include "board.h"
+
+#include <avr/eeprom.h>
+#include <avr/interrupt.h>
+#include <avr/io.h>
+#include <string.h>
+
+#include "core.h"
+
+#ifndef BAUD
+#define BAUD 2000000ul
+#endif
+#ifndef ID
+#define ID ""
+#endif
+
+#define PWM(pin) {KIND_PWM, UNIT_VOLT, 256, 0.0f, 5.0f, 0, 0, 255, pin}
+#define DIGITAL(pin) {KIND_DIGITAL, UNIT_NONE, 2, 0.0f, 1.0f, 0, 0, 1, pin}
+#define AD5220(name) {KIND_POTENTIOMETER, UNIT_OHM, 128, 0.0f, 10000.0f, 0, 0, 127, name}
+#define ADC_INPUT(pin) {KIND_ADC, UNIT_VOLT, 1024, 0.0f, 4.9951171875f, 0, 0, 1023, pin}
+
+#if defined(__AVR_ATmega328P__)
+#define RX_VECTOR USART_RX_vect
+#define UDRE_VECTOR USART_UDRE_vect
+#define STEP_PORT PORTD
+#define STEP_BIT 2
+#define DIGITAL_A_PORT PORTD
+#define DIGITAL_A_BIT 4
+#define DIGITAL_B_PORT PORTB
+#define DIGITAL_B_BIT 0
+#define DIGITAL_B_NAME "D8"
+#define PWM_A OCR2B
+#define PWM_B OCR0B
+#define POT_PORT PORTB
+#define POT_CLOCK 5
+#define POT_UP 3
+#define SELECT_PORT PORTB
+#define SELECT_0 1
+#define SELECT_1 2
+#else
+#define RX_VECTOR USART0_RX_vect
+#define UDRE_VECTOR USART0_UDRE_vect
+#define STEP_PORT PORTE
+#define STEP_BIT 4
+#define DIGITAL_A_PORT PORTG
+#define DIGITAL_A_BIT 5
+#define DIGITAL_B_PORT PORTH
+#define DIGITAL_B_BIT 4
+#define DIGITAL_B_NAME "D7"
+#define PWM_A OCR3C
+#define PWM_B OCR3A
+#define POT_PORT PORTB
+#define POT_CLOCK 1
+#define POT_UP 2
+#define SELECT_PORT PORTH
+#define SELECT_0 6
+#define SELECT_1 5
+#endif
+
+const struct channel board_outputs[BOARD_OUTPUTS] PROGMEM = {
+    PWM("D3"), PWM("D5"), DIGITAL("D4"), DIGITAL(DIGITAL_B_NAME), AD5220("pot0"), AD5220("pot1"),
+};
+const struct channel board_inputs[BOARD_INPUTS] PROGMEM = {
+    ADC_INPUT("A0"), ADC_INPUT("A1"), ADC_INPUT("A2"), ADC_INPUT("A3"), ADC_INPUT("A4"), ADC_INPUT("A5"),
+#if BOARD_ADCS > 6
+    ADC_INPUT("A6"), ADC_INPUT("A7"), ADC_INPUT("A8"), ADC_INPUT("A9"), ADC_INPUT("A10"), ADC_INPUT("A11"),
+    ADC_INPUT("A12"), ADC_INPUT("A13"), ADC_INPUT("A14"), ADC_INPUT("A15"),
+#endif
+#if BOARD_COMPARATORS
+    {KIND_COMPARATOR, UNIT_NONE, 2, 0.0f, 1.0f, 0, 0, 1, "cmp"},
+#endif
+};
+
+static char id[17] EEMEM = ID;
+
+/* --- the line --- */
+
+static volatile uint8_t ring[128];
+static volatile uint8_t ring_head;
+static uint8_t ring_tail;
+static volatile uint16_t overruns;
+static const uint8_t *volatile sending;
+static volatile uint8_t left;
+
+ISR(RX_VECTOR) {
+    uint8_t status = UCSR0A, byte = UDR0, head = ring_head, next = (head + 1) & (sizeof ring - 1);
+
+    if ((status & _BV(DOR0) || next == ring_tail) && overruns != 0xFFFF) overruns++;
+    if (next == ring_tail) return;
+    ring[head] = byte;
+    ring_head = next;
+}
+
+ISR(UDRE_VECTOR) {
+    UDR0 = *sending++;
+    if (!--left) UCSR0B &= (uint8_t)~_BV(UDRIE0);
+}
+
+bool board_receive(uint8_t *byte) {
+    if (ring_tail == ring_head) return false;
+    *byte = ring[ring_tail];
+    ring_tail = (ring_tail + 1) & (sizeof ring - 1);
+    return true;
+}
+
+bool board_sending(void) { return left != 0; }
+
+void board_send(const uint8_t *bytes, uint8_t count) {
+    sending = bytes;
+    left = count;
+    UCSR0B |= _BV(UDRIE0);
+}
+
+uint16_t board_overruns(void) {
+    uint8_t before = SREG;
+    uint16_t count;
+
+    cli();
+    count = overruns;
+    SREG = before;
+    return count;
+}
+
+uint8_t board_id(char *to) {
+    uint8_t length = 0;
+
+    eeprom_read_block(to, id, 16);
+    while (length < 16 && to[length] > ' ' && to[length] < 127) length++;
+    return length;
+}
+
+/* --- the clock: timer 1, two ticks a microsecond, and how often it has wrapped --- */
+
+static volatile uint16_t wraps;
+static uint8_t locks;             /* how often core_time is locked out */
+static uint32_t alarm_at;
+static bool alarm_set;
+
+ISR(TIMER1_OVF_vect) { wraps++; }
+
+uint32_t board_ticks(void) {
+    uint8_t before = SREG;
+    uint16_t low, high;
+
+    cli();
+    low = TCNT1;
+    high = wraps;
+    if (TIFR1 & _BV(TOV1) && low < 0x8000) high++;
+    SREG = before;
+    return (uint32_t)high << 16 | low;
+}
+
+/* The compare register reaches 32 ms ahead; the time that is farther away is looked at again then. */
+static void set_compare(void) {
+    uint8_t before = SREG;
+    uint32_t now, ahead;
+
+    cli();
+    now = board_ticks();
+    ahead = alarm_set ? alarm_at - now : 60000;
+    /* A match is missed if the counter is there already: so at least a few ticks from now. */
+    if ((int32_t)ahead < 10) ahead = 10;
+    if (ahead > 60000) ahead = 60000;
+    OCR1A = (uint16_t)now + (uint16_t)ahead;
+    TIFR1 = _BV(OCF1A);
+    SREG = before;
+}
+
+void board_lock(void) {
+    TIMSK1 &= (uint8_t)~_BV(OCIE1A);
+    locks++;
+}
+
+void board_unlock(void) {
+    if (!--locks) TIMSK1 |= _BV(OCIE1A);
+}
+
+void board_alarm(uint32_t when) {
+    alarm_at = when;
+    alarm_set = true;
+    set_compare();
+}
+
+/* Other interrupts come through, so that no byte is lost meanwhile; this one does not come twice. */
+ISR(TIMER1_COMPA_vect, ISR_NOBLOCK) {
+    board_lock();
+    alarm_set = false;
+    core_time();
+    if (!alarm_set) set_compare();
+    board_unlock();
+}
+
+/* --- inputs --- */
+
+static volatile uint8_t readings[2 * BOARD_ADCS];
+static volatile uint8_t conversion = BOARD_ADCS;
+
+static void choose_input(uint8_t k) {
+    ADMUX = _BV(REFS0) | (k & 7);
+#if BOARD_ADCS > 8
+    ADCSRB = k & 8 ? _BV(MUX5) : 0;
+#endif
+}
+
+void board_sample(void) {
+    conversion = 0;
+    choose_input(0);
+    ADCSRA |= _BV(ADSC);
+}
+
+ISR(ADC_vect) {
+    uint8_t k = conversion;
+
+    readings[2 * k] = ADCL;
+    readings[2 * k + 1] = ADCH;
+    conversion = ++k;
+    if (k == BOARD_ADCS) return;
+    choose_input(k);
+    ADCSRA |= _BV(ADSC);
+}
+
+bool board_sampled(uint8_t *levels) {
+    if (conversion != BOARD_ADCS) return false;
+    for (uint8_t k = 0; k < sizeof readings; k++) *levels++ = readings[k];
+#if BOARD_COMPARATORS
+    *levels = ACSR & _BV(ACO) ? 1 : 0;
+#endif
+    return true;
+}
+
+/* --- outputs --- */
+
+static uint8_t wipers[2];
+
+/* An AD5220 has no register: it counts one up or down at each falling edge of its clock, and stays at its ends. */
+static void turn(uint8_t select, uint8_t steps, bool up) {
+    if (up) {
+        POT_PORT |= _BV(POT_UP);
+    } else {
+        POT_PORT &= (uint8_t)~_BV(POT_UP);
+    }
+    SELECT_PORT &= (uint8_t)~_BV(select);
+    while (steps--) {
+        POT_PORT &= (uint8_t)~_BV(POT_CLOCK);
+        POT_PORT |= _BV(POT_CLOCK);
+    }
+    SELECT_PORT |= _BV(select);
+}
+
+static void set_wiper(uint8_t k, uint8_t level) {
+    uint8_t before = wipers[k];
+
+    if (level == before) return;
+    wipers[k] = level;
+    turn(k ? SELECT_1 : SELECT_0, level > before ? level - before : before - level, level > before);
+}
+
+void board_apply(const uint8_t *levels) {
+    PWM_A = levels[0];
+    PWM_B = levels[1];
+    if (levels[2]) DIGITAL_A_PORT |= _BV(DIGITAL_A_BIT);
+    else DIGITAL_A_PORT &= (uint8_t)~_BV(DIGITAL_A_BIT);
+    if (levels[3]) DIGITAL_B_PORT |= _BV(DIGITAL_B_BIT);
+    else DIGITAL_B_PORT &= (uint8_t)~_BV(DIGITAL_B_BIT);
+    set_wiper(0, levels[4]);
+    set_wiper(1, levels[5]);
+    STEP_PORT ^= _BV(STEP_BIT);
+}
+
+static void begin_outputs(void) {
+#if defined(__AVR_ATmega328P__)
+    DDRD |= _BV(2) | _BV(3) | _BV(4) | _BV(5);
+    PORTB |= _BV(SELECT_0) | _BV(SELECT_1) | _BV(POT_CLOCK);
+    DDRB |= _BV(0) | _BV(SELECT_0) | _BV(SELECT_1) | _BV(POT_UP) | _BV(POT_CLOCK);
+    TIMSK0 = 0;                   /* an Arduino's clock of milliseconds, which the sketch does without */
+    TCCR0A = _BV(COM0B1) | _BV(WGM00);
+    TCCR0B = _BV(CS00);
+    TCCR2A = _BV(COM2B1) | _BV(WGM20);
+    TCCR2B = _BV(CS20);
+#else
+    PORTB |= _BV(POT_CLOCK);
+    PORTH |= _BV(SELECT_0) | _BV(SELECT_1);
+    DDRB |= _BV(POT_UP) | _BV(POT_CLOCK) | _BV(0);
+    DDRH |= _BV(4) | _BV(SELECT_0) | _BV(SELECT_1);
+    DDRE |= _BV(3) | _BV(4) | _BV(5);
+    DDRG |= _BV(5);
+    TIMSK0 = 0;
+    TCCR3A = _BV(COM3A1) | _BV(COM3C1) | _BV(WGM30);
+    TCCR3B = _BV(CS30);
+#endif
+    for (uint8_t k = 0; k < 2; k++) turn(k ? SELECT_1 : SELECT_0, 127, false);
+}
+
+/* --- the whole --- */
+
+void firmware_begin(void) {
+    cli();
+    begin_outputs();
+    UCSR0A = _BV(U2X0);
+    UBRR0 = (uint16_t)((F_CPU + 4 * BAUD) / (8 * BAUD) - 1);
+    UCSR0C = _BV(UCSZ01) | _BV(UCSZ00);
+    UCSR0B = _BV(RXEN0) | _BV(TXEN0) | _BV(RXCIE0);
+    ADCSRA = _BV(ADEN) | _BV(ADIE) | _BV(ADPS2);   /* 16 MHz / 16 */
+    TCCR1A = 0;
+    TCCR1B = _BV(CS11);
+    TIMSK1 = _BV(TOIE1);
+    locks = 1;
+    core_begin();
+    set_compare();
+    board_unlock();
+    sei();
+}
+
+void firmware_poll(void) { core_poll(); }

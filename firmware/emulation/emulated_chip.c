@@ -1,0 +1,322 @@
+/* The compiled firmware in an emulated ATmega (libsimavr): its line on a file descriptor, its pins on a callback.
+ *
+ * Built as a shared library and called from Python (inmateria/adapters/boards/emulator.py). chip_run returns when
+ * chip_stop was called from another thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <simavr/avr_acomp.h>
+#include <simavr/avr_adc.h>
+#include <simavr/avr_ioport.h>
+#include <simavr/avr_uart.h>
+#include <simavr/sim_avr.h>
+#include <simavr/sim_elf.h>
+
+#define OUTPUTS 6
+#define MOST_ADCS 16
+#define CHUNK 320                 /* cycles between looks at the line: 20 us */
+#define BUFFER 512
+
+/* Called when the chip begins to read its inputs: time since power came (s) and the levels of its outputs;
+ * gives the voltage of each ADC pin, then of the two pins of the comparator. */
+typedef void (*physics_function)(double seconds, const uint8_t *levels, double *volts);
+
+struct pin { char port; uint8_t bit; };
+
+struct layout {
+    const char *mcu;
+    uint16_t pwm[2];              /* addresses of compare registers */
+    struct pin digital[2], step, pot_clock, pot_up, pot_select[2];
+    uint8_t adcs;
+};
+
+static const struct layout layouts[] = {
+    {"atmega328p", {0xB4, 0x48}, {{'D', 4}, {'B', 0}}, {'D', 2}, {'B', 5}, {'B', 3}, {{'B', 1}, {'B', 2}}, 6},
+    {"atmega2560", {0x9C, 0x98}, {{'G', 5}, {'H', 4}}, {'E', 4}, {'B', 1}, {'B', 2}, {{'H', 6}, {'H', 5}}, 16},
+};
+
+struct chip {
+    avr_t *avr;
+    const struct layout *layout;
+    physics_function physics;
+    int fd;
+    double speed;                 /* seconds of the chip a second at most; 0: as fast as it can */
+    volatile int stop, reset, held, muted;
+    avr_irq_t *uart_in, *adc, *comparator;
+    int may_send;
+    uint8_t to_chip[BUFFER], from_chip[BUFFER];
+    int to_count, to_taken, from_count;
+    uint8_t digital[2], pot_clock, pot_up, pot_select[2], wiper[2];
+    uint64_t applied;             /* changes of the step pin */
+    uint8_t *log;                 /* levels at each of them, up to log_size */
+    double *log_times;
+    uint64_t log_size;
+    uint64_t conversions, lost;
+};
+
+static void levels_of(struct chip *chip, uint8_t *levels) {
+    levels[0] = chip->avr->data[chip->layout->pwm[0]];
+    levels[1] = chip->avr->data[chip->layout->pwm[1]];
+    memcpy(levels + 2, chip->digital, 2);
+    memcpy(levels + 4, chip->wiper, 2);
+}
+
+static void on_step(struct avr_irq_t *irq, uint32_t value, void *param) {
+    struct chip *chip = param;
+
+    (void)irq, (void)value;
+    if (chip->applied < chip->log_size) {
+        levels_of(chip, chip->log + OUTPUTS * chip->applied);
+        chip->log_times[chip->applied] = (double)chip->avr->cycle / chip->avr->frequency;
+    }
+    chip->applied++;
+}
+
+static void on_digital_0(struct avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq;
+    ((struct chip *)param)->digital[0] = value & 1;
+}
+
+static void on_digital_1(struct avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq;
+    ((struct chip *)param)->digital[1] = value & 1;
+}
+
+static void on_select_0(struct avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq;
+    ((struct chip *)param)->pot_select[0] = value & 1;
+}
+
+static void on_select_1(struct avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq;
+    ((struct chip *)param)->pot_select[1] = value & 1;
+}
+
+static void on_up(struct avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq;
+    ((struct chip *)param)->pot_up = value & 1;
+}
+
+/* The two AD5220: each counts at a falling edge of the clock while it is selected, and stays at its ends. */
+static void on_clock(struct avr_irq_t *irq, uint32_t value, void *param) {
+    struct chip *chip = param;
+
+    (void)irq;
+    value &= 1;
+    if (chip->pot_clock && !value) {
+        for (int k = 0; k < 2; k++) {
+            if (chip->pot_select[k]) continue;
+            if (chip->pot_up && chip->wiper[k] < 127) chip->wiper[k]++;
+            if (!chip->pot_up && chip->wiper[k] > 0) chip->wiper[k]--;
+        }
+    }
+    chip->pot_clock = (uint8_t)value;
+}
+
+static void on_convert(struct avr_irq_t *irq, uint32_t value, void *param) {
+    struct chip *chip = param;
+    union { uint32_t value; avr_adc_mux_t mux; } what = {.value = value};
+    uint8_t levels[OUTPUTS];
+    double volts[MOST_ADCS + 2] = {0};
+
+    (void)irq;
+    chip->conversions++;
+    if (what.mux.src != 0 || !chip->physics) return;   /* a sweep begins with A0 */
+    levels_of(chip, levels);
+    chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, volts);
+    for (int k = 0; k < chip->layout->adcs; k++) {
+        avr_raise_irq(chip->adc + ADC_IRQ_ADC0 + k, (uint32_t)(volts[k] > 0 ? 1000 * volts[k] + 0.5 : 0));
+    }
+    for (int k = 0; k < 2 && chip->comparator; k++) {
+        double at = volts[chip->layout->adcs + k];
+        avr_raise_irq(chip->comparator + ACOMP_IRQ_AIN0 + k, (uint32_t)(at > 0 ? 1000 * at + 0.5 : 0));
+    }
+}
+
+static void on_byte(struct avr_irq_t *irq, uint32_t value, void *param) {
+    struct chip *chip = param;
+
+    (void)irq;
+    if (chip->muted) return;
+    if (chip->from_count == BUFFER) {
+        chip->lost++;
+        return;
+    }
+    chip->from_chip[chip->from_count++] = (uint8_t)value;
+}
+
+static void give_bytes(struct chip *chip) {
+    while (chip->may_send && chip->to_taken < chip->to_count) {
+        avr_raise_irq(chip->uart_in, chip->to_chip[chip->to_taken++]);
+    }
+}
+
+static void on_xon(struct avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq, (void)value;
+    ((struct chip *)param)->may_send = 1;
+    give_bytes(param);
+}
+
+static void on_xoff(struct avr_irq_t *irq, uint32_t value, void *param) {
+    (void)irq, (void)value;
+    ((struct chip *)param)->may_send = 0;
+}
+
+static avr_irq_t *port_irq(struct chip *chip, struct pin pin) {
+    return avr_io_getirq(chip->avr, AVR_IOCTL_IOPORT_GETIRQ(pin.port), pin.bit);
+}
+
+void chip_free(struct chip *chip) {
+    if (!chip) return;
+    if (chip->avr) avr_terminate(chip->avr);
+    free(chip->log);
+    free(chip->log_times);
+    free(chip);
+}
+
+struct chip *chip_new(const char *elf, const char *mcu, double speed, uint64_t log_size, physics_function physics) {
+    struct chip *chip = calloc(1, sizeof *chip);
+    elf_firmware_t firmware = {0};
+    uint32_t flags = 0;
+
+    for (size_t k = 0; k < sizeof layouts / sizeof *layouts; k++) {
+        if (!strcmp(layouts[k].mcu, mcu)) chip->layout = &layouts[k];
+    }
+    if (!chip->layout || elf_read_firmware(elf, &firmware)) goto failed;
+    chip->avr = avr_make_mcu_by_name(mcu);
+    if (!chip->avr) goto failed;
+    avr_init(chip->avr);
+    chip->avr->log = LOG_NONE;
+    firmware.frequency = 16000000;
+    firmware.vcc = firmware.avcc = firmware.aref = 5000;
+    avr_load_firmware(chip->avr, &firmware);
+    chip->avr->frequency = 16000000;
+    chip->avr->vcc = chip->avr->avcc = chip->avr->aref = 5000;
+    chip->physics = physics;
+    chip->fd = -1;
+    chip->speed = speed;
+    chip->log = malloc(OUTPUTS * log_size + 1);
+    chip->log_times = malloc(sizeof(double) * (log_size + 1));
+    chip->log_size = log_size;
+    chip->wiper[0] = chip->wiper[1] = 64;   /* as an AD5220 does when power comes */
+    chip->pot_select[0] = chip->pot_select[1] = 1;
+
+    avr_ioctl(chip->avr, AVR_IOCTL_UART_GET_FLAGS('0'), &flags);
+    flags &= ~(uint32_t)(AVR_UART_FLAG_STDIO | AVR_UART_FLAG_POLL_SLEEP);
+    avr_ioctl(chip->avr, AVR_IOCTL_UART_SET_FLAGS('0'), &flags);
+    avr_irq_t *uart = avr_io_getirq(chip->avr, AVR_IOCTL_UART_GETIRQ('0'), 0);
+    chip->uart_in = uart + UART_IRQ_INPUT;
+    avr_irq_register_notify(uart + UART_IRQ_OUTPUT, on_byte, chip);
+    avr_irq_register_notify(uart + UART_IRQ_OUT_XON, on_xon, chip);
+    avr_irq_register_notify(uart + UART_IRQ_OUT_XOFF, on_xoff, chip);
+    chip->adc = avr_io_getirq(chip->avr, AVR_IOCTL_ADC_GETIRQ, 0);
+    avr_irq_register_notify(chip->adc + ADC_IRQ_OUT_TRIGGER, on_convert, chip);
+    chip->comparator = avr_io_getirq(chip->avr, AVR_IOCTL_ACOMP_GETIRQ, 0);
+    avr_irq_register_notify(port_irq(chip, chip->layout->step), on_step, chip);
+    avr_irq_register_notify(port_irq(chip, chip->layout->digital[0]), on_digital_0, chip);
+    avr_irq_register_notify(port_irq(chip, chip->layout->digital[1]), on_digital_1, chip);
+    avr_irq_register_notify(port_irq(chip, chip->layout->pot_select[0]), on_select_0, chip);
+    avr_irq_register_notify(port_irq(chip, chip->layout->pot_select[1]), on_select_1, chip);
+    avr_irq_register_notify(port_irq(chip, chip->layout->pot_up), on_up, chip);
+    avr_irq_register_notify(port_irq(chip, chip->layout->pot_clock), on_clock, chip);
+    return chip;
+failed:
+    chip_free(chip);
+    return 0;
+}
+
+/* The line: a descriptor that does not block; -1 is a line that is not plugged in. */
+void chip_plug(struct chip *chip, int fd) { __atomic_store_n(&chip->fd, fd, __ATOMIC_SEQ_CST); }
+
+void chip_stop(struct chip *chip) { chip->stop = 1; }
+void chip_reset(struct chip *chip) { chip->reset = 1; }
+int chip_reset_pending(const struct chip *chip) { return chip->reset; }
+void chip_mute(struct chip *chip, int muted) { chip->muted = muted; }
+double chip_seconds(const struct chip *chip) { return (double)chip->avr->cycle / chip->avr->frequency; }
+uint64_t chip_applied(const struct chip *chip) { return chip->applied; }
+uint64_t chip_lost(const struct chip *chip) { return chip->lost; }
+void chip_levels(struct chip *chip, uint8_t *levels) { levels_of(chip, levels); }
+
+uint64_t chip_log(const struct chip *chip, uint64_t first, uint64_t count, uint8_t *levels, double *times) {
+    uint64_t known = chip->applied < chip->log_size ? chip->applied : chip->log_size;
+
+    if (first >= known) return 0;
+    if (count > known - first) count = known - first;
+    memcpy(levels, chip->log + OUTPUTS * first, OUTPUTS * count);
+    memcpy(times, chip->log_times + first, sizeof(double) * count);
+    return count;
+}
+
+/* Move bytes between the line and the chip; what the line does not take is tried again. */
+static void serve_line(struct chip *chip) {
+    int fd = __atomic_load_n(&chip->fd, __ATOMIC_SEQ_CST);
+
+    if (fd < 0) {
+        chip->from_count = 0;
+        return;
+    }
+    if (chip->to_taken == chip->to_count) {
+        ssize_t count = read(fd, chip->to_chip, BUFFER);
+
+        chip->to_taken = 0;
+        chip->to_count = count > 0 ? (int)count : 0;
+    }
+    give_bytes(chip);
+    if (chip->from_count) {
+        ssize_t count = write(fd, chip->from_chip, (size_t)chip->from_count);
+
+        if (count > 0) {
+            memmove(chip->from_chip, chip->from_chip + count, (size_t)(chip->from_count - count));
+            chip->from_count -= (int)count;
+        } else if (count < 0 && errno != EAGAIN && errno != EINTR) {
+            chip->from_count = 0;
+        }
+    }
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec + 1e-9 * now.tv_nsec;
+}
+
+/* Run until chip_stop; returns 0, or 1 if the program crashed. */
+int chip_run(struct chip *chip) {
+    double real = seconds_now(), own = chip_seconds(chip);
+
+    for (int turn = 0; !chip->stop; turn++) {
+        avr_cycle_count_t end = chip->avr->cycle + CHUNK;
+
+        if (chip->reset) {
+            avr_reset(chip->avr);
+            chip->may_send = 0;
+            chip->to_count = chip->to_taken = chip->from_count = 0;
+            chip->reset = 0;
+        }
+        while (chip->avr->cycle < end) {
+            int state = avr_run(chip->avr);
+
+            if (state == cpu_Done || state == cpu_Crashed) return 1;
+        }
+        serve_line(chip);
+        if (chip->speed > 0 && turn % 8 == 0) {
+            double ahead = (chip_seconds(chip) - own) / chip->speed - (seconds_now() - real);
+
+            if (ahead > 2e-4) {
+                struct timespec pause = {0, (long)(1e9 * (ahead < 0.01 ? ahead : 0.01))};
+                nanosleep(&pause, 0);
+            } else if (ahead < -0.01) {   /* too slow a machine: the chip's clock is slow, it does not catch up */
+                real = seconds_now();
+                own = chip_seconds(chip);
+            }
+        }
+    }
+    return 0;
+}
