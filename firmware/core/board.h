@@ -7,11 +7,12 @@
  * BOARD_SLOT_BYTES                most bytes of drive, and of readings, in one command; at most 200
  * BOARD_TICKS_PER_SECOND          of board_ticks
  * BOARD_SWEEP_TICKS               time that one reading of all inputs takes, rounded up
+ * BOARD_LEAD_TICKS                how long before a step core_time is called, which then waits for its time
  * BOARD_SHORTEST_TICKS            shortest step
  * BOARD_LATE_TICKS                a step that begins so much after its time counts as late
  * BOARD_NAME                      text of at most 15 characters
  * BOARD_FLASH, BOARD_NOINIT       attributes: constants in flash, variables that a reset leaves alone
- * BOARD_COPY_FLASH(to, from, n), BOARD_READ_WORD32(from)   reads of such constants
+ * BOARD_COPY_FLASH(to, from, n), BOARD_READ_WORD16(from), BOARD_READ_WORD32(from)   reads of such constants
  */
 #ifndef INMATERIA_BOARD_H
 #define INMATERIA_BOARD_H
@@ -50,12 +51,15 @@ void board_unlock(void);
 /* Set all outputs to the levels of a step, as they stand in its command; all within the limits. */
 void board_apply(const uint8_t *levels);
 
-/* Begin to read all inputs; board_sampled gives the levels, once all have been read. */
+/* Begin to read all inputs; board_readings copies the levels, once board_sampled says that all have been read. */
 void board_sample(void);
-bool board_sampled(uint8_t *levels);
+bool board_sampled(void);
+void board_readings(uint8_t *levels);
 
-/* The serial line. board_send takes a buffer that stays as it is while board_sending is true. */
-bool board_receive(uint8_t *byte);
+/* The serial line. board_received gives the bytes that lie ready in one piece, and their number; board_took frees as many.
+ * board_send takes a buffer that stays as it is while board_sending is true. */
+uint8_t board_received(const uint8_t **bytes);
+void board_took(uint8_t count);
 bool board_sending(void);
 void board_send(const uint8_t *bytes, uint8_t count);
 

@@ -94,7 +94,7 @@ void core_begin(void) {
 }
 
 void core_time(void) {
-    if (session && !silent && board_ticks() - heard > patience) {
+    if (session && !silent && (int32_t)(board_ticks() - heard - patience) > 0) {
         silent = true;            /* core_poll ends the session; the outputs rest from now on */
         steps_stop();
     }
@@ -191,8 +191,8 @@ static void answer(void) {
 
         asked_type = 0;
         if (type == TYPE_NO_SESSION) {
-            /* Of the last session, so that its host reads how far it came. */
-            to = put_header(TYPE_NO_SESSION, session ? 0 : record.session, asked_number);
+            /* Of the session there is, or of the last one, so that its host reads how far it came. */
+            to = put_header(TYPE_NO_SESSION, record.session, asked_number);
             send(put_status(to, session ? END_BUSY : ended));
             return;
         }
@@ -319,46 +319,73 @@ static void take_frame(uint8_t length) {
     }
 }
 
-static void keep(uint8_t byte) {
-    if (received == sizeof in) {
-        broken = true;
-        return;
+/* The end of a frame: take it if it is whole, and begin the next. */
+static void end_frame(void) {
+    bool whole = begun && !broken && !block && received >= HEADER + 4 && crc == CRC32_RESIDUE;
+
+    if (whole) {
+        take_frame((uint8_t)(received - 4));
+    } else if (begun && damaged != 0xFFFF) {
+        damaged++;
     }
-    in[received++] = byte;
-    crc = crc32_update(crc, byte);
+    received = block = 0;
+    broken = begun = false;
+    crc = CRC32_BEGIN;
 }
 
-static void take_byte(uint8_t byte) {
-    if (!byte) {
-        bool whole = begun && !broken && !block && received >= HEADER + 4 && crc == CRC32_RESIDUE;
+/* Undo COBS as bytes come. What changes with every byte is kept in registers. */
+static void take_bytes(const uint8_t *bytes, uint8_t count) {
+    uint32_t sum = crc;
+    uint8_t at = received, left = block;
 
-        if (whole) {
-            take_frame((uint8_t)(received - 4));
-        } else if (begun && damaged != 0xFFFF) {
-            damaged++;
+    while (count--) {
+        uint8_t byte = *bytes++;
+
+        if (!byte) {
+            crc = sum;
+            received = at;
+            block = left;
+            end_frame();
+            sum = crc;
+            at = left = 0;
+            continue;
         }
-        received = block = 0;
-        broken = begun = false;
-        crc = CRC32_BEGIN;
-    } else if (!block) {
-        if (begun) keep(0);
-        begun = true;
-        block = byte - 1;
-    } else {
-        block--;
-        keep(byte);
+        if (left) {
+            left--;
+        } else {
+            left = byte - 1;
+            if (!begun) {
+                begun = true;
+                continue;
+            }
+            byte = 0;
+        }
+        if (at == sizeof in) {
+            broken = true;
+            continue;
+        }
+        in[at++] = byte;
+        sum = crc32_update(sum, byte);
     }
+    crc = sum;
+    received = at;
+    block = left;
 }
 
 void core_poll(void) {
-    uint8_t byte;
+    const uint8_t *bytes;
+    uint8_t count;
 
     if (silent) {
         end_session(END_WATCHDOG);
         silent = false;
     }
-    /* A few at a time, so that answers go out while bytes come in. */
-    for (uint8_t k = 0; k < 16 && board_receive(&byte); k++) take_byte(byte);
+    count = board_received(&bytes);
+    if (count > 32) count = 32;   /* so that answers go out while bytes come in */
+    if (count) {
+        take_bytes(bytes, count);
+        board_took(count);
+    }
     if (session) steps_kick();
     answer();
 }

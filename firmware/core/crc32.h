@@ -4,10 +4,16 @@
 
 #include <stdint.h>
 
+#include "board.h"
+
 #define CRC32_BEGIN 0xFFFFFFFFul
 /* The register after a frame and its own CRC, least significant byte first, have gone through it. */
 #define CRC32_RESIDUE 0xDEBB20E3ul
 
-uint32_t crc32_update(uint32_t crc, uint8_t byte);
+extern const uint32_t crc32_table[256] BOARD_FLASH;
+
+static inline uint32_t crc32_update(uint32_t crc, uint8_t byte) {
+    return (crc >> 8) ^ BOARD_READ_WORD32(&crc32_table[(uint8_t)crc ^ byte]);
+}
 
 #endif

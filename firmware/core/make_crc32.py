@@ -9,18 +9,14 @@ def entry(value: int) -> int:
 
 
 def main() -> None:
+    """Print the file."""
     rows = [", ".join(f"0x{entry(k):08X}ul" for k in range(first, first + 8)) for first in range(0, 256, 8)]
     body = ",\n    ".join(rows)
     print(f"""/* Made by make_crc32.py. */
 #include "crc32.h"
-#include "board.h"
 
-static const uint32_t table[256] BOARD_FLASH = {{
-    {body}}};
-
-uint32_t crc32_update(uint32_t crc, uint8_t byte) {{
-    return (crc >> 8) ^ BOARD_READ_WORD32(&table[(uint8_t)crc ^ byte]);
-}}""")
+const uint32_t crc32_table[256] BOARD_FLASH = {{
+    {body}}};""")
 
 
 if __name__ == "__main__":

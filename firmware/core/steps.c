@@ -3,8 +3,6 @@
 
 #include "core.h"
 
-#include <string.h>
-
 #define SLOT(number) (&slots[(number) & (BOARD_SLOTS - 1)])
 
 BOARD_NOINIT struct record record;
@@ -28,7 +26,6 @@ static const uint8_t *drive_of(const struct slot *slot, uint8_t k) {
 
 void steps_stop(void) {
     uint8_t levels[BOARD_STEP_BYTES], at = 0;
-    struct channel channel;
 
     board_lock();
     phase = PHASE_IDLE;
@@ -38,9 +35,10 @@ void steps_stop(void) {
     step = 0;
     for (uint8_t k = 0; k < BOARD_SLOTS; k++) slots[k].state = SLOT_FREE;
     for (uint8_t k = 0; k < BOARD_OUTPUTS; k++) {
-        BOARD_COPY_FLASH(&channel, &board_outputs[k], sizeof channel);
-        levels[at++] = (uint8_t)channel.rest;
-        if (channel.levels > 256) levels[at++] = (uint8_t)(channel.rest >> 8);
+        uint16_t rest = BOARD_READ_WORD16(&board_outputs[k].rest);
+
+        levels[at++] = (uint8_t)rest;
+        if (BOARD_READ_WORD16(&board_outputs[k].levels) > 256) levels[at++] = (uint8_t)(rest >> 8);
     }
     board_apply(levels);
     board_unlock();
@@ -61,13 +59,12 @@ struct slot *steps_slot(uint16_t number) {
 }
 
 bool steps_within_limits(const uint8_t *levels) {
-    struct channel channel;
-
     for (uint8_t k = 0; k < BOARD_OUTPUTS; k++) {
-        BOARD_COPY_FLASH(&channel, &board_outputs[k], sizeof channel);
         uint16_t level = *levels++;
-        if (channel.levels > 256) level |= (uint16_t)*levels++ << 8;
-        if (level < channel.lowest || level > channel.highest) return false;
+
+        if (BOARD_READ_WORD16(&board_outputs[k].levels) > 256) level |= (uint16_t)*levels++ << 8;
+        if (level < BOARD_READ_WORD16(&board_outputs[k].lowest)) return false;
+        if (level > BOARD_READ_WORD16(&board_outputs[k].highest)) return false;
     }
     return true;
 }
@@ -90,7 +87,7 @@ void steps_kick(void) {
             edge_passed = false;
             when = edge;
             phase = PHASE_EDGE;
-            board_alarm(when);
+            board_alarm(when - BOARD_LEAD_TICKS);
         }
     }
     board_unlock();
@@ -99,12 +96,14 @@ void steps_kick(void) {
 /* The end of the step that is held, if any, and the beginning of the next, if it has come. */
 static void pass_edge(void) {
     struct slot *held = SLOT(current), *next = held;
-    uint8_t at = step, readings[BOARD_READING_BYTES];
+    uint8_t at = step;
 
     if (holding) {
-        if (!board_sampled(readings)) {
-            board_alarm(board_ticks() + 2);
-            return;
+        while (!board_sampled()) {
+            if ((int32_t)(board_ticks() - when) > 0) {   /* it is late anyway: let others run */
+                board_alarm(when);
+                return;
+            }
         }
         if (++at == held->steps) {
             at = 0;
@@ -113,21 +112,24 @@ static void pass_edge(void) {
     }
     bool begins = next->state == SLOT_QUEUED;
     if (begins) {
-        uint32_t lateness = board_ticks() - when;
+        uint32_t now, lateness;
 
+        do now = board_ticks(); while ((int32_t)(now - when) < 0);
+        lateness = now - when;
         record.begun++;
         board_apply(drive_of(next, at));
         record.done++;
         if (lateness > BOARD_LATE_TICKS) {
             counters.late++;
             next->flags |= SLOT_LATE;
+            when = now;           /* no step is made shorter to catch up */
         } else if (lateness > counters.jitter) {
             counters.jitter = (uint16_t)lateness;
         }
         if (at == 0) next->start = when;
     }
     if (holding) {
-        memcpy(held->data + (uint16_t)step * BOARD_READING_BYTES, readings, sizeof readings);
+        board_readings(held->data + (uint16_t)step * BOARD_READING_BYTES);
         if (at == 0) {
             current++;
             held->state = SLOT_DONE;
@@ -141,20 +143,23 @@ static void pass_edge(void) {
         return;
     }
     edge = when + next->period;
-    when = edge - BOARD_SWEEP_TICKS;
+    when = edge - BOARD_LEAD_TICKS - BOARD_SWEEP_TICKS;
     phase = PHASE_SAMPLE;
     board_alarm(when);
 }
 
+/* The edge is looked forward to: what takes time is done before it, and the rest is waiting. */
 void steps_time(void) {
+    uint32_t from = phase == PHASE_EDGE ? when - BOARD_LEAD_TICKS : when;
+
     if (phase == PHASE_IDLE) return;
-    if ((int32_t)(board_ticks() - when) < 0) {
-        board_alarm(when);
+    if ((int32_t)(board_ticks() - from) < 0) {
+        board_alarm(from);
     } else if (phase == PHASE_SAMPLE) {
         board_sample();
         when = edge;
         phase = PHASE_EDGE;
-        board_alarm(when);
+        board_alarm(when - BOARD_LEAD_TICKS);
     } else {
         pass_edge();
     }

@@ -23,8 +23,8 @@
 #define CHUNK 320                 /* cycles between looks at the line: 20 us */
 #define BUFFER 512
 
-/* Called when the chip begins to read its inputs: time since power came (s) and the levels of its outputs;
- * gives the voltage of each ADC pin, then of the two pins of the comparator. */
+/* Called when a step was applied and when the chip begins to read its inputs: time since power came (s) and the levels of
+ * its outputs; gives, unless it is null, the voltage of each ADC pin, then of the two pins of the comparator. */
 typedef void (*physics_function)(double seconds, const uint8_t *levels, double *volts);
 
 struct pin { char port; uint8_t bit; };
@@ -69,10 +69,13 @@ static void levels_of(struct chip *chip, uint8_t *levels) {
 
 static void on_step(struct avr_irq_t *irq, uint32_t value, void *param) {
     struct chip *chip = param;
+    uint8_t levels[OUTPUTS];
 
     (void)irq, (void)value;
+    levels_of(chip, levels);
+    if (chip->physics) chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, 0);
     if (chip->applied < chip->log_size) {
-        levels_of(chip, chip->log + OUTPUTS * chip->applied);
+        memcpy(chip->log + OUTPUTS * chip->applied, levels, OUTPUTS);
         chip->log_times[chip->applied] = (double)chip->avr->cycle / chip->avr->frequency;
     }
     chip->applied++;

@@ -295,7 +295,7 @@ def damaged(frame: bytes, how: str, at: int, by: int) -> bytes:
 @settings(max_examples=150)
 @given(events())
 def test_whatever_comes_over_the_line_the_board_is_its_model(shared: NativeBoard, listed: list[tuple]) -> None:
-    """Flipped, cut, inserted, duplicated, out of order, of another session: what is applied is what the model applies."""
+    """Flipped, cut, inserted, duplicated, out of order, of another session: the board applies what the model does."""
     shared.power_up()
     opened(shared)
     model, sent = Model(), []
@@ -315,8 +315,7 @@ def test_whatever_comes_over_the_line_the_board_is_its_model(shared: NativeBoard
             harmed = damaged(frame, *harm)
             sent.append((frame, session, number, base, steps))
             shared.feed(harmed)
-            whole = b"\0" + frame in b"\0" + harmed  # a byte inserted before the first leaves none whole
-            if harm[0] == "none" or (harmed != frame and whole):
+            if frame[:-1] in harmed.split(b"\0"):  # the damage is beside it
                 model.steps(session, number, base, steps)
         elif what == "again" and sent:
             frame, session, number, base, steps = sent[how % len(sent)]

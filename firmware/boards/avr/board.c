@@ -20,7 +20,7 @@
 #include "core.h"
 
 #ifndef BAUD
-#define BAUD 2000000ul
+#define BAUD 1000000ul
 #endif
 #ifndef ID
 #define ID ""
@@ -87,39 +87,56 @@ static char id[17] EEMEM = ID;
 
 /* --- the line --- */
 
+/* The two interrupts of the line come with every byte, both ways at once: they are written out, with their counts in
+ * registers that one instruction reads, since what the compiler makes takes half as long again. */
+#define RING_HEAD GPIOR0
+#define LEFT GPIOR1               /* bytes that are still to be sent */
 static volatile uint8_t ring[128];
-static volatile uint8_t ring_head;
-static uint8_t ring_tail;
+static volatile uint8_t ring_tail;
 static volatile uint16_t overruns;
 static const uint8_t *volatile sending;
-static volatile uint8_t left;
 
-ISR(RX_VECTOR) {
-    uint8_t status = UCSR0A, byte = UDR0, head = ring_head, next = (head + 1) & (sizeof ring - 1);
-
-    if ((status & _BV(DOR0) || next == ring_tail) && overruns != 0xFFFF) overruns++;
-    if (next == ring_tail) return;
-    ring[head] = byte;
-    ring_head = next;
+ISR(RX_VECTOR, ISR_NAKED) {
+    __asm__ volatile(
+        "push r24 \n in r24, __SREG__ \n push r24 \n push r30 \n push r31 \n"
+        "in r30, %[head] \n ldi r31, 0 \n subi r30, lo8(-(%[ring])) \n sbci r31, hi8(-(%[ring])) \n"
+        "lds r24, %[data] \n st Z, r24 \n"          /* one place is always free for it */
+        "in r24, %[head] \n inc r24 \n andi r24, %[mask] \n"
+        "lds r30, %[tail] \n cp r24, r30 \n breq 1f \n"
+        "out %[head], r24 \n"
+        "2: pop r31 \n pop r30 \n pop r24 \n out __SREG__, r24 \n pop r24 \n reti \n"
+        "1: lds r30, %[over] \n lds r31, %[over]+1 \n adiw r30, 1 \n breq 2b \n"
+        "sts %[over]+1, r31 \n sts %[over], r30 \n rjmp 2b \n" ::[head] "I"(_SFR_IO_ADDR(RING_HEAD)),
+        [ring] "i"(ring), [data] "i"(_SFR_MEM_ADDR(UDR0)), [mask] "M"(sizeof ring - 1), [tail] "i"(&ring_tail),
+        [over] "i"(&overruns));
 }
 
-ISR(UDRE_VECTOR) {
-    UDR0 = *sending++;
-    if (!--left) UCSR0B &= (uint8_t)~_BV(UDRIE0);
+ISR(UDRE_VECTOR, ISR_NAKED) {
+    __asm__ volatile(
+        "push r24 \n in r24, __SREG__ \n push r24 \n push r30 \n push r31 \n"
+        "lds r30, %[from] \n lds r31, %[from]+1 \n ld r24, Z+ \n sts %[data], r24 \n"
+        "sts %[from]+1, r31 \n sts %[from], r30 \n"
+        "in r24, %[left] \n dec r24 \n out %[left], r24 \n brne 1f \n"
+        "lds r24, %[control] \n andi r24, %[off] \n sts %[control], r24 \n"
+        "1: pop r31 \n pop r30 \n pop r24 \n out __SREG__, r24 \n pop r24 \n reti \n" ::[from] "i"(&sending),
+        [data] "i"(_SFR_MEM_ADDR(UDR0)), [left] "I"(_SFR_IO_ADDR(LEFT)), [control] "i"(_SFR_MEM_ADDR(UCSR0B)),
+        [off] "n"(0xFF - _BV(UDRIE0)));
 }
 
-bool board_receive(uint8_t *byte) {
-    if (ring_tail == ring_head) return false;
-    *byte = ring[ring_tail];
-    ring_tail = (ring_tail + 1) & (sizeof ring - 1);
-    return true;
+uint8_t board_received(const uint8_t **bytes) {
+    uint8_t head = RING_HEAD, tail = ring_tail;
+
+    *bytes = (const uint8_t *)ring + tail;
+    return (uint8_t)(head >= tail ? head : sizeof ring) - tail;
 }
 
-bool board_sending(void) { return left != 0; }
+void board_took(uint8_t count) { ring_tail = (ring_tail + count) & (sizeof ring - 1); }
+
+bool board_sending(void) { return LEFT != 0; }
 
 void board_send(const uint8_t *bytes, uint8_t count) {
     sending = bytes;
-    left = count;
+    LEFT = count;
     UCSR0B |= _BV(UDRIE0);
 }
 
@@ -144,7 +161,8 @@ uint8_t board_id(char *to) {
 /* --- the clock: timer 1, two ticks a microsecond, and how often it has wrapped --- */
 
 static volatile uint16_t wraps;
-static uint8_t locks;             /* how often core_time is locked out */
+static volatile uint8_t locks;    /* how often core_time is locked out */
+static volatile bool missed;      /* it should have been called meanwhile */
 static uint32_t alarm_at;
 static bool alarm_set;
 
@@ -155,7 +173,8 @@ uint32_t board_ticks(void) {
     uint16_t low, high;
 
     cli();
-    low = TCNT1;
+    /* An emulator raises the flag of a wrap a few cycles after it: 2 us without a reading, every 33 ms. */
+    do low = TCNT1; while (low < 4);
     high = wraps;
     if (TIFR1 & _BV(TOV1) && low < 0x8000) high++;
     SREG = before;
@@ -166,25 +185,31 @@ uint32_t board_ticks(void) {
 static void set_compare(void) {
     uint8_t before = SREG;
     uint32_t now, ahead;
+    uint16_t at;
 
     cli();
     now = board_ticks();
     ahead = alarm_set ? alarm_at - now : 60000;
-    /* A match is missed if the counter is there already: so at least a few ticks from now. */
-    if ((int32_t)ahead < 10) ahead = 10;
+    if ((int32_t)ahead < 0) ahead = 0;
     if (ahead > 60000) ahead = 60000;
-    OCR1A = (uint16_t)now + (uint16_t)ahead;
+    at = (uint16_t)now + (uint16_t)ahead;
+    /* A match is missed if the counter is there already; this write takes up to 8 ticks. */
+    if (ahead < 32) {
+        uint16_t soonest = TCNT1 + 8;
+        if ((int16_t)(at - soonest) < 0) at = soonest;
+    }
+    OCR1A = at;
     TIFR1 = _BV(OCF1A);
     SREG = before;
 }
 
-void board_lock(void) {
-    TIMSK1 &= (uint8_t)~_BV(OCIE1A);
-    locks++;
-}
+void board_lock(void) { locks++; }
 
 void board_unlock(void) {
-    if (!--locks) TIMSK1 |= _BV(OCIE1A);
+    if (!--locks && missed) {
+        missed = false;
+        set_compare();
+    }
 }
 
 void board_alarm(uint32_t when) {
@@ -193,12 +218,18 @@ void board_alarm(uint32_t when) {
     set_compare();
 }
 
-/* Other interrupts come through, so that no byte is lost meanwhile; this one does not come twice. */
+/* Other interrupts come through, so that no byte is lost meanwhile. One that comes while core_time is locked out is not
+ * held back by its mask, since not every emulator raises it afterwards: it is noted, and comes again. */
 ISR(TIMER1_COMPA_vect, ISR_NOBLOCK) {
+    if (locks) {
+        missed = true;
+        return;
+    }
     board_lock();
     alarm_set = false;
     core_time();
     if (!alarm_set) set_compare();
+    cli();                        /* until the end: one that is due at once must not come on top of this one */
     board_unlock();
 }
 
@@ -231,13 +262,13 @@ ISR(ADC_vect) {
     ADCSRA |= _BV(ADSC);
 }
 
-bool board_sampled(uint8_t *levels) {
-    if (conversion != BOARD_ADCS) return false;
+bool board_sampled(void) { return conversion == BOARD_ADCS; }
+
+void board_readings(uint8_t *levels) {
     for (uint8_t k = 0; k < sizeof readings; k++) *levels++ = readings[k];
 #if BOARD_COMPARATORS
     *levels = ACSR & _BV(ACO) ? 1 : 0;
 #endif
-    return true;
 }
 
 /* --- outputs --- */
@@ -307,6 +338,7 @@ static void begin_outputs(void) {
 
 void firmware_begin(void) {
     cli();
+    RING_HEAD = ring_tail = LEFT = 0;
     begin_outputs();
     UCSR0A = _BV(U2X0);
     UBRR0 = (uint16_t)((F_CPU + 4 * BAUD) / (8 * BAUD) - 1);
@@ -315,7 +347,7 @@ void firmware_begin(void) {
     ADCSRA = _BV(ADEN) | _BV(ADIE) | _BV(ADPS2);   /* 16 MHz / 16 */
     TCCR1A = 0;
     TCCR1B = _BV(CS11);
-    TIMSK1 = _BV(TOIE1);
+    TIMSK1 = _BV(TOIE1) | _BV(OCIE1A);
     locks = 1;
     core_begin();
     set_compare();

@@ -27,14 +27,16 @@
 #define BOARD_READING_BYTES (2 * BOARD_ADCS + BOARD_COMPARATORS)
 
 #define BOARD_TICKS_PER_SECOND 2000000ul
-/* A conversion takes 13 clocks of the converter, of 1 us each, and its interrupt about 3 us. */
-#define BOARD_SWEEP_TICKS (BOARD_ADCS * 33ul + 10)
-#define BOARD_SHORTEST_TICKS (BOARD_SWEEP_TICKS + 140)
-#define BOARD_LATE_TICKS 100ul
+/* A conversion takes 13 clocks of the converter, of 1 us each, and its interrupt up to 5 us. */
+#define BOARD_SWEEP_TICKS (BOARD_ADCS * 36ul + 10)
+#define BOARD_LEAD_TICKS 90ul
+#define BOARD_SHORTEST_TICKS (BOARD_SWEEP_TICKS + BOARD_LEAD_TICKS + 80)
+#define BOARD_LATE_TICKS 40ul
 
 #define BOARD_FLASH PROGMEM
 #define BOARD_NOINIT __attribute__((section(".noinit")))
 #define BOARD_COPY_FLASH(to, from, n) memcpy_P(to, from, n)
+#define BOARD_READ_WORD16(from) pgm_read_word(from)
 #define BOARD_READ_WORD32(from) pgm_read_dword(from)
 
 #endif

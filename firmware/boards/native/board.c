@@ -19,7 +19,7 @@ const struct channel board_inputs[BOARD_INPUTS] = {
 static uint8_t to_board[MOST], from_board[MOST], applied[MOST][BOARD_STEP_BYTES];
 static uint32_t to_count, to_taken, from_count, applied_count;
 static uint32_t now, alarm_at, applied_at[MOST];
-static uint8_t held[BOARD_STEP_BYTES];
+static uint8_t held[BOARD_STEP_BYTES], read[BOARD_STEP_BYTES];
 static bool sampling, line_busy;
 
 uint32_t board_ticks(void) { return now; }
@@ -40,21 +40,30 @@ void board_apply(const uint8_t *levels) {
     }
 }
 
-void board_sample(void) { sampling = true; }
-
-/* The readings are made of the outputs, so that a test knows them. */
-bool board_sampled(uint8_t *levels) {
-    levels[0] = held[0];
-    levels[1] = held[3] & 3;
-    levels[2] = held[1];
-    return sampling;
+void board_sample(void) {
+    sampling = true;
+    memcpy(read, held, sizeof read);
 }
 
-bool board_receive(uint8_t *byte) {
-    if (to_taken == to_count) return false;
-    *byte = to_board[to_taken++];
+bool board_sampled(void) { return sampling; }
+
+/* The readings are made of the outputs, so that a test knows them. */
+void board_readings(uint8_t *levels) {
+    levels[0] = read[0];
+    levels[1] = read[3] & 3;
+    levels[2] = read[1];
+}
+
+uint8_t board_received(const uint8_t **bytes) {
+    uint32_t count = to_count - to_taken;
+
+    *bytes = to_board + to_taken;
+    return count > 255 ? 255 : (uint8_t)count;
+}
+
+void board_took(uint8_t count) {
+    to_taken += count;
     if (to_taken == to_count) to_taken = to_count = 0;
-    return true;
 }
 
 bool board_sending(void) { return line_busy; }

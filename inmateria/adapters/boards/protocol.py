@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -280,7 +280,8 @@ class FrameParser:
             if raw is None or len(raw) < _HEADER.size + 4 or zlib.crc32(raw[:-4]) != int.from_bytes(raw[-4:], "little"):
                 self.damaged += 1
                 continue
-            yield Frame(*_HEADER.unpack_from(raw), raw[_HEADER.size : -4])
+            kind, session, number = _HEADER.unpack_from(raw)
+            yield Frame(kind, session, number, raw[_HEADER.size : -4])
 
 
 def encode_open(session: int, number: int, watchdog: int) -> bytes:
@@ -341,7 +342,7 @@ def nearest_levels(drive: FloatArray, channels: list[ChannelDescription]) -> Lev
     """Return the levels nearest to a drive within the limits, shape (steps, channels)."""
     low = np.array([channel.low for channel in channels])
     resolution = np.array([channel.resolution for channel in channels])
-    return np.rint((drive - low) / resolution).astype(np.int64)
+    return np.asarray(np.rint((drive - low) / resolution), dtype=np.int64)
 
 
 def values(levels: Levels, channels: list[ChannelDescription]) -> FloatArray:
@@ -370,7 +371,7 @@ def _decoded(block: bytes) -> bytes | None:
     return b"\0".join(runs)
 
 
-def _unpacked(form: struct.Struct, payload: bytes) -> tuple[int, ...]:
+def _unpacked(form: struct.Struct, payload: bytes) -> tuple[Any, ...]:
     if len(payload) != form.size:
         raise _wrong(payload)
     return form.unpack(payload)

@@ -1,0 +1,325 @@
+"""A soft twin of a board: the compiled firmware in an emulated ATmega, its pins wired to a simulator.
+
+The chip is emulated instruction by instruction by libsimavr, its serial line is a pseudo-terminal. What is emulated is
+the chip, so that the firmware that runs is the one that is uploaded to a board. It needs a checkout of inmateria
+(``firmware/``), a C compiler, avr-gcc, and libsimavr: on Debian
+``apt install gcc gcc-avr avr-libc libsimavr-dev libelf-dev``.
+"""
+
+import ctypes
+import os
+import subprocess
+import tempfile
+import threading
+import tty
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.substrate import FloatArray, Simulator, Stimulus, SubstrateError
+
+__all__ = ["EmulatedBoard", "Wiring", "build_firmware"]
+
+_FIRMWARE = Path(__file__).parents[3] / "firmware"
+_SUPPLY = 5.0
+_OUTPUTS = 6
+_FULL = np.array([255, 255, 1, 1, 127, 127])
+"""Highest level of each output of the chip."""
+_ORDER = (0, 1, 4, 5, 2, 3)
+"""Outputs of the chip in the order in which a simulator is wired to them: what has many levels first."""
+_ADCS = {"atmega328p": 6, "atmega2560": 16}
+_PHYSICS = ctypes.CFUNCTYPE(None, ctypes.c_double, ctypes.POINTER(ctypes.c_uint8), ctypes.POINTER(ctypes.c_double))
+
+
+class Wiring(NamedTuple):
+    """Which pins of the chip are wired to which channels of a simulator, in order of the pins.
+
+    The outputs of the chip are taken in the order D3, D5 (PWM), pot0, pot1 (as dividers), D4, D8 (digital), and its
+    inputs from A0 on. Each output of the chip is scaled to the range of its input of the simulator, and each output
+    of the simulator to 0 to 5 V. Inputs that are not wired stay at rest.
+
+    Parameters
+    ----------
+    inputs, outputs : tuple of int
+        Channels of the simulator, by index.
+    """
+
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def build_firmware(target: str, **variables: str) -> Path:
+    """Build a target of the firmware's Makefile, and return the folder with what was built.
+
+    Raises
+    ------
+    SubstrateError
+        If there is no ``firmware/`` beside the package, or it cannot be built.
+    """
+    if not (_FIRMWARE / "Makefile").exists():
+        raise SubstrateError(
+            "an emulated board needs the firmware's sources",
+            "they are in a checkout of inmateria, not in its wheel",
+            "clone the repository, and `pip install -e .` in it",
+        )
+    folder = Path(variables.get("BUILD", _FIRMWARE / "build"))
+    settings = [f"{name}={value}" for name, value in variables.items()]
+    try:
+        done = subprocess.run(
+            ["make", "-s", "-C", str(_FIRMWARE), target, *settings], capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise SubstrateError(f"the firmware cannot be built ({error})", "", "install make") from None
+    if done.returncode:
+        raise SubstrateError(
+            f"the firmware cannot be built: {done.stderr.strip()[-500:]}",
+            "it needs a C compiler, avr-gcc, avr-libc, libsimavr and libelf",
+            "on Debian: apt install make gcc gcc-avr avr-libc libsimavr-dev libelf-dev",
+        )
+    return folder
+
+
+class EmulatedBoard:
+    """An ATmega that runs the firmware, with a simulator wired to its pins; enter it, and connect to its `uri`.
+
+    Without a simulator, each of the first ADC inputs is wired to one output: the voltage of PWM 0 to A0 and so on,
+    and PWM 0 to the comparator, whose other pin is at 2.5 V. PWM pins count as filtered, so that their voltage is
+    the duty cycle times 5 V. The simulator's time goes on with the chip's, apart from pauses of more than 0.1 s.
+
+    Parameters
+    ----------
+    simulator : Simulator, optional
+        What is wired to the board; it must not be used elsewhere meanwhile.
+    chip : {"atmega328p", "atmega2560"}
+    speed : float
+        Largest number of seconds of the chip's time per second; 0 is as fast as this machine can. If the machine is too
+        slow, the chip's clock is slow.
+    inputs, outputs : sequence of int, optional
+        Channels of the simulator that are wired, in order of the chip's pins; by default as many as there are pins,
+        from the first on. ``wiring`` has them.
+    firmware : path, optional
+        ELF file to run in place of the firmware as built here.
+    log_steps : int
+        Number of steps whose outputs are kept for `steps_applied`.
+
+    Attributes
+    ----------
+    wiring : Wiring
+    uri : str
+        For `connect`.
+
+    Raises
+    ------
+    ValueError
+        If the wiring names channels that there are not.
+    SubstrateError
+        On entering, if the firmware or the emulation cannot be built or started.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator | None = None,
+        *,
+        chip: str = "atmega328p",
+        speed: float = 1.0,
+        inputs: tuple[int, ...] | None = None,
+        outputs: tuple[int, ...] | None = None,
+        firmware: Path | None = None,
+        log_steps: int = 0,
+    ) -> None:
+        if chip not in _ADCS:
+            raise ValueError(f"chip is {chip!r}; allowed are {', '.join(_ADCS)}")
+        self._simulator, self._chip_name, self._speed = simulator, chip, speed
+        self._firmware, self._log_steps = firmware, log_steps
+        self.wiring = _wired(simulator, inputs, outputs, _ADCS[chip])
+        self._library: Any = None
+        self._chip: int | None = None
+        self._master = -1
+
+    def __enter__(self) -> Self:
+        folder = build_firmware("emulation")
+        elf = self._firmware or build_firmware(self._chip_name) / f"{self._chip_name}.elf"
+        self._library = _loaded(folder / "emulated_chip.so")
+        self._failed: BaseException | None = None
+        self._physics = _PHYSICS(self._called)  # kept: the library holds only its address
+        self._levels = np.zeros(_OUTPUTS, np.uint8)
+        self._seconds = 0.0
+        self._volts = np.zeros(_ADCS[self._chip_name] + 2)
+        self._advance = self._wired_back if self._simulator is None else self._advance_simulator
+        self._chip = self._library.chip_new(
+            str(elf).encode(), self._chip_name.encode(), self._speed, self._log_steps, self._physics
+        )
+        if not self._chip:
+            raise SubstrateError(f"{elf} cannot be run", f"firmware for an {self._chip_name}", "build it again")
+        self._folder = tempfile.TemporaryDirectory(prefix="inmateria-board-")
+        self.plug()
+        self._thread = threading.Thread(target=self._run, name="emulated board")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._library.chip_stop(self._chip)
+        self._thread.join()
+        self.unplug()
+        self._library.chip_free(self._chip)
+        self._chip = None
+        self._folder.cleanup()
+        if self._failed is not None and kind is None:
+            raise self._failed
+
+    @property
+    def path(self) -> Path:
+        """Device of the serial line; a link to the pseudo-terminal."""
+        return Path(self._folder.name) / "board"
+
+    @property
+    def uri(self) -> str:
+        """URI of the board, for `connect`."""
+        return f"serial://{self.path}"
+
+    @property
+    def steps(self) -> int:
+        """Number of times that outputs were set since power came, as the step pin tells; rest counts too."""
+        return int(self._library.chip_applied(self._chip))
+
+    @property
+    def seconds(self) -> float:
+        """The chip's time since power came, s."""
+        return float(self._library.chip_seconds(self._chip))
+
+    def steps_applied(self, first: int = 0) -> tuple[npt.NDArray[np.uint8], FloatArray]:
+        """Return the levels of all outputs after each change of the step pin, and when it was, s; rest counts too."""
+        count = max(0, min(self.steps, self._log_steps) - first)
+        levels, times = np.zeros((count, _OUTPUTS), np.uint8), np.zeros(count)
+        self._library.chip_log(self._chip, first, count, levels.ctypes.data, times.ctypes.data)
+        return levels, times
+
+    def levels(self) -> list[int]:
+        """Return the present level of each output."""
+        levels = np.zeros(_OUTPUTS, np.uint8)
+        self._library.chip_levels(self._chip, levels.ctypes.data)
+        return [int(each) for each in levels]
+
+    def reset(self) -> None:
+        """Press the reset button, and wait until it is let go."""
+        self._library.chip_reset(self._chip)
+        while self._library.chip_reset_pending(self._chip) and self._thread.is_alive():
+            self._thread.join(1e-4)
+
+    def unplug(self) -> None:
+        """Pull out the serial line; the chip goes on."""
+        if self._master >= 0:
+            self._library.chip_plug(self._chip, -1)
+            self._pause()
+            os.close(self._master)
+            self._master = -1
+            self.path.unlink()
+
+    def plug(self) -> None:
+        """Plug in the serial line, under the same path."""
+        master, slave = os.openpty()
+        tty.setraw(slave)
+        self.path.symlink_to(os.ttyname(slave))
+        os.close(slave)
+        os.set_blocking(master, False)
+        self._master = master
+        self._library.chip_plug(self._chip, master)
+
+    def _pause(self) -> None:
+        """Wait until the thread has seen what was set."""
+        thread, before = getattr(self, "_thread", None), self.seconds
+        while thread is not None and thread.is_alive() and self.seconds < before + 1e-4:
+            thread.join(1e-4)
+
+    def _run(self) -> None:
+        if self._library.chip_run(self._chip):
+            self._failed = self._failed or SubstrateError("the firmware crashed in the emulated chip")
+
+    def _called(self, seconds: float, levels: Any, volts: Any) -> None:
+        """Let the matter's time go on to now, then take the new levels; `volts` is null if nothing is read."""
+        try:
+            if self._failed is not None:
+                return
+            if volts or self._simulator is not None:
+                self._advance(seconds)
+            self._levels[:] = levels[:_OUTPUTS]
+            if volts:
+                if self._simulator is None:
+                    self._wired_back(seconds)
+                for k, value in enumerate(self._volts.tolist()):
+                    volts[k] = value
+        except BaseException as error:  # it cannot travel through C
+            self._failed = error
+
+    def _wired_back(self, seconds: float) -> None:
+        """Give each input the voltage of one output."""
+        volts = _SUPPLY * self._levels / _FULL
+        self._volts[:_OUTPUTS] = volts
+        self._volts[-2:] = volts[0], _SUPPLY / 2
+
+    def _advance_simulator(self, seconds: float) -> None:
+        """Let the simulator's time go on, with the levels as they were."""
+        assert self._simulator is not None
+        info, elapsed = self._simulator.info, min(seconds - self._seconds, 0.1)
+        if elapsed < info.limits.shortest_step:
+            return
+        self._seconds = seconds
+        drive = info.rest_drive()
+        for pin, channel in zip(_ORDER, self.wiring.inputs, strict=False):
+            wired = info.inputs[channel]
+            drive[0, channel] = wired.low + (wired.high - wired.low) * float(self._levels[pin] / _FULL[pin])
+            if wired.levels is not None:
+                drive[0, channel] = min(wired.levels, key=lambda level: abs(level - drive[0, channel]))
+        signal = self._simulator.advance(Stimulus(drive, elapsed)).signal
+        if signal is None:
+            return
+        for pin, channel in enumerate(self.wiring.outputs):
+            read = info.outputs[channel]
+            self._volts[pin] = _SUPPLY * (signal[-1, -1, channel] - read.low) / (read.high - read.low)
+
+
+def _wired(
+    simulator: Simulator | None, inputs: tuple[int, ...] | None, outputs: tuple[int, ...] | None, adcs: int
+) -> Wiring:
+    """Return the wiring: as given, or from the first channel on."""
+    if simulator is None:
+        return Wiring((), ())
+    given = []
+    for asked, there, pins, side in (
+        (inputs, len(simulator.info.inputs), _OUTPUTS, "inputs"),
+        (outputs, len(simulator.info.outputs), adcs, "outputs"),
+    ):
+        wired = tuple(range(min(there, pins))) if asked is None else asked
+        if len(wired) > pins or len(set(wired)) < len(wired) or not all(0 <= k < there for k in wired):
+            raise ValueError(f"{side} is {wired}; allowed are at most {pins} different ones of 0 to {there - 1}")
+        given.append(wired)
+    return Wiring(*given)
+
+
+def _loaded(path: Path) -> Any:
+    """Load the emulation, and declare its functions."""
+    library = ctypes.CDLL(str(path))
+    pointer, number = ctypes.c_void_p, ctypes.c_uint64
+    declared: dict[str, tuple[Any, list[Any]]] = {
+        "chip_new": (pointer, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_double, number, _PHYSICS]),
+        "chip_free": (None, [pointer]),
+        "chip_run": (ctypes.c_int, [pointer]),
+        "chip_stop": (None, [pointer]),
+        "chip_plug": (None, [pointer, ctypes.c_int]),
+        "chip_reset": (None, [pointer]),
+        "chip_reset_pending": (ctypes.c_int, [pointer]),
+        "chip_seconds": (ctypes.c_double, [pointer]),
+        "chip_applied": (number, [pointer]),
+        "chip_levels": (None, [pointer, pointer]),
+        "chip_log": (number, [pointer, number, number, pointer, pointer]),
+    }
+    for name, (result, arguments) in declared.items():
+        function: Callable[..., Any] = getattr(library, name)
+        function.restype, function.argtypes = result, arguments  # type: ignore[attr-defined]
+    return library

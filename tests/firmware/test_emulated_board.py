@@ -1,0 +1,210 @@
+"""The compiled firmware in an emulated ATmega, reached over its line: contract, faults, and what goes to the pins."""
+
+import asyncio
+import subprocess
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from bad_line import run_over_bad_line
+from leaky import LeakySimulator
+from native_board import built
+
+from inmateria.adapters.boards.emulator import EmulatedBoard
+from inmateria.adapters.boards.substrate import BoardSubstrate, serial_from_uri
+from inmateria.substrate import (
+    Response,
+    Stimulus,
+    StimulusRejected,
+    SubstrateBusy,
+    SubstrateDisconnected,
+    SubstrateError,
+)
+from inmateria.testing import check_entered_substrate
+
+STEP = 0.002
+TWO_LEVELS = 2 * 5 / 1024 + 1e-9  # the emulated converter takes whole mV and scales by 1023, a real one by 1024
+QUICK = f"?step={STEP}&watchdog=3"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until something holds; a hang is the test's timeout."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
+def reached(board: EmulatedBoard, query: str = QUICK) -> BoardSubstrate:
+    return serial_from_uri(board.uri + query)
+
+
+@pytest.mark.parametrize(("chip", "flash", "memory"), [("atmega328p", 12_288, 1024), ("atmega2560", 12_288, 4096)])
+def test_the_firmware_is_as_small_as_it_has_to_be(chip: str, flash: int, memory: int) -> None:
+    sizes = subprocess.run(
+        ["avr-size", "-A", built(chip) / f"{chip}.elf"], capture_output=True, text=True, check=True
+    ).stdout
+    size = {fields[0]: int(fields[1]) for line in sizes.splitlines() if (fields := line.split()) and line[0] == "."}
+    assert size[".text"] + size[".data"] <= flash
+    assert size[".data"] + size[".bss"] + size[".noinit"] <= memory
+
+
+async def test_the_contract_holds_on_the_emulated_chip() -> None:
+    with EmulatedBoard() as board:
+        async with reached(board) as substrate:
+            await check_entered_substrate(substrate, window=8)
+
+
+async def test_what_goes_to_the_pins_is_the_drive_and_what_comes_is_what_they_carry() -> None:
+    """Wired back: PWM 0 and 1, both digital outputs and both potentiometers are read by A0 to A5."""
+    with EmulatedBoard(log_steps=100) as board:
+        async with reached(board) as substrate:
+            info = substrate.info
+            assert [channel.name for channel in info.inputs] == ["D3", "D5", "D4", "D8", "pot0", "pot1"]
+            assert [channel.name for channel in info.outputs] == ["A0", "A1", "A2", "A3", "A4", "A5", "cmp"]
+            assert board.levels() == [0, 0, 0, 0, 0, 0]  # at rest, potentiometers too, which power up half-way
+            before = board.steps
+            drive = [[1.0, 4.0, 1, 0, 10_000, 2_000], [5.0, 0.0, 0, 1, 0, 10_000], [2.4, 2.6, 1, 1, 5_000, 5_000]]
+            response = await substrate.stimulate(info.stimulus(drive))
+            applied, times = board.steps_applied(before)
+        asked = np.array(drive) / [5, 5, 1, 1, 10_000, 10_000] * [255, 255, 1, 1, 127, 127]
+        assert np.abs(applied[:3] - asked).max() <= 0.5
+        assert np.diff(times[:3]) == pytest.approx(STEP, abs=STEP)  # nearer where the machine has time
+        expected = 5.0 * applied[:3] / [255, 255, 1, 1, 127, 127]
+        signal = response.signal[:, 0]
+        assert np.abs(signal[:, :6] - np.minimum(expected, 4.9951171875)).max() <= TWO_LEVELS
+        assert signal[:, 6].tolist() == [0.0, 1.0, 0.0]  # D3's voltage over 2.5 V
+        assert board.levels() == [0, 0, 0, 0, 0, 0]  # left, so at rest
+
+
+async def test_a_simulator_wired_to_the_chip_answers_as_it_does_alone_within_the_converters_steps() -> None:
+    simulator = LeakySimulator()
+    with EmulatedBoard(simulator, inputs=(0, 1, 2)) as board:
+        async with reached(board) as substrate:
+            drive = np.tile(substrate.info.rest_drive(), (10, 1))
+            share = np.array([200 / 255, 30 / 255, 90 / 127])
+            drive[:, [0, 1, 4]] = share * [5, 5, 10_000]
+            for _ in range(20):  # until it has settled
+                response = await substrate.stimulate(substrate.info.stimulus(drive))
+        alone, info = LeakySimulator(), simulator.info
+        asked = np.array([each.low + (each.high - each.low) * share[k] for k, each in enumerate(info.inputs)])
+        for _ in range(40):
+            settled = alone.advance(info.stimulus(np.tile(asked, (10, 1)))).signal[-1, -1]
+        for pin, channel in enumerate(board.wiring.outputs):
+            read = info.outputs[channel]
+            level = response.signal[-1, -1, pin] / 5
+            value = read.low + (read.high - read.low) * level
+            assert value == pytest.approx(settled[channel], abs=2e-3 * (read.high - read.low) + 1e-3)
+
+
+class FailingSimulator(LeakySimulator):
+    def advance(self, stimulus: Stimulus) -> Response:
+        raise ArithmeticError("the matter boiled over")
+
+
+async def test_a_simulator_that_fails_is_an_error_on_leaving_and_not_a_reading_of_zero() -> None:
+    with pytest.raises(ArithmeticError, match="boiled over"), EmulatedBoard(FailingSimulator()) as board:
+        async with reached(board) as substrate:
+            await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive()))
+
+
+async def test_a_step_that_is_not_whole_ticks_and_one_too_short_are_refused_before_anything_is_sent() -> None:
+    with EmulatedBoard() as board:
+        async with reached(board) as substrate:
+            before = board.steps
+            with pytest.raises(StimulusRejected, match="whole ticks"):
+                await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(), 1 / 3e3))
+            with pytest.raises(StimulusRejected):
+                await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(), 1e-4))
+            assert board.steps == before
+
+
+async def test_after_a_reset_in_the_middle_the_error_says_exactly_how_many_steps_were_applied() -> None:
+    with EmulatedBoard(log_steps=5000) as board:
+        async with reached(board) as substrate:
+            await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive()))
+            before = board.steps
+            drive = np.tile(substrate.info.rest_drive(), (300, 1))
+            drive[:, 0] = 5 * (1 + np.arange(300) % 200) / 255
+            exchange = asyncio.ensure_future(substrate.stimulate(substrate.info.stimulus(drive)))
+            await until(lambda: board.steps >= before + 40)
+            await asyncio.to_thread(board.reset)
+            with pytest.raises(
+                SubstrateDisconnected, match=r"it was reset; \d+ of its 300 steps were applied"
+            ) as failed:
+                await exchange
+            exactly = int(str(failed.value).split("; ")[1].split()[0])
+            applied = board.steps_applied(before)[0][:, 0]
+            assert applied[:exactly].tolist() == (1 + np.arange(exactly) % 200).tolist()
+            assert not applied[exactly:].any()  # only rest, again and again
+            after = await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive()))
+            assert after.sequence == 2  # the exchange that failed counts: something of it was applied
+
+
+async def test_a_line_that_is_pulled_out_and_plugged_in_again_goes_on_where_it_was() -> None:
+    """The chip has its power all the time: nothing is lost and nothing applied twice."""
+    with EmulatedBoard(log_steps=5000) as board:
+        async with reached(board, f"?step={STEP}&watchdog=20") as substrate:
+            before = board.steps
+            drive = np.tile(substrate.info.rest_drive(), (400, 1))
+            drive[:, 0] = 5 * (1 + np.arange(400) % 200) / 255
+            exchange = asyncio.ensure_future(substrate.stimulate(substrate.info.stimulus(drive)))
+            for at in (60, 200):
+                await until(lambda at=at: board.steps >= before + at)
+                await asyncio.to_thread(board.unplug)
+                await asyncio.sleep(0.05)
+                board.plug()
+            response = await exchange
+            applied = board.steps_applied(before)[0][:400, 0]
+            assert applied.tolist() == (1 + np.arange(400) % 200).tolist()
+            assert np.abs(response.signal[:, 0, 0] - drive[:, 0]).max() <= TWO_LEVELS
+
+
+async def test_a_line_that_stays_away_is_an_error_and_the_board_goes_to_rest_by_itself() -> None:
+    with EmulatedBoard() as board:
+        async with reached(board, f"?step={STEP}&watchdog=0.2&timeout=0.5") as substrate:
+            drive = substrate.info.rest_drive(2000)
+            drive[:, 0] = 3.0
+            exchange = asyncio.ensure_future(substrate.stimulate(substrate.info.stimulus(drive)))
+            await until(lambda: board.levels()[0] != 0)
+            await asyncio.to_thread(board.unplug)
+            with pytest.raises(SubstrateDisconnected, match=r"is gone, and did not come back within 0\.5 s"):
+                await exchange
+            await until(lambda: board.levels()[0] == 0)
+            board.plug()
+            await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive()))
+
+
+async def test_a_second_program_on_the_port_is_refused_and_the_first_is_not_disturbed() -> None:
+    with EmulatedBoard() as board:
+        async with reached(board) as substrate:
+            with pytest.raises(SubstrateBusy, match="used by another program"):
+                async with reached(board):
+                    pass
+            await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(20)))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_over_a_bad_line_every_step_is_applied_once_and_the_account_is_exact(seed: int) -> None:
+    """1 % of bytes damaged or lost, both ways, the line cut and the chip reset: the pins saw what the host says."""
+    account = await asyncio.wait_for(run_over_bad_line(steps=1500, seed=seed, cuts=3, resets=3), 500)
+    assert account.applied == account.expected
+    assert account.resets == 3
+    assert account.cuts == 3
+    assert account.resent > 20
+
+
+@pytest.mark.slow
+async def test_twenty_thousand_steps_over_a_bad_line() -> None:
+    account = await run_over_bad_line(steps=20_000, seed=3, cuts=10, resets=10)
+    assert account.applied == account.expected
+
+
+async def test_a_device_that_is_not_there_or_does_not_answer_is_said(tmp_path) -> None:
+    with pytest.raises(SubstrateDisconnected, match="could not be opened"):
+        async with serial_from_uri(f"serial://{tmp_path}/none"):
+            pass
+    with EmulatedBoard() as board:
+        await asyncio.to_thread(board.unplug)
+        with pytest.raises(SubstrateError):
+            async with reached(board):
+                pass
+        board.plug()
