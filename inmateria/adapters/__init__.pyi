@@ -1,4 +1,6 @@
 from .blocking import BlockingSubstrate
+from .boards.emulator import EmulatedBoard
+from .boards.substrate import BoardSubstrate
 from .cortical.substrate import CorticalSubstrate
 from .intan.emulator import IntanEmulator
 from .intan.substrate import IntanSubstrate
@@ -20,9 +22,11 @@ from .uri import adapters_found, connect, parameters_for, query_of, simulator_fr
 __all__ = [
     "AiomqttLinks",
     "BlockingSubstrate",
+    "BoardSubstrate",
     "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
+    "EmulatedBoard",
     "IntanEmulator",
     "IntanSubstrate",
     "Neuroplatform",

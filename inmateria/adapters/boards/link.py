@@ -43,7 +43,7 @@ _AGAIN = 0.25
 _SOONEST = 5e-3
 """Shortest time after which a command is sent again, s."""
 _LATEST = 0.1
-"""Longest time after which a command is sent once more that was sent again already, s."""
+"""Longest time after which a command is sent again, beyond the duration of its steps, s."""
 _NUMBERS = 1 << 16
 _TICKS = 1 << 32
 
@@ -103,7 +103,7 @@ class _Delay:
 
     def patience(self) -> float:
         """Return how long to wait before something is taken as lost, s."""
-        return max(_SOONEST, (self.mean or 0.0) + 4 * self.spread)
+        return min(max(_SOONEST, (self.mean or 0.0) + 4 * self.spread), _LATEST)
 
 
 @dataclass(slots=True, eq=False)
