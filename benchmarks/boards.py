@@ -1,6 +1,6 @@
 """A board in the emulated chip: steps a second, one exchange beside a bare question, and many steps over a bad line.
 
-The chip is emulated on this machine, so that its clock is slow where the machine is busy; times of the chip are its own.
+The chip is emulated on this machine: its clock is slow where the machine is busy, and times of the chip are its own.
 
     python benchmarks/boards.py
     python benchmarks/boards.py --bad-line 1000000

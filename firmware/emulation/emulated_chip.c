@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,11 +184,16 @@ void chip_free(struct chip *chip) {
     free(chip);
 }
 
+static void say_nothing(avr_t *avr, const int level, const char *format, va_list arguments) {
+    (void)avr, (void)level, (void)format, (void)arguments;
+}
+
 struct chip *chip_new(const char *elf, const char *mcu, double speed, uint64_t log_size, physics_function physics) {
     struct chip *chip = calloc(1, sizeof *chip);
     elf_firmware_t firmware = {0};
     uint32_t flags = 0;
 
+    avr_global_logger_set(say_nothing);   /* standard output is the program's that loads this */
     for (size_t k = 0; k < sizeof layouts / sizeof *layouts; k++) {
         if (!strcmp(layouts[k].mcu, mcu)) chip->layout = &layouts[k];
     }
