@@ -97,8 +97,7 @@ class PerturbationTraining(GradientTraining):
 
     def _draw(self, generator: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
         """Return a random direction of independent entries with mean 0 and variance 1."""
-        signs: FloatArray = 2.0 * generator.integers(0, 2, size=shape) - 1.0
-        return signs
+        return 2.0 * generator.integers(0, 2, size=shape).astype(np.float64) - 1.0
 
     def _direction(self, layer: int, batch: int, pair: int, shape: tuple[int, ...]) -> FloatArray:
         """Return a pair's direction; it is drawn again whenever it is needed, and not kept."""
@@ -276,7 +275,7 @@ class NodePerturbation(LocalPerturbationTraining):
     batch_size: int = 128
     learning_rate: float = 0.01
     head_rate: float = 0.01
-    nudge: float = 0.1
+    nudge: float = 0.3
     pairs: int = 1
 
     def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
