@@ -355,10 +355,6 @@ async def test_a_stack_predicts_with_encoders_and_readout_of_one_fit_while_anoth
         (LABELS, {"train": training_named("hsic", sigma=-1.0)}, "sigma"),
         (LABELS, {"train": training_named("local-ce", passes=-1)}, "passes"),
         (LABELS, {"train": training_named("local-ce", batch_size=0)}, "batch_size"),
-        (LABELS, {"train": training_named("in-silico", passes=2)}, "more than twin_passes"),
-        (LABELS, {"train": training_named("in-silico", twin_passes=-1)}, "twin_passes"),
-        (LABELS, {"train": training_named("evolution-strategies", pairs=0)}, "pairs"),
-        (LABELS, {"train": training_named("local-spsa", nudge=-0.1)}, "nudge"),
     ],
 )
 async def test_what_a_stack_cannot_learn_is_refused_before_the_first_stimulus(

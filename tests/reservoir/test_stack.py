@@ -241,6 +241,11 @@ async def test_ports_never_leave_the_limits() -> None:
         (lambda: PhysicalLayer(substrate=LAYERS[0], amplitude=2.0), "at most 1"),
         (lambda: PhysicalLayer(substrate=LAYERS[0], hold=0), "at least 1"),
         (lambda: training_named("hsic", colour="red"), "does not accept these settings"),
+        (lambda: training_named("in-silico", passes=2), "more than twin_passes"),
+        (lambda: training_named("dfa", twin_passes=-1), "twin_passes"),
+        (lambda: training_named("physics-aware", explore=np.nan), "explore"),
+        (lambda: training_named("evolution-strategies", pairs=0), "pairs"),
+        (lambda: training_named("node-perturbation", nudge=-0.1), "nudge"),
     ],
 )
 def test_settings_that_make_no_stack_are_refused(make, says: str) -> None:  # type: ignore[no-untyped-def]

@@ -53,12 +53,14 @@ class PerturbationTraining(GradientTraining):
     nudge: float
     pairs: int
 
-    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Set the encoders to train."""
+    def __post_init__(self) -> None:
         if self.pairs < 1 or not self.nudge > 0:
             raise ValueError(
                 f"pairs is {self.pairs} and nudge {self.nudge}; pairs must be at least 1, nudge more than 0"
             )
+
+    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
+        """Set the encoders to train."""
         super().begin(encoders, targets, features, seed)
         self._seed, self._pass = seed, 0
         self._unperturbed: list[FloatArray] = [_stacked(each) for each in self.encoders]

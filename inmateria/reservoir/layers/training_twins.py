@@ -31,10 +31,12 @@ class TwinTraining(OutputErrorTraining):
     explore: float
     make_twin: Callable[[int, int, int], LayerTwin] | None
 
-    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Set the encoders to train, and create the twins."""
+    def __post_init__(self) -> None:
         if self.twin_passes < 0 or not self.explore >= 0:
             raise ValueError(f"twin_passes is {self.twin_passes} and explore {self.explore}; both must be at least 0")
+
+    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
+        """Set the encoders to train, and create the twins."""
         super().begin(encoders, targets, features, seed)
         self.twins: list[LayerTwin] = [
             RandomFeatureTwin(encoder.shape[0], count, gain=encoder.gain, seed=seed + layer)
@@ -160,13 +162,16 @@ class InSilico(TwinTraining):
     explore: float = 0.3
     make_twin: Callable[[int, int, int], LayerTwin] | None = None
 
-    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
-        """Set the encoders to train, and create the twins."""
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.passes <= self.twin_passes:
             raise ValueError(
                 f"passes is {self.passes} and twin_passes {self.twin_passes}; passes must be more than twin_passes, "
                 "because encoders are trained in the passes after those"
             )
+
+    def begin(self, encoders: Sequence[PortEncoder], targets: int, features: int, seed: int) -> None:
+        """Set the encoders to train, and create the twins."""
         super().begin(encoders, targets, features, seed)
         self._batches: list[Batch] = []
 
