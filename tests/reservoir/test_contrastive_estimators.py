@@ -4,6 +4,7 @@ import asyncio
 import pickle
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
@@ -189,8 +190,8 @@ def test_what_lies_beyond_is_clipped_with_a_warning_and_voltages_are_refused() -
         (ContrastiveRegressor(3), "give a Substrate, a simulator"),
         (ContrastiveRegressor(LinearLearner(inputs=1)), "X has 2 features and linear-learner 1 inputs"),
         (ContrastiveRegressor(LinearLearner(outputs=2)), "y has 1 targets and linear-learner 2 outputs"),
-        (ContrastiveRegressor(LinearLearner(parameters={})), "does not state in its parameters which nodes"),
-        (ContrastiveRegressor(LinearLearner(parameters={"outputs": "99,"})), "does not state in its parameters"),
+        (ContrastiveRegressor(LinearLearner(parameters={})), "does not state which voltages are its outputs"),
+        (ContrastiveRegressor(LinearLearner(parameters={"outputs": "99,"})), "does not state which voltages"),
         (ContrastiveRegressor(LinearLearner(levels=(0.0, 1.0)), rate=(1.0, 0.1)), r"takes \(0.0, 1.0\) as learn"),
         (ContrastiveRegressor(LinearLearner(resettable=False)), "give warm_start=True"),
         (ContrastiveRegressor(LinearLearner(), rate=2.0), "above 0 and at most 1"),
@@ -255,6 +256,23 @@ def test_a_prediction_is_the_class_with_the_nearest_mean_output() -> None:
     assert model.class_outputs_[:, 0] == pytest.approx(means, rel=1e-12)
     assert (model.predict(X) == model.classes_[np.abs(outputs[:, np.newaxis] - means).argmin(axis=1)]).all()
     assert model.score(X, CLASSES) > 0.85
+
+
+def test_a_device_may_answer_with_its_outputs_alone() -> None:
+    class Plain(LinearLearner):
+        def __init__(self) -> None:
+            super().__init__()
+            renamed = (*self.info.outputs[:3], msgspec.structs.replace(self.info.outputs[3], name="o00"))
+            self.info = msgspec.structs.replace(self.info, outputs=renamed, parameters={})
+
+        def advance(self, stimulus: Stimulus) -> Response:
+            response = super().advance(stimulus)
+            assert response.signal is not None
+            return Response(response.signal[:, :, :4], None, response.start, response.sequence)
+
+    one, other = volts(Plain(), epochs=5).fit(X, Y), volts(LinearLearner(), epochs=5).fit(X, Y)
+    assert (one.predict(X) == other.predict(X)).all()
+    assert np.isnan(one.energy_)
 
 
 def test_a_warm_start_goes_on() -> None:
