@@ -356,15 +356,12 @@ async def test_after_a_cancelled_training_the_device_rests_and_the_estimator_is_
 
 
 async def test_short_exchanges_in_process_leave_others_their_turn() -> None:
-    learner = LinearLearner()
-    training = asyncio.create_task(volts(SimulatedSubstrate(learner), epochs=50, batch=1).fit_async(X, Y))
-    while learner.updates < 20:
-        await asyncio.sleep(0)
-    training.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await training
-    assert learner.updates < 100
-    assert (learner.applied[-1] == 0).all()
+    learner, seen = LinearLearner(), set()
+    training = asyncio.create_task(volts(SimulatedSubstrate(learner), epochs=20, batch=1).fit_async(X, Y))
+    while not training.done():
+        seen.add(learner.updates)
+        await asyncio.sleep(0)  # noqa: ASYNC110  # turns are what is counted
+    assert len(seen) > 1150  # of 1,200 exchanges
 
 
 def test_an_interrupted_fit_ends_at_rest() -> None:
