@@ -360,7 +360,7 @@ async def test_short_exchanges_in_process_leave_others_their_turn() -> None:
     training = asyncio.create_task(volts(SimulatedSubstrate(learner), epochs=20, batch=1).fit_async(X, Y))
     while not training.done():
         seen.add(learner.updates)
-        await asyncio.sleep(0)  # noqa: ASYNC110  # turns are what is counted
+        await asyncio.sleep(0)  # turns are what is counted
     assert len(seen) > 1150  # of 1,200 exchanges
 
 
