@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ async def single(count: int = 300) -> dict[str, float]:
 async def bad_line(steps: int) -> dict[str, float]:
     """Return what became of numbered steps with 1 % of bytes damaged, cuts and resets."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "firmware"))
-    from bad_line import run_over_bad_line
+    run_over_bad_line = import_module("bad_line").run_over_bad_line
 
     many = max(2, steps // 1000)
     account = await run_over_bad_line(steps, seed=0, cuts=many // 2, resets=many // 2)

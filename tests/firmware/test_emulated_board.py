@@ -1,6 +1,7 @@
 """The compiled firmware in an emulated ATmega, reached over its line: contract, faults, and what goes to the pins."""
 
 import asyncio
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,9 @@ from inmateria.substrate import (
     UnknownSubstrate,
 )
 from inmateria.testing import check_entered_substrate
+
+if shutil.which("avr-gcc") is None or not Path("/usr/include/simavr/sim_avr.h").exists():
+    pytest.skip("avr-gcc, avr-libc, libsimavr-dev and libelf-dev are not installed", allow_module_level=True)
 
 STEP = 0.002
 TWO_LEVELS = 2 * 5 / 1024 + 1e-9  # the emulated converter takes whole mV and scales by 1023, a real one by 1024
