@@ -170,7 +170,14 @@ def sweep(layers: Layers, bench: Bench, volts: Floats, labels: Floats, nudge: Fl
 
 @compiled
 def relax(
-    layers: Layers, bench: Bench, volts: Floats, labels: Floats, nudge: Floats, samples: int, sweeps: int, tolerance: float
+    layers: Layers,
+    bench: Bench,
+    volts: Floats,
+    labels: Floats,
+    nudge: Floats,
+    samples: int,
+    sweeps: int,
+    tolerance: float,
 ) -> int:
     """Find the equilibrium from the voltages in `volts`, in place; return the number of sweeps, 0 if there is none.
 

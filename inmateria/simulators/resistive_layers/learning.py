@@ -4,7 +4,7 @@ The voltages of the inputs are imposed, so that what they send into the first la
 all three equilibria; one pass over its conductances changes them after a batch and drives the next batch.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +134,7 @@ def make_room(layers: Layers, batch: int) -> Room:
 
 
 @compiled
-def scrambled(word: int) -> np.uint32:
+def scrambled(word: Any) -> Any:
     """Mix the bits of a word of 32 bits (lowbias32, Wellons)."""
     x = np.uint32(word)
     x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))
@@ -147,7 +147,7 @@ def move_row(
     row: Floats, given: Floats, factor: Floats, bias: Floats, change: Floats, settings: Indices, scale: Floats,
     step: Floats, most: Floats, level: Floats, key: np.uint32,
 ) -> None:  # fmt: skip
-    """Change a row of edges with imperfections, by `change` (a mean difference of squares, V^2) and each edge's bias."""
+    """Change a row of edges with imperfections, by `change` (mean difference of squares, V^2) and each edge's bias."""
     nothing, remainder = level - level, settings[REMAINDER]
     if settings[SIGN]:
         for i in range(len(row)):
@@ -173,7 +173,9 @@ def move_row(
 
 
 @compiled
-def drive_row(row: Floats, inputs: int, there: Floats, power: Floats, samples: int, drive: Floats, j: int, sums: Floats) -> float:
+def drive_row(
+    row: Floats, inputs: int, there: Floats, power: Floats, samples: int, drive: Floats, j: int, sums: Floats
+) -> Any:
     """Add up what the inputs send along a row of edges, and its conductances; return the heat at 0 V."""
     plus, minus = row[:inputs], row[inputs:]
     total, heat = row[0] - row[0], row[0] - row[0]
@@ -469,9 +471,7 @@ def settle(
         count = min(block, len(drives) - at)
         bench.drive[:count] = drives[at : at + count]
         sum_conductances(layers, bench)
-        if not relax(
-            layers, bench, volts[at : at + count], labels[at : at + count], nudge, count, sweeps, tolerance
-        ):
+        if not relax(layers, bench, volts[at : at + count], labels[at : at + count], nudge, count, sweeps, tolerance):
             return at
     return len(drives)
 

@@ -10,11 +10,13 @@ Floats = npt.NDArray[np.float64] | npt.NDArray[np.float32]
 _OPTIONS = "reltol=1e-9 vntol=1e-12 abstol=1e-18 gmin=1e-25 pivtol=1e-30 itl1=5000 temp=27 tnom=27"
 
 
-def write_netlist(title: str, inputs: npt.NDArray[np.float64], edges: Sequence[Floats], currents: Sequence[Floats]) -> str:
+def write_netlist(
+    title: str, inputs: npt.NDArray[np.float64], edges: Sequence[Floats], currents: Sequence[Floats]
+) -> str:
     """Write a netlist of the free state, in S and A.
 
-    Sources ``vs0``, ... are the amplified inputs, then the negated ones. Nodes are ``n0``, ...: those of the first layer,
-    then those of the next. Diodes have an emission coefficient of 1e-5, so that they conduct from about 5e-6 V on.
+    Sources ``vs0``, ... are the amplified inputs, then the negated ones. Nodes are ``n0``, ...: those of the first
+    layer, then those of the next. Diodes have an emission coefficient of 1e-5 and conduct from about 5e-6 V on.
 
     Parameters
     ----------

@@ -60,10 +60,10 @@ class ResistiveLayers:
 
     As a substrate, its inputs are the voltages ``u00``, ... before the amplifiers, the labels ``l00``, ... and
     ``learn``, a factor from 0 to 1 on the rate. The response is the free state before the update: the voltages of the
-    outputs (``o00``, ..., in the order of the labels) and of the hidden nodes (``h00``, ...). One update is made in each
-    ``update_interval`` with ``learn``. A step of n intervals is n updates under the same drive and has n samples; a
-    shorter step is one update. At rest, inputs are 0 V (or the voltage nearest to that in their range), and nothing is
-    learned.
+    outputs (``o00``, ..., in the order of the labels) and of the hidden nodes (``h00``, ...). One update is made in
+    each ``update_interval`` with ``learn``. A step of n intervals is n updates under the same drive and has n samples;
+    a shorter step is one update. At rest, inputs are 0 V (or the voltage nearest to that in their range), and nothing
+    is learned.
 
     The same sequence of calls gives the same bits on the same machine.
 
@@ -75,12 +75,13 @@ class ResistiveLayers:
         Seed of the first conductances, the imperfections and the order of samples. Conductances begin uniform between
         plus and minus the inverse square root of the nodes of the layer before, where negative ones are 0.
     gain : float, optional
-        Factor of the amplifiers of the inputs. By default as published: 100 with one hidden layer of up to 100 nodes,
-        480 with a larger one, 2000 with two hidden layers and 4000 with more.
+        Factor of the amplifiers of the inputs. By default 480, 2000 and 4000 for one, two and three hidden layers of
+        1024 nodes and 784 inputs, as published, and for others in proportion to the root of the product of the inputs
+        and the nodes of the first hidden layer. Published for 784-100-10 is 100.
     rates : float, str or sequence of float, optional
-        Rate of each layer of edges, in uS^2/V^2; with ``update="sign"`` the step, uS. By default as published: .006; with
-        two hidden layers .002, .006, .018; with three .005, .02, .08, .005. By default the step is 1/127 of the largest
-        conductance.
+        Rate of each layer of edges, in uS^2/V^2; with ``update="sign"`` the step, uS. By default as published: .006;
+        with two hidden layers .002, .006, .018; with three .005, .02, .08, .005. By default the step is 1/127 of the
+        largest conductance.
     nudge : float
         Strength :math:`\beta` of the nudge, uS.
     centred : bool
@@ -94,8 +95,8 @@ class ResistiveLayers:
     currents : bool
         Whether nodes have a constant current that is learned.
     largest : float, str or sequence of float, optional
-        Largest conductance of an edge in each layer, uS. None by default, or 8 times the bound of the first conductances
-        where there are levels.
+        Largest conductance of an edge in each layer, uS. By default there is none, or, with levels or steps by default,
+        8 times the bound of the first conductances.
     imperfections : LayerImperfections
         Bias of the updates, spread, levels; none by default.
     low, high : float
@@ -144,7 +145,7 @@ class ResistiveLayers:
         self._imperfections: LayerImperfections = group_from("imperfections", imperfections, (LayerImperfections,))
         self._kind = np.dtype(np.float32 if either("precision", precision, "single", "double") == "single" else float)
         given = {
-            "gain": _published_gain(self._sizes) if gain is None else gain, "nudge": nudge, "tolerance": tolerance,
+            "gain": _usual_gain(self._sizes) if gain is None else gain, "nudge": nudge, "tolerance": tolerance,
             "low": low, "high": high, "label_limit": label_limit, "update_interval": update_interval,
             "step": update_interval if step is None else step,
         }  # fmt: skip
@@ -157,7 +158,10 @@ class ResistiveLayers:
         own["sweeps"] = convert_value("sweeps", sweeps, int)
         if own["sweeps"] < 0:
             raise ValueError(f"sweeps is {own['sweeps']}; give 1 or more, or 0 for as many as the tolerance needs")
-        own |= {"centred": convert_value("centred", centred, bool), "currents": convert_value("currents", currents, bool)}
+        own |= {
+            "centred": convert_value("centred", centred, bool),
+            "currents": convert_value("currents", currents, bool),
+        }
         sign = either("update", update, "proportional", "sign") == "sign"
         count = len(self._sizes) - 1
         bounds = [1 / math.sqrt(fan) for fan in self._fans]
@@ -192,8 +196,8 @@ class ResistiveLayers:
         block = np.concatenate(([0, 0], np.cumsum(upper)))[: len(nodes)].astype(np.int64)
         low, high = np.full(place[-1], -np.inf, kind), np.full(place[-1], np.inf, kind)
         hidden = np.arange(place[-2])
-        low[:-nodes[-1]][(hidden - place[np.searchsorted(place, hidden, "right") - 1]) % 2 == 0] = 0
-        high[:-nodes[-1]][(hidden - place[np.searchsorted(place, hidden, "right") - 1]) % 2 == 1] = 0
+        low[: -nodes[-1]][(hidden - place[np.searchsorted(place, hidden, "right") - 1]) % 2 == 0] = 0
+        high[: -nodes[-1]][(hidden - place[np.searchsorted(place, hidden, "right") - 1]) % 2 == 1] = 0
         self._layers = Layers(
             np.zeros(shapes[0], kind), np.zeros(sum(upper), kind), np.zeros(place[-1], kind), low, high, place, block
         )
@@ -222,7 +226,7 @@ class ResistiveLayers:
         nudges = [0.0, own["nudge"], -own["nudge"] if own["centred"] else 0.0]
         remainder = {"kept": learning.KEPT, "lost": learning.LOST, "stochastic": learning.STOCHASTIC}[real.remainder]
         settings = np.array([own["centred"], sign, remainder, own["sweeps"], own["currents"]], dtype=np.int64)
-        key = np.random.SeedSequence([self._seed, 2]).generate_state(2, np.uint32)
+        key = np.random.SeedSequence([self._seed, 2]).generate_state(2, np.uint32).astype(np.uint32)
         self._learner = learning.Learner(
             settings, own["tolerance"], np.array(nudges, kind), np.array(rate, kind), np.array(most, kind), key,
             np.zeros(4),
@@ -254,8 +258,8 @@ class ResistiveLayers:
     def weights(self) -> tuple[AnyFloats, ...]:
         """Conductances that are learned, uS, for each layer of edges of shape (nodes before, nodes); copies.
 
-        The first has a row for each input and then one for each negated input. Only a simulator has them. Assigning sets
-        the edges.
+        The first has a row for each input and then one for each negated input. Only a simulator has them. Assigning
+        sets the edges.
 
         Raises
         ------
@@ -270,9 +274,8 @@ class ResistiveLayers:
     def weights(self, given: Sequence[npt.ArrayLike]) -> None:
         arrays = [np.asarray(each, dtype=self._kind).T for each in given]
         if [each.shape for each in arrays] != self._shapes:
-            raise ValueError(
-                f"weights have shapes {[each.T.shape for each in arrays]}; give {[shape[::-1] for shape in self._shapes]}"
-            )
+            shapes = [shape[::-1] for shape in self._shapes]
+            raise ValueError(f"weights have shapes {[each.T.shape for each in arrays]}; give {shapes}")
         for layer, (array, most) in enumerate(zip(arrays, self._learner.most, strict=True)):
             if not ((array >= 0) & (array <= most) & np.isfinite(array)).all():
                 raise ValueError(f"weights of layer {layer} are not between 0 and {most} uS")
@@ -354,8 +357,8 @@ class ResistiveLayers:
         found = np.empty((len(rows), len(self._layers.current)), self._kind)
         try:
             done = self._present(
-                np.ascontiguousarray(drive[:, :inputs]), np.ascontiguousarray(drive[:, inputs:-1]), drive[rows, -1], rows,
-                0, len(rows), 1, np.zeros((0, 0), self._kind), found,
+                np.ascontiguousarray(drive[:, :inputs]), np.ascontiguousarray(drive[:, inputs:-1]), drive[rows, -1],
+                rows, 0, len(rows), 1, np.zeros((0, 0), self._kind), found,
             )  # fmt: skip
             if done < len(rows):
                 raise _not_found(f"step {done // intervals} of a stimulus", self._own["nudge"])
@@ -436,7 +439,9 @@ class ResistiveLayers:
 
         def course(done: int) -> LayersTraining:
             mean = sweeps / max(1, done * equilibria)
-            return LayersTraining(error[:done].copy(), wrong[:done].copy(), energy, done * samples * self._interval, mean)
+            return LayersTraining(
+                error[:done].copy(), wrong[:done].copy(), energy, done * samples * self._interval, mean
+            )
 
         said = time.monotonic()
         try:
@@ -512,7 +517,11 @@ class ResistiveLayers:
         labels = None if y is None else self._labels(y)
         if (labels is None and nudge != 0) or (labels is not None and len(labels) != len(inputs)):
             raise ValueError("give a label for each sample, or neither labels nor a nudge")
-        layers = Layers(*(each.astype(np.float64) for each in self._layers[:5]), *self._layers[5:])
+        own = self._layers
+        layers = Layers(
+            own.first.astype(np.float64), own.upper.astype(np.float64), own.current.astype(np.float64),
+            own.low.astype(np.float64), own.high.astype(np.float64), own.place, own.block,
+        )  # fmt: skip
         scale = self._own["gain"] * max(1.0, float(np.abs(inputs).max()))
         found = self._settle(
             layers, inputs.astype(np.float64), labels, convert_value("nudge", nudge, float), 0, _EXACT * scale
@@ -595,15 +604,17 @@ class ResistiveLayers:
 
     def _split(self, first: AnyFloats, upper: AnyFloats) -> tuple[AnyFloats, ...]:
         """Copy conductances to one array a layer, of shape (nodes before, nodes)."""
-        parts, place = [np.ascontiguousarray(first.T)], 0
+        parts: list[AnyFloats] = [np.ascontiguousarray(first.T)]
+        place = 0
         for rows, columns in self._shapes[1:]:
-            parts.append(np.ascontiguousarray(upper[place : place + rows * columns].reshape(rows, columns).T))
+            layer: AnyFloats = upper[place : place + rows * columns].reshape(rows, columns)
+            parts.append(np.ascontiguousarray(layer.T))
             place += rows * columns
         return tuple(parts)
 
     def _present(
-        self, X: AnyFloats, Y: AnyFloats, learn: AnyFloats, order: npt.NDArray[np.int64], begin: int, end: int, batch: int,
-        warm: AnyFloats, found: AnyFloats,
+        self, X: AnyFloats, Y: AnyFloats, learn: AnyFloats, order: npt.NDArray[np.int64], begin: int, end: int,
+        batch: int, warm: AnyFloats, found: AnyFloats,
     ) -> int:  # fmt: skip
         """Present samples; the tally is of these."""
         if len(self._bench.free) < batch:
@@ -614,8 +625,8 @@ class ResistiveLayers:
         with log_compilation("the kernels of networks in layers", learning.present):
             return int(
                 learning.present(
-                    self._layers, self._bench, self._learner, self._real, self._room, X, Y, gain, learn, order, begin, end,
-                    batch, warm, found,
+                    self._layers, self._bench, self._learner, self._real, self._room, X, Y, gain, learn, order, begin,
+                    end, batch, warm, found,
                 )
             )  # fmt: skip
 
@@ -653,8 +664,8 @@ class ResistiveLayers:
         if array.ndim == 1 and array.size:
             if not (np.issubdtype(array.dtype, np.integer) and array.min() >= 0 and array.max() < outputs):
                 raise ValueError(
-                    f"y has one number a sample, from {array.min()} to {array.max()} of type {array.dtype}; classes are "
-                    f"whole numbers from 0 to {outputs - 1}"
+                    f"y has one number a sample, from {array.min()} to {array.max()} of type {array.dtype}; classes "
+                    f"are whole numbers from 0 to {outputs - 1}"
                 )
             array = np.eye(outputs)[array]
         if array.ndim != 2 or array.shape[1] != outputs or not len(array):
@@ -668,17 +679,19 @@ class ResistiveLayers:
         if len(wrong):
             row, column = wrong[0]
             raise ValueError(
-                f"sample {row} of {name} has {array[row, column]} V in column {column}; allowed are {low:g} to {high:g} "
-                f"V: {remedy}"
+                f"sample {row} of {name} has {array[row, column]} V in column {column}; allowed are {low:g} to "
+                f"{high:g} V: {remedy}"
             )
         return converted
 
 
-def _published_gain(sizes: tuple[int, ...]) -> float:
-    """Return the gain of the published network that is nearest."""
-    if len(sizes) <= 3:
-        return 100.0 if len(sizes) < 3 or sizes[1] <= 100 else 480.0
-    return 2000.0 if len(sizes) == 4 else 4000.0
+def _usual_gain(sizes: tuple[int, ...]) -> float:
+    """Return a gain with which the first outputs are of the order of 1 V, from those published for 784-1024-10."""
+    hidden = sizes[1:-1]
+    width = hidden[0] if hidden else 1
+    return round(
+        480 * math.sqrt(sizes[0] * width / (784 * 1024)) * {0: 1.0, 1: 1.0, 2: 25 / 6}.get(len(hidden), 25 / 3), 3
+    )
 
 
 def _published_rates(count: int) -> tuple[float, ...]:

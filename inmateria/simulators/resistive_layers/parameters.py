@@ -82,6 +82,6 @@ def layer_values(name: str, given: str | float | Sequence[float], count: int) ->
         values = tuple(float(word) for word in words)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         values = ()
-    if len(values) not in (1, count) or not all(0 < value and not math.isnan(value) for value in values):
+    if len(values) not in (1, count) or not all(value > 0 and not math.isnan(value) for value in values):
         raise ValueError(f"{name} is {given!r}; give a number above 0, or one for each of {count} layers of edges")
     return values * count if len(values) == 1 else values
