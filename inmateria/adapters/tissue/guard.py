@@ -38,7 +38,7 @@ _ORIGIN = time.time() - _elapsed()
 
 
 def steady_time() -> float:
-    """Return seconds since 1970 that never go back or jump while this process lasts, whatever sets the system's clock."""
+    """Return seconds since 1970 that never go back or jump in this process, however the system's clock is set."""
     return _ORIGIN + _elapsed()
 
 

@@ -56,7 +56,7 @@ class ResponseMapSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def map_responses(substrate: Substrate, settings: ResponseMapSettings, on_progress: ProgressCallback) -> Outcome:
-    """Apply one pulse at a time, on each electrode at each amplitude, in random order, and count the spikes after it."""
+    """Apply one pulse at a time, on each electrode at each amplitude, in random order, and count spikes after it."""
     reservoir = PhysicalReservoir(substrate, PulseAmplitude(strength=1.0), step=settings.step, rest=settings.rest)
     async with reservoir:
         info, step = reservoir.info, reservoir.duration_of_step
