@@ -2,6 +2,8 @@
 
 import asyncio
 import pickle
+import signal
+import threading
 from typing import Any
 
 import msgspec
@@ -351,6 +353,32 @@ async def test_after_a_cancelled_training_the_device_rests_and_the_estimator_is_
     alone = LinearLearner()
     await volts(alone, epochs=2, batch=60).fit_async(X, Y)
     assert (learner.conductance == alone.conductance).all()
+
+
+async def test_short_exchanges_in_process_leave_others_their_turn() -> None:
+    learner, seen = LinearLearner(), set()
+    training = asyncio.create_task(volts(SimulatedSubstrate(learner), epochs=20, batch=1).fit_async(X, Y))
+    while not training.done():
+        seen.add(learner.updates)
+        await asyncio.sleep(0)  # turns are what is counted
+    assert len(seen) > 1150  # of 1,200 exchanges
+
+
+def test_an_interrupted_fit_ends_at_rest() -> None:
+    class Interrupting(LinearLearner):
+        def advance(self, stimulus: Stimulus) -> Response:
+            if len(self.applied) == 2:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            return super().advance(stimulus)
+
+    learner = Interrupting()
+    model = volts(learner, epochs=3000, batch=60)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    assert 0 < learner.updates < 180_000
+    assert (learner.applied[-1] == 0).all()
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 async def test_after_a_device_failed_the_estimator_is_not_fitted(caplog: pytest.LogCaptureFixture) -> None:
