@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -117,7 +118,7 @@ def modes(starts: int, epochs: int = 10_000) -> dict[str, Any]:
         "median_epochs_mean": float(np.median(mean)),
         "median_epochs_slope": float(np.median(slope)),
         "median_epochs_curvature": float(np.median(curvature)),
-        "course": {
+        "picture": {
             "epochs": marks,
             "quartiles_mV": np.round(
                 1e3 * np.percentile(np.abs(courses), (25, 50, 75), axis=0).transpose(2, 0, 1), 3
@@ -257,6 +258,7 @@ def iris(starts: int) -> dict[str, Any]:
     for name in ("untrained", "nearest_mean", "logistic_regression", "logistic_regression_bare"):
         result[f"better_than_{name}"] = int(np.sum(scores["trained"] > scores[name]))
         result[f"as_good_as_{name}"] = int(np.sum(scores["trained"] == scores[name]))
+    result["picture"] = {name: np.round(values, 4).tolist() for name, values in scores.items()}
     return result
 
 
@@ -336,11 +338,11 @@ def first_below(error: Floats, bound: float) -> float:
     return float(np.argmax(below)) + 1 if below.any() else math.inf
 
 
-def desynchronous(starts: int, xor_epochs: int = 20_000) -> dict[str, Any]:
+def desynchronous(starts: int) -> dict[str, Any]:
     """Let each edge update with probability p only: the error that is left, and the time that it takes, times p.
 
-    Trainings are longer by 1/p. Times are those to 20 mV in the regression, 5 mV in exclusive or and a tenth of the
-    first error in allostery of two targets, over the starts that reach it at every p.
+    Trainings are longer by 1/p. Times are those to 20 mV in the regression and to a tenth of the first error in
+    allostery of two targets, over the starts that reach it at every p.
     """
 
     def resistors(levels: int | None) -> Callable[[int, float], ContrastiveNetwork]:
@@ -352,7 +354,6 @@ def desynchronous(starts: int, xor_epochs: int = 20_000) -> dict[str, Any]:
         return make
 
     tasks: dict[str, tuple[Callable[[int, float], ContrastiveNetwork], Data | None, int, float]] = {
-        "xor": (lambda seed, p: xor_network(seed, update_probability=p), XOR, xor_epochs, 5e-3),
         "regression": (lambda seed, p: regression_network(seed, update_probability=p), REGRESSION, 3_000, 20e-3),
         "allostery": (resistors(None), None, 5_000, 0.1),
         "allostery_128_levels_sign_rule": (resistors(128), None, 600, 0.1),
@@ -404,7 +405,7 @@ def show(figures: dict[str, Any], indent: int = 0) -> None:
         name = " " * indent + str(key).replace("_", " ")
         if isinstance(value, dict):
             print(name)
-            if key != "course":
+            if key != "picture":
                 show(value, indent + 2)
         elif isinstance(value, list):
             print(f"{name:64} {' '.join(f'{each:.4g}' for each in value)}")
@@ -424,7 +425,7 @@ def main() -> None:
             name: PARTS[name][0](3 if arguments.quick else PARTS[name][1]) for name in arguments.part or list(PARTS)
         }
     if arguments.json:
-        print(json.dumps(figures, indent=1))
+        print(re.sub(r"\n +(?=[-\d\]])", " ", json.dumps(figures, indent=1)))
     else:
         show(figures)
 
