@@ -326,8 +326,8 @@ def errors(table: dict[str, Cell], setting: Setting, what: str = "floor") -> Flo
 
 
 def median(table: dict[str, Cell], setting: Setting, what: str = "floor") -> float:
-    """Return the median of a cell, mV."""
-    return float(np.median(errors(table, setting, what)))
+    """Return the median of a cell, mV; the start nearest to it, since some may be infinite."""
+    return float(np.percentile(errors(table, setting, what), 50, method="nearest"))
 
 
 def fill(path: Path, starts: dict[Task, int]) -> dict[str, Cell]:

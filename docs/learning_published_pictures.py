@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent / "benchmarks"))
 
 from dataclasses import replace  # noqa: E402
 
-from error_floor import GRIDS, USUAL, Setting, Task, errors, read_table  # noqa: E402
+from error_floor import GRIDS, USUAL, Setting, Task, errors, median, read_table  # noqa: E402
 
 from inmateria.figure_style import BLUE, GREEN, GREY, INK, PALE, RED, style_axes  # noqa: E402
 
@@ -133,13 +133,19 @@ class Map:
 
     def finish(self, axes: Axes, xlabel: str, title: str) -> None:
         """Set scales and labels; draw the ideal network's floor and the control."""
-        ideal = float(np.median(errors(self.table, self.usual)))
-        axes.axhline(ideal, color=GREY, linewidth=0.8, linestyle="--")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.axhline(median(self.table, self.usual), color=GREY, linewidth=0.8, linestyle="--")
         if self.task in CONTROLS:
             axes.axhline(CONTROLS[self.task][0], color=GREY, linestyle=":", linewidth=1)
-        limits = {"linear": (1e-3, 200.0), "regression": (5.0, 200.0), "xor": (SMALLEST, 200.0)}[self.task]
-        axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="error floor (mV)", ylim=limits, title=title)
+        limits = {"linear": (1e-3, 200.0), "regression": (0.0, 80.0), "xor": (SMALLEST, 200.0)}[self.task]
+        axes.set(
+            xscale="log",
+            yscale="linear" if self.task == "regression" else "log",
+            xlabel=xlabel,
+            ylabel="error floor (mV)",
+            ylim=limits,
+            title=title,
+        )
+        axes.xaxis.set_minor_formatter(NullFormatter())
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=7, frameon=False)
         style_axes(axes)
