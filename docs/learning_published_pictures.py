@@ -66,7 +66,7 @@ def draw_damage(axes: Axes, figures: dict[str, Any], task: str, title: str) -> N
         axes.errorbar(x, values[:, 1], spread, fmt="o", color=(GREY, RED, BLUE, GREEN)[k], label=label, markersize=4)
     value, name = CONTROLS[task]
     axes.axhline(value, color=GREY, linestyle=":", linewidth=1)
-    axes.text(-0.45, value, name, fontsize=7, color=GREY, va="bottom")
+    axes.text(0.02, value, name, fontsize=7, color=GREY, va="bottom", transform=axes.get_yaxis_transform())
     axes.set_xticks(range(len(cuts)), [str(count) for count in cuts])
     axes.set(xlabel="edges cut, of 32", ylabel="error (mV)", title=title)
     if task == "xor":
@@ -79,7 +79,7 @@ def draw_iris(axes: Axes, picture: dict[str, list[float]]) -> None:
     names = {
         "untrained": "untrained\nnetwork",
         "nearest_mean": "nearest\nmean",
-        "logistic_regression": "logistic\nregression",
+        "logistic_regression_bare": "logistic\nregression",
         "trained": "trained\nnetwork",
     }
     values = np.array([picture[name] for name in names])
@@ -202,7 +202,7 @@ class Map:
             values,
             [replace(self.usual, spread=s) for s in values],
             BLUE,
-            "learned in place" + (", below 1 uV" if self.task == "linear" else ""),
+            "learned in place" + (", off scale" if self.task != "regression" else ""),
             ".-",
         )
         self.finish(axes, "spread", "Spread")
