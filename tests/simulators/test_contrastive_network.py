@@ -363,7 +363,7 @@ def test_a_uri_makes_it_and_its_parameters_make_it_again() -> None:
         ("clln://?edges=resistor&edges.levels=1", "give 2 or more"),
         ("clln://?edges=resistor&edges.levels=9&imperfections.levels=8", "give one of them"),
         ("clln://?low=-1", "-0.3 V or more"),
-        ("clln://?rule.eta=2", "at most 1"),
+        ("clln://?rule.eta=0", "more than 0"),
         ("clln://?rule.alpha=0", "more than 0"),
         ("clln://?imperfections.cut=0.9", "at most"),
         ("clln://?imperfections.remainder=x", "'kept' or 'lost'"),

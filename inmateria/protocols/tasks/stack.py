@@ -98,7 +98,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def substrates_of(settings: StackSettings) -> list[str]:
-    """Give the URI of each layer."""
+    """Return the URI of each layer."""
     names = [name.strip() for name in settings.layers.split(",")]
     return [
         name if "://" in name else f"{name}://?seed={settings.seed + number}"
