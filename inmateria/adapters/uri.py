@@ -62,7 +62,7 @@ _ADAPTERS = {
 
 
 _OPTIONS = ("window", "window_steps", "window_bytes", "connect_timeout", "timeout")
-_BOARD = ("step", "sampling_rate", "watchdog", "timeout", "window", "resettable", "id")
+_BOARD = ("step", "sampling_rate", "watchdog", "timeout", "window", "resettable", "drive", "read", "id")
 _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
     "cortical": ("inmateria.adapters.cortical.substrate:CorticalSubstrate", ()),
     "intan": ("inmateria.adapters.intan.substrate:IntanSubstrate", ()),

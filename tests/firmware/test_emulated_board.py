@@ -256,3 +256,16 @@ async def test_a_board_with_an_id_is_known_by_it(tmp_path: Path) -> None:
     with EmulatedBoard(firmware=folder / "atmega328p.elf") as board:
         async with reached(board) as substrate:
             assert (substrate.info.id, substrate.info.identity) == ("bench-7", "serial")
+
+
+async def test_channels_are_chosen_by_name_and_the_others_rest() -> None:
+    with EmulatedBoard(log_steps=10) as board:
+        async with reached(board, f"{QUICK}&drive=pot1,D3&read=A5,A0") as substrate:
+            assert [channel.name for channel in substrate.info.inputs] == ["pot1", "D3"]
+            before = board.steps
+            response = await substrate.stimulate(substrate.info.stimulus([[10_000, 2.0]]))
+            assert board.steps_applied(before)[0][0].tolist() == [102, 0, 0, 0, 0, 127]
+            assert response.signal[0, 0] == pytest.approx([4.995, 2.0], abs=0.011)
+        with pytest.raises(UnknownSubstrate, match="D99"):
+            async with reached(board, f"{QUICK}&drive=D99"):
+                pass

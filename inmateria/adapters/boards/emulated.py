@@ -36,6 +36,8 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         Seconds of silence after which the board brings its outputs to rest.
     window : int
         Largest number of stimuli in flight in a stream.
+    drive, read : str
+        Names of the board's outputs that are driven, and of its inputs that are read; by default all.
 
     Raises
     ------
@@ -54,12 +56,16 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         step: float = 1e-3,
         watchdog: float = 5.0,
         window: int = 8,
+        drive: str = "",
+        read: str = "",
     ) -> None:
         if not 0 < speed < float("inf"):
             raise ValueError(f"speed is {speed}; give a number above 0")
         simulator: Simulator | None = simulator_from_uri(substrate) if substrate else None
         named = f"emulated-{chip}" + ("" if simulator is None else f"-{simulator.info.id}")
-        super().__init__("emulated", step=step, watchdog=watchdog, window=window, timeout=10.0, id=named)
+        super().__init__(
+            "emulated", step=step, watchdog=watchdog, window=window, timeout=10.0, drive=drive, read=read, id=named
+        )
         self._board = EmulatedBoard(simulator, chip=chip, speed=speed)
 
     @property

@@ -19,6 +19,7 @@ import numpy as np
 
 from inmateria.adapters.boards.link import BoardLink, Command, Exchange, OpenLine
 from inmateria.adapters.boards.protocol import (
+    ChannelDescription,
     Status,
     StepsAnswer,
     drive_bytes,
@@ -77,6 +78,10 @@ class BoardSubstrate(Substrate):
         Largest number of stimuli in flight in a stream.
     resettable : bool
         Whether what is wired to the board returns to rest when its inputs do; `reset` is refused otherwise.
+    drive, read : str
+        Names of the board's outputs that are driven, and of its inputs that are read, with commas between them; by
+        default all. Outputs that are not driven stay at rest. Most tasks need inputs with more than two levels:
+        ``drive=D3,D5``.
     id : str
         Identity of the device; by default the id that the board states, or else the name of the line.
 
@@ -108,6 +113,8 @@ class BoardSubstrate(Substrate):
         timeout: float = 5.0,
         window: int = 8,
         resettable: bool = False,
+        drive: str = "",
+        read: str = "",
         id: str = "",  # noqa: A002
     ) -> None:
         if as_identifier(id) != id:
@@ -119,6 +126,7 @@ class BoardSubstrate(Substrate):
         self._step, self._rate = step, sampling_rate
         self._window, self._resettable = window, resettable
         self._id = id
+        self._named = (drive, read)
         self._turn = asyncio.Lock()
         self._baud, self._watchdog, self._timeout = baud, watchdog, timeout
         self.set_line(line)
@@ -143,6 +151,8 @@ class BoardSubstrate(Substrate):
     async def __aenter__(self) -> Self:
         try:
             await self._link.open()
+            self._driven = _chosen(self._named[0], self._link.outputs, "drive")
+            self._read = _chosen(self._named[1], self._link.inputs, "read")
             self.info = self._described()
         except BaseException:
             await wait_to_completion(asyncio.ensure_future(self._link.close()))
@@ -239,7 +249,7 @@ class BoardSubstrate(Substrate):
         answers: list[StepsAnswer] = exchange.answered.result()
         about, inputs = self._link.about, self._link.inputs
         readings = np.vstack([reading_levels(answer.readings, inputs) for answer in answers])
-        signal = values(readings, inputs).reshape(len(stimulus.drive), -1, len(inputs))
+        signal = values(readings, inputs)[:, self._read].reshape(len(stimulus.drive), -1, len(self._read))
         start = self._link.unwrapped(answers[0].start)
         if self._zero is None:
             self._zero = start
@@ -270,7 +280,10 @@ class BoardSubstrate(Substrate):
                 f"the board reads all its inputs once in {about.shortest / about.ticks_per_second:g} s at most",
                 "give a longer step or a lower sampling_rate",
             )
-        drive = drive_bytes(nearest_levels(stimulus.drive, self._link.outputs), self._link.outputs)
+        outputs = self._link.outputs
+        levels = np.tile([channel.rest for channel in outputs], (len(stimulus.drive), 1))
+        levels[:, self._driven] = nearest_levels(stimulus.drive, [outputs[k] for k in self._driven])
+        drive = drive_bytes(levels, outputs)
         drive = np.repeat(drive, samples, axis=0)
         reading = sum(channel.width for channel in self._link.inputs)
         most = about.slot_bytes // max(drive.shape[1], reading)
@@ -282,6 +295,7 @@ class BoardSubstrate(Substrate):
     def _described(self) -> SubstrateInfo:
         link = self._link
         about, second = link.about, link.about.ticks_per_second
+        outputs, inputs = [link.outputs[k] for k in self._driven], [link.inputs[k] for k in self._read]
         rate = 1 / self._step if self._rate is None else self._rate
         fastest = second / about.shortest
         if rate > fastest or self._step < 1 / fastest:
@@ -296,9 +310,9 @@ class BoardSubstrate(Substrate):
             id=named,
             identity=identity,
             kind="board",
-            inputs=tuple(channel.channel() for channel in link.outputs),
-            outputs=tuple(channel.channel() for channel in link.inputs),
-            rest=tuple(channel.value(channel.rest) for channel in link.outputs),
+            inputs=tuple(channel.channel() for channel in outputs),
+            outputs=tuple(channel.channel() for channel in inputs),
+            rest=tuple(channel.value(channel.rest) for channel in outputs),
             step=self._step,
             sampling_rate=rate,
             resettable=self._resettable,
@@ -306,8 +320,8 @@ class BoardSubstrate(Substrate):
             parameters={
                 "board": about.name,
                 "firmware": about.firmware,
-                "resolution": [channel.resolution for channel in link.outputs],
-                "reading_resolution": [channel.resolution for channel in link.inputs],
+                "resolution": [channel.resolution for channel in outputs],
+                "reading_resolution": [channel.resolution for channel in inputs],
             },
         )
 
@@ -316,6 +330,17 @@ class BoardSubstrate(Substrate):
         if ":" in self._line:
             return as_identifier(self._line)
         return as_identifier(f"{socket.gethostname()}-{self._line.strip('/')}")
+
+
+def _chosen(names: str, channels: list[ChannelDescription], parameter: str) -> list[int]:
+    """Return the indices of the named channels, in the order of the names; of all without names."""
+    there = [channel.name for channel in channels]
+    wanted = [name.strip() for name in names.split(",")] if names else there
+    if len(set(wanted)) < len(wanted) or not set(wanted) <= set(there):
+        raise UnknownSubstrate(
+            f"{parameter} is {names!r}", f"the board has {', '.join(there)}", "give each of them once at most"
+        )
+    return [there.index(name) for name in wanted]
 
 
 def _line(line: str, baud: int) -> OpenLine:
