@@ -199,8 +199,8 @@ async def test_over_a_bad_line_every_step_is_applied_once_and_the_account_is_exa
 
 
 @pytest.mark.slow
-async def test_ten_thousand_steps_over_a_bad_line() -> None:
-    account = await run_over_bad_line(steps=10_000, seed=3, cuts=10, resets=10)
+async def test_two_thousand_steps_over_a_bad_line() -> None:
+    account = await run_over_bad_line(steps=2_000, seed=3, cuts=10, resets=10)
     assert account.applied == account.expected
     assert (account.resets, account.cuts) == (10, 10)
 
