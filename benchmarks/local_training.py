@@ -356,7 +356,7 @@ PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "digits": (digits, EVERY),
     "harder": (
         lambda seed: digits(seed, 4, 10, 40),
-        ("none", "bottleneck", "bottleneck-in-turn", "hsic", *NEW, "oracle"),
+        ("none", "bottleneck", "bottleneck-in-turn", "hsic", "physics-aware", *NEW, "oracle"),
     ),
     **{
         f"noise {noise}": (
