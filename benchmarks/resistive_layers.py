@@ -48,12 +48,11 @@ REAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "128 levels, remainders lost": ({"imperfections": {"levels": 128, "remainder": "lost"}}, {}),
     "128 levels, rounded at random": ({"imperfections": {"levels": 128, "remainder": "stochastic"}}, {}),
     "sign, one step of 1/127": ({"update": "sign"}, {"rate": 1.0}),
-    "sign, falling from a tenth of it to a thousandth": ({"update": "sign"}, {"rate": (0.1, 0.001)}),
+    "sign, falling from .1 of it to .001, batches of 32": ({"update": "sign"}, {"rate": (0.1, 0.001), "batch": 32}),
     "bias .1 V^2": ({"imperfections": {"bias": 0.1}}, {}),
     "bias .1 V^2, nudge 4": ({"imperfections": {"bias": 0.1}, "nudge": 4.0}, {}),
-    "bias 1 V^2": ({"imperfections": {"bias": 1.0}}, {}),
-    "bias 1 V^2, nudge 4": ({"imperfections": {"bias": 1.0}, "nudge": 4.0}, {}),
-    "128 levels, spread .05, bias .1 V^2": ({"imperfections": {"levels": 128, "spread": 0.05, "bias": 0.1}}, {}),
+    "bias .1 V^2, one-sided, nudge 16": ({"imperfections": {"bias": 0.1}, "nudge": 16.0, "centred": False}, {}),
+    "128 levels, spread .05, bias .01 V^2": ({"imperfections": {"levels": 128, "spread": 0.05, "bias": 0.01}}, {}),
 }
 
 
@@ -163,7 +162,7 @@ def beside_another_solver(count: int) -> dict[str, float]:
     }
 
 
-def numpy_epoch(network: ResistiveLayers, X: Any, labels: Any, batch: int, sweeps: int) -> tuple[Floats, Floats]:
+def numpy_epoch(network: ResistiveLayers, X: Any, labels: Any, batch: int, sweeps: int) -> tuple[Any, Any]:
     """Train a network with one hidden layer for an epoch in plain numpy; inputs times conductances once a batch."""
     (first, last), (one, two) = network.weights, network.currents
     gain, beta, rate = network.info.parameters["gain"], network.info.parameters["nudge"], X.dtype.type(0.006)
@@ -173,7 +172,7 @@ def numpy_epoch(network: ResistiveLayers, X: Any, labels: Any, batch: int, sweep
         y = labels[begin : begin + batch]
         drive, at_hidden, at_output = u @ first + one, first.sum(axis=0) + last.sum(axis=1), last.sum(axis=0)
         o = np.zeros_like(y)
-        states = []
+        states: list[Any] = []
         for nudge in (0.0, beta, -beta):
             start = o if nudge == 0 else states[0][1]
             if nudge < 0:

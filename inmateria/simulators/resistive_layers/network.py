@@ -604,10 +604,10 @@ class ResistiveLayers:
 
     def _split(self, first: AnyFloats, upper: AnyFloats) -> tuple[AnyFloats, ...]:
         """Copy conductances to one array a layer, of shape (nodes before, nodes)."""
-        parts: list[AnyFloats] = [np.ascontiguousarray(first.T)]
+        parts: list[Any] = [np.ascontiguousarray(first.T)]
         place = 0
         for rows, columns in self._shapes[1:]:
-            layer: AnyFloats = upper[place : place + rows * columns].reshape(rows, columns)
+            layer = upper[place : place + rows * columns].reshape(rows, columns)
             parts.append(np.ascontiguousarray(layer.T))
             place += rows * columns
         return tuple(parts)
