@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from inmateria.figure_style import BLUE, GREEN, GREY, INK, PALE, RED, style_axes
-from inmateria.protocols.outcome import Curves, Outcome
+from inmateria.protocols.outcome import Curves, NetworkDrawing, Outcome, Surface
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
 from inmateria.units import PREFIXES
@@ -76,10 +76,81 @@ def curves(lines: Curves) -> Figure:
     counted = len(lines.x) <= 20 and all(float(x).is_integer() for x in lines.x)
     for (name, values), color in zip(lines.lines.items(), cycle((INK, BLUE, RED, GREEN, GREY)), strict=False):
         ax.plot(lines.x, values, lw=1.2, color=color, label=name, marker="o" if counted else "", ms=3)
+    for (name, places), color, marker in zip(lines.points.items(), cycle((INK, RED, GREEN)), cycle("os^"), strict=False):
+        ax.plot(*np.array(places).T, marker, ms=5, color=color, mec="white", mew=0.8, label=name, zorder=4)
     if counted:
         ax.set_xticks(lines.x)
+    if lines.logarithmic:
+        ax.set_yscale("log")
     ax.set(xlabel=lines.x_label, ylabel=lines.y_label)
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def surface(of: Surface) -> Figure:
+    """Draw the maps of a function of two variables, on one scale of colours."""
+    figure, axes = _figure(3.6 * len(of.maps) + 1.0, 3.5, columns=len(of.maps))
+    shown = [value for rows in of.maps.values() for row in rows for value in row] + [value for *_, value in of.points]
+    low, high = min(shown), max(shown)
+    for ax, (title, rows) in zip(axes, of.maps.items(), strict=True):
+        image = ax.pcolormesh(of.x, of.y, np.array(rows), cmap="viridis", vmin=low, vmax=high, shading="nearest")
+        for x, y, value in of.points:
+            hue = colormaps["viridis"]((value - low) / max(high - low, 1e-300))
+            ax.plot(x, y, "o", ms=11, color=hue, mec="white", mew=1.6, clip_on=False, zorder=4)
+        ax.set(title=title, xlabel=of.x_label, ylabel=of.y_label, aspect="equal")
+    figure.colorbar(image, ax=axes, label=of.value_label, shrink=0.85).ax.tick_params(labelsize=8)
+    return figure
+
+
+def network(of: NetworkDrawing) -> Figure:
+    """Draw the states of a network: edges by their weights, nodes by their voltages and roles."""
+    figure, axes = _figure(4.6 * len(of.voltages), 5.0, columns=len(of.voltages))
+    every = np.array(list(of.voltages.values()))
+    lowest, highest = float(every.min()), float(every.max())
+    weights = np.array(list(of.weights.values()), dtype=float)
+    least, most = (float(np.nanmin(weights)), float(np.nanmax(weights))) if weights.size else (0.0, 1.0)
+    x, y = np.array(of.places).T
+    for ax, (title, volts) in zip(axes, of.voltages.items(), strict=True):
+        lines = [((x0, y0), (x1, y1)) for _, x0, y0, x1, y1 in of.segments]
+        if of.weights:
+            each = np.array([of.weights[title][edge] for edge, *_ in of.segments], dtype=float)
+            share = np.nan_to_num((each - least) / max(most - least, 1e-300))
+            edges = LineCollection(
+                [line for line, weight in zip(lines, each, strict=True) if np.isfinite(weight)],
+                linewidths=(0.6 + 4.4 * share)[np.isfinite(each)],
+                array=each[np.isfinite(each)],
+                cmap="magma_r",
+                clim=(least - 0.15 * (most - least), most),
+                capstyle="round",
+            )
+            ax.add_collection(edges)
+        else:
+            ax.add_collection(LineCollection(lines, colors=PALE, linewidths=1.2))
+        ax.plot(x, y, "o", ms=11, color="white", zorder=3)
+        nodes = ax.scatter(x, y, s=52, c=volts, cmap="viridis", vmin=lowest, vmax=highest, ec=PALE, lw=0.8, zorder=4)
+        hues = {"input": RED, "output": BLUE, "rail": GREEN}
+        for role, members in of.roles.items():
+            ax.plot(
+                x[list(members)], y[list(members)], "o", ms=13, mfc="none", mec=hues.get(role, INK), mew=1.8,
+                label=role, zorder=5, ls="",
+            )  # fmt: skip
+        for node, name in of.names.items():
+            place = (x[int(node)], y[int(node)])
+            ax.annotate(
+                name, place, (0, 10), textcoords="offset points", fontsize=7, ha="center", va="bottom", zorder=6,
+                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
+            )  # fmt: skip
+        ax.set(title=title, aspect="equal")
+        ax.set_axis_off()
+        ax.margins(0.12)
+        ax.autoscale_view()
+    axes[0].legend(
+        frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5 * len(axes) + 0.05 * (len(axes) - 1), -0.02),
+        ncols=3,
+    )  # fmt: skip
+    figure.colorbar(nodes, ax=axes, label="voltage of a node (V)", shrink=0.7, pad=0.02).ax.tick_params(labelsize=8)
+    if of.weights:
+        figure.colorbar(edges, ax=axes, label=of.weight_label, shrink=0.7, pad=0.02).ax.tick_params(labelsize=8)
     return figure
 
 

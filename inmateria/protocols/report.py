@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from inmateria.adapters.uri import is_simulated
 from inmateria.protocols import figures
-from inmateria.protocols.outcome import Outcome, Score
+from inmateria.protocols.outcome import Outcome, Score, shown_error
 from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
 from inmateria.recording import Exchange, Recording, open_recording
 
@@ -90,6 +90,14 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
         (curves.heading, curves.text, _svg(f"curves{number}", figures.curves(curves)))
         for number, curves in enumerate(outcome.curves)
     ]
+    pictures += [
+        (each.heading, each.text, _svg(f"surface{number}", figures.surface(each)))
+        for number, each in enumerate(outcome.surfaces)
+    ]
+    pictures += [
+        (each.heading, each.text, _svg(f"network{number}", figures.network(each)))
+        for number, each in enumerate(outcome.networks)
+    ]
     if info.layout is not None:
         pictures.append(
             (
@@ -128,12 +136,15 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
                 for score in outcome.scores
                 if not score.control
             ),
+            *outcome.facts,
             ("exchanges per second", f"{exchanged.per_second:.0f}"),
             ("round trip, median", f"{1e3 * exchanged.round_trip_p50:.2f} ms"),
             ("round trip, 99th percentile", f"{1e3 * exchanged.round_trip_p99:.2f} ms"),
         ],
         scores=[_row(score) for score in outcome.scores],
         splits=_splits(outcome),
+        repeated=outcome.repeated,
+        error_name=outcome.error_name,
         controls=any(score.control for score in outcome.scores),
         metric=f"{outcome.metric}, held out" if outcome.trained else outcome.metric,
         chance=f"{outcome.chance:.3f}",
@@ -163,13 +174,13 @@ def _way(run: Run) -> str:
     if run.over == "remote":
         return f"remote, reached over MQTT: {run.on}"
     if run.over == "mqtt":
-        return "reached over MQTT and served from a process of its own"
+        return f"reached over MQTT and served from a process of its own: {run.on}"
     scheme, mark, _ = run.on.partition("://")
     if scheme == "replay":
         return "replayed from a recording"
     if mark and not is_simulated(run.on):
         return f"reached through its adapter, {scheme}://"
-    return "in the same process"
+    return f"in the same process: {run.on}" if "?" in run.on else "in the same process"
 
 
 def _stimuli(exchanges: list[Exchange]) -> str:
@@ -206,6 +217,7 @@ def _row(score: Score) -> dict[str, Any]:
         "score": f"{score.score:.3f}",
         "spread": spread,
         "control": score.control,
+        "error": shown_error(score),
     }
 
 
