@@ -13,6 +13,7 @@ SUBJECTS = {
     400: "Layers and bottlenecks",
     500: "Recordings",
     550: "Devices: drift, transfer, passports",
+    560: "Networks that learn",
     600: "Cultures of neurons",
     650: "Living tissue",
     700: "Training",

@@ -9,7 +9,14 @@ from inmateria.substrate import Channel, Limits, SubstrateInfo
 
 
 def describe(
-    identity: str, graph: Graph, low: float, high: float, conductance: float, noise: float, parameters: dict[str, Any]
+    identity: str,
+    graph: Graph,
+    low: float,
+    high: float,
+    conductance: float,
+    noise: float,
+    parameters: dict[str, Any],
+    whole_updates: bool,
 ) -> SubstrateInfo:
     """Describe a network.
 
@@ -26,12 +33,14 @@ def describe(
         Standard deviation of readings, V.
     parameters : dict
         Plain values from which the network can be made again.
+    whole_updates : bool
+        Whether ``learn`` is 0 or 1 only.
     """
     inputs = [Channel(name=f"u{k:02d}", unit="V", low=low, high=high) for k in range(len(graph.inputs))]
     for k, (_, minus) in enumerate(graph.outputs):
         room = (low, high) if minus == GROUND else (low - high, high - low)
         inputs.append(Channel(name=f"l{k:02d}", unit="V", low=room[0], high=room[1]))
-    inputs.append(Channel(name="learn", unit="1", low=0.0, high=1.0, levels=(0.0, 1.0)))
+    inputs.append(Channel(name="learn", unit="1", low=0.0, high=1.0, levels=(0.0, 1.0) if whole_updates else None))
     # In the free state no node lies beyond the sources.
     lowest = min(low, *graph.rail_voltages.tolist(), 0.0) - 10 * noise - 1e-6
     highest = max(high, *graph.rail_voltages.tolist(), 0.0) + 10 * noise + 1e-6

@@ -20,8 +20,12 @@ from inmateria.simulators.contrastive.operating_point import (
 )
 from inmateria.simulators.contrastive.plan import Plan
 from inmateria.simulators.contrastive.rules import CENTRED_NUDGE, NUDGE, SIGN, STRAIN
+from inmateria.simulators.contrastive.warm_starts import WarmStarts, warm_row
 
 Words = npt.NDArray[np.uint64]
+
+ORDER, UPDATE, READING = range(3)
+"""Streams of random numbers, so that reading a response and drawing an order change no update."""
 
 
 class Learner(NamedTuple):
@@ -38,8 +42,8 @@ class Learner(NamedTuple):
         Weights; what each edge adds to its contrast, V^2; scratch.
     held : ndarray, shape (nodes,)
         Voltages of the clamped or nudged state by place.
-    random : ndarray, shape (1,)
-        State of the random numbers.
+    random : ndarray, shape (3,)
+        States of the random numbers: of the order of samples, of updates, and of noise in responses.
     tally : ndarray, shape (3,)
         Energy so far, J; sum of squared errors of outputs, V^2; imbalance where no operating point was found, A.
     """
@@ -55,20 +59,20 @@ class Learner(NamedTuple):
 
 
 @inner
-def uniform(random: Words) -> float:
+def uniform(random: Words, stream: int) -> float:
     """Draw from [0, 1) with 53 bits: splitmix64, Steele, Lea and Flood (2014)."""
-    random[0] += np.uint64(0x9E3779B97F4A7C15)
-    z = random[0]
+    random[stream] += np.uint64(0x9E3779B97F4A7C15)
+    z = random[stream]
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
 
 
 @inner
-def normal(random: Words) -> float:
+def normal(random: Words, stream: int) -> float:
     """Draw a standard normal number (Box and Muller)."""
-    radius = math.sqrt(-2.0 * math.log(1.0 - uniform(random)))
-    return radius * math.cos(2.0 * math.pi * uniform(random))
+    radius = math.sqrt(-2.0 * math.log(1.0 - uniform(random, stream)))
+    return radius * math.cos(2.0 * math.pi * uniform(random, stream))
 
 
 @inner
@@ -121,8 +125,8 @@ def learn(plan: Plan, law: Law, learner: Learner, free: Floats, label: Floats, t
                 plus, minus = plan.plus[o], plan.minus[o]
                 up, down = free[plus], free[minus]
                 if noise > 0:
-                    up += noise * normal(learner.random)
-                    down = up if plus == minus else down + noise * normal(learner.random)
+                    up += noise * normal(learner.random, UPDATE)
+                    down = up if plus == minus else down + noise * normal(learner.random, UPDATE)
                 if plus == minus:
                     held[plus] = up + rule[1] * (label[o] - up)
                 else:
@@ -145,7 +149,7 @@ def read_drops(plan: Plan, law: Law, learner: Learner, voltage: Floats, sign: fl
     for j in range(len(contrast)):
         drop = plan.direction[j] * (voltage[plan.first[j]] - voltage[plan.second[j]])
         if noise > 0:
-            drop += noise * normal(learner.random)
+            drop += noise * normal(learner.random, UPDATE)
         if sign > 0:
             contrast[j] = content(law, drop)
         else:
@@ -157,7 +161,7 @@ def change_weights(learner: Learner) -> None:
     """Change every weight by its contrast."""
     rule, limits, weight = learner.rule, learner.limits, learner.weight
     for j in range(len(weight)):
-        if rule[3] < 1.0 and uniform(learner.random) >= rule[3]:
+        if rule[3] < 1.0 and uniform(learner.random, UPDATE) >= rule[3]:
             continue
         c = learner.contrast[j] + learner.bias[j]
         if rule[0] == SIGN:
@@ -190,7 +194,8 @@ def advance(
     drive: Floats,
     rails: Floats,
     intervals: int,
-    free: Floats,
+    rate: float,
+    warm: WarmStarts,
     tolerance: float,
     work: Work,
     signal: Floats,
@@ -200,11 +205,13 @@ def advance(
     Parameters
     ----------
     drive : ndarray, shape (steps, inputs + outputs + 1)
-        Inputs and labels, V, and 1 where the network learns.
+        Inputs and labels, V, and the factor on the rate; 0 where the network does not learn.
     rails : ndarray
         V.
-    free : ndarray, shape (nodes,)
-        Voltages of the free state by place; where to begin, and as it ends.
+    rate : float
+        Rate or step of the rule.
+    warm : WarmStarts
+        Where to begin, with room for all steps.
     signal : ndarray, shape (steps * intervals, nodes + sources)
         Voltages of the free state in the order of the nodes, V; current from each source, A.
     """  # fmt: skip
@@ -213,11 +220,12 @@ def advance(
     limits, tally = learner.limits, learner.tally
     row = 0
     for t in range(drive.shape[0]):
-        for i in range(inputs):
-            free[n + i] = drive[t, i]
+        kept = warm_row(warm, drive[t, :inputs], n)
+        free, moved, label = warm.free[kept], warm.shift[kept], drive[t, inputs : inputs + outputs]
+        factor = drive[t, inputs + outputs]
+        learner.rule[2] = rate * factor
         for i in range(len(rails)):
             free[n + inputs + i] = rails[i]
-        label = drive[t, inputs : inputs + outputs]
         for _ in range(intervals):
             tally[2] = find(plan, law, n, 0.0, label, free, tolerance, work, False)
             if tally[2] != 0.0:
@@ -227,7 +235,7 @@ def advance(
                 signal[row, k] = free[plan.place[k]]
             if limits[6] > 0:
                 for k in range(nodes):
-                    signal[row, k] += limits[6] * normal(learner.random)
+                    signal[row, k] += limits[6] * normal(learner.random, READING)
             for i in range(nodes, nodes + nodes - n):
                 signal[row, i] = 0.0
             for j in range(len(plan.first)):
@@ -236,16 +244,17 @@ def advance(
                     if plan.first[j] >= n:
                         signal[row, nodes + plan.first[j] - n] += work.current[j]
             row += 1
-            learns = drive[t, inputs + outputs] > 0.5
-            if learns:
+            if factor > 0.0:
                 for k in range(n):
-                    learner.held[k] = free[k]
+                    learner.held[k] = free[k] + moved[k]
                 tally[2] = learn(plan, law, learner, free, label, tolerance, work)
                 if tally[2] != 0.0:
                     return row - 1
+                for k in range(n):
+                    moved[k] = learner.held[k] - free[k]
             if limits[5] < 1.0:
                 forget(learner)
-            if learns or limits[5] < 1.0:
+            if factor > 0.0 or limits[5] < 1.0:
                 apply_weights(law, learner)
     return row
 
@@ -261,8 +270,7 @@ def train(
     rates: Floats,
     shuffle: bool,
     order: npt.NDArray[np.int64],
-    free: Floats,
-    shift: Floats,
+    warm: WarmStarts,
     tolerance: float,
     work: Work,
     error: Floats,
@@ -277,8 +285,8 @@ def train(
         Rate or step of the rule in each epoch.
     order : ndarray, shape (samples,)
         Numbers of the samples; shuffled before each epoch if ``shuffle``.
-    free, shift : ndarray, shape (samples or 1, nodes)
-        Free state of each sample when it was last seen, and what clamping changed; where to begin.
+    warm : WarmStarts
+        Where to begin, with room for all samples.
     error : ndarray, shape (epochs,)
         Root of the mean squared error of all outputs, before each sample's update, V.
     """  # fmt: skip
@@ -288,15 +296,13 @@ def train(
         learner.rule[2] = rates[epoch]
         if shuffle:
             for i in range(samples - 1):
-                j = i + int(uniform(learner.random) * (samples - i))
+                j = i + int(uniform(learner.random, ORDER) * (samples - i))
                 order[i], order[j] = order[j], order[i]
         total = 0.0
         for t in range(samples):
             s = order[t]
-            kept = s % len(free)
-            voltage, moved, label = free[kept], shift[kept], labels[s]
-            for i in range(inputs.shape[1]):
-                voltage[n + i] = inputs[s, i]
+            kept = warm_row(warm, inputs[s], n)
+            voltage, moved, label = warm.free[kept], warm.shift[kept], labels[s]
             for i in range(len(rails)):
                 voltage[n + inputs.shape[1] + i] = rails[i]
             tally[2] = find(plan, law, n, 0.0, label, voltage, tolerance, work, False)
@@ -324,6 +330,9 @@ def train(
 for _kernel in (set_weights, advance, train):
     recompile_with(
         _kernel,
-        *(f"inmateria.simulators.contrastive.{name}" for name in ("edges", "operating_point", "plan", "rules")),
+        *(
+            f"inmateria.simulators.contrastive.{name}"
+            for name in ("edges", "operating_point", "plan", "rules", "warm_starts")
+        ),
         "inmateria.simulators.sparse_ldl.unsymmetric",
     )

@@ -34,6 +34,7 @@ from inmateria.simulators.contrastive.rules import (
     Rule,
     SignRule,
 )
+from inmateria.simulators.contrastive.warm_starts import no_warm_starts
 from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.parameters import check_size, convert_value, either, group_from, plain_values
 from inmateria.simulators.vector_lanes import LANES
@@ -44,8 +45,6 @@ IntArray = npt.NDArray[np.intp]
 
 _TRANSISTOR, _COUPLED, _IDEAL = Transistor(), CoupledLearning(), Imperfections()
 _MOST_NODES = 100_000
-_WARM = 10_000_000
-"""Voltages kept between epochs at most; beyond, each sample begins at the one before."""
 _UPDATES = 20_000
 """Updates between two looks for an interruption."""
 
@@ -62,14 +61,17 @@ class ContrastiveNetwork:
     and .33 V.
 
     As a substrate, its inputs are the voltages ``u00``, ... of the input nodes, the labels ``l00``, ... of the
-    outputs and ``learn``, 0 or 1. The response is the free state before the update: the voltage of every node
-    (``v00``, ..., V), and the current of every input and rail into the network (``i00``, ..., A). The supervisor
-    makes one update in each ``update_interval`` with ``learn``. A step of n intervals holds its inputs and labels for
-    n updates and has n samples; a shorter step is one update. At rest, inputs are 0 V (or the voltage nearest to that
-    in their range), and nothing is learned.
+    outputs and ``learn``, a factor from 0 to 1 on the rate or step of the rule: 0 for no update, 1 for a whole one. The
+    response is the free state before the update: the voltage of every node (``v00``, ..., V), and the current of every
+    input and rail into the network (``i00``, ..., A). The supervisor makes one update in each ``update_interval`` with
+    ``learn`` above 0. A step of n intervals holds its inputs and labels for n updates and has n samples; a shorter step
+    is one update. At rest, inputs are 0 V (or the voltage nearest to that in their range), and nothing is learned. With
+    a sign rule on levels whose remainder is lost, ``learn`` is 0 or 1: a part of a level would be lost or be a whole
+    one.
 
-    Voltages are found by Newton's method, from the last ones, so that readings in between change the last bits (below
-    ``tolerance``) of what follows. The same sequence of stimuli gives the same bits.
+    Voltages are found by Newton's method, from the last ones with the same inputs, so that readings of the same inputs
+    in between change the last bits (below ``tolerance``) of what follows. The same sequence of stimuli gives the same
+    bits, and `fit` the same as stimuli with its samples in its order.
 
     Parameters
     ----------
@@ -214,7 +216,6 @@ class ContrastiveNetwork:
         self._graph, self._plan = graph, plan_elimination(graph)
         self._make_edges(own)
         self._work = make_work(self._plan)
-        self._voltage = np.empty(nodes)
         roles = {
             "inputs": ",".join(map(str, graph.inputs)) + ("," if len(graph.inputs) == 1 else ""),
             "outputs": ",".join(f"{a}" if b == GROUND else f"{a}-{b}" for a, b in graph.outputs)
@@ -234,7 +235,7 @@ class ContrastiveNetwork:
         spread = math.exp(5 * self._imperfections.spread)
         self._info = describe(
             simulator_id(prefix, digested, **arrays), graph, own["low"], own["high"],
-            self._edges.largest_conductance * spread, self._imperfections.noise, parameters,
+            self._edges.largest_conductance * spread, self._imperfections.noise, parameters, self._whole_updates(),
         )  # fmt: skip
         self.reset(noise="repeat")
 
@@ -287,8 +288,16 @@ class ContrastiveNetwork:
         self._law = Law(edges.law, edges.packed(), np.empty(count), factor)
         self._learner = learning.Learner(
             self._rule.packed(edges.high - edges.low, level), limits, self._first_weights.copy(), bias, np.empty(count),
-            np.empty(self._graph.node_count), np.zeros(1, dtype=np.uint64), np.zeros(3),
+            np.empty(self._graph.node_count), np.zeros(3, dtype=np.uint64), np.zeros(3),
         )  # fmt: skip
+
+    def _whole_updates(self) -> bool:
+        """Return whether a part of an update would be lost, or be a whole one."""
+        return (
+            isinstance(self._rule, SignRule)
+            and self._imperfections.remainder == "lost"
+            and bool(self._learner.limits[2] > 0)
+        )
 
     @property
     def info(self) -> SubstrateInfo:
@@ -405,10 +414,10 @@ class ContrastiveNetwork:
             If ``noise`` is neither.
         """
         if either("noise", noise, "continue", "repeat") == "repeat":
-            self._learner.random[0] = np.random.SeedSequence([self._seed, 3]).generate_state(1, np.uint64)[0]
+            self._learner.random[:] = np.random.SeedSequence([self._seed, 3]).generate_state(3, np.uint64)
         self._learner.weight[:] = self._first_weights
         self._learner.tally[:] = 0.0
-        self._voltage[:] = self._start_voltage()
+        self._warm = no_warm_starts(self._start_voltage())
         self._clock, self._sequence = 0.0, 0
         with log_compilation("the kernels of networks that learn", learning.set_weights):
             learning.set_weights(self._law, self._learner)
@@ -424,19 +433,27 @@ class ContrastiveNetwork:
         Raises
         ------
         NoOperatingPoint
-            If voltages were not found; the network is as before.
+            If voltages were not found; the network is as before, and seeks the next ones from the beginning.
         """
         intervals = self._info.samples(stimulus.step)
         signal = np.empty((len(stimulus.drive), intervals, len(self._info.outputs)))
-        before = self.state
-        rows = signal.reshape(-1, signal.shape[2])
-        with log_compilation("the kernels of networks that learn", learning.advance):
-            done = learning.advance(
-                self._plan, self._law, self._learner, stimulus.drive, self._graph.rail_voltages, intervals,
-                self._voltage, self._tolerance, self._work, rows,
-            )  # fmt: skip
+        learner, rows = self._learner, signal.reshape(-1, signal.shape[2])
+        weights, random, energy = learner.weight.copy(), learner.random.copy(), self.energy
+        rate = float(learner.rule[2])
+        self._warm = self._warm.with_room(len(stimulus.drive))
+        try:
+            with log_compilation("the kernels of networks that learn", learning.advance):
+                done = learning.advance(
+                    self._plan, self._law, learner, stimulus.drive, self._graph.rail_voltages, intervals, rate,
+                    self._warm, self._tolerance, self._work, rows,
+                )  # fmt: skip
+        finally:
+            learner.rule[2] = rate
         if done < len(rows):
-            self._refuse(before, f"step {done // intervals} of a stimulus")
+            learner.weight[:], learner.random[:], learner.tally[0] = weights, random, energy
+            learning.set_weights(self._law, learner)
+            self._warm = no_warm_starts(self._start_voltage())
+            raise _not_found(f"step {done // intervals} of a stimulus", float(learner.tally[2]))
         response = Response(signal, None, self._clock, self._sequence)
         self._clock += stimulus.duration
         self._sequence += 1
@@ -490,9 +507,8 @@ class ContrastiveNetwork:
         usual = float(self._learner.rule[2])
         rates = usual * np.geomspace(ends[0], ends[1], epochs)
         before, energy = self.state, self.energy
-        nodes, samples = self.node_count, len(inputs)
-        kept = samples if samples * nodes <= _WARM else 1
-        free, shift = np.tile(self._start_voltage(), (kept, 1)), np.zeros((kept, nodes))
+        samples = len(inputs)
+        self._warm = self._warm.with_room(samples)
         order, error = np.arange(samples), np.empty(epochs)
         part = max(1, _UPDATES // samples)
         try:
@@ -502,7 +518,7 @@ class ContrastiveNetwork:
                     done = learning.train(
                         self._plan, self._law, self._learner, inputs, labels, self._graph.rail_voltages,
                         rates[first : first + part],
-                        bool(shuffle), order, free, shift, self._tolerance, self._work, some,
+                        bool(shuffle), order, self._warm, self._tolerance, self._work, some,
                     )  # fmt: skip
                     if done < len(some):
                         self._refuse(before, f"epoch {first + done} of a training")
@@ -585,7 +601,7 @@ class ContrastiveNetwork:
         """Copy of the state; after `restore`, results are bit-identical."""
         learner = self._learner
         return ContrastiveState(
-            learner.weight.copy(), self._law.factor.copy(), self._voltage.copy(), learner.random.copy(), self.energy,
+            learner.weight.copy(), self._law.factor.copy(), self._warm.copy(), learner.random.copy(), self.energy,
             self._clock, self._sequence,
         )  # fmt: skip
 
@@ -597,13 +613,14 @@ class ContrastiveNetwork:
         ValueError
             If the state is of another number of edges or nodes.
         """
-        if state.weights.shape != self._learner.weight.shape or state.voltage.shape != self._voltage.shape:
+        if state.weights.shape != self._learner.weight.shape or state.warm.start.shape != self._warm.start.shape:
             raise ValueError(
-                f"the state is of {len(state.weights)} edges and {len(state.voltage)} nodes; this network has "
+                f"the state is of {len(state.weights)} edges and {len(state.warm.start)} nodes; this network has "
                 f"{len(self.edges)} and {self.node_count}"
             )
         self._learner.weight[:], self._law.factor[:] = state.weights, state.factor
-        self._voltage[:], self._learner.random[:] = state.voltage, state.random
+        self._learner.random[:] = state.random
+        self._warm = state.warm.copy()
         self._learner.tally[0] = state.energy
         self._clock, self._sequence = state.clock, state.sequence
         learning.set_weights(self._law, self._learner)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.simulators.contrastive.warm_starts import WarmStarts
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -33,7 +35,7 @@ class ContrastiveState:
 
     weights: FloatArray
     factor: FloatArray
-    voltage: FloatArray
+    warm: WarmStarts
     random: npt.NDArray[np.uint64]
     energy: float
     clock: float
