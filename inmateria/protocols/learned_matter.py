@@ -6,14 +6,17 @@ simulator in this process can tell its weights, they are drawn.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from inmateria.protocols.circuits import learning_channels
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, NetworkDrawing, Score
@@ -26,10 +29,16 @@ __all__ = [
     "Samples",
     "Start",
     "error_of",
+    "exchanges_of",
     "facts_of",
     "learning_curves",
+    "least_squares",
+    "logistic",
+    "nearest_mean",
     "network_drawing",
     "nrmse_score",
+    "score_of",
+    "train",
     "train_starts",
 ]
 
@@ -68,20 +77,37 @@ class LearningSettings(msgspec.Struct, frozen=True, kw_only=True):
     round_trips: Annotated[int, Meta(ge=1)] = 50
 
 
+class Course(Protocol):
+    """Settings that a training reads."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def first(self) -> float: ...
+    @property
+    def last(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def round_trips(self) -> int: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Samples of one start.
 
     Parameters
     ----------
-    X, Y : ndarray of float
-        Training samples: inputs (samples, inputs) and labels (samples, outputs), V.
+    X : ndarray of float, shape (samples, inputs)
+        Inputs that are learned, V.
+    Y : ndarray of float, shape (samples, outputs), or callable
+        Labels, V; or a function that makes them from the outputs for the probes before the training.
     probes : ndarray of float, shape (probes, inputs)
-        Inputs for which the outputs are read before and after the training, V; they begin with `X`.
+        Inputs for which the outputs are read before and after the training, V.
     """
 
     X: FloatArray
-    Y: FloatArray
+    Y: FloatArray | Callable[[FloatArray], FloatArray]
     probes: FloatArray
 
 
@@ -91,6 +117,8 @@ class Start:
 
     Parameters
     ----------
+    labels : ndarray of float, shape (samples, outputs)
+        Labels that were learned, V.
     before, after : ndarray of float, shape (probes, outputs)
         Outputs for the probes before and after the training, V.
     voltages : tuple of two ndarray of float, shape (probes, channels)
@@ -114,6 +142,7 @@ class Start:
     info : SubstrateInfo
     """
 
+    labels: FloatArray
     before: FloatArray
     after: FloatArray
     voltages: tuple[FloatArray, FloatArray]
@@ -136,8 +165,6 @@ async def train_starts(
     samples: Sequence[Samples],
     settings: LearningSettings,
     on_progress: ProgressCallback,
-    *,
-    reset: bool = True,
 ) -> list[Start]:
     """Train each substrate with its samples; several samples of one substrate are starts from its first weights.
 
@@ -150,35 +177,31 @@ async def train_starts(
     settings : LearningSettings
     on_progress : ProgressCallback
         Called with the progress: round trips, before training, training, after training.
-    reset : bool
-        Return to the first weights before each start, if the device can.
     """
-    tell = _Progress(on_progress, len(samples), settings)
+    tell = _Progress(on_progress, len(samples))
     if len(substrates) > 1:
         starts = []
         for number, (substrate, each) in enumerate(zip(substrates, samples, strict=True)):
             async with substrate:
-                starts.append(await _train(substrate, each, settings, tell.of(number), reset))
+                starts.append(await train(substrate, each, settings, tell.of(number)))
         return starts
     async with substrates[0] as substrate:
         if len(samples) > 1 and not substrate.info.resettable:
             raise UnsuitableSubstrate(
                 f"{substrate.info.id} keeps what it has learned, and {len(samples)} trainings are to begin from its "
-                "first weights; train it once"
+                "first weights; give splits=1"
             )
-        return [
-            await _train(substrate, each, settings, tell.of(number), reset) for number, each in enumerate(samples)
-        ]
+        return [await train(substrate, each, settings, tell.of(number)) for number, each in enumerate(samples)]
 
 
-async def _train(
-    substrate: Substrate, samples: Samples, settings: LearningSettings, tell: "_Told", reset: bool
-) -> Start:
-    info, begun = substrate.info, time.perf_counter()
-    if reset and info.resettable:
+async def train(substrate: Substrate, samples: Samples, settings: Course, tell: ProgressCallback) -> Start:
+    """Train a substrate that is entered, from its first weights if it can return to them."""
+    info = substrate.info
+    if info.resettable:
         await substrate.reset()
     matter = _Matter(substrate, tell)
     await matter.apply(info.rest_drive(1))  # code may be compiled at the first exchange, which is no round trip
+    begun = time.perf_counter()
     round_trips = np.empty(settings.round_trips)
     for k in range(settings.round_trips):
         once = time.perf_counter()
@@ -189,10 +212,12 @@ async def _train(
     first = _weights(simulator)
     before = await matter.read(samples.probes, "before training")
     trained = _Regressor(matter, settings, tell)
-    await trained.fit(samples.X, samples.Y)
+    labels = samples.Y(matter.outputs(before)) if callable(samples.Y) else samples.Y
+    await trained.fit(samples.X, labels)
     after = await matter.read(samples.probes, "after training")
     last = _weights(simulator)
     return Start(
+        labels=labels,
         before=matter.outputs(before),
         after=matter.outputs(after),
         voltages=(matter.voltages(before), matter.voltages(after)),
@@ -212,12 +237,12 @@ async def _train(
 
 
 class _Progress:
-    """Progress of several starts as if they were one."""
+    """Progress of several starts as if they were one training."""
 
-    def __init__(self, on_progress: ProgressCallback, starts: int, settings: LearningSettings) -> None:
+    def __init__(self, on_progress: ProgressCallback, starts: int) -> None:
         self._on_progress, self._starts, self._steps = on_progress, starts, 0
 
-    def of(self, number: int) -> "_Told":
+    def of(self, number: int) -> ProgressCallback:
         """Return the callback of one start."""
         before = self._steps
 
@@ -226,9 +251,6 @@ class _Progress:
             self._on_progress(phase, number * of + done, self._starts * of, self._steps)
 
         return tell
-
-
-_Told = ProgressCallback
 
 
 class _Matter:
@@ -277,7 +299,7 @@ class _Matter:
 
 
 class _Regressor:
-    def __init__(self, matter: _Matter, settings: LearningSettings, tell: ProgressCallback) -> None:
+    def __init__(self, matter: _Matter, settings: Course, tell: ProgressCallback) -> None:
         self._matter, self._settings, self._tell = matter, settings, tell
         self.updates_ = self.stimuli_ = 0
         self.time_, self.energy_ = 0.0, float("nan")
@@ -350,6 +372,18 @@ def least_squares(A: FloatArray, Y: FloatArray, B: FloatArray) -> FloatArray:
     return np.asarray(right @ solved + Y.mean(axis=0))
 
 
+def nearest_mean(A: FloatArray, labels: npt.NDArray[np.intp], B: FloatArray) -> npt.NDArray[np.intp]:
+    """Name for each row of B the class 0, 1, ... whose mean row of A is nearest."""
+    means = np.array([A[labels == kind].mean(axis=0) for kind in range(labels.max() + 1)])
+    return np.asarray(((B[:, np.newaxis] - means) ** 2).sum(axis=2).argmin(axis=1))
+
+
+def logistic(A: FloatArray, labels: npt.NDArray[np.intp], B: FloatArray) -> npt.NDArray[np.intp]:
+    """Fit a logistic regression of standardised features A, and name the classes of features B."""
+    reader = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000))
+    return np.asarray(reader.fit(A, labels).predict(B))
+
+
 def exchanges_of(starts: Sequence[Start]) -> ExchangeStatistics:
     """Return the statistics of all exchanges."""
     return ExchangeStatistics.measured(
@@ -370,7 +404,7 @@ def facts_of(starts: Sequence[Start]) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def learning_curves(starts: Sequence[Start], levels: dict[str, float]) -> Curves:
+def learning_curves(starts: Sequence[Start], levels: dict[str, float], repeated: str = "starts") -> Curves:
     """Draw the error over the epochs, of each start or of the best, the median and the worst; with levels, V."""
     curves = 1e3 * np.array([each.curve for each in starts])
     epochs = curves.shape[1]
@@ -378,11 +412,11 @@ def learning_curves(starts: Sequence[Start], levels: dict[str, float]) -> Curves
     if len(curves) == 1:
         lines = {"the network": curves[0, drawn]}
     elif len(curves) <= 3:
-        lines = {f"start {k}": curve[drawn] for k, curve in enumerate(curves, start=1)}
+        lines = {f"{repeated[:-1]} {k}": curve[drawn] for k, curve in enumerate(curves, start=1)}
     else:
         order = np.argsort(curves[:, -1])
         lines = {
-            f"{name} of {len(curves)} starts": curves[order[k], drawn]
+            f"{name} of {len(curves)} {repeated}": curves[order[k], drawn]
             for name, k in (("best", 0), ("median", len(curves) // 2), ("worst", -1))
         }
     lines |= {name: np.full(len(drawn), 1e3 * level) for name, level in levels.items()}
@@ -400,7 +434,9 @@ def learning_curves(starts: Sequence[Start], levels: dict[str, float]) -> Curves
     )
 
 
-def network_drawing(start: Start, sample: int, said: str) -> tuple[NetworkDrawing, ...]:
+def network_drawing(
+    start: Start, sample: int, said: str, roles: tuple[str, str] = ("input", "output")
+) -> tuple[NetworkDrawing, ...]:
     """Draw the network of a start before and after the training, with voltages for one of the probes.
 
     Parameters
@@ -410,11 +446,13 @@ def network_drawing(start: Start, sample: int, said: str) -> tuple[NetworkDrawin
         Number of the probe.
     said : str
         Words for it.
+    roles : (str, str)
+        Words for an input and an output.
 
     Returns
     -------
     tuple of NetworkDrawing
-        None for a device whose graph is not known, or too large to draw.
+        Empty for a device whose graph is not known, or too large to draw.
     """
     made = _graph_of(start)
     if made is None or len(made.edges) > _MOST_EDGES:
@@ -422,13 +460,12 @@ def network_drawing(start: Start, sample: int, said: str) -> tuple[NetworkDrawin
     places, columns = _places(made)
     titles = ("before training", "after training")
     weights: dict[str, tuple[float, ...]] = {}
-    label = ""
+    label = ("", "")
     if start.weights is not None:
         weights = {title: tuple(each.tolist()) for title, each in zip(titles, start.weights, strict=True)}
-        edges = made.info.parameters["edges"]
-        kind = str(edges.get("kind", edges.get("name", ""))) if isinstance(edges, dict) else str(edges)
-        label = {"transistor": "gate voltage of an edge (V)", "resistor": "conductance of an edge (S)"}.get(
-            kind, "setting of an edge"
+        kind = made.info.parameters["edges"]["type"]
+        label = {"transistor": ("gate voltage of an edge", "V"), "resistor": ("conductance of an edge", "S")}.get(
+            kind, ("factor on the saturation current of an edge", "")
         )
     drawn = (
         "Edges are coloured and thick by their weight."
@@ -438,19 +475,19 @@ def network_drawing(start: Start, sample: int, said: str) -> tuple[NetworkDrawin
     names: dict[str, str] = {}
     rails = start.info.parameters.get("rails", "")
     for k, node in enumerate(made.input_nodes.tolist()):
-        names[str(node)] = f"input {k}"
+        names[str(node)] = f"{roles[0]} {k + 1}" if len(made.input_nodes) > 1 else roles[0]
     for word in filter(None, str(rails).split(",")):
         node, _, volts = word.partition(":")
         names[node] = f"{float(volts):g} V"
     single = len(made.output_nodes) == 1
     for k, (plus, minus) in enumerate(made.output_nodes.tolist()):
-        name = "output" if single else f"output {k}"
+        name = roles[1] if single else f"{roles[1]} {k + 1}"
         names[str(plus)] = f"{name} +" if minus >= 0 else name
         if minus >= 0:
             names[str(minus)] = f"{name} \N{MINUS SIGN}"
-    roles = {
-        "input": made.input_nodes,
-        "output": made.output_nodes[made.output_nodes >= 0],
+    members = {
+        roles[0]: made.input_nodes,
+        roles[1]: made.output_nodes[made.output_nodes >= 0],
         "rail": made.rail_nodes,
     }
     return (
@@ -460,12 +497,11 @@ def network_drawing(start: Start, sample: int, said: str) -> tuple[NetworkDrawin
             + (" The grid is periodic: edges that leave it come back on the other side." if columns else ""),
             places=tuple((float(x), float(y)) for x, y in places),
             segments=_segments(places, made.edges, wraps=bool(columns)),
-            voltages={
-                title: tuple(each[sample].tolist()) for title, each in zip(titles, start.voltages, strict=True)
-            },
+            voltages={title: tuple(each[sample].tolist()) for title, each in zip(titles, start.voltages, strict=True)},
             weights=weights,
-            weight_label=label,
-            roles={role: tuple(int(node) for node in nodes) for role, nodes in roles.items() if len(nodes)},
+            weight_name=label[0],
+            weight_unit=label[1],
+            roles={role: tuple(int(node) for node in nodes) for role, nodes in members.items() if len(nodes)},
             names=names,
         ),
     )

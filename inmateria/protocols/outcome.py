@@ -119,6 +119,8 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
         Label to single points, (x, y).
     logarithmic : bool
         Whether the y axis is logarithmic.
+    dashed : tuple of str
+        Labels of lines that are dashed, in the colours of the others in the same order.
     """
 
     heading: str
@@ -129,6 +131,7 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     lines: dict[str, tuple[float, ...]]
     points: dict[str, tuple[tuple[float, float], ...]] = {}
     logarithmic: bool = False
+    dashed: tuple[str, ...] = ()
 
 
 class Surface(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,8 +177,8 @@ class NetworkDrawing(msgspec.Struct, frozen=True, kw_only=True):
         Title of each state to the voltage of each node, V.
     weights : dict of str to tuple of float
         The same titles to the weight of each edge, nan if the edge is cut; empty if weights cannot be read.
-    weight_label : str
-        Name of a weight, with its unit.
+    weight_name, weight_unit : str
+        Name and unit of a weight.
     roles : dict of str to tuple of int
         Role, such as ``"input"``, to the nodes that have it.
     names : dict of str to str
@@ -188,7 +191,8 @@ class NetworkDrawing(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[tuple[int, float, float, float, float], ...]
     voltages: dict[str, tuple[float, ...]]
     weights: dict[str, tuple[float, ...]] = {}
-    weight_label: str = ""
+    weight_name: str = ""
+    weight_unit: str = ""
     roles: dict[str, tuple[int, ...]] = {}
     names: dict[str, str] = {}
 
@@ -269,9 +273,10 @@ def shown_error(score: Score) -> str:
     """Write the error of a score, and its spread if there are several splits."""
     if not score.errors:
         return ""
-    if len(score.errors) == 1:
-        return f"{score.errors[0]:.3g}"
-    return f"{np.mean(score.errors):.3g} ± {np.std(score.errors):.2g}"
+    mean = float(np.mean(score.errors))
+    if mean < 1e-3:
+        return "< 0.001"
+    return f"{mean:.3g}" + (f" ± {np.std(score.errors):.2g}" if len(score.errors) > 1 else "")
 
 
 def weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:

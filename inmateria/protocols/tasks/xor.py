@@ -90,7 +90,7 @@ async def learn_xor(substrates: Sequence[Substrate], settings: XorSettings, on_p
     scores = (
         score_of("its own output", "substrate", 1, after, Y),
         score_of("its own output", "untrained network", 1, before, Y),
-        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], [least_squares(V, Y, V) for V in nodes], Y),
+        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], [least_squares(V, Y, V) for V in nodes], Y,),
         score_of("plane", "input alone", 2, [least_squares(X, Y, X)] * len(starts), Y),
     )  # fmt: skip
     below = sum(error_of(each, Y) < settings.within for each in after)
