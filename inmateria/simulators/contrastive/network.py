@@ -1,6 +1,7 @@
 """A simulated analog network that learns: adjustable edges between nodes, two states, and a local rule."""
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
@@ -13,6 +14,7 @@ from inmateria.simulators.contrastive import learning
 from inmateria.simulators.contrastive.edges import MOSFET, Antiparallel, Diode, Edges, Resistor, Transistor
 from inmateria.simulators.contrastive.graph import (
     GROUND,
+    Graph,
     edges_to_cut,
     floating_nodes,
     given_edges,
@@ -629,6 +631,10 @@ class ContrastiveNetwork:
         """Make an independent network in the same state."""
         return copy.deepcopy(self)
 
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        """Take what was pickled, with copies of arrays in memory that cannot be written, as of a mapped file."""
+        vars(self).update({name: _writeable(value) for name, value in pickled.items()})
+
     def _start_voltage(self) -> FloatArray:
         """Return the voltages by place from which a first operating point is sought: the mean of the rails."""
         rails = self._graph.rail_voltages
@@ -656,6 +662,16 @@ class ContrastiveNetwork:
         left = float(self._learner.tally[2])
         self.restore(before)
         raise _not_found(where, left)
+
+
+def _writeable(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and not value.flags.writeable:
+        return value.copy()
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_writeable, value))
+    if isinstance(value, Graph):
+        return dataclasses.replace(value, **{name: _writeable(each) for name, each in vars(value).items()})
+    return value
 
 
 def _not_found(where: str, left: float) -> NoOperatingPoint:
