@@ -11,7 +11,7 @@ from inmateria.substrate import SubstrateInfo
 
 __all__ = ["Circuit", "LearningChannels", "completed_uri", "learning_channels", "mismatch", "uris_of_starts"]
 
-_OWN_CIRCUIT = {"grid", "random", "layers", "edges", "inputs", "outputs", "rails", "differential", "low", "high"}
+_OWN_CIRCUIT = {"grid", "random", "sizes", "edges", "inputs", "outputs", "rails", "differential", "low", "high"}
 """Parameters that make another circuit; a URI with one of them is taken as it is."""
 
 

@@ -121,7 +121,7 @@ def network(of: NetworkDrawing) -> Figure:
     figure, axes = _figure(4.4 * len(of.voltages) + 1.2, 4.4, columns=len(of.voltages))
     every = np.array(list(of.voltages.values()))
     lowest, highest = float(every.min()), float(every.max())
-    weights = np.array(list(of.weights.values()) or [[1.0, 2.0]], dtype=float)
+    weights = np.array([list(each) for each in of.weights.values()] or [[1.0, 2.0]], dtype=float)
     factor, symbol = _readable(weights, of.weight_unit)
     weights *= factor
     least, most = float(np.nanmin(weights)), float(np.nanmax(weights))

@@ -18,9 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from inmateria.protocols.circuits import learning_channels
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, NetworkDrawing, Score
 from inmateria.protocols.task import ProgressCallback, UnsuitableSubstrate
+from inmateria.reservoir import ContrastiveRegressor
+from inmateria.reservoir.contrastive.learning_channels import learning_channels
 from inmateria.simulators import ContrastiveNetwork
 from inmateria.substrate import FloatArray, Simulator, Substrate, SubstrateInfo
 
@@ -44,6 +45,8 @@ __all__ = [
 
 _PROBED_AT_ONCE = 250
 """Samples in one stimulus while nothing is learned."""
+_VALUES_AT_ONCE = 200_000
+"""Values of one response while it is trained: large ones are answered late, and a training is cancelled between two."""
 _DRAWN = 300
 """Epochs of a learning curve that are drawn."""
 _MOST_EDGES = 400
@@ -129,8 +132,8 @@ class Start:
         Setting of each edge before and after, nan if it is cut; None if they cannot be read.
     simulator : Simulator or None
         Simulator in this process.
-    updates, stimuli : int
-        Updates, and stimuli, of the training.
+    updates : int
+        Updates of the training.
     time, energy : float
         Duration of the training on the device's clock, s; energy that the sources gave in the free state, J, or nan.
     seconds : float
@@ -150,7 +153,6 @@ class Start:
     weights: tuple[FloatArray, FloatArray] | None
     simulator: Simulator | None
     updates: int
-    stimuli: int
     time: float
     energy: float
     seconds: float
@@ -211,9 +213,26 @@ async def train(substrate: Substrate, samples: Samples, settings: Course, tell: 
     simulator = simulator_behind(substrate)
     first = _weights(simulator)
     before = await matter.read(samples.probes, "before training")
-    trained = _Regressor(matter, settings, tell)
     labels = samples.Y(matter.outputs(before)) if callable(samples.Y) else samples.Y
-    await trained.fit(samples.X, labels)
+    trained = ContrastiveRegressor(
+        substrate,
+        epochs=settings.epochs,
+        rate=(settings.first, settings.last),
+        input_range="volts",
+        label_range="volts",
+        random_state=settings.seed,
+        batch=max(1, _VALUES_AT_ONCE // len(info.outputs)),
+        warm_start=True,  # from the weights whose answers were read before
+    )
+    sent = matter.steps
+
+    def told(phase: str, done: int, of: int, steps: int) -> None:
+        tell(phase, done, of, sent + steps)
+
+    tell("training", 0, 1, sent)
+    await trained.fit_async(samples.X, labels[:, 0] if labels.shape[1] == 1 else labels, told)
+    matter.steps += trained.stimuli_
+    matter.count += trained.exchanges_
     after = await matter.read(samples.probes, "after training")
     last = _weights(simulator)
     return Start(
@@ -225,7 +244,6 @@ async def train(substrate: Substrate, samples: Samples, settings: Course, tell: 
         weights=None if first is None or last is None else (first, last),
         simulator=simulator,
         updates=trained.updates_,
-        stimuli=trained.stimuli_,
         time=trained.time_,
         energy=trained.energy_,
         seconds=time.perf_counter() - begun,
@@ -258,10 +276,8 @@ class _Matter:
 
     def __init__(self, substrate: Substrate, tell: ProgressCallback) -> None:
         self._substrate, self._tell = substrate, tell
-        info = substrate.info
-        channels = learning_channels(info)
-        assert channels is not None
-        self.channels, self.info = channels, info
+        self.info = info = substrate.info
+        self.channels = learning_channels(info)
         self._nodes = [k for k, channel in enumerate(info.outputs) if channel.unit == "V"]
         self.count = self.steps = 0
 
@@ -278,9 +294,7 @@ class _Matter:
         parts = []
         for first in range(0, len(X), _PROBED_AT_ONCE):
             some = X[first : first + _PROBED_AT_ONCE]
-            drive = self.info.rest_drive(len(some))
-            drive[:, self.channels.inputs] = some
-            parts.append(await self.apply(drive))
+            parts.append(await self.apply(self.channels.drive(some)))
             self._tell(phase, first + len(some), len(X), self.steps)
         return np.concatenate(parts)
 
@@ -290,42 +304,7 @@ class _Matter:
 
     def outputs(self, states: FloatArray) -> FloatArray:
         """Return the outputs, shape (samples, outputs), V."""
-        columns = []
-        for word in str(self.info.parameters["outputs"]).split(","):
-            if word:
-                plus, _, minus = word.partition("-")
-                columns.append(states[:, int(plus)] - (states[:, int(minus)] if minus else 0.0))
-        return np.column_stack(columns)
-
-
-class _Regressor:
-    def __init__(self, matter: _Matter, settings: Course, tell: ProgressCallback) -> None:
-        self._matter, self._settings, self._tell = matter, settings, tell
-        self.updates_ = self.stimuli_ = 0
-        self.time_, self.energy_ = 0.0, float("nan")
-
-    async def fit(self, X: FloatArray, Y: FloatArray) -> None:
-        settings, matter = self._settings, self._matter
-        rates = np.geomspace(settings.first, settings.last, settings.epochs)
-        generator, curve = np.random.default_rng(settings.seed), np.empty(settings.epochs)
-        at_once = max(1, 2000 // len(X))
-        for first in range(0, settings.epochs, at_once):
-            some = rates[first : first + at_once]
-            order = np.array([generator.permutation(len(X)) for _ in some])
-            drive = matter.info.rest_drive(order.size)
-            drive[:, matter.channels.inputs] = X[order.ravel()]
-            drive[:, matter.channels.labels] = Y[order.ravel()]
-            drive[:, matter.channels.learn] = np.repeat(some, len(X))
-            if matter.info.inputs[matter.channels.learn].levels is not None:
-                drive[:, matter.channels.learn] = 1.0
-            states = await matter.apply(drive)
-            wrong = (matter.outputs(states) - Y[order.ravel()]).reshape(len(some), -1)
-            curve[first : first + len(some)] = np.sqrt(np.mean(wrong**2, axis=1))
-            self.updates_ += order.size
-            self.stimuli_ += 1
-            self.time_ += order.size * matter.info.step
-            self._tell("training", first + len(some), settings.epochs, matter.steps)
-        self.learning_curve_ = curve
+        return self.channels.outputs(states)
 
 
 def simulator_behind(substrate: Substrate) -> Simulator | None:
@@ -423,8 +402,8 @@ def learning_curves(starts: Sequence[Start], levels: dict[str, float], repeated:
     return Curves(
         heading="Learning curve",
         text=(
-            "Root of the mean squared error of the outputs in each epoch, from the free states that the device answered "
-            "before each update."
+            "Root of the mean squared error of the outputs in each epoch, from the free states that the device "
+            "answered before each update."
         ),
         x_label="epoch",
         y_label="error (mV)",

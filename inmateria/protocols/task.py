@@ -227,9 +227,9 @@ class Task:
             return
         if learns and self.needs is not None:
             raise UnsuitableSubstrate(
-                f"{info.id} ({info.kind}) learns by itself, from labels; {self.name} reads matter that does not change; "
-                f"give {'a culture, such as --on culture://' if self.needs == 'spikes' else '--on nanowire://'}, or run "
-                "a task that trains matter, such as xor"
+                f"{info.id} ({info.kind}) learns by itself, from labels; {self.name} reads matter as it is; give "
+                f"--on {'culture' if self.needs == 'spikes' else 'nanowire'}://, or run a task that trains matter, "
+                "such as xor"
             )
         of_neurons = info.kind == "neural-culture"
         if self.needs == "spikes":

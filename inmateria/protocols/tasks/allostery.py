@@ -1,9 +1,9 @@
 """Train a network that learns to answer a strain of its sources at its targets: the task `allostery`.
 
 In a protein, binding at one place moves another far away. In a network it is the response of target nodes to a strain
-of a pair of source nodes, in a given ratio: Rocks et al., PNAS 114, 2520 (2017), with springs; in networks of resistors,
-where strains are voltages, Stern et al., PRX 11, 021045 (2021) and Dillavou et al., Phys. Rev. Applied 18, 014040 (2022).
-Here the first source is held at 0 V, the second at the strain, and each target learns to be at its ratio of the strain.
+of a pair of source nodes, in a given ratio: Rocks et al., PNAS 114, 2520 (2017), with springs; in networks of
+resistors, where strains are voltages, Stern et al., PRX 11, 021045 (2021) and Dillavou et al., Phys. Rev. Applied 18,
+014040 (2022). Here the first source is held at 0 V, the second at the strain, and each target learns to be at its ratio of the strain.
 Strains between those that were learned test whether it is a response and not a constant.
 """
 
@@ -91,10 +91,11 @@ async def learn_response(
     constant = np.tile(Y.mean(axis=0), (len(tested), 1))
     targets = len(ratios)
     nodes = [each.voltages[0] for each in starts]
+    solved = [least_squares(V[train], Y, V[test]) for V in nodes]
     scores = (
         score_of("its own outputs", "substrate", targets, [each.after[test] for each in starts], labels),
         score_of("its own outputs", "untrained network", targets, [each.before[test] for each in starts], labels),
-        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], [least_squares(V[train], Y, V[test]) for V in nodes], labels),
+        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], solved, labels),
         score_of("the same for all strains", "mean of the labels", 0, [constant] * len(starts), labels),
     )  # fmt: skip
     moved = [np.polynomial.polynomial.polyfit(probed, each.after, 1)[1] for each in starts]

@@ -277,9 +277,8 @@ async def learn_digits(substrate: Substrate, settings: DigitsSettings, on_progre
     info = substrate.info
     channels = learning_channels(info)
     assert channels is not None
-    low, high = (np.array([getattr(info.inputs[k], end) for k in channels.inputs]) for end in ("low", "high"))
-    at_rest = np.array([info.rest[k] for k in channels.inputs])
-    X = at_rest + (high - at_rest) * pixels
+    at_rest, highest = (np.array([of[k] for k in channels.inputs]) for of in (info.rest, [c.high for c in info.inputs]))
+    X = at_rest + (highest - at_rest) * pixels
     label = settings.label or (0.01 if info.kind == "contrastive-network" else info.inputs[channels.labels[0]].high)
     Y = np.where(y[:, np.newaxis] == np.arange(10), label, max(-label, info.inputs[channels.labels[0]].low))
     start = await train(substrate, Samples(X[learned], Y[learned], X), settings, on_progress)
@@ -331,7 +330,8 @@ def circuit(_: DigitsSettings) -> Circuit:
         outputs=10,
         uris={
             "clln": "clln://?random=85x3400&edges=resistor&inputs=64&outputs=10&rails=0"
-            "&rule=coupled-learning&rule.eta=1&rule.alpha=0.01"
+            "&rule=coupled-learning&rule.eta=1&rule.alpha=0.01",
+            "layers": "layers://?sizes=64-100-10",
         },
     )
 

@@ -36,7 +36,7 @@ _KINDS = 3
 
 
 class IrisSettings(LearningSettings, frozen=True, kw_only=True):
-    """Settings of `iris`; those of the training were chosen on seeds 100 to 109 of the default network.
+    """Settings of `iris`; those of the training were chosen on seeds 100 to 115 of the default network.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ class IrisSettings(LearningSettings, frozen=True, kw_only=True):
     """
 
     epochs: Annotated[int, Meta(ge=1)] = 200
+    last: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.02
     splits: Annotated[int, Meta(ge=1, le=100)] = 5
     flowers: Annotated[int, Meta(ge=2, le=40)] = 10
     low: float = 0.0
@@ -70,7 +71,8 @@ def circuit(settings: IrisSettings) -> Circuit:
         outputs=_KINDS,
         uris={
             "clln": "clln://?random=9x16&edges=resistor&edges.weight=resistance&edges.low=781.25&edges.high=100000"
-            "&edges.levels=128&inputs=4&outputs=3&differential=false&rails=0&rule=sign-rule&rule.eta=1"
+            "&edges.levels=128&inputs=4&outputs=3&differential=false&rails=0&rule=sign-rule&rule.eta=0.1",
+            "layers": "layers://?sizes=4-10-3",
         },
     )
 

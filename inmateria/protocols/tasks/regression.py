@@ -65,7 +65,8 @@ def circuit(settings: RegressionSettings) -> Circuit:
         outputs=1,
         uris={
             "clln": "clln://?grid=4x4&inputs=15,&outputs=10,&rails=5:0,7:0.45"
-            "&rule=coupled-learning&rule.eta=1&rule.alpha=6"
+            "&rule=coupled-learning&rule.eta=1&rule.alpha=6",
+            "layers": "layers://?sizes=1-10-1",
         },
     )
 
@@ -83,10 +84,11 @@ async def learn_curve(
     before, after = ([getattr(each, name)[:count] for each in starts] for name in ("before", "after"))
     nodes = [each.voltages[0][:count] for each in starts]
     mean, line = error_of(np.full_like(Y, Y.mean()), Y), error_of(least_squares(X, Y, X), Y)
+    solved = [least_squares(V, Y, V) for V in nodes]
     scores = (
         score_of("its own output", "substrate", 1, after, Y),
         score_of("its own output", "untrained network", 1, before, Y),
-        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], [least_squares(V, Y, V) for V in nodes], Y,),
+        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], solved, Y),
         score_of("straight line", "input alone", 1, [least_squares(X, Y, X)] * len(starts), Y),
     )  # fmt: skip
     better = sum(error_of(each, Y) < line for each in after)

@@ -64,7 +64,10 @@ def circuit(settings: XorSettings) -> Circuit:
     return Circuit(
         inputs=2,
         outputs=1,
-        uris={"clln": "clln://?grid=4x4&rule=coupled-learning&rule.eta=0.1&rule.alpha=32"},
+        uris={
+            "clln": "clln://?grid=4x4&rule=coupled-learning&rule.eta=0.1&rule.alpha=32",
+            "layers": "layers://?sizes=2-10-1",
+        },
     )
 
 
@@ -87,10 +90,11 @@ async def learn_xor(substrates: Sequence[Substrate], settings: XorSettings, on_p
     before, after = ([getattr(each, name)[:4] for each in starts] for name in ("before", "after"))
     nodes = [each.voltages[0][:4] for each in starts]
     mean = error_of(np.full_like(Y, Y.mean()), Y)
+    solved = [least_squares(V, Y, V) for V in nodes]
     scores = (
         score_of("its own output", "substrate", 1, after, Y),
         score_of("its own output", "untrained network", 1, before, Y),
-        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], [least_squares(V, Y, V) for V in nodes], Y,),
+        score_of("linear, of all nodes", "untrained network", nodes[0].shape[1], solved, Y),
         score_of("plane", "input alone", 2, [least_squares(X, Y, X)] * len(starts), Y),
     )  # fmt: skip
     below = sum(error_of(each, Y) < settings.within for each in after)

@@ -92,8 +92,9 @@ def learning_channels(info: SubstrateInfo) -> LearningChannels:
 
     It has the inputs ``u00``, ... (V), the labels ``l00``, ... (V) and ``learn`` (1), and the outputs ``v00``, ...
     (V), one for each node; its parameters hold the nodes of its outputs, ``outputs``, such as ``"10-0,7"`` for a
-    difference and a single node. If they also hold those of ``inputs`` and ``rails``, and it has the currents ``i00``,
-    ... (A) of all of these, the energy of its sources is known.
+    difference and a single node. Or it has the outputs themselves, ``o00``, ... (V), one for each label. If the
+    parameters also hold the nodes of ``inputs`` and ``rails``, and it has the currents ``i00``, ... (A) of all of
+    these, the energy of its sources is known.
 
     Raises
     ------
@@ -104,10 +105,17 @@ def learning_channels(info: SubstrateInfo) -> LearningChannels:
     driven, labels, nodes, currents = (
         _numbered(letter, names) for letter, names in (("u", inputs), ("l", inputs), ("v", outputs), ("i", outputs))
     )
+    own = _numbered("o", outputs)
+    if driven and labels and own and "learn" in inputs and info.sampling_rate is not None and len(own) == len(labels):
+        return LearningChannels(
+            info, np.array(list(driven.values())), np.array(list(labels.values())), inputs.index("learn"),
+            np.array(list(own.values())), np.full(len(own), -1), None, None,
+        )  # fmt: skip
     if not (driven and labels and nodes and "learn" in inputs and info.sampling_rate is not None):
         raise SubstrateError(
             f"{info.id} is of the kind {info.kind} and has the inputs {_some(inputs)} and the outputs {_some(outputs)}",
-            "a substrate that learns by itself has inputs u00, ..., labels l00, ... and learn, and outputs v00, ...",
+            "a substrate that learns by itself has inputs u00, ..., labels l00, ... and learn, and outputs v00, ..., "
+            "or o00, ... for each label",
             "give a ContrastiveNetwork, clln://, or a device with these channels; other substrates compute behind "
             "PhysicalReservoir with a readout",
         )
