@@ -231,7 +231,7 @@ async def train(substrate: Substrate, samples: Samples, settings: Course, tell: 
 
     tell("training", 0, 1, sent)
     await trained.fit_async(samples.X, labels[:, 0] if labels.shape[1] == 1 else labels, told)
-    matter.steps += trained.stimuli_
+    matter.steps += trained.stimuli_ + 1  # at rest, at the end
     matter.count += trained.exchanges_
     after = await matter.read(samples.probes, "after training")
     last = _weights(simulator)

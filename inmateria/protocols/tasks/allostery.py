@@ -3,8 +3,8 @@
 In a protein, binding at one place moves another far away. In a network it is the response of target nodes to a strain
 of a pair of source nodes, in a given ratio: Rocks et al., PNAS 114, 2520 (2017), with springs; in networks of
 resistors, where strains are voltages, Stern et al., PRX 11, 021045 (2021) and Dillavou et al., Phys. Rev. Applied 18,
-014040 (2022). Here the first source is held at 0 V, the second at the strain, and each target learns to be at its ratio of the strain.
-Strains between those that were learned test whether it is a response and not a constant.
+014040 (2022). Here the first source is held at 0 V, the second at the strain, and each target learns to be at its
+ratio of the strain. Strains between those that were learned test whether it is a response and not a constant.
 """
 
 from collections.abc import Sequence
