@@ -46,7 +46,7 @@ async def served(
 
 
 async def train_while_the_broker_dies(model: Any, given: tuple[Any, Any], broker: BrokerProcess, at: set[int]) -> int:
-    """Fit, with the broker killed (SIGKILL) and started again after stimuli of these numbers; return how often it was."""
+    """Fit, with the broker killed and started again after stimuli of these numbers; return how often it was."""
     moments: asyncio.Queue[None] = asyncio.Queue()
     restarted = 0
 

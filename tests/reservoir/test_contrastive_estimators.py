@@ -2,8 +2,11 @@
 
 import asyncio
 import pickle
+import signal
+import threading
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
@@ -189,8 +192,8 @@ def test_what_lies_beyond_is_clipped_with_a_warning_and_voltages_are_refused() -
         (ContrastiveRegressor(3), "give a Substrate, a simulator"),
         (ContrastiveRegressor(LinearLearner(inputs=1)), "X has 2 features and linear-learner 1 inputs"),
         (ContrastiveRegressor(LinearLearner(outputs=2)), "y has 1 targets and linear-learner 2 outputs"),
-        (ContrastiveRegressor(LinearLearner(parameters={})), "does not state in its parameters which nodes"),
-        (ContrastiveRegressor(LinearLearner(parameters={"outputs": "99,"})), "does not state in its parameters"),
+        (ContrastiveRegressor(LinearLearner(parameters={})), "does not state which voltages are its outputs"),
+        (ContrastiveRegressor(LinearLearner(parameters={"outputs": "99,"})), "does not state which voltages"),
         (ContrastiveRegressor(LinearLearner(levels=(0.0, 1.0)), rate=(1.0, 0.1)), r"takes \(0.0, 1.0\) as learn"),
         (ContrastiveRegressor(LinearLearner(resettable=False)), "give warm_start=True"),
         (ContrastiveRegressor(LinearLearner(), rate=2.0), "above 0 and at most 1"),
@@ -255,6 +258,23 @@ def test_a_prediction_is_the_class_with_the_nearest_mean_output() -> None:
     assert model.class_outputs_[:, 0] == pytest.approx(means, rel=1e-12)
     assert (model.predict(X) == model.classes_[np.abs(outputs[:, np.newaxis] - means).argmin(axis=1)]).all()
     assert model.score(X, CLASSES) > 0.85
+
+
+def test_a_device_may_answer_with_its_outputs_alone() -> None:
+    class Plain(LinearLearner):
+        def __init__(self) -> None:
+            super().__init__()
+            renamed = (*self.info.outputs[:3], msgspec.structs.replace(self.info.outputs[3], name="o00"))
+            self.info = msgspec.structs.replace(self.info, outputs=renamed, parameters={})
+
+        def advance(self, stimulus: Stimulus) -> Response:
+            response = super().advance(stimulus)
+            assert response.signal is not None
+            return Response(response.signal[:, :, :4], None, response.start, response.sequence)
+
+    one, other = volts(Plain(), epochs=5).fit(X, Y), volts(LinearLearner(), epochs=5).fit(X, Y)
+    assert (one.predict(X) == other.predict(X)).all()
+    assert np.isnan(one.energy_)
 
 
 def test_a_warm_start_goes_on() -> None:
@@ -333,6 +353,32 @@ async def test_after_a_cancelled_training_the_device_rests_and_the_estimator_is_
     alone = LinearLearner()
     await volts(alone, epochs=2, batch=60).fit_async(X, Y)
     assert (learner.conductance == alone.conductance).all()
+
+
+async def test_short_exchanges_in_process_leave_others_their_turn() -> None:
+    learner, seen = LinearLearner(), set()
+    training = asyncio.create_task(volts(SimulatedSubstrate(learner), epochs=20, batch=1).fit_async(X, Y))
+    while not training.done():
+        seen.add(learner.updates)
+        await asyncio.sleep(0)  # turns are what is counted
+    assert len(seen) > 1150  # of 1,200 exchanges
+
+
+def test_an_interrupted_fit_ends_at_rest() -> None:
+    class Interrupting(LinearLearner):
+        def advance(self, stimulus: Stimulus) -> Response:
+            if len(self.applied) == 2:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            return super().advance(stimulus)
+
+    learner = Interrupting()
+    model = volts(learner, epochs=3000, batch=60)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y)
+    assert 0 < learner.updates < 180_000
+    assert (learner.applied[-1] == 0).all()
+    with pytest.raises(NotFittedError):
+        model.predict(X)
 
 
 async def test_after_a_device_failed_the_estimator_is_not_fitted(caplog: pytest.LogCaptureFixture) -> None:

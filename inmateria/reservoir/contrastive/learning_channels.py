@@ -90,11 +90,10 @@ class LearningChannels:
 def learning_channels(info: SubstrateInfo) -> LearningChannels:
     """Find the channels of a substrate that learns by itself.
 
-    It has the inputs ``u00``, ... (V), the labels ``l00``, ... (V) and ``learn`` (1), and the outputs ``v00``, ...
-    (V), one for each node; its parameters hold the nodes of its outputs, ``outputs``, such as ``"10-0,7"`` for a
-    difference and a single node. Or it has the outputs themselves, ``o00``, ... (V), one for each label. If the
-    parameters also hold the nodes of ``inputs`` and ``rails``, and it has the currents ``i00``, ... (A) of all of
-    these, the energy of its sources is known.
+    It has the inputs ``u00``, ... (V), the labels ``l00``, ... (V) and ``learn`` (1). Its outputs are ``o00``, ...
+    (V), one for each label; or ``v00``, ... (V), one for each node, and its parameters hold the nodes of the outputs,
+    ``outputs``, such as ``"10-0,7"`` for a difference and a single node. If they also hold those of ``inputs`` and
+    ``rails``, and it has the currents ``i00``, ... (A) of all of these, the energy of its sources is known.
 
     Raises
     ------
@@ -102,34 +101,26 @@ def learning_channels(info: SubstrateInfo) -> LearningChannels:
         If the substrate is of another kind, or does not state where its outputs are.
     """
     inputs, outputs = ([channel.name for channel in side] for side in (info.inputs, info.outputs))
-    driven, labels, nodes, currents = (
-        _numbered(letter, names) for letter, names in (("u", inputs), ("l", inputs), ("v", outputs), ("i", outputs))
-    )
-    own = _numbered("o", outputs)
-    if driven and labels and own and "learn" in inputs and info.sampling_rate is not None and len(own) == len(labels):
-        return LearningChannels(
-            info, np.array(list(driven.values())), np.array(list(labels.values())), inputs.index("learn"),
-            np.array(list(own.values())), np.full(len(own), -1), None, None,
-        )  # fmt: skip
-    if not (driven and labels and nodes and "learn" in inputs and info.sampling_rate is not None):
+    driven, labels = (_numbered(letter, inputs) for letter in "ul")
+    read, nodes, currents = (_numbered(letter, outputs) for letter in "ovi")
+    if not (driven and labels and (read or nodes) and "learn" in inputs and info.sampling_rate is not None):
         raise SubstrateError(
             f"{info.id} is of the kind {info.kind} and has the inputs {_some(inputs)} and the outputs {_some(outputs)}",
-            "a substrate that learns by itself has inputs u00, ..., labels l00, ... and learn, and outputs v00, ..., "
-            "or o00, ... for each label",
+            "a substrate that learns by itself has inputs u00, ..., labels l00, ... and learn, and outputs o00, ... or "
+            "v00, ...",
             "give a ContrastiveNetwork, clln://, or a device with these channels; other substrates compute behind "
             "PhysicalReservoir with a readout",
         )
+    plus, minus = np.array(list(read.values()), dtype=np.intp), np.full(len(read), -1)
     try:
-        pairs = [_pair(word) for word in _words(info.parameters["outputs"])]
-        plus = np.array([nodes[a] for a, _ in pairs], dtype=np.intp)
-        minus = np.array([-1 if b is None else nodes[b] for _, b in pairs], dtype=np.intp)
-        if len(pairs) != len(labels):
-            raise ValueError(f"{len(labels)} labels and {len(pairs)} outputs")
+        if len(read) != len(labels):
+            plus, minus = _output_nodes(info, nodes, len(labels))
     except (KeyError, TypeError, ValueError) as error:
         raise SubstrateError(
-            f"{info.id} does not state in its parameters which nodes are its outputs ({error})",
-            "'outputs' is text with a node or a pair plus-minus for each label, such as '10-0,7'",
-            "add it to the parameters in the device's info",
+            f"{info.id} does not state which voltages are its outputs ({error})",
+            "there is an output o00, ... for each label, or the parameter 'outputs' is text with a node or a pair "
+            "plus-minus for each, such as '10-0,7'",
+            "add it to the device's info",
         ) from None
     sources: Columns | None
     try:
@@ -143,6 +134,15 @@ def learning_channels(info: SubstrateInfo) -> LearningChannels:
         info, np.array(list(driven.values())), np.array(list(labels.values())), inputs.index("learn"), plus, minus,
         sources, None if sources is None else flows,
     )  # fmt: skip
+
+
+def _output_nodes(info: SubstrateInfo, nodes: dict[int, int], count: int) -> tuple[Columns, Columns]:
+    """Return the columns of the plus and minus node of each output, from the parameters."""
+    pairs = [_pair(word) for word in _words(info.parameters["outputs"])]
+    if len(pairs) != count:
+        raise ValueError(f"{count} labels and {len(pairs)} outputs")
+    plus = np.array([nodes[a] for a, _ in pairs], dtype=np.intp)
+    return plus, np.array([-1 if b is None else nodes[b] for _, b in pairs], dtype=np.intp)
 
 
 def _numbered(letter: str, names: list[str]) -> dict[int, int]:

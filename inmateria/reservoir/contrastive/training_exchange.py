@@ -130,6 +130,9 @@ async def train(
                 done += 1
                 if on_progress is not None:
                     on_progress("training", done, parts, course.stimuli)
+                await asyncio.sleep(
+                    0
+                )  # a short exchange in process does not wait: others, and a cancellation, have a turn
     finally:
         whole = course.stimuli // samples
         course.error = np.sqrt(squared[:whole] / samples)
@@ -169,6 +172,7 @@ async def read_outputs(
             steps += len(found[-1])
             if on_progress is not None:
                 on_progress("reading", len(found), len(stimuli), steps)
+            await asyncio.sleep(0)
     outputs = np.concatenate(found)
     if not np.isfinite(outputs).all():
         raise SubstrateError(
