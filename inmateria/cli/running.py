@@ -224,6 +224,8 @@ def _table(run: "Run") -> "Table":
 
 def _lines_below(run: "Run") -> list[str]:
     """Say what is true of this table, and how the substrate was reached."""
+    from inmateria.protocols.runs import shown_on
+
     outcome, exchanged = run.outcome, run.outcome.exchanges
     words = []
     if any("RLS" in score.readout for score in outcome.scores):
@@ -238,7 +240,7 @@ def _lines_below(run: "Run") -> list[str]:
     if run.over == "remote":
         lines.append(f"The substrate is remote: {run.on}")
     elif "?" in run.on:
-        lines.append(f"It ran on {run.on}")
+        lines.append(f"It ran on {shown_on(run)}")
     lines.append(
         f"{exchanged.count:,} exchange{'' if exchanged.count == 1 else 's'} in {exchanged.seconds:.1f} s: "
         f"{exchanged.per_second:.0f} a second, {exchanged.steps / exchanged.seconds:,.0f} steps a second"

@@ -104,13 +104,14 @@ class Samples:
     X : ndarray of float, shape (samples, inputs)
         Inputs that are learned, V.
     Y : ndarray of float, shape (samples, outputs), or callable
-        Labels, V; or a function that makes them from the outputs for the probes before the training.
+        Labels, V; or a function that makes them of the outputs for the probes before the training, and of the lowest
+        and the highest label that the device takes.
     probes : ndarray of float, shape (probes, inputs)
         Inputs for which the outputs are read before and after the training, V.
     """
 
     X: FloatArray
-    Y: FloatArray | Callable[[FloatArray], FloatArray]
+    Y: FloatArray | Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
     probes: FloatArray
 
 
@@ -213,7 +214,10 @@ async def train(substrate: Substrate, samples: Samples, settings: Course, tell: 
     simulator = simulator_behind(substrate)
     first = _weights(simulator)
     before = await matter.read(samples.probes, "before training")
-    labels = samples.Y(matter.outputs(before)) if callable(samples.Y) else samples.Y
+    if callable(samples.Y):
+        labels = samples.Y(matter.outputs(before), *matter.channels.label_limits())
+    else:
+        labels = samples.Y
     trained = ContrastiveRegressor(
         substrate,
         epochs=settings.epochs,

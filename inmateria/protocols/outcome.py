@@ -276,7 +276,7 @@ def shown_error(score: Score) -> str:
     mean = float(np.mean(score.errors))
     if mean < 1e-3:
         return "< 0.001"
-    return f"{mean:.3g}" + (f" ± {np.std(score.errors):.2g}" if len(score.errors) > 1 else "")
+    return f"{mean:.3g}" + (f" ± {round(float(np.std(score.errors)), 9):.2g}" if len(score.errors) > 1 else "")
 
 
 def weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:

@@ -18,7 +18,7 @@ from inmateria.adapters.uri import is_simulated
 from inmateria.protocols import figures
 from inmateria.protocols.circuits import learning_channels
 from inmateria.protocols.outcome import Outcome, Score, shown_error
-from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
+from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run, shown_on
 from inmateria.recording import Exchange, Recording, open_recording
 from inmateria.substrate import Response, Stimulus
 
@@ -198,13 +198,13 @@ def _way(run: Run) -> str:
     if run.over == "remote":
         return f"remote, reached over MQTT: {run.on}"
     if run.over == "mqtt":
-        return f"reached over MQTT and served from a process of its own: {run.on}"
+        return f"reached over MQTT and served from a process of its own: {shown_on(run)}"
     scheme, mark, _ = run.on.partition("://")
     if scheme == "replay":
         return "replayed from a recording"
     if mark and not is_simulated(run.on):
         return f"reached through its adapter, {scheme}://"
-    return f"in the same process: {run.on}" if "?" in run.on else "in the same process"
+    return f"in the same process: {shown_on(run)}" if "?" in run.on else "in the same process"
 
 
 def _stimuli(exchanges: list[Exchange]) -> str:

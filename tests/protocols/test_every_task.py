@@ -296,7 +296,6 @@ async def test_an_outcome_needs_a_title_scores_and_exchanges_only(tmp_path: Path
 ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
     "capacity": [{"steps": 2000, "delays": 10, "degree": 1}],
     "cart-pole": SHORT["cart-pole"],
-    "digits": [{"splits": 1, "rest": 0.02, "window": 8, "positions": 1}],
     "henon": [
         {"values": 200, "encoding": encoding, "features": features}
         for encoding, features in (("place", "counts"), ("amplitude", "rates"), ("rate", "latency"))
@@ -312,7 +311,7 @@ ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
 
 OTHER_VALUES: dict[str, Any] = {
     "bins": 1, "compare": False, "electrodes": 2, "most": 1, "product_delays": 3, "time_constant": 0.5, "width": 1,
-    "amplitudes": (0.5,), "strength": 0.6, "epochs": 3, "first": 0.5, "last": 0.5, "label": 0.5,
+    "amplitudes": (0.5,), "strength": 0.6,
 }  # fmt: skip
 
 

@@ -158,6 +158,14 @@ async def test_digits_refuses_settings_without_effect_on_that_matter(label: str,
     assert not left_in(tmp_path)
 
 
+def test_every_setting_of_digits_has_an_effect_on_one_kind_of_matter() -> None:
+    task = find_task("digits")
+    assert task.unused is not None
+    here, there = (task.unused(task.settings(), each.info) for each in (LeakySimulator(), learner("digits")))
+    assert not set(here) & set(there)
+    assert {"epochs", "first", "last", "label"} == set(here)
+
+
 def test_controls_are_those_of_other_libraries() -> None:
     generator = np.random.default_rng(0)
     X, Y, Z = generator.normal(size=(30, 4)), generator.normal(size=(30, 2)), generator.normal(size=(9, 4))
@@ -200,11 +208,21 @@ def test_flowers_are_learned_from_the_same_weights_in_each_split() -> None:
     assert score(outcome, "untrained network", "nearest").score > 0.6
     assert score(outcome, "input alone", "nearest").score == pytest.approx(0.9, abs=0.06)
     assert outcome.held_out == 120
+    assert np.isfinite([each.score for each in outcome.scores]).all()
     # The first reading of every split is that of the untrained network.
     read = [drive for drive in matter.applied if len(drive) == 150]
     assert len(read) == 6
     firsts = [drive for drive in matter.applied if len(drive) > 1 and drive[:, -1].any()]
     assert sum(map(len, firsts)) == 3 * 3 * 30
+
+
+def test_labels_of_flowers_stay_within_what_the_device_takes() -> None:
+    matter = learner("iris")
+    run("iris", [matter], epochs=1, splits=1, contrast=50.0)
+    channels = learning_channels(matter.info)
+    assert channels is not None
+    labels = np.concatenate(matter.applied)[:, list(channels.labels)]
+    assert np.abs(labels).max() == 1.0
 
 
 def test_a_device_that_keeps_what_it_learned_is_trained_once(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 As with the machine of Dillavou et al., Phys. Rev. Applied 18, 014040 (2022): 10 flowers of each kind are learned, the
 others are tested. Four voltages are the measures of a flower (Fisher, 1936), scaled by the flowers that are learned. A
 label is a voltage for each of three outputs: the mean of what the untrained network answers to its kind, moved away
-from the mean of all. A flower is of the kind whose mean answer, among the flowers learned, is nearest to its own.
+from the mean of all, as far as the device takes it. A flower is of the kind whose mean answer, among the flowers
+learned, is nearest to its own.
 """
 
 import asyncio
@@ -155,14 +156,14 @@ def _volts(measures: FloatArray, learned: Labels, settings: IrisSettings) -> Flo
     return np.asarray(settings.low + (settings.high - settings.low) * share)
 
 
-def _labels(y: Labels, learned: Labels, contrast: float) -> Callable[[FloatArray], FloatArray]:
+def _labels(y: Labels, learned: Labels, contrast: float) -> Callable[..., FloatArray]:
     """Return the function that makes labels of what the untrained network answers."""
 
-    def labels(before: FloatArray) -> FloatArray:
+    def labels(before: FloatArray, lowest: FloatArray, highest: FloatArray) -> FloatArray:
         answers = before[learned]
         kinds = np.array([answers[y[learned] == kind].mean(axis=0) for kind in range(_KINDS)])
         middle = kinds.mean(axis=0)
-        return np.asarray((middle + contrast * (kinds - middle))[y[learned]])
+        return np.clip(middle + contrast * (kinds - middle), lowest, highest)[y[learned]]
 
     return labels
 
