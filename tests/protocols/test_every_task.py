@@ -166,7 +166,7 @@ def test_a_task_has_no_setting_that_it_does_not_use_and_says_that_it_scores(name
         if find_task(name).several:
             find_task(name).uris(Noted(settings, read), None)  # type: ignore[arg-type]
     if name == "digits":
-        run(name, [learner(name)], Noted(chosen(name, epochs=1), read), note)
+        run(name, [learner(name)], Noted(chosen(name, epochs=1), read))
     assert {field.name for field in msgspec.structs.fields(find_task(name).settings)} <= read
     # Those left out count what was exchanged and fit nothing beyond some hundredths of a second.
     if name not in ("centre-of-activity", "response-map", "spontaneous"):
