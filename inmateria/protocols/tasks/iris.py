@@ -73,7 +73,7 @@ def circuit(settings: IrisSettings) -> Circuit:
         uris={
             "clln": "clln://?random=9x16&edges=resistor&edges.weight=resistance&edges.low=781.25&edges.high=100000"
             "&edges.levels=128&inputs=4&outputs=3&differential=false&rails=0&rule=sign-rule&rule.eta=0.1",
-            "layers": "layers://?sizes=4-10-3",
+            "layers": "layers://?sizes=4-10-3&nudge=0.01",
         },
     )
 

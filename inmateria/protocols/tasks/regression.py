@@ -66,7 +66,7 @@ def circuit(settings: RegressionSettings) -> Circuit:
         uris={
             "clln": "clln://?grid=4x4&inputs=15,&outputs=10,&rails=5:0,7:0.45"
             "&rule=coupled-learning&rule.eta=1&rule.alpha=6",
-            "layers": "layers://?sizes=1-10-1",
+            "layers": "layers://?sizes=1-10-1&nudge=0.01",
         },
     )
 

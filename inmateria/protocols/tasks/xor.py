@@ -66,7 +66,7 @@ def circuit(settings: XorSettings) -> Circuit:
         outputs=1,
         uris={
             "clln": "clln://?grid=4x4&rule=coupled-learning&rule.eta=0.1&rule.alpha=32",
-            "layers": "layers://?sizes=2-10-1",
+            "layers": "layers://?sizes=2-10-1&nudge=0.01",
         },
     )
 
