@@ -333,7 +333,7 @@ async def test_a_training_that_is_cancelled_leaves_the_recording_of_what_was_app
     (folder,) = left_in(tmp_path)
     with open_recording(folder / "recording.h5") as recording:
         unanswered = [len(note.details["drive"]) for note in recording.notes if note.kind == "unanswered"]
-        assert len(unanswered) == 1
+        assert len(unanswered) <= 1  # in flight when it was cancelled
         assert int(recording.exchanges["steps"].sum()) + sum(unanswered) == sum(map(len, matter.applied))
     assert (matter.applied[-1] == 0).all()  # at rest
 
