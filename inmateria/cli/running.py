@@ -44,12 +44,13 @@ def run(
     context: typer.Context,
     task: Annotated[str, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)],
     on: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Substrate: a URI such as nanowire://?wires=200 or mqtt://host/group/device, or just its scheme.",
+            help="Substrate: a URI such as nanowire://?wires=200 or mqtt://host/group/device, or just its scheme; by "
+            "default nanowire, or the network that a task trains.",
             autocompletion=complete_substrate,
         ),
-    ] = "nanowire",
+    ] = None,
     over: Annotated[
         str,
         typer.Option(
@@ -86,7 +87,7 @@ def run(
 
         chosen = find_task(task)
         settings = chosen.settings_from(pairs)
-        if chosen.substrates is not None and context.get_parameter_source("on").name == "COMMANDLINE":  # type: ignore[union-attr]
+        if chosen.substrates is not None and on is not None:
             raise typer.BadParameter(f"the settings of {task} name its substrates; leave --on out (see --help)")
         from inmateria.adapters import SubprocessDevice, connect
         from inmateria.adapters.mqtt.wire.address import names_a_broker
@@ -94,13 +95,13 @@ def run(
         from inmateria.protocols.runner import run_task
         from inmateria.protocols.runs import read_run
 
-        uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
+        uris = chosen.uris(settings, None if on is None else uri_of(on))
         remote = [names_a_broker(uri) for uri in uris]
         if over == "mqtt" and any(remote):
             already = shown(uris[remote.index(True)])
             raise typer.BadParameter(f"{already} is reached over MQTT already; leave --over out")
         substrates = [SubprocessDevice(uri) if over == "mqtt" else connect(uri) for uri in uris]
-        given = substrates[0] if chosen.substrates is None else substrates
+        given = substrates if chosen.several else substrates[0]
         way = "remote" if all(remote) else over
         running = run_task(
             chosen, settings, given, out, bar.watch,
@@ -195,6 +196,8 @@ def _table(run: "Run") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
+    from inmateria.protocols.outcome import shown_error
+
     outcome = run.outcome
     split = f": {outcome.trained:,} learned, {outcome.held_out:,} held out" if outcome.trained else ""
     table = Table(title=escape(f"{outcome.title} on {run.substrate.id}{split}"), title_justify="left")
@@ -204,12 +207,14 @@ def _table(run: "Run") -> "Table":
         table.add_column(heading, justify="right")
     splits = max(len(score.splits) for score in outcome.scores)
     if splits > 1:
-        table.add_column(f"mean ± sd, {splits} splits", justify="right")
+        table.add_column(f"mean ± sd, {splits} {outcome.repeated}", justify="right")
+    if outcome.error_name:
+        table.add_column(outcome.error_name, justify="right")
     for score in outcome.scores:
         spread = f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}" if len(score.splits) > 1 else ""
         table.add_row(
             escape(score.on), escape(score.readout), str(score.features), f"{score.score:.3f}",
-            *([spread] if splits > 1 else []),
+            *([spread] if splits > 1 else []), *([shown_error(score)] if outcome.error_name else []),
             style=None if score.control else "bold",
         )  # fmt: skip
     if outcome.chance_description:
@@ -219,6 +224,8 @@ def _table(run: "Run") -> "Table":
 
 def _lines_below(run: "Run") -> list[str]:
     """Return what is true of this table, and how the substrate was reached."""
+    from inmateria.protocols.runs import shown_on
+
     outcome, exchanged = run.outcome, run.outcome.exchanges
     words = []
     if any("RLS" in score.readout for score in outcome.scores):
@@ -228,8 +235,12 @@ def _lines_below(run: "Run") -> list[str]:
     lines = ["; ".join(words)] if words else []
     if outcome.splitting:
         lines.append(outcome.splitting)
+    if outcome.facts:
+        lines.append("; ".join(f"{name}: {value}" for name, value in outcome.facts))
     if run.over == "remote":
         lines.append(f"The substrate is remote: {run.on}")
+    elif "?" in run.on:
+        lines.append(f"It ran on {shown_on(run)}")
     lines.append(
         f"{exchanged.count:,} exchange{'' if exchanged.count == 1 else 's'} in {exchanged.seconds:.1f} s: "
         f"{exchanged.per_second:.0f} a second, {exchanged.steps / exchanged.seconds:,.0f} steps a second"

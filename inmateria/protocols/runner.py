@@ -87,7 +87,7 @@ async def run_task(
             info = each.info
         except SubstrateError:  # known once it is entered, and checked then
             continue
-        task.check(info)
+        task.check(info, settings)
         task.check_settings(settings, info)
     folder = make_folder(runs, task.name)
     record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": software()}
@@ -103,7 +103,7 @@ async def run_task(
             for each, path in zip(several, paths, strict=True)
         ]
     try:
-        outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, on_progress)
+        outcome: Outcome = await task.run(recorded if task.several else recorded[0], settings, on_progress)
     except BaseException as error:
         if isinstance(error, OSError):  # a driver's own words may not say of which device they are
             error.add_note(f"while {task.name} ran on {', '.join(_name_of(each) for each in several)}")
@@ -195,7 +195,7 @@ class _RecordedSubstrate(RecordedSubstrate):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
-            self._task.check(self.device_info)
+            self._task.check(self.device_info, self._settings)
             self._task.check_settings(self._settings, self.device_info)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
@@ -220,7 +220,7 @@ class _UnrecordedSubstrate(Substrate):
         await self._substrate.__aenter__()
         try:
             self.info = self._substrate.info
-            self._task.check(self.info)
+            self._task.check(self.info, self._settings)
             self._task.check_settings(self._settings, self.info)
         except BaseException as error:
             await self._substrate.__aexit__(type(error), error, error.__traceback__)

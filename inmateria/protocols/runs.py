@@ -13,7 +13,7 @@ import msgspec
 from inmateria.protocols.outcome import Outcome
 from inmateria.substrate import SubstrateInfo
 
-__all__ = ["Run", "RunFolderError", "make_folder", "read_run", "write_run"]
+__all__ = ["Run", "RunFolderError", "make_folder", "read_run", "shown_on", "write_run"]
 
 RUN_FILE = "run.json"
 RECORDING_FILE = "recording.h5"
@@ -61,6 +61,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     keep: str = "all"
     version: int = _VERSION
+
+
+def shown_on(run: Run) -> str:
+    """Write the URIs that a run was on; of more than three, the first and the last."""
+    uris = run.on.split(", ")
+    return run.on if len(uris) <= 3 else f"{uris[0]}, ..., {uris[-1]}"
 
 
 def make_folder(runs: Path, task: str) -> Path:
