@@ -120,8 +120,8 @@ class Task:
     unused: Callable[[Any, SubstrateInfo], Mapping[str, str]] | None = None
     reads: Callable[[Any], SamplesRead] | None = None
 
-    def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
-        """Make the settings from strings, as given on a command line.
+    def settings_from(self, given: Mapping[str, Any]) -> msgspec.Struct:
+        """Make the settings from strings, as given on a command line, or from values, as in a file.
 
         Raises
         ------
@@ -189,7 +189,7 @@ def task_summaries() -> list[tuple[str, str]]:
     return sorted([*_BUILT_IN.items(), *plugin_summaries(_GROUP)])
 
 
-def _in_words(error: Exception, given: Mapping[str, str]) -> str:
+def _in_words(error: Exception, given: Mapping[str, Any]) -> str:
     """Say which setting an error of msgspec is about, and what was given."""
     expected, _, path = str(error).partition(" - at `$.")
     name = path.rstrip("`")
