@@ -1,5 +1,6 @@
 """`inmateria sweep`: a task on every combination of substrates, settings and seeds, with a live table of the best."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,26 +84,19 @@ def _make(
     keep: str | None, reports: bool, config: Path | None,
 ) -> Any:  # fmt: skip
     """Make the sweep's folder from the options, and from the file for what they leave out."""
-    from datetime import datetime
-
     from inmateria.desk.configuration import Experiment, read_experiment
-    from inmateria.desk.points import make_points, values_of
-    from inmateria.desk.sweep_folder import SweepFolder
-    from inmateria.protocols.task import find_task
+    from inmateria.desk.sweeping import prepare_sweep
 
     written = Experiment() if config is None else read_experiment(config)
     name = task or written.task
     if name is None:
         raise typer.BadParameter("give a task, such as `inmateria sweep memory`, or a file that names one")
-    chosen = find_task(name)
     uris = on or ([written.on] if isinstance(written.on, str) else written.on) or ["nanowire"]
-    values: dict[str, list[Any]] = {
-        key: value if isinstance(value, list) else [value] for key, value in written.settings.items()
-    }
-    values |= {key: list(values_of(text)) for key, text in named_settings(setting or []).items()}
-    points = make_points(chosen, [uri_of(uri) for uri in uris], values, seeds or written.seeds)
     place = out or (Path(written.out) if written.out else Path(f"sweeps/{datetime.now():%Y%m%dT%H%M%S}-{name}"))
-    return SweepFolder.make(place, points, keep=keep or written.keep or "nothing", reports=reports)
+    return prepare_sweep(
+        name, [uri_of(uri) for uri in uris], {**written.settings, **named_settings(setting or [])},
+        seeds=seeds or written.seeds, folder=place, keep=keep or written.keep or "nothing", reports=reports,
+    )  # fmt: skip
 
 
 class _Live:
@@ -127,8 +121,6 @@ class _Live:
         """Show how far the sweep is."""
         if self._hidden:
             return
-        from datetime import datetime, timedelta
-
         from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.text import Text

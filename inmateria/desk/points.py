@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from inmateria import __version__
 from inmateria.protocols.task import Task
@@ -77,13 +78,11 @@ def _spaced(part: str, kind: str, first: str, last: str, count: int) -> list[str
         raise ValueError(f"{part!r} is not {kind}:FIRST..LAST:COUNT with numbers") from None
     if not (math.isfinite(low) and math.isfinite(high)) or not 1 <= count <= _MOST:
         raise ValueError(f"{part!r} needs finite ends and a count of 1 to {_MOST:,}")
-    if kind == "log":
-        if low <= 0 or high <= 0:
-            raise ValueError(f"{part!r} is spaced by factors; its ends must be above 0")
-        low, high = math.log(low), math.log(high)
-    steps = [low + (high - low) * k / max(1, count - 1) for k in range(count)]
-    values = [math.exp(step) for step in steps] if kind == "log" else steps
-    return [f"{float(f'{value:.12g}')!r}" for value in values]  # .1 in place of .10000000000000002
+    if kind == "log" and not (low > 0 and high > 0):
+        raise ValueError(f"{part!r} is spaced by factors; its ends must be above 0")
+    spaced = np.geomspace(low, high, count) if kind == "log" else np.linspace(low, high, count)
+    between = [float(f"{value:.12g}") for value in spaced[1:-1].tolist()]  # .1 in place of .10000000000000002
+    return [repr(value) for value in [low, *between, *([high] if count > 1 else [])]]
 
 
 def expand_uri(uri: str) -> list[str]:

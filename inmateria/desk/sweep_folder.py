@@ -198,6 +198,11 @@ class SweepFolder:
         folder.mkdir()
         return folder
 
+    def forget_working(self, digest: str, attempts: int) -> None:
+        """Remove the folders in which a point was run, also those of processes that died."""
+        for attempt in range(attempts + 1):
+            shutil.rmtree(self._working / f"{digest}.{attempt}", ignore_errors=True)
+
     def finish(self, digest: str, folder: Path) -> bool:
         """Put the run of a point, made in a folder of its own, in its place; return False if there is one already."""
         try:

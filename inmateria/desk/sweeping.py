@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from inmateria.adapters import connect
 from inmateria.desk.catalogue import read_catalogue
-from inmateria.desk.points import make_points
+from inmateria.desk.points import expand_uri, make_points, values_of
 from inmateria.desk.run_tables import Row, rows_of, runs_to_pandas
 from inmateria.desk.summaries import RunSummary
 from inmateria.desk.sweep_folder import Failure, SweepFolder
+from inmateria.protocols.task import find_task
+from inmateria.substrate import SubstrateError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,18 +135,33 @@ def sweep(
     SweepFailed
         If workers die again and again.
     """
-    from inmateria.protocols.task import find_task
-
-    chosen = find_task(task)
-    uris = [on] if isinstance(on, str) else list(on)
-    points = make_points(chosen, uris, {name: _values(value) for name, value in (settings or {}).items()}, seeds)
-    made = SweepFolder.make(Path(folder), points, keep=keep, reports=reports)
+    made = prepare_sweep(task, on, settings, seeds=seeds, folder=folder, keep=keep, reports=reports)
     return run_sweep(made, workers, on_progress)
 
 
-def _values(given: Any) -> list[Any]:
-    from inmateria.desk.points import values_of
+def prepare_sweep(
+    task: str,
+    on: str | Sequence[str],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    seeds: int | None = None,
+    folder: Path | str = "sweep",
+    keep: str = "nothing",
+    reports: bool = False,
+) -> SweepFolder:
+    """Make the folder of a sweep, or open it, with every setting and one URI of each kind tried; see `sweep`."""
+    chosen = find_task(task)
+    uris = [on] if isinstance(on, str) else list(on)
+    values = {name: _values(value) for name, value in (settings or {}).items()}
+    points = make_points(chosen, uris, values, seeds)
+    for uri in uris if chosen.substrates is None else ():
+        substrate = connect(expand_uri(uri)[0])
+        with suppress(SubstrateError):  # known once it is entered
+            chosen.check(substrate.info)
+    return SweepFolder.make(Path(folder), points, keep=keep, reports=reports)
 
+
+def _values(given: Any) -> list[Any]:
     if isinstance(given, str):
         return list(values_of(given))
     return list(given) if isinstance(given, list | tuple | range) else [given]

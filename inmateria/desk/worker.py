@@ -85,6 +85,7 @@ def run_point(folder: SweepFolder, digest: str, owner: Owner | None = None) -> b
 def _run_claimed(folder: SweepFolder, digest: str, claim: Claim) -> None:
     if claim.attempt >= _ATTEMPTS:
         folder.fail(digest, f"the process that ran it died, {claim.attempt} times one after another")
+        folder.forget_working(digest, claim.attempt)
         claim.complete()
         return
     place = folder.working_folder(digest, claim.attempt)
@@ -99,7 +100,7 @@ def _run_claimed(folder: SweepFolder, digest: str, claim: Claim) -> None:
         shutil.rmtree(place, ignore_errors=True)
         claim.give_back()
         raise
-    shutil.rmtree(place, ignore_errors=True)
+    folder.forget_working(digest, claim.attempt)
     claim.complete()
 
 
