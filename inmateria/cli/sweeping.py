@@ -33,6 +33,9 @@ def sweep(
     seeds: Annotated[int | None, typer.Option(help="Seeds of the task for every combination.", min=1)] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the sweep; what is in it is not repeated.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; one for each processor by default.", min=1)] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Run on a Dask cluster: address of its scheduler, or 'local' for one here.")
+    ] = None,
     keep: Annotated[str | None, typer.Option(help="What recordings keep; by default there are none.")] = None,
     reports: Annotated[bool, typer.Option("--reports", help="Write a report of every run.")] = False,
     config: Annotated[Path | None, typer.Option(help="TOML or JSON file with any of these; options go first.")] = None,
@@ -56,7 +59,12 @@ def sweep(
     if retry_failed:
         folder.forget_failures()
     with _Live(folder, hidden=json) as live:
-        result = run_sweep(folder, workers, live.watch)
+        if dask is None:
+            result = run_sweep(folder, workers, live.watch)
+        else:
+            from inmateria.desk.dask_sweeping import run_sweep_on_dask
+
+            result = run_sweep_on_dask(folder, dask, workers, live.watch)
     if json:
         import msgspec
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -214,3 +215,40 @@ def test_the_parent_replaces_what_is_killed_and_ends_its_workers_when_interrupte
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
     assert len(list((small / "s" / "working").iterdir())) <= 1  # that of the one which was killed
+
+
+ON_DASK = """
+import os
+import signal
+from pathlib import Path
+
+from inmateria.desk import SweepFolder
+from inmateria.desk.dask_sweeping import run_sweep_on_dask
+
+log, killed = Path("log"), []
+
+
+def kill_one(progress):
+    running = {int(line.split()[3]) for line in log.read_text().splitlines()} if log.exists() else set()
+    if len(running) == 2 and not killed:
+        killed.append(min(running))
+        os.kill(killed[0], signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    result = run_sweep_on_dask(SweepFolder(Path("s")), "local", 2, kill_one)
+    print(len(killed), len(result.runs), len(result.failures))
+"""
+
+
+@pytest.mark.slow
+def test_two_workers_of_a_dask_cluster_of_which_one_is_killed(small: Path) -> None:
+    log = small / "log"
+    given: dict[str, list[Any]] = {"milliseconds": [150], "log": [str(log)], "x": list(range(40))}
+    folder = SweepFolder.make(small / "s", make_points(find_task("small"), [ON], given))
+    (small / "on_dask.py").write_text(ON_DASK)
+    done = subprocess.run([sys.executable, "on_dask.py"], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "1 40 0\n", done.stderr
+    assert {run.settings["x"] for run in read_catalogue(folder.runs)} == set(range(40))
+    begun = Counter(line[2] for line in lines(log) if line[0] == "begin")
+    assert sum(begun.values()) <= 41
