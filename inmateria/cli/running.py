@@ -42,7 +42,9 @@ class _RunCommand(StrictCommand):
 @app.command(cls=_RunCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
-    task: Annotated[str, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)],
+    task: Annotated[
+        str | None, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)
+    ] = None,
     on: Annotated[
         str | None,
         typer.Option(
@@ -68,6 +70,10 @@ def run(
             "(only what readouts read) or 'nothing'. Scores are the same."
         ),
     ] = "all",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML or JSON file with any of these, or the run.json of a run; options go before it."),
+    ] = None,
     metadata: MetadataFile = None,
     meta: MetadataValues = None,
     json: Json = False,
@@ -76,18 +82,34 @@ def run(
 
     A setting of the task can also be given as an option of its own: --name value.
     """
+    pairs: dict[str, Any] = dict(named_settings([*(setting or []), *_pairs(context.args)]))
+    given_on = _is_given(context, "on")
+    if config is not None:
+        from inmateria.desk.configuration import read_experiment
+
+        written = read_experiment(config)
+        pairs = {**written.settings, **pairs}
+        task = task or written.task
+        if not given_on and isinstance(written.on, list):
+            raise typer.BadParameter(f"{config} has several substrates; `inmateria sweep` takes them")
+        if not given_on and written.on:
+            on = str(written.on).split(", ")[0]  # a run of several starts names all of them
+        over = written.over if written.over in {"local", "mqtt"} and not _is_given(context, "over") else over
+        keep = written.keep if written.keep and not _is_given(context, "keep") else keep
+        out = Path(written.out) if written.out and not _is_given(context, "out") else out
+    if task is None:
+        raise typer.BadParameter("give a task, such as `inmateria run memory`, or a file that names one (--config)")
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
     if keep not in {"all", "exact", "features", "nothing"}:
         raise typer.BadParameter(f"--keep is {keep!r}; allowed are all, exact, features and nothing")
     annotations = metadata_of(metadata, meta)
-    pairs = _named([*(setting or []), *_pairs(context.args)])
     with ProgressBar(hidden=json, starting=f"starting {task}") as bar:
         from inmateria.protocols.task import find_task
 
         chosen = find_task(task)
         settings = chosen.settings_from(pairs)
-        if chosen.substrates is not None and on is not None:
+        if chosen.substrates is not None and given_on:
             raise typer.BadParameter(f"the settings of {task} name its substrates; leave --on out (see --help)")
         from inmateria.adapters import SubprocessDevice, connect
         from inmateria.adapters.mqtt.wire.address import names_a_broker
@@ -108,7 +130,12 @@ def run(
             on=", ".join(map(shown, uris)), over=way, keep=cast("Keep", keep), annotations=annotations,
         )  # fmt: skip
         folder = awaited(running)
-    _show(read_run(folder), folder, json)
+    show_run(read_run(folder), folder, json)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()
@@ -122,7 +149,7 @@ def report(
 
     run = read_run(folder)
     write_report(folder)
-    _show(run, folder, json)
+    show_run(run, folder, json)
 
 
 def _pairs(words: list[str]) -> list[str]:
@@ -141,7 +168,8 @@ def _pairs(words: list[str]) -> list[str]:
     return pairs
 
 
-def _named(pairs: list[str]) -> dict[str, str]:
+def named_settings(pairs: list[str]) -> dict[str, str]:
+    """Return settings by name from NAME=VALUE, each given once."""
     named: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -153,7 +181,7 @@ def _named(pairs: list[str]) -> dict[str, str]:
     return named
 
 
-def _show(run: "Run", folder: Path, json: bool) -> None:
+def show_run(run: "Run", folder: Path, json: bool) -> None:
     """Print the outcome of a run, and the paths of its files."""
     from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, RUN_FILE
 

@@ -99,7 +99,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
                 "Confusion of the readouts",
                 f"Held-out items{' of the first split' if _splits(outcome) > 1 else ''}. Entries off the diagonal are "
                 "errors.",
-                _svg("confusion", figures.confusion(outcome)),
+                svg_of("confusion", figures.confusion(outcome)),
             )
         )
     if outcome.learning_curve:
@@ -107,19 +107,19 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             (
                 "Learning online, each item once",
                 "The online readout predicts every item before it learns from it.",
-                _svg("learning", figures.learning_curve(outcome)),
+                svg_of("learning", figures.learning_curve(outcome)),
             )
         )
     pictures += [
-        (curves.heading, curves.text, _svg(f"curves{number}", figures.curves(curves)))
+        (curves.heading, curves.text, svg_of(f"curves{number}", figures.curves(curves)))
         for number, curves in enumerate(outcome.curves)
     ]
     pictures += [
-        (each.heading, each.text, _svg(f"surface{number}", figures.surface(each)))
+        (each.heading, each.text, svg_of(f"surface{number}", figures.surface(each)))
         for number, each in enumerate(outcome.surfaces)
     ]
     pictures += [
-        (each.heading, each.text, _svg(f"network{number}", figures.network(each)))
+        (each.heading, each.text, svg_of(f"network{number}", figures.network(each)))
         for number, each in enumerate(outcome.networks)
     ]
     if info.layout is not None:
@@ -127,7 +127,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             (
                 "The substrate",
                 f"{info.id}: places of its inputs and outputs.",
-                _svg("layout", figures.layout(info, info.layout)),
+                svg_of("layout", figures.layout(info, info.layout)),
             )
         )
     if exchanges:
@@ -135,7 +135,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             (
                 "Stimulus and response",
                 _stimuli(exchanges),
-                _svg("traces", figures.traces(info, exchanges)),
+                svg_of("traces", figures.traces(info, exchanges)),
             )
         )
     if outcome.weights:
@@ -143,7 +143,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             (
                 "Weights of the readout",
                 "Root mean square of the weights of a readout of the substrate, by output channel.",
-                _svg("weights", figures.weights(info, outcome)),
+                svg_of("weights", figures.weights(info, outcome)),
             )
         )
     environment = Environment(
@@ -246,7 +246,7 @@ def _row(score: Score) -> dict[str, Any]:
     }
 
 
-def _svg(prefix: str, figure: Figure) -> Markup:
+def svg_of(prefix: str, figure: Figure) -> Markup:
     """Write a figure as inline SVG, its text as text and its names beginning with a prefix."""
     with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": prefix}):
         buffer = io.StringIO()

@@ -47,6 +47,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Versions of the software.
     keep : {"all", "exact", "features", "nothing"}
         What the recording keeps; see `inmateria.protocols.runner.run_task`.
+    seconds : float, optional
+        Duration of the task, s; None for runs of versions that did not note it.
+    threads : int, optional
+        Threads of linear algebra, on which the last bits of scores depend; None for runs of versions that did not
+        note it.
     version : int
         Version of this format.
     """
@@ -60,6 +65,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     versions: dict[str, str]
     keep: str = "all"
+    seconds: float | None = None
+    threads: int | None = None
     version: int = _VERSION
 
 

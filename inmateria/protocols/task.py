@@ -1,5 +1,6 @@
 """The tasks that `inmateria run` knows: the type `Task`, and how a task is found by its name."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -7,6 +8,7 @@ from importlib import import_module
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
+from msgspec import inspect as types
 
 from inmateria.adapters.uri import is_simulated, shown
 from inmateria.plugins import load_plugin, plugin_names, plugin_summaries
@@ -51,6 +53,7 @@ _BUILT_IN = {
 """Name to summary. The module of each has the same name in `inmateria.protocols.tasks`, and a `TASK`."""
 
 _GROUP = "inmateria.tasks"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class UnknownTask(LookupError):
@@ -166,8 +169,8 @@ class Task:
             )
         return uris_of_starts(uri, starts)
 
-    def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
-        """Make the settings from strings, as given on a command line.
+    def settings_from(self, given: Mapping[str, Any]) -> msgspec.Struct:
+        """Make the settings from strings, as given on a command line, or from values, as in a file.
 
         Raises
         ------
@@ -179,7 +182,7 @@ class Task:
             if name not in names:
                 raise UnknownTask(f"{self.name} has no setting {name!r}; it has {', '.join(names)}")
         try:
-            return msgspec.convert(dict(given), type=self.settings, strict=False)
+            return msgspec.convert(_with_plain_numbers(given, self.settings), type=self.settings, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
             raise UnknownTask(f"{self.name} does not take these settings: {_in_words(error, given)}") from None
 
@@ -257,13 +260,29 @@ def task_summaries() -> list[tuple[str, str]]:
     return sorted([*_BUILT_IN.items(), *plugin_summaries(_GROUP)])
 
 
-def _in_words(error: Exception, given: Mapping[str, str]) -> str:
+def _in_words(error: Exception, given: Mapping[str, Any]) -> str:
     """Describe an error of msgspec: which setting it is about, and what was given."""
     expected, _, path = str(error).partition(" - at `$.")
     name = path.rstrip("`")
     if name not in given:
         return str(error)
     return f"{name} is {given[name]!r}; {expected[0].lower()}{expected[1:]}"
+
+
+def _with_plain_numbers(given: Mapping[str, Any], settings: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the settings with numbers as msgspec reads them: 0.5 for ``.5``, 1.0 for ``1.`` and ``+1``."""
+    kinds = {field.name: types.type_info(field.type) for field in msgspec.structs.fields(settings)}
+    plain = dict(given)
+    for name, value in given.items():
+        kind = kinds[name]
+        of_number = isinstance(kind, types.FloatType) or (
+            isinstance(kind, types.UnionType)
+            and any(isinstance(each, types.FloatType) for each in kind.types)
+            and not any(isinstance(each, types.StrType) for each in kind.types)
+        )
+        if of_number and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            plain[name] = repr(float(value))
+    return plain
 
 
 def find_task(name: str) -> Task:
