@@ -77,12 +77,15 @@ void steps_kick(void) {
 
         if ((int32_t)(now - edge) > 0) edge_passed = true;
         if (slot->state == SLOT_QUEUED) { /* no older number is: they have been applied */
-            if (edge_passed) {
-                if (!(slot->flags & STEPS_FIRST)) {
-                    counters.late++;
-                    slot->flags |= SLOT_LATE;
-                }
-                edge = now;
+            bool first = slot->flags & STEPS_FIRST;
+
+            if (edge_passed && !first) {
+                counters.late++;
+                slot->flags |= SLOT_LATE;
+            }
+            /* It is given the time that beginning takes, or it would count as late once more. */
+            if (edge_passed || (first && (int32_t)(edge - now) < (int32_t)BOARD_LEAD_TICKS)) {
+                edge = now + BOARD_LEAD_TICKS;
             }
             edge_passed = false;
             when = edge;

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -20,13 +21,14 @@
 #include <simavr/sim_elf.h>
 
 #define OUTPUTS 6
-#define MOST_ADCS 16
+#define ADCS 6                    /* libsimavr keeps the voltages of eight at most, so the Mega's sixteen cannot be emulated */
 #define CHUNK 320                 /* cycles between looks at the line: 20 us */
 #define BUFFER 512
 
 /* Called when a step was applied and when the chip begins to read its inputs: time since power came (s) and the levels of
- * its outputs; gives, unless it is null, the voltage of each ADC pin, then of the two pins of the comparator. */
-typedef void (*physics_function)(double seconds, const uint8_t *levels, double *volts);
+ * its outputs; gives, unless it is null, the voltage of each ADC pin, then of the two pins of the comparator. Returns 1,
+ * anything else if there is no answer: then the chip is stopped, since it would read what is not there. */
+typedef int (*physics_function)(double seconds, const uint8_t *levels, double *volts);
 
 struct pin { char port; uint8_t bit; };
 
@@ -34,12 +36,10 @@ struct layout {
     const char *mcu;
     uint16_t pwm[2];              /* addresses of compare registers */
     struct pin digital[2], step, pot_clock, pot_up, pot_select[2];
-    uint8_t adcs;
 };
 
 static const struct layout layouts[] = {
-    {"atmega328p", {0xB4, 0x48}, {{'D', 4}, {'B', 0}}, {'D', 2}, {'B', 5}, {'B', 3}, {{'B', 1}, {'B', 2}}, 6},
-    {"atmega2560", {0x9C, 0x98}, {{'G', 5}, {'H', 4}}, {'E', 4}, {'B', 1}, {'B', 2}, {{'H', 6}, {'H', 5}}, 16},
+    {"atmega328p", {0xB4, 0x48}, {{'D', 4}, {'B', 0}}, {'D', 2}, {'B', 5}, {'B', 3}, {{'B', 1}, {'B', 2}}},
 };
 
 struct chip {
@@ -48,7 +48,7 @@ struct chip {
     physics_function physics;
     int fd;
     double speed;                 /* seconds of the chip a second at most; 0: as fast as it can */
-    volatile int stop, reset, held, muted;
+    volatile int stop, reset, failed;
     avr_irq_t *uart_in, *adc, *comparator;
     int may_send;
     uint8_t to_chip[BUFFER], from_chip[BUFFER];
@@ -58,7 +58,7 @@ struct chip {
     uint8_t *log;                 /* levels at each of them, up to log_size */
     double *log_times;
     uint64_t log_size;
-    uint64_t conversions, lost;
+    uint64_t lost;
 };
 
 static void levels_of(struct chip *chip, uint8_t *levels) {
@@ -74,7 +74,7 @@ static void on_step(struct avr_irq_t *irq, uint32_t value, void *param) {
 
     (void)irq, (void)value;
     levels_of(chip, levels);
-    if (chip->physics) chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, 0);
+    if (chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, 0) != 1) chip->failed = 1;
     if (chip->applied < chip->log_size) {
         memcpy(chip->log + OUTPUTS * chip->applied, levels, OUTPUTS);
         chip->log_times[chip->applied] = (double)chip->avr->cycle / chip->avr->frequency;
@@ -123,23 +123,31 @@ static void on_clock(struct avr_irq_t *irq, uint32_t value, void *param) {
     chip->pot_clock = (uint8_t)value;
 }
 
+/* A pin's diodes hold it between the supplies; libsimavr would take 70 V as 4.5 V. */
+static uint32_t millivolts(double volts) {
+    return (uint32_t)(1000 * (volts < 0 ? 0 : volts > 5 ? 5 : volts) + 0.5);
+}
+
 static void on_convert(struct avr_irq_t *irq, uint32_t value, void *param) {
     struct chip *chip = param;
     union { uint32_t value; avr_adc_mux_t mux; } what = {.value = value};
     uint8_t levels[OUTPUTS];
-    double volts[MOST_ADCS + 2] = {0};
+    double volts[ADCS + 2];
 
     (void)irq;
-    chip->conversions++;
-    if (what.mux.src != 0 || !chip->physics) return;   /* a sweep begins with A0 */
+    if (what.mux.src != 0 || chip->failed) return;   /* a sweep begins with A0 */
     levels_of(chip, levels);
-    chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, volts);
-    for (int k = 0; k < chip->layout->adcs; k++) {
-        avr_raise_irq(chip->adc + ADC_IRQ_ADC0 + k, (uint32_t)(volts[k] > 0 ? 1000 * volts[k] + 0.5 : 0));
+    for (int k = 0; k < ADCS + 2; k++) volts[k] = NAN;
+    if (chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, volts) != 1) chip->failed = 1;
+    for (int k = 0; k < ADCS + 2; k++) {
+        if (!isfinite(volts[k])) chip->failed = 1;
+    }
+    if (chip->failed) return;
+    for (int k = 0; k < ADCS; k++) {
+        avr_raise_irq(chip->adc + ADC_IRQ_ADC0 + k, millivolts(volts[k]));
     }
     for (int k = 0; k < 2 && chip->comparator; k++) {
-        double at = volts[chip->layout->adcs + k];
-        avr_raise_irq(chip->comparator + ACOMP_IRQ_AIN0 + k, (uint32_t)(at > 0 ? 1000 * at + 0.5 : 0));
+        avr_raise_irq(chip->comparator + ACOMP_IRQ_AIN0 + k, millivolts(volts[ADCS + k]));
     }
 }
 
@@ -147,7 +155,6 @@ static void on_byte(struct avr_irq_t *irq, uint32_t value, void *param) {
     struct chip *chip = param;
 
     (void)irq;
-    if (chip->muted) return;
     if (chip->from_count == BUFFER) {
         chip->lost++;
         return;
@@ -246,7 +253,6 @@ void chip_plug(struct chip *chip, int fd) { __atomic_store_n(&chip->fd, fd, __AT
 void chip_stop(struct chip *chip) { chip->stop = 1; }
 void chip_reset(struct chip *chip) { chip->reset = 1; }
 int chip_reset_pending(const struct chip *chip) { return chip->reset; }
-void chip_mute(struct chip *chip, int muted) { chip->muted = muted; }
 double chip_seconds(const struct chip *chip) { return (double)chip->avr->cycle / chip->avr->frequency; }
 uint64_t chip_applied(const struct chip *chip) { return chip->applied; }
 uint64_t chip_lost(const struct chip *chip) { return chip->lost; }
@@ -296,7 +302,7 @@ static double seconds_now(void) {
     return now.tv_sec + 1e-9 * now.tv_nsec;
 }
 
-/* Run until chip_stop; returns 0, or 1 if the program crashed. */
+/* Run until chip_stop; returns 0, 1 if the program crashed, or 2 if the physics failed: nothing is said after that. */
 int chip_run(struct chip *chip) {
     double real = seconds_now(), own = chip_seconds(chip);
 
@@ -313,6 +319,7 @@ int chip_run(struct chip *chip) {
             int state = avr_run(chip->avr);
 
             if (state == cpu_Done || state == cpu_Crashed) return 1;
+            if (chip->failed) return 2;
         }
         serve_line(chip);
         if (chip->speed > 0 && turn % 8 == 0) {

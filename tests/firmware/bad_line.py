@@ -82,10 +82,15 @@ class BadLine:
 
 @dataclass
 class Account:
-    """Numbers of the steps that the pins saw, and that they should have seen as the host accounts for them."""
+    """Numbers of the steps that the pins saw, and that they should have seen as the host accounts for them.
+
+    `perhaps` are those of which it says that it cannot know: the chip was reset while it set its outputs, and was in
+    one step of them at most.
+    """
 
     applied: list[int] = field(default_factory=list)
     expected: list[int] = field(default_factory=list)
+    perhaps: set[int] = field(default_factory=set)
     resent: int = 0
     resets: int = 0
     cuts: int = 0
@@ -113,7 +118,7 @@ async def run_over_bad_line(steps: int, seed: int, cuts: int, resets: int, damag
     with EmulatedBoard(speed=0, log_steps=2 * steps + 1000) as board:
         async with (
             BadLine(str(board.path), damage, seed) as line,
-            tcp_from_uri(f"tcp://127.0.0.1:{line.port}?step=0.0005&watchdog=50&timeout=20") as substrate,
+            tcp_from_uri(f"tcp://127.0.0.1:{line.port}?step=0.0005&watchdog=60&timeout=120") as substrate,
         ):
             for k in range(exchanges):
                 stimulus = substrate.info.stimulus(numbered(k * PER_EXCHANGE, PER_EXCHANGE))
@@ -136,14 +141,19 @@ async def run_over_bad_line(steps: int, seed: int, cuts: int, resets: int, damag
                     read = exchange.result().signal[:, -1, 0]  # A0 is wired to D3: the answer is to these very steps
                     assert np.abs(read - stimulus.drive[:, 0]).max() < 0.011
                     continue
-                # Known exactly, though the chip was reset: no "3 to 5 of its 50 steps".
-                found = re.search(r"; (\d+) of its", str(failed))
+                # Known exactly, though the chip was reset, or to the one step that it was about to set.
+                found = re.search(r"; (\d+)(?: to (\d+))? of its", str(failed))
                 assert isinstance(failed, SubstrateDisconnected), failed
                 assert found, failed
-                account.expected += range(first, first + int(found[1]))
+                applied = int(found[1])
+                account.expected += range(first, first + applied)
+                if found[2]:
+                    assert int(found[2]) == applied + 1, failed
+                    account.perhaps.add(first + applied)
             account.resent = substrate.resent
         levels = board.steps_applied()[0].astype(int)
         levels = levels[levels[:, 0] > 0]
         account.applied = (levels[:, 0] - 1 + 255 * (levels[:, 1] + 256 * levels[:, 4])).tolist()
+    account.expected = sorted({*account.expected, *account.perhaps.intersection(account.applied)})
     account.seconds = loop.time() - begun
     return account

@@ -1,30 +1,22 @@
 """The firmware's core, compiled for this machine and called through ctypes: line, clock and outputs are memory."""
 
 import ctypes
-import subprocess
-from pathlib import Path
 
 import numpy as np
 
-FIRMWARE = Path(__file__).parents[2] / "firmware"
+from inmateria.adapters.boards.emulator import build_firmware
+
 SLOTS, SLOT_BYTES, STEP_BYTES, READING_BYTES = 4, 16, 4, 3
 LOWEST, HIGHEST = (10, 0, 0), (250, 1, 4095)
 REST = bytes((128, 0, 2048 & 255, 2048 >> 8))
 MOST = 65536
 
 
-def built(target: str) -> Path:
-    """Make a target of the firmware's Makefile, which does nothing if it is up to date."""
-    done = subprocess.run(["make", "-s", "-C", str(FIRMWARE), target], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return FIRMWARE / "build"
-
-
 class NativeBoard:
     """One board; there is only one in a process."""
 
     def __init__(self) -> None:
-        self._lib = ctypes.CDLL(str(built("native") / "native.so"))
+        self._lib = ctypes.CDLL(str(build_firmware("native") / "native.so"))
         self._buffer = ctypes.create_string_buffer(MOST)
         self.power_up()
 

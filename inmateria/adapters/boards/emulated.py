@@ -26,8 +26,8 @@ class EmulatedBoardSubstrate(BoardSubstrate):
     substrate : str
         URI of a simulator, percent-encoded where it has a query of its own; without one the board's outputs are wired
         back to its inputs.
-    chip : {"atmega328p", "atmega2560"}
-        Chip of an Arduino Uno or Nano, or of a Mega.
+    chip : {"atmega328p"}
+        Chip of an Arduino Uno or Nano; that of a Mega cannot be emulated.
     speed : float
         Largest number of seconds of the chip's time per second.
     step : float
@@ -51,7 +51,7 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         self,
         substrate: str = "",
         *,
-        chip: Literal["atmega328p", "atmega2560"] = "atmega328p",
+        chip: Literal["atmega328p"] = "atmega328p",
         speed: float = 1.0,
         step: float = 1e-3,
         watchdog: float = 5.0,

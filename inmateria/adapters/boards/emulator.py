@@ -7,6 +7,7 @@ the chip, so that the firmware that runs is the one that is uploaded to a board.
 """
 
 import ctypes
+import fcntl
 import os
 import subprocess
 import tempfile
@@ -31,8 +32,10 @@ _FULL = np.array([255, 255, 1, 1, 127, 127])
 """Highest level of each output of the chip."""
 _ORDER = (0, 1, 4, 5, 2, 3)
 """Outputs of the chip in the order in which a simulator is wired to them: what has many levels first."""
-_ADCS = {"atmega328p": 6, "atmega2560": 16}
-_PHYSICS = ctypes.CFUNCTYPE(None, ctypes.c_double, ctypes.POINTER(ctypes.c_uint8), ctypes.POINTER(ctypes.c_double))
+_ADCS = {"atmega328p": 6}
+_PHYSICS = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.c_double, ctypes.POINTER(ctypes.c_uint8), ctypes.POINTER(ctypes.c_double)
+)
 
 
 class Wiring(NamedTuple):
@@ -67,11 +70,14 @@ def build_firmware(target: str, **variables: str) -> Path:
             "clone the repository, and `pip install -e .` in it",
         )
     folder = Path(variables.get("BUILD", _FIRMWARE / "build"))
+    folder.mkdir(parents=True, exist_ok=True)
     settings = [f"{name}={value}" for name, value in variables.items()]
     try:
-        done = subprocess.run(
-            ["make", "-s", "-C", str(_FIRMWARE), target, *settings], capture_output=True, text=True, check=False
-        )
+        with (folder / "lock").open("w") as lock:  # another process may build the same, and load it half-written
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = subprocess.run(
+                ["make", "-s", "-C", str(_FIRMWARE), target, *settings], capture_output=True, text=True, check=False
+            )
     except OSError as error:
         raise SubstrateError(f"the firmware cannot be built ({error})", "", "install make") from None
     if done.returncode:
@@ -94,7 +100,8 @@ class EmulatedBoard:
     ----------
     simulator : Simulator, optional
         What is wired to the board; it must not be used elsewhere meanwhile.
-    chip : {"atmega328p", "atmega2560"}
+    chip : {"atmega328p"}
+        A Mega cannot be emulated: libsimavr has room for the voltages of eight converter inputs.
     speed : float
         Largest number of seconds of the chip's time per second; 0 is as fast as this machine can. If the machine is too
         slow, the chip's clock is slow.
@@ -115,9 +122,12 @@ class EmulatedBoard:
     Raises
     ------
     ValueError
-        If the wiring names channels that there are not.
+        If the wiring names channels that there are not, or the simulator gives no signal to be read.
     SubstrateError
         On entering, if the firmware or the emulation cannot be built or started.
+
+    If the simulator fails, or gives a voltage that is no number, the chip stops before it reads anything: its host hears
+    nothing more, and the error comes on leaving.
     """
 
     def __init__(
@@ -147,7 +157,7 @@ class EmulatedBoard:
         self._failed: BaseException | None = None
         self._physics = _PHYSICS(self._called)  # kept: the library holds only its address
         self._levels = np.zeros(_OUTPUTS, np.uint8)
-        self._seconds = 0.0
+        self._seconds, self._answered = 0.0, False
         self._volts = np.zeros(_ADCS[self._chip_name] + 2)
         self._advance = self._wired_back if self._simulator is None else self._advance_simulator
         self._chip = self._library.chip_new(
@@ -170,8 +180,8 @@ class EmulatedBoard:
         self._library.chip_free(self._chip)
         self._chip = None
         self._folder.cleanup()
-        if self._failed is not None and kind is None:
-            raise self._failed
+        if self._failed is not None and (kind is None or issubclass(kind, Exception)):
+            raise self._failed  # the reason of what its host met
 
     @property
     def path(self) -> Path:
@@ -184,31 +194,40 @@ class EmulatedBoard:
         return f"serial://{self.path}"
 
     @property
+    def _entered(self) -> int:
+        """Address of the chip; a call without one would end the process."""
+        if self._chip is None:
+            raise SubstrateError(
+                "the emulated board is not entered", "there is a chip only while it is", "use it inside its `with`"
+            )
+        return self._chip
+
+    @property
     def steps(self) -> int:
         """Number of times that outputs were set since power came, as the step pin tells; rest counts too."""
-        return int(self._library.chip_applied(self._chip))
+        return int(self._library.chip_applied(self._entered))
 
     @property
     def seconds(self) -> float:
         """The chip's time since power came, s."""
-        return float(self._library.chip_seconds(self._chip))
+        return float(self._library.chip_seconds(self._entered))
 
     def steps_applied(self, first: int = 0) -> tuple[npt.NDArray[np.uint8], FloatArray]:
         """Return the levels of all outputs after each change of the step pin, and when it was, s; rest counts too."""
         count = max(0, min(self.steps, self._log_steps) - first)
         levels, times = np.zeros((count, _OUTPUTS), np.uint8), np.zeros(count)
-        self._library.chip_log(self._chip, first, count, levels.ctypes.data, times.ctypes.data)
+        self._library.chip_log(self._entered, first, count, levels.ctypes.data, times.ctypes.data)
         return levels, times
 
     def levels(self) -> list[int]:
         """Return the present level of each output."""
         levels = np.zeros(_OUTPUTS, np.uint8)
-        self._library.chip_levels(self._chip, levels.ctypes.data)
+        self._library.chip_levels(self._entered, levels.ctypes.data)
         return [int(each) for each in levels]
 
     def reset(self) -> None:
         """Press the reset button, and wait until it is let go."""
-        self._library.chip_reset(self._chip)
+        self._library.chip_reset(self._entered)
         while self._library.chip_reset_pending(self._chip) and self._thread.is_alive():
             self._thread.join(1e-4)
 
@@ -238,14 +257,20 @@ class EmulatedBoard:
             thread.join(1e-4)
 
     def _run(self) -> None:
-        if self._library.chip_run(self._chip):
-            self._failed = self._failed or SubstrateError("the firmware crashed in the emulated chip")
+        ended = self._library.chip_run(self._chip)
+        if ended and self._failed is None:
+            self._failed = SubstrateError(
+                "the firmware crashed in the emulated chip"
+                if ended == 1
+                else "a voltage at the chip is no finite number"
+            )
 
-    def _called(self, seconds: float, levels: Any, volts: Any) -> None:
-        """Let the matter's time go on to now, then take the new levels; `volts` is null if nothing is read."""
+    def _called(self, seconds: float, levels: Any, volts: Any) -> int:
+        """Let the matter's time go on to now, then take the new levels; `volts` is null if nothing is read.
+
+        Returns 1 if it has; without it the chip is stopped.
+        """
         try:
-            if self._failed is not None:
-                return
             if volts or self._simulator is not None:
                 self._advance(seconds)
             self._levels[:] = levels[:_OUTPUTS]
@@ -256,6 +281,8 @@ class EmulatedBoard:
                     volts[k] = value
         except BaseException as error:  # it cannot travel through C
             self._failed = error
+            return 0
+        return 1
 
     def _wired_back(self, seconds: float) -> None:
         """Give each input the voltage of one output."""
@@ -268,7 +295,9 @@ class EmulatedBoard:
         assert self._simulator is not None
         info, elapsed = self._simulator.info, min(seconds - self._seconds, 0.1)
         if elapsed < info.limits.shortest_step:
-            return
+            if self._answered:
+                return
+            elapsed = info.limits.shortest_step  # nothing is read before its first answer
         self._seconds = seconds
         drive = info.rest_drive()
         for pin, channel in zip(_ORDER, self.wiring.inputs, strict=False):
@@ -278,7 +307,8 @@ class EmulatedBoard:
                 drive[0, channel] = min(wired.levels, key=lambda level: abs(level - drive[0, channel]))
         signal = self._simulator.advance(Stimulus(drive, elapsed)).signal
         if signal is None:
-            return
+            raise SubstrateError(f"{info.id} gave no signal", "what is read by a board's converter is a voltage")
+        self._answered = True
         for pin, channel in enumerate(self.wiring.outputs):
             read = info.outputs[channel]
             self._volts[pin] = _SUPPLY * (signal[-1, -1, channel] - read.low) / (read.high - read.low)
@@ -290,6 +320,8 @@ def _wired(
     """Return the wiring: as given, or from the first channel on."""
     if simulator is None:
         return Wiring((), ())
+    if simulator.info.sampling_rate is None:
+        raise ValueError(f"{simulator.info.id} gives no signal; a board's converter needs one to read")
     given = []
     for asked, there, pins, side in (
         (inputs, len(simulator.info.inputs), _OUTPUTS, "inputs"),

@@ -70,8 +70,8 @@ class Command:
         When it was sent last, and how long to wait until it is sent again, s.
     expected : float
         Duration of its steps and of those before it when it was sent first, s.
-    again : bool
-        Whether it was sent more than once.
+    resent : int
+        How many commands had been sent again when it was sent first.
     """
 
     first: bool
@@ -83,23 +83,32 @@ class Command:
     sent: float = 0.0
     patience: float = 0.0
     expected: float = 0.0
-    again: bool = False
+    backoff: float = 0.0
+    resent: int = 0
 
 
 @dataclass(slots=True)
 class _Delay:
-    """How long answers take beyond the steps themselves, as TCP estimates it (RFC 6298)."""
+    """How long answers take beyond the steps themselves, as TCP estimates it (RFC 6298).
+
+    Only answers for which nothing had to be sent again count: commands are applied in order, so an answer also
+    waits until the losses before it are mended, which says nothing about how long to wait for the next loss.
+    """
 
     mean: float | None = None
     spread: float = 0.0
 
     def note(self, seconds: float) -> None:
-        """Take an answer to what was sent once."""
+        """Take how long an answer took."""
         if self.mean is None:
             self.mean, self.spread = seconds, seconds / 2
         else:
             self.spread += (abs(seconds - self.mean) - self.spread) / 4
             self.mean += (seconds - self.mean) / 8
+
+    def was_too_short(self) -> None:
+        """Take that something was sent again that was not lost: such answers do not count, and it would go on so."""
+        self.spread = min(max(1.25 * self.spread, _SOONEST / 4), _LATEST / 4)
 
     def patience(self) -> float:
         """Return how long to wait before something is taken as lost, s."""
@@ -196,6 +205,7 @@ class BoardLink(asyncio.Protocol):
     def _forget(self) -> None:
         """Begin at number 0, with nothing under way."""
         self._next = self._steps = self._steps_sent = 0
+        self._newest = _NUMBERS - 1  # highest number whose answer has come
         self._waiting: deque[Command] = deque()
         self._flying: dict[int, Command] = {}
 
@@ -418,21 +428,40 @@ class BoardLink(asyncio.Protocol):
         second = self.about.ticks_per_second
         if command.order:
             self.resent += 1
-            command.again = True
-            command.patience = min(2 * command.patience, _LATEST, self._watchdog / 4)
+            # The board answers at once what it has got before; it may be the line that has become slow.
+            command.patience = min(max(self._delay.patience(), 1.5 * command.backoff), _LATEST, self._watchdog / 4)
+            command.backoff = command.patience
         else:
             command.expected = sum(each.period * each.steps for each in self._flying.values()) / second
             command.patience = min(self._delay.patience() + command.expected, self._watchdog / 4)
+            command.resent = self.resent
         self._order += 1
         command.order, command.sent = self._order, asyncio.get_running_loop().time()
         self._write(encode_steps(self._session, number, self._base(), command.first, command.period, command.drive))
 
+    def _awaited(self) -> dict[int, Command]:
+        """Return what the board would answer at once if it had it: the oldest, and what it must have applied.
+
+        Others wait for the oldest, on the board or here: to send them again would only fill the line.
+        """
+        oldest = self._base()
+        return {
+            number: command
+            for number, command in self._flying.items()
+            if number == oldest or (self._newest - number) % _NUMBERS < _NUMBERS // 2
+        }
+
     def _watch(self) -> None:
-        """Look again when the oldest command should have been answered."""
-        if self._flying and self._timer is None:
-            oldest = next(iter(self._flying.values()))
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(max(oldest.sent + oldest.patience, loop.time() + 1e-3), self._look)
+        """Look again when the next answer should have come."""
+        if not self._flying:
+            return
+        loop = asyncio.get_running_loop()
+        due = max(min(command.sent + command.patience for command in self._awaited().values()), loop.time() + 1e-3)
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -450,9 +479,9 @@ class BoardLink(asyncio.Protocol):
                     None,
                 )
                 return
-            number, oldest = next(iter(self._flying.items()))
-            if now >= oldest.sent + oldest.patience:
-                self._send(number, oldest)
+            for number, command in self._awaited().items():
+                if now >= command.sent + command.patience:
+                    self._send(number, command)
         self._watch()
 
     def _keep_alive(self) -> None:
@@ -496,10 +525,13 @@ class BoardLink(asyncio.Protocol):
 
     def _take_answer(self, number: int, answer: StepsAnswer) -> None:
         command = self._flying.pop(number, None)
-        if command is None:
-            return  # it came twice
+        if command is None:  # it came twice
+            self._delay.was_too_short()
+            return
+        if (number - self._newest) % _NUMBERS < _NUMBERS // 2:
+            self._newest = number
         self._note_ticks(answer.start)
-        if not command.again:
+        if command.resent == self.resent:
             self._delay.note(asyncio.get_running_loop().time() - command.sent - command.expected)
         exchange = command.exchange
         if exchange is not None:
@@ -518,6 +550,8 @@ class BoardLink(asyncio.Protocol):
     def _take_status(self, number: int, status: Status) -> None:
         """Send again what the board does not have; `number` is of the command or question that the status answers."""
         trigger = self._flying.get(number)
+        if trigger is not None and trigger.backoff and number == self._base():
+            self._delay.was_too_short()  # the board had it
         order = self._order if trigger is None else trigger.order
         now = asyncio.get_running_loop().time()
         for each, command in list(self._flying.items()):
