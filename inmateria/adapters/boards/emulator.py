@@ -126,8 +126,8 @@ class EmulatedBoard:
     SubstrateError
         On entering, if the firmware or the emulation cannot be built or started.
 
-    If the simulator fails, or gives a voltage that is no number, the chip stops before it reads anything: its host hears
-    nothing more, and the error comes on leaving.
+    If the simulator fails, or gives a voltage that is no number, the chip stops before it reads anything: its host
+    hears nothing more, and the error comes on leaving.
     """
 
     def __init__(

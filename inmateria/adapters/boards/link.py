@@ -11,8 +11,16 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
+from inmateria.adapters.boards.exchange import (
+    LATEST,
+    SOONEST,
+    AnswerDelay,
+    Command,
+    Exchange,
+    signed_ticks,
+    with_extent,
+)
 from inmateria.adapters.boards.protocol import (
     BoardDescription,
     ChannelDescription,
@@ -31,7 +39,7 @@ from inmateria.adapters.boards.protocol import (
 from inmateria.concurrency import cancel_and_wait
 from inmateria.substrate import FrameError, SubstrateBusy, SubstrateDisconnected, SubstrateError, SubstrateTimeout
 
-__all__ = ["BoardLink", "Command", "Exchange", "OpenLine"]
+__all__ = ["BoardLink", "OpenLine"]
 
 _logger = logging.getLogger(__name__)
 
@@ -40,124 +48,7 @@ OpenLine = Callable[[Callable[[], asyncio.Protocol]], Awaitable[asyncio.Transpor
 
 _AGAIN = 0.25
 """Seconds after which a line is tried again that could not be opened, or a question is repeated at the latest."""
-_SOONEST = 5e-3
-"""Shortest time after which a command is sent again, s."""
-_LATEST = 0.1
-"""Longest time after which a command is sent again, beyond the duration of its steps, s."""
 _NUMBERS = 1 << 16
-_TICKS = 1 << 32
-
-
-@dataclass(slots=True, eq=False)
-class Command:
-    """Steps of one frame, and how far they are.
-
-    Parameters
-    ----------
-    first : bool
-        Whether they begin a stimulus.
-    period, steps : int
-        Ticks of a step, and number of steps.
-    drive : bytes
-
-    Attributes
-    ----------
-    exchange : Exchange
-        Whose steps they are.
-    order : int
-        Count of frames when it was sent last.
-    sent, patience : float
-        When it was sent last, and how long to wait until it is sent again, s.
-    expected : float
-        Duration of its steps and of those before it when it was sent first, s.
-    resent : int
-        How many commands had been sent again when it was sent first.
-    """
-
-    first: bool
-    period: int
-    steps: int
-    drive: bytes
-    exchange: "Exchange | None" = None
-    order: int = 0
-    sent: float = 0.0
-    patience: float = 0.0
-    expected: float = 0.0
-    backoff: float = 0.0
-    resent: int = 0
-
-
-@dataclass(slots=True)
-class _Delay:
-    """How long answers take beyond the steps themselves, as TCP estimates it (RFC 6298).
-
-    Only answers for which nothing had to be sent again count: commands are applied in order, so an answer also
-    waits until the losses before it are mended, which says nothing about how long to wait for the next loss.
-    """
-
-    mean: float | None = None
-    spread: float = 0.0
-
-    def note(self, seconds: float) -> None:
-        """Take how long an answer took."""
-        if self.mean is None:
-            self.mean, self.spread = seconds, seconds / 2
-        else:
-            self.spread += (abs(seconds - self.mean) - self.spread) / 4
-            self.mean += (seconds - self.mean) / 8
-
-    def was_too_short(self) -> None:
-        """Take that something was sent again that was not lost: such answers do not count, and it would go on so."""
-        self.spread = min(max(1.25 * self.spread, _SOONEST / 4), _LATEST / 4)
-
-    def patience(self) -> float:
-        """Return how long to wait before something is taken as lost, s."""
-        return min(max(_SOONEST, (self.mean or 0.0) + 4 * self.spread), _LATEST)
-
-
-@dataclass(slots=True, eq=False)
-class Exchange:
-    """One stimulus under way.
-
-    Parameters
-    ----------
-    commands : sequence of Command
-    begin : int
-        Steps of the session before it.
-
-    Attributes
-    ----------
-    answers : list of StepsAnswer
-        As far as they have come, in order.
-    applied : int
-        Steps that are known to have been applied.
-    perhaps : int
-        Further steps of which it is not known.
-    counted : bool
-        Whether it has been given a number among the substrate's exchanges.
-    """
-
-    commands: Sequence[Command]
-    begin: int
-    answered: "asyncio.Future[list[StepsAnswer]]"
-    answers: dict[int, StepsAnswer] = field(default_factory=dict)
-    applied: int = 0
-    perhaps: int = 0
-    counted: bool = False
-
-    @property
-    def steps(self) -> int:
-        """Number of its steps."""
-        return sum(command.steps for command in self.commands)
-
-    def note(self, status: Status | None, sent: int) -> None:
-        """Note how far it came, from the state of the session's end, or from its answers and what was sent."""
-        answered = sum(command.steps for number, command in enumerate(self.commands) if number in self.answers)
-        if status is None or not 0 <= (status.begun - status.done) % _TICKS <= 1:
-            self.applied, self.perhaps = answered, min(max(sent - self.begin, answered), self.steps) - answered
-            return
-        done, begun = (min(max(count - self.begin, 0), self.steps) for count in (status.done, status.begun))
-        self.applied, self.perhaps = done, begun - done
 
 
 class BoardLink(asyncio.Protocol):
@@ -179,7 +70,7 @@ class BoardLink(asyncio.Protocol):
     outputs, inputs : list of ChannelDescription
         Channels that a step drives, and that it reads.
     status : Status or None
-        The board's state as it last told it.
+        The board's state as it last told it: when the session began or ended, in a pause, or after a loss.
     resent : int
         Commands that were sent more than once.
     """
@@ -197,7 +88,7 @@ class BoardLink(asyncio.Protocol):
         self._asked: dict[int, asyncio.Future[Frame]] = {}
         self._forget()
         self._order = self.resent = 0
-        self._delay = _Delay()
+        self._delay = AnswerDelay()
         self._heard = self._said = 0.0
         self._clock = (0, 0, 0.0)  # ticks that do not wrap, the board's ticks then, and when on this machine's clock
         self.status: Status | None = None
@@ -267,7 +158,7 @@ class BoardLink(asyncio.Protocol):
             with suppress(SubstrateError):
                 answer = await self._ask(FrameType.CLOSE, session)
                 if answer.session == session:
-                    status = Status.decode(answer.payload)
+                    self.status = status = Status.decode(answer.payload)
         self._abandon(None, status)
 
     async def close(self) -> None:
@@ -295,7 +186,7 @@ class BoardLink(asyncio.Protocol):
     def unwrapped(self, ticks: int) -> int:
         """Return ticks of the board's clock as ticks that do not wrap."""
         whole, at, _ = self._clock
-        return whole + _signed(ticks - at)
+        return whole + signed_ticks(ticks - at)
 
     # The line.
 
@@ -355,7 +246,7 @@ class BoardLink(asyncio.Protocol):
             if self._session:  # what got lost meanwhile is told by the answer
                 self._write(encode_status(self._session, self._tag(), self._base()))
                 for command in self._flying.values():
-                    command.patience = 2 * _SOONEST
+                    command.patience = 2 * SOONEST
                 self._watch()
         finally:
             self._reconnecting = None
@@ -429,7 +320,7 @@ class BoardLink(asyncio.Protocol):
         if command.order:
             self.resent += 1
             # The board answers at once what it has got before; it may be the line that has become slow.
-            command.patience = min(max(self._delay.patience(), 1.5 * command.backoff), _LATEST, self._watchdog / 4)
+            command.patience = min(max(self._delay.patience(), 1.5 * command.backoff), LATEST, self._watchdog / 4)
             command.backoff = command.patience
         else:
             command.expected = sum(each.period * each.steps for each in self._flying.values()) / second
@@ -568,7 +459,7 @@ class BoardLink(asyncio.Protocol):
         """Follow the board's clock, which wraps, and begins again after a reset."""
         whole, at, when = self._clock
         now = asyncio.get_running_loop().time()
-        step = _signed(ticks - at)
+        step = signed_ticks(ticks - at)
         if step < 0:
             if not begins:
                 return  # told before something that came earlier
@@ -619,25 +510,10 @@ class BoardLink(asyncio.Protocol):
                 if error is None:
                     exchange.answered.cancel()
                 else:
-                    exchange.answered.set_exception(_with_extent(error, exchange))
+                    exchange.answered.set_exception(with_extent(error, exchange))
                     exchange.answered.exception()  # not every one is waited for
         self._waiting.clear()
         self._flying.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _with_extent(error: SubstrateError, exchange: Exchange) -> SubstrateError:
-    """Return the error with how many of the exchange's steps were applied."""
-    extent = f"{exchange.applied} of its {exchange.steps} steps were applied"
-    if exchange.perhaps:
-        extent = (
-            f"{exchange.applied} to {exchange.applied + exchange.perhaps} of its {exchange.steps} steps were applied"
-        )
-    return type(error)(f"{error.asked}; {extent}", error.allowed, error.remedy)
-
-
-def _signed(difference: int) -> int:
-    """Return a difference of two counts that wrap at 2^32, as of -2^31 to 2^31."""
-    return (difference + _TICKS // 2) % _TICKS - _TICKS // 2

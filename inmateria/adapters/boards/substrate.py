@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from inmateria.adapters.boards.link import BoardLink, Command, Exchange, OpenLine
+from inmateria.adapters.boards.exchange import Command, Exchange
+from inmateria.adapters.boards.link import BoardLink, OpenLine
 from inmateria.adapters.boards.protocol import (
     ChannelDescription,
     Status,
