@@ -38,6 +38,8 @@ class Command:
         When it was sent last, and how long to wait until it is sent again, s.
     expected : float
         Duration of its steps and of those before it when it was sent first, s.
+    backoff : float
+        `patience` when it was sent again last, s; 0 if it was sent once.
     resent : int
         How many commands had been sent again when it was sent first.
     """
