@@ -264,12 +264,15 @@ async def test_a_line_that_stays_away_is_an_error_and_the_board_goes_to_rest_by_
 async def test_a_stimulus_that_begins_is_not_late_and_its_steps_are_spaced_by_the_chips_timer() -> None:
     with EmulatedBoard(log_steps=1000) as board:
         async with reached(board) as substrate:
+            clocks: list[float] = []
             for _ in range(20):  # of one frame each: only what a busy machine sends again comes between
                 before = board.steps
-                await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(5)))
+                response = await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(5)))
                 times = board.steps_applied(before)[1][:5]
                 assert np.diff(times) == pytest.approx(STEP, abs=150e-6)
+                clocks.append(times[0] - response.start)
                 await asyncio.sleep(0.001)
+            assert clocks == pytest.approx(clocks[0], abs=150e-6)  # a wrap of the timer that is missed would be 33 ms
             assert substrate.late_exchanges <= substrate.resent
             assert substrate.late_exchanges < 20
 
