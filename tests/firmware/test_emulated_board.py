@@ -272,7 +272,7 @@ async def test_a_stimulus_that_begins_is_not_late_and_its_steps_are_spaced_by_th
                 assert np.diff(times) == pytest.approx(STEP, abs=150e-6)
                 clocks.append(times[0] - response.start)
                 await asyncio.sleep(0.001)
-            assert clocks == pytest.approx(clocks[0], abs=150e-6)  # a wrap of the timer that is missed would be 33 ms
+            assert np.ptp(clocks) < 150e-6  # a wrap of the timer that is missed would be 33 ms
             assert substrate.late_exchanges <= substrate.resent
             assert substrate.late_exchanges < 20
 
