@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.contrastive import learning
-from inmateria.simulators.contrastive.edges import MOSFET, Antiparallel, Diode, Edges, Resistor, Transistor
+from inmateria.simulators.contrastive.edges import Antiparallel, Diode, Edges, Resistor, Transistor
 from inmateria.simulators.contrastive.graph import (
     GROUND,
     edges_to_cut,
@@ -21,7 +21,8 @@ from inmateria.simulators.contrastive.graph import (
     with_roles,
 )
 from inmateria.simulators.contrastive.info import describe
-from inmateria.simulators.contrastive.lanes import make_lanes, operating_points_in_lanes
+from inmateria.simulators.contrastive.lanes import in_lanes, make_lanes, near_order, operating_points_in_lanes
+from inmateria.simulators.contrastive.learning_lanes import Member, Together, train_lanes
 from inmateria.simulators.contrastive.netlist import write_netlist
 from inmateria.simulators.contrastive.operating_point import Law, NoOperatingPoint, make_work, operating_points
 from inmateria.simulators.contrastive.plan import plan_elimination
@@ -45,6 +46,8 @@ IntArray = npt.NDArray[np.intp]
 
 _TRANSISTOR, _COUPLED, _IDEAL = Transistor(), CoupledLearning(), Imperfections()
 _MOST_NODES = 100_000
+_FEW = 3
+"""Networks below which lanes are slower than one training after the other."""
 _UPDATES = 20_000
 """Updates between two looks for an interruption."""
 
@@ -287,7 +290,7 @@ class ContrastiveNetwork:
         )
         self._law = Law(edges.law, edges.packed(), np.empty(count), factor)
         self._learner = learning.Learner(
-            self._rule.packed(edges.high - edges.low, level), limits, self._first_weights.copy(), bias, np.empty(count),
+            self._rule.packed(edges.high - edges.low, level), limits, self._first_weights.copy(), bias, np.empty(count), np.zeros(max(count, 2)),
             np.empty(self._graph.node_count), np.zeros(3, dtype=np.uint64), np.zeros(3),
         )  # fmt: skip
 
@@ -495,17 +498,8 @@ class ContrastiveNetwork:
         NoOperatingPoint
             If voltages were not found. The network is then as before, as it is when a training is interrupted.
         """
-        inputs, labels = self._samples("X", X), self._samples("Y", Y)
-        if len(inputs) != len(labels):
-            raise ValueError(f"X has {len(inputs)} samples and Y {len(labels)}; give a label for each")
-        epochs = convert_value("epochs", epochs, int)
-        if epochs < 0:
-            raise ValueError(f"epochs is {epochs}; give 0 or more")
-        ends = [float(each) for each in rate] if isinstance(rate, Sequence) else 2 * [float(rate)]
-        if len(ends) != 2 or not all(0 < each < math.inf for each in ends):
-            raise ValueError(f"rate is {rate}; give a factor above 0, or two: in the first and in the last epoch")
-        usual = float(self._learner.rule[2])
-        rates = usual * np.geomspace(ends[0], ends[1], epochs)
+        inputs, labels, rates = self._course(X, Y, epochs, rate)
+        usual, epochs = float(self._learner.rule[2]), len(rates)
         before, energy = self.state, self.energy
         samples = len(inputs)
         self._warm = self._warm.with_room(samples)
@@ -531,6 +525,138 @@ class ContrastiveNetwork:
         self._clock += time
         return ContrastiveTraining(error, self.energy - energy, time)
 
+    @classmethod
+    def fit_many(
+        cls,
+        networks: Sequence[Self],
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        epochs: int = 100,
+        *,
+        rate: float | Sequence[float] = 1.0,
+        shuffle: bool = True,
+        return_exceptions: bool = False,
+    ) -> list[ContrastiveTraining | NoOperatingPoint]:
+        """Let each of many networks of one graph learn the same samples; the results are those of `fit`, to the bit.
+
+        Small networks are trained sixteen at a time, in the lanes of vectors, if their edges are alike but for weights,
+        range and levels, and their rules are of one kind. Everything else may differ: seed, weights, cut edges,
+        constants of the rule, imperfections, rails. Others are trained one after the other.
+
+        Parameters
+        ----------
+        networks : sequence of ContrastiveNetwork
+        X, Y, epochs, rate, shuffle
+            See `fit`.
+        return_exceptions : bool
+            Whether the result has the error of a network whose voltages were not found, which is then as before, while
+            others learn; otherwise the first error is raised, and all networks are as before.
+
+        Returns
+        -------
+        list of ContrastiveTraining
+            One for each network.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, a voltage is out of range, or a network is given twice.
+        NoOperatingPoint
+            See ``return_exceptions``.
+        """
+        if len({id(network) for network in networks}) < len(networks):
+            raise ValueError("a network is given twice; give copies")
+        groups: dict[Any, list[int]] = {}
+        for number, network in enumerate(networks):
+            network._course(X, Y, epochs, rate)
+            groups.setdefault(network._likeness(number), []).append(number)
+        before, found = [network.state for network in networks], {}
+        try:
+            for numbers in groups.values():
+                for first in range(0, len(numbers), LANES):
+                    some = numbers[first : first + LANES]
+                    together = [networks[number] for number in some]
+                    found.update(zip(some, cls._fit_alike(together, X, Y, epochs, rate, shuffle), strict=True))
+                    wrong = [found[number] for number in some if isinstance(found[number], NoOperatingPoint)]
+                    if wrong and not return_exceptions:
+                        raise wrong[0]
+        except BaseException:
+            for network, state in zip(networks, before, strict=True):
+                network.restore(state)
+            raise
+        return [found[number] for number in range(len(networks))]
+
+    @classmethod
+    def _fit_alike(
+        cls,
+        networks: Sequence[Self],
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        epochs: int,
+        rate: float | Sequence[float],
+        shuffle: bool,
+    ) -> list[ContrastiveTraining | NoOperatingPoint]:
+        """Train up to sixteen networks that are alike."""
+        results: list[ContrastiveTraining | NoOperatingPoint] = []
+        if len(networks) < _FEW:
+            for network in networks:
+                try:
+                    results.append(network.fit(X, Y, epochs, rate=rate, shuffle=shuffle))
+                except NoOperatingPoint as error:
+                    results.append(error)
+            return results
+        members = []
+        for network in networks:
+            inputs, labels, rates = network._course(X, Y, epochs, rate)
+            members.append(
+                Member(
+                    network._plan, network._law, network._learner, network._graph.rail_voltages, network._warm, rates
+                )
+            )
+        together = Together(members, inputs, labels, networks[0]._tolerance)
+        error = np.empty((len(rates), LANES))
+        part = max(1, _UPDATES // (LANES * len(inputs)))
+        with log_compilation("the kernel of networks that learn together", train_lanes):
+            for first in range(0, len(rates), part):
+                some = error[first : first + part]
+                together.train(first, len(some), bool(shuffle), some)
+        for lane, network in enumerate(networks):
+            if together.failed[lane] >= 0:
+                results.append(_not_found(f"epoch {together.failed[lane]} of a training", together.left(lane)))
+                continue
+            energy = network.energy
+            network._warm = together.put_back(lane)
+            time = len(rates) * len(inputs) * network._interval
+            network._clock += time
+            results.append(ContrastiveTraining(error[:, lane].copy(), network.energy - energy, time))
+        return results
+
+    def _likeness(self, number: int) -> Any:
+        """Return what networks must have in common to be trained together; for a large one only its own number."""
+        if len(self._plan.column):
+            return number
+        plan = self._plan._replace(direction=np.empty(0))
+        arrays = tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in plan)
+        return (
+            arrays, self._law.kind, self._law.constants.tobytes(), self._learner.rule[0], self._learner.limits[4],
+            self._tolerance,
+        )  # fmt: skip
+
+    def _course(
+        self, X: npt.ArrayLike, Y: npt.ArrayLike, epochs: int, rate: float | Sequence[float]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Check samples, labels and the course of the rate; return them, the last for each epoch."""
+        inputs, labels = self._samples("X", X), self._samples("Y", Y)
+        if len(inputs) != len(labels):
+            raise ValueError(f"X has {len(inputs)} samples and Y {len(labels)}; give a label for each")
+        epochs = convert_value("epochs", epochs, int)
+        if epochs < 0:
+            raise ValueError(f"epochs is {epochs}; give 0 or more")
+        ends = [float(each) for each in rate] if isinstance(rate, Sequence) else 2 * [float(rate)]
+        if len(ends) != 2 or not all(0 < each < math.inf for each in ends):
+            raise ValueError(f"rate is {rate}; give a factor above 0, or two: in the first and in the last epoch")
+        return inputs, labels, float(self._learner.rule[2]) * np.geomspace(ends[0], ends[1], epochs)
+
     def predict(self, X: npt.ArrayLike) -> FloatArray:
         """Return the outputs in the free state, shape (samples, outputs), V, without noise; nothing changes.
 
@@ -555,24 +681,25 @@ class ContrastiveNetwork:
         """Return the voltages of all nodes in the free state, shape (samples, nodes), V; see `predict`."""
         inputs = self._samples("X", X)
         sources = np.column_stack((inputs, np.tile(self._graph.rail_voltages, (len(inputs), 1))))
-        found, left = np.empty((len(inputs), self.node_count)), np.zeros(1)
-        begin = self._start_voltage()
-        if len(inputs) >= LANES and self._law.kind == MOSFET and not len(self._plan.column):
+        found, left, begin = np.empty((len(inputs), self.node_count)), np.zeros(1), self._start_voltage()
+        if len(inputs) >= 2 * LANES and not len(self._plan.column):
+            plan, law = self._plan, self._law
             with log_compilation("the kernels of networks that learn", operating_points_in_lanes):
                 done = operating_points_in_lanes(
-                    self._plan,
-                    self._law,
-                    sources,
-                    self._tolerance,
-                    make_lanes(self._plan),
-                    self._work,
-                    begin,
-                    found,
-                    left,
-                )
-        else:
-            with log_compilation("the kernels of networks that learn", operating_points):
-                done = operating_points(self._plan, self._law, sources, self._tolerance, self._work, begin, found, left)
+                    plan._replace(direction=in_lanes(LANES * [plan.direction])),
+                    plan._replace(direction=plan.direction.copy()),
+                    law._replace(setting=in_lanes(LANES * [law.setting]), factor=in_lanes(LANES * [law.factor])),
+                    sources, self._tolerance, make_lanes(plan, law),
+                    in_lanes(LANES * [_no_memory()]), in_lanes(LANES * [begin]),
+                    near_order(inputs), found, left,
+                )  # fmt: skip
+            if done < len(inputs):
+                raise _not_found(f"sample {done}", left[0])
+            return found
+        with log_compilation("the kernels of networks that learn", operating_points):
+            done = operating_points(
+                self._plan, self._law, sources, self._tolerance, self._work, begin, found, left, _no_memory()
+            )
         if done < len(inputs):
             raise _not_found(f"sample {done}", left[0])
         return np.ascontiguousarray(found[:, self._plan.place])
@@ -684,3 +811,7 @@ def _seed(given: int) -> int:
     if seed < 0:
         raise ValueError(f"seed is {seed}; give 0 or more")
     return seed
+
+
+def _no_memory() -> FloatArray:
+    return np.array([np.inf, np.inf, np.inf, 0.0])
