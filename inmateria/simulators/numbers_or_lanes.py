@@ -9,27 +9,26 @@ import math
 import operator
 from typing import Any
 
-import numba
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic, overload
 
 from inmateria.kernel_compilation import borrowing_kernel
-from inmateria.simulators.vector_lanes import _BITS, _VECTOR, LANES, _lanes, _Lanes
+from inmateria.simulators.vector_lanes import BITS, LANES, VECTOR, LanesType, lanes_type
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
 _NUMBER, _WORD = ir.DoubleType(), ir.IntType(64)
-_inner = borrowing_kernel(forceinline=True)
+_function = borrowing_kernel()
 
 
 def _is_lanes(kind: Any) -> bool:
-    return isinstance(kind, _Lanes)
+    return isinstance(kind, LanesType)
 
 
 def _common(kinds: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
     """Return the type of a result, and those that the arguments are cast to before they are widened."""
     wide = any(_is_lanes(kind) for kind in kinds)
-    return (_lanes if wide else types.float64), tuple(kind if _is_lanes(kind) else types.float64 for kind in kinds)
+    return (lanes_type if wide else types.float64), tuple(kind if _is_lanes(kind) else types.float64 for kind in kinds)
 
 
 def _widened(builder: Any, signature: Any, arguments: Any) -> Any:
@@ -42,7 +41,7 @@ def _widened(builder: Any, signature: Any, arguments: Any) -> Any:
 
 
 def _copied(builder: Any, value: Any) -> Any:
-    empty = ir.Constant(_VECTOR, ir.Undefined)
+    empty = ir.Constant(VECTOR, ir.Undefined)
     first = builder.insert_element(empty, value, ir.Constant(ir.IntType(32), 0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
 
@@ -53,7 +52,7 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     if array_type.ndim == 1:
         return builder.gep(base, [wide])
     first = builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, LANES))])
-    return builder.bitcast(first, _VECTOR.as_pointer())
+    return builder.bitcast(first, VECTOR.as_pointer())
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -65,7 +64,7 @@ def get(typing: Any, array: Any, entry: Any) -> Any:
         value.align = 8
         return value
 
-    return (types.float64 if array.ndim == 1 else _lanes)(array, entry), generate
+    return (types.float64 if array.ndim == 1 else lanes_type)(array, entry), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -91,9 +90,9 @@ def zero(typing: Any, array: Any) -> Any:
     """Return 0 as the entries of an array are: a number, or lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return ir.Constant(_VECTOR, [0.0] * LANES) if _is_lanes(signature.return_type) else ir.Constant(_NUMBER, 0.0)
+        return ir.Constant(VECTOR, [0.0] * LANES) if _is_lanes(signature.return_type) else ir.Constant(_NUMBER, 0.0)
 
-    return (types.float64 if array.ndim == 1 else _lanes)(array), generate
+    return (types.float64 if array.ndim == 1 else lanes_type)(array), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -117,7 +116,7 @@ def _function_of_llvm(name: str) -> Any:
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             wide = _is_lanes(signature.return_type)
-            kind, full = (_VECTOR, f"llvm.{name}.v{LANES}f64") if wide else (_NUMBER, f"llvm.{name}.f64")
+            kind, full = (VECTOR, f"llvm.{name}.v{LANES}f64") if wide else (_NUMBER, f"llvm.{name}.f64")
             known = builder.module.globals.get(full)
             made = known or ir.Function(builder.module, ir.FunctionType(kind, [kind] * len(arguments)), full)
             return builder.call(made, _widened(builder, signature, arguments))
@@ -159,10 +158,10 @@ def times_two_to(typing: Any, value: Any, power: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value, power = _widened(builder, signature, arguments)
         wide = _is_lanes(signature.return_type)
-        bits, places = (_BITS, [52] * LANES) if wide else (_WORD, 52)
+        bits, places = (BITS, [52] * LANES) if wide else (_WORD, 52)
         value, power = builder.bitcast(value, bits), builder.bitcast(power, bits)
         raised = builder.add(value, builder.shl(power, ir.Constant(bits, places)))
-        return builder.bitcast(raised, _VECTOR if wide else _NUMBER)
+        return builder.bitcast(raised, VECTOR if wide else _NUMBER)
 
     return result(*given), generate
 
@@ -198,13 +197,13 @@ _PER_LN2, _LN2, _LN2_REST, _SHIFT = 1 / math.log(2), 0.693147180369123816490, 1.
 _SERIES = tuple(1.0 / math.factorial(k) for k in range(14))
 
 
-@_inner
+@_function
 def exponential(x: Any) -> Any:
     """Compute e^x to the last bit or so, for x of -700 to 700: a power of two times Taylor's series."""
     power = fused(x, _PER_LN2, _SHIFT)
     k = power - _SHIFT
     rest = fused(k, -_LN2_REST, fused(k, -_LN2, x))
     total = fused(rest, _SERIES[13], _SERIES[12])
-    for m in numba.literal_unroll((11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)):
-        total = fused(rest, total, _SERIES[m])
+    for m in range(12):
+        total = fused(rest, total, _SERIES[11 - m])
     return times_two_to(total, power)

@@ -7,7 +7,6 @@ that both find the same bits. Lanes that do not converge without damping are fou
 import math
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -182,13 +181,14 @@ def find_lanes(
             far = near[0, lane] if with_factor else 0.0
             done = law.kind == LINEAR and largest < math.inf
             if not done:
-                curvature = remembered(memory[:, lane], entry, iteration, largest, before, far)
-                memory[entry, lane] = curvature
-                done = settled(iteration, keep, largest, before, curvature, memory[3, lane], far, tolerance)
+                own = memory[:, lane]
+                own[entry] = remembered(own, entry, iteration, largest, before, far)
+                done = settled(iteration, keep, largest, before, own, entry, far, tolerance)
                 if not done and (not largest < 1e6 or iteration == PLAIN - 1):
                     done = True
                     state[LEFT, lane] = math.inf
-                state[KEEP, lane] = 1.0 if keeps(iteration, keep, largest, before, curvature, False) else 0.0
+                keep = keeps(iteration, keep, largest, before, own, entry, far, tolerance, False)
+                state[KEEP, lane] = 1.0 if keep else 0.0
                 state[BEFORE, lane] = largest
             if done:
                 state[TODO, lane] = 0.0
@@ -237,9 +237,7 @@ def find_alone(
     labels = lanes.label
     for o in range(len(plan.plus)):
         labels[o] = label[o, lane]
-    lanes.state[LEFT, lane] = find_damped(
-        single, lanes.law, active, nudge, labels, lanes.voltage, tolerance, one
-    )
+    lanes.state[LEFT, lane] = find_damped(single, lanes.law, active, nudge, labels, lanes.voltage, tolerance, one)
     for k in range(active):
         voltage[k, lane] = lanes.voltage[k]
     for j in range(len(plan.first)):

@@ -13,7 +13,6 @@ from inmateria.simulators.contrastive.operating_point import (
     Work,
     add_content,
     find,
-    function,
     heat,
     inner,
     linearise,
@@ -130,7 +129,7 @@ def learn(
     if kind != STRAIN:
         shocks(learner.random, shock, noisy)
         read_drops(plan, law, learner, held if kind == CENTRED_NUDGE else free, 1.0, noisy)
-    if kind == CENTRED_NUDGE or kind == NUDGE:
+    if kind in (CENTRED_NUDGE, NUDGE):
         nudge = rule[1]
     else:
         for o in range(len(label)):

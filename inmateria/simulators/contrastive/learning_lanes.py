@@ -5,7 +5,7 @@ warm starts. The arithmetic is that of `learning`, from the same source, and fin
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,10 @@ from inmateria.simulators.numbers_or_lanes import fused, get, put, where_above
 from inmateria.simulators.vector_lanes import LANES
 
 Whole = npt.NDArray[np.int64]
+
+
+_UPDATES = 2_000
+"""Updates of all lanes between two looks for an interruption."""
 
 
 class Member(NamedTuple):
@@ -79,6 +83,13 @@ class Kept(NamedTuple):
     start: Floats
 
 
+def likeness(plan: Plan, law: Law, learner: Learner) -> Any:
+    """Return what networks must have in common to be trained together."""
+    parts = (*plan._replace(direction=np.empty(0)), law.constants)
+    same = tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in parts)
+    return same, law.kind, float(learner.rule[0]), float(learner.limits[4])
+
+
 class Together:
     """Sixteen networks or fewer, of one graph, law and kind of rule, that are trained together.
 
@@ -94,7 +105,7 @@ class Together:
     def __init__(self, members: list[Member], inputs: Floats, labels: Floats, tolerance: float) -> None:
         self.members, self.inputs, self.labels, self._tolerance = members, inputs, labels, tolerance
         all_ = members + (LANES - len(members)) * [members[-1]]  # the others learn the same as the last, for nothing
-        plan, law, learner = members[0].plan, members[0].law, members[0].learner
+        plan, law = members[0].plan, members[0].law
         self._plan = plan._replace(direction=in_lanes([m.plan.direction for m in all_]))
         self._single = plan._replace(direction=plan.direction.copy())
         self._law = law._replace(
@@ -140,21 +151,24 @@ class Together:
                     kept.owner[position, lane] = known.get(there.tobytes(), -1)
         return kept
 
-    def train(self, first: int, epochs: int, shuffle: bool, error: Floats) -> None:
-        """Learn so many epochs, from the first on; put their errors into ``error``, shape (epochs, 16), V."""
-        learner = self._learner
+    def learn(self, shuffle: bool) -> Floats:
+        """Learn all epochs; return the error of each, shape (epochs, 16), V."""
+        learner, samples = self._learner, len(self.inputs)
         limits = learner.limits
-        train_lanes(
-            self._plan, self._single, self._law, learner, self.inputs, self.labels, self._rails,
-            self._rates[first : first + epochs], int(learner.rule[0, 0]),
-            (
-                bool((limits[6] > 0).any()), bool((learner.rule[3] < 1).any()), bool((limits[2] > 0).any()),
-                bool(((limits[2] > 0) & (limits[3] > 0)).any()), bool((limits[4] > 0).any()),
-                bool((limits[5] < 1).any()), shuffle,
-            ),
-            self._order, self._kept, self._voltage, self._moved, self._memory, self._label, self._room, self._total,
-            self._tolerance, self._lanes, first, self.failed, error,
+        which = (
+            bool((limits[6] > 0).any()), bool((learner.rule[3] < 1).any()), bool((limits[2] > 0).any()),
+            bool(((limits[2] > 0) & (limits[3] > 0)).any()), bool((limits[4] > 0).any()), bool((limits[5] < 1).any()),
+            bool(shuffle),
         )  # fmt: skip
+        error, part = np.empty(self._rates.shape), max(1, _UPDATES // samples)
+        for first in range(0, len(error), part):
+            train_lanes(
+                self._plan, self._single, self._law, learner, self.inputs, self.labels, self._rails,
+                self._rates[first : first + part], int(learner.rule[0, 0]), which, self._order, self._kept,
+                self._voltage, self._moved, self._memory, self._label, self._room, self._total, self._tolerance,
+                self._lanes, first, self.failed, error[first : first + part],
+            )  # fmt: skip
+        return error
 
     def left(self, lane: int) -> float:
         """Return the imbalance where a lane failed, A, or -1."""
@@ -251,9 +265,7 @@ def train_lanes(
                     label[o, lane] = labels[s, o]
             for i in range(rails.shape[0]):
                 put(voltage, n + inputs.shape[1] + i, get(rails, i))
-            find_lanes(
-                plan, single, law, n, False, none, label, voltage, tolerance, lanes, memory, 0, none, False
-            )
+            find_lanes(plan, single, law, n, False, none, label, voltage, tolerance, lanes, memory, 0, none, False)
             mark(learner, state, failed, first_epoch + epoch)
             linearise(plan, work)
             put(learner.tally, 0, fused(heat(plan, voltage, work), get(limits, 7), get(learner.tally, 0)))

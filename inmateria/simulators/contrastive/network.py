@@ -10,34 +10,29 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.contrastive import learning
-from inmateria.simulators.contrastive.edges import Antiparallel, Diode, Edges, Resistor, Transistor
+from inmateria.simulators.contrastive.construction import build
+from inmateria.simulators.contrastive.edges import Antiparallel, Diode, Resistor, Transistor
 from inmateria.simulators.contrastive.graph import (
     GROUND,
-    edges_to_cut,
     floating_nodes,
     given_edges,
     periodic_grid,
     random_edges,
-    with_roles,
 )
-from inmateria.simulators.contrastive.info import describe
 from inmateria.simulators.contrastive.lanes import in_lanes, make_lanes, near_order, operating_points_in_lanes
-from inmateria.simulators.contrastive.learning_lanes import Member, Together, train_lanes
+from inmateria.simulators.contrastive.learning_lanes import Member, Together, likeness, train_lanes
 from inmateria.simulators.contrastive.netlist import write_netlist
-from inmateria.simulators.contrastive.operating_point import Law, NoOperatingPoint, make_work, operating_points
-from inmateria.simulators.contrastive.plan import plan_elimination
+from inmateria.simulators.contrastive.operating_point import NoOperatingPoint, make_work, operating_points
 from inmateria.simulators.contrastive.records import ContrastiveState, ContrastiveTraining
 from inmateria.simulators.contrastive.rules import (
     CoupledLearning,
     DirectedAging,
     EquilibriumPropagation,
     Imperfections,
-    Rule,
     SignRule,
 )
 from inmateria.simulators.contrastive.warm_starts import no_warm_starts
-from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.parameters import check_size, convert_value, either, group_from, plain_values
+from inmateria.simulators.parameters import check_size, convert_value, either
 from inmateria.simulators.vector_lanes import LANES
 from inmateria.substrate import Response, Stimulus, SubstrateInfo
 
@@ -207,100 +202,15 @@ class ContrastiveNetwork:
         inputs: Any, outputs: Any, rails: Any, differential: bool, imperfections: Any, low: float | None, high: float,
         update_interval: float, step: float | None, tolerance: float,
     ) -> None:  # fmt: skip
-        self._edges: Edges = group_from("edges", edges, (Transistor, Resistor, Diode, Antiparallel))
-        self._rule: Rule = group_from("rule", rule, (CoupledLearning, SignRule, EquilibriumPropagation, DirectedAging))
-        self._imperfections: Imperfections = group_from("imperfections", imperfections, (Imperfections,))
-        own = self._numbers(low, high, update_interval, step, tolerance)
-        self._seed, self._interval, self._tolerance = seed, own["update_interval"], own["tolerance"]
-        if self._edges.directed and "pairs" not in made:
-            turned = np.random.default_rng([seed, 1]).random(len(pairs)) < 0.5
-            pairs = np.where(turned[:, np.newaxis], pairs[:, ::-1], pairs)
-        graph = with_roles(nodes, pairs, inputs, outputs, rails, convert_value("differential", differential, bool))
-        self._graph, self._plan = graph, plan_elimination(graph)
-        self._make_edges(own)
-        self._work = make_work(self._plan)
-        roles = {
-            "inputs": ",".join(map(str, graph.inputs)) + ("," if len(graph.inputs) == 1 else ""),
-            "outputs": ",".join(f"{a}" if b == GROUND else f"{a}-{b}" for a, b in graph.outputs)
-            + ("," if len(graph.outputs) == 1 else ""),
-            "rails": ",".join(
-                f"{node}:{volts!r}" for node, volts in zip(graph.rails, graph.rail_voltages.tolist(), strict=True)
-            ),
-        }
-        groups = {
-            "edges": plain_values(self._edges, named=True),
-            "rule": plain_values(self._rule, named=True),
-            "imperfections": plain_values(self._imperfections, named=False),
-        }
-        parameters = made | {"seed": seed} | roles | groups | own
-        arrays = {"pairs": pairs} if "pairs" in made else {}
-        digested = {name: value for name, value in parameters.items() if name not in arrays}
-        spread = math.exp(5 * self._imperfections.spread)
-        self._info = describe(
-            simulator_id(prefix, digested, **arrays), graph, own["low"], own["high"],
-            self._edges.largest_conductance * spread, self._imperfections.noise, parameters, self._whole_updates(),
+        parts = build(
+            nodes, pairs, prefix, made, seed, edges, rule, inputs, outputs, rails, differential, imperfections, low,
+            high, update_interval, step, tolerance,
         )  # fmt: skip
+        self._edges, self._graph, self._plan, self._law = parts.edges, parts.graph, parts.plan, parts.law
+        self._learner, self._first_weights, self._info = parts.learner, parts.first_weights, parts.info
+        self._seed, self._interval = seed, parts.numbers["update_interval"]
+        self._tolerance, self._work = parts.numbers["tolerance"], make_work(parts.plan)
         self.reset(noise="repeat")
-
-    def _numbers(
-        self, low: float | None, high: float, update_interval: float, step: float | None, tolerance: float
-    ) -> dict[str, float]:
-        """Check the plain numbers."""
-        own = {
-            name: convert_value(name, value, float)
-            for name, value in (("high", high), ("update_interval", update_interval), ("tolerance", tolerance))
-        }
-        own["step"] = own["update_interval"] if step is None else convert_value("step", step, float)
-        for name in ("update_interval", "step", "tolerance"):
-            if own[name] <= 0:
-                raise ValueError(f"{name} is {own[name]}; give more than 0")
-        if own["tolerance"] > 1e-3:
-            raise ValueError(f"tolerance is {own['tolerance']} V; give at most 1e-3")
-        transistors = isinstance(self._edges, Transistor)
-        own["low"] = (0.0 if transistors else -own["high"]) if low is None else convert_value("low", low, float)
-        if not own["low"] < own["high"]:
-            raise ValueError(f"inputs range from {own['low']} to {own['high']} V; give low < high")
-        if transistors and own["low"] < -0.3:
-            raise ValueError(
-                f"low is {own['low']} V; transistors take -0.3 V or more, since below that the junctions to the body, "
-                "which are not simulated, conduct"
-            )
-        return own
-
-    def _make_edges(self, own: dict[str, float]) -> None:
-        """Draw the first weights and the imperfections, and pack them for the compiled functions."""
-        edges, real, count = self._edges, self._imperfections, len(self._graph.edges)
-        levels = real.levels
-        if isinstance(edges, Resistor) and edges.levels is not None:
-            if levels not in (None, edges.levels):
-                raise ValueError(f"edges have {edges.levels} levels and imperfections {levels}; give one of them")
-            levels = edges.levels
-        level = 0.0 if levels is None else (edges.high - edges.low) / (levels - 1)
-        generator = np.random.default_rng([self._seed, 2])
-        self._first_weights = generator.uniform(edges.low, edges.high, count)
-        if level and real.remainder == "lost":
-            self._first_weights = edges.low + level * np.rint((self._first_weights - edges.low) / level)
-        bias = real.bias * generator.standard_normal(count)
-        factor = np.exp(real.spread * generator.standard_normal(count))
-        factor[edges_to_cut(self._graph, round(real.cut * count), generator)] = 0.0
-        decay = 1.0 if real.leak_time is None else math.exp(-self._interval / real.leak_time)
-        resistance = isinstance(edges, Resistor) and edges.weight == "resistance"
-        limits = np.array(
-            [edges.low, edges.high, level, real.remainder == "lost", resistance, decay, real.noise, self._interval]
-        )
-        self._law = Law(edges.law, edges.packed(), np.empty(count), factor)
-        self._learner = learning.Learner(
-            self._rule.packed(edges.high - edges.low, level), limits, self._first_weights.copy(), bias, np.empty(count), np.zeros(max(count, 2)),
-            np.empty(self._graph.node_count), np.zeros(3, dtype=np.uint64), np.zeros(3),
-        )  # fmt: skip
-
-    def _whole_updates(self) -> bool:
-        """Return whether a part of an update would be lost, or be a whole one."""
-        return (
-            isinstance(self._rule, SignRule)
-            and self._imperfections.remainder == "lost"
-            and bool(self._learner.limits[2] > 0)
-        )
 
     @property
     def info(self) -> SubstrateInfo:
@@ -608,25 +518,18 @@ class ContrastiveNetwork:
         members = []
         for network in networks:
             inputs, labels, rates = network._course(X, Y, epochs, rate)
-            members.append(
-                Member(
-                    network._plan, network._law, network._learner, network._graph.rail_voltages, network._warm, rates
-                )
-            )
+            rails = network._graph.rail_voltages
+            members.append(Member(network._plan, network._law, network._learner, rails, network._warm, rates))
         together = Together(members, inputs, labels, networks[0]._tolerance)
-        error = np.empty((len(rates), LANES))
-        part = max(1, _UPDATES // (LANES * len(inputs)))
         with log_compilation("the kernel of networks that learn together", train_lanes):
-            for first in range(0, len(rates), part):
-                some = error[first : first + part]
-                together.train(first, len(some), bool(shuffle), some)
+            error = together.learn(shuffle)
         for lane, network in enumerate(networks):
             if together.failed[lane] >= 0:
                 results.append(_not_found(f"epoch {together.failed[lane]} of a training", together.left(lane)))
                 continue
             energy = network.energy
             network._warm = together.put_back(lane)
-            time = len(rates) * len(inputs) * network._interval
+            time = error.shape[0] * len(inputs) * network._interval
             network._clock += time
             results.append(ContrastiveTraining(error[:, lane].copy(), network.energy - energy, time))
         return results
@@ -635,12 +538,7 @@ class ContrastiveNetwork:
         """Return what networks must have in common to be trained together; for a large one only its own number."""
         if len(self._plan.column):
             return number
-        plan = self._plan._replace(direction=np.empty(0))
-        arrays = tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in plan)
-        return (
-            arrays, self._law.kind, self._law.constants.tobytes(), self._learner.rule[0], self._learner.limits[4],
-            self._tolerance,
-        )  # fmt: skip
+        return likeness(self._plan, self._law, self._learner), self._tolerance
 
     def _course(
         self, X: npt.ArrayLike, Y: npt.ArrayLike, epochs: int, rate: float | Sequence[float]

@@ -144,9 +144,7 @@ def evaluate(plan: Plan, law: Law, voltage: Floats, work: Work) -> None:
             scaled = strength * fused(modulation, drop, 1.0)
             flow = fused(scaled, core, leak * drop)
             to_drain = fused(scaled, v - u, fused(strength * modulation, core, leak))
-            to_source = fused(
-                scaled * u, where_above(0.0, difference, get(slope, a), get(slope, b)), to_drain
-            )
+            to_source = fused(scaled * u, where_above(0.0, difference, get(slope, a), get(slope, b)), to_drain)
             put(current, j, where_above(0.0, difference, 0.0 - flow, flow))
             put(forward, j, where_above(0.0, difference, to_source, to_drain))
             put(backward, j, where_above(0.0, difference, to_drain, to_source))
@@ -166,7 +164,7 @@ def evaluate(plan: Plan, law: Law, voltage: Floats, work: Work) -> None:
             put(backward, j, g)
 
 
-@inner
+@function
 def junction(x: Any) -> Any:
     """Return the current of a diode and its derivative; x is in thermal voltages, the current in saturation ones."""
     ahead = where_above(x, -3.0, where_above(300.0, x, x, 300.0), -3.0)
@@ -192,13 +190,13 @@ def add_content(law: Law, total: Any, drop: Any, sign: float) -> Any:
     return fused(0.5 * scale, integral(x) + integral(0.0 - x), total)
 
 
-@inner
+@function
 def integral(x: Any) -> Any:
     """Integrate the current of `junction` from 0."""
     near = where_above(0.5, size(x), x, 0.5)
     series = fused(near, _SERIES[15], _SERIES[14])
-    for m in numba.literal_unroll((13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2)):
-        series = fused(near, series, _SERIES[m])
+    for m in range(12):
+        series = fused(near, series, _SERIES[13 - m])
     ahead = where_above(x, -3.0, where_above(300.0, x, x, 300.0), -3.0)
     behind = where_above(-3.0, x, x, -3.0)
     back = fused(_REVERSE, 1.0 / (behind * behind) - 1.0 / 9.0, _AT_MINUS_THREE - behind)
@@ -437,13 +435,12 @@ def find(
             voltage[k] += change[k]
         if law.kind == LINEAR and largest < math.inf:
             return unstable(active, nudge, work)
-        curvature = remembered(memory, state, iteration, largest, before, near)
-        memory[state] = curvature
-        if settled(iteration, keep, largest, before, curvature, memory[3], near, tolerance):
+        memory[state] = remembered(memory, state, iteration, largest, before, near)
+        if settled(iteration, keep, largest, before, memory, state, near, tolerance):
             return unstable(active, nudge, work)
         if not largest < 1e6:
             break
-        keep = keeps(iteration, keep, largest, before, curvature, blocks)
+        keep = keeps(iteration, keep, largest, before, memory, state, near, tolerance, blocks)
         before = largest
     for k in range(active):
         voltage[k] = begin[k]
@@ -464,37 +461,44 @@ def remembered(memory: Floats, state: int, iteration: int, largest: float, befor
 
 @inner
 def settled(
+    iteration: int, kept: bool, largest: float, before: float, memory: Floats, state: int, near: float, tolerance: float
+) -> bool:
+    """Decide whether the next change will be below the tolerance, with a margin of a hundred.
+
+    Of the first iteration that is known only from earlier points, and measured again at one of sixteen.
+    """
+    goal = 0.01 * tolerance
+    if kept:
+        rate = largest / before if iteration else memory[state] * near
+        known = rate < 0.5 and (iteration > 0 or memory[3] % 16.0 != 0.0)
+        return largest <= goal or (known and largest * rate <= goal)
+    curvature = memory[0] if near > 0.0 else memory[state]
+    if (iteration or memory[3] % 16.0 != 0.0) and curvature * largest < 0.1 and curvature * largest * largest <= goal:
+        return True
+    rate = largest / before if iteration else 1.0
+    return largest <= tolerance or (rate < 0.1 and largest * rate * rate <= goal)
+
+
+@inner
+def keeps(
     iteration: int,
     kept: bool,
     largest: float,
     before: float,
-    curvature: float,
-    points: float,
+    memory: Floats,
+    state: int,
     near: float,
     tolerance: float,
+    blocks: bool,
 ) -> bool:
-    """Decide whether the next change will be below the tolerance.
-
-    After the first iteration that is known from earlier points; at one of sixteen it is measured again.
-    """
-    if iteration == 0:
-        expected = curvature * largest * (near if kept else largest)
-        trusted = points % 16.0 != 0.0 and expected <= 0.01 * tolerance
-        return trusted or largest <= (0.01 * tolerance if kept else tolerance)
-    ratio = largest / before
+    """Decide whether the next solution may have the same factor: where that will be the last, or blocks are large."""
+    if blocks:
+        return largest < 0.2 * before if iteration else True
     if kept:
-        return largest <= 0.01 * tolerance or (ratio < 0.5 and largest * ratio <= 0.01 * tolerance)
-    return largest <= tolerance or (ratio < 0.1 and largest * ratio * ratio <= 0.01 * tolerance)
-
-
-@inner
-def keeps(iteration: int, kept: bool, largest: float, before: float, curvature: float, blocks: bool) -> bool:
-    """Decide whether the next solution may have the same factor; in dense blocks, factors cost more."""
-    if iteration == 0 and not kept:
-        return curvature * largest < (0.3 if blocks else 0.05) if curvature < math.inf else blocks
-    if iteration == 0:
-        return True
-    return largest < 0.2 * before
+        rate = largest / before if iteration else memory[state] * near
+    else:
+        rate = (memory[0] if near > 0.0 else memory[state]) * largest
+    return largest * rate * rate <= 0.01 * tolerance
 
 
 @function
@@ -532,7 +536,14 @@ def find_damped(
 
 @outer
 def operating_points(
-    plan: Plan, law: Law, sources: Floats, tolerance: float, work: Work, voltage: Floats, found: Floats, left: Floats,
+    plan: Plan,
+    law: Law,
+    sources: Floats,
+    tolerance: float,
+    work: Work,
+    voltage: Floats,
+    found: Floats,
+    left: Floats,
     memory: Floats,
 ) -> int:
     """Find free states of many voltages of the sources, each from the one before; return how many were found.

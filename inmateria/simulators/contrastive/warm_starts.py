@@ -63,9 +63,8 @@ def no_warm_starts(start: Floats) -> WarmStarts:
     while 2 * cells <= min(_MOST_CELLS, _MOST_VOLTAGES // len(start)):
         cells *= 2
     nothing = np.empty((0, len(start)))
-    return WarmStarts(
-        np.full(cells, -1, dtype=np.int32), np.zeros(1, dtype=np.int64), nothing, nothing.copy(), start, np.empty((0, 4))
-    )
+    cell, used = np.full(cells, -1, dtype=np.int32), np.zeros(1, dtype=np.int64)
+    return WarmStarts(cell, used, nothing, nothing.copy(), start, np.empty((0, 4)))
 
 
 @inner
