@@ -4,6 +4,7 @@ Parts, chosen with --part:
   digits    three scattering media (20 ports, 100 observables, 2 % read noise), scikit-learn's digits 1347/450
   harder    four media of 10 ports and 40 observables
   noise     read noise of 2 to 30 %
+  mismatch  encoders trained through models of other specimens, whose transmission differs by up to all of it
   nanowire  three nanowire networks as the layers, reached over MQTT through an embedded broker
   vowels    Japanese Vowels, series of 12 features, three nanowire networks with memory over MQTT
   mnist     10,000 MNIST digits for training, 2,000 test digits, three scattering media of 20 ports
@@ -12,6 +13,8 @@ Parts, chosen with --part:
 Every strategy reads by the same ridge readout: the last layer, then all layers. Beside them stand ridge and
 logistic regression on the raw input, one random and one bottleneck layer with as many ports and observables
 as all layers together, backpropagation through a differentiable copy (scattering media only), and chance.
+A strategy with a number, as in-silico@0.3, has a copy of another specimen as its model, with so large a mismatch;
+"own" is the accuracy on the matter of the classifier trained together with the encoders, in silico or not.
 vowels and mnist read INMATERIA_DATA, the folder with japanese_vowels.npz and mnist.npz.
 """
 
@@ -49,8 +52,11 @@ Labels = npt.NDArray[Any]
 # The defaults of each were chosen on training digits by --part choose.
 EVERY = (
     "none", "bottleneck", "bottleneck-in-turn", "bottleneck-online", "hsic", "phsic", "local-ce", "forward-forward",
-    "augmented-dfa", "physics-aware", "spsa", "oracle",
+    "augmented-dfa", "dfa", "physics-aware", "in-silico", "spsa", "local-spsa", "node-perturbation",
+    "evolution-strategies", "oracle",
 )  # fmt: skip
+NEW = ("dfa", "in-silico", "local-spsa", "node-perturbation", "evolution-strategies")
+MISMATCHES = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
 CHEAP = ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online")
 
 
@@ -83,9 +89,23 @@ class ExactTwin:
     def fit(self) -> None:
         """Learn nothing."""
 
+    def predict(self, ports: FloatArray) -> FloatArray:
+        """Give the intensities without noise."""
+        return self._medium.intensity(self._limit * ports)
+
     def back(self, ports: FloatArray, by_features: FloatArray) -> FloatArray:
         """Differentiate."""
         return self._limit * self._medium.gradient(self._limit * ports, by_features)
+
+
+def specimen(uri: str, mismatch: float) -> ScatteringMedium:
+    """Make another specimen of a medium: its transmission mixed with an independent one, at constant power."""
+    medium = simulator_from_uri(uri)
+    assert isinstance(medium, ScatteringMedium)
+    parameters: dict[str, Any] = dict(medium.info.parameters)
+    other = ScatteringMedium(**parameters | {"seed": parameters["seed"] + 100_000})
+    medium._transmission = np.sqrt(1.0 - mismatch**2) * medium._transmission + mismatch * other._transmission
+    return medium
 
 
 @asynccontextmanager
@@ -110,16 +130,16 @@ async def run_strategy(
 ) -> dict[str, Any]:
     """Train the layers in one way, and score the last layer and all of them."""
     uris = problem.uris if uris is None else uris
+    name, _, mismatch = name.partition("@")
     if problem.passes and name not in CHEAP:
         settings["passes"] = problem.passes
     if name == "oracle":
-        copies = [simulator_from_uri(uri) for uri in uris]
+        name, mismatch = "physics-aware", "0"
+    if mismatch:
+        models = [specimen(uri, float(mismatch)) for uri in uris]
         amplitude = problem.layer.get("amplitude", 1.0)
-        settings |= {
-            "make_twin": lambda layer, ports, features: ExactTwin(copies[layer], amplitude),  # type: ignore[arg-type]
-            "twin_passes": 0,
-        }
-    training = training_named("physics-aware" if name == "oracle" else name, **settings)
+        settings |= {"make_twin": lambda layer, ports, features: ExactTwin(models[layer], amplitude), "twin_passes": 0}
+    training = training_named(name, **settings)
     async with substrates(uris, problem.mqtt) as given:
         stack = PhysicalStack(
             [PhysicalLayer(substrate=each, **problem.layer) for each in given],
@@ -135,7 +155,11 @@ async def run_strategy(
             spent = stack.stimuli_training_ + stack.stimuli_reading_
             told = await stack.features(problem.T)
     A, B = stack.features_, told
-    return {
+    classifier = getattr(stack.training_, "classifier", None)
+    own = {}
+    if classifier is not None and not problem.segments > 1:
+        own["own"] = float(np.mean(stack.classes_[classifier.logits(B[-1]).argmax(axis=1)] == problem.t))
+    return own | {
         "last": score(A[-1], problem.y, B[-1], problem.t),
         "all": score(np.hstack(A), problem.y, np.hstack(B), problem.t),
         "layers": [score(a, problem.y, b, problem.t) for a, b in zip(A, B, strict=True)],
@@ -181,9 +205,10 @@ async def solve(problem: Problem, strategies: Sequence[str], tell: Any) -> dict[
 
     def add(name: str, result: dict[str, Any]) -> None:
         found[name] = result
+        own = f"own {result['own']:.3f}" if "own" in result else ""
         tell(
             f"  {name:28} {result['last']:.3f} {result['all']:.3f} {result['stimuli']:>9,} "
-            f"{result.get('seconds', 0):.1f} s"
+            f"{result.get('seconds', 0):.1f} s {own}"
         )
 
     for name in strategies:
@@ -279,7 +304,7 @@ def data(name: str) -> Path:
     return path
 
 
-async def choose(tell: Any) -> list[dict[str, Any]]:
+async def choose(only: Sequence[str], tell: Any) -> list[dict[str, Any]]:
     """Score settings on a quarter of the training digits, of two splits, and never on test digits."""
     grid: list[tuple[str, dict[str, Any]]] = [
         *(("bottleneck-in-turn", {"ridge": ridge}) for ridge in (1e-4, 1e-3, 1e-2)),
@@ -292,9 +317,28 @@ async def choose(tell: Any) -> list[dict[str, Any]]:
         *(("augmented-dfa", {"learning_rate": rate}) for rate in (0.003, 0.01, 0.03)),
         *(("physics-aware", {"learning_rate": rate}) for rate in (0.003, 0.01, 0.03)),
         *(("spsa", {"learning_rate": r, "nudge": c}) for r in (0.003, 0.01) for c in (0.02, 0.1)),
+        *(("dfa", {"learning_rate": rate}) for rate in (0.001, 0.003, 0.01)),
+        *(("in-silico", {"learning_rate": r, "explore": e}) for r in (0.003, 0.01, 0.03) for e in (0.1, 0.3, 1.0)),
+        *(("in-silico", {"twin_passes": t}) for t in (1, 4)),
+        *(
+            ("local-spsa", {"learning_rate": r, "nudge": c, "batch_size": b})
+            for r in (0.003, 0.01)
+            for c in (0.02, 0.1)
+            for b in (32, 128)
+        ),
+        *(
+            ("node-perturbation", {"learning_rate": r, "nudge": c, "batch_size": b})
+            for r in (0.01, 0.03)
+            for c in (0.1, 0.3)
+            for b in (64, 128)
+        ),
+        *(("evolution-strategies", {"learning_rate": r, "nudge": c}) for r in (0.01, 0.03) for c in (0.05, 0.2)),
+        ("evolution-strategies", {"pairs": 4}),
     ]
     rows = []
     for name, settings in grid:
+        if only and name not in only:
+            continue
         scores = []
         for seed in (0, 1):
             whole = digits(seed)
@@ -310,14 +354,21 @@ async def choose(tell: Any) -> list[dict[str, Any]]:
 
 PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "digits": (digits, EVERY),
-    "harder": (lambda seed: digits(seed, 4, 10, 40), ("none", "bottleneck", "bottleneck-in-turn", "hsic", "oracle")),
+    "harder": (
+        lambda seed: digits(seed, 4, 10, 40),
+        ("none", "bottleneck", "bottleneck-in-turn", "hsic", "physics-aware", *NEW, "oracle"),
+    ),
     **{
         f"noise {noise}": (
             lambda seed, noise=noise: digits(seed, noise=noise),
-            ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online", "hsic"),
+            ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online", "hsic", "physics-aware", "in-silico"),
         )
         for noise in (0.02, 0.05, 0.1, 0.2, 0.3)
     },
+    "mismatch": (
+        digits,
+        ("none", "in-silico", *(f"{name}@{m}" for name in ("in-silico", "physics-aware") for m in MISMATCHES)),
+    ),
     "nanowire": (nanowire, tuple(name for name in EVERY if name not in ("oracle", "spsa"))),
     "vowels": (vowels, tuple(name for name in EVERY if name not in ("oracle", "spsa"))),
     "mnist": (mnist, tuple(name for name in EVERY if name != "spsa")),
@@ -331,13 +382,16 @@ def report(part: str, rows: list[dict[str, dict[str, Any]]]) -> None:
     for name in rows[0]:
         found = [row[name] for row in rows]
         last, every = (np.array([each[key] for each in found]) for key in ("last", "all"))
-        cost = ""
+        cost = own = ""
+        if "own" in found[0]:
+            by_itself = np.array([each["own"] for each in found])
+            own = f"   own {by_itself.mean():.3f} +- {by_itself.std():.3f}"
         if "seconds" in found[0]:
             middle = {key: float(np.mean([each[key] for each in found])) for key in ("seconds", "learning", "overlap")}
             cost = f"{middle['seconds']:8.2f} {middle['learning']:8.3f} {middle['overlap']:7.2f}"
         print(
             f"{name:28} {last.mean():.3f} +- {last.std():.3f}   {every.mean():.3f} +- {every.std():.3f} "
-            f"{found[0]['stimuli']:>9,} {cost}"
+            f"{found[0]['stimuli']:>9,} {cost}{own}"
         )
 
 
@@ -354,7 +408,7 @@ def main() -> None:
         print(text, file=sys.stderr, flush=True)
 
     if asked.part == "choose":
-        rows = asyncio.run(choose(tell))
+        rows = asyncio.run(choose(asked.only.split(",") if asked.only else (), tell))
         if asked.json:
             print(json.dumps({"claim": "settings chosen on training digits", "rows": rows}))
         return

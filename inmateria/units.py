@@ -100,7 +100,7 @@ def read_unit(unit: str) -> Unit:
 
 
 def power_between(given: str, wanted: str) -> int:
-    """Give the power of ten by which numbers in one unit become numbers in another.
+    """Return the power of ten by which numbers in one unit become numbers in another.
 
     Raises
     ------

@@ -269,6 +269,7 @@ def nobody_listens() -> int:
         ),
         (["passport", "nanowire-100"], 2, "there is no database of passports at runs/passports.sqlite"),
         (["run", "stack", "--train", "magic"], 2, "give one of augmented-dfa, bottleneck"),
+        (["run", "stack", "--train", "in-silico", "--passes", "2"], 2, "more than twin_passes"),
         (["run", "stack", "--layers", "scattering,,scattering"], 2, "name substrates"),
         (["run", "stack", "--layers", "scattering,nanowires"], 2, "did you mean nanowire"),
         (["serve", "nanowires://"], 2, "did you mean nanowire"),

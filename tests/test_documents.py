@@ -3,11 +3,15 @@
 import re
 import runpy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 import inmateria
+from inmateria.adapters.uri import adapters_found, is_simulated
+from inmateria.reservoir import training_names
+from inmateria.simulators.contrastive.rules import Rule
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")))
@@ -56,3 +60,17 @@ def test_each_issue_template_asks_for_something(template):
     assert form["name"]
     assert form["description"]
     assert any(field.get("validations", {}).get("required") for field in form["body"])
+
+
+def test_the_page_of_ways_to_train_has_every_training_and_every_rule():
+    page = (ROOT / "docs" / "training_matter.md").read_text(encoding="utf-8")
+    names = {*training_names(), *(rule.__name__ for rule in get_args(Rule))}
+    assert len(names) > 10
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
+def test_the_page_of_nodes_has_every_simulator():
+    page = (ROOT / "docs" / "nodes.md").read_text(encoding="utf-8")
+    schemes = {scheme for scheme, _ in adapters_found() if is_simulated(f"{scheme}://")}
+    assert len(schemes) > 4
+    assert {scheme for scheme in schemes if f"`{scheme}://`" not in page} == set()

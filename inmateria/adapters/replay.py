@@ -116,7 +116,7 @@ class ReplaySubstrate(Substrate):
         await self._exits.__aexit__(kind, error, trace)
 
     async def _apply(self, stimulus: Stimulus) -> Response:
-        """Give the recorded response to a stimulus.
+        """Return the recorded response to a stimulus.
 
         Raises
         ------

@@ -176,7 +176,7 @@ def query_of(uri: str) -> dict[str, str]:
 
 
 def shown(uri: str) -> str:
-    """Give a URI, or the URL of a database, as it may be printed: without user, password or token."""
+    """Return a URI, or the URL of a database, as it may be printed: without user, password or token."""
     return _SECRET.sub(r"\1***", re.sub(r"(//|^).*@", r"\1***@", uri, count=1, flags=re.DOTALL))
 
 

@@ -231,7 +231,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def terminal() -> "Console":
-    """Give a console that prints words of others as they are: no markup, no emoji codes."""
+    """Return a console that prints words of others as they are: no markup, no emoji codes."""
     from rich.console import Console
 
     return Console(markup=False, emoji=False)

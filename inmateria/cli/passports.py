@@ -49,7 +49,7 @@ def calibrate(
     rest: Annotated[float, typer.Option(help="Seconds at rest after each repeat.")] = 1.0,
     json: Json = False,
 ) -> None:
-    """Give a substrate a fixed probe, keep its responses in its passport, and report whether it has drifted."""
+    """Apply a fixed probe to a substrate, keep its responses in its passport, and report whether it has drifted."""
     with ExitStack() as exits:
         with ProgressBar(hidden=json) as bar:
             from inmateria.adapters import connect

@@ -85,7 +85,7 @@ async def _record(
 
 @app.command()
 def info(file: File, json: Json = False) -> None:
-    """Tell what is in a recording."""
+    """Show what is in a recording."""
     from inmateria.recording import open_recording
 
     with open_recording(_file(file)) as recording:
@@ -183,7 +183,7 @@ def recover(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write what is whole as a new recording.")] = None,
     json: Json = False,
 ) -> None:
-    """Say what there is in a recording that was cut short, reading all of it."""
+    """Print what there is in a recording that was cut short, reading all of it."""
     from rich.console import Console
 
     from inmateria.recording import recover as recover_recording
@@ -196,7 +196,7 @@ def recover(
 
 
 def _verdict(found: "Recovery") -> str:
-    """Say in a few lines what there is."""
+    """Return in a few lines what there is."""
     from inmateria.recording.verified_tables import ranges
 
     lines = [f"{found.whole:,} exchanges are whole, {found.seconds:,.3f} s on the device's clock"]
@@ -221,7 +221,7 @@ def _verdict(found: "Recovery") -> str:
 
 
 def _told(recording: "Recording") -> dict[str, Any]:
-    """Tell what is in a recording, for people and machines."""
+    """Describe what is in a recording, for people and machines."""
     import msgspec
     import numpy as np
 
@@ -254,7 +254,7 @@ def _told(recording: "Recording") -> dict[str, Any]:
 
 
 def _precision(recording: "Recording") -> str:
-    """Say in which precision a signal is kept, and which of its samples."""
+    """Describe in which precision a signal is kept, and which of its samples."""
     kind, kept = "float64" if recording.scale is None else "int16 counts", recording.kept
     if not kept:
         return kind

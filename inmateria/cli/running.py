@@ -218,7 +218,7 @@ def _table(run: "Run") -> "Table":
 
 
 def _lines_below(run: "Run") -> list[str]:
-    """Say what is true of this table, and how the substrate was reached."""
+    """Return what is true of this table, and how the substrate was reached."""
     outcome, exchanged = run.outcome, run.outcome.exchanges
     words = []
     if any("RLS" in score.readout for score in outcome.scores):

@@ -166,7 +166,7 @@ def _times(exchange: Exchange, points: int) -> np.ndarray[tuple[int], np.dtype[n
 
 
 def _of(channels: tuple[Channel, ...], unit: str) -> str | None:
-    """Say how many channels are drawn, if not all are."""
+    """Return how many channels are drawn, as text, or None if all are."""
     count = sum(channel.unit == unit for channel in channels)
     return f"{_MOST_TRACES} of {count}" if count > _MOST_TRACES else None
 

@@ -205,7 +205,7 @@ def bin_spikes(X: FloatArray, features: FeaturesName, positions: int, bins: int)
 
 
 def places_of(info: SubstrateInfo, channels: tuple[Channel, ...]) -> FloatArray:
-    """Give the place of each channel (channels, 2): its own, or in rows of a square if places are not known."""
+    """Return the place of each channel (channels, 2): its own, or in rows of a square if places are not known."""
     places = info.layout.electrodes if info.layout else {}
     if all(channel.name in places for channel in channels):
         return np.array([places[channel.name] for channel in channels], dtype=np.float64)

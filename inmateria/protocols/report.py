@@ -52,7 +52,7 @@ def stretch(recording: Recording) -> list[Exchange]:
 
 
 def _kept(recording: Recording) -> str:
-    """Say what the recording holds."""
+    """Describe what the recording holds."""
     kept = recording.kept
     if not kept:
         return "The recording holds everything that was sent and measured."
@@ -159,7 +159,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
 
 
 def _way(run: Run) -> str:
-    """Say how the substrate was reached."""
+    """Describe how the substrate was reached."""
     if run.over == "remote":
         return f"remote, reached over MQTT: {run.on}"
     if run.over == "mqtt":

@@ -190,7 +190,7 @@ def task_summaries() -> list[tuple[str, str]]:
 
 
 def _in_words(error: Exception, given: Mapping[str, str]) -> str:
-    """Say which setting an error of msgspec is about, and what was given."""
+    """Describe an error of msgspec: which setting it is about, and what was given."""
     expected, _, path = str(error).partition(" - at `$.")
     name = path.rstrip("`")
     if name not in given:

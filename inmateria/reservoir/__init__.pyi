@@ -1,6 +1,9 @@
 from .bottleneck.gaussian import GaussianBottleneck, past_and_future
 from .bottleneck.hsic import HSICBottleneck
 from .bottleneck.online import OnlineBottleneck
+from .contrastive.classifier import ContrastiveClassifier
+from .contrastive.regressor import ContrastiveRegressor
+from .contrastive.voltage_scale import ClippedInputWarning
 from .encoding import InputMask, OneToOne
 from .features import SignalOrCounts, SpikeCounts, VirtualNodes
 from .layers.layer import PhysicalLayer
@@ -38,6 +41,9 @@ from .spike_features import FilteredRates, FirstSpikeLatency
 
 __all__ = [
     "BlockingReservoir",
+    "ClippedInputWarning",
+    "ContrastiveClassifier",
+    "ContrastiveRegressor",
     "FORCEReadout",
     "FadingMemory",
     "FilteredRates",

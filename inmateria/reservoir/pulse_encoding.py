@@ -41,7 +41,7 @@ class _Pulses:
             )
 
     def _places(self, features: int, inputs: tuple[Channel, ...]) -> npt.NDArray[np.intp]:
-        """Give the input of each feature."""
+        """Return the input of each feature."""
         if self.electrodes is None:
             if features > len(inputs):
                 raise ValueError(f"{features} features do not go into {len(inputs)} inputs; give fewer features")
@@ -64,7 +64,7 @@ class _Pulses:
 
 
 def pulse_amplitude(channel: Channel, strength: float, rest: float = 0.0) -> float:
-    """Give the drive of a pulse: a fraction of the way from rest to the channel's upper limit.
+    """Return the drive of a pulse: a fraction of the way from rest to the channel's upper limit.
 
     Of a channel with levels, the nearest to that among the levels above rest.
     """

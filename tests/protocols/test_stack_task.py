@@ -9,11 +9,17 @@ from test_cli import inmateria
 from inmateria.protocols.runs import read_run
 from inmateria.protocols.tasks.stack import StackSettings, substrates_of
 from inmateria.recording import open_recording
+from inmateria.reservoir import training_names
 
 
 def test_layers_named_by_schemes_alone_are_different_devices() -> None:
     named = substrates_of(StackSettings(layers="nanowire, nanowire,mqtt://host/lab/x", seed=4))
     assert named == ["nanowire://?seed=5", "nanowire://?seed=6", "mqtt://host/lab/x"]
+
+
+def test_the_help_of_the_setting_names_every_training() -> None:
+    told = (StackSettings.__doc__ or "").partition("train : str")[2].partition("passes : int")[0]
+    assert set(training_names()) <= set(told.replace(",", " ").replace(";", " ").split())
 
 
 @pytest.mark.parametrize("over", ["local", "mqtt"])

@@ -76,6 +76,9 @@ ELSEWHERE = {
     "LayerTwin": "a protocol",
     "OnlineRegressor": "a base class",
     "ContrastiveNetwork": "a simulator that learns; its own tests fail and interrupt its calls",
+    "ContrastiveClassifier": "an estimator of matter; its own tests fail and cancel fits",
+    "ContrastiveEstimator": "its base class",
+    "ContrastiveRegressor": "the same",
 }
 
 
@@ -255,12 +258,14 @@ def stack_of(
     train: str, error: type[BaseException] = SubstrateError, **settings: Any
 ) -> tuple[PhysicalStack, list[Failing]]:
     devices = [Failing(SimulatedSubstrate(LeakySimulator(seed=seed)), error) for seed in range(2)]
-    passes = {} if train in ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online") else {"passes": 2}
+    passes = {} if train in ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online") else {"passes": 3}
     training = training_named(train, batch_size=20, **passes) if train != "none" else "none"
     return PhysicalStack(devices, train=training, **settings), devices
 
 
-@pytest.mark.parametrize("train", ["bottleneck", "bottleneck-in-turn", "spsa", "none"])
+@pytest.mark.parametrize(
+    "train", ["bottleneck", "bottleneck-in-turn", "in-silico", "node-perturbation", "spsa", "none"]
+)
 @pytest.mark.parametrize("error", [SubstrateError, asyncio.CancelledError])
 async def test_a_stack_whose_device_fails_at_any_stimulus_predicts_as_before(
     train: str, error: type[BaseException]
@@ -285,7 +290,7 @@ async def test_a_stack_whose_device_fails_at_any_stimulus_predicts_as_before(
                 )
 
 
-@pytest.mark.parametrize("train", ["bottleneck", "bottleneck-in-turn"])
+@pytest.mark.parametrize("train", ["bottleneck", "bottleneck-in-turn", "in-silico", "node-perturbation"])
 async def test_a_stack_whose_fit_is_cancelled_at_any_batch_predicts_as_before(train: str) -> None:
     stack, _ = stack_of(train)
     async with stack:
@@ -383,7 +388,20 @@ async def test_features_that_do_not_suit_and_classes_to_score_are_checked_before
         assert first.stimuli == before
 
 
-@pytest.mark.parametrize("train", ["bottleneck", "hsic", "physics-aware", "spsa", "none"])
+@pytest.mark.parametrize(
+    "train",
+    [
+        "bottleneck",
+        "hsic",
+        "physics-aware",
+        "in-silico",
+        "dfa",
+        "spsa",
+        "evolution-strategies",
+        "node-perturbation",
+        "none",
+    ],
+)
 async def test_a_rehearsal_changes_no_number(train: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = []
     for rehearsed in (True, False):

@@ -2,30 +2,15 @@
 
 import numpy as np
 import pytest
+from encoders_to_train import LIMIT, ExactTwin, Recorded, encoders, forward, make_batch
 
 from inmateria.reservoir import training_named
 from inmateria.reservoir.bottleneck.gradient_descent import Adam, cross_entropy
 from inmateria.reservoir.layers.layer_twin import RandomFeatureTwin
-from inmateria.reservoir.layers.port_encoder import PortEncoder
-from inmateria.reservoir.layers.training import Batch, training_summaries
-from inmateria.reservoir.layers.training_feedback import PhysicsAware
-from inmateria.reservoir.layers.training_local import ForwardForward, GradientTraining, LocalCrossEntropy
+from inmateria.reservoir.layers.training import training_summaries
+from inmateria.reservoir.layers.training_local import ForwardForward, LocalCrossEntropy
+from inmateria.reservoir.layers.training_twins import PhysicsAware
 from inmateria.simulators import ScatteringMedium
-
-LIMIT = 0.5 * np.pi
-
-
-def make_batch(rows: int = 12, inputs: int = 5, classes: int = 3, seed: int = 0) -> Batch:
-    generator = np.random.default_rng(seed)
-    labels = np.arange(rows) % classes
-    return Batch(0, generator.standard_normal((rows, inputs)), np.ones(rows, dtype=np.intp), np.eye(classes)[labels])
-
-
-def encoders(*shapes: tuple[int, int]) -> list[PortEncoder]:
-    made = [PortEncoder(inputs, ports, 0.3, np.random.default_rng(inputs + ports)) for inputs, ports in shapes]
-    for each in made:
-        each.standardise_by(np.full(each.shape[1], 0.1), np.full(each.shape[1], 0.8))
-    return made
 
 
 def test_cross_entropy_and_its_gradient() -> None:
@@ -52,54 +37,25 @@ def test_adam_steps_by_its_rate_and_finds_the_bottom() -> None:
     assert x == pytest.approx([0.0, 0.0], abs=1e-2)
 
 
-class Recorded:
-    """Keeps the gradients by weight and bias that a training would have followed."""
-
-    def __init__(self, training: GradientTraining) -> None:
-        self.gradients: dict[int, list[np.ndarray]] = {}
-        for layer, adam in enumerate(training._adams):
-            adam.step = lambda found, layer=layer: self.gradients.__setitem__(layer, list(found))  # type: ignore[method-assign]
-
-
 def test_backpropagation_through_exact_twins_is_that_of_finite_differences() -> None:
     media = [ScatteringMedium(4, 7, seed=1, noise=0.0), ScatteringMedium(3, 6, seed=2, noise=0.0)]
 
-    class Exact:
-        def __init__(self, medium: ScatteringMedium) -> None:
-            self.medium = medium
-
-        def add(self, ports: np.ndarray, features: np.ndarray) -> None: ...
-
-        def fit(self) -> None: ...
-
-        def back(self, ports: np.ndarray, by_features: np.ndarray) -> np.ndarray:
-            return LIMIT * self.medium.gradient(LIMIT * ports, by_features)
-
     stack = encoders((5, 4), (7, 3))
-    training = PhysicsAware(twin_passes=0, make_twin=lambda layer, ports, features: Exact(media[layer]))
+    training = PhysicsAware(twin_passes=0, make_twin=lambda layer, ports, features: ExactTwin(media[layer]))
     training.begin(stack, 3, 6, 0)
-    head = training._head
+    head = training.classifier
     generator = np.random.default_rng(3)
     head._reader.weight[:] = generator.standard_normal(head._reader.weight.shape)
     head._reader.standardise_by(np.ones(6), np.full(6, 0.5))
     batch = make_batch()
 
-    def forward() -> Batch:
-        rows, sent = batch.rows, batch.presentation(0)
-        for encoder, medium in zip(stack, media, strict=True):
-            sent.inputs.append(rows)
-            sent.ports.append(encoder.ports(rows))
-            rows = medium.intensity(LIMIT * sent.ports[-1])
-        sent.features = rows
-        return sent
-
     def loss() -> float:
-        return head.loss(forward().features, batch.targets)[0]
+        return head.loss(forward(stack, media, batch).features, batch.targets)[0]
 
     recorded = Recorded(training)
     head.follow = lambda features: None  # type: ignore[method-assign]
     head.step = lambda error, z: None  # type: ignore[method-assign]
-    training.update_after_batch(forward())
+    training.update_after_batch(forward(stack, media, batch))
     for layer, encoder in enumerate(stack):
         for array, gradient in zip((encoder.weight, encoder.bias), recorded.gradients[layer], strict=True):
             for index in np.ndindex(*array.shape):

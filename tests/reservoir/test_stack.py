@@ -45,8 +45,9 @@ async def test_every_training_learns_counts_its_stimuli_and_is_repeatable(name: 
             found.append((stack.features_, [each.weight for each in stack.encoders]))
     for first, second in zip(*found, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
-    presented = {"forward-forward": 2, "spsa": 2}.get(name, 1)
-    passes = {"none": 0, "bottleneck-online": 1}.get(name, 3)
+    twice = ("forward-forward", "spsa", "local-spsa", "node-perturbation")
+    presented = 16 if name == "evolution-strategies" else 2 if name in twice else 1
+    passes = {"none": 0, "bottleneck-online": 1, "in-silico": 2}.get(name, 3)
     training = 2 * 400 if name == "bottleneck-in-turn" else 3 * 400 * passes * presented
     assert stack.stimuli_training_ == training
     assert stack.stimuli_reading_ == (400 if name == "bottleneck-in-turn" else 3 * 400)
@@ -113,14 +114,16 @@ class Watched(Substrate):
         await self._inner.reset()
 
 
-@pytest.mark.parametrize("name", ["bottleneck", "hsic", "physics-aware", "spsa", "forward-forward"])
+@pytest.mark.parametrize(
+    "name", ["bottleneck", "hsic", "physics-aware", "in-silico", "spsa", "node-perturbation", "forward-forward"]
+)
 async def test_layers_are_busy_at_once_and_it_does_not_matter_who_is_faster(name: str) -> None:
     X, y = digits(300)
     weights = []
     for patience in range(2):
         Watched.most = 0
         watched = [Watched(connect(uri), patience + 10 * k) for k, uri in enumerate(LAYERS)]
-        async with PhysicalStack(watched, train=training_named(name, passes=2, batch_size=50)) as stack:
+        async with PhysicalStack(watched, train=training_named(name, passes=3, batch_size=50)) as stack:
             await stack.fit(X, y)
         assert Watched.most == 3
         weights.append([each.weight for each in stack.encoders])
@@ -238,6 +241,11 @@ async def test_ports_never_leave_the_limits() -> None:
         (lambda: PhysicalLayer(substrate=LAYERS[0], amplitude=2.0), "at most 1"),
         (lambda: PhysicalLayer(substrate=LAYERS[0], hold=0), "at least 1"),
         (lambda: training_named("hsic", colour="red"), "does not accept these settings"),
+        (lambda: training_named("in-silico", passes=2), "more than twin_passes"),
+        (lambda: training_named("dfa", twin_passes=-1), "twin_passes"),
+        (lambda: training_named("physics-aware", explore=np.nan), "explore"),
+        (lambda: training_named("evolution-strategies", pairs=0), "pairs"),
+        (lambda: training_named("node-perturbation", nudge=-0.1), "nudge"),
     ],
 )
 def test_settings_that_make_no_stack_are_refused(make, says: str) -> None:  # type: ignore[no-untyped-def]

@@ -58,7 +58,7 @@ class Opened:
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def stated(self, name: str) -> str:
-        """Give an attribute as a word, empty where it is not stated."""
+        """Return an attribute as a word, empty where it is not stated."""
         return str(self.attributes.get(name) or "").strip()
 
 
@@ -89,12 +89,12 @@ class Exchange:
         self.pulses: PulseArray | None = None  # once admitted
 
     def pulses_of_row(self, row: int) -> PulseArray:
-        """Give the pulses of one row."""
+        """Return the pulses of one row."""
         assert self.pulses is not None
         return self.pulses[self.first[row] : self.first[row + 1]]
 
     def pulses_after(self, row: int) -> PulseArray:
-        """Give the pulses of all later rows."""
+        """Return the pulses of all later rows."""
         assert self.pulses is not None
         return self.pulses[self.first[row + 1] :]
 
@@ -242,7 +242,7 @@ class TickLoop(threading.Thread):
         return exchange
 
     def _release(self, exchange: Exchange, frame: int, neurons: "cl.Neurons", guard: TissueGuard) -> None:
-        """Give the pulses of one tick, those of one current together; those that come too late are dropped."""
+        """Return the pulses of one tick, those of one current together; those that come too late are dropped."""
         import cl
 
         if exchange.wait:
@@ -262,7 +262,7 @@ class TickLoop(threading.Thread):
             neurons.stim(cl.ChannelSet(*electrodes), cl.StimDesign(phase, 1e6 * current, phase, -1e6 * current))
 
     def _time(self, frame: int) -> float:
-        """Give the time of a frame of the device, s since 1970."""
+        """Return the time of a frame of the device, s since 1970."""
         return float(self._origin + frame / FRAMES_PER_SECOND)
 
     def _collect(self, exchange: Exchange, tick: "cl.LoopTick", guard: TissueGuard) -> Exchange | None:

@@ -65,7 +65,7 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
             )
 
     def read(self, from_timestamp: int, frame_count: int) -> DataSourceBatch:
-        """Give the spikes of so many frames.
+        """Return the spikes of so many frames.
 
         In real time the SDK asks for five frames at once, 5,000 times a second. The culture lives at least a
         millisecond at a time, so a pulse may come up to a millisecond late; in accelerated time it does not.

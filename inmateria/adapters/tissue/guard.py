@@ -29,7 +29,7 @@ _DAY = 86_400.0
 
 
 def _elapsed() -> float:
-    """Give the time since a fixed moment, s; if the system can, it counts while the machine sleeps."""
+    """Return the time since a fixed moment, s; if the system can, it counts while the machine sleeps."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
 
@@ -38,7 +38,7 @@ _ORIGIN = time.time() - _elapsed()
 
 
 def steady_time() -> float:
-    """Give seconds since 1970 that never go back or jump while this process lasts, whatever sets the system's clock."""
+    """Return seconds since 1970 that never go back or jump in this process, however the system's clock is set."""
     return _ORIGIN + _elapsed()
 
 

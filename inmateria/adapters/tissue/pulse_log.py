@@ -46,7 +46,7 @@ UNIX = "unix"
 
 
 def state_folder() -> Path:
-    """Give the folder where logs of pulses are kept: ``INMATERIA_STATE``, or one in the user's home."""
+    """Return the folder where logs of pulses are kept: ``INMATERIA_STATE``, or one in the user's home."""
     given = os.environ.get("INMATERIA_STATE")
     return Path(given) if given else Path.home() / ".local" / "state" / "inmateria"
 

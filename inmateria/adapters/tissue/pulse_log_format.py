@@ -66,7 +66,7 @@ class LogHeader:
         return zlib.crc32(self.prefix + _COLUMNS)
 
     def moved(self, size: int, check: int) -> "LogHeader":
-        """Give the header for a file that has grown."""
+        """Return the header for a file that has grown."""
         return LogHeader(self.clock, self.nonce, size, check)
 
 

@@ -159,7 +159,7 @@ def _scores(
 
 
 def _weights(X: FloatArray, u: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
-    """Give the weights of a readout that recalls the last few inputs."""
+    """Return the weights of a readout that recalls the last few inputs."""
     start = _RECALLED - 1
     recalled = np.stack([u[start - delay : len(u) - delay] for delay in range(_RECALLED)], axis=1)
     readout = RidgeReadout().fit(StandardScaler().fit_transform(X[start:]), recalled)

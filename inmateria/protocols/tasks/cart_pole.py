@@ -220,12 +220,12 @@ def _signal(state: FloatArray, settings: CartPoleSettings) -> FloatArray:
 
 
 def _teacher(state: FloatArray) -> float:
-    """Give the right push (its sign) from angle and angular velocity, which the pulses encode too."""
+    """Return the right push (its sign) from angle and angular velocity, which the pulses encode too."""
     return float(state[2] + 0.3 * state[3])
 
 
 def _pushed(state: FloatArray, push: float) -> FloatArray:
-    """Give the state (place, speed, angle, angular velocity) a tick after a push of 10 N left or right."""
+    """Return the state (place, speed, angle, angular velocity) a tick after a push of 10 N left or right."""
     place, speed, angle, turning = state
     force = 10.0 if push > 0 else -10.0
     cos, sin = np.cos(angle), np.sin(angle)

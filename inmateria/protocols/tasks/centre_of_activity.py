@@ -129,7 +129,7 @@ def _check(settings: CentreSettings, info: SubstrateInfo, step: float) -> None:
 
 
 def _centres(counts: FloatArray, places: FloatArray) -> FloatArray:
-    """Give the mean place of the spikes of each probe that evoked any (probes, 2)."""
+    """Return the mean place of the spikes of each probe that evoked any (probes, 2)."""
     some = counts.sum(axis=1) > 0
     centres: FloatArray = counts[some] @ places / counts[some].sum(axis=1, keepdims=True)
     return centres

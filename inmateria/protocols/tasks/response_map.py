@@ -56,7 +56,7 @@ class ResponseMapSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def map_responses(substrate: Substrate, settings: ResponseMapSettings, on_progress: ProgressCallback) -> Outcome:
-    """Give one pulse at a time, on each electrode at each amplitude, in random order, and count the spikes after it."""
+    """Apply one pulse at a time, on each electrode at each amplitude, in random order, and count spikes after it."""
     reservoir = PhysicalReservoir(substrate, PulseAmplitude(strength=1.0), step=settings.step, rest=settings.rest)
     async with reservoir:
         info, step = reservoir.info, reservoir.duration_of_step
@@ -106,7 +106,7 @@ async def map_responses(substrate: Substrate, settings: ResponseMapSettings, on_
 
 
 def _amplitudes(info: SubstrateInfo, wanted: tuple[float, ...]) -> tuple[float, ...]:
-    """Give the fractions that an input can be driven with: one for inputs that are only on or off."""
+    """Return the fractions that an input can be driven with: one for inputs that are only on or off."""
     channel, rest = info.inputs[0], info.rest[0]
     room = channel.high - rest
     return tuple(sorted({(pulse_amplitude(channel, each, rest) - rest) / room for each in wanted}))
@@ -151,7 +151,7 @@ def _curves(
 
 
 def _distances(info: SubstrateInfo, stimulated: npt.NDArray[np.intp]) -> FloatArray | None:
-    """Give the distance of every output from each stimulated input; None if places are not known."""
+    """Return the distance of every output from each stimulated input; None if places are not known."""
     places = info.layout.electrodes if info.layout else {}
     if not all(channel.name in places for channel in (*info.inputs, *info.outputs)):
         return None

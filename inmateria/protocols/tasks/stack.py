@@ -48,7 +48,9 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     layers : str
         Substrates, separated by commas, in order: URIs, or schemes alone, which are given seeds that differ.
     train : str
-        How encoders are trained: see `inmateria.reservoir.training_names`.
+        How encoders are trained: augmented-dfa, bottleneck, bottleneck-in-turn, bottleneck-online, dfa,
+        evolution-strategies, forward-forward, hsic, in-silico, local-ce, local-spsa, node-perturbation, none, phsic,
+        physics-aware or spsa; see docs/local_training.md.
     passes : int
         Passes over the training digits; 0 for the default of the training method.
     seed : int
@@ -90,12 +92,13 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.train not in training_names():
             raise ValueError(f"train is {self.train!r}; give one of {', '.join(training_names())}")
+        _training(self)  # refuses what the training cannot do, before anything is sent
         if not all(name.strip() for name in self.layers.split(",")):
             raise ValueError(f"layers is {self.layers!r}; name substrates, separated by commas")
 
 
 def substrates_of(settings: StackSettings) -> list[str]:
-    """Give the URI of each layer."""
+    """Return the URI of each layer."""
     names = [name.strip() for name in settings.layers.split(",")]
     return [
         name if "://" in name else f"{name}://?seed={settings.seed + number}"

@@ -269,7 +269,7 @@ def _common_rate(sweeps: Sequence[_Sweep], unasked: list[str]) -> float | None:
 
 
 def _lay_out(sweeps: Sequence[_Sweep], rate: float | None, unasked: list[str]) -> tuple[int, float]:
-    """Give each signal its place on the samples; return samples in a step, and the duration of a step (s)."""
+    """Place each signal on the samples; return samples in a step, and the duration of a step (s)."""
     if rate is None:
         begin = min(each.span[0] for each in sweeps)
         longest = max(each.span[1] - each.span[0] for each in sweeps) / (_REST_STEP * _MOST_REST_STEPS)

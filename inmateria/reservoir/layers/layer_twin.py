@@ -1,8 +1,8 @@
 """Differentiable twins of physical layers, for gradients through layers.
 
 A twin is a linear map of the ports and of random features of them, fitted in closed form to streaming second moments.
-Only its gradient is used: features always come from the device. The twin of a whole device, to plan experiments with,
-is `inmateria.devices.Twin`.
+In-silico training uses its features and its gradient, all others its gradient only, with features from the device. The
+twin of a whole device, to plan experiments with, is `inmateria.devices.Twin`.
 """
 
 from typing import Protocol
@@ -22,6 +22,9 @@ class LayerTwin(Protocol):
 
     def fit(self) -> None:
         """Fit to the samples added so far."""
+
+    def predict(self, ports: FloatArray) -> FloatArray:
+        """Predict the features (rows, features) of the layer for ports (rows, ports)."""
 
     def back(self, ports: FloatArray, by_features: FloatArray) -> FloatArray:
         """Propagate a gradient with respect to the features back to the ports."""

@@ -117,12 +117,15 @@ class LayerPipeline:
         passes = training.passes if most_passes is None else min(training.passes, most_passes)
         for number in range(passes):
             batches = list(batches_of(rows, lengths, targets, generator.permutation(len(lengths)), training.batch_size))
-            sink = PassRecord(len(self.layers), whole=False)
             presented = [each for batch in batches for each in training.training_presentations(batch)]
-            progress.begin(f"pass {number + 1}", len(presented))
-            await self._sweep(presented, sink, progress, learning=True)
-            self.information.append(await asyncio.to_thread(sink.information))
+            progress.begin(f"pass {number + 1}", max(1, len(presented)))
+            if presented:
+                sink = PassRecord(len(self.layers), whole=False)
+                await self._sweep(presented, sink, progress, learning=True)
+                self.information.append(await asyncio.to_thread(sink.information))
             await self._learn(training.end_pass, number)
+            if not presented:
+                progress.advance(self.steps)
         if isinstance(training, BottleneckInTurn):
             return await self._train_in_turn(training, rows, lengths, targets, progress)
         self.presented_to_train = self.presented

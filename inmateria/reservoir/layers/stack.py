@@ -39,8 +39,6 @@ __all__ = ["LayerExchange", "PassInformation", "PhysicalLayer", "PhysicalStack",
 
 _TRACED = 100_000
 _REHEARSED_BATCHES = 2
-_REHEARSED_PASSES = 3
-"""Some trainings do not use all of their settings before the third pass."""
 
 
 class PhysicalStack:
@@ -271,9 +269,8 @@ class PhysicalStack:
         ends = np.cumsum(lengths)
         samples = int(np.searchsorted(ends, _REHEARSED_BATCHES * pipeline.training.batch_size)) + 1
         most = slice(0, int(ends[min(samples, len(ends)) - 1]))
-        await pipeline.train(
-            rows[most], lengths[:samples], targets[most], self._order(), Progress(None), _REHEARSED_PASSES
-        )
+        passes = pipeline.training.rehearsed_passes
+        await pipeline.train(rows[most], lengths[:samples], targets[most], self._order(), Progress(None), passes)
         if self.read == "last":
             width = pipeline.layers[-1].width(pipeline.substrates[-1].info)
         else:

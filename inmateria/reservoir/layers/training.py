@@ -29,13 +29,27 @@ _TRAININGS = {
     ),
     "bottleneck-in-turn": ("training_bottleneck:BottleneckInTurn", "the same, one layer after another"),
     "bottleneck-online": ("training_bottleneck:OnlineTraining", "bottleneck from the stream, in one pass"),
+    "dfa": (
+        "training_feedback:DFA",
+        "the same to the features, then through a fitted digital twin's derivative",
+    ),
+    "evolution-strategies": (
+        "training_perturbation:EvolutionStrategies",
+        "a population of perturbed encoders, ranked by their loss",
+    ),
     "forward-forward": ("training_local:ForwardForward", "each layer distinguishes right labels from wrong ones"),
     "hsic": ("training_local:HSICTraining", "normalised HSIC bottleneck by gradient"),
+    "in-silico": ("training_twins:InSilico", "backpropagation in digital twins alone, fitted once"),
     "local-ce": ("training_local:LocalCrossEntropy", "a linear classifier on every layer's ports"),
+    "local-spsa": ("training_perturbation:LocalSPSA", "each layer perturbs its weights and follows a loss of its own"),
+    "node-perturbation": (
+        "training_perturbation:NodePerturbation",
+        "each layer perturbs its ports and follows a loss of its own",
+    ),
     "none": ("training:NoTraining", "random encoders"),
     "phsic": ("training_local:PHSICTraining", "plausible HSIC bottleneck by gradient, in small batches"),
-    "physics-aware": ("training_feedback:PhysicsAware", "device forward, a fitted digital twin backward"),
-    "spsa": ("training_feedback:SPSA", "simultaneous random perturbation of all weights, twice a batch"),
+    "physics-aware": ("training_twins:PhysicsAware", "device forward, a fitted digital twin backward"),
+    "spsa": ("training_perturbation:SPSA", "simultaneous random perturbation of all weights, twice a batch"),
 }
 
 
@@ -86,11 +100,14 @@ class LocalTraining:
         Approximate number of rows in a batch: samples, or steps of series.
     in_turn : bool
         Whether layers are trained one after another, each on the features of the trained layers before it.
+    rehearsed_passes : int
+        Number of first passes in which all settings are used; a fit is rehearsed with so many.
     """
 
     passes: int = 0
     batch_size: int = 128
     in_turn: ClassVar[bool] = False
+    rehearsed_passes = 3
 
     encoders: list[PortEncoder]
 
@@ -113,7 +130,7 @@ class LocalTraining:
         self.encoders = list(encoders)
 
     def training_presentations(self, batch: Batch) -> list[Batch]:
-        """Return the presentations of a batch for training: one by default."""
+        """Return the presentations of a batch for training: one by default, and none to train without stimuli."""
         return [batch]
 
     def prediction_presentation(self, batch: Batch) -> Batch:

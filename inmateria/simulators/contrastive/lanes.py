@@ -86,8 +86,10 @@ def make_lanes(plan: Plan, law: Law) -> Lanes:
     """Allocate the scratch for a plan."""
     one = make_work(plan)
     many: list[Any] = [wide(len(array)) for array in one[:-2]]
-    work = Work(*many, one.room, one.marks)
-    fresh = work._replace(**{name: wide(len(getattr(one, name))) for name in ("up", "down", "loss", "inverse")})
+    many += [one.room, one.marks]
+    work = Work(*many)
+    own: dict[str, Any] = {name: wide(len(getattr(one, name))) for name in ("up", "down", "loss", "inverse")}
+    fresh = work._replace(**own)
     single = law._replace(setting=np.empty_like(law.setting), factor=np.empty_like(law.factor))
     return Lanes(work, fresh, one, single, np.empty(len(plan.place)), np.empty(len(plan.plus)), wide(6), wide(1))
 

@@ -111,14 +111,10 @@ class Together:
         self._law = law._replace(
             setting=in_lanes([m.law.setting for m in all_]), factor=in_lanes([m.law.factor for m in all_])
         )
-        self._learner = Learner(
-            *(
-                in_lanes([getattr(m.learner, name) for m in all_])
-                for name in ("rule", "limits", "weight", "bias", "contrast", "shock", "held")
-            ),
-            np.stack([m.learner.random for m in all_]),
-            in_lanes([m.learner.tally for m in all_]),
-        )
+        names = ("rule", "limits", "weight", "bias", "contrast", "shock", "held")
+        wide_: list[Any] = [in_lanes([getattr(m.learner, name) for m in all_]) for name in names]
+        wide_ += [np.stack([m.learner.random for m in all_]), in_lanes([m.learner.tally for m in all_])]
+        self._learner = Learner(*wide_)
         self._rails = in_lanes([m.rails for m in all_])
         self._rates = np.ascontiguousarray(np.stack([m.rates for m in all_], axis=-1))
         self._lanes = make_lanes(plan, law)

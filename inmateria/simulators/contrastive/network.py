@@ -1,6 +1,7 @@
 """A simulated analog network that learns: adjustable edges between nodes, two states, and a local rule."""
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
@@ -14,6 +15,7 @@ from inmateria.simulators.contrastive.construction import build
 from inmateria.simulators.contrastive.edges import Antiparallel, Diode, Resistor, Transistor
 from inmateria.simulators.contrastive.graph import (
     GROUND,
+    Graph,
     floating_nodes,
     given_edges,
     periodic_grid,
@@ -480,16 +482,17 @@ class ContrastiveNetwork:
         for number, network in enumerate(networks):
             network._course(X, Y, epochs, rate)
             groups.setdefault(network._likeness(number), []).append(number)
-        before, found = [network.state for network in networks], {}
+        before = [network.state for network in networks]
+        found: dict[int, ContrastiveTraining | NoOperatingPoint] = {}
         try:
             for numbers in groups.values():
                 for first in range(0, len(numbers), LANES):
                     some = numbers[first : first + LANES]
                     together = [networks[number] for number in some]
                     found.update(zip(some, cls._fit_alike(together, X, Y, epochs, rate, shuffle), strict=True))
-                    wrong = [found[number] for number in some if isinstance(found[number], NoOperatingPoint)]
-                    if wrong and not return_exceptions:
-                        raise wrong[0]
+                    for result in [] if return_exceptions else [found[number] for number in some]:
+                        if isinstance(result, NoOperatingPoint):
+                            raise result
         except BaseException:
             for network, state in zip(networks, before, strict=True):
                 network.restore(state)
@@ -512,8 +515,8 @@ class ContrastiveNetwork:
             for network in networks:
                 try:
                     results.append(network.fit(X, Y, epochs, rate=rate, shuffle=shuffle))
-                except NoOperatingPoint as error:
-                    results.append(error)
+                except NoOperatingPoint as failure:
+                    results.append(failure)
             return results
         members = []
         for network in networks:
@@ -654,6 +657,10 @@ class ContrastiveNetwork:
         """Make an independent network in the same state."""
         return copy.deepcopy(self)
 
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        """Take what was pickled, with copies of arrays in memory that cannot be written, as of a mapped file."""
+        vars(self).update({name: _writeable(value) for name, value in pickled.items()})
+
     def _start_voltage(self) -> FloatArray:
         """Return the voltages by place from which a first operating point is sought: the mean of the rails."""
         rails = self._graph.rail_voltages
@@ -681,6 +688,16 @@ class ContrastiveNetwork:
         left = float(self._learner.tally[2])
         self.restore(before)
         raise _not_found(where, left)
+
+
+def _writeable(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and not value.flags.writeable:
+        return value.copy()
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(_writeable, value))
+    if isinstance(value, Graph):
+        return dataclasses.replace(value, **{name: _writeable(each) for name, each in vars(value).items()})
+    return value
 
 
 def _not_found(where: str, left: float) -> NoOperatingPoint:

@@ -279,7 +279,7 @@ def eliminate(
     start: Indices, rows: Indices, target: Indices, active: int, up: Floats, down: Floats, loss: Floats, inverse: Floats
 ) -> None:
     """Eliminate the first ``active`` places by the list of multiply-adds."""
-    pair = numba.uint64(0)
+    pair: Any = numba.uint64(0)
     for k in range(numba.uint64(active)):
         low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
         lost = get(loss, k)
@@ -313,12 +313,12 @@ def solve(plan: Plan, active: int, work: Work) -> None:
     for k in range(numba.uint64(active), numba.uint64(len(plan.place))):
         put(change, k, 0.0)
     for m in range(active):
-        k = numba.uint64(active - 1 - m)
-        x = get(change, k)
+        last: Any = numba.uint64(active - 1 - m)
+        x = get(change, last)
         total = zero(change)
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+        for i in range(numba.uint64(start[last]), numba.uint64(start[last + 1])):
             total = fused(get(down, i), get(change, rows[i]), total)
-        put(change, k, fused(total, get(inverse, k), x))
+        put(change, last, fused(total, get(inverse, last), x))
 
 
 @inner

@@ -81,7 +81,8 @@ def hashed(bits: npt.NDArray[np.uint64], cells: int) -> Any:
 def cell_of(warm: WarmStarts, inputs: Floats) -> int:
     """Return the cell of inputs."""
     with np.errstate(over="ignore"):
-        return int(hashed.py_func(inputs.view(np.uint64), len(warm.cells)))
+        uncompiled: Any = hashed
+        return int(uncompiled.py_func(inputs.view(np.uint64), len(warm.cells)))
 
 
 @inner

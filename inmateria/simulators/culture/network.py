@@ -223,7 +223,7 @@ class NeuralCulture:
         self._seen_pulses = np.empty(0, dtype=PULSE)
 
     def reward(self, amount: float) -> None:
-        """Give a pulse of neuromodulator: each synapse changes by ``amount`` times its eligibility.
+        """Apply a pulse of neuromodulator: each synapse changes by ``amount`` times its eligibility.
 
         Eligibility is the recent change that spike-timing plasticity alone would have made, and decays with
         ``eligibility_time`` (Izhikevich, Cereb. Cortex 17, 2443 (2007); the pulse here is short in comparison).

@@ -154,7 +154,7 @@ def eliminate(nodes: int, junctions: IntArray, fixed: IntArray) -> Elimination:
 def ordered(
     nodes: int, junctions: IntArray, fixed: IntArray, order_of_free: Callable[[int, IntArray], Order]
 ) -> Places:
-    """Give all nodes but the fixed ones their places in an order of elimination."""
+    """Return the places of all nodes in an order in which those that are not fixed are eliminated."""
     is_fixed = np.zeros(nodes, dtype=bool)
     is_fixed[fixed] = True
     free = np.flatnonzero(~is_fixed)

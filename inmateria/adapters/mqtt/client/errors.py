@@ -23,7 +23,7 @@ def not_there(
     offline: bool,
     denied: AbstractSet[str],
 ) -> SubstrateError:
-    """Give the error for a device that did not give the lease in time: it names what was missing.
+    """Return the error for a device that did not give the lease in time: it names what was missing.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ def not_there(
 
 
 def with_numbers(error: SubstrateError, known: str) -> SubstrateError:
-    """Give the error that ended a session, with what is known of the numbers that were sent."""
+    """Return the error that ended a session, with what is known of the numbers that were sent."""
     allowed = "; ".join(part for part in (known, error.allowed) if part)
     return type(error)(error.asked, allowed, error.remedy or "connect again; nothing is sent again")
 
 
 def error_of(header: Header) -> SubstrateError:
-    """Give the error that a device has sent."""
+    """Return the error that a device has sent."""
     fields = [*header.error, "", "", "", ""][:4]
     return _ERRORS.get(fields[0], SubstrateError)(*fields[1:])

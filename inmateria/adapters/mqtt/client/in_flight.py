@@ -77,7 +77,7 @@ class SentCommands:
         self._refused: deque[tuple[int, int]] = deque(maxlen=_REFUSALS)
 
     def add(self, data: bytes, duration: float) -> PendingCommand:
-        """Give the next number to a command."""
+        """Assign the next number to a command."""
         command = PendingCommand(self.next, data, duration)
         self.waiting[self.next] = command
         self.next += 1
@@ -116,7 +116,7 @@ class SentCommands:
         return f"refused: {_numbers(list(self._refused))}" if self._refused else ""
 
     def _certain(self, first: int, last: int) -> bool:
-        """Tell whether numbers were applied whose answers were lost.
+        """Return whether numbers were applied whose answers were lost.
 
         The device applies commands in order, and after a refusal none until the client has seen that. So they were
         where the answers before and after them are there and are no refusals.
@@ -127,7 +127,7 @@ class SentCommands:
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
-    """Give first and last of each run of consecutive numbers."""
+    """Return first and last of each run of consecutive numbers."""
     ranges: list[tuple[int, int]] = []
     for number in numbers:
         if ranges and ranges[-1][1] == number - 1:

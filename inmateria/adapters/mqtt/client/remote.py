@@ -204,7 +204,7 @@ class RemoteSubstrate(Substrate):
             await (await self._send(Kind.RESUME)).answer
 
     async def _send(self, kind: Kind, stimulus: Stimulus | None = None) -> PendingCommand:
-        """Give the next number to a command and send it."""
+        """Assign the next number to a command and send it."""
         if self._broken is not None:
             raise self._broken
         if stimulus is not None and stimulus.drive.nbytes > SMALL:
@@ -245,7 +245,7 @@ class RemoteSubstrate(Substrate):
             each.patience = max(each.patience, 2 * (each.tried - begun))
 
     async def _passes(self, wanted: int) -> int:
-        """Give the bytes of the largest message, up to `wanted`, that the broker passes on; measured once."""
+        """Return the bytes of the largest message, up to `wanted`, that the broker passes on; measured once."""
         if wanted not in self._largest:
             measured = await largest_message(self._broker, self._address, wanted, self._connect_timeout)
             self._largest[wanted] = min(wanted, self._device_takes or wanted, measured)

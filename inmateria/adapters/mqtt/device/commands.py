@@ -325,14 +325,14 @@ class Commands:
 
 
 def _is_fault(error: BaseException) -> bool:
-    """Tell whether an error means that the substrate is broken, rather than that a command cannot be applied."""
+    """Return whether an error means that the substrate is broken, rather than that a command cannot be applied."""
     return not isinstance(error, SubstrateError) or isinstance(
         error, SubstrateDisconnected | SubstrateTimeout | ResponseMismatch
     )
 
 
 def _error_fields(error: BaseException) -> tuple[str, ...]:
-    """Give class, what was asked, what is allowed and what to do, as they stand in a frame."""
+    """Return class, what was asked, what is allowed and what to do, as they stand in a frame."""
     if isinstance(error, SubstrateError):
         return (type(error).__name__, error.asked, error.allowed, error.remedy)
     return (SubstrateError.__name__, repr(error), "", "")

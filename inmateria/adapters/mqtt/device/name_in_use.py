@@ -75,7 +75,7 @@ async def _ask(link: Link, topic: str, session: str) -> None:
 
 
 def _state(payload: bytes) -> str:
-    """Give the state that a status announces; empty for ``offline`` and for what is no status."""
+    """Return the state that a status announces; empty for ``offline`` and for what is no status."""
     told = read_status(payload)
     return "" if told is None or told.state == OFFLINE else told.state
 

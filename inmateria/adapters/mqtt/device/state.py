@@ -44,7 +44,7 @@ class DeviceState:
         return self._state == ONLINE
 
     def status(self, holder: str) -> Status:
-        """Give the status to publish."""
+        """Return the status to publish."""
         return Status(self._state, self.epoch, holder, self._lease if holder else 0.0, self._error, self.before)
 
     def announce(self, event: str, holder: str = "", why: str = "") -> None:
@@ -79,6 +79,6 @@ class DeviceState:
         )
 
     def refusal(self) -> SubstrateDisconnected:
-        """Give the error for a controller that asks for the lease now."""
+        """Return the error for a controller that asks for the lease now."""
         how = "was stopped" if self._state == STOPPED else f"is in fault ({self._error})"
         return SubstrateDisconnected(f"{self.name} {how}", "a device that is online", "see why, then release it")

@@ -14,7 +14,7 @@ _MOST_A_SECOND = 50
 
 
 class StopTopics:
-    """Tells what a message on ``stop`` or ``release`` asks for.
+    """Interpreter of messages on ``stop`` and ``release``: what each of them asks for.
 
     - A retained message is old: it does not count. A broker may mark new messages as retained too, so it counts
       from when our own probe, published after the subscription, has come back.
@@ -35,7 +35,7 @@ class StopTopics:
         self._times: deque[float] = deque(maxlen=_MOST_A_SECOND)
 
     def asks(self, message: Message) -> str | None:
-        """Give ``"stop"``, ``"release"`` or None."""
+        """Return ``"stop"``, ``"release"`` or None."""
         if message.topic not in (self._stop, self._release):  # the embedded broker sends other retained ones too
             return None
         if self._flooded():

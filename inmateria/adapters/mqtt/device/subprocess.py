@@ -109,7 +109,7 @@ class SubprocessDevice(Substrate):
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Tell the device's process to stop, and see that it does."""
+    """Stop the device's process, and wait until it has ended."""
     if process.stdin is not None:
         process.stdin.close()
     for insist in (process.terminate, process.kill):

@@ -186,12 +186,12 @@ class Address:
 
 
 def names_a_broker(uri: str) -> bool:
-    """Tell whether the scheme of a URI is one of a broker."""
+    """Return whether the scheme of a URI is one of a broker."""
     return uri.partition("://")[0].lower() in _SCHEMES
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address; a name other than ``localhost`` is not looked up."""
+    """Return whether only this machine can reach an address; a name other than ``localhost`` is not looked up."""
     if host.lower().rstrip(".") == "localhost":
         return True
     address = _ip(host)

@@ -75,7 +75,7 @@ class AiomqttLinks:
 
     @asynccontextmanager
     async def __call__(self, broker: Broker, *, timeout: float) -> AsyncIterator["_SharedLink"]:
-        """Give a connection over the client that is in use; see `OpenLink`."""
+        """Return a connection over the client that is in use; see `OpenLink`."""
         if self._client is None:
             raise BrokerGone(
                 f"no aiomqtt client for {broker} is in use", "a client that is connected", "see AiomqttLinks.use"
@@ -179,7 +179,7 @@ class _SharedLink:
             await self._came.wait()
 
     def wants(self, topic: str) -> bool:
-        """Tell whether one of its subscriptions matches."""
+        """Return whether one of its subscriptions matches."""
         return topic in self._topics or any(
             topic_matches_sub(each, topic) for each in self._topics if "+" in each or "#" in each
         )

@@ -333,7 +333,7 @@ def integers(
 
 
 def numbers(frame: Frame) -> npt.NDArray[np.float64] | None:
-    """Give the array of a frame as float64: integers are scaled, and those not read become NaN.
+    """Return the array of a frame as float64: integers are scaled, and those not read become NaN.
 
     Raises
     ------

@@ -223,7 +223,7 @@ class Link:
                 self._client.on_publish = None  # it costs as much as sending does
 
     def _sending(self) -> bool:
-        """Tell whether a backlog is being sent, and note when the other end last took some of it.
+        """Return whether a backlog is being sent, and note when the other end last took some of it.
 
         Small messages are not counted: the system at the other end takes them even where the broker hangs.
         """

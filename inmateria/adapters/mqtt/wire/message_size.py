@@ -21,7 +21,7 @@ _SMALLEST = 4096
 
 
 async def largest_message(broker: Broker, address: Address, wanted: int, timeout: float) -> int:
-    """Give the size of the largest message that a broker passes on, in bytes, or `wanted` where it is more.
+    """Return the size of the largest message that a broker passes on, in bytes, or `wanted` where it is more.
 
     Over a connection of its own, a message of that size is published to itself, and a small one after it. A broker
     keeps their order, so where the small one comes alone the large one was dropped; then half the size is tried, down

@@ -1,4 +1,4 @@
-"""Says early, and in words, that an event loop cannot watch sockets."""
+"""Check early that an event loop can watch sockets, with an error in words."""
 
 import asyncio
 

@@ -1,0 +1,1 @@
+"""Estimators whose weights are in a substrate that learns by itself."""
