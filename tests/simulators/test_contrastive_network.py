@@ -201,7 +201,7 @@ MANY: dict[str, tuple[Any, Any, Any]] = {
     **{f"{name}, real": (rule, Transistor(), REAL) for name, rule in RULES.items()},
     "lost": (SignRule(), Resistor(weight="resistance", low=781.25, high=1e5), LOST),
     "resistor": (CoupledLearning(alpha=1e-3), Resistor(), Imperfections()),
-    "diode": (EquilibriumPropagation(beta=1e-7, alpha=1e-9), Diode(), Imperfections()),
+    "diode": (EquilibriumPropagation(beta=1e-9, alpha=1e-10), Diode(), Imperfections()),
     "antiparallel": (CoupledLearning(), Antiparallel(), Imperfections()),
 }
 

@@ -23,10 +23,12 @@ from inmateria.simulators.contrastive.graph import (
 )
 from inmateria.simulators.contrastive.lanes import in_lanes, make_lanes, near_order, operating_points_in_lanes
 from inmateria.simulators.contrastive.learning_lanes import Member, Together, likeness, train_lanes
-from inmateria.simulators.contrastive.netlist import write_netlist
+from inmateria.simulators.contrastive.netlist import clamps, nudges, write_netlist
 from inmateria.simulators.contrastive.operating_point import NoOperatingPoint, make_work, operating_points
 from inmateria.simulators.contrastive.records import ContrastiveState, ContrastiveTraining
 from inmateria.simulators.contrastive.rules import (
+    CENTRED_NUDGE,
+    NUDGE,
     CoupledLearning,
     DirectedAging,
     EquilibriumPropagation,
@@ -605,23 +607,40 @@ class ContrastiveNetwork:
             raise _not_found(f"sample {done}", left[0])
         return np.ascontiguousarray(found[:, self._plan.place])
 
-    def netlist(self, inputs: npt.ArrayLike) -> str:
+    def netlist(self, inputs: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, opposite: bool = False) -> str:
         """Write the network with its present weights as a netlist for ngspice, whose node ``n0`` is node 0.
 
         Parameters
         ----------
         inputs : array_like, shape (inputs,)
             V.
+        labels : array_like, shape (outputs,), optional
+            V. With them it is the second state of the rule: outputs are held by sources ``vc0p``, ``vc0m``, ... near
+            those of the free state, which is computed, or nudged from sources ``vl0``, ... behind resistors.
+        opposite : bool
+            Whether it is the state of a centred rule that is nudged away from the labels.
 
         Raises
         ------
         ValueError
-            If the shape is wrong, or a voltage is out of range.
+            If the shape is wrong, or a voltage is out of range; or if ``opposite`` of a rule without such a state.
+        NoOperatingPoint
+            If the voltages of the free state were not found.
         """
-        driven = self._samples("inputs", np.asarray(inputs, dtype=np.float64)[np.newaxis])[0]
+        driven = self._samples("inputs", np.asarray(inputs, dtype=np.float64)[np.newaxis])
+        kind, strength = self._learner.rule[:2]
+        if opposite and (labels is None or kind != CENTRED_NUDGE):
+            raise ValueError("opposite is True; give labels, and a rule that is centred")
+        supervisor: list[str] = []
+        if labels is not None:
+            goal = self._samples("Y", np.asarray(labels, dtype=np.float64).reshape(1, -1))[0]
+            if kind in (NUDGE, CENTRED_NUDGE):
+                supervisor = nudges(self._graph, -strength if opposite else strength, goal)
+            else:
+                supervisor = clamps(self._graph, strength, goal, self.operating_points(driven)[0])
         return write_netlist(
             self._info.id, self._graph, self._edges, self._law.setting, self._law.factor,
-            np.concatenate((driven, self._graph.rail_voltages)),
+            np.concatenate((driven[0], self._graph.rail_voltages)), supervisor,
         )  # fmt: skip
 
     @property

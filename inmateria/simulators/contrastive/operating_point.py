@@ -507,13 +507,13 @@ def find_damped(
 ) -> float:
     """Find voltages as `find` does, with a new factor at each change, which is halved until the imbalance falls."""
     change, trial, begin = work.change, work.trial, work.begin
-    before, left, goal, step = 0.0, math.inf, math.inf, 1.0
+    before, left, start, step = 0.0, math.inf, math.inf, 1.0
     for _ in range(MOST):
         if law.kind == MOSFET:
             reach(plan, law, voltage, work, 0, len(plan.place))
         evaluate(plan, law, voltage, work)
         left = imbalance(plan, active, nudge != 0.0, nudge, label, voltage, work)
-        if not left < goal:
+        if not left < (start * (1.0 - 1e-4 * step) if start < math.inf else start):
             if step < 1e-15:
                 break
             step *= 0.5
@@ -521,7 +521,7 @@ def find_damped(
                 voltage[k] = begin[k] + step * trial[k]
             continue
         correct(plan, active, nudge, False, work)
-        step, goal = 1.0, left * (1.0 - 1e-4)
+        step, start = 1.0, left
         largest = largest_of(change, active)
         for k in range(active):
             begin[k] = voltage[k]
