@@ -1,11 +1,10 @@
-"""Draw the pictures of nodes.md: python docs/nodes_pictures.py (half a minute)."""
+"""Draw the pictures of nodes.md: python docs/nodes_pictures.py (a quarter of a minute)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from inmateria.simulators import (
     EchoStateNetwork,
     NanowireNetwork,
     NeuralCulture,
+    ResistiveLayers,
     ScatteringMedium,
 )
 
@@ -295,43 +295,33 @@ def draw_contrastive() -> None:
 
 
 def draw_resistive_layers() -> None:
-    """Draw layers of resistors; inputs and their negatives, a hidden node with its diode, what the outputs answer."""
-    x, hidden, outputs = np.array([0.9, -0.5, 0.3]), 5, 3
-    generator = np.random.default_rng(6)
-    both = np.concatenate([x, -x])
-    first = generator.uniform(0.05, 1.0, (hidden, 6))
-    second = generator.uniform(0.05, 1.0, (outputs, hidden))
-    rail = np.array([0.0, 0.0, 0.0, -1.0, -1.0])  # diodes of the last two conduct in the other direction
-
-    def settle(nudge: float, label: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Voltages of the hidden and output nodes, a layer after the other until they rest."""
-        v, out = np.zeros(hidden), np.zeros(outputs)
-        for _ in range(200):
-            alone = (first @ both + out @ second) / (first.sum(axis=1) + second.sum(axis=0))
-            v = np.where(rail < 0, np.minimum(alone, 0.0), np.maximum(alone, 0.0))
-            out = (second @ v + nudge * label) / (second.sum(axis=1) + nudge)
-        return v, out
-
-    label = np.array([0.3, -0.1, -0.1])
-    free, nudged = settle(0.0, label), settle(1.0, label)
+    """Draw layers of resistors; inputs and their negatives, nodes with diodes, outputs that go to their labels."""
+    network = ResistiveLayers("3-12-2", seed=3, gain=10, nudge=0.2)
+    x, updates = (0.9, 0.1, 0.4), 60
+    drive = np.tile([*x, 1.0, 0.0, 0.0], (updates, 1))
+    drive[10:50, 5] = 1.0
+    sweep = np.tile([*x, 0.0, 0.0, 0.0], (101, 1))
+    sweep[:, 0] = np.linspace(0, 1, 101)
+    hidden = network.advance(network.info.stimulus(sweep)).signal[:, 0, 2:]
+    first, second = network.weights
+    signal = network.advance(network.info.stimulus(drive)).signal[:, 0]
     figure, (driven, matter, state, read) = four_panels(
         "the resistors, by the voltages across them in two or three states"
     )
-    driven.bar(np.arange(6), both, color=RED, width=0.7)
+    driven.bar(np.arange(6), 10 * np.concatenate([x, [-each for each in x]]), color=RED, width=0.7)
     driven.axhline(0, color=GREY, linewidth=0.8)
-    driven.set(xlabel="input: x, then -x", ylabel="voltage", xticks=range(6))
+    driven.set(xlabel="input: x, then -x", ylabel="voltage, amplified (V)", xticks=range(6))
     limits(matter, (-0.6, 4.9), (-0.8, 5.6))
     columns = [
-        [(0.0, y) for y in np.linspace(0, 5, 6)],
-        [(2.2, y) for y in np.linspace(0.2, 4.8, hidden)],
-        [(4.3, y) for y in np.linspace(1, 4, outputs)],
+        [(0.0, y) for y in np.linspace(5, 0, 6)],
+        [(2.2, y) for y in np.linspace(4.8, 0.2, 5)],
+        [(4.3, y) for y in (3.6, 1.4)],
     ]
-    for left, right, conductance in ((columns[0], columns[1], first.T), (columns[1], columns[2], second.T)):
+    for left, right, conductance in ((columns[0], columns[1], first), (columns[1], columns[2], second)):
         for a, begin in enumerate(left):
             for b, end in enumerate(right):
-                matter.plot(
-                    *zip(begin, end, strict=True), color=GREEN, linewidth=0.2 + 1.8 * conductance[a, b], zorder=1
-                )
+                width = 0.2 + 2.0 * float(conductance[a, b]) / float(conductance.max())
+                matter.plot(*zip(begin, end, strict=True), color=GREEN, linewidth=width, zorder=1)
     for points, colour in zip(columns, (RED, "white", BLUE), strict=True):
         for point in points:
             matter.add_patch(Circle(point, 0.2, facecolor=colour, edgecolor=INK, zorder=3))
@@ -339,15 +329,14 @@ def draw_resistive_layers() -> None:
         matter.plot([x_hidden, x_hidden + 0.35], [y - 0.2, y - 0.45], color=INK, linewidth=1, zorder=2)
         matter.plot(x_hidden + 0.4, y - 0.5, marker=(3, 0, 50), color=INK, markersize=6, zorder=3)
     matter.set_title("node: a joint with an ideal diode", fontsize=10)
-    alone = np.linspace(-1, 1, 101)
-    state.plot(alone, np.maximum(alone, 0), color=INK)
-    state.set(xlabel="what the resistors alone would give", ylabel="voltage of a hidden node")
-    read.bar(np.arange(outputs) - 0.2, free[1], width=0.38, color=BLUE, label="free")
-    read.bar(np.arange(outputs) + 0.2, nudged[1], width=0.38, color=BLUE, alpha=0.4, label="nudged")
-    read.plot(np.arange(outputs), label, "_", color=RED, markersize=16, label="label")
-    read.axhline(0, color=GREY, linewidth=0.8)
-    read.set(xlabel="output", ylabel="voltage", xticks=range(outputs))
-    read.legend(fontsize=7, frameon=False)
+    chosen = np.argsort(-np.abs(np.diff(hidden, 2, axis=0)).max(axis=0))[:6]
+    state.plot(sweep[:, 0], hidden[:, chosen], color=INK, linewidth=1.1)
+    state.set(xlabel="input u00 (V)", ylabel="voltage of 6 hidden nodes (V)")
+    time = np.arange(updates) * 0.1
+    read.plot(time, signal[:, :2], color=BLUE)
+    for label in (0.0, 1.0):
+        read.axhline(label, color=RED, linestyle="--", linewidth=1)
+    read.set(xlabel="time (ms); learn from 1 to 5", ylabel="outputs, and labels (V)")
     save(figure, "node_resistive")
 
 

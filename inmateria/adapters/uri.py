@@ -26,6 +26,10 @@ _SIMULATORS = {
         "a simulated analog network that learns by itself",
     ),
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
+    "layers": (
+        "inmateria.simulators.resistive_layers.network:ResistiveLayers",
+        "simulated layers of resistors and diodes that learn by themselves",
+    ),
     "nanowire": ("inmateria.simulators.nanowire.network:NanowireNetwork", "a simulated nanowire network"),
     "scattering": ("inmateria.simulators.scattering:ScatteringMedium", "simulated light through a scattering medium"),
     "culture": ("inmateria.simulators.culture.network:NeuralCulture", "a simulated culture of living neurons"),

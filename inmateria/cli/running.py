@@ -42,14 +42,17 @@ class _RunCommand(StrictCommand):
 @app.command(cls=_RunCommand, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def run(
     context: typer.Context,
-    task: Annotated[str, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)],
+    task: Annotated[
+        str | None, typer.Argument(help="What to run; see `inmateria list`.", autocompletion=_complete_task)
+    ] = None,
     on: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Substrate: a URI such as nanowire://?wires=200 or mqtt://host/group/device, or just its scheme.",
+            help="Substrate: a URI such as nanowire://?wires=200 or mqtt://host/group/device, or just its scheme; by "
+            "default nanowire, or the network that a task trains.",
             autocompletion=complete_substrate,
         ),
-    ] = "nanowire",
+    ] = None,
     over: Annotated[
         str,
         typer.Option(
@@ -67,6 +70,10 @@ def run(
             "(only what readouts read) or 'nothing'. Scores are the same."
         ),
     ] = "all",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML or JSON file with any of these, or the run.json of a run; options go before it."),
+    ] = None,
     metadata: MetadataFile = None,
     meta: MetadataValues = None,
     json: Json = False,
@@ -75,18 +82,34 @@ def run(
 
     A setting of the task can also be given as an option of its own: --name value.
     """
+    pairs: dict[str, Any] = dict(named_settings([*(setting or []), *_pairs(context.args)]))
+    given_on = _is_given(context, "on")
+    if config is not None:
+        from inmateria.desk.configuration import read_experiment
+
+        written = read_experiment(config)
+        pairs = {**written.settings, **pairs}
+        task = task or written.task
+        if not given_on and isinstance(written.on, list):
+            raise typer.BadParameter(f"{config} has several substrates; `inmateria sweep` takes them")
+        if not given_on and written.on:
+            on = str(written.on).split(", ")[0]  # a run of several starts names all of them
+        over = written.over if written.over in {"local", "mqtt"} and not _is_given(context, "over") else over
+        keep = written.keep if written.keep and not _is_given(context, "keep") else keep
+        out = Path(written.out) if written.out and not _is_given(context, "out") else out
+    if task is None:
+        raise typer.BadParameter("give a task, such as `inmateria run memory`, or a file that names one (--config)")
     if over not in {"local", "mqtt"}:
         raise typer.BadParameter(f"{over!r} is not a way to reach a substrate; allowed are local and mqtt")
     if keep not in {"all", "exact", "features", "nothing"}:
         raise typer.BadParameter(f"--keep is {keep!r}; allowed are all, exact, features and nothing")
     annotations = metadata_of(metadata, meta)
-    pairs = _named([*(setting or []), *_pairs(context.args)])
     with ProgressBar(hidden=json, starting=f"starting {task}") as bar:
         from inmateria.protocols.task import find_task
 
         chosen = find_task(task)
         settings = chosen.settings_from(pairs)
-        if chosen.substrates is not None and context.get_parameter_source("on").name == "COMMANDLINE":  # type: ignore[union-attr]
+        if chosen.substrates is not None and given_on:
             raise typer.BadParameter(f"the settings of {task} name its substrates; leave --on out (see --help)")
         from inmateria.adapters import SubprocessDevice, connect
         from inmateria.adapters.mqtt.wire.address import names_a_broker
@@ -94,20 +117,25 @@ def run(
         from inmateria.protocols.runner import run_task
         from inmateria.protocols.runs import read_run
 
-        uris = [uri_of(on)] if chosen.substrates is None else chosen.substrates(settings)
+        uris = chosen.uris(settings, None if on is None else uri_of(on))
         remote = [names_a_broker(uri) for uri in uris]
         if over == "mqtt" and any(remote):
             already = shown(uris[remote.index(True)])
             raise typer.BadParameter(f"{already} is reached over MQTT already; leave --over out")
         substrates = [SubprocessDevice(uri) if over == "mqtt" else connect(uri) for uri in uris]
-        given = substrates[0] if chosen.substrates is None else substrates
+        given = substrates if chosen.several else substrates[0]
         way = "remote" if all(remote) else over
         running = run_task(
             chosen, settings, given, out, bar.watch,
             on=", ".join(map(shown, uris)), over=way, keep=cast("Keep", keep), annotations=annotations,
         )  # fmt: skip
         folder = awaited(running)
-    _show(read_run(folder), folder, json)
+    show_run(read_run(folder), folder, json)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()
@@ -121,7 +149,7 @@ def report(
 
     run = read_run(folder)
     write_report(folder)
-    _show(run, folder, json)
+    show_run(run, folder, json)
 
 
 def _pairs(words: list[str]) -> list[str]:
@@ -140,7 +168,8 @@ def _pairs(words: list[str]) -> list[str]:
     return pairs
 
 
-def _named(pairs: list[str]) -> dict[str, str]:
+def named_settings(pairs: list[str]) -> dict[str, str]:
+    """Return settings by name from NAME=VALUE, each given once."""
     named: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -152,7 +181,7 @@ def _named(pairs: list[str]) -> dict[str, str]:
     return named
 
 
-def _show(run: "Run", folder: Path, json: bool) -> None:
+def show_run(run: "Run", folder: Path, json: bool) -> None:
     """Print the outcome of a run, and the paths of its files."""
     from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, RUN_FILE
 
@@ -195,6 +224,8 @@ def _table(run: "Run") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
+    from inmateria.protocols.outcome import shown_error
+
     outcome = run.outcome
     split = f": {outcome.trained:,} learned, {outcome.held_out:,} held out" if outcome.trained else ""
     table = Table(title=escape(f"{outcome.title} on {run.substrate.id}{split}"), title_justify="left")
@@ -204,12 +235,14 @@ def _table(run: "Run") -> "Table":
         table.add_column(heading, justify="right")
     splits = max(len(score.splits) for score in outcome.scores)
     if splits > 1:
-        table.add_column(f"mean ± sd, {splits} splits", justify="right")
+        table.add_column(f"mean ± sd, {splits} {outcome.repeated}", justify="right")
+    if outcome.error_name:
+        table.add_column(outcome.error_name, justify="right")
     for score in outcome.scores:
         spread = f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}" if len(score.splits) > 1 else ""
         table.add_row(
             escape(score.on), escape(score.readout), str(score.features), f"{score.score:.3f}",
-            *([spread] if splits > 1 else []),
+            *([spread] if splits > 1 else []), *([shown_error(score)] if outcome.error_name else []),
             style=None if score.control else "bold",
         )  # fmt: skip
     if outcome.chance_description:
@@ -219,6 +252,8 @@ def _table(run: "Run") -> "Table":
 
 def _lines_below(run: "Run") -> list[str]:
     """Return what is true of this table, and how the substrate was reached."""
+    from inmateria.protocols.runs import shown_on
+
     outcome, exchanged = run.outcome, run.outcome.exchanges
     words = []
     if any("RLS" in score.readout for score in outcome.scores):
@@ -228,8 +263,12 @@ def _lines_below(run: "Run") -> list[str]:
     lines = ["; ".join(words)] if words else []
     if outcome.splitting:
         lines.append(outcome.splitting)
+    if outcome.facts:
+        lines.append("; ".join(f"{name}: {value}" for name, value in outcome.facts))
     if run.over == "remote":
         lines.append(f"The substrate is remote: {run.on}")
+    elif "?" in run.on:
+        lines.append(f"It ran on {shown_on(run)}")
     lines.append(
         f"{exchanged.count:,} exchange{'' if exchanged.count == 1 else 's'} in {exchanged.seconds:.1f} s: "
         f"{exchanged.per_second:.0f} a second, {exchanged.steps / exchanged.seconds:,.0f} steps a second"

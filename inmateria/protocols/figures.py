@@ -7,16 +7,18 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from inmateria.figure_style import BLUE, GREEN, GREY, INK, PALE, RED, style_axes
-from inmateria.protocols.outcome import Curves, Outcome
+from inmateria.protocols.outcome import Curves, NetworkDrawing, Outcome, Surface
 from inmateria.recording import Exchange
 from inmateria.substrate import Channel, Layout, SubstrateInfo
 from inmateria.units import PREFIXES
 
 _WINDOW = 100
 _MOST_TRACES = 8
+_HUES = (INK, BLUE, RED, GREEN, GREY)
 
 
 def _figure(width: float, height: float, columns: int = 1, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -74,12 +76,98 @@ def curves(lines: Curves) -> Figure:
     figure, (ax,) = _figure(8.6, 3.2)
     # A few whole numbers, such as layers or passes, are counted: there is nothing between them.
     counted = len(lines.x) <= 20 and all(float(x).is_integer() for x in lines.x)
-    for (name, values), color in zip(lines.lines.items(), cycle((INK, BLUE, RED, GREEN, GREY)), strict=False):
-        ax.plot(lines.x, values, lw=1.2, color=color, label=name, marker="o" if counted else "", ms=3)
+    hues = {True: cycle(_HUES), False: cycle(_HUES)}
+    for name, values in lines.lines.items():
+        dashed = name in lines.dashed
+        ax.plot(
+            lines.x, values, lw=1.2, color=next(hues[dashed]), label=name, marker="o" if counted else "", ms=3,
+            ls="--" if dashed else "-",
+        )  # fmt: skip
+    for (name, places), marker, fill in zip(lines.points.items(), cycle("os^"), cycle((INK, "white")), strict=False):
+        ax.plot(*np.array(places).T, marker, ms=5, color=fill, mec=INK, mew=0.9, label=name, zorder=4)
     if counted:
         ax.set_xticks(lines.x)
+    if lines.logarithmic:
+        ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        if high < 1000 * low:
+            for axis in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+                axis(lambda value, _: f"{value:g}")
+        ax.tick_params(which="minor", labelsize=7)
     ax.set(xlabel=lines.x_label, ylabel=lines.y_label)
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def surface(of: Surface) -> Figure:
+    """Draw the maps of a function of two variables, on one scale of colours."""
+    figure, axes = _figure(3.6 * len(of.maps) + 1.0, 3.5, columns=len(of.maps))
+    shown = [value for rows in of.maps.values() for row in rows for value in row] + [value for *_, value in of.points]
+    low, high = min(shown), max(shown)
+    for ax, (title, rows) in zip(axes, of.maps.items(), strict=True):
+        image = ax.pcolormesh(
+            of.x, of.y, np.array(rows), cmap="viridis", vmin=low, vmax=high, shading="nearest", rasterized=True
+        )
+        for x, y, value in of.points:
+            hue = colormaps["viridis"]((value - low) / max(high - low, 1e-300))
+            ax.plot(x, y, "o", ms=11, color=hue, mec="white", mew=1.6, clip_on=False, zorder=4)
+        ax.set(title=title, xlabel=of.x_label, ylabel=of.y_label, aspect="equal")
+    figure.colorbar(image, ax=axes, label=of.value_label, shrink=0.85).ax.tick_params(labelsize=8)
+    return figure
+
+
+def network(of: NetworkDrawing) -> Figure:
+    """Draw the states of a network: edges by their weights, nodes by their voltages and roles."""
+    figure, axes = _figure(4.4 * len(of.voltages) + 1.2, 4.4, columns=len(of.voltages))
+    every = np.array(list(of.voltages.values()))
+    lowest, highest = float(every.min()), float(every.max())
+    weights = np.array([list(each) for each in of.weights.values()] or [[1.0, 2.0]], dtype=float)
+    factor, symbol = _readable(weights, of.weight_unit)
+    weights *= factor
+    least, most = float(np.nanmin(weights)), float(np.nanmax(weights))
+    many = least > 0 and most > 30 * least  # magnitudes, as of resistors
+    norm = LogNorm(least, most) if many else Normalize(least, most if most > least else least + 1.0)
+    hue = ListedColormap(colormaps["magma_r"](np.linspace(0.15, 1, 256)))
+    x, y = np.array(of.places).T
+    for ax, (title, volts) in zip(axes, of.voltages.items(), strict=True):
+        lines = [((x0, y0), (x1, y1)) for _, x0, y0, x1, y1 in of.segments]
+        if of.weights:
+            each = factor * np.array([of.weights[title][edge] for edge, *_ in of.segments], dtype=float)
+            there = np.isfinite(each)
+            edges = LineCollection(
+                [line for line, drawn in zip(lines, there, strict=True) if drawn],
+                linewidths=0.6 + 4.4 * np.asarray(norm(each[there])), array=each[there], cmap=hue, norm=norm,
+                capstyle="round",
+            )  # fmt: skip
+            ax.add_collection(edges)
+        else:
+            ax.add_collection(LineCollection(lines, colors=PALE, linewidths=1.2))
+        ax.plot(x, y, "o", ms=11, color="white", zorder=3)
+        nodes = ax.scatter(x, y, s=52, c=volts, cmap="viridis", vmin=lowest, vmax=highest, ec=PALE, lw=0.8, zorder=4)
+        hues = {"input": RED, "source": RED, "output": BLUE, "target": BLUE, "rail": GREEN}
+        for role, members in of.roles.items():
+            ax.plot(
+                x[list(members)], y[list(members)], "o", ms=13, mfc="none", mec=hues.get(role, INK), mew=1.8,
+                label=role, zorder=5, ls="",
+            )  # fmt: skip
+        for node, name in of.names.items():
+            place = (x[int(node)], y[int(node)])
+            ax.annotate(
+                name, place, (0, 10), textcoords="offset points", fontsize=7, ha="center", va="bottom", zorder=6,
+                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.85},
+            )  # fmt: skip
+        ax.set(title=title, aspect="equal")
+        ax.set_axis_off()
+        ax.margins(0.12)
+        ax.autoscale_view()
+    axes[0].legend(
+        frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5 * len(axes) + 0.05 * (len(axes) - 1), -0.02),
+        ncols=3,
+    )  # fmt: skip
+    figure.colorbar(nodes, ax=axes, label="voltage of a node (V)", shrink=0.7, pad=0.02).ax.tick_params(labelsize=8)
+    if of.weights:
+        named = f"{of.weight_name} ({symbol})" if symbol else of.weight_name
+        figure.colorbar(edges, ax=axes, label=named, shrink=0.7, pad=0.02).ax.tick_params(labelsize=8)
     return figure
 
 

@@ -10,7 +10,16 @@ import numpy as np
 
 from inmateria.substrate import FloatArray
 
-__all__ = ["Curves", "ExchangeStatistics", "Outcome", "Score", "weights_by_output"]
+__all__ = [
+    "Curves",
+    "ExchangeStatistics",
+    "NetworkDrawing",
+    "Outcome",
+    "Score",
+    "Surface",
+    "shown_error",
+    "weights_by_output",
+]
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +39,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         The score of every split, the first included; only `score` by default.
     control : bool, optional
         Whether this is a control without the physics; by default, whether `on` is not ``"substrate"``.
+    errors : tuple of float
+        Error of every split in the unit of the outcome's `error_name`; none by default.
     """
 
     readout: str
@@ -38,6 +49,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     score: float
     splits: tuple[float, ...] = ()
     control: bool | None = None
+    errors: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         # Frozen for its users; defaults that depend on other fields are filled in once, here.
@@ -103,6 +115,12 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
         Shared by all lines.
     lines : dict of str to tuple of float
         Label to values, one for each x.
+    points : dict of str to tuple of (float, float)
+        Label to single points, (x, y).
+    logarithmic : bool
+        Whether the y axis is logarithmic.
+    dashed : tuple of str
+        Labels of lines that are dashed, in the colours of the others in the same order.
     """
 
     heading: str
@@ -111,6 +129,72 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     y_label: str
     x: tuple[float, ...]
     lines: dict[str, tuple[float, ...]]
+    points: dict[str, tuple[tuple[float, float], ...]] = {}
+    logarithmic: bool = False
+    dashed: tuple[str, ...] = ()
+
+
+class Surface(msgspec.Struct, frozen=True, kw_only=True):
+    """A function of two variables, drawn as maps side by side.
+
+    Parameters
+    ----------
+    heading, text : str
+        Title and description of the figure.
+    x_label, y_label, value_label : str
+        Labels of the axes and of the colours, with units.
+    x, y : tuple of float
+        Where the function is known.
+    maps : dict of str to tuple of tuple of float
+        Title of each map to its values, one row for each y.
+    points : tuple of (float, float, float)
+        Points (x, y, value) to be marked.
+    """
+
+    heading: str
+    text: str
+    x_label: str
+    y_label: str
+    value_label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    maps: dict[str, tuple[tuple[float, ...], ...]]
+    points: tuple[tuple[float, float, float], ...] = ()
+
+
+class NetworkDrawing(msgspec.Struct, frozen=True, kw_only=True):
+    """A network of nodes and edges, drawn side by side in several states.
+
+    Parameters
+    ----------
+    heading, text : str
+        Title and description of the figure.
+    places : tuple of (float, float)
+        Place of each node.
+    segments : tuple of (int, float, float, float, float)
+        Number of an edge, and a straight line of it: x, y, x, y. An edge around a periodic boundary has two.
+    voltages : dict of str to tuple of float
+        Title of each state to the voltage of each node, V.
+    weights : dict of str to tuple of float
+        The same titles to the weight of each edge, nan if the edge is cut; empty if weights cannot be read.
+    weight_name, weight_unit : str
+        Name and unit of a weight.
+    roles : dict of str to tuple of int
+        Role, such as ``"input"``, to the nodes that have it.
+    names : dict of str to str
+        Number of a node to what is written beside it.
+    """
+
+    heading: str
+    text: str
+    places: tuple[tuple[float, float], ...]
+    segments: tuple[tuple[int, float, float, float, float], ...]
+    voltages: dict[str, tuple[float, ...]]
+    weights: dict[str, tuple[float, ...]] = {}
+    weight_name: str = ""
+    weight_unit: str = ""
+    roles: dict[str, tuple[int, ...]] = {}
+    names: dict[str, str] = {}
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +231,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         1 for each training item that the online readout predicted correctly before it learned from it, else 0.
     curves : tuple of Curves
         Further figures.
+    surfaces : tuple of Surface
+        Functions of two variables.
+    networks : tuple of NetworkDrawing
+        Networks with their states.
+    repeated : str
+        Name of what `splits` of the scores are.
+    error_name : str
+        Name of the scores' `errors`, with the unit.
+    facts : tuple of (str, str)
+        Further figures of merit: name and value.
     """
 
     title: str
@@ -164,10 +258,25 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     confusion: dict[str, tuple[tuple[int, ...], ...]] = {}
     learning_curve: tuple[int, ...] = ()
     curves: tuple[Curves, ...] = ()
+    surfaces: tuple[Surface, ...] = ()
+    networks: tuple[NetworkDrawing, ...] = ()
+    repeated: str = "splits"
+    error_name: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.scores:
             raise ValueError(f"the outcome {self.title!r} has no scores; give at least one")
+
+
+def shown_error(score: Score) -> str:
+    """Write the error of a score, and its spread if there are several splits."""
+    if not score.errors:
+        return ""
+    mean = float(np.mean(score.errors))
+    if mean < 1e-3:
+        return "< 0.001"
+    return f"{mean:.3g}" + (f" ± {round(float(np.std(score.errors)), 9):.2g}" if len(score.errors) > 1 else "")
 
 
 def weights_by_output(coef: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:

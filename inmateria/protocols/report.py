@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from matplotlib.figure import Figure
 
 from inmateria.adapters.uri import is_simulated
 from inmateria.protocols import figures
-from inmateria.protocols.outcome import Outcome, Score
-from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
+from inmateria.protocols.circuits import learning_channels
+from inmateria.protocols.outcome import Outcome, Score, shown_error
+from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run, shown_on
 from inmateria.recording import Exchange, Recording, open_recording
+from inmateria.substrate import Response, Stimulus
 
 _STRETCH = 3
 """Exchanges that the figure of stimulus and response shows."""
+_MOST_STEPS, _MOST_UPDATES = 1000, 40
+"""Steps of an exchange that the figure shows at most; while matter is trained."""
 
 
 def write_report(folder: Path) -> Path:
@@ -45,10 +50,29 @@ def write_report(folder: Path) -> Path:
 
 
 def stretch(recording: Recording) -> list[Exchange]:
-    """Read a few exchanges to show, from where the streaming begins."""
+    """Read a few exchanges to show, from where the streaming, or the training of the matter, begins."""
     steps = recording.exchanges["steps"]
     first = int(np.argmax(steps > 1)) if len(steps) else 0
-    return [recording.exchange(index) for index in islice(range(first, len(recording)), _STRETCH)]
+    channels = learning_channels(recording.info)
+    if channels is None:
+        return [_beginning(recording.exchange(k), _MOST_STEPS) for k in islice(range(first, len(recording)), _STRETCH)]
+    for k in range(first, len(recording)):
+        exchange = recording.exchange(k)
+        if exchange.stimulus.drive[:, channels.learn].any():
+            return [_beginning(exchange, _MOST_UPDATES)]
+    return []
+
+
+def _beginning(exchange: Exchange, steps: int) -> Exchange:
+    """Return the first steps of an exchange that is too long to draw."""
+    stimulus, response = exchange.stimulus, exchange.response
+    if len(stimulus.drive) <= steps or response.spikes is not None or response.signal is None:
+        return exchange
+    return replace(
+        exchange,
+        stimulus=Stimulus(stimulus.drive[:steps], stimulus.step),
+        response=Response(response.signal[:steps], None, response.start, response.sequence),
+    )
 
 
 def _kept(recording: Recording) -> str:
@@ -75,7 +99,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
                 "Confusion of the readouts",
                 f"Held-out items{' of the first split' if _splits(outcome) > 1 else ''}. Entries off the diagonal are "
                 "errors.",
-                _svg("confusion", figures.confusion(outcome)),
+                svg_of("confusion", figures.confusion(outcome)),
             )
         )
     if outcome.learning_curve:
@@ -83,19 +107,27 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             (
                 "Learning online, each item once",
                 "The online readout predicts every item before it learns from it.",
-                _svg("learning", figures.learning_curve(outcome)),
+                svg_of("learning", figures.learning_curve(outcome)),
             )
         )
     pictures += [
-        (curves.heading, curves.text, _svg(f"curves{number}", figures.curves(curves)))
+        (curves.heading, curves.text, svg_of(f"curves{number}", figures.curves(curves)))
         for number, curves in enumerate(outcome.curves)
+    ]
+    pictures += [
+        (each.heading, each.text, svg_of(f"surface{number}", figures.surface(each)))
+        for number, each in enumerate(outcome.surfaces)
+    ]
+    pictures += [
+        (each.heading, each.text, svg_of(f"network{number}", figures.network(each)))
+        for number, each in enumerate(outcome.networks)
     ]
     if info.layout is not None:
         pictures.append(
             (
                 "The substrate",
                 f"{info.id}: places of its inputs and outputs.",
-                _svg("layout", figures.layout(info, info.layout)),
+                svg_of("layout", figures.layout(info, info.layout)),
             )
         )
     if exchanges:
@@ -103,7 +135,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             (
                 "Stimulus and response",
                 _stimuli(exchanges),
-                _svg("traces", figures.traces(info, exchanges)),
+                svg_of("traces", figures.traces(info, exchanges)),
             )
         )
     if outcome.weights:
@@ -111,7 +143,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             (
                 "Weights of the readout",
                 "Root mean square of the weights of a readout of the substrate, by output channel.",
-                _svg("weights", figures.weights(info, outcome)),
+                svg_of("weights", figures.weights(info, outcome)),
             )
         )
     environment = Environment(
@@ -128,12 +160,15 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
                 for score in outcome.scores
                 if not score.control
             ),
+            *outcome.facts,
             ("exchanges per second", f"{exchanged.per_second:.0f}"),
             ("round trip, median", f"{1e3 * exchanged.round_trip_p50:.2f} ms"),
             ("round trip, 99th percentile", f"{1e3 * exchanged.round_trip_p99:.2f} ms"),
         ],
         scores=[_row(score) for score in outcome.scores],
         splits=_splits(outcome),
+        repeated=outcome.repeated,
+        error_name=outcome.error_name,
         controls=any(score.control for score in outcome.scores),
         metric=f"{outcome.metric}, held out" if outcome.trained else outcome.metric,
         chance=f"{outcome.chance:.3f}",
@@ -163,13 +198,13 @@ def _way(run: Run) -> str:
     if run.over == "remote":
         return f"remote, reached over MQTT: {run.on}"
     if run.over == "mqtt":
-        return "reached over MQTT and served from a process of its own"
+        return f"reached over MQTT and served from a process of its own: {shown_on(run)}"
     scheme, mark, _ = run.on.partition("://")
     if scheme == "replay":
         return "replayed from a recording"
     if mark and not is_simulated(run.on):
         return f"reached through its adapter, {scheme}://"
-    return "in the same process"
+    return f"in the same process: {shown_on(run)}" if "?" in run.on else "in the same process"
 
 
 def _stimuli(exchanges: list[Exchange]) -> str:
@@ -180,7 +215,8 @@ def _stimuli(exchanges: list[Exchange]) -> str:
     of_several = " of several steps" if lengths[0] > 1 and len(exchanges) > 1 else ""
     length = f"{lengths[0]:,}" if len(lengths) == 1 else f"{lengths[0]:,} to {lengths[-1]:,}"
     duration = f" of {1e3 * steps[0]:g} ms" if len(steps) == 1 else ""
-    return f"{count}{of_several}: {length} step{'' if lengths == [1] else 's'}{duration} each."
+    long = " Of longer ones only the first steps are drawn." if lengths[-1] in (_MOST_STEPS, _MOST_UPDATES) else ""
+    return f"{count}{of_several}: {length} step{'' if lengths == [1] else 's'}{duration} each.{long}"
 
 
 def _splits(outcome: Outcome) -> int:
@@ -206,10 +242,11 @@ def _row(score: Score) -> dict[str, Any]:
         "score": f"{score.score:.3f}",
         "spread": spread,
         "control": score.control,
+        "error": shown_error(score),
     }
 
 
-def _svg(prefix: str, figure: Figure) -> Markup:
+def svg_of(prefix: str, figure: Figure) -> Markup:
     """Write a figure as inline SVG, its text as text and its names beginning with a prefix."""
     with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": prefix}):
         buffer = io.StringIO()

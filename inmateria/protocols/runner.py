@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import threading
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
@@ -12,9 +13,11 @@ from types import TracebackType
 from typing import Any, Literal, Self, get_args
 
 import msgspec
+from threadpoolctl import threadpool_info
 
 from inmateria.concurrency import wait_to_completion
 from inmateria.protocols.outcome import Outcome
+from inmateria.protocols.run_log import log_file
 from inmateria.protocols.runs import RECORDING_FILE, Run, make_folder, write_run
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.recording import CompressionStopped, KeptSamples, RecordedSubstrate, RecordingError, compress
@@ -38,6 +41,8 @@ async def run_task(
     over: str,
     keep: Keep = "all",
     annotations: Mapping[str, Any] | None = None,
+    report: bool = True,
+    passport: bool = True,
 ) -> Path:
     """Run a task, recording every exchange, and return the folder made for it below `runs`.
 
@@ -68,6 +73,10 @@ async def run_task(
     annotations : dict, optional
         Annotations of the recording, such as `inmateria.recording.metadata.read_metadata` reads; anything that JSON can
         represent.
+    report : bool
+        Whether to write the report; `inmateria report` writes it later.
+    passport : bool
+        Whether to add the scores to the device's passport; `add_to_passport` does it later.
 
     Raises
     ------
@@ -80,14 +89,14 @@ async def run_task(
     """
     if keep not in get_args(Keep):
         raise ValueError(f"keep is {keep!r}; allowed are {', '.join(get_args(Keep))}")
-    begun = datetime.now().astimezone()
+    begun, clock = datetime.now().astimezone(), time.monotonic()
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)
     for each in several:
         try:
             info = each.info
         except SubstrateError:  # known once it is entered, and checked then
             continue
-        task.check(info)
+        task.check(info, settings)
         task.check_settings(settings, info)
     folder = make_folder(runs, task.name)
     record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": software()}
@@ -103,7 +112,8 @@ async def run_task(
             for each, path in zip(several, paths, strict=True)
         ]
     try:
-        outcome: Outcome = await task.run(recorded[0] if task.substrates is None else recorded, settings, on_progress)
+        with log_file(folder):
+            outcome: Outcome = await task.run(recorded if task.several else recorded[0], settings, on_progress)
     except BaseException as error:
         if isinstance(error, OSError):  # a driver's own words may not say of which device they are
             error.add_note(f"while {task.name} ran on {', '.join(_name_of(each) for each in several)}")
@@ -123,10 +133,16 @@ async def run_task(
         outcome=outcome,
         versions=software(),
         keep=keep,
+        seconds=time.monotonic() - clock,
+        threads=max((pool["num_threads"] for pool in threadpool_info()), default=1),
     )
-    on_progress("report", 0, 1, 0)
-    await asyncio.to_thread(_write, folder, run)
-    on_progress("report", 1, 1, 0)
+    await asyncio.to_thread(write_run, folder, run)
+    if report:
+        on_progress("report", 0, 1, 0)
+        await asyncio.to_thread(_write_report, folder)
+        on_progress("report", 1, 1, 0)
+    if passport:
+        await asyncio.to_thread(add_to_passport, folder, run, folder.parent)
     if keep != "nothing":
         await _compress(paths, on_progress)
     return folder
@@ -195,7 +211,7 @@ class _RecordedSubstrate(RecordedSubstrate):
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
-            self._task.check(self.device_info)
+            self._task.check(self.device_info, self._settings)
             self._task.check_settings(self._settings, self.device_info)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
@@ -220,7 +236,7 @@ class _UnrecordedSubstrate(Substrate):
         await self._substrate.__aenter__()
         try:
             self.info = self._substrate.info
-            self._task.check(self.info)
+            self._task.check(self.info, self._settings)
             self._task.check_settings(self._settings, self.info)
         except BaseException as error:
             await self._substrate.__aexit__(type(error), error, error.__traceback__)
@@ -245,14 +261,26 @@ class _UnrecordedSubstrate(Substrate):
         await self._substrate.reset()
 
 
-def _write(folder: Path, run: Run) -> None:
-    """Write run.json and the report, and add the scores to the device's passport."""
-    from inmateria.devices.errors import PassportError
-    from inmateria.devices.passports import Passports, ScoreRecord, passports_url
+def _write_report(folder: Path) -> None:
     from inmateria.protocols.report import write_report  # matplotlib: half a second that a failed run need not pay
 
-    write_run(folder, run)
     write_report(folder)
+
+
+def add_to_passport(folder: Path, run: Run, beside: Path) -> None:
+    """Add the scores of a run to the device's passport; a failure is logged, and the run is whole without it.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run.
+    run : Run
+    beside : Path
+        Folder with the database of passports, if INMATERIA_PASSPORTS does not name another.
+    """
+    from inmateria.devices.errors import PassportError
+    from inmateria.devices.passports import Passports, ScoreRecord, passports_url
+
     scores = [
         ScoreRecord(
             taken=run.created,
@@ -268,7 +296,7 @@ def _write(folder: Path, run: Run) -> None:
         for score in run.outcome.scores
     ]
     try:
-        with Passports(passports_url(folder.parent)) as passports:
+        with Passports(passports_url(beside)) as passports:
             passports.add_scores(run.substrate, scores)
-    except PassportError as error:  # the run is whole without it
+    except PassportError as error:
         _logger.warning("the scores are not in the device's passport: %s", error)

@@ -13,7 +13,7 @@ import msgspec
 from inmateria.protocols.outcome import Outcome
 from inmateria.substrate import SubstrateInfo
 
-__all__ = ["Run", "RunFolderError", "make_folder", "read_run", "write_run"]
+__all__ = ["Run", "RunFolderError", "make_folder", "read_run", "shown_on", "write_run"]
 
 RUN_FILE = "run.json"
 RECORDING_FILE = "recording.h5"
@@ -47,6 +47,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Versions of the software.
     keep : {"all", "exact", "features", "nothing"}
         What the recording keeps; see `inmateria.protocols.runner.run_task`.
+    seconds : float, optional
+        Duration of the task, s; None for runs of versions that did not note it.
+    threads : int, optional
+        Threads of linear algebra, on which the last bits of scores depend; None for runs of versions that did not
+        note it.
     version : int
         Version of this format.
     """
@@ -60,7 +65,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     versions: dict[str, str]
     keep: str = "all"
+    seconds: float | None = None
+    threads: int | None = None
     version: int = _VERSION
+
+
+def shown_on(run: Run) -> str:
+    """Write the URIs that a run was on; of more than three, the first and the last."""
+    uris = run.on.split(", ")
+    return run.on if len(uris) <= 3 else f"{uris[0]}, ..., {uris[-1]}"
 
 
 def make_folder(runs: Path, task: str) -> Path:

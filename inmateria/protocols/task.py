@@ -1,5 +1,6 @@
 """The tasks that `inmateria run` knows: the type `Task`, and how a task is found by its name."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -7,8 +8,11 @@ from importlib import import_module
 from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
+from msgspec import inspect as types
 
+from inmateria.adapters.uri import is_simulated, shown
 from inmateria.plugins import load_plugin, plugin_names, plugin_summaries
+from inmateria.protocols.circuits import Circuit, completed_uri, learning_channels, mismatch, uris_of_starts
 from inmateria.protocols.outcome import Outcome
 from inmateria.substrate import SubstrateInfo
 
@@ -26,25 +30,30 @@ __all__ = [
 ]
 
 _BUILT_IN = {
+    "allostery": "train a network that learns to answer a strain of its sources at its targets",
     "capacity": "memory and information processing capacity",
     "cart-pole": "balance a pole with neurons in the loop",
     "centre-of-activity": "where a response lies, and how far stimulation at high frequency moves it",
-    "digits": "read scikit-learn's 1,797 handwritten digits, online and batch",
+    "digits": "read scikit-learn's 1,797 handwritten digits, online and batch, or by training a network that learns",
     "henon": "forecast the Henon map from spikes",
+    "iris": "train a network that learns to tell three kinds of iris apart from 30 flowers",
     "japanese-vowels": "tell nine speakers apart from spikes",
     "mackey-glass": "forecast a chaotic series 84 steps ahead",
     "memory": "recall a random series: memory capacity by delay",
     "patterns": "tell bars or places of stimulation apart from spikes",
+    "regression": "train a network that learns on a curve of eight points",
     "response-map": "spikes evoked by single pulses, by place and amplitude",
     "sequence-memory": "name the digits that were shown before",
     "spontaneous": "activity of neurons without stimulation",
     "stack": "read the digits in several physical layers, trained by local bottlenecks",
     "timer": "tell from spikes which place was stimulated, and how long ago",
     "waveform": "turn a sine into other waves",
+    "xor": "train a network that learns on exclusive or",
 }
 """Name to summary. The module of each has the same name in `inmateria.protocols.tasks`, and a `TASK`."""
 
 _GROUP = "inmateria.tasks"
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class UnknownTask(LookupError):
@@ -97,11 +106,12 @@ class Task:
     settings : type
         A `msgspec.Struct` whose fields, with their defaults, are the settings.
     run : async callable
-        ``(substrate, settings, on_progress) -> Outcome``; it enters and leaves the substrate. If `substrates` is given,
-        the first argument is a sequence of substrates.
-    needs : {"signal", "spikes"}, optional
+        ``(substrate, settings, on_progress) -> Outcome``; it enters and leaves the substrate. If `substrates` is given
+        or `needs` is ``"learning"``, the first argument is a sequence of substrates.
+    needs : {"signal", "spikes", "learning"}, optional
         Requirement on the substrate. With ``"signal"``, inputs without discrete levels; the task reads the signal, or
-        counts spikes if there is no signal. With ``"spikes"``, spikes evoked by pulses. None by default.
+        counts spikes if there is no signal. With ``"spikes"``, spikes evoked by pulses. With ``"learning"``, matter
+        that is trained itself, by inputs, labels and ``learn``; each of the substrates is one start. None by default.
     substrates : callable, optional
         ``settings -> URIs``, for a task whose settings name the substrates that it runs on.
     unused : callable, optional
@@ -110,18 +120,57 @@ class Task:
     reads : callable, optional
         ``settings -> SamplesRead``: the samples that the readouts read, which a recording keeps exactly; all by
         default.
+    circuit : callable, optional
+        ``settings -> Circuit``, for a task that trains matter, or can: how many inputs and outputs it must have, and
+        URIs that have them.
     """
 
     name: str
     settings: type[msgspec.Struct]
     run: Callable[[Any, Any, ProgressCallback], Awaitable[Outcome]]
-    needs: Literal["signal", "spikes"] | None = None
+    needs: Literal["signal", "spikes", "learning"] | None = None
     substrates: Callable[[Any], list[str]] | None = None
     unused: Callable[[Any, SubstrateInfo], Mapping[str, str]] | None = None
     reads: Callable[[Any], SamplesRead] | None = None
+    circuit: Callable[[Any], Circuit] | None = None
 
-    def settings_from(self, given: Mapping[str, str]) -> msgspec.Struct:
-        """Make the settings from strings, as given on a command line.
+    @property
+    def several(self) -> bool:
+        """Whether the task is run on a sequence of substrates."""
+        return self.substrates is not None or self.needs == "learning"
+
+    def uris(self, settings: msgspec.Struct, given: str | None) -> list[str]:
+        """Return the URIs of the substrates that the task runs on.
+
+        Parameters
+        ----------
+        settings
+            Settings of the task.
+        given : str or None
+            URI that was given. A task that trains matter has one of its own, which also completes a URI that gives
+            no circuit; for several starts there are that many simulators, of seeds that follow one another.
+
+        Raises
+        ------
+        UnsuitableSetting
+            If several starts are asked for, and the URI is not a simulator's.
+        """
+        if self.substrates is not None:
+            return self.substrates(settings)
+        if self.circuit is None or (given is None and self.needs != "learning"):
+            return [given or "nanowire://"]
+        circuit = self.circuit(settings)
+        uri = completed_uri(given or circuit.uri, circuit)
+        starts: int = getattr(settings, "starts", 1) if self.needs == "learning" else 1
+        if starts > 1 and not is_simulated(uri):
+            raise UnsuitableSetting(
+                f"{self.name} was given starts={starts}; only simulators begin again with other weights, and "
+                f"{shown(uri)} keeps what it has learned; leave starts out, and run {self.name} again on another device"
+            )
+        return uris_of_starts(uri, starts)
+
+    def settings_from(self, given: Mapping[str, Any]) -> msgspec.Struct:
+        """Make the settings from strings, as given on a command line, or from values, as in a file.
 
         Raises
         ------
@@ -133,7 +182,7 @@ class Task:
             if name not in names:
                 raise UnknownTask(f"{self.name} has no setting {name!r}; it has {', '.join(names)}")
         try:
-            return msgspec.convert(dict(given), type=self.settings, strict=False)
+            return msgspec.convert(_with_plain_numbers(given, self.settings), type=self.settings, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
             raise UnknownTask(f"{self.name} does not take these settings: {_in_words(error, given)}") from None
 
@@ -155,14 +204,36 @@ class Task:
                     f"{self.name} was given {name}={given}, which has no effect here: {reason}; leave it out"
                 )
 
-    def check(self, info: SubstrateInfo) -> None:
+    def check(self, info: SubstrateInfo, settings: msgspec.Struct | None = None) -> None:
         """Check that a substrate meets the requirement of the task.
+
+        Parameters
+        ----------
+        info : SubstrateInfo
+        settings
+            Settings of the task; the defaults if they are left out.
 
         Raises
         ------
         UnsuitableSubstrate
             If it does not; the message says what the substrate gives, and what to use instead.
         """
+        learns = learning_channels(info) is not None
+        if self.needs == "learning" or (learns and self.circuit is not None):
+            assert self.circuit is not None
+            circuit = self.circuit(self.settings() if settings is None else settings)
+            if wrong := mismatch(info, circuit):
+                raise UnsuitableSubstrate(
+                    f"{info.id} ({info.kind}) {wrong}; {self.name} trains the matter itself: give --on "
+                    f"'{circuit.uri}', or serve that"
+                )
+            return
+        if learns and self.needs is not None:
+            raise UnsuitableSubstrate(
+                f"{info.id} ({info.kind}) learns by itself, from labels; {self.name} reads matter as it is; give "
+                f"--on {'culture' if self.needs == 'spikes' else 'nanowire'}://, or run a task that trains matter, "
+                "such as xor"
+            )
         of_neurons = info.kind == "neural-culture"
         if self.needs == "spikes":
             counted = of_neurons and all(channel.unit == "1" for channel in info.outputs)
@@ -189,13 +260,29 @@ def task_summaries() -> list[tuple[str, str]]:
     return sorted([*_BUILT_IN.items(), *plugin_summaries(_GROUP)])
 
 
-def _in_words(error: Exception, given: Mapping[str, str]) -> str:
+def _in_words(error: Exception, given: Mapping[str, Any]) -> str:
     """Describe an error of msgspec: which setting it is about, and what was given."""
     expected, _, path = str(error).partition(" - at `$.")
     name = path.rstrip("`")
     if name not in given:
         return str(error)
     return f"{name} is {given[name]!r}; {expected[0].lower()}{expected[1:]}"
+
+
+def _with_plain_numbers(given: Mapping[str, Any], settings: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the settings with numbers as msgspec reads them: 0.5 for ``.5``, 1.0 for ``1.`` and ``+1``."""
+    kinds = {field.name: types.type_info(field.type) for field in msgspec.structs.fields(settings)}
+    plain = dict(given)
+    for name, value in given.items():
+        kind = kinds[name]
+        of_number = isinstance(kind, types.FloatType) or (
+            isinstance(kind, types.UnionType)
+            and any(isinstance(each, types.FloatType) for each in kind.types)
+            and not any(isinstance(each, types.StrType) for each in kind.types)
+        )
+        if of_number and isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+            plain[name] = repr(float(value))
+    return plain
 
 
 def find_task(name: str) -> Task:

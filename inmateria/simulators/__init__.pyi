@@ -13,6 +13,10 @@ from .nanowire.models import Binary, Filament, JunctionModel, LinearDrift, RateB
 from .nanowire.network import NanowireNetwork
 from .nanowire.parameters import Grid, Instrument, JunctionValues, RandomWires, Variability
 from .nanowire.records import NanowireState, NanowireTrace
+from .resistive_layers.errors import NoEquilibrium
+from .resistive_layers.network import ResistiveLayers
+from .resistive_layers.parameters import LayerImperfections
+from .resistive_layers.records import LayersState, LayersTraining
 from .scattering import ScatteringMedium
 
 __all__ = [
@@ -40,16 +44,21 @@ __all__ = [
     "Instrument",
     "JunctionModel",
     "JunctionValues",
+    "LayerImperfections",
+    "LayersState",
+    "LayersTraining",
     "LinearDrift",
     "NanowireEnsemble",
     "NanowireNetwork",
     "NanowireState",
     "NanowireTrace",
     "NeuralCulture",
+    "NoEquilibrium",
     "NoOperatingPoint",
     "Pulses",
     "RandomWires",
     "RateBalance",
+    "ResistiveLayers",
     "Resistor",
     "ScatteringMedium",
     "SignRule",

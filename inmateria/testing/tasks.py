@@ -29,7 +29,7 @@ def check_task(
         Settings as on the command line, to make the task short.
     make : callable, optional
         Makes a substrate that has not been entered, with the same seed each time; by default a small nanowire network,
-        or a small culture for a task that needs spikes.
+        a small culture for a task that needs spikes, or its own circuit for a task that trains matter.
 
     Returns
     -------
@@ -41,12 +41,13 @@ def check_task(
     AssertionError
         If a check fails.
     """
-    make = make or (lambda: connect(_SPIKES if task.needs == "spikes" else _SIGNAL))
     assert task.name == task.name.lower(), "a task's name is in lower case, as it is typed"
     defaults = task.settings_from({})
     plain = msgspec.to_builtins(defaults)
     assert msgspec.convert(plain, type=task.settings) == defaults, "the settings do not survive JSON"
     chosen = task.settings_from(settings or {})
+    usual = task.uris(chosen, None)[0] if task.needs == "learning" else _SPIKES if task.needs == "spikes" else _SIGNAL
+    make = make or (lambda: connect(usual))
     first, second = (asyncio.run(_run(task, chosen, make())) for _ in range(2))
     assert [score.splits for score in first.scores] == [score.splits for score in second.scores], (
         "the same seed gave other scores"
@@ -67,7 +68,7 @@ async def _run(task: Task, settings: msgspec.Struct, substrate: Substrate) -> Ou
         reports.append((phase, done, of, steps))
 
     async with assert_no_leaked_tasks():
-        outcome = await task.run(substrate, settings, on_progress)
+        outcome = await task.run([substrate] if task.several else substrate, settings, on_progress)
     assert reports, "no progress was reported"
     assert all(phase and 0 <= done <= of for phase, done, of, _ in reports), "more was done than there is to do"
     return outcome

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
+from linear_learner import LinearLearner
 
 import inmateria.protocols.tasks
 from inmateria.adapters import SimulatedSubstrate
@@ -31,8 +32,10 @@ ROOM = Path(inmateria.protocols.tasks.__file__).parent
 BUILT_IN = sorted(path.stem.replace("_", "-") for path in ROOM.glob("[!_]*.py"))
 SPIKES = [name for name in BUILT_IN if find_task(name).needs == "spikes"]
 SIGNAL = [name for name in BUILT_IN if find_task(name).needs == "signal"]
+LEARNING = [name for name in BUILT_IN if find_task(name).needs == "learning"]
 
 SHORT: dict[str, list[dict[str, Any]]] = {
+    "allostery": [{"epochs": 5}],
     "capacity": [{"steps": 2000, "delays": 10, "degree": 2}],
     "cart-pole": [{"rounds": 1, "episodes": 2, "encoding": encoding} for encoding in ("place", "amplitude")],
     "centre-of-activity": [{"probes": 10, "seconds": 1, "rest": 0.05}],
@@ -42,6 +45,7 @@ SHORT: dict[str, list[dict[str, Any]]] = {
         {"values": 200, "encoding": "rate"},
         {"values": 200, "encoding": "auto"},
     ],
+    "iris": [{"epochs": 5, "splits": 2}],
     "japanese-vowels": [
         {"rest": 0.05, "coefficients": 4, "features": "rates"},
         {"rest": 0.05, "coefficients": 4, "encoding": "rate"},
@@ -49,12 +53,14 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "mackey-glass": [{"steps": 1000}],
     "memory": [{"steps": 1000, "delays": 5}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
+    "regression": [{"epochs": 5}],
     "response-map": [{"electrodes": 2, "repeats": 2, "rest": 0.05}],
     "sequence-memory": [{"digits": 500, "erase": 0.05, "positions": 1}],
     "spontaneous": [{"seconds": 10}],
     "stack": [{"train": "bottleneck-in-turn", "hold": 1, "rest": 0.01, "held_out": 300, "step": 0.01}],
     "timer": [{"trials": 50, "duration": 0.2, "rest": 0.05}],
     "waveform": [{"steps": 1000}],
+    "xor": [{"epochs": 5}],
 }
 """Settings, of every task, that are quick to run; those that only matter beside others have more than one."""
 
@@ -80,7 +86,20 @@ def quiet(phase: str, done: int, of: int, steps: int) -> None:
 def run(name: str, simulators: list[Any], settings: Any, on_progress: Any = quiet) -> Outcome:
     task = find_task(name)
     opened = [SimulatedSubstrate(simulator) for simulator in simulators]
-    return asyncio.run(task.run(opened if task.substrates else opened[0], settings, on_progress))  # type: ignore[arg-type]
+    return asyncio.run(task.run(opened if task.several else opened[0], settings, on_progress))  # type: ignore[arg-type]
+
+
+def learner(name: str, **how: Any) -> LinearLearner:
+    """Make a network that learns with the inputs and outputs that a task needs."""
+    task = find_task(name)
+    assert task.circuit is not None
+    circuit = task.circuit(task.settings())
+    return LinearLearner(inputs=circuit.inputs, outputs=circuit.outputs, **how)
+
+
+def simulators(name: str) -> list[Any]:
+    """Make simulators that a task runs on."""
+    return [learner(name)] if name in LEARNING else neurons()
 
 
 def chosen(name: str, **given: Any) -> Any:
@@ -98,7 +117,7 @@ def few_vowels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_room_holds_every_built_in_task_and_nothing_else() -> None:
     assert set(BUILT_IN) <= set(task_names())
-    assert set(SHORT) == set(BUILT_IN) == {*SPIKES, *SIGNAL}
+    assert set(SHORT) == set(BUILT_IN) == {*SPIKES, *SIGNAL, *LEARNING}
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -143,9 +162,11 @@ def test_a_task_has_no_setting_that_it_does_not_use_and_says_that_it_scores(name
 
     for given in SHORT[name]:
         settings = chosen(name, **given)
-        run(name, neurons(), Noted(settings, read), note)
-        if task_substrates := find_task(name).substrates:
-            task_substrates(Noted(settings, read))
+        run(name, simulators(name), Noted(settings, read), note)
+        if find_task(name).several:
+            find_task(name).uris(Noted(settings, read), None)  # type: ignore[arg-type]
+    if name == "digits":
+        run(name, [learner(name)], Noted(chosen(name, epochs=1), read))
     assert {field.name for field in msgspec.structs.fields(find_task(name).settings)} <= read
     # Those left out count what was exchanged and fit nothing beyond some hundredths of a second.
     if name not in ("centre-of-activity", "response-map", "spontaneous"):
@@ -227,17 +248,17 @@ async def test_a_substrate_that_does_not_give_what_a_task_needs_is_refused_befor
     name: str, late: bool, tmp_path: Path, few_vowels: None
 ) -> None:
     task = find_task(name)
-    device = Unopened(LeakySimulator(inputs=16) if task.needs == "spikes" else triggered(), late)
-    said = (
-        r"gives no spikes.*--on culture://"
-        if task.needs == "spikes"
-        else r"dish .*only certain levels.*--on nanowire://"
-    )
+    device = Unopened(triggered() if task.needs == "signal" else LeakySimulator(inputs=16), late)
+    said = {
+        "spikes": r"gives no spikes.*--on culture://",
+        "signal": r"dish .*only certain levels.*--on nanowire://",
+        "learning": r"leaky .*does not learn by itself.*--on 'clln://",
+    }[str(task.needs)]
     with pytest.raises(UnsuitableSubstrate, match=said):
         await run_task(
             task,
             chosen(name, **SHORT[name][0]),
-            [device, device] if task.substrates else device,
+            [device, device] if task.several else device,
             tmp_path,
             quiet,
             on="x",

@@ -76,6 +76,7 @@ ELSEWHERE = {
     "LayerTwin": "a protocol",
     "OnlineRegressor": "a base class",
     "ContrastiveNetwork": "a simulator that learns; its own tests fail and interrupt its calls",
+    "ResistiveLayers": "another simulator that learns",
     "ContrastiveClassifier": "an estimator of matter; its own tests fail and cancel fits",
     "ContrastiveEstimator": "its base class",
     "ContrastiveRegressor": "the same",

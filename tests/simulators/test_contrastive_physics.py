@@ -295,7 +295,7 @@ def test_directed_aging_weakens_what_carries_most_in_the_clamped_state() -> None
 def test_a_clamped_output_lies_eta_of_the_way_to_its_label() -> None:
     """The update of an edge between two nodes that are clamped or driven needs no solver."""
     edges = Resistor(low=1e-5, high=1e-3)
-    for outputs, eta in (("1-2", 0.3), ("1,", 0.7)):
+    for outputs, eta in (("1-2", 0.3), ("1,", 0.7), ("1,", 2.5)):
         network = ContrastiveNetwork.from_edges(
             4, [(0, 1), (1, 2), (2, 3), (0, 2)], inputs="0,", outputs=outputs, rails="3:0.0", edges=edges,
             rule=CoupledLearning(eta=eta, alpha=1e-4),

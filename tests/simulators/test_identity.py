@@ -22,6 +22,7 @@ from inmateria.simulators import (
     NanowireNetwork,
     NeuralCulture,
     RandomWires,
+    ResistiveLayers,
     ScatteringMedium,
     Variability,
 )
@@ -42,10 +43,13 @@ SMALL: dict[str, Callable[[], Any]] = {
     "clln, random": lambda: ContrastiveNetwork(
         random="9x12", edges="antiparallel", rule="directed-aging", inputs="0,2", outputs="8,", rails="7:0.1"
     ),
+    "layers": lambda: ResistiveLayers("3-5-2", imperfections={"levels": 9}),
+    "shallow layers": lambda: ResistiveLayers([3, 2], nudge=0.1, largest=(2.0,), imperfections={"spread": 0.1}),
 }
 OTHER = {
     "plasticity": "stdp", "load": 1e5, "side": 40.0, "grid": "5x5", "random": "10x12", "levels": 7, "alpha": 0.5,
     "weight": "resistance", "remainder": "lost", "leak_time": 5.0, "inputs": "1,", "outputs": "4,", "rails": "3:0.25",
+    "sizes": "3-6-2", "rates": "0.1", "update": "sign", "largest": "4.0", "precision": "double",
 }  # fmt: skip
 AGE = "days"
 

@@ -25,6 +25,7 @@ from inmateria.simulators import (
     Imperfections,
     NanowireNetwork,
     NeuralCulture,
+    ResistiveLayers,
     ScatteringMedium,
     Variability,
 )
@@ -63,8 +64,9 @@ def test_a_simulator_in_process_keeps_the_contract(check: Check) -> None:
             ),
             marks=pytest.mark.slow,
         ),
+        lambda: ResistiveLayers("3-7-2", nudge=0.1, imperfections={"levels": 64, "remainder": "stochastic"}),
     ],
-    ids=["leaky", "nanowire", "noisy nanowire", "echo", "scattering", "culture", "clln", "noisy clln"],
+    ids=["leaky", "nanowire", "noisy nanowire", "echo", "scattering", "culture", "clln", "noisy clln", "layers"],
 )
 def test_simulators_are_what_their_info_says(check: Check, make: Callable[[], object]) -> None:
     check(make)

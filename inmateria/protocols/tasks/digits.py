@@ -5,6 +5,9 @@ substrate through a window that moves over the image, to and fro. A recursive-le
 online, one digit at a time and each digit once; a ridge readout is fitted to the same training digits at
 once. Both are scored on digits that neither has seen, beside the same readouts on the raw pixels and on the
 masked input.
+
+Matter that learns by itself, such as ``clln://``, is trained in place of readouts: 64 inputs are the pixels, and of ten
+outputs the highest names the digit.
 """
 
 import asyncio
@@ -18,6 +21,18 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.protocols.circuits import Circuit, learning_channels
+from inmateria.protocols.learned_matter import (
+    Samples,
+    error_of,
+    exchanges_of,
+    facts_of,
+    learning_curves,
+    logistic,
+    nearest_mean,
+    network_drawing,
+    train,
+)
 from inmateria.protocols.outcome import Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials
 from inmateria.protocols.scoring import Labels, confusion_table
@@ -30,7 +45,7 @@ from inmateria.reservoir import (
     SignalOrCounts,
     accuracy,
 )
-from inmateria.substrate import FloatArray, Substrate
+from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _RIDGE, _ONLINE = "ridge, batch", "RLS, online"
 _TO_STANDARDISE = 100
@@ -38,6 +53,9 @@ _TO_STANDARDISE = 100
 
 class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of `digits`; the defaults were chosen on training digits only.
+
+    Matter that learns by itself has one split, and of the other settings only the last four, `seed`, `held_out` and
+    `round_trips`.
 
     Parameters
     ----------
@@ -64,6 +82,14 @@ class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
         Regularisation of the online readout.
     round_trips : int
         Exchanges of a single step made first, to measure the round trip.
+    epochs : int
+        Passes of matter that learns over the training digits.
+    first, last : float
+        Value of its ``learn``, a factor on the rate of its rule, in the first and in the last epoch; geometric in
+        between.
+    label : float
+        Its label for the right digit, V, and minus that for the nine others; 0 for .01 V with a network without
+        amplifiers, of kind contrastive-network, and a whole label with any other.
     """
 
     seed: Annotated[int, Meta(ge=0)] = 0
@@ -77,9 +103,21 @@ class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     rest: Annotated[float, Meta(ge=0.0)] = 0.2
     alpha: Annotated[float, Meta(gt=0.0)] = 1.0
     round_trips: Annotated[int, Meta(ge=1)] = 200
+    epochs: Annotated[int, Meta(ge=1)] = 10
+    first: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+    last: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.05
+    label: Annotated[float, Meta(ge=0.0)] = 0.0
 
 
 async def read_digits(substrate: Substrate, settings: DigitsSettings, on_progress: ProgressCallback) -> Outcome:
+    """Train the matter if it learns by itself, else readouts of it."""
+    async with substrate:
+        if learning_channels(substrate.info) is not None:
+            return await learn_digits(substrate, settings, on_progress)
+        return await read_reservoir(substrate, settings, on_progress)
+
+
+async def read_reservoir(substrate: Substrate, settings: DigitsSettings, on_progress: ProgressCallback) -> Outcome:
     """Stream every digit through the substrate once, train both readouts, score them and the controls."""
     digits = load_digits()
     images, labels = digits.images / 16.0, digits.target
@@ -164,9 +202,8 @@ async def _stream(
         if number < learned:  # in a thread, because compiling would hold the event loop
             await asyncio.to_thread(reader.learn, features.ravel(), int(labels[order[number]]))
 
-    async with reservoir:
-        series = list(_through_window(images, settings.window)[order])
-        return await present_trials(reservoir, series, settings.round_trips, on_progress, reset=True, learn=learn)
+    series = list(_through_window(images, settings.window)[order])
+    return await present_trials(reservoir, series, settings.round_trips, on_progress, reset=True, learn=learn)
 
 
 def _through_window(images: FloatArray, size: int) -> FloatArray:
@@ -230,4 +267,82 @@ def _read_ridge(
     return readout.predict(scaler.transform(X[test])), readout.coef_
 
 
-TASK = Task("digits", DigitsSettings, read_digits, needs="signal", reads=samples_read)
+async def learn_digits(substrate: Substrate, settings: DigitsSettings, on_progress: ProgressCallback) -> Outcome:
+    """Train the matter on digits, and score it beside the untrained network and readouts of the pixels."""
+    digits = load_digits()
+    y, pixels = digits.target, digits.data / 16.0
+    learned, tested = train_test_split(
+        np.arange(len(y)), test_size=settings.held_out, stratify=y, random_state=settings.seed
+    )
+    info = substrate.info
+    channels = learning_channels(info)
+    assert channels is not None
+    at_rest, highest = (np.array([of[k] for k in channels.inputs]) for of in (info.rest, [c.high for c in info.inputs]))
+    X = at_rest + (highest - at_rest) * pixels
+    label = settings.label or (0.01 if info.kind == "contrastive-network" else info.inputs[channels.labels[0]].high)
+    Y = np.where(y[:, np.newaxis] == np.arange(10), label, max(-label, info.inputs[channels.labels[0]].low))
+    start = await train(substrate, Samples(X[learned], Y[learned], X), settings, on_progress)
+    of = 5
+    on_progress("scoring", 0, of, 0)
+    scores: list[Score] = []
+
+    def add(readout: str, on: str, features: int, predicted: Labels) -> None:
+        score = accuracy(y[tested], predicted)
+        scores.append(Score(readout=readout, on=on, features=features, score=score))
+        on_progress("scoring", len(scores), of, 0)
+
+    named = {name: each[tested].argmax(axis=1) for name, each in (("after", start.after), ("before", start.before))}
+    add("highest output", "substrate", 10, named["after"])
+    add("highest output", "untrained network", 10, named["before"])
+    for readout, on, read, features in (
+        ("logistic, of all nodes", "untrained network", logistic, start.voltages[0]),
+        ("nearest mean", "raw pixels", nearest_mean, pixels),
+        ("logistic regression", "raw pixels", logistic, pixels),
+    ):
+        predicted = await asyncio.to_thread(read, features[learned], y[learned], features[tested])
+        add(readout, on, features.shape[1], predicted)
+    return Outcome(
+        title="Handwritten digits, by matter that learns",
+        sentence=(
+            f"A network with 64 inputs and 10 outputs was trained on {len(learned):,} handwritten digits of 8 × 8 "
+            f"pixels, {settings.epochs} times each, and named the other {len(tested):,} by its highest output."
+        ),
+        metric="accuracy",
+        chance=float(np.mean(y[tested] == np.bincount(y[learned]).argmax())),
+        chance_description="most frequent training digit",
+        classes=tuple(str(name) for name in digits.target_names),
+        trained=len(learned),
+        held_out=len(tested),
+        splitting=f"One stratified split, seed {settings.seed}.",
+        scores=tuple(scores),
+        confusion={"trained network": confusion_table(y[tested], named["after"], digits.target_names)},
+        exchanges=exchanges_of([start]),
+        facts=facts_of([start]),
+        curves=(learning_curves([start], {"naming the mean": error_of(np.tile(Y.mean(axis=0), (len(Y), 1)), Y)}),),
+        networks=network_drawing(start, int(tested[0]), "the first digit that was tested"),
+    )
+
+
+def circuit(_: DigitsSettings) -> Circuit:
+    """Return a network of resistors: 64 inputs, 10 differential outputs, one rail at 0 V, and no other nodes."""
+    return Circuit(
+        inputs=64,
+        outputs=10,
+        uris={
+            "clln": "clln://?random=85x3400&edges=resistor&inputs=64&outputs=10&rails=0"
+            "&rule=coupled-learning&rule.eta=1&rule.alpha=0.01",
+            "layers": "layers://?sizes=64-100-10",
+        },
+    )
+
+
+def _unused(_: DigitsSettings, info: SubstrateInfo) -> dict[str, str]:
+    if learning_channels(info) is None:
+        return dict.fromkeys(("epochs", "first", "last", "label"), f"{info.id} does not learn by itself")
+    return dict.fromkeys(
+        ("splits", "window", "amplitude", "positions", "step", "samples", "rest", "alpha"),
+        f"{info.id} learns by itself, from whole digits",
+    )
+
+
+TASK = Task("digits", DigitsSettings, read_digits, needs="signal", reads=samples_read, circuit=circuit, unused=_unused)

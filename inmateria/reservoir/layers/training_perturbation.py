@@ -255,7 +255,7 @@ class NodePerturbation(LocalPerturbationTraining):
     Random signs :math:`\xi` times :math:`c` are added to the sums :math:`a = W z + b` before the tanh, others for each
     row, and the difference of the row's own losses estimates the gradient by its sums:
 
-    .. math:: \hat\delta = rac{L(a + c\,\xi) - L(a - c\,\xi)}{2 c}\,\xi, \qquad \hat g_W = \hat\delta z^	op
+    .. math:: \hat\delta = \frac{L(a + c\,\xi) - L(a - c\,\xi)}{2 c}\,\xi, \qquad \hat g_W = \hat\delta z^\top
 
     A direction has as many entries as there are ports, not as there are weights, and every row has one of its own, so
     that estimates are better (J. Werfel, X. Xie and H. S. Seung, Neural Comput. 17, 2699 (2005)). In a substrate with

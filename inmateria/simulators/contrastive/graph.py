@@ -127,7 +127,7 @@ def with_roles(
     rails: str | Sequence[float] | Mapping[int, float],
     differential: bool,
 ) -> Graph:
-    """Give nodes their roles; those that are only counted are placed far from one another.
+    """Assign roles to nodes; those that are only counted are placed far from one another.
 
     Parameters
     ----------

@@ -28,7 +28,7 @@ class CoupledLearning:
     Parameters
     ----------
     eta : float
-        Fraction of the way to the label, above 0 and at most 1.
+        Fraction of the way to the label, above 0; beyond 1 the outputs are clamped beyond their labels.
     alpha : float, optional
         Rate, in the weight's unit per V^2; by default 4/9 of the range of the weight: 2 V/V^2 for gates of 1 to 5.5 V.
     update_probability : float
@@ -42,7 +42,7 @@ class CoupledLearning:
 
     def __post_init__(self) -> None:
         convert_fields(self)
-        _check_fraction("eta", self.eta)
+        _check_positive("eta", self.eta)
         _check_positive("alpha", self.alpha)
         _check_fraction("update_probability", self.update_probability)
 
@@ -62,7 +62,7 @@ class SignRule:
     Parameters
     ----------
     eta : float
-        Fraction of the way to the label, above 0 and at most 1.
+        Fraction of the way to the label, above 0; beyond 1 the outputs are clamped beyond their labels.
     step : float, optional
         Step of the weight, in its unit: one level by default, or 1/127 of the range if it is continuous.
     update_probability : float
@@ -75,7 +75,7 @@ class SignRule:
 
     def __post_init__(self) -> None:
         convert_fields(self)
-        _check_fraction("eta", self.eta)
+        _check_positive("eta", self.eta)
         _check_positive("step", self.step)
         _check_fraction("update_probability", self.update_probability)
 
@@ -143,7 +143,7 @@ class DirectedAging:
     Parameters
     ----------
     eta : float
-        Fraction of the way to the label, above 0 and at most 1.
+        Fraction of the way to the label, above 0; beyond 1 the outputs are clamped beyond their labels.
     alpha : float, optional
         Rate, in the weight's unit per V^2; by default 4/9 of the range of the weight, times .01.
     update_probability : float
@@ -156,7 +156,7 @@ class DirectedAging:
 
     def __post_init__(self) -> None:
         convert_fields(self)
-        _check_fraction("eta", self.eta)
+        _check_positive("eta", self.eta)
         _check_positive("alpha", self.alpha)
         _check_fraction("update_probability", self.update_probability)
 

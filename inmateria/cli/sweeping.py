@@ -1,0 +1,161 @@
+"""`inmateria sweep`: a task on every combination of substrates, settings and seeds, with a live table of the best."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inmateria.cli.application import FAILED, Json, app, complete_substrate, uri_of
+from inmateria.cli.running import named_settings
+
+if TYPE_CHECKING:
+    from inmateria.desk.sweeping import Progress
+
+
+@app.command()
+def sweep(
+    task: Annotated[str | None, typer.Argument(help="What to run; see `inmateria list`.")] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Substrate; parameters may have several values: 'nanowire://?wires=100,300&seed=0..19'.",
+            autocompletion=complete_substrate,
+        ),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", "-s", metavar="NAME=VALUES",
+            help="Values of a setting: a,b,c, 0..19, lin:0..1:5 or log:.001..1:7; a comma inside a value is '\\,'.",
+        ),
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Seeds of the task for every combination.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the sweep; what is in it is not repeated.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; one for each processor by default.", min=1)] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Run on a Dask cluster: address of its scheduler, or 'local' for one here.")
+    ] = None,
+    keep: Annotated[str | None, typer.Option(help="What recordings keep; by default there are none.")] = None,
+    reports: Annotated[bool, typer.Option("--reports", help="Write a report of every run.")] = False,
+    config: Annotated[Path | None, typer.Option(help="TOML or JSON file with any of these; options go first.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the sweep in this folder.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that failed.")] = False,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Run a task on every combination of substrates, settings and seeds.
+
+    Interrupted, it goes on when it is given again, here or on any machine that shares the folder.
+    """
+    from inmateria.desk.sweep_folder import SweepFolder
+    from inmateria.desk.sweeping import run_sweep
+
+    if resume is not None:
+        if task is not None or on or setting or seeds or config is not None or out is not None or keep or reports:
+            raise typer.BadParameter("--resume takes what is in the folder; leave the task and its options out")
+        folder = SweepFolder(resume)
+    else:
+        folder = _make(task, on, setting, seeds, out, keep, reports, config)
+    if retry_failed:
+        folder.forget_failures()
+    with _Live(folder, hidden=json) as live:
+        if dask is None:
+            result = run_sweep(folder, workers, live.watch)
+        else:
+            from inmateria.desk.dask_sweeping import run_sweep_on_dask
+
+            result = run_sweep_on_dask(folder, dask, workers, live.watch)
+    if json:
+        import msgspec
+
+        answer = {
+            "folder": str(folder.path),
+            "points": len(folder.points),
+            "runs": result.rows(),
+            "failures": [{"on": each.point.on, "settings": each.point.settings, "error": each.error}
+                         for each in result.failures],
+        }  # fmt: skip
+        typer.echo(msgspec.json.encode(answer).decode())
+    else:
+        from inmateria.cli.desk import runs as list_runs
+
+        list_runs(folder.path, None, "-score", None, 20, None, False)
+        for each in result.failures[:5]:
+            typer.echo(f"failed: {each.point.on} {each.point.settings}: {each.error}", err=True)
+        typer.echo(f"{len(result.runs):,} runs, {len(result.failures):,} failed, in {folder.path}")
+    if result.failures:
+        raise typer.Exit(FAILED)
+
+
+def _make(
+    task: str | None, on: list[str] | None, setting: list[str] | None, seeds: int | None, out: Path | None,
+    keep: str | None, reports: bool, config: Path | None,
+) -> Any:  # fmt: skip
+    """Make the sweep's folder from the options, and from the file for what they leave out."""
+    from inmateria.desk.configuration import Experiment, read_experiment
+    from inmateria.desk.sweeping import prepare_sweep
+
+    written = Experiment() if config is None else read_experiment(config)
+    name = task or written.task
+    if name is None:
+        raise typer.BadParameter("give a task, such as `inmateria sweep memory`, or a file that names one")
+    uris = on or ([written.on] if isinstance(written.on, str) else written.on) or []
+    place = out or (Path(written.out) if written.out else Path(f"sweeps/{datetime.now():%Y%m%dT%H%M%S}-{name}"))
+    return prepare_sweep(
+        name, [uri_of(uri) for uri in uris], {**written.settings, **named_settings(setting or [])},
+        seeds=seeds or written.seeds, folder=place, keep=keep or written.keep or "nothing", reports=reports,
+    )  # fmt: skip
+
+
+class _Live:
+    """A bar with the time that is left, and a table of the best runs so far, on standard error."""
+
+    def __init__(self, folder: Any, hidden: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._folder, self._best, self._seen = folder, [], -1  # type: ignore[var-annotated]
+        self._live = Live(console=Console(stderr=True, quiet=hidden), auto_refresh=False, transient=True)
+        self._hidden = hidden
+
+    def __enter__(self) -> "_Live":
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def watch(self, progress: "Progress") -> None:
+        """Show how far the sweep is."""
+        if self._hidden:
+            return
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.text import Text
+
+        over = progress.done + progress.failed
+        words = f"{over:,} of {progress.of:,} points, {progress.failed:,} failed, {progress.seconds:,.0f} s"
+        if progress.left is not None and over < progress.of:
+            end = datetime.now() + timedelta(seconds=progress.left)
+            words += f"; {progress.left:,.0f} s left, until {end:%H:%M:%S}"
+        if progress.done != self._seen:
+            self._seen, self._best = progress.done, self._read_best()
+        self._live.update(Group(ProgressBar(progress.of, over, width=60), Text(words), *self._best), refresh=True)
+
+    def _read_best(self) -> list[Any]:
+        from rich.text import Text
+
+        from inmateria.desk.catalogue import read_catalogue
+        from inmateria.desk.run_tables import differing, rows_of
+
+        rows = rows_of(read_catalogue(self._folder.runs))
+        names = differing(rows)
+        best = sorted(rows, key=lambda row: row["score"], reverse=True)[:5]
+        return [
+            Text(
+                f"{row['score']:.4g} {row['metric']}"
+                + ("" if row["gain"] is None else f", gain {row['gain']:+.3g} over {row['control']}")
+                + "".join(f"  {name.split('.', 1)[1]}={row.get(name)}" for name in names[:6])
+            )
+            for row in best
+        ]

@@ -1,0 +1,25 @@
+from .catalogue import find_run, read_catalogue
+from .comparison import Comparison, compare_runs
+from .rerunning import Rerun, rerun
+from .run_tables import runs_to_pandas, write_table
+from .summaries import Gain, RunSummary
+from .sweep_folder import Failure, SweepFolder
+from .sweeping import Progress, SweepResult, sweep
+
+__all__ = [
+    "Comparison",
+    "Failure",
+    "Gain",
+    "Progress",
+    "Rerun",
+    "RunSummary",
+    "SweepFolder",
+    "SweepResult",
+    "compare_runs",
+    "find_run",
+    "read_catalogue",
+    "rerun",
+    "runs_to_pandas",
+    "sweep",
+    "write_table",
+]

@@ -1,0 +1,147 @@
+"""The runs below a folder, read once each: an index beside them holds the summaries of those that did not change."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+
+from inmateria import __version__
+from inmateria.desk.summaries import RunSummary, summary_of
+from inmateria.protocols.runs import RUN_FILE, RunFolderError
+
+__all__ = ["find_run", "read_catalogue"]
+
+_INDEX = ".catalogue"
+_VERSION = " ".join((__version__, *RunSummary.__struct_fields__))
+"""What an index was made by: one of another version is made anew."""
+
+
+class _Entry(msgspec.Struct, frozen=True, array_like=True):
+    """The summary of a run.json of a certain size and time of change."""
+
+    changed: int
+    size: int
+    summary: RunSummary
+
+
+class _Index(msgspec.Struct, frozen=True, array_like=True):
+    """The index: entries by the name of the folder; those of another version are read anew."""
+
+    version: str
+    entries: dict[str, _Entry]
+
+
+_DECODER = msgspec.msgpack.Decoder(_Index)
+
+
+def read_catalogue(folder: Path | str = "runs") -> list[RunSummary]:
+    """Summarise every run directly below a folder, the oldest first.
+
+    The index (``.catalogue`` in that folder) is made anew where it is missing, damaged or of another version; a folder
+    that cannot be written is read without one. Runs that cannot be read are left out; `unreadable_runs` names them.
+
+    Parameters
+    ----------
+    folder : Path or str
+        Where run folders are made: that of ``inmateria run --out``.
+
+    Returns
+    -------
+    list of RunSummary
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such folder.
+    """
+    return read_with_failures(folder)[0]
+
+
+def read_with_failures(folder: Path | str) -> tuple[list[RunSummary], dict[str, str]]:
+    """Summarise every run below a folder, and say of each run.json that cannot be read why.
+
+    Raises
+    ------
+    RunFolderError
+        If there is no such folder.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise RunFolderError(f"{place} is not a folder; give one that holds runs")
+    known = _read_index(place)
+    entries: dict[str, _Entry] = {}
+    failures: dict[str, str] = {}
+    changed = False
+    for name, status in _run_files(place):
+        entry = known.get(name)
+        if entry is None or (entry.changed, entry.size) != (status.st_mtime_ns, status.st_size):
+            try:
+                summary = summary_of(name, (place / name / RUN_FILE).read_bytes())
+            except (msgspec.DecodeError, ValueError, OSError) as error:
+                failures[name] = str(error)
+                continue
+            entry, changed = _Entry(status.st_mtime_ns, status.st_size, summary), True
+        entries[name] = entry
+    if changed or len(entries) != len(known):
+        _write_index(place, entries)
+    return sorted((entry.summary for entry in entries.values()), key=lambda run: (run.created, run.name)), failures
+
+
+def find_run(name: str, folder: Path | str = "runs") -> Path:
+    """Find a run's folder: by its path, its name, a part of its name that no other has, or ``last``.
+
+    Raises
+    ------
+    RunFolderError
+        If there is none, or several have that part.
+    """
+    path = Path(name)
+    if (path / RUN_FILE).is_file():
+        return path
+    place = Path(folder)
+    if (place / name / RUN_FILE).is_file():
+        return place / name
+    names = sorted(each for each, _ in _run_files(place)) if place.is_dir() else []
+    if name == "last" and names:
+        return place / read_catalogue(place)[-1].name
+    fitting = [each for each in names if name in each]
+    if len(fitting) == 1:
+        return place / fitting[0]
+    if fitting:
+        raise RunFolderError(
+            f"{len(fitting)} runs in {place} have {name!r} in their names: {', '.join(fitting[:5])}"
+            f"{', ...' if len(fitting) > 5 else ''}; give more of the name"
+        )
+    raise RunFolderError(
+        f"there is no run {name!r}, neither as a path nor in {place}; `inmateria runs` lists those there are"
+    )
+
+
+def _run_files(place: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """List the names of the run folders, each with the status of its run.json."""
+    with os.scandir(place) as found:
+        for each in found:
+            if not each.name.startswith("."):
+                with suppress(OSError):
+                    yield each.name, Path(each.path, RUN_FILE).stat()
+
+
+def _read_index(place: Path) -> dict[str, _Entry]:
+    try:
+        index = _DECODER.decode((place / _INDEX).read_bytes())
+    except (OSError, msgspec.DecodeError, ValueError):
+        return {}
+    return index.entries if index.version == _VERSION else {}
+
+
+def _write_index(place: Path, entries: dict[str, _Entry]) -> None:
+    draft = place / f"{_INDEX}-{uuid4().hex}"
+    try:
+        draft.write_bytes(msgspec.msgpack.encode(_Index(_VERSION, entries)))
+        draft.replace(place / _INDEX)
+    except OSError:  # a folder of others, or a full disk: the next one reads all again
+        with suppress(OSError):
+            draft.unlink()

@@ -1,0 +1,253 @@
+"""Sweeps: every combination of substrates, settings and seeds of a task, run by processes that share a folder."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from inmateria.adapters import connect
+from inmateria.desk.catalogue import read_catalogue
+from inmateria.desk.points import expand_uri, make_points, values_of
+from inmateria.desk.run_tables import Row, rows_of, runs_to_pandas
+from inmateria.desk.summaries import RunSummary
+from inmateria.desk.sweep_folder import Failure, SweepFolder
+from inmateria.protocols.task import find_task
+from inmateria.substrate import SubstrateError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Progress", "SweepFailed", "SweepResult", "run_sweep", "sweep"]
+
+_LOOK = 0.2
+_GOODBYE = 15.0
+_DEATHS = 10
+"""Workers that may die one after another without a point being finished meanwhile."""
+
+
+class SweepFailed(RuntimeError):
+    """No worker lives long enough to run a point."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Progress of a sweep.
+
+    Parameters
+    ----------
+    done, failed, of : int
+        Points that are finished, that failed, and all.
+    seconds : float
+        Time since the workers were started, s.
+    left : float, optional
+        Expected time until the end, s, by the points finished since then; None before the first.
+    """
+
+    done: int
+    failed: int
+    of: int
+    seconds: float
+    left: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """A sweep that has been run.
+
+    Parameters
+    ----------
+    folder : Path
+        Its folder; the run folders are in ``runs`` below it.
+    runs : list of RunSummary
+        Finished runs, the oldest first.
+    failures : list of Failure
+        Points that failed.
+    """
+
+    folder: Path
+    runs: list[RunSummary]
+    failures: list[Failure]
+
+    def rows(self) -> list[Row]:
+        """Return a row for each run; see `inmateria.desk.run_tables.Row`."""
+        return rows_of(self.runs)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the runs as a data frame."""
+        return runs_to_pandas(self.runs)
+
+
+def sweep(
+    task: str,
+    on: str | Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    seeds: int | None = None,
+    folder: Path | str = "sweep",
+    workers: int | None = None,
+    keep: str = "nothing",
+    reports: bool = False,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> SweepResult:
+    r"""Run a task on every combination of substrates, settings and seeds, in processes of their own.
+
+    What is in the folder already is not run again, so a sweep that was interrupted goes on when it is called again, and
+    several machines that share the folder may call it at once.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task.
+    on : str or sequence of str, optional
+        URIs; by default ``nanowire://``, or the network that the task trains. Their parameters may have several values:
+        ``nanowire://?wires=100,300&seed=0..19``. A comma inside a value is ``\,``.
+    settings : mapping, optional
+        Value, list of values, or text of several values (``"log:.001..1:7"``), for settings of the task.
+    seeds : int, optional
+        Number of seeds of the task for every other combination.
+    folder : Path or str
+        Folder of the sweep.
+    workers : int, optional
+        Number of processes; by default one for each processor that this process may use.
+    keep : {"nothing", "features", "exact", "all"}
+        What the recordings keep; by default there are none.
+    reports : bool
+        Whether every run writes a report; `inmateria report` writes one later.
+    on_progress : callable, optional
+        Called with a `Progress` a few times a second.
+
+    Returns
+    -------
+    SweepResult
+
+    Raises
+    ------
+    UnknownTask
+        If there is no such task, or it does not accept the settings.
+    SweepFolderError
+        If the folder is one of another sweep.
+    SweepFailed
+        If workers die again and again.
+    """
+    made = prepare_sweep(task, on, settings, seeds=seeds, folder=folder, keep=keep, reports=reports)
+    return run_sweep(made, workers, on_progress)
+
+
+def prepare_sweep(
+    task: str,
+    on: str | Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    seeds: int | None = None,
+    folder: Path | str = "sweep",
+    keep: str = "nothing",
+    reports: bool = False,
+) -> SweepFolder:
+    """Make the folder of a sweep, or open it, with every setting and one URI of each kind tried; see `sweep`."""
+    chosen = find_task(task)
+    uris = [on] if isinstance(on, str) else list(on or ())
+    values = {name: _values(value) for name, value in (settings or {}).items()}
+    points = make_points(chosen, uris, values, seeds)
+    first = chosen.settings_from(points[0].settings)
+    for uri in uris if chosen.substrates is None else ():
+        substrate = connect(chosen.uris(first, expand_uri(uri)[0])[0])
+        with suppress(SubstrateError):  # known once it is entered
+            chosen.check(substrate.info)
+    return SweepFolder.make(Path(folder), points, keep=keep, reports=reports)
+
+
+def _values(given: Any) -> list[Any]:
+    if isinstance(given, str):
+        return list(values_of(given))
+    return list(given) if isinstance(given, list | tuple | range) else [given]
+
+
+def run_sweep(
+    folder: SweepFolder, workers: int | None = None, on_progress: Callable[[Progress], None] | None = None
+) -> SweepResult:
+    """Run what is left of a sweep in processes of their own; see `sweep`.
+
+    Workers that die are replaced. An interruption ends them; the points that they ran then are given back.
+    """
+    folder.require_this_version()
+    count = workers or _processors()
+    if count < 1:
+        raise ValueError(f"workers is {count}; give 1 or more")
+    begun, before, of = time.monotonic(), None, len(folder.points)
+    deaths, started = 0, 0
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        while True:
+            done, failed = len(folder.finished()), len(folder.failed())
+            left = of - done - failed
+            if before is None or done + failed > before[1]:
+                deaths = 0
+            before = (done + failed if before is None else before[0], done + failed)
+            if on_progress is not None:
+                on_progress(_progress(done, failed, of, time.monotonic() - begun, before[0]))
+            ended = [worker for worker in running if worker.poll() is not None]
+            running = [worker for worker in running if worker.poll() is None]
+            deaths += sum(worker.returncode != 0 for worker in ended)
+            if left <= 0 and not running:
+                break
+            if deaths > _DEATHS:
+                raise SweepFailed(
+                    f"{deaths} workers died one after another, the last with status {ended[-1].returncode}; "
+                    f"what they printed is in {folder.path / 'logs'}"
+                )
+            while len(running) < min(count, left):
+                running.append(_start(folder, started, count))
+                started += 1
+            _wait(running)
+    finally:
+        _end(running)
+    return SweepResult(folder.path, read_catalogue(folder.runs), list(folder.failures()))
+
+
+def _progress(done: int, failed: int, of: int, seconds: float, at_first: int) -> Progress:
+    since = done + failed - at_first
+    left = seconds / since * (of - done - failed) if since else None
+    return Progress(done, failed, of, seconds, left)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start(folder: SweepFolder, number: int, workers: int) -> subprocess.Popen[bytes]:
+    """Start a worker; what it prints goes to a log of its own."""
+    threads = str(max(1, _processors() // workers))
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    environment = {**dict.fromkeys(names, threads), **os.environ}
+    with (folder.path / "logs" / f"{os.getpid()}-{number}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "inmateria.desk.worker", str(folder.path)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+        )  # fmt: skip
+
+
+def _wait(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait until a worker ends, at most until the next look."""
+    for worker in running[:1]:
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(_LOOK)
+
+
+def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let workers give back their points and end; those that do not are killed."""
+    for worker in running:
+        with suppress(OSError):
+            worker.send_signal(signal.SIGTERM)
+    until = time.monotonic() + _GOODBYE
+    for worker in running:
+        try:
+            worker.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()

@@ -1,0 +1,1 @@
+"""Networks of resistors and ideal diodes in layers, which learn by equilibrium propagation."""
