@@ -1,7 +1,9 @@
 """How fast the simulated network that learns is beside ngspice on the same circuit, and what it learns.
 
 The machine of Dillavou et al. (2024), 16 nodes and 32 transistors: operating points beside ngspice in one process,
-which sets inputs, or gates and inputs as a training would, and solves again (alter, op), with voltages compared first;
+which sets inputs, or gates and inputs as a training would, and solves again (alter, op), with voltages compared first.
+Trainings are compared with ngspice where it sets gates and inputs; samples and single exchanges, in which no gate
+changes, with ngspice where it sets inputs alone. Also
 exclusive or and the regression of eight points from twenty starts; a step with a free and a clamped state of a grid of
 10,082 edges. Times are of the processor, one thread.
 
@@ -39,10 +41,9 @@ REGRESSION = (
 
 def cpu_seconds(work: Callable[[], object]) -> float:
     """Measure the time of the processor that a call and the processes it waits for take."""
-    begun = os.times()
+    begun, children = time.process_time(), sum(os.times()[2:4])
     work()
-    ended = os.times()
-    return sum(ended[:4]) - sum(begun[:4])
+    return time.process_time() - begun + sum(os.times()[2:4]) - children
 
 
 def ngspice_run(network: ContrastiveNetwork, commands: list[str]) -> str:
@@ -96,17 +97,27 @@ def operating_points(quick: bool) -> dict[str, Any]:
     for k in range(count):
         network.weights = gates[k]
         found[k] = network.operating_points(inputs[k : k + 1])[0]
-    many = np.tile(inputs, (200, 1))
-    stimulus = network.info.stimulus(np.column_stack((many, np.zeros((len(many), 2)))))
-    for name, work in (
-        ("", lambda: network.advance(stimulus)),
-        ("_in_lanes", lambda: network.operating_points(many)),
-    ):
-        each_way[name] = min(cpu_seconds(work) for _ in range(5)) / len(many)
-    result: dict[str, Any] = {f"microseconds_a_point{name}": 1e6 * seconds for name, seconds in each_way.items()}
-    twin, epochs = ContrastiveNetwork(), 20_000
-    training = [cpu_seconds(lambda: twin.fit(*XOR, epochs=epochs)) / (epochs * 4 * 2) for _ in range(3)]
-    result["microseconds_a_point_in_training"] = 1e6 * min(training)
+    many = np.tile(inputs, (8000 // count, 1))  # corners of the range, again and again, as in exclusive or
+    others: Floats = generator.uniform(0, 0.45, many.shape)
+    network.operating_points(others)
+    for name, drive in (("of_four_inputs", many), ("of_random_inputs", others)):
+        stimulus = network.info.stimulus(np.column_stack((drive, np.zeros((len(drive), 2)))))
+        for way, work in (("exchanges", network.advance), ("samples", lambda s: network.operating_points(drive))):  # noqa: B023
+            each_way[f"{way}_{name}"] = min(cpu_seconds(lambda: work(stimulus)) for _ in range(15)) / len(drive)  # noqa: B023
+    result: dict[str, Any] = {f"microseconds_{name}": 1e6 * seconds for name, seconds in each_way.items()}
+    epochs = 500 if quick else 2000
+    for name, rate in (("constant", 1.0), ("falling", (16.0, 1.0))):
+        alone, together = [], []
+        for _ in range(2 if quick else 5):  # alternately, since the machine may have other work
+            networks = [ContrastiveNetwork(seed=seed, rule=CoupledLearning(eta=0.1, alpha=2.0)) for seed in range(16)]
+            twins = [each.copy() for each in networks]
+            points = 16 * epochs * len(XOR[0]) * 2
+            alone.append(cpu_seconds(lambda: [each.fit(*XOR, epochs, rate=rate) for each in networks]) / points)  # noqa: B023
+            together.append(cpu_seconds(lambda: ContrastiveNetwork.fit_many(twins, *XOR, epochs, rate=rate)) / points)  # noqa: B023
+            assert all((one.weights == two.weights).all() for one, two in zip(networks, twins, strict=True))
+        result[f"microseconds_a_point_of_training_{name}_rate"] = 1e6 * min(alone)
+        result[f"microseconds_a_point_of_16_trainings_in_lanes_{name}_rate"] = 1e6 * min(together)
+        result[f"lanes_beside_one_after_the_other_{name}_rate"] = min(alone) / min(together)
     if shutil.which("ngspice"):
         theirs = ngspice_voltages(network, gates[:100], inputs[:100])
         result["largest_difference_V"] = float(np.abs(theirs - found[:100]).max())
@@ -116,8 +127,11 @@ def operating_points(quick: bool) -> dict[str, Any]:
         result["ngspice_microseconds_inputs_set"] = 1e6 * only_inputs
         result["ngspice_microseconds_gates_and_inputs_set"] = 1e6 * with_gates
         for name, seconds in each_way.items():
-            result[f"times_as_fast{name}_inputs_set"] = only_inputs / seconds
-        result["times_as_fast_in_training_gates_set"] = with_gates / min(training)
+            result[f"times_as_fast_{name}_beside_inputs_set"] = only_inputs / seconds
+        for name in ("constant", "falling"):
+            for way in ("training", "16_trainings_in_lanes"):
+                seconds = 1e-6 * result[f"microseconds_a_point_of_{way}_{name}_rate"]
+                result[f"times_as_fast_{way}_{name}_rate_beside_gates_set"] = with_gates / seconds
     return result
 
 
@@ -129,7 +143,10 @@ def exclusive_or(starts: int, rate: float | tuple[float, float]) -> dict[str, An
         begun = time.process_time()
         errors.append(float(network.fit(*XOR, epochs=40_000, rate=rate).error[-1]))
         seconds.append(time.process_time() - begun)
+    networks = [ContrastiveNetwork(seed=seed, rule=CoupledLearning(eta=0.1, alpha=2.0)) for seed in range(starts)]
+    in_lanes = cpu_seconds(lambda: ContrastiveNetwork.fit_many(networks, *XOR, 40_000, rate=rate))
     return {
+        "seconds_of_all_starts_in_lanes": in_lanes,
         "starts": starts,
         "below_5_mV": int(np.sum(np.array(errors) < 5e-3)),
         "seconds_a_start": float(np.median(seconds)),
@@ -186,6 +203,7 @@ def main() -> None:
     arguments = parser.parse_args()
     starts = 4 if arguments.quick else 20
     ContrastiveNetwork().fit(*XOR, epochs=1)
+    ContrastiveNetwork.fit_many([ContrastiveNetwork(seed=seed) for seed in range(4)], *XOR, 1)
     with threadpool_limits(1):
         figures = {
             "operating points": operating_points(arguments.quick),
@@ -202,7 +220,7 @@ def main() -> None:
     for name, values in figures.items():
         print(name)
         for key, value in values.items():
-            print(f"  {key.replace('_', ' '):36} {value:.4g}")
+            print(f"  {key.replace('_', ' '):64} {value:.4g}")
 
 
 if __name__ == "__main__":

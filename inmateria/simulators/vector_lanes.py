@@ -15,31 +15,33 @@ from numba.extending import intrinsic, models, overload, register_model
 LANES = 16
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
-_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 _WORD = ir.IntType(64)
-_BITS = ir.VectorType(_WORD, LANES)
-_SIGN = ir.Constant(_BITS, [-(2**63)] * LANES)
-_UNSIGNED = ir.Constant(_BITS, [2**63 - 1] * LANES)
+BITS = ir.VectorType(_WORD, LANES)
+_SIGN = ir.Constant(BITS, [-(2**63)] * LANES)
+_UNSIGNED = ir.Constant(BITS, [2**63 - 1] * LANES)
 
 
-class _Lanes(types.Type):
+class LanesType(types.Type):
+    """Type of sixteen float64."""
+
     def __init__(self) -> None:
         super().__init__(name=f"Lanes{LANES}")
 
 
-_lanes = _Lanes()
+lanes_type = LanesType()
 
 
-@register_model(_Lanes)
+@register_model(LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
-        super().__init__(manager, fe_type, _VECTOR)  # type: ignore[no-untyped-call]
+        super().__init__(manager, fe_type, VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, stride: int = LANES) -> Any:
     base = context.make_array(array_type)(context, builder, array).data
     wide = builder.zext(index, _WORD) if index.type.width < 64 else index
-    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, stride))]), _VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, stride))]), VECTOR.as_pointer())
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -51,7 +53,7 @@ def load(typing: Any, array: Any, entry: Any) -> Any:
         value.align = 8
         return value
 
-    return _lanes(array, entry), generate
+    return lanes_type(array, entry), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -75,7 +77,7 @@ def load_run(typing: Any, array: Any, first: Any) -> Any:
         value.align = 8
         return value
 
-    return _lanes(array, first), generate
+    return lanes_type(array, first), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -95,11 +97,11 @@ def splat(typing: Any, number: Any) -> Any:
     """Copy one float into all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
+        first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
         same = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), same)
+        return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), same)
 
-    return _lanes(types.float64), generate
+    return lanes_type(types.float64), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -109,7 +111,7 @@ def choose(typing: Any, a: Any, b: Any, greater: Any, otherwise: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(builder.fcmp_ordered(">", *arguments[:2]), *arguments[2:])
 
-    return _lanes(a, b, greater, otherwise), generate
+    return lanes_type(a, b, greater, otherwise), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -130,11 +132,11 @@ def signed(typing: Any, size: Any, sign: Any) -> Any:
     """Return ``size`` with the sign of ``sign``, lane by lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        size, sign = (builder.bitcast(argument, _BITS) for argument in arguments)
+        size, sign = (builder.bitcast(argument, BITS) for argument in arguments)
         both = builder.or_(builder.and_(size, _UNSIGNED), builder.and_(sign, _SIGN))
-        return builder.bitcast(both, _VECTOR)
+        return builder.bitcast(both, VECTOR)
 
-    return _lanes(size, sign), generate
+    return lanes_type(size, sign), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -142,11 +144,11 @@ def scaled(typing: Any, value: Any, power: Any) -> Any:
     """Multiply by two to a whole power k, given as the float k + 1.5 * 2^52, whose last bits are those of k."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value, power = (builder.bitcast(argument, _BITS) for argument in arguments)
-        raised = builder.add(value, builder.shl(power, ir.Constant(_BITS, [52] * LANES)))
-        return builder.bitcast(raised, _VECTOR)
+        value, power = (builder.bitcast(argument, BITS) for argument in arguments)
+        raised = builder.add(value, builder.shl(power, ir.Constant(BITS, [52] * LANES)))
+        return builder.bitcast(raised, VECTOR)
 
-    return _lanes(value, power), generate
+    return lanes_type(value, power), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -156,10 +158,10 @@ def square_root(typing: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         name = f"llvm.sqrt.v{LANES}f64"
         known = builder.module.globals.get(name)
-        root = known or ir.Function(builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), name)
+        root = known or ir.Function(builder.module, ir.FunctionType(VECTOR, [VECTOR]), name)
         return builder.call(root, arguments)
 
-    return _lanes(value), generate
+    return lanes_type(value), generate
 
 
 def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
@@ -168,10 +170,10 @@ def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return getattr(builder, instruction)(*arguments, flags=("contract",))
 
-        return _lanes(a, b), generate
+        return lanes_type(a, b), generate
 
     def typed(a, b):  # type: ignore[no-untyped-def] # numba wants the same bare names as in the lambda
-        if isinstance(a, _Lanes) and isinstance(b, _Lanes):
+        if isinstance(a, LanesType) and isinstance(b, LanesType):
             return lambda a, b: compute(a, b)
         return None
 

@@ -72,6 +72,46 @@ def test_node_voltages_are_those_of_ngspice(name: str, tmp_path: Path) -> None:
     assert np.abs(ngspice(netlists, 16, tmp_path) - found).max() < 1e-9
 
 
+RULES: dict[str, Any] = {
+    "coupled": CoupledLearning(eta=0.3),
+    "sign": SignRule(eta=1.0),
+    "aging": DirectedAging(),
+    "one-sided": EquilibriumPropagation(beta=2e-5, centred=False),
+    "centred": EquilibriumPropagation(beta=2e-5),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_the_second_state_of_each_rule_is_that_of_ngspice(rule: Any, tmp_path: Path) -> None:
+    generator = np.random.default_rng(4)
+    netlists, found = [], []
+    for number in range(40):
+        choices = [Transistor(), Resistor(), Antiparallel()]  # the last are too weak for that negative nudge
+        edges = choices[number % (2 if isinstance(rule, EquilibriumPropagation) else 3)]
+        network = ContrastiveNetwork(seed=number, edges=edges, rule=rule, outputs=["10-0", "10,6"][number % 2])
+        drive = np.append(generator.uniform(0, 0.45, 2), generator.uniform(0, 0.2, len(network.output_nodes)))
+        netlists.append(network.netlist(drive[:2], labels=drive[2:]))
+        network.advance(network.info.stimulus([*drive, 1.0]))
+        found.append(network._learner.held[network._plan.place])
+    assert np.abs(ngspice(netlists, 16, tmp_path) - np.array(found)).max() < 1e-9
+    assert np.abs(ngspice([network.netlist(drive[:2])], 16, tmp_path) - found[-1]).max() > 1e-6
+
+
+def test_a_state_nudged_away_from_the_label_is_that_of_ngspice(tmp_path: Path) -> None:
+    """A centred rule's update is the difference of the squares of the two states that ngspice finds."""
+    rule = EquilibriumPropagation(beta=2e-5, alpha=1e-6)
+    network = ContrastiveNetwork(seed=1, rule=rule)
+    network.weights = np.random.default_rng(0).uniform(2, 4, 32)
+    drive = np.array([0.4, 0.1, 0.08])
+    netlists = [network.netlist(drive[:2], drive[2:], opposite=away) for away in (False, True)]
+    toward, away = ngspice(netlists, 16, tmp_path)
+    a, b = network.edges.T
+    wanted = 1e-6 / (2 * 2e-5) * ((away[a] - away[b]) ** 2 - (toward[a] - toward[b]) ** 2)
+    assert update(network, drive[:2], drive[2:]) == pytest.approx(wanted, rel=1e-6, abs=1e-13)
+    with pytest.raises(ValueError, match="centred"):
+        ContrastiveNetwork().netlist(drive[:2], drive[2:], opposite=True)
+
+
 def test_transistors_below_ground_and_nodes_that_are_off_are_those_of_ngspice(tmp_path: Path) -> None:
     network = ContrastiveNetwork(seed=5, edges=Transistor(low=0.2, high=3.0), low=-0.3, rails=(0.0, 0.45))
     generator = np.random.default_rng(2)

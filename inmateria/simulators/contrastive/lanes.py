@@ -1,191 +1,320 @@
-"""Free states of sixteen samples at once, in the lanes of vectors, for small networks of transistors.
+"""Operating points of sixteen states at once, in the lanes of vectors, for small networks.
 
-The same arithmetic as in `operating_point`, without branches; arrays have sixteen numbers to an entry. Samples that
-do not converge within the undamped iterations are found one by one.
+The arithmetic is that of `operating_point`, from the same source, and each lane decides as a single network does, so
+that both find the same bits. Lanes that do not converge without damping are found one by one.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-import numba
+import numpy as np
+import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
+from inmateria.simulators.contrastive.edges import LINEAR, MOSFET
 from inmateria.simulators.contrastive.operating_point import (
     PLAIN,
     Floats,
     Law,
     Work,
-    find,
+    evaluate,
+    factorise,
+    find_damped,
     function,
+    imbalance,
+    keeps,
+    largest_of,
     make_work,
     outer,
+    reach,
+    remembered,
+    settled,
+    solve,
 )
 from inmateria.simulators.contrastive.plan import Plan
-from inmateria.simulators.vector_lanes import LANES, choose, load, splat, square_root, store
+from inmateria.simulators.numbers_or_lanes import get, put, where_above
+from inmateria.simulators.vector_lanes import LANES
 
 
-def make_lanes(plan: Plan) -> Work:
-    """Allocate scratch for sixteen lanes; `Work.room` holds the voltages, `Work.trial` their last change."""
+class Lanes(NamedTuple):
+    """Scratch for sixteen lanes.
+
+    Parameters
+    ----------
+    work : Work
+        Of two axes.
+    fresh : Work
+        The same arrays, but for those of the factor.
+    one, law, voltage, label
+        Of a single network, for a lane that is found alone; ``law`` with room for its settings.
+    state : ndarray, shape (6, 16)
+        Of each lane: largest change, that before it; 1 where the factor is kept, and where the lane is sought at all;
+        imbalance of one that was not found; 1 where it is still sought.
+    none : ndarray, shape (1, 16)
+        Zeros.
+    """
+
+    work: Work
+    fresh: Work
+    one: Work
+    law: Law
+    voltage: Floats
+    label: Floats
+    state: Floats
+    none: Floats
+
+
+LARGEST, BEFORE, KEEP, ALIVE, LEFT, TODO = range(6)
+
+
+def wide(*shape: int) -> Floats:
+    """Allocate zeros for lanes, shape (..., 16), at an address that is a multiple of 64."""
+    count = math.prod(shape) * LANES
+    room = np.zeros(count + 8)
+    first = (-room.ctypes.data % 64) // 8
+    return room[first : first + count].reshape(*shape, LANES)
+
+
+def in_lanes(arrays: Any) -> Floats:
+    """Copy sixteen arrays of a shape into lanes, shape (..., 16)."""
+    made = wide(*np.shape(arrays[0]))
+    made[...] = np.stack(arrays, axis=-1)
+    return made
+
+
+def make_lanes(plan: Plan, law: Law) -> Lanes:
+    """Allocate the scratch for a plan."""
     one = make_work(plan)
-    many: list[Any] = [array.repeat(LANES) for array in (*one[:-2], one.threshold)]
-    many.append(one.marks)
-    return Work(*many)
+    many: list[Any] = [wide(len(array)) for array in one[:-2]]
+    many += [one.room, one.marks]
+    work = Work(*many)
+    own: dict[str, Any] = {name: wide(len(getattr(one, name))) for name in ("up", "down", "loss", "inverse")}
+    fresh = work._replace(**own)
+    single = law._replace(setting=np.empty_like(law.setting), factor=np.empty_like(law.factor))
+    return Lanes(work, fresh, one, single, np.empty(len(plan.place)), np.empty(len(plan.plus)), wide(6), wide(1))
+
+
+def near_order(inputs: Floats) -> npt.NDArray[np.int64]:
+    """Return an order of samples in which neighbours are near: by the first two inputs in a grid of 64, to and fro."""
+    cell = np.zeros(len(inputs), dtype=np.uint16)
+    for column in inputs.T[:2]:
+        low, high = column.min(), column.max()
+        at = ((column - low) * (63 / max(high - low, 1e-12))).astype(np.uint16)
+        cell = 64 * cell + np.where(cell % 2, 63 - at, at)
+    return np.argsort(cell, kind="stable")
 
 
 @function
-def evaluate_lanes(plan: Plan, law: Law, work: Work) -> None:
-    """Compute every transistor's current and derivatives."""
-    c, voltage = law.constants, work.room
-    zero, one, half = splat(0.0), splat(1.0), splat(0.5)
-    offset, gamma, potential, modulation = splat(c[1]), splat(c[2]), splat(c[3]), splat(c[4])
-    at_ground = splat(math.sqrt(c[3]))
-    for k in range(len(plan.place)):
-        v = load(voltage, k)
-        root = square_root(choose(v, zero, potential + v, potential))
-        below = at_ground + half * v / at_ground
-        off = choose(below, zero, zero, one)  # 1 where the tangent has come to 0
-        below = choose(below, zero, below, zero)
-        root = choose(zero, v, below, root)
-        steep = choose(zero, v, (one - off) * half * gamma / at_ground, half * gamma / root)
-        store(work.threshold, k, offset + gamma * root + v)
-        store(work.slope, k, one + steep)
+def find_lanes(
+    plan: Plan,
+    single: Plan,
+    law: Law,
+    active: int,
+    nudged: bool,
+    nudge: Floats,
+    label: Floats,
+    voltage: Floats,
+    tolerance: float,
+    lanes: Lanes,
+    memory: Floats,
+    entry: int,
+    near: Floats,
+    with_factor: bool,
+) -> None:
+    """Find voltages as `find` does, in all lanes that are alive; `LEFT` is then 0, or the imbalance left, or -1.
+
+    Parameters
+    ----------
+    plan, single : Plan
+        With the directions of the edges in lanes, and with room for those of one.
+    nudge, near : ndarray, shape (1, 16)
+    label : ndarray, shape (outputs, 16)
+    voltage : ndarray, shape (nodes, 16)
+    memory : ndarray, shape (4, 16)
+    entry : int
+        Entry of the memory.
+    with_factor : bool
+        Whether the factors are of near states.
+    """  # fmt: skip
+    work, fresh, state = lanes.work, lanes.fresh, lanes.state
+    n, change = len(plan.start) - 1, lanes.work.change
+    for k in range(active):
+        put(work.begin, k, get(voltage, k))
+    for lane in range(LANES):
+        state[BEFORE, lane] = 0.0
+        state[KEEP, lane] = 1.0 if with_factor else 0.0
+        state[TODO, lane] = state[ALIVE, lane]
+        state[LEFT, lane] = 0.0
+    if law.kind == MOSFET:
+        if not with_factor:
+            reach(plan, law, voltage, work, n, len(plan.place))
+        reach(plan, law, voltage, work, active, n)
+    nudge_lanes = get(nudge, 0)
+    for iteration in range(PLAIN):
+        if law.kind == MOSFET:
+            reach(plan, law, voltage, work, 0, active)
+        evaluate(plan, law, voltage, work)
+        imbalance(plan, active, nudged, nudge_lanes, label, voltage, work)
+        new, kept = 0, 0
+        for lane in range(LANES):
+            if state[TODO, lane] > 0.0 and state[KEEP, lane] == 0.0:
+                new += 1
+            elif state[ALIVE, lane] > 0.0:
+                kept += 1
+        if new and not kept:
+            factorise(plan, active, nudged, nudge_lanes, work)
+        elif new:
+            factorise(plan, active, nudged, nudge_lanes, fresh)
+            for lane in range(LANES):
+                state[LARGEST, lane] = 1.0 if state[TODO, lane] > 0.0 and state[KEEP, lane] == 0.0 else 0.0
+            chosen = get(state, LARGEST)
+            for e in range(len(work.up)):
+                put(work.up, e, where_above(chosen, 0.0, get(fresh.up, e), get(work.up, e)))
+                put(work.down, e, where_above(chosen, 0.0, get(fresh.down, e), get(work.down, e)))
+            for k in range(n):
+                put(work.inverse, k, where_above(chosen, 0.0, get(fresh.inverse, k), get(work.inverse, k)))
+        solve(plan, active, work)
+        put(state, LARGEST, largest_of(change, active))
+        waiting = 0
+        for lane in range(LANES):
+            if state[TODO, lane] == 0.0:
+                continue
+            largest, before, keep = state[LARGEST, lane], state[BEFORE, lane], state[KEEP, lane] > 0.0
+            far = near[0, lane] if with_factor else 0.0
+            done = law.kind == LINEAR and largest < math.inf
+            if not done:
+                own = memory[:, lane]
+                own[entry] = remembered(own, entry, iteration, largest, before, far)
+                done = settled(iteration, keep, largest, before, own, entry, far, tolerance)
+                if not done and (not largest < 1e6 or iteration == PLAIN - 1):
+                    done = True
+                    state[LEFT, lane] = math.inf
+                keep = keeps(iteration, keep, largest, before, own, entry, far, tolerance, False)
+                state[KEEP, lane] = 1.0 if keep else 0.0
+                state[BEFORE, lane] = largest
+            if done:
+                state[TODO, lane] = 0.0
+            else:
+                waiting += 1
+        if waiting == 0:
+            break
+        # A lane that is done stays where its last change was computed, which is then computed again to the same bits.
+        todo = get(state, TODO)
+        for k in range(active):
+            v = get(voltage, k)
+            put(voltage, k, where_above(todo, 0.0, v + get(change, k), v))
+    for k in range(active):
+        put(voltage, k, get(voltage, k) + get(change, k))
+    for lane in range(LANES):
+        if state[LEFT, lane] != 0.0:
+            find_alone(plan, single, law, active, nudge[0, lane], label, voltage, tolerance, lanes, lane)
+        if state[ALIVE, lane] > 0.0 and state[LEFT, lane] == 0.0 and nudge[0, lane] < 0.0:
+            for k in range(active):
+                if not work.inverse[k, lane] > 0.0:
+                    state[LEFT, lane] = -1.0
+
+
+@function
+def find_alone(
+    plan: Plan,
+    single: Plan,
+    law: Law,
+    active: int,
+    nudge: float,
+    label: Floats,
+    voltage: Floats,
+    tolerance: float,
+    lanes: Lanes,
+    lane: int,
+) -> None:
+    """Find the voltages of one lane with damping, as `find` does when others do not converge."""
+    one, many = lanes.one, lanes.work
     for j in range(len(plan.first)):
-        a, b = plan.first[j], plan.second[j]
-        difference = load(voltage, a) - load(voltage, b)
-        drop = choose(difference, zero, difference, zero - difference)
-        th = choose(difference, zero, load(work.threshold, b), load(work.threshold, a))
-        sl = choose(difference, zero, load(work.slope, b), load(work.slope, a))
-        v = splat(law.setting[j]) - th
-        v = choose(v, zero, v, zero)
-        u = choose(v, drop, drop, v)
-        strength, leak = splat(c[0] * law.factor[j]), splat(c[5] * law.factor[j])
-        core = u * (v - half * u)
-        scaled = strength * (one + modulation * drop)
-        flow = scaled * core + leak * drop
-        to_drain = scaled * (v - u) + strength * modulation * core + leak
-        to_source = scaled * u * sl + to_drain
-        store(work.current, j, choose(difference, zero, flow, zero - flow))
-        store(work.forward, j, choose(difference, zero, to_drain, to_source))
-        store(work.backward, j, choose(difference, zero, to_source, to_drain))
-
-
-@function
-def change_lanes(plan: Plan, work: Work) -> None:
-    """Assemble, eliminate and solve for the change of the voltages of all free places."""
-    n = len(plan.start) - 1
-    start, rows, target, slot, border = plan.start, plan.rows, plan.target, plan.slot, plan.border
-    up, down, loss, inverse, change = work.up, work.down, work.loss, work.inverse, work.change
-    zero = splat(0.0)
+        single.direction[j] = plan.direction[j, lane]
+        lanes.law.setting[j], lanes.law.factor[j] = law.setting[j, lane], law.factor[j, lane]
+    for k in range(len(plan.place)):
+        lanes.voltage[k] = many.begin[k, lane] if k < active else voltage[k, lane]
+    for k in range(active):
+        one.begin[k] = many.begin[k, lane]
+    labels = lanes.label
+    for o in range(len(plan.plus)):
+        labels[o] = label[o, lane]
+    lanes.state[LEFT, lane] = find_damped(single, lanes.law, active, nudge, labels, lanes.voltage, tolerance, one)
+    for k in range(active):
+        voltage[k, lane] = lanes.voltage[k]
+    for j in range(len(plan.first)):
+        many.current[j, lane], many.forward[j, lane] = one.current[j], one.forward[j]
+        many.backward[j, lane] = one.backward[j]
+    for k in range(len(plan.place)):
+        many.change[k, lane] = one.change[k]
+        many.threshold[k, lane], many.slope[k, lane] = one.threshold[k], one.slope[k]
     for e in range(plan.entries):
-        store(up, e, zero)
-        store(down, e, zero)
-    for k in range(n):
-        store(loss, k, zero)
-        store(change, k, zero)
-    for i in range(slot.shape[0]):
-        j, e = slot[i, 0], slot[i, 1]
-        a, b, flow = plan.first[j], plan.second[j], load(work.current, j)
-        store(up, e, load(up, e) + load(work.forward, j))
-        store(down, e, load(down, e) + load(work.backward, j))
-        store(change, a, load(change, a) - flow)
-        store(change, b, load(change, b) + flow)
-    for i in range(len(border)):
-        j = border[i]
-        a = plan.first[j]
-        store(loss, a, load(loss, a) + load(work.forward, j))
-        store(change, a, load(change, a) - load(work.current, j))
-    pair = numba.uint64(0)
-    for k in range(n):
-        low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
-        total = load(loss, k)
-        for i in range(low, high):
-            total = total + load(up, i)
-        share = splat(1.0) / total
-        store(inverse, k, share)
-        lost, x = load(loss, k) * share, load(change, k) * share
-        store(change, k, x)
-        for i in range(low, high):
-            r = rows[i]
-            store(loss, r, load(loss, r) + lost * load(down, i))
-            store(change, r, load(change, r) + load(up, i) * x)
-            out, back = load(up, i) * share, load(down, i) * share
-            for j in range(i + numba.uint64(1), high):
-                e = target[pair]
-                store(up, e, load(up, e) + load(up, j) * back)
-                store(down, e, load(down, e) + load(down, j) * out)
-                pair += numba.uint64(1)
-    for m in range(n):
-        k = n - 1 - m
-        x = zero
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
-            x = x + load(down, i) * load(change, rows[i])
-        store(change, k, load(change, k) + x * load(inverse, k))
+        many.up[e, lane], many.down[e, lane] = one.up[e], one.down[e]
+    for k in range(len(plan.start) - 1):
+        many.inverse[k, lane] = one.inverse[k]
 
 
 @outer
 def operating_points_in_lanes(
     plan: Plan,
+    single: Plan,
     law: Law,
     sources: Floats,
     tolerance: float,
-    lanes: Work,
-    work: Work,
+    lanes: Lanes,
+    memory: Floats,
     voltage: Floats,
+    sequence: npt.NDArray[np.int64],
     found: Floats,
     left: Floats,
 ) -> int:
-    """Find free states of many voltages of the sources, as `operating_points` does, sixteen at a time."""
-    n, nodes = len(plan.start) - 1, len(plan.place)
-    many, change = lanes.room, lanes.change
-    for k in range(n):
+    """Find free states of many voltages of the sources, sixteen at a time; return the first not found, or all.
+
+    Parameters
+    ----------
+    plan, single, law
+        As in `find_lanes`.
+    sources : ndarray, shape (points, sources)
+        V.
+    memory, voltage : ndarray, shape (4, 16), (nodes, 16)
+        See `find`; where to begin.
+    sequence : ndarray, shape (points,)
+        Order of the points, such as `near_order`; each lane takes a run of them.
+    found : ndarray, shape (points, nodes)
+        Voltages by place.
+    left : ndarray, shape (1,)
+        Imbalance of the point that was not found, A.
+    """
+    n, nodes, count = len(plan.start) - 1, len(plan.place), len(sources)
+    run = (count + LANES - 1) // LANES
+    for lane in range(LANES):
+        lanes.state[ALIVE, lane] = 1.0
+    for t in range(run):
         for lane in range(LANES):
-            many[k * LANES + lane] = voltage[k]
-    for first in range(0, len(sources), LANES):
-        for i in range(sources.shape[1]):
-            for lane in range(LANES):
-                many[(n + i) * LANES + lane] = sources[min(first + lane, len(sources) - 1), i]
-        last, before = lanes.trial, lanes.begin  # the largest change of each lane, and that before it
+            s = sequence[min(lane * run + t, count - 1)]
+            for i in range(nodes - n):
+                voltage[n + i, lane] = sources[s, i]
+        find_lanes(
+            plan, single, law, n, False, lanes.none, lanes.none, voltage, tolerance, lanes, memory, 0, lanes.none, False
+        )  # fmt: skip
         for lane in range(LANES):
-            before[lane] = 0.0
-        waiting = LANES
-        for iteration in range(PLAIN):
-            evaluate_lanes(plan, law, lanes)
-            change_lanes(plan, lanes)
-            largest = splat(0.0)
-            for k in range(n):
-                moved = load(change, k)
-                store(many, k, load(many, k) + moved)
-                size = choose(moved, splat(0.0), moved, splat(0.0) - moved)
-                largest = choose(largest, size, largest, size)
-            store(last, 0, largest)
-            waiting = 0
-            for lane in range(LANES):
-                ratio = last[lane] / before[lane] if iteration else 1.0
-                done = last[lane] <= tolerance or (ratio < 0.1 and last[lane] * ratio * ratio <= 0.01 * tolerance)
-                waiting += 0 if done else 1
-                before[lane] = last[lane]
-            if waiting == 0:
-                break
-        for lane in range(min(LANES, len(sources) - first)):
-            if waiting:
-                for k in range(n):
-                    voltage[k] = many[k * LANES + lane] if abs(many[k * LANES + lane]) < 1e3 else 0.0
-                for i in range(nodes - n):
-                    voltage[n + i] = sources[first + lane, i]
-                left[0] = find(plan, law, n, 0.0, sources[first], voltage, tolerance, work, False)
-                if left[0] != 0.0:
-                    return first + lane
-                for k in range(n):
-                    many[k * LANES + lane] = voltage[k]
+            s = sequence[min(lane * run + t, count - 1)]
+            if lanes.state[LEFT, lane] != 0.0:
+                left[0] = lanes.state[LEFT, lane]
+                return int(s)
             for k in range(nodes):
-                found[first + lane, k] = many[k * LANES + lane]
-    return len(sources)
+                found[s, k] = voltage[plan.place[k], lane]
+            memory[3, lane] += 1.0
+    return count
 
 
 recompile_with(
     operating_points_in_lanes,
     *(
         f"inmateria.simulators.{name}"
-        for name in ("contrastive.operating_point", "contrastive.plan", "vector_lanes", "sparse_ldl.unsymmetric")
+        for name in (
+            "contrastive.edges", "contrastive.operating_point", "contrastive.plan", "numbers_or_lanes", "vector_lanes",
+            "sparse_ldl.unsymmetric",
+        )
     ),
-)
+)  # fmt: skip

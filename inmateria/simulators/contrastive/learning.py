@@ -1,7 +1,7 @@
 """Learning, compiled: the free state, the clamped or nudged state, and the change of every weight."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,16 +11,17 @@ from inmateria.simulators.contrastive.operating_point import (
     Floats,
     Law,
     Work,
-    content,
+    add_content,
     find,
-    function,
     heat,
     inner,
+    linearise,
     outer,
 )
 from inmateria.simulators.contrastive.plan import Plan
 from inmateria.simulators.contrastive.rules import CENTRED_NUDGE, NUDGE, SIGN, STRAIN
 from inmateria.simulators.contrastive.warm_starts import WarmStarts, warm_row
+from inmateria.simulators.numbers_or_lanes import fused, get, put, size, to_whole, where_above
 
 Words = npt.NDArray[np.uint64]
 
@@ -38,7 +39,7 @@ class Learner(NamedTuple):
     limits : ndarray
         Lowest and highest weight, distance of levels or 0, 1 if remainders are lost, 1 if the weight is a resistance,
         factor on the weights in one interval by the leak, standard deviation of readings, interval in s.
-    weight, bias, contrast : ndarray, shape (edges,)
+    weight, bias, contrast, shock : ndarray, shape (edges,)
         Weights; what each edge adds to its contrast, V^2; scratch.
     held : ndarray, shape (nodes,)
         Voltages of the clamped or nudged state by place.
@@ -53,6 +54,7 @@ class Learner(NamedTuple):
     weight: Floats
     bias: Floats
     contrast: Floats
+    shock: Floats
     held: Floats
     random: Words
     tally: Floats
@@ -76,114 +78,149 @@ def normal(random: Words, stream: int) -> float:
 
 
 @inner
-def nearest_level(limits: Floats, weight: float) -> float:
-    """Return the level nearest to a weight."""
-    nearest: float = limits[0] + limits[2] * np.rint((weight - limits[0]) / limits[2])
-    return nearest
+def nearest_level(limits: Floats, weight: Any) -> Any:
+    """Return the level nearest to a weight; or the weight, if there are none."""
+    low, distance = get(limits, 0), get(limits, 2)
+    return where_above(distance, 0.0, fused(distance, to_whole((weight - low) / distance), low), weight)
 
 
 @inner
-def apply_weights(law: Law, learner: Learner) -> None:
+def apply_weights(law: Law, learner: Learner, levels: bool, resistance: bool) -> None:
     """Set every edge from its weight."""
-    limits = learner.limits
     for j in range(len(learner.weight)):
-        w = nearest_level(limits, learner.weight[j]) if limits[2] > 0 else learner.weight[j]
-        law.setting[j] = 1.0 / w if limits[4] > 0 else w
+        w = get(learner.weight, j)
+        if levels:
+            w = nearest_level(learner.limits, w)
+        put(law.setting, j, 1.0 / w if resistance else w)
 
 
 @outer
 def set_weights(law: Law, learner: Learner) -> None:
     """Set every edge from its weight; see `apply_weights`."""
-    apply_weights(law, learner)
+    apply_weights(law, learner, learner.limits[2] > 0.0, learner.limits[4] > 0.0)
 
 
-@function
-def learn(plan: Plan, law: Law, learner: Learner, free: Floats, label: Floats, tolerance: float, work: Work) -> float:
+@inner
+def learn(
+    plan: Plan,
+    law: Law,
+    learner: Learner,
+    free: Floats,
+    label: Floats,
+    tolerance: float,
+    work: Work,
+    memory: Floats,
+) -> float:
     """Clamp or nudge, and change the weights; return 0, or the imbalance of a state that was not found, A.
 
     ``learner.held`` holds where to begin. The energy of the second state is added to the tally.
     """
-    rule, held, contrast, noise = learner.rule, learner.held, learner.contrast, learner.limits[6]
-    kind, n = int(rule[0]), len(plan.start) - 1
+    rule, held, shock, noise = learner.rule, learner.held, learner.shock, learner.limits[6]
+    kind, n, noisy = int(rule[0]), len(plan.start) - 1, noise > 0.0
     for i in range(n, len(free)):
         held[i] = free[i]
+    active, nudge, near, state = n, 0.0, 0.0, 1
+    learner.contrast[:] = 0.0
     if kind == CENTRED_NUDGE:
-        left = find(plan, law, n, -rule[1], label, held, tolerance, work, False)
+        left = find(plan, law, n, -rule[1], label, held, tolerance, work, memory, 1, 0.0)
         if left != 0.0:
             return left
-        read_drops(plan, law, learner, held, 1.0)
-        left = find(plan, law, n, rule[1], label, held, tolerance, work, False)
+        state = 2
+    if kind != STRAIN:
+        shocks(learner.random, shock, noisy)
+        read_drops(plan, law, learner, held if kind == CENTRED_NUDGE else free, 1.0, noisy)
+    if kind in (CENTRED_NUDGE, NUDGE):
+        nudge = rule[1]
     else:
-        if kind == STRAIN:
-            contrast[:] = 0.0
-        else:
-            read_drops(plan, law, learner, free, 1.0)
-        if kind == NUDGE:
-            left = find(plan, law, n, rule[1], label, held, tolerance, work, False)
-        else:
-            for o in range(len(label)):
-                plus, minus = plan.plus[o], plan.minus[o]
-                up, down = free[plus], free[minus]
-                if noise > 0:
-                    up += noise * normal(learner.random, UPDATE)
-                    down = up if plus == minus else down + noise * normal(learner.random, UPDATE)
-                if plus == minus:
-                    held[plus] = up + rule[1] * (label[o] - up)
-                else:
-                    shift = 0.5 * rule[1] * (label[o] - (up - down))
-                    held[plus] = up + shift
-                    held[minus] = down - shift
-            left = find(plan, law, plan.hidden, 0.0, label, held, tolerance, work, True)
+        for o in range(len(label)):
+            if noisy:
+                shock[0] = normal(learner.random, UPDATE)
+                shock[1] = shock[0] if plan.plus[o] == plan.minus[o] else normal(learner.random, UPDATE)
+            near = max(near, clamp(plan, learner, free, label, o, noisy))
+        active, near = plan.hidden, max(near, 1e-12)
+    left = find(plan, law, active, nudge, label, held, tolerance, work, memory, state, near)
     if left != 0.0:
         return left
-    read_drops(plan, law, learner, held, -1.0)
-    learner.tally[0] += heat(plan, law, held, work) * learner.limits[7]
-    change_weights(learner)
+    shocks(learner.random, shock, noisy)
+    read_drops(plan, law, learner, held, -1.0, noisy)
+    linearise(plan, work)
+    put(learner.tally, 0, fused(heat(plan, held, work), get(learner.limits, 7), get(learner.tally, 0)))
+    partial = rule[3] < 1.0
+    if partial:
+        for j in range(len(shock)):
+            shock[j] = uniform(learner.random, UPDATE)
+    change_weights(learner, kind, learner.limits[2] > 0.0 and learner.limits[3] > 0.0, learner.limits[4] > 0.0, partial)
     return 0.0
 
 
-@function
-def read_drops(plan: Plan, law: Law, learner: Learner, voltage: Floats, sign: float) -> None:
-    """Begin the contrast with what is read across each edge (sign 1), or subtract that (sign -1)."""
-    contrast, noise = learner.contrast, learner.limits[6]
-    for j in range(len(contrast)):
-        drop = plan.direction[j] * (voltage[plan.first[j]] - voltage[plan.second[j]])
-        if noise > 0:
-            drop += noise * normal(learner.random, UPDATE)
-        if sign > 0:
-            contrast[j] = content(law, drop)
-        else:
-            contrast[j] -= content(law, drop)
+@inner
+def shocks(random: Words, shock: Floats, noisy: bool) -> None:
+    """Draw a standard normal number for each edge, if noisy."""
+    if noisy:
+        for j in range(len(shock)):
+            shock[j] = normal(random, UPDATE)
 
 
 @inner
-def change_weights(learner: Learner) -> None:
-    """Change every weight by its contrast."""
-    rule, limits, weight = learner.rule, learner.limits, learner.weight
+def clamp(plan: Plan, learner: Learner, free: Floats, label: Floats, o: int, noisy: bool) -> Any:
+    """Put the clamped voltage of an output into ``learner.held``; return how far that is from the free one, V."""
+    eta, noise, held = get(learner.rule, 1), get(learner.limits, 6), learner.held
+    plus, minus = plan.plus[o], plan.minus[o]
+    up, down = get(free, plus), get(free, minus)
+    if noisy:
+        up, down = fused(noise, get(learner.shock, 0), up), fused(noise, get(learner.shock, 1), down)
+    if plus == minus:
+        put(held, plus, fused(eta, get(label, o) - up, up))
+        return size(get(held, plus) - get(free, plus))
+    away = get(label, o) - (up - down)
+    put(held, plus, fused(0.5 * eta, away, up))
+    put(held, minus, fused(-0.5 * eta, away, down))
+    return size(get(held, plus) - get(free, plus)) + size(get(held, minus) - get(free, minus))
+
+
+@inner
+def read_drops(plan: Plan, law: Law, learner: Learner, voltage: Floats, sign: float, noisy: bool) -> None:
+    """Add what is read across each edge to its contrast (sign 1), or subtract it (sign -1)."""
+    contrast, noise = learner.contrast, get(learner.limits, 6)
+    for j in range(len(contrast)):
+        drop = get(voltage, plan.first[j]) - get(voltage, plan.second[j])
+        drop = get(plan.direction, j) * drop
+        if noisy:
+            drop = fused(noise, get(learner.shock, j), drop)
+        put(contrast, j, add_content(law, get(contrast, j), drop, sign))
+
+
+@inner
+def change_weights(learner: Learner, kind: int, lost: bool, resistance: bool, partial: bool) -> None:
+    """Change every weight by its contrast; if only in part, where ``learner.shock`` is below the probability."""
+    rate, limits, weight = get(learner.rule, 2), learner.limits, learner.weight
+    low, high = get(limits, 0), get(limits, 1)
     for j in range(len(weight)):
-        if rule[3] < 1.0 and uniform(learner.random, UPDATE) >= rule[3]:
-            continue
-        c = learner.contrast[j] + learner.bias[j]
-        if rule[0] == SIGN:
-            change = rule[2] if c >= 0 else -rule[2]
-            if limits[4] > 0:
-                change = -change
+        w = get(weight, j)
+        c = get(learner.contrast, j) + get(learner.bias, j)
+        if kind == SIGN:
+            step = where_above(0.0, c, 0.0 - rate, rate)
+            new = w - step if resistance else w + step
+        elif resistance:
+            new = fused(0.0 - rate * c, w * w, w)
         else:
-            change = rule[2] * c
-            if limits[4] > 0:
-                change *= -weight[j] * weight[j]
-        w = min(max(weight[j] + change, limits[0]), limits[1])
-        if limits[2] > 0 and limits[3] > 0:
-            w = nearest_level(limits, w)
-        weight[j] = w
+            new = fused(rate, c, w)
+        new = where_above(low, new, low, new)
+        new = where_above(new, high, high, new)
+        if lost:
+            new = where_above(get(limits, 3), 0.0, nearest_level(limits, new), new)
+        if partial:
+            new = where_above(get(learner.rule, 3), get(learner.shock, j), new, w)
+        put(weight, j, new)
 
 
 @inner
 def forget(learner: Learner) -> None:
     """Let the weights leak for one interval."""
-    limits, weight = learner.limits, learner.weight
+    low, decay, weight = get(learner.limits, 0), get(learner.limits, 5), learner.weight
     for j in range(len(weight)):
-        weight[j] = max(weight[j] * limits[5], limits[0])
+        w = get(weight, j) * decay
+        put(weight, j, where_above(low, w, low, w))
 
 
 @outer
@@ -221,16 +258,18 @@ def advance(
     row = 0
     for t in range(drive.shape[0]):
         kept = warm_row(warm, drive[t, :inputs], n)
-        free, moved, label = warm.free[kept], warm.shift[kept], drive[t, inputs : inputs + outputs]
+        free, moved, memory = warm.free[kept], warm.shift[kept], warm.memory[kept]
+        label = drive[t, inputs : inputs + outputs]
         factor = drive[t, inputs + outputs]
         learner.rule[2] = rate * factor
         for i in range(len(rails)):
             free[n + inputs + i] = rails[i]
         for _ in range(intervals):
-            tally[2] = find(plan, law, n, 0.0, label, free, tolerance, work, False)
+            tally[2] = find(plan, law, n, 0.0, label, free, tolerance, work, memory, 0, 0.0)
             if tally[2] != 0.0:
                 return row
-            tally[0] += heat(plan, law, free, work) * limits[7]
+            linearise(plan, work)
+            tally[0] = fused(heat(plan, free, work), limits[7], tally[0])
             for k in range(nodes):
                 signal[row, k] = free[plan.place[k]]
             if limits[6] > 0:
@@ -247,7 +286,7 @@ def advance(
             if factor > 0.0:
                 for k in range(n):
                     learner.held[k] = free[k] + moved[k]
-                tally[2] = learn(plan, law, learner, free, label, tolerance, work)
+                tally[2] = learn(plan, law, learner, free, label, tolerance, work, memory)
                 if tally[2] != 0.0:
                     return row - 1
                 for k in range(n):
@@ -255,7 +294,8 @@ def advance(
             if limits[5] < 1.0:
                 forget(learner)
             if factor > 0.0 or limits[5] < 1.0:
-                apply_weights(law, learner)
+                apply_weights(law, learner, limits[2] > 0.0, limits[4] > 0.0)
+            memory[3] += 1.0
     return row
 
 
@@ -302,27 +342,29 @@ def train(
         for t in range(samples):
             s = order[t]
             kept = warm_row(warm, inputs[s], n)
-            voltage, moved, label = warm.free[kept], warm.shift[kept], labels[s]
+            voltage, moved, memory, label = warm.free[kept], warm.shift[kept], warm.memory[kept], labels[s]
             for i in range(len(rails)):
                 voltage[n + inputs.shape[1] + i] = rails[i]
-            tally[2] = find(plan, law, n, 0.0, label, voltage, tolerance, work, False)
+            tally[2] = find(plan, law, n, 0.0, label, voltage, tolerance, work, memory, 0, 0.0)
             if tally[2] != 0.0:
                 return epoch
-            tally[0] += heat(plan, law, voltage, work) * limits[7]
+            linearise(plan, work)
+            tally[0] = fused(heat(plan, voltage, work), limits[7], tally[0])
             for o in range(outputs):
                 plus, minus = plan.plus[o], plan.minus[o]
                 value = voltage[plus] if plus == minus else voltage[plus] - voltage[minus]
-                total += (label[o] - value) ** 2
+                total = fused(label[o] - value, label[o] - value, total)
             for k in range(n):
                 held[k] = voltage[k] + moved[k]
-            tally[2] = learn(plan, law, learner, voltage, label, tolerance, work)
+            tally[2] = learn(plan, law, learner, voltage, label, tolerance, work, memory)
             if tally[2] != 0.0:
                 return epoch
             for k in range(n):
                 moved[k] = held[k] - voltage[k]
             if limits[5] < 1.0:
                 forget(learner)
-            apply_weights(law, learner)
+            apply_weights(law, learner, limits[2] > 0.0, limits[4] > 0.0)
+            memory[3] += 1.0
         error[epoch] = math.sqrt(total / (samples * outputs))
     return len(rates)
 

@@ -11,34 +11,32 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.contrastive import learning
-from inmateria.simulators.contrastive.edges import MOSFET, Antiparallel, Diode, Edges, Resistor, Transistor
+from inmateria.simulators.contrastive.construction import build
+from inmateria.simulators.contrastive.edges import Antiparallel, Diode, Resistor, Transistor
 from inmateria.simulators.contrastive.graph import (
     GROUND,
     Graph,
-    edges_to_cut,
     floating_nodes,
     given_edges,
     periodic_grid,
     random_edges,
-    with_roles,
 )
-from inmateria.simulators.contrastive.info import describe
-from inmateria.simulators.contrastive.lanes import make_lanes, operating_points_in_lanes
-from inmateria.simulators.contrastive.netlist import write_netlist
-from inmateria.simulators.contrastive.operating_point import Law, NoOperatingPoint, make_work, operating_points
-from inmateria.simulators.contrastive.plan import plan_elimination
+from inmateria.simulators.contrastive.lanes import in_lanes, make_lanes, near_order, operating_points_in_lanes
+from inmateria.simulators.contrastive.learning_lanes import Member, Together, likeness, train_lanes
+from inmateria.simulators.contrastive.netlist import clamps, nudges, write_netlist
+from inmateria.simulators.contrastive.operating_point import NoOperatingPoint, make_work, operating_points
 from inmateria.simulators.contrastive.records import ContrastiveState, ContrastiveTraining
 from inmateria.simulators.contrastive.rules import (
+    CENTRED_NUDGE,
+    NUDGE,
     CoupledLearning,
     DirectedAging,
     EquilibriumPropagation,
     Imperfections,
-    Rule,
     SignRule,
 )
 from inmateria.simulators.contrastive.warm_starts import no_warm_starts
-from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.parameters import check_size, convert_value, either, group_from, plain_values
+from inmateria.simulators.parameters import check_size, convert_value, either
 from inmateria.simulators.vector_lanes import LANES
 from inmateria.substrate import Response, Stimulus, SubstrateInfo
 
@@ -47,6 +45,8 @@ IntArray = npt.NDArray[np.intp]
 
 _TRANSISTOR, _COUPLED, _IDEAL = Transistor(), CoupledLearning(), Imperfections()
 _MOST_NODES = 100_000
+_FEW = 3
+"""Networks below which lanes are slower than one training after the other."""
 _UPDATES = 20_000
 """Updates between two looks for an interruption."""
 
@@ -206,100 +206,15 @@ class ContrastiveNetwork:
         inputs: Any, outputs: Any, rails: Any, differential: bool, imperfections: Any, low: float | None, high: float,
         update_interval: float, step: float | None, tolerance: float,
     ) -> None:  # fmt: skip
-        self._edges: Edges = group_from("edges", edges, (Transistor, Resistor, Diode, Antiparallel))
-        self._rule: Rule = group_from("rule", rule, (CoupledLearning, SignRule, EquilibriumPropagation, DirectedAging))
-        self._imperfections: Imperfections = group_from("imperfections", imperfections, (Imperfections,))
-        own = self._numbers(low, high, update_interval, step, tolerance)
-        self._seed, self._interval, self._tolerance = seed, own["update_interval"], own["tolerance"]
-        if self._edges.directed and "pairs" not in made:
-            turned = np.random.default_rng([seed, 1]).random(len(pairs)) < 0.5
-            pairs = np.where(turned[:, np.newaxis], pairs[:, ::-1], pairs)
-        graph = with_roles(nodes, pairs, inputs, outputs, rails, convert_value("differential", differential, bool))
-        self._graph, self._plan = graph, plan_elimination(graph)
-        self._make_edges(own)
-        self._work = make_work(self._plan)
-        roles = {
-            "inputs": ",".join(map(str, graph.inputs)) + ("," if len(graph.inputs) == 1 else ""),
-            "outputs": ",".join(f"{a}" if b == GROUND else f"{a}-{b}" for a, b in graph.outputs)
-            + ("," if len(graph.outputs) == 1 else ""),
-            "rails": ",".join(
-                f"{node}:{volts!r}" for node, volts in zip(graph.rails, graph.rail_voltages.tolist(), strict=True)
-            ),
-        }
-        groups = {
-            "edges": plain_values(self._edges, named=True),
-            "rule": plain_values(self._rule, named=True),
-            "imperfections": plain_values(self._imperfections, named=False),
-        }
-        parameters = made | {"seed": seed} | roles | groups | own
-        arrays = {"pairs": pairs} if "pairs" in made else {}
-        digested = {name: value for name, value in parameters.items() if name not in arrays}
-        spread = math.exp(5 * self._imperfections.spread)
-        self._info = describe(
-            simulator_id(prefix, digested, **arrays), graph, own["low"], own["high"],
-            self._edges.largest_conductance * spread, self._imperfections.noise, parameters, self._whole_updates(),
+        parts = build(
+            nodes, pairs, prefix, made, seed, edges, rule, inputs, outputs, rails, differential, imperfections, low,
+            high, update_interval, step, tolerance,
         )  # fmt: skip
+        self._edges, self._graph, self._plan, self._law = parts.edges, parts.graph, parts.plan, parts.law
+        self._learner, self._first_weights, self._info = parts.learner, parts.first_weights, parts.info
+        self._seed, self._interval = seed, parts.numbers["update_interval"]
+        self._tolerance, self._work = parts.numbers["tolerance"], make_work(parts.plan)
         self.reset(noise="repeat")
-
-    def _numbers(
-        self, low: float | None, high: float, update_interval: float, step: float | None, tolerance: float
-    ) -> dict[str, float]:
-        """Check the plain numbers."""
-        own = {
-            name: convert_value(name, value, float)
-            for name, value in (("high", high), ("update_interval", update_interval), ("tolerance", tolerance))
-        }
-        own["step"] = own["update_interval"] if step is None else convert_value("step", step, float)
-        for name in ("update_interval", "step", "tolerance"):
-            if own[name] <= 0:
-                raise ValueError(f"{name} is {own[name]}; give more than 0")
-        if own["tolerance"] > 1e-3:
-            raise ValueError(f"tolerance is {own['tolerance']} V; give at most 1e-3")
-        transistors = isinstance(self._edges, Transistor)
-        own["low"] = (0.0 if transistors else -own["high"]) if low is None else convert_value("low", low, float)
-        if not own["low"] < own["high"]:
-            raise ValueError(f"inputs range from {own['low']} to {own['high']} V; give low < high")
-        if transistors and own["low"] < -0.3:
-            raise ValueError(
-                f"low is {own['low']} V; transistors take -0.3 V or more, since below that the junctions to the body, "
-                "which are not simulated, conduct"
-            )
-        return own
-
-    def _make_edges(self, own: dict[str, float]) -> None:
-        """Draw the first weights and the imperfections, and pack them for the compiled functions."""
-        edges, real, count = self._edges, self._imperfections, len(self._graph.edges)
-        levels = real.levels
-        if isinstance(edges, Resistor) and edges.levels is not None:
-            if levels not in (None, edges.levels):
-                raise ValueError(f"edges have {edges.levels} levels and imperfections {levels}; give one of them")
-            levels = edges.levels
-        level = 0.0 if levels is None else (edges.high - edges.low) / (levels - 1)
-        generator = np.random.default_rng([self._seed, 2])
-        self._first_weights = generator.uniform(edges.low, edges.high, count)
-        if level and real.remainder == "lost":
-            self._first_weights = edges.low + level * np.rint((self._first_weights - edges.low) / level)
-        bias = real.bias * generator.standard_normal(count)
-        factor = np.exp(real.spread * generator.standard_normal(count))
-        factor[edges_to_cut(self._graph, round(real.cut * count), generator)] = 0.0
-        decay = 1.0 if real.leak_time is None else math.exp(-self._interval / real.leak_time)
-        resistance = isinstance(edges, Resistor) and edges.weight == "resistance"
-        limits = np.array(
-            [edges.low, edges.high, level, real.remainder == "lost", resistance, decay, real.noise, self._interval]
-        )
-        self._law = Law(edges.law, edges.packed(), np.empty(count), factor)
-        self._learner = learning.Learner(
-            self._rule.packed(edges.high - edges.low, level), limits, self._first_weights.copy(), bias, np.empty(count),
-            np.empty(self._graph.node_count), np.zeros(3, dtype=np.uint64), np.zeros(3),
-        )  # fmt: skip
-
-    def _whole_updates(self) -> bool:
-        """Return whether a part of an update would be lost, or be a whole one."""
-        return (
-            isinstance(self._rule, SignRule)
-            and self._imperfections.remainder == "lost"
-            and bool(self._learner.limits[2] > 0)
-        )
 
     @property
     def info(self) -> SubstrateInfo:
@@ -497,17 +412,8 @@ class ContrastiveNetwork:
         NoOperatingPoint
             If voltages were not found. The network is then as before, as it is when a training is interrupted.
         """
-        inputs, labels = self._samples("X", X), self._samples("Y", Y)
-        if len(inputs) != len(labels):
-            raise ValueError(f"X has {len(inputs)} samples and Y {len(labels)}; give a label for each")
-        epochs = convert_value("epochs", epochs, int)
-        if epochs < 0:
-            raise ValueError(f"epochs is {epochs}; give 0 or more")
-        ends = [float(each) for each in rate] if isinstance(rate, Sequence) else 2 * [float(rate)]
-        if len(ends) != 2 or not all(0 < each < math.inf for each in ends):
-            raise ValueError(f"rate is {rate}; give a factor above 0, or two: in the first and in the last epoch")
-        usual = float(self._learner.rule[2])
-        rates = usual * np.geomspace(ends[0], ends[1], epochs)
+        inputs, labels, rates = self._course(X, Y, epochs, rate)
+        usual, epochs = float(self._learner.rule[2]), len(rates)
         before, energy = self.state, self.energy
         samples = len(inputs)
         self._warm = self._warm.with_room(samples)
@@ -533,6 +439,127 @@ class ContrastiveNetwork:
         self._clock += time
         return ContrastiveTraining(error, self.energy - energy, time)
 
+    @classmethod
+    def fit_many(
+        cls,
+        networks: Sequence[Self],
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        epochs: int = 100,
+        *,
+        rate: float | Sequence[float] = 1.0,
+        shuffle: bool = True,
+        return_exceptions: bool = False,
+    ) -> list[ContrastiveTraining | NoOperatingPoint]:
+        """Let each of many networks of one graph learn the same samples; the results are those of `fit`, to the bit.
+
+        Small networks are trained sixteen at a time, in the lanes of vectors, if their edges are alike but for weights,
+        range and levels, and their rules are of one kind. Everything else may differ: seed, weights, cut edges,
+        constants of the rule, imperfections, rails. Others are trained one after the other.
+
+        Parameters
+        ----------
+        networks : sequence of ContrastiveNetwork
+        X, Y, epochs, rate, shuffle
+            See `fit`.
+        return_exceptions : bool
+            Whether the result has the error of a network whose voltages were not found, which is then as before, while
+            others learn; otherwise the first error is raised, and all networks are as before.
+
+        Returns
+        -------
+        list of ContrastiveTraining
+            One for each network.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, a voltage is out of range, or a network is given twice.
+        NoOperatingPoint
+            See ``return_exceptions``.
+        """
+        if len({id(network) for network in networks}) < len(networks):
+            raise ValueError("a network is given twice; give copies")
+        groups: dict[Any, list[int]] = {}
+        for number, network in enumerate(networks):
+            network._course(X, Y, epochs, rate)
+            groups.setdefault(network._likeness(number), []).append(number)
+        before = [network.state for network in networks]
+        found: dict[int, ContrastiveTraining | NoOperatingPoint] = {}
+        try:
+            for numbers in groups.values():
+                for first in range(0, len(numbers), LANES):
+                    some = numbers[first : first + LANES]
+                    together = [networks[number] for number in some]
+                    found.update(zip(some, cls._fit_alike(together, X, Y, epochs, rate, shuffle), strict=True))
+                    for result in [] if return_exceptions else [found[number] for number in some]:
+                        if isinstance(result, NoOperatingPoint):
+                            raise result
+        except BaseException:
+            for network, state in zip(networks, before, strict=True):
+                network.restore(state)
+            raise
+        return [found[number] for number in range(len(networks))]
+
+    @classmethod
+    def _fit_alike(
+        cls,
+        networks: Sequence[Self],
+        X: npt.ArrayLike,
+        Y: npt.ArrayLike,
+        epochs: int,
+        rate: float | Sequence[float],
+        shuffle: bool,
+    ) -> list[ContrastiveTraining | NoOperatingPoint]:
+        """Train up to sixteen networks that are alike."""
+        results: list[ContrastiveTraining | NoOperatingPoint] = []
+        if len(networks) < _FEW:
+            for network in networks:
+                try:
+                    results.append(network.fit(X, Y, epochs, rate=rate, shuffle=shuffle))
+                except NoOperatingPoint as failure:
+                    results.append(failure)
+            return results
+        members = []
+        for network in networks:
+            inputs, labels, rates = network._course(X, Y, epochs, rate)
+            rails = network._graph.rail_voltages
+            members.append(Member(network._plan, network._law, network._learner, rails, network._warm, rates))
+        together = Together(members, inputs, labels, networks[0]._tolerance)
+        with log_compilation("the kernel of networks that learn together", train_lanes):
+            error = together.learn(shuffle)
+        for lane, network in enumerate(networks):
+            if together.failed[lane] >= 0:
+                results.append(_not_found(f"epoch {together.failed[lane]} of a training", together.left(lane)))
+                continue
+            energy = network.energy
+            network._warm = together.put_back(lane)
+            time = error.shape[0] * len(inputs) * network._interval
+            network._clock += time
+            results.append(ContrastiveTraining(error[:, lane].copy(), network.energy - energy, time))
+        return results
+
+    def _likeness(self, number: int) -> Any:
+        """Return what networks must have in common to be trained together; for a large one only its own number."""
+        if len(self._plan.column):
+            return number
+        return likeness(self._plan, self._law, self._learner), self._tolerance
+
+    def _course(
+        self, X: npt.ArrayLike, Y: npt.ArrayLike, epochs: int, rate: float | Sequence[float]
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Check samples, labels and the course of the rate; return them, the last for each epoch."""
+        inputs, labels = self._samples("X", X), self._samples("Y", Y)
+        if len(inputs) != len(labels):
+            raise ValueError(f"X has {len(inputs)} samples and Y {len(labels)}; give a label for each")
+        epochs = convert_value("epochs", epochs, int)
+        if epochs < 0:
+            raise ValueError(f"epochs is {epochs}; give 0 or more")
+        ends = [float(each) for each in rate] if isinstance(rate, Sequence) else 2 * [float(rate)]
+        if len(ends) != 2 or not all(0 < each < math.inf for each in ends):
+            raise ValueError(f"rate is {rate}; give a factor above 0, or two: in the first and in the last epoch")
+        return inputs, labels, float(self._learner.rule[2]) * np.geomspace(ends[0], ends[1], epochs)
+
     def predict(self, X: npt.ArrayLike) -> FloatArray:
         """Return the outputs in the free state, shape (samples, outputs), V, without noise; nothing changes.
 
@@ -557,45 +584,63 @@ class ContrastiveNetwork:
         """Return the voltages of all nodes in the free state, shape (samples, nodes), V; see `predict`."""
         inputs = self._samples("X", X)
         sources = np.column_stack((inputs, np.tile(self._graph.rail_voltages, (len(inputs), 1))))
-        found, left = np.empty((len(inputs), self.node_count)), np.zeros(1)
-        begin = self._start_voltage()
-        if len(inputs) >= LANES and self._law.kind == MOSFET and not len(self._plan.column):
+        found, left, begin = np.empty((len(inputs), self.node_count)), np.zeros(1), self._start_voltage()
+        if len(inputs) >= 2 * LANES and not len(self._plan.column):
+            plan, law = self._plan, self._law
             with log_compilation("the kernels of networks that learn", operating_points_in_lanes):
                 done = operating_points_in_lanes(
-                    self._plan,
-                    self._law,
-                    sources,
-                    self._tolerance,
-                    make_lanes(self._plan),
-                    self._work,
-                    begin,
-                    found,
-                    left,
-                )
-        else:
-            with log_compilation("the kernels of networks that learn", operating_points):
-                done = operating_points(self._plan, self._law, sources, self._tolerance, self._work, begin, found, left)
+                    plan._replace(direction=in_lanes(LANES * [plan.direction])),
+                    plan._replace(direction=plan.direction.copy()),
+                    law._replace(setting=in_lanes(LANES * [law.setting]), factor=in_lanes(LANES * [law.factor])),
+                    sources, self._tolerance, make_lanes(plan, law),
+                    in_lanes(LANES * [_no_memory()]), in_lanes(LANES * [begin]),
+                    near_order(inputs), found, left,
+                )  # fmt: skip
+            if done < len(inputs):
+                raise _not_found(f"sample {done}", left[0])
+            return found
+        with log_compilation("the kernels of networks that learn", operating_points):
+            done = operating_points(
+                self._plan, self._law, sources, self._tolerance, self._work, begin, found, left, _no_memory()
+            )
         if done < len(inputs):
             raise _not_found(f"sample {done}", left[0])
         return np.ascontiguousarray(found[:, self._plan.place])
 
-    def netlist(self, inputs: npt.ArrayLike) -> str:
+    def netlist(self, inputs: npt.ArrayLike, labels: npt.ArrayLike | None = None, *, opposite: bool = False) -> str:
         """Write the network with its present weights as a netlist for ngspice, whose node ``n0`` is node 0.
 
         Parameters
         ----------
         inputs : array_like, shape (inputs,)
             V.
+        labels : array_like, shape (outputs,), optional
+            V. With them it is the second state of the rule: outputs are held by sources ``vc0p``, ``vc0m``, ... near
+            those of the free state, which is computed, or nudged from sources ``vl0``, ... behind resistors.
+        opposite : bool
+            Whether it is the state of a centred rule that is nudged away from the labels.
 
         Raises
         ------
         ValueError
-            If the shape is wrong, or a voltage is out of range.
+            If the shape is wrong, or a voltage is out of range; or if ``opposite`` of a rule without such a state.
+        NoOperatingPoint
+            If the voltages of the free state were not found.
         """
-        driven = self._samples("inputs", np.asarray(inputs, dtype=np.float64)[np.newaxis])[0]
+        driven = self._samples("inputs", np.asarray(inputs, dtype=np.float64)[np.newaxis])
+        kind, strength = self._learner.rule[:2]
+        if opposite and (labels is None or kind != CENTRED_NUDGE):
+            raise ValueError("opposite is True; give labels, and a rule that is centred")
+        supervisor: list[str] = []
+        if labels is not None:
+            goal = self._samples("Y", np.asarray(labels, dtype=np.float64).reshape(1, -1))[0]
+            if kind in (NUDGE, CENTRED_NUDGE):
+                supervisor = nudges(self._graph, -strength if opposite else strength, goal)
+            else:
+                supervisor = clamps(self._graph, strength, goal, self.operating_points(driven)[0])
         return write_netlist(
             self._info.id, self._graph, self._edges, self._law.setting, self._law.factor,
-            np.concatenate((driven, self._graph.rail_voltages)),
+            np.concatenate((driven[0], self._graph.rail_voltages)), supervisor,
         )  # fmt: skip
 
     @property
@@ -700,3 +745,7 @@ def _seed(given: int) -> int:
     if seed < 0:
         raise ValueError(f"seed is {seed}; give 0 or more")
     return seed
+
+
+def _no_memory() -> FloatArray:
+    return np.array([np.inf, np.inf, np.inf, 0.0])

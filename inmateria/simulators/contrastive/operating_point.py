@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from inmateria.errors import SubstrateError
 from inmateria.kernel_compilation import borrowing_kernel, recompile_with
-from inmateria.simulators.contrastive.edges import EXPONENTIAL, LINEAR, MOSFET
+from inmateria.simulators.contrastive.edges import EXPONENTIAL, LINEAR, MOSFET, SYMMETRIC_EXPONENTIAL
 from inmateria.simulators.contrastive.plan import Plan
+from inmateria.simulators.numbers_or_lanes import exponential, fused, get, put, root, size, where_above, zero
 from inmateria.simulators.sparse_ldl import factor_both_into, solve_both_into
 
 Floats = npt.NDArray[np.float64]
@@ -24,6 +25,10 @@ Indices = npt.NDArray[np.uint32]
 
 PLAIN, MOST = 40, 600
 """Iterations without damping, and all."""
+
+_SERIES = tuple(1.0 / math.factorial(k) for k in range(16))
+_REVERSE = 0.5 * (3.0 / math.e) ** 3
+_AT_MINUS_THREE = math.exp(-3.0) - 1.0
 
 inner, function, outer = borrowing_kernel(forceinline=True), borrowing_kernel(), borrowing_kernel(cache=True)
 
@@ -90,141 +95,183 @@ class Work(NamedTuple):
 def make_work(plan: Plan) -> Work:
     """Allocate the scratch for a plan."""
     edges, nodes, entries, n = len(plan.first), len(plan.place), plan.entries, len(plan.start) - 1
-    sizes = (edges, edges, edges, nodes, nodes, entries, entries, n, n, n, n, n, plan.room)
+    sizes = (edges, edges, edges, nodes, nodes, entries, entries, n, n, nodes, n, n, plan.room)
     scratch: list[Any] = [np.zeros(size) for size in sizes]
     scratch.append(np.zeros(plan.marks, dtype=np.uint32))
     return Work(*scratch)
 
 
 @inner
+def reach(plan: Plan, law: Law, voltage: Floats, work: Work, low: int, high: int) -> None:
+    """Compute the thresholds of transistors whose source one of the places ``low`` to ``high - 1`` is."""
+    c = law.constants
+    offset, gamma, potential = c[1], c[2], c[3]
+    at_ground = math.sqrt(potential)
+    steepness, half = 0.5 / at_ground, 0.5 * gamma
+    for k in range(numba.uint64(low), numba.uint64(high)):
+        v = get(voltage, k)
+        above = root(potential + where_above(v, 0.0, v, 0.0))
+        tangent = fused(v, steepness, at_ground)
+        below = where_above(tangent, 0.0, tangent, 0.0)
+        put(work.threshold, k, fused(gamma, where_above(0.0, v, below, above), offset + v))
+        put(work.slope, k, 1.0 + where_above(tangent, 0.0, half / above, 0.0))
+
+
+@inner
 def evaluate(plan: Plan, law: Law, voltage: Floats, work: Work) -> None:
-    """Compute every edge's current and derivatives at given voltages."""
+    """Compute every edge's current and derivatives at given voltages; for transistors after `reach`."""
     c, setting, factor = law.constants, law.setting, law.factor
     first, second = plan.first, plan.second
     current, forward, backward = work.current, work.forward, work.backward
     if law.kind == LINEAR:
         for j in range(len(first)):
-            g = setting[j] * factor[j]
-            current[j] = g * (voltage[first[j]] - voltage[second[j]])
-            forward[j] = g
-            backward[j] = g
+            g = get(setting, j) * get(factor, j)
+            put(current, j, g * (get(voltage, first[j]) - get(voltage, second[j])))
+            put(forward, j, g)
+            put(backward, j, g)
     elif law.kind == MOSFET:
-        gain, offset, gamma, potential, modulation, off = c[0], c[1], c[2], c[3], c[4], c[5]
+        gain, modulation, off = c[0], c[4], c[5]
         threshold, slope = work.threshold, work.slope
-        at_ground = math.sqrt(potential)
-        for k in range(len(voltage)):
-            v = voltage[k]
-            if v >= 0:
-                root = math.sqrt(potential + v)
-                threshold[k] = offset + gamma * root + v
-                slope[k] = 1.0 + 0.5 * gamma / root
-            else:
-                root = max(at_ground + 0.5 * v / at_ground, 0.0)
-                threshold[k] = offset + gamma * root + v
-                slope[k] = 1.0 + (0.5 * gamma / at_ground if root > 0 else 0.0)
         for j in range(len(first)):
             a, b = first[j], second[j]
-            difference = voltage[a] - voltage[b]
-            drop = abs(difference)
-            positive = difference >= 0
-            th = threshold[b] if positive else threshold[a]
-            sl = slope[b] if positive else slope[a]
-            v = max(setting[j] - th, 0.0)
-            u = min(drop, v)
-            strength = gain * factor[j]
-            core = u * (v - 0.5 * u)
-            scaled = strength * (1.0 + modulation * drop)
-            flow = scaled * core + off * factor[j] * drop
-            to_drain = scaled * (v - u) + strength * modulation * core + off * factor[j]
-            to_source = scaled * u * sl + to_drain
-            current[j] = flow if positive else -flow
-            forward[j] = to_drain if positive else to_source
-            backward[j] = to_source if positive else to_drain
+            difference = get(voltage, a) - get(voltage, b)
+            drop = size(difference)
+            over = get(setting, j) - where_above(0.0, difference, get(threshold, a), get(threshold, b))
+            v = where_above(over, 0.0, over, 0.0)
+            u = where_above(v, drop, drop, v)
+            strength, leak = gain * get(factor, j), off * get(factor, j)
+            core = u * fused(u, -0.5, v)
+            scaled = strength * fused(modulation, drop, 1.0)
+            flow = fused(scaled, core, leak * drop)
+            to_drain = fused(scaled, v - u, fused(strength * modulation, core, leak))
+            to_source = fused(scaled * u, where_above(0.0, difference, get(slope, a), get(slope, b)), to_drain)
+            put(current, j, where_above(0.0, difference, 0.0 - flow, flow))
+            put(forward, j, where_above(0.0, difference, to_source, to_drain))
+            put(backward, j, where_above(0.0, difference, to_drain, to_source))
     else:
         saturation, inverse, off = c[0], c[1], c[2]
-        direction = plan.direction
         for j in range(len(first)):
-            size = saturation * setting[j] * factor[j]
-            leak = off * factor[j]
-            x = direction[j] * (voltage[first[j]] - voltage[second[j]]) * inverse
-            i, g = junction(x)
-            if law.kind == EXPONENTIAL:
-                current[j] = direction[j] * (size * i + leak * x / inverse)
-                g = size * g * inverse + leak
-            else:
-                back, h = junction(-x)
-                current[j] = direction[j] * (size * (i - back) + 2.0 * leak * x / inverse)
-                g = size * (g + h) * inverse + 2.0 * leak
-            forward[j] = g
-            backward[j] = g
+            way = get(plan.direction, j)
+            amount, leak = saturation * get(setting, j) * get(factor, j), off * get(factor, j)
+            drop = way * (get(voltage, first[j]) - get(voltage, second[j]))
+            i, g = junction(drop * inverse)
+            if law.kind == SYMMETRIC_EXPONENTIAL:
+                back, h = junction(0.0 - drop * inverse)
+                i, g, leak = i - back, g + h, leak + leak
+            put(current, j, way * fused(amount, i, leak * drop))
+            g = fused(amount * inverse, g, leak)
+            put(forward, j, g)
+            put(backward, j, g)
 
 
-@inner
-def junction(x: float) -> Any:
+@function
+def junction(x: Any) -> Any:
     """Return the current of a diode and its derivative; x is in thermal voltages, the current in saturation ones."""
-    if x >= -3.0:
-        e = math.exp(min(x, 300.0))
-        return e - 1.0, e
-    cube = (3.0 / (x * math.e)) ** 3
-    return -1.0 - cube, 3.0 * cube / x
+    ahead = where_above(x, -3.0, where_above(300.0, x, x, 300.0), -3.0)
+    e = exponential(ahead)
+    behind = where_above(-3.0, x, x, -3.0)
+    third = (3.0 / math.e) / behind
+    cube = third * third * third
+    return where_above(-3.0, x, -1.0 - cube, e - 1.0), where_above(-3.0, x, 3.0 * cube / behind, e)
 
 
 @inner
-def content(law: Law, drop: float) -> float:
-    """Return twice the co-content of an edge for a unit weight, scaled to be the square of a small voltage, V^2.
+def add_content(law: Law, total: Any, drop: Any, sign: float) -> Any:
+    """Add twice the co-content of an edge for a unit weight, scaled to be the square of a small voltage, V^2.
 
     For resistors and transistors, whose co-content is not defined, it is the square.
     """
     if law.kind == LINEAR or law.kind == MOSFET:
-        return drop * drop
+        return fused(sign * drop, drop, total)
     x = drop * law.constants[1]
-    scale = 2.0 / (law.constants[1] * law.constants[1])
-    twice: float = scale * integral(x) if law.kind == EXPONENTIAL else 0.5 * scale * (integral(x) + integral(-x))
-    return twice
+    scale = sign * 2.0 / (law.constants[1] * law.constants[1])
+    if law.kind == EXPONENTIAL:
+        return fused(scale, integral(x), total)
+    return fused(0.5 * scale, integral(x) + integral(0.0 - x), total)
 
 
-@inner
-def integral(x: float) -> float:
+@function
+def integral(x: Any) -> Any:
     """Integrate the current of `junction` from 0."""
-    if x >= -3.0:
-        if abs(x) < 1e-3:
-            return x * x * (0.5 + x * (1.0 / 6.0 + x * (1.0 / 24.0 + x / 120.0)))
-        return math.expm1(min(x, 300.0)) - x
-    third = 3.0 / math.e
-    return math.exp(-3.0) - 1.0 - x + 0.5 * third * third * third * (1.0 / (x * x) - 1.0 / 9.0)
+    near = where_above(0.5, size(x), x, 0.5)
+    series = fused(near, _SERIES[15], _SERIES[14])
+    for m in range(12):
+        series = fused(near, series, _SERIES[13 - m])
+    ahead = where_above(x, -3.0, where_above(300.0, x, x, 300.0), -3.0)
+    behind = where_above(-3.0, x, x, -3.0)
+    back = fused(_REVERSE, 1.0 / (behind * behind) - 1.0 / 9.0, _AT_MINUS_THREE - behind)
+    beyond = where_above(-3.0, x, back, exponential(ahead) - 1.0 - x)
+    return where_above(0.5, size(x), near * near * series, beyond)
 
 
 @inner
-def factorise(plan: Plan, active: int, nudge: float, work: Work) -> None:
-    """Assemble the matrix of derivatives and eliminate the first ``active`` places, or all."""
+def imbalance(plan: Plan, active: int, nudged: bool, nudge: Any, label: Floats, voltage: Floats, work: Work) -> Any:
+    """Put the current into each place into ``work.change``; return the largest among those that are active, A."""
+    change, current, first, second = work.change, work.current, plan.first, plan.second
+    for k in range(len(plan.place)):
+        put(change, k, 0.0)
+    for j in range(len(first)):
+        flow = get(current, j)
+        put(change, first[j], get(change, first[j]) - flow)
+        put(change, second[j], get(change, second[j]) + flow)
+    if nudged:
+        for o in range(len(plan.plus)):
+            plus, minus = plan.plus[o], plan.minus[o]
+            label_o = get(label, o)
+            if plus == minus:
+                put(change, plus, get(change, plus) + nudge * (label_o - get(voltage, plus)))
+            else:
+                flow = nudge * (label_o - get(voltage, plus) + get(voltage, minus))
+                put(change, plus, get(change, plus) + flow)
+                put(change, minus, get(change, minus) - flow)
+    return largest_of(change, active)
+
+
+@inner
+def largest_of(values: Floats, count: int) -> Any:
+    """Return the largest absolute value of the first entries; NaN if there is one."""
+    largest, total = zero(values), zero(values)
+    for k in range(count):
+        each = size(get(values, k))
+        largest = where_above(each, largest, each, largest)
+        total = total + each
+    return where_above(math.inf, total, largest, total)
+
+
+@inner
+def factorise(plan: Plan, active: int, nudged: bool, nudge: Any, work: Work) -> None:
+    """Assemble and eliminate the first ``active`` places by the list of multiply-adds."""
+    assemble(plan, nudged, nudge, work)
+    eliminate(plan.start, plan.rows, plan.target, active, work.up, work.down, work.loss, work.inverse)
+
+
+@inner
+def assemble(plan: Plan, nudged: bool, nudge: Any, work: Work) -> None:
+    """Add up the derivatives in the entries of the matrix."""
     n = len(plan.start) - 1
     slot, border, up, down, loss = plan.slot, plan.border, work.up, work.down, work.loss
     for e in range(len(up)):
-        up[e] = 0.0
-        down[e] = 0.0
+        put(up, e, 0.0)
+        put(down, e, 0.0)
     for k in range(n):
-        loss[k] = 0.0
+        put(loss, k, 0.0)
     for i in range(slot.shape[0]):
         j, e = slot[i, 0], slot[i, 1]
-        up[e] += work.forward[j]
-        down[e] += work.backward[j]
+        put(up, e, get(up, e) + get(work.forward, j))
+        put(down, e, get(down, e) + get(work.backward, j))
     for i in range(len(border)):
-        loss[plan.first[border[i]]] += work.forward[border[i]]
-    if nudge != 0.0:
+        j = border[i]
+        k = plan.first[j]
+        put(loss, k, get(loss, k) + get(work.forward, j))
+    if nudged:
         for o in range(len(plan.plus)):
             if plan.plus[o] == plan.minus[o]:
-                loss[plan.plus[o]] += nudge
+                k = plan.plus[o]
+                put(loss, k, get(loss, k) + nudge)
             else:
-                up[plan.across[o]] += nudge
-                down[plan.across[o]] += nudge
-    if len(plan.column):
-        for k in range(n):
-            up[plan.grounded[k]] += loss[k]
-        factor_both_into(
-            plan.column, plan.begin, plan.blocks, plan.value, up, down, work.inverse, work.room, work.marks
-        )
-    else:
-        eliminate(plan.start, plan.rows, plan.target, active, up, down, loss, work.inverse)
+                e = plan.across[o]
+                put(up, e, get(up, e) + nudge)
+                put(down, e, get(down, e) + nudge)
 
 
 @inner
@@ -232,22 +279,24 @@ def eliminate(
     start: Indices, rows: Indices, target: Indices, active: int, up: Floats, down: Floats, loss: Floats, inverse: Floats
 ) -> None:
     """Eliminate the first ``active`` places by the list of multiply-adds."""
-    pair = numba.uint64(0)
-    for k in range(active):
+    pair: Any = numba.uint64(0)
+    for k in range(numba.uint64(active)):
         low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
-        total = loss[k]
+        lost = get(loss, k)
+        total = lost
         for i in range(low, high):
-            total += up[i]
+            total = total + get(up, i)
         share = 1.0 / total
-        inverse[k] = share
-        lost = loss[k] * share
+        put(inverse, k, share)
+        lost = lost * share
         for i in range(low, high):
-            loss[rows[i]] += lost * down[i]
-            out, back = up[i] * share, down[i] * share
-            for j in range(i + 1, high):
+            r = rows[i]
+            put(loss, r, fused(lost, get(down, i), get(loss, r)))
+            out, back = get(up, i) * share, get(down, i) * share
+            for j in range(i + numba.uint64(1), high):
                 e = target[pair]
-                up[e] += up[j] * back
-                down[e] += down[j] * out
+                put(up, e, fused(get(up, j), back, get(up, e)))
+                put(down, e, fused(get(down, j), out, get(down, e)))
                 pair += numba.uint64(1)
 
 
@@ -256,52 +305,44 @@ def solve(plan: Plan, active: int, work: Work) -> None:
     """Solve with the factor for the first ``active`` places of ``work.change``, in place; others become 0."""
     start, rows = plan.start, plan.rows
     up, down, inverse, change = work.up, work.down, work.inverse, work.change
-    if len(plan.column):
-        solve_both_into(plan.column, plan.begin, plan.blocks, plan.value, up, down, inverse, work.room, active, change)
-        return
-    for k in range(active):
-        x = change[k] * inverse[k]
-        change[k] = x
+    for k in range(numba.uint64(active)):
+        x = get(change, k) * get(inverse, k)
+        put(change, k, x)
         for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
-            change[rows[i]] += up[i] * x
-    for k in range(active, len(change)):
-        change[k] = 0.0
+            put(change, rows[i], fused(get(up, i), x, get(change, rows[i])))
+    for k in range(numba.uint64(active), numba.uint64(len(plan.place))):
+        put(change, k, 0.0)
     for m in range(active):
-        k = active - 1 - m
-        x = 0.0
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
-            x += down[i] * change[rows[i]]
-        change[k] += x * inverse[k]
+        last: Any = numba.uint64(active - 1 - m)
+        x = get(change, last)
+        total = zero(change)
+        for i in range(numba.uint64(start[last]), numba.uint64(start[last + 1])):
+            total = fused(get(down, i), get(change, rows[i]), total)
+        put(change, last, fused(total, get(inverse, last), x))
 
 
 @inner
-def imbalance(plan: Plan, active: int, nudge: float, label: Floats, voltage: Floats, work: Work) -> float:
-    """Put the current into each free place into ``work.change``; return the largest among those that are active, A."""
-    n = len(plan.start) - 1
-    change, current, first, second = work.change, work.current, plan.first, plan.second
-    for k in range(n):
-        change[k] = 0.0
-    for i in range(plan.slot.shape[0]):
-        j = plan.slot[i, 0]
-        change[first[j]] -= current[j]
-        change[second[j]] += current[j]
-    for i in range(len(plan.border)):
-        j = plan.border[i]
-        change[first[j]] -= current[j]
-    if nudge != 0.0:
-        for o in range(len(plan.plus)):
-            plus, minus = plan.plus[o], plan.minus[o]
-            if plus == minus:
-                change[plus] += nudge * (label[o] - voltage[plus])
-            else:
-                flow = nudge * (label[o] - voltage[plus] + voltage[minus])
-                change[plus] += flow
-                change[minus] -= flow
-    largest = 0.0
-    for k in range(active):
-        if not abs(change[k]) <= largest:  # so that NaN is kept
-            largest = abs(change[k])
-    return largest
+def linearise(plan: Plan, work: Work) -> None:
+    """Take every current to the voltages after the last change, of which Newton's method neglects the square."""
+    current, forward, backward, change = work.current, work.forward, work.backward, work.change
+    for j in range(len(plan.first)):
+        here, there = get(change, plan.first[j]), get(change, plan.second[j])
+        put(current, j, fused(get(forward, j), here, fused(get(backward, j), 0.0 - there, get(current, j))))
+
+
+@inner
+def heat(plan: Plan, voltage: Floats, work: Work) -> Any:
+    """Return the power that the currents of all edges turn into heat, W, after `linearise`."""
+    current, first, second = work.current, plan.first, plan.second
+    one, two = zero(voltage), zero(voltage)
+    for j in range(0, len(first) - 1, 2):
+        i = j + 1
+        one = fused(get(current, j), get(voltage, first[j]) - get(voltage, second[j]), one)
+        two = fused(get(current, i), get(voltage, first[i]) - get(voltage, second[i]), two)
+    if len(first) % 2:
+        j = len(first) - 1
+        one = fused(get(current, j), get(voltage, first[j]) - get(voltage, second[j]), one)
+    return one + two
 
 
 @inner
@@ -314,6 +355,35 @@ def unstable(active: int, nudge: float, work: Work) -> float:
     return 0.0
 
 
+@inner
+def correct(plan: Plan, active: int, nudge: float, keep: bool, work: Work) -> None:
+    """Solve for the change of the voltages, with the factor that there is if it is kept."""
+    if len(plan.column):
+        if not keep:
+            factorise_blocks(plan, nudge, work)
+        n = len(plan.start) - 1
+        solve_both_into(
+            plan.column, plan.begin, plan.blocks, plan.value, work.up, work.down, work.inverse, work.room, active,
+            work.change[:n],
+        )  # fmt: skip
+        work.change[n:] = 0.0
+    else:
+        if not keep:
+            factorise(plan, active, nudge != 0.0, nudge, work)
+        solve(plan, active, work)
+
+
+@inner
+def factorise_blocks(plan: Plan, nudge: float, work: Work) -> None:
+    """Assemble and eliminate in dense blocks."""
+    assemble(plan, nudge != 0.0, nudge, work)
+    for k in range(len(plan.start) - 1):
+        work.up[plan.grounded[k]] += work.loss[k]
+    factor_both_into(
+        plan.column, plan.begin, plan.blocks, plan.value, work.up, work.down, work.inverse, work.room, work.marks
+    )
+
+
 @function
 def find(
     plan: Plan,
@@ -324,75 +394,157 @@ def find(
     voltage: Floats,
     tolerance: float,
     work: Work,
-    near: bool,
+    memory: Floats,
+    state: int,
+    near: float,
 ) -> float:
     """Find the voltages of the first ``active`` places, from those given; return 0, or the imbalance left, A; or -1.
 
-    Newton's method, undamped at first; if that does not converge, again with every step halved until the
-    imbalance falls. It ends when the next change is estimated to be below the tolerance from the last two; a linear
-    network needs one solution. A large network keeps its factor as long as changes fall by that, and begins with the
-    last one if that is of a state ``near``, which for a linear one means the same conductances. -1 is for a state that
-    a negative nudge makes unstable.
+    Newton's method; if that does not converge, again with every step halved until the imbalance falls, as in
+    `find_damped`. It ends when the next change is estimated to be below the tolerance, from the last two or from what
+    is remembered; a linear network needs one solution. The factor is kept as long as changes fall fast by that, and
+    the last one is the first if it is of a state that is ``near``, so many volts away; for a linear network that means
+    the same conductances, and 0 that there is none. Currents are left as they were before the last change, see
+    `linearise`. -1 is for a state that a negative nudge makes unstable.
+
+    Parameters
+    ----------
+    memory : ndarray, shape (4,)
+        For up to three states, how much larger the second change is than the square of the first, or than the first
+        times ``near``, 1/V; infinite at first. Last, the number of points.
+    state : int
+        Entry of the memory.
     """
-    change, trial, begin = work.change, work.trial, work.begin
+    begin, change = work.begin, work.change
     for k in range(active):
         begin[k] = voltage[k]
-    before, left, goal, step = 0.0, math.inf, math.inf, 1.0
-    blocks, damped = len(plan.column) > 0, False
-    kept = near and (blocks or law.kind == LINEAR)
-    for iteration in range(MOST):
-        if not damped and (iteration == PLAIN or not before < 1e6):
-            damped, kept = True, False
-            for k in range(active):
-                voltage[k] = begin[k]
+    before, keep = 0.0, near > 0.0
+    blocks = len(plan.column) > 0
+    if law.kind == MOSFET:
+        if not keep:
+            reach(plan, law, voltage, work, len(plan.start) - 1, len(plan.place))
+        reach(plan, law, voltage, work, active, len(plan.start) - 1)
+    for iteration in range(PLAIN):
+        if law.kind == MOSFET:
+            reach(plan, law, voltage, work, 0, active)
         evaluate(plan, law, voltage, work)
-        left = imbalance(plan, active, nudge, label, voltage, work)
-        if damped and not left < goal:
+        imbalance(plan, active, nudge != 0.0, nudge, label, voltage, work)
+        correct(plan, active, nudge, keep, work)
+        largest = largest_of(change, active)
+        for k in range(active):
+            voltage[k] += change[k]
+        if law.kind == LINEAR and largest < math.inf:
+            return unstable(active, nudge, work)
+        memory[state] = remembered(memory, state, iteration, largest, before, near)
+        if settled(iteration, keep, largest, before, memory, state, near, tolerance):
+            return unstable(active, nudge, work)
+        if not largest < 1e6:
+            break
+        keep = keeps(iteration, keep, largest, before, memory, state, near, tolerance, blocks)
+        before = largest
+    for k in range(active):
+        voltage[k] = begin[k]
+    left = find_damped(plan, law, active, nudge, label, voltage, tolerance, work)
+    return left if left != 0.0 else unstable(active, nudge, work)
+
+
+@inner
+def remembered(memory: Floats, state: int, iteration: int, largest: float, before: float, near: float) -> float:
+    """Return how the second change depends on the first, from this iteration if it is the second, or as before."""
+    known: float = memory[state]
+    scale = near if near > 0.0 else before
+    if iteration == 1 and before * scale > 1e-16 and scale > 1e-9:
+        measured = largest / (before * scale)
+        known = max(measured, 0.9 * known) if known < math.inf else measured
+    return known
+
+
+@inner
+def settled(
+    iteration: int, kept: bool, largest: float, before: float, memory: Floats, state: int, near: float, tolerance: float
+) -> bool:
+    """Decide whether the next change will be below the tolerance, with a margin of a hundred.
+
+    Of the first iteration that is known only from earlier points, and measured again at one of sixteen.
+    """
+    goal = 0.01 * tolerance
+    if kept:
+        rate = largest / before if iteration else memory[state] * near
+        known = rate < 0.5 and (iteration > 0 or memory[3] % 16.0 != 0.0)
+        return largest <= goal or (known and largest * rate <= goal)
+    curvature = memory[0] if near > 0.0 else memory[state]
+    if (iteration or memory[3] % 16.0 != 0.0) and curvature * largest < 0.1 and curvature * largest * largest <= goal:
+        return True
+    rate = largest / before if iteration else 1.0
+    return largest <= tolerance or (rate < 0.1 and largest * rate * rate <= goal)
+
+
+@inner
+def keeps(
+    iteration: int,
+    kept: bool,
+    largest: float,
+    before: float,
+    memory: Floats,
+    state: int,
+    near: float,
+    tolerance: float,
+    blocks: bool,
+) -> bool:
+    """Decide whether the next solution may have the same factor: where that will be the last, or blocks are large."""
+    if blocks:
+        return largest < 0.2 * before if iteration else True
+    if kept:
+        rate = largest / before if iteration else memory[state] * near
+    else:
+        rate = (memory[0] if near > 0.0 else memory[state]) * largest
+    return largest * rate * rate <= 0.01 * tolerance
+
+
+@function
+def find_damped(
+    plan: Plan, law: Law, active: int, nudge: float, label: Floats, voltage: Floats, tolerance: float, work: Work
+) -> float:
+    """Find voltages as `find` does, with a new factor at each change, which is halved until the imbalance falls."""
+    change, trial, begin = work.change, work.trial, work.begin
+    before, left, start, step = 0.0, math.inf, math.inf, 1.0
+    for _ in range(MOST):
+        if law.kind == MOSFET:
+            reach(plan, law, voltage, work, 0, len(plan.place))
+        evaluate(plan, law, voltage, work)
+        left = imbalance(plan, active, nudge != 0.0, nudge, label, voltage, work)
+        if not left < (start * (1.0 - 1e-4 * step) if start < math.inf else start):
             if step < 1e-15:
                 break
             step *= 0.5
             for k in range(active):
                 voltage[k] = begin[k] + step * trial[k]
             continue
-        if not kept:
-            factorise(plan, active, nudge, work)
-        solve(plan, active, work)
-        if damped:
-            step, goal = 1.0, left * (1.0 - 1e-4)
-            for k in range(active):
-                begin[k] = voltage[k]
-                trial[k] = change[k]
-        largest = 0.0
+        correct(plan, active, nudge, False, work)
+        step, start = 1.0, left
+        largest = largest_of(change, active)
         for k in range(active):
+            begin[k] = voltage[k]
+            trial[k] = change[k]
             voltage[k] += change[k]
-            if not abs(change[k]) <= largest:
-                largest = abs(change[k])
-        if law.kind == LINEAR:
-            return unstable(active, nudge, work) if largest < math.inf else math.inf
-        ratio = largest / before if iteration else 1.0
-        if kept:
-            if largest <= 0.01 * tolerance or (ratio < 0.5 and largest * ratio <= 0.01 * tolerance):
-                return unstable(active, nudge, work)
-        elif largest <= tolerance or (ratio < 0.1 and largest * ratio * ratio <= 0.01 * tolerance):
-            return unstable(active, nudge, work)
-        kept = blocks and not damped and (iteration == 0 or ratio < 0.2)
+        ratio = largest / before if before > 0.0 else 1.0
+        if largest <= tolerance or (ratio < 0.1 and largest * ratio * ratio <= 0.01 * tolerance):
+            return 0.0
         before = largest
     return left
 
 
-@function
-def heat(plan: Plan, law: Law, voltage: Floats, work: Work) -> float:
-    """Evaluate the currents of all edges and return the power that these turn into heat, W."""
-    evaluate(plan, law, voltage, work)
-    power = 0.0
-    for j in range(len(plan.first)):
-        power += work.current[j] * (voltage[plan.first[j]] - voltage[plan.second[j]])
-    return power
-
-
 @outer
 def operating_points(
-    plan: Plan, law: Law, sources: Floats, tolerance: float, work: Work, voltage: Floats, found: Floats, left: Floats
+    plan: Plan,
+    law: Law,
+    sources: Floats,
+    tolerance: float,
+    work: Work,
+    voltage: Floats,
+    found: Floats,
+    left: Floats,
+    memory: Floats,
 ) -> int:
     """Find free states of many voltages of the sources, each from the one before; return how many were found.
 
@@ -406,12 +558,16 @@ def operating_points(
         Voltages by place.
     left : ndarray, shape (1,)
         Imbalance of the point that was not found, A.
+    memory : ndarray, shape (4,)
+        See `find`.
     """
     n = len(plan.start) - 1
     for t in range(len(sources)):
         for i in range(sources.shape[1]):
             voltage[n + i] = sources[t, i]
-        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work, t > 0 and law.kind == LINEAR)
+        near = 1.0 if t > 0 and law.kind == LINEAR else 0.0
+        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work, memory, 0, near)
+        memory[3] += 1.0
         if left[0] != 0.0:
             return t
         for k in range(len(voltage)):

@@ -1,6 +1,6 @@
 """Where operating points are sought from: the last voltages of the network with the same inputs."""
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ class WarmStarts(NamedTuple):
         Free state by place, V; voltages of the clamped or nudged state minus those.
     start : ndarray, shape (nodes,)
         Voltages of inputs that are not in the table, V.
+    memory : ndarray, shape (rows, 4)
+        How Newton's method converged, see `find`.
     """
 
     cells: npt.NDArray[np.int32]
@@ -33,13 +35,15 @@ class WarmStarts(NamedTuple):
     free: Floats
     shift: Floats
     start: Floats
+    memory: Floats
 
     def copy(self) -> Self:
         """Return an independent copy, with no room beyond what is in use."""
         used = int(self.used[0])
         return type(self)(
-            self.cells.copy(), self.used.copy(), self.free[:used].copy(), self.shift[:used].copy(), self.start.copy()
-        )
+            self.cells.copy(), self.used.copy(), self.free[:used].copy(), self.shift[:used].copy(), self.start.copy(),
+            self.memory[:used].copy(),
+        )  # fmt: skip
 
     def with_room(self, more: int) -> Self:
         """Return the table with room for so many more inputs; in place if there is room."""
@@ -48,8 +52,9 @@ class WarmStarts(NamedTuple):
             return self
         rows, used = min(max(needed, 2 * len(self.free)), len(self.cells)), int(self.used[0])
         free, shift = np.empty((rows, len(self.start))), np.empty((rows, len(self.start)))
-        free[:used], shift[:used] = self.free[:used], self.shift[:used]
-        return self._replace(free=free, shift=shift)
+        memory = np.empty((rows, 4))
+        free[:used], shift[:used], memory[:used] = self.free[:used], self.shift[:used], self.memory[:used]
+        return self._replace(free=free, shift=shift, memory=memory)
 
 
 def no_warm_starts(start: Floats) -> WarmStarts:
@@ -58,7 +63,26 @@ def no_warm_starts(start: Floats) -> WarmStarts:
     while 2 * cells <= min(_MOST_CELLS, _MOST_VOLTAGES // len(start)):
         cells *= 2
     nothing = np.empty((0, len(start)))
-    return WarmStarts(np.full(cells, -1, dtype=np.int32), np.zeros(1, dtype=np.int64), nothing, nothing.copy(), start)
+    cell, used = np.full(cells, -1, dtype=np.int32), np.zeros(1, dtype=np.int64)
+    return WarmStarts(cell, used, nothing, nothing.copy(), start, np.empty((0, 4)))
+
+
+@inner
+def hashed(bits: npt.NDArray[np.uint64], cells: int) -> Any:
+    """Return the cell of inputs, given by their bits."""
+    z = np.uint64(0x9E3779B97F4A7C15)
+    for i in range(len(bits)):
+        z = (z ^ bits[i]) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    return z & np.uint64(cells - 1)
+
+
+def cell_of(warm: WarmStarts, inputs: Floats) -> int:
+    """Return the cell of inputs."""
+    with np.errstate(over="ignore"):
+        uncompiled: Any = hashed
+        return int(uncompiled.py_func(inputs.view(np.uint64), len(warm.cells)))
 
 
 @inner
@@ -67,13 +91,7 @@ def warm_row(warm: WarmStarts, inputs: Floats, place: int) -> int:
 
     The hash is the multiply-xorshift of splitmix64 over the bits of the inputs.
     """
-    z = np.uint64(0x9E3779B97F4A7C15)
-    bits = inputs.view(np.uint64)
-    for i in range(len(bits)):
-        z = (z ^ bits[i]) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    cell = z & np.uint64(len(warm.cells) - 1)
+    cell = hashed(inputs.view(np.uint64), len(warm.cells))
     row = int(warm.cells[cell])
     known = row >= 0
     if not known:
@@ -88,6 +106,8 @@ def warm_row(warm: WarmStarts, inputs: Floats, place: int) -> int:
         for k in range(len(free)):
             free[k] = warm.start[k]
             shift[k] = 0.0
+        warm.memory[row, :3] = np.inf
+        warm.memory[row, 3] = 0.0
         for i in range(len(inputs)):
             free[place + i] = inputs[i]
     return row
