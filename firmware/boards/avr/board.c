@@ -160,23 +160,23 @@ uint8_t board_id(char *to) {
 
 /* --- the clock: timer 1, two ticks a microsecond, and how often it has wrapped --- */
 
+static volatile uint16_t wraps;
 static volatile uint8_t locks;    /* how often core_time is locked out */
 static volatile bool missed;      /* it should have been called meanwhile */
 static uint32_t alarm_at;
 static bool alarm_set;
 
-/* The timer wraps every 33 ms, and is looked at much more often: a wrap is seen from the count itself. Its interrupt is
- * not needed, which an emulator loses if the compare register is written as it comes: the clock would be 33 ms slow. */
+ISR(TIMER1_OVF_vect) { wraps++; }
+
 uint32_t board_ticks(void) {
-    static uint16_t wraps, last;
     uint8_t before = SREG;
     uint16_t low, high;
 
     cli();
-    low = TCNT1;
-    if (low < last) wraps++;
-    last = low;
+    /* An emulator raises the flag of a wrap a few cycles after it: 2 us without a reading, every 33 ms. */
+    do low = TCNT1; while (low < 4);
     high = wraps;
+    if (TIFR1 & _BV(TOV1) && low < 0x8000) high++;
     SREG = before;
     return (uint32_t)high << 16 | low;
 }
@@ -347,7 +347,7 @@ void firmware_begin(void) {
     ADCSRA = _BV(ADEN) | _BV(ADIE) | _BV(ADPS2);   /* 16 MHz / 16 */
     TCCR1A = 0;
     TCCR1B = _BV(CS11);
-    TIMSK1 = _BV(OCIE1A);
+    TIMSK1 = _BV(TOIE1) | _BV(OCIE1A);
     locks = 1;
     core_begin();
     set_compare();
@@ -355,7 +355,4 @@ void firmware_begin(void) {
     sei();
 }
 
-void firmware_poll(void) {
-    board_ticks();                /* so that no wrap goes unseen */
-    core_poll();
-}
+void firmware_poll(void) { core_poll(); }
