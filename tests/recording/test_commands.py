@@ -289,7 +289,8 @@ def test_ctrl_c_during_an_import_leaves_no_file(tmp_path: Path) -> None:
             _, err = running.communicate(timeout=60)
         if running.returncode != 0:
             break
-        assert len(open_recording(out)) > 0
+        with open_recording(out) as whole:
+            assert len(whole) > 0
         out.unlink()
     assert running.returncode == 130
     assert "Traceback" not in err
