@@ -16,7 +16,7 @@ __all__ = ["find_run", "read_catalogue"]
 
 _INDEX = ".catalogue"
 _VERSION = " ".join((__version__, *RunSummary.__struct_fields__))
-"""What an index was made by: one of another version is made anew."""
+"""The version of an index; one of another version is made anew."""
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
