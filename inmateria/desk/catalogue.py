@@ -16,7 +16,7 @@ __all__ = ["find_run", "read_catalogue"]
 
 _INDEX = ".catalogue"
 _VERSION = " ".join((__version__, *RunSummary.__struct_fields__))
-"""What an index was made by: one of another version is made anew."""
+"""The version of an index; one of another version is made anew."""
 
 
 class _Entry(msgspec.Struct, frozen=True, array_like=True):
@@ -41,7 +41,7 @@ def read_catalogue(folder: Path | str = "runs") -> list[RunSummary]:
     """Summarise every run directly below a folder, the oldest first.
 
     The index (``.catalogue`` in that folder) is made anew where it is missing, damaged or of another version; a folder
-    that cannot be written is read without one. Runs that cannot be read are left out; `unreadable_runs` names them.
+    that cannot be written is read without one. Runs that cannot be read are left out; `read_with_failures` names them.
 
     Parameters
     ----------

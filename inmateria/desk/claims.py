@@ -61,7 +61,7 @@ def _started(pid: int) -> str:
 
 
 def _is_alive(owner: Owner) -> bool:
-    """Tell whether a process of this machine is still there, and is the same one."""
+    """Return whether a process of this machine is still there, and is the same one."""
     try:
         os.kill(owner.pid, 0)
     except ProcessLookupError:
@@ -105,7 +105,7 @@ class Claim:
                 os.utime(self.path)
 
     def give_back(self) -> None:
-        """Give the point back, so that another process may claim it. Claims of dead processes before it stay."""
+        """Remove the claim, so that another process may make one. Claims of dead processes before it stay."""
         with suppress(OSError):
             self.path.unlink()
 
@@ -165,7 +165,7 @@ def _make_exclusively(path: Path, owner: Owner) -> bool:
 
 
 def _is_held(path: Path, owner: Owner) -> bool:
-    """Tell whether a claim is of a living process, or was given back or completed meanwhile."""
+    """Return whether a claim is of a living process, or was removed meanwhile."""
     try:
         holder = msgspec.json.decode(path.read_bytes(), type=Owner)
         beaten = path.stat().st_mtime

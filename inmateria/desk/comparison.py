@@ -88,7 +88,13 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
     for row, run, folder in zip(rows, runs, folders, strict=True):
         if calibrated := _calibrated(folder, run):
             row["calibrated"] = calibrated
-    differences = {name: [row.get(name) for row in rows] for name in differing(rows, _ORIGINS)}
+    names_differing = differing(rows, _ORIGINS)
+    told = {name.removeprefix("on.") for name in names_differing if name.startswith("on.")}
+    differences = {
+        name: [row.get(name) for row in rows]
+        for name in names_differing
+        if name.removeprefix("parameters.") not in told  # the URI says it already
+    }
     sources = dict.fromkeys((score.on, score.readout) for run in runs for score in run.outcome.scores)
     scores = {source: [_score(run, source) for run in runs] for source in sources}
     gains = [gain_of(run.outcome.scores) for run in runs]

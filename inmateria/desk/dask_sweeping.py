@@ -9,7 +9,7 @@ from typing import Any
 
 from inmateria.desk.catalogue import read_catalogue
 from inmateria.desk.sweep_folder import SweepFolder
-from inmateria.desk.sweeping import Progress, SweepResult
+from inmateria.desk.sweeping import Progress, SweepResult, progress_of
 from inmateria.desk.worker import run_point
 
 __all__ = ["run_sweep_on_dask"]
@@ -60,9 +60,7 @@ def run_sweep_on_dask(
         if on_progress is None:
             return
         done, failed, of = len(folder.finished()), len(folder.failed()), len(folder.points)
-        seconds, since = time.monotonic() - begun, done + failed - at_first
-        left = seconds / since * (of - done - failed) if since else None
-        on_progress(Progress(done, failed, of, seconds, left))
+        on_progress(progress_of(done, failed, of, time.monotonic() - begun, at_first))
 
     with ExitStack() as exits:
         cluster: Any = address

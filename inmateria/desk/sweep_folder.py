@@ -191,6 +191,10 @@ class SweepFolder:
         """Return whether a point failed."""
         return (self._failed / f"{digest}.json").exists()
 
+    def was_claimed(self, digest: str) -> bool:
+        """Return whether a point that is not finished has been claimed, by a process that lives or has died."""
+        return (self.claims / f"{digest}.0").exists()
+
     def working_folder(self, digest: str, attempt: int) -> Path:
         """Make an empty folder in which a point is run."""
         folder = self._working / f"{digest}.{attempt}"

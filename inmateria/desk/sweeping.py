@@ -179,18 +179,18 @@ def run_sweep(
     count = workers or _processors()
     if count < 1:
         raise ValueError(f"workers is {count}; give 1 or more")
-    begun, before, of = time.monotonic(), None, len(folder.points)
+    begun, of = time.monotonic(), len(folder.points)
+    at_first = over = len(folder.finished()) + len(folder.failed())
     deaths, started = 0, 0
     running: list[subprocess.Popen[bytes]] = []
     try:
         while True:
             done, failed = len(folder.finished()), len(folder.failed())
             left = of - done - failed
-            if before is None or done + failed > before[1]:
-                deaths = 0
-            before = (done + failed if before is None else before[0], done + failed)
+            if done + failed > over:
+                deaths, over = 0, done + failed
             if on_progress is not None:
-                on_progress(_progress(done, failed, of, time.monotonic() - begun, before[0]))
+                on_progress(progress_of(done, failed, of, time.monotonic() - begun, at_first))
             ended = [worker for worker in running if worker.poll() is not None]
             running = [worker for worker in running if worker.poll() is None]
             deaths += sum(worker.returncode != 0 for worker in ended)
@@ -210,7 +210,8 @@ def run_sweep(
     return SweepResult(folder.path, read_catalogue(folder.runs), list(folder.failures()))
 
 
-def _progress(done: int, failed: int, of: int, seconds: float, at_first: int) -> Progress:
+def progress_of(done: int, failed: int, of: int, seconds: float, at_first: int) -> Progress:
+    """Return the progress, its expected end by the points that are over since the beginning, when `at_first` were."""
     since = done + failed - at_first
     left = seconds / since * (of - done - failed) if since else None
     return Progress(done, failed, of, seconds, left)

@@ -21,7 +21,7 @@ from inmateria.desk.sweep_folder import SweepFolder
 
 __all__ = ["run_point", "work"]
 
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 """Processes that may die while they run a point, before it counts as failed."""
 _LOOK = 1.0
 """Seconds between two looks at points that other workers hold."""
@@ -48,7 +48,8 @@ def work(folder: SweepFolder, should_stop: Callable[[], bool] = lambda: False) -
         over = folder.finished() | folder.failed()
         left = [digest for digest in left if digest not in over]
         progress = False
-        for digest in left:
+        # Points whose process died come last: one that kills its process does not stand in the way of the others.
+        for digest in sorted(left, key=folder.was_claimed):
             if should_stop():
                 return ran
             if run_point(folder, digest, owner):

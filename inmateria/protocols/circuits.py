@@ -56,7 +56,7 @@ def learning_channels(info: SubstrateInfo) -> LearningChannels | None:
 
 
 def mismatch(info: SubstrateInfo, circuit: Circuit) -> str:
-    """Say in what a substrate differs from the circuit that a task needs; empty if it fits."""
+    """Describe how a substrate differs from the circuit that a task needs; empty if it fits."""
     channels = learning_channels(info)
     if channels is None:
         return "does not learn by itself: it has no inputs u00, ..., labels l00, ... and learn"

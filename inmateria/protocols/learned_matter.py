@@ -378,7 +378,7 @@ def exchanges_of(starts: Sequence[Start]) -> ExchangeStatistics:
 
 
 def facts_of(starts: Sequence[Start]) -> tuple[tuple[str, str], ...]:
-    """Say what the training of a start took."""
+    """Describe what the training of a start took."""
     first = starts[0]
     facts = [("updates a start", f"{first.updates:,}"), ("training, on the device's clock", f"{first.time:.3g} s")]
     energies = [each.energy for each in starts]

@@ -7,6 +7,7 @@ import hashlib
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,6 +18,11 @@ _PACKAGES = ("numpy", "scipy", "numba", "scikit-learn", "h5py", "neo", "paho-mqt
 
 def software() -> dict[str, str]:
     """Return the versions of Python, of the platform and of the packages that a recording depends on."""
+    return dict(_software())
+
+
+@cache
+def _software() -> dict[str, str]:
     found = {"inmateria": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for package in _PACKAGES:
         try:

@@ -1,7 +1,8 @@
 """However a driver answers a cancellation, the device returns to rest or says its fault, and the next stop works."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from inmateria.substrate import (
     Stimulus,
     StimulusRejected,
     Substrate,
+    SubstrateBusy,
     SubstrateDisconnected,
     SubstrateError,
     SubstrateTimeout,
@@ -135,6 +137,23 @@ class Reacting(Substrate):
         self.resets.set()
 
 
+@asynccontextmanager
+async def when_free(uri: str) -> AsyncIterator[RemoteSubstrate]:
+    """Enter a device as soon as the session before is forgotten, which may be a moment after the device is at rest."""
+    while True:
+        remote = RemoteSubstrate(uri)
+        try:
+            await remote.__aenter__()
+        except SubstrateBusy:
+            await asyncio.sleep(0.05)
+            continue
+        break
+    try:
+        yield remote
+    finally:
+        await remote.__aexit__(None, None, None)
+
+
 async def until_online(uri: str) -> None:
     await release(uri, timeout=30)
 
@@ -163,7 +182,7 @@ async def test_a_session_is_ended_and_the_device_is_at_rest_and_the_next_stop_wo
             substrate.endless = True
             substrate.applying.clear()
             substrate.resets.clear()
-            async with RemoteSubstrate(server.uri) as remote:
+            async with when_free(server.uri) as remote:
                 asking = asyncio.create_task(remote.stimulate(ONE))
                 await asyncio.wait_for(substrate.applying.wait(), 30)
                 if ended_by == "stop":
@@ -176,7 +195,7 @@ async def test_a_session_is_ended_and_the_device_is_at_rest_and_the_next_stop_wo
             await until_online(server.uri)
         substrate.endless = False
         before = substrate.at_rest
-        async with RemoteSubstrate(server.uri) as remote:
+        async with when_free(server.uri) as remote:
             assert (await remote.stimulate(ONE)).sequence >= 0
         assert substrate.at_rest == before
 

@@ -80,6 +80,8 @@ ELSEWHERE = {
     "ContrastiveClassifier": "an estimator of matter; its own tests fail and cancel fits",
     "ContrastiveEstimator": "its base class",
     "ContrastiveRegressor": "the same",
+    "TrainingGroup": "what ContrastiveNetwork.fit_many trains at once",
+    "LearningChannels": "which inputs of a device are its labels, and which makes it learn",
 }
 
 

@@ -90,7 +90,7 @@ def likeness(plan: Plan, law: Law, learner: Learner) -> Any:
     return same, law.kind, float(learner.rule[0]), float(learner.limits[4])
 
 
-class Together:
+class TrainingGroup:
     """Sixteen networks or fewer, of one graph, law and kind of rule, that are trained together.
 
     Parameters

@@ -22,7 +22,7 @@ from inmateria.simulators.contrastive.graph import (
     random_edges,
 )
 from inmateria.simulators.contrastive.lanes import in_lanes, make_lanes, near_order, operating_points_in_lanes
-from inmateria.simulators.contrastive.learning_lanes import Member, Together, likeness, train_lanes
+from inmateria.simulators.contrastive.learning_lanes import Member, TrainingGroup, likeness, train_lanes
 from inmateria.simulators.contrastive.netlist import clamps, nudges, write_netlist
 from inmateria.simulators.contrastive.operating_point import NoOperatingPoint, make_work, operating_points
 from inmateria.simulators.contrastive.records import ContrastiveState, ContrastiveTraining
@@ -525,7 +525,7 @@ class ContrastiveNetwork:
             inputs, labels, rates = network._course(X, Y, epochs, rate)
             rails = network._graph.rail_voltages
             members.append(Member(network._plan, network._law, network._learner, rails, network._warm, rates))
-        together = Together(members, inputs, labels, networks[0]._tolerance)
+        together = TrainingGroup(members, inputs, labels, networks[0]._tolerance)
         with log_compilation("the kernel of networks that learn together", train_lanes):
             error = together.learn(shuffle)
         for lane, network in enumerate(networks):

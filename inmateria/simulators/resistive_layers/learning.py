@@ -27,7 +27,7 @@ KEPT, LOST, STOCHASTIC = range(3)
 
 
 class Real(NamedTuple):
-    """What edges keep beside their conductances; arrays with no rows for ideal edges.
+    """Numbers that edges keep beside their conductances; arrays with no rows for ideal edges.
 
     Parameters
     ----------
