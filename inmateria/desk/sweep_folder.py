@@ -218,8 +218,21 @@ class SweepFolder:
             return False
         return True
 
+    def tidy(self, over: set[str]) -> None:
+        """Remove claims and folders of points that are over, which processes left that died before they could."""
+        for place in (self.claims, self._working):
+            with os.scandir(place) as found:
+                names = [each.name for each in found if each.name.lstrip(".").partition(".")[0] in over]
+            for name in names:
+                if place == self._working:
+                    shutil.rmtree(place / name, ignore_errors=True)
+                else:
+                    (place / name).unlink(missing_ok=True)
+
     def fail(self, digest: str, error: str, details: str = "") -> None:
-        """Note that a point failed."""
+        """Note that a point failed, unless its run is there: made by a process that took the point over."""
+        if self.is_done(digest):
+            return
         failure = Failure(
             point=self.points[digest], error=error, details=details,
             failed=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -231,6 +244,7 @@ class SweepFolder:
     def forget_failures(self) -> int:
         """Let failed points be tried again, and return how many there are."""
         digests = self.failed()
+        self.tidy(digests)  # a process that died between its note and its claim's end counts no more
         for digest in digests:
             (self._failed / f"{digest}.json").unlink(missing_ok=True)
         return len(digests)

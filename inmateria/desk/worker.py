@@ -47,6 +47,8 @@ def work(folder: SweepFolder, should_stop: Callable[[], bool] = lambda: False) -
     while left and not should_stop():
         over = folder.finished() | folder.failed()
         left = [digest for digest in left if digest not in over]
+        if not left:
+            folder.tidy(over)
         progress = False
         # Points whose process died come last: one that kills its process does not stand in the way of the others.
         for digest in sorted(left, key=folder.was_claimed):
