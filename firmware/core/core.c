@@ -93,11 +93,17 @@ void core_begin(void) {
     end_session(known ? END_RESET : END_NONE);
 }
 
-void core_time(void) {
+/* Bring the outputs to rest if the host has been silent for too long; core_poll then ends the session. Both core_time and
+ * core_poll look, so that neither a lost alarm nor a main loop that is busy leaves the outputs on. */
+static void watch(void) {
     if (session && !silent && (int32_t)(board_ticks() - heard - patience) > 0) {
-        silent = true;            /* core_poll ends the session; the outputs rest from now on */
+        silent = true;
         steps_stop();
     }
+}
+
+void core_time(void) {
+    watch();
     if (!silent) steps_time();
 }
 
@@ -376,6 +382,9 @@ void core_poll(void) {
     const uint8_t *bytes;
     uint8_t count;
 
+    board_lock();
+    watch();
+    board_unlock();
     if (silent) {
         end_session(END_WATCHDOG);
         silent = false;

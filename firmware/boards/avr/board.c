@@ -15,6 +15,7 @@
 #include <avr/eeprom.h>
 #include <avr/interrupt.h>
 #include <avr/io.h>
+#include <avr/wdt.h>
 #include <string.h>
 
 #include "core.h"
@@ -163,10 +164,7 @@ uint8_t board_id(char *to) {
 static volatile uint16_t wraps;
 static volatile uint8_t locks;    /* how often core_time is locked out */
 static volatile bool missed;      /* it should have been called meanwhile */
-static uint32_t alarm_at;
-static bool alarm_set;
-
-ISR(TIMER1_OVF_vect) { wraps++; }
+static volatile bool timed;       /* it has been called since the main loop asked last */
 
 uint32_t board_ticks(void) {
     uint8_t before = SREG;
@@ -181,15 +179,18 @@ uint32_t board_ticks(void) {
     return (uint32_t)high << 16 | low;
 }
 
-/* The compare register reaches 32 ms ahead; the time that is farther away is looked at again then. */
-static void set_compare(void) {
+/* The compare register reaches 32 ms ahead; a time that is farther away is looked at again with the next wrap.
+ *
+ * The flag of an earlier match stays: at worst core_time is called once too often. libsimavr 1.6 takes a write to TIFR1
+ * that clears one flag as one that clears them all; a wrap that was waiting would be lost, and the clock 33 ms slow. */
+static void match_at(uint32_t when) {
     uint8_t before = SREG;
     uint32_t now, ahead;
     uint16_t at;
 
     cli();
     now = board_ticks();
-    ahead = alarm_set ? alarm_at - now : 60000;
+    ahead = when - now;
     if ((int32_t)ahead < 0) ahead = 0;
     if (ahead > 60000) ahead = 60000;
     at = (uint16_t)now + (uint16_t)ahead;
@@ -199,38 +200,41 @@ static void set_compare(void) {
         if ((int16_t)(at - soonest) < 0) at = soonest;
     }
     OCR1A = at;
-    TIFR1 = _BV(OCF1A);
     SREG = before;
 }
+
+void board_alarm(uint32_t when) { match_at(when); }
 
 void board_lock(void) { locks++; }
 
 void board_unlock(void) {
     if (!--locks && missed) {
         missed = false;
-        set_compare();
+        match_at(board_ticks());
     }
-}
-
-void board_alarm(uint32_t when) {
-    alarm_at = when;
-    alarm_set = true;
-    set_compare();
 }
 
 /* Other interrupts come through, so that no byte is lost meanwhile. One that comes while core_time is locked out is not
  * held back by its mask, since not every emulator raises it afterwards: it is noted, and comes again. */
-ISR(TIMER1_COMPA_vect, ISR_NOBLOCK) {
+static void call_core(void) {
     if (locks) {
         missed = true;
         return;
     }
     board_lock();
-    alarm_set = false;
     core_time();
-    if (!alarm_set) set_compare();
+    timed = true;
     cli();                        /* until the end: one that is due at once must not come on top of this one */
     board_unlock();
+}
+
+ISR(TIMER1_COMPA_vect, ISR_NOBLOCK) { call_core(); }
+
+/* This one comes every 33 ms whatever becomes of a match: core_time is called, and asks again for the time it needs. */
+ISR(TIMER1_OVF_vect) {
+    wraps++;
+    sei();
+    call_core();
 }
 
 /* --- inputs --- */
@@ -338,6 +342,8 @@ static void begin_outputs(void) {
 
 void firmware_begin(void) {
     cli();
+    MCUSR = 0;                    /* or a reset by the watchdog keeps it at 15 ms */
+    wdt_enable(WDTO_250MS);
     RING_HEAD = ring_tail = LEFT = 0;
     begin_outputs();
     UCSR0A = _BV(U2X0);
@@ -350,9 +356,16 @@ void firmware_begin(void) {
     TIMSK1 = _BV(TOIE1) | _BV(OCIE1A);
     locks = 1;
     core_begin();
-    set_compare();
     board_unlock();
     sei();
 }
 
-void firmware_poll(void) { core_poll(); }
+/* The last resort is the chip's own watchdog, with a clock of its own: it resets the chip, so that the outputs rest, if the
+ * main loop hangs, or if neither of the timer's interrupts calls core_time any more. */
+void firmware_poll(void) {
+    core_poll();
+    if (timed) {
+        timed = false;
+        wdt_reset();
+    }
+}
