@@ -155,11 +155,11 @@ class EmulatedBoard:
         elf = self._firmware or build_firmware(self._chip_name) / f"{self._chip_name}.elf"
         self._library = _loaded(folder / "emulated_chip.so")
         self._failed: BaseException | None = None
-        self._physics = _PHYSICS(self._called)  # kept: the library holds only its address
+        # Kept, since the library holds only its address; without a simulator it wires the pins itself.
+        self._physics = _PHYSICS() if self._simulator is None else _PHYSICS(self._called)
         self._levels = np.zeros(_OUTPUTS, np.uint8)
         self._seconds, self._answered = 0.0, False
         self._volts = np.zeros(_ADCS[self._chip_name] + 2)
-        self._advance = self._wired_back if self._simulator is None else self._advance_simulator
         self._chip = self._library.chip_new(
             str(elf).encode(), self._chip_name.encode(), self._speed, self._log_steps, self._physics
         )
@@ -231,6 +231,19 @@ class EmulatedBoard:
         while self._library.chip_reset_pending(self._chip) and self._thread.is_alive():
             self._thread.join(1e-4)
 
+    @property
+    def resets(self) -> int:
+        """Number of resets since power came, by the button or by the chip's own watchdog."""
+        return int(self._library.chip_resets(self._entered))
+
+    def hold_low(self, register: int, bits: int) -> None:
+        """Break the chip: these bits of the register at that address stay 0 until the next reset."""
+        self._library.chip_hold_low(self._entered, register, bits)
+
+    def hang(self) -> None:
+        """Break the chip: its main loop hangs until the next reset; interrupts are served."""
+        self._library.chip_hang(self._entered)
+
     def unplug(self) -> None:
         """Pull out the serial line; the chip goes on."""
         if self._master >= 0:
@@ -271,12 +284,9 @@ class EmulatedBoard:
         Returns 1 if it has; without it the chip is stopped.
         """
         try:
-            if volts or self._simulator is not None:
-                self._advance(seconds)
+            self._advance(seconds)
             self._levels[:] = levels[:_OUTPUTS]
             if volts:
-                if self._simulator is None:
-                    self._wired_back(seconds)
                 for k, value in enumerate(self._volts.tolist()):
                     volts[k] = value
         except BaseException as error:  # it cannot travel through C
@@ -284,13 +294,7 @@ class EmulatedBoard:
             return 0
         return 1
 
-    def _wired_back(self, seconds: float) -> None:
-        """Give each input the voltage of one output."""
-        volts = _SUPPLY * self._levels / _FULL
-        self._volts[:_OUTPUTS] = volts
-        self._volts[-2:] = volts[0], _SUPPLY / 2
-
-    def _advance_simulator(self, seconds: float) -> None:
+    def _advance(self, seconds: float) -> None:
         """Let the simulator's time go on, with the levels as they were."""
         assert self._simulator is not None
         info, elapsed = self._simulator.info, min(seconds - self._seconds, 0.1)
@@ -348,6 +352,9 @@ def _loaded(path: Path) -> Any:
         "chip_reset_pending": (ctypes.c_int, [pointer]),
         "chip_seconds": (ctypes.c_double, [pointer]),
         "chip_applied": (number, [pointer]),
+        "chip_resets": (number, [pointer]),
+        "chip_hold_low": (None, [pointer, ctypes.c_uint32, ctypes.c_uint32]),
+        "chip_hang": (None, [pointer]),
         "chip_levels": (None, [pointer, pointer]),
         "chip_log": (number, [pointer, number, number, pointer, pointer]),
     }
