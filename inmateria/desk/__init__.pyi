@@ -1,5 +1,6 @@
 from .catalogue import find_run, read_catalogue
 from .comparison import Comparison, compare_runs
+from .fitting import RecordedBlock, RecordingUnsuitable, fit_recordings
 from .rerunning import Rerun, rerun
 from .run_tables import runs_to_pandas, write_table
 from .summaries import Gain, RunSummary
@@ -11,12 +12,15 @@ __all__ = [
     "Failure",
     "Gain",
     "Progress",
+    "RecordedBlock",
+    "RecordingUnsuitable",
     "Rerun",
     "RunSummary",
     "SweepFolder",
     "SweepResult",
     "compare_runs",
     "find_run",
+    "fit_recordings",
     "read_catalogue",
     "rerun",
     "runs_to_pandas",
