@@ -56,8 +56,8 @@ def record(path: Path, seed: int) -> None:
 
 def targets(block: RecordedBlock) -> npt.NDArray[np.float64]:
     """Return products of an input and the one before it."""
-    drive: npt.NDArray[np.float64] = block.drive[:, 0, 0]
-    return drive * np.roll(drive, 1)
+    product: npt.NDArray[np.float64] = block.drive[:, 0, 0] * block.lagged(1)[:, 0, 0]
+    return product
 
 
 def fit(paths: list[Path], validation: Any, workers: int) -> tuple[RidgeReadout, float, float]:
@@ -65,7 +65,9 @@ def fit(paths: list[Path], validation: Any, workers: int) -> tuple[RidgeReadout,
     with dask_client("local", workers) as client:
         client.run(np.zeros, 1)
         begun = time.perf_counter()
-        found = fit_recordings(paths, RidgeReadout(validation=validation), targets, dask=client.scheduler.address)
+        found = fit_recordings(
+            paths, RidgeReadout(validation=validation), targets, discard=1, dask=client.scheduler.address
+        )
         seconds = time.perf_counter() - begun
         largest = max(client.run(largest_memory).values())
     return found, seconds, largest
@@ -91,7 +93,7 @@ def main() -> None:
         kept = [Path(folder) / f"{seed}.h5" for seed in range(4)]
         for seed, path in enumerate(kept):
             record(path, seed)
-        few = fit_recordings(kept[:2], RidgeReadout(validation=asked.validation), targets)
+        few = fit_recordings(kept[:2], RidgeReadout(validation=asked.validation), targets, discard=1)
         X, y = whole(kept[:2])
         peer = RidgeReadout(validation=asked.validation).fit(X, y)
         difference = float(np.abs(few.coef_ - peer.coef_).max() / np.abs(peer.coef_).max())
@@ -118,10 +120,9 @@ def whole(paths: list[Path]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.fl
     X, y = [], []
     for path in paths:
         with open_recording(path) as recording:
-            X.append(recording.signal())
-            for first, last in recording.batches():
-                drive = recording.drive(first, last)[:, 0]
-                y.append(drive * np.roll(drive, 1))
+            X.append(recording.signal()[1:])
+            drive = recording.drive()[:, 0]
+            y.append(drive[1:] * drive[:-1])
     return np.concatenate(X), np.concatenate(y)
 
 

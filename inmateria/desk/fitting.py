@@ -48,12 +48,35 @@ class RecordedBlock:
         Number of each step since the last return to rest.
     drive : ndarray of float, shape (steps, positions, inputs)
         Drives, in the units of the inputs.
+    before : ndarray of float, shape (up to `history`, positions, inputs)
+        Drives of the steps before these.
+    history : int
+        See `fit_recordings`.
     """
 
     path: Path
     steps: slice
     in_session: npt.NDArray[np.intp]
     drive: FloatArray
+    before: FloatArray
+    history: int
+
+    def lagged(self, lag: int) -> FloatArray:
+        """Return the drives so many steps before each, shape (steps, positions, inputs).
+
+        They are NaN in the first steps after a return to rest, before which nothing was sent.
+
+        Raises
+        ------
+        ValueError
+            If the lag is larger than `history`, or less than 0.
+        """
+        if not 0 <= lag <= self.history:
+            raise ValueError(f"lag is {lag}; it may be 0 to {self.history}, the history given to fit_recordings")
+        everything = np.concatenate([self.before, self.drive])
+        lagged = everything[np.maximum(np.arange(len(self.drive)) + len(self.before) - lag, 0)]
+        lagged[self.in_session < lag] = np.nan
+        return lagged
 
 
 Targets: TypeAlias = Callable[[RecordedBlock], npt.ArrayLike]
@@ -68,6 +91,7 @@ class _Work:
     features: Features
     positions: int
     discard: int
+    history: int
     classes: npt.NDArray[Any] | None
 
 
@@ -79,6 +103,7 @@ def fit_recordings(
     features: Features | None = None,
     positions: int = 1,
     discard: int = 0,
+    history: int = 100,
     classes: npt.ArrayLike | None = None,
     dask: str | None = None,
     workers: int | None = None,
@@ -104,6 +129,8 @@ def fit_recordings(
         Substrate steps that belong to one step of the series.
     discard : int
         Steps that are left out after every return to rest.
+    history : int
+        Steps before each block whose drives are kept for `RecordedBlock.lagged`.
     classes : array_like, optional
         All classes; a classifier needs them.
     dask : str, optional
@@ -127,7 +154,7 @@ def fit_recordings(
         If there is no recording.
     """
     paths = _paths(recordings)
-    for name, value, least in (("positions", positions, 1), ("discard", discard, 0)):
+    for name, value, least in (("positions", positions, 1), ("discard", discard, 0), ("history", history, 0)):
         if value < least:
             raise ValueError(f"{name} is {value}; give at least {least}")
     if not isinstance(readout, RidgeReadout | RidgeClassifierReadout):
@@ -135,7 +162,7 @@ def fit_recordings(
     if (classes is None) != isinstance(readout, RidgeReadout):
         raise ValueError(f"classes is {classes!r}; a classifier needs the list of all classes, a regression none")
     known = None if classes is None else np.unique(np.asarray(classes))
-    work = _Work(clone(readout), targets, features or SignalOrCounts(), positions, discard, known)
+    work = _Work(clone(readout), targets, features or SignalOrCounts(), positions, discard, history, known)
     told = _Told(len(paths), on_progress)
     fitted: Readout
     if dask is None:
@@ -258,6 +285,7 @@ def _samples(work: _Work, recording: Recording) -> Iterator[tuple[FloatArray, np
     _require_one_step(recording)
     at = in_session = 0
     session = None
+    before = np.zeros((0, work.positions, len(recording.info.inputs)))
     for blocks in _blocks(recording, work.positions):
         X, drives, numbers = [], [], []
         for stimulus, response, of in blocks:
@@ -272,10 +300,11 @@ def _samples(work: _Work, recording: Recording) -> Iterator[tuple[FloatArray, np
             drives.append(stimulus.drive)
             numbers.append(np.arange(in_session, in_session + len(X[-1])))
             in_session += len(X[-1])
-        since, drive = np.concatenate(numbers), np.concatenate(drives)
-        block = RecordedBlock(
-            recording.path, slice(at, at + len(since)), since, drive.reshape(len(since), work.positions, -1)
-        )
+        since = np.concatenate(numbers)
+        drive = np.concatenate(drives).reshape(len(since), work.positions, -1)
+        steps = slice(at, at + len(since))
+        block = RecordedBlock(recording.path, steps, since, drive, before, work.history)
+        before = np.concatenate([before, drive])[-work.history :] if work.history else before
         at += len(since)
         y = np.asarray(work.targets(block))
         if y.ndim < 1 or len(y) != len(since):

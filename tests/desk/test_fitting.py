@@ -16,7 +16,7 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from inmateria.desk import RecordedBlock, RecordingUnsuitable, fit_recordings, fitting
 from inmateria.recording.format import DROPPED, Exchange, Note
-from inmateria.recording.reading import RecordingError
+from inmateria.recording.reading import RecordingError, open_recording
 from inmateria.recording.writing import RecordingWriter
 from inmateria.reservoir.features import SpikeCounts, VirtualNodes
 from inmateria.reservoir.readouts.ridge import RidgeClassifierReadout, RidgeReadout
@@ -79,6 +79,34 @@ def several(folder: Path, **more: Any) -> tuple[Array, Array]:
         record(folder / "c.h5", 3, [200], [0], **more),
     ]
     return np.concatenate([X for X, _ in parts]), np.concatenate([y for _, y in parts])
+
+
+@pytest.mark.parametrize("pieces", [1 << 24, 600])
+def test_drives_of_steps_before_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
+    """However the recording is cut into blocks, the drive three steps before a step is that, or NaN after a reset."""
+    monkeypatch.setattr(fitting, "_BYTES", pieces)
+    several(tmp_path)
+    found: dict[str, list[Array]] = {"a": [], "b": [], "c": []}
+    sizes = []
+
+    def lagged(block: RecordedBlock) -> Array:
+        found[block.path.stem].append(block.lagged(3)[:, 0])
+        sizes.append(len(block.drive))
+        with pytest.raises(ValueError, match="lag is 5; it may be 0 to 4"):
+            block.lagged(5)
+        return block.drive[:, 0, 0]
+
+    fit_recordings(tmp_path / "*.h5", RidgeReadout(validation="gcv"), lagged, positions=POSITIONS, history=4)
+    assert (len(sizes) > 3) == (pieces == 600)
+    for name in "abc":
+        with open_recording(tmp_path / f"{name}.h5") as recording:
+            drive = recording.drive().reshape(-1, POSITIONS, 3)[:, 0]
+            sessions = np.repeat(recording.exchanges["session"], recording.exchanges["steps"].astype(int) // POSITIONS)
+        expected = np.full_like(drive, np.nan)
+        for step in range(3, len(drive)):
+            if sessions[step] == sessions[step - 3]:
+                expected[step] = drive[step - 3]
+        np.testing.assert_array_equal(np.concatenate(found[name]), expected)
 
 
 @pytest.mark.parametrize("validation", ["loo", "gcv"])
