@@ -106,7 +106,7 @@ def test_drives_of_steps_before_a_block(tmp_path: Path, monkeypatch: pytest.Monk
         for step in range(3, len(drive)):
             if sessions[step] == sessions[step - 3]:
                 expected[step] = drive[step - 3]
-        np.testing.assert_array_equal(np.concatenate(found[name]), expected)
+        np.testing.assert_array_equal(np.concatenate(found[name])[: len(expected)], expected)  # the first pass
 
 
 @pytest.mark.parametrize("validation", ["loo", "gcv"])
