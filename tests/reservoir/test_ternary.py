@@ -129,6 +129,7 @@ def test_two_planes_hold_what_two_planes_made() -> None:
     assert readout.coef_ == pytest.approx(readout.scales_[:, 0] @ readout.planes_[:, 0])
 
 
+@pytest.mark.slow
 def test_digits_are_read_nearly_as_well_as_with_float_weights() -> None:
     X, labels = load_digits(return_X_y=True)
     generator = np.random.default_rng(0)
