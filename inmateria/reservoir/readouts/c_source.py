@@ -17,8 +17,10 @@ from inmateria.reservoir.readouts.integer import IntegerReadout, signed_digits
 __all__ = ["single_precision_outputs", "write_float_c", "write_integer_c"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
-_FLUSH = 30
-"""Groups of eight features of eight bits whose sum is sure to fit into 16 bits."""
+_FLUSH = 240
+"""Features of eight bits whose sum is sure to fit into 16 bits."""
+_TOGETHER = 4
+"""Rows of weights that are summed at once: an eight-bit chip has registers for so many sums."""
 
 _FLASH = """\
 #ifdef __AVR__
@@ -68,25 +70,31 @@ def write_integer_c(readout: IntegerReadout, path: Path, samples: npt.ArrayLike)
     value = "int64_t" if readout.wide else "int32_t"
     given = np.asarray(samples, dtype=np.int64)
     literal = "INT64_C" if readout.wide else "INT32_C"
-    lines = [f"    u{value} scaled{plane};" for plane in range(planes)] + [f"    u{value} sum;"]
+    rows = planes * outputs
+    lines = [f"    u{value} sums[{rows}] = {{0}};"]
+    for first in range(0, rows, _TOGETHER):
+        some = min(_TOGETHER, rows - first)
+        lines.append(f"    add_{some}(weights + {first // _TOGETHER * features}, features, sums + {first});")
     for output in range(outputs):
-        lines += [line for plane in range(planes) for line in _times(plane, output, readout)]
-        added = "".join(f" + scaled{plane}" for plane in range(planes))
         constant = f"(u{value}){literal}({readout.intercepts[output]})"
+        added = "".join(_times(plane, output, readout) for plane in range(planes))
         lines.append(f"    outputs[{output}] = ({value})({constant}{added});")
     packed = _packed(readout.planes)
+    functions = "".join(
+        _adding(some, features, feature, value) for some in {min(rows, _TOGETHER), rows % _TOGETHER} - {0}
+    )
     source = f"""\
 /* Features in counts of {readout.step!r}, times weights of -1, 0 and 1: additions, subtractions and shifts only. */
 #include "{name}.h"
 
 {_FLASH}
-/* For every plane and output, for every eight features: a byte of those to add, and one of those to subtract. */
+/* For {_TOGETHER} rows of weights at a time (outputs, of one plane after another), for each feature: two bits a row,
+   the lower one to add the feature, the higher one to subtract it. */
 static const uint8_t weights[{len(packed)}] IN_FLASH = {{
 {_numbers(f"0x{each:02x}" for each in packed.tolist())}
 }};
 
-{_sum_function(features, feature, value)}
-void {name}_outputs(const {feature} *features, {value} *outputs)
+{functions}void {name}_outputs(const {feature} *features, {value} *outputs)
 {{
 {chr(10).join(lines)}
 }}
@@ -103,28 +111,27 @@ void {name}_outputs(const {feature} *features, {value} *outputs)
     return _write(path, name, feature, value, (outputs, features), description, source, given, expected, chosen)
 
 
-def _sum_function(features: int, feature: str, value: str) -> str:
-    """Write the function that adds and subtracts features as one row of weights says."""
-    part = "int16_t" if feature == "int8_t" else value  # the sum of eight 16-bit features does not fit into 16 bits
-    lines = [f"static u{value} sum_of(const uint8_t *place, const {feature} *features)", "{"]
-    lines += [f"    u{value} sum = 0;", f"    {part} part = 0;", "    uint8_t plus, minus;"]
-    if features >= 8:
-        lines += ["    uint16_t left;"] + ["    uint8_t group = 0;"] * (part == "int16_t")
-        lines += [f"    for (left = {features // 8}; left > 0; left--, features += 8) {{"]
-        lines += ["        plus = READ_BYTE(place++);", "        minus = READ_BYTE(place++);"]
-        for bit in range(8):
-            lines += [f"        if (plus & {1 << bit}) part += features[{bit}];"]
-            lines += [f"        if (minus & {1 << bit}) part -= features[{bit}];"]
-        if part == "int16_t":
-            lines += [f"        if (++group == {_FLUSH}) {{", f"            sum += (u{value})({value})part;"]
-            lines += ["            part = 0;", "            group = 0;", "        }"]
-        lines += ["    }"]
-    if features % 8:
-        lines += ["    plus = READ_BYTE(place++);", "    minus = READ_BYTE(place);"]
-        for bit in range(features % 8):
-            lines += [f"    if (plus & {1 << bit}) part += features[{bit}];"]
-            lines += [f"    if (minus & {1 << bit}) part -= features[{bit}];"]
-    return "\n".join([*lines, f"    return sum + (u{value})({value})part;", "}", ""])
+def _adding(rows: int, features: int, feature: str, value: str) -> str:
+    """Write the function that adds and subtracts the features as some rows of weights say."""
+    small = feature == "int8_t"  # so many of these fit into 16 bits
+    part, most = ("int16_t", _FLUSH) if small else (value, 255)
+    blocks, rest = divmod(features, most)
+    lines = [f"static void add_{rows}(const uint8_t *place, const {feature} *features, u{value} *sums)", "{"]
+    lines += ["    uint8_t weight, left, block;" if blocks else "    uint8_t weight, left;"]
+    lines += [f"    {part} x, {', '.join(f'part{row}' for row in range(rows))};"]
+    if blocks:
+        lines += [f"    for (block = 0; block < {blocks + (rest > 0)}; block++) {{"]
+        lines += [f"        left = {most};" if not rest else f"        left = block < {blocks} ? {most} : {rest};"]
+    else:
+        lines += ["    {", f"        left = {rest};"]
+    lines += [f"        {' = '.join(f'part{row}' for row in range(rows))} = 0;", "        do {"]
+    lines += ["            weight = READ_BYTE(place++);", "            x = *features++;"]
+    for row in range(rows):
+        lines += [f"            if (weight & {1 << 2 * row}) part{row} += x;"]
+        lines += [f"            if (weight & {2 << 2 * row}) part{row} -= x;"]
+    lines += ["        } while (--left);"]
+    lines += [f"        sums[{row}] += (u{value})({value})part{row};" for row in range(rows)]
+    return "\n".join([*lines, "    }", "}", "", ""])
 
 
 def write_float_c(
@@ -202,21 +209,20 @@ def _name(path: Path) -> str:
 
 
 def _packed(planes: npt.NDArray[np.int8]) -> npt.NDArray[np.uint8]:
-    """Return bytes of weights to add and to subtract in turn, the first feature of eight in the lowest bit."""
-    signs = np.stack([planes == 1, planes == -1], axis=-2)  # (planes, outputs, sign, features)
-    packed = np.packbits(signs, axis=-1, bitorder="little")
-    return np.ascontiguousarray(np.moveaxis(packed, -2, -1)).ravel()
+    """Return the weights of some rows at a time: a byte for each feature, two bits of it for each row."""
+    rows = planes.reshape(-1, planes.shape[2])
+    rows = np.concatenate([rows, np.zeros((-len(rows) % _TOGETHER, rows.shape[1]), dtype=np.int8)])
+    codes = np.where(rows == 1, 1, np.where(rows == -1, 2, 0)).reshape(-1, _TOGETHER, rows.shape[1])
+    shifts = 2 * np.arange(_TOGETHER)[:, np.newaxis]
+    packed: npt.NDArray[np.uint8] = (codes << shifts).sum(axis=1).astype(np.uint8).ravel()
+    return packed
 
 
-def _times(plane: int, output: int, readout: IntegerReadout) -> list[str]:
-    """Write the sum of one plane of an output, times its multiplier by shifts."""
-    _, outputs, features = readout.planes.shape
+def _times(plane: int, output: int, readout: IntegerReadout) -> str:
+    """Write the sum of one plane of an output, times its multiplier by shifts, to be added."""
+    row = plane * readout.planes.shape[1] + output
     digits = signed_digits(int(readout.multipliers[plane, output]))
-    if not digits:
-        return [f"    scaled{plane} = 0;"]
-    place = (plane * outputs + output) * -(-features // 8) * 2
-    terms = "".join(f" {'+' if sign > 0 else '-'} (sum << {exponent})" for sign, exponent in reversed(digits))
-    return [f"    sum = sum_of(weights + {place}, features);", f"    scaled{plane} ={terms.removeprefix(' +')};"]
+    return "".join(f" {'+' if sign > 0 else '-'} (sums[{row}] << {exponent})" for sign, exponent in reversed(digits))
 
 
 def _class_function(name: str, feature: str, value: str, outputs: int) -> str:
