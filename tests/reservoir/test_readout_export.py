@@ -226,7 +226,8 @@ def test_a_scaler_becomes_part_of_the_weights(tmp_path: Path) -> None:
     assert (label == pipeline.predict(shifted)).all()
     files = export_readout(pipeline, tmp_path / "a.c", shifted)
     assert run_test_program(files) == 0
-    found = [shared(files).a_class(row.ctypes.data_as(ctypes.c_void_p)) for row in shifted.astype(np.float32)]
+    library = shared(files)
+    found = [library.a_class(row.ctypes.data_as(ctypes.c_void_p)) for row in shifted.astype(np.float32)]
     assert (pipeline.classes_[found] == pipeline.predict(shifted)).all()
     with pytest.raises(ValueError, match="ternary readout behind a scaler"):
         export_readout(make_pipeline(StandardScaler(), TernaryReadout()).fit(X, TARGETS), tmp_path / "b.c", X)
