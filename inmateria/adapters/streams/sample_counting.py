@@ -28,7 +28,7 @@ class TimestampCounter:
     rate : float
         Nominal rate, Hz.
     jitter : float, optional
-        Largest deviation of timestamps from regularity, s. By default it is measured on the first samples: four times
+        Largest deviation of timestamps from regularity, s. By default it is measured on the first samples: six times
         their standard deviation from a line.
 
     Attributes
@@ -76,7 +76,7 @@ class TimestampCounter:
             rest = stamps[done:]
             expected = self.last + 1 + np.arange(len(rest))
             apart = (rest - self.time(0)) / self._line[2] - expected
-            off = np.flatnonzero(np.abs(apart) > self.tolerance)
+            off = np.flatnonzero(np.abs(apart) > self._tolerance_now())
             regular = int(off[0]) if off.size else len(rest)
             if off.size and self._is_outlier(apart[regular : regular + _AHEAD]):
                 regular += 1
@@ -100,13 +100,19 @@ class TimestampCounter:
                 return  # a gap within the first samples is none of their jitter
             slope, start = np.polyfit(numbers, stamps - stamps[0], 1)
             off = stamps - stamps[0] - slope * numbers - start
-            self.tolerance = max(0.5, 4.0 * float(off.std()) * self._rate)
+            self.tolerance = max(0.5, 6.0 * float(off.std()) * self._rate)
             if abs(slope / self._period - 1) < 0.05:
                 self._line = (
                     0.0,
                     float(stamps[0] + start),
                     float(slope) if off.std() < 0.05 * self._period else self._period,
                 )
+
+    def _tolerance_now(self) -> float:
+        """Return the tolerance, larger as long as the line stands on a few timestamps that jitter."""
+        if self.tolerance == 0.5:
+            return 0.5
+        return float(self.tolerance * (1 + 1 / max(1, len(self._points))) ** 0.5)
 
     def _is_outlier(self, apart: FloatArray) -> bool:
         """Return whether the first of some deviations is an outlier of the jitter: those behind it are regular."""
@@ -121,7 +127,8 @@ class TimestampCounter:
         """Number the first of some samples, which is not where the next was expected."""
         missing = round(float(apart[0]))
         if missing > 0:
-            near = apart[np.abs(apart - apart[0]) <= 2 * self.tolerance]  # those behind it that belong to it
+            within = 0.5 if self.tolerance == 0.5 else 2 * self.tolerance
+            near = apart[np.abs(apart - apart[0]) <= within]  # those behind it that belong to it
             ahead = float(np.median(near))
             missing = max(1, round(ahead))
             self._anchor(self.last + 1 + missing, float(stamps[0]) + (ahead - float(apart[0])) * self._line[2])
@@ -154,9 +161,12 @@ class TimestampCounter:
         middle, mean = float(at.mean()), float(when[0] + (when - when[0]).mean())
         period = self._line[2]
         if len(at) >= 8 and at[-1] - at[0] >= max(8.0, self._rate):
-            x = at - middle
-            fitted = float(x @ (when - when[0]) / (x @ x))
-            if abs(fitted / self._period - 1) < 0.05:
+            x, y = at - middle, when - when[0] - (when - when[0]).mean()
+            spread = float(x @ x)
+            fitted = float(x @ y) / spread
+            error = float(np.sum((y - fitted * x) ** 2) / (len(x) - 2) / spread) ** 0.5
+            # Another rate than the nominal one counts if it is sure, and no sign of something else.
+            if 3 * error < abs(fitted - self._period) < 0.05 * self._period:
                 period = fitted
         self._line = (middle, mean, period)
 
@@ -184,7 +194,7 @@ def unwrapped_counts(
         ahead = (count - last) % wrap
         if ahead > wrap // 2 and passed * rate < 0.5 * wrap:
             ahead -= wrap  # it was late
-        elif ahead:
+        else:
             ahead += wrap * max(0, round((passed * rate - ahead) / wrap))
         found[k] = last + ahead
         last = max(last, int(found[k]))
