@@ -71,7 +71,7 @@ _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "brainflow": (
         "inmateria.adapters.streams.uris:brainflow_stream",
-        ("channels", "wrap", "marker", *_STREAM),
+        ("channels", "wrap", "config", "marker", *_STREAM),
     ),
     "openephys": (
         "inmateria.adapters.streams.uris:open_ephys_stream",

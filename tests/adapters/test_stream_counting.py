@@ -31,7 +31,9 @@ def test_offset_and_drift_are_scipys_with_their_errors() -> None:
     fit = relation.fit
     assert fit is not None
     away = (host - device) - 1.7e9
-    found, covariance = curve_fit(lambda x, a, b: a + b * (x - fit.at), device, away, sigma=uncertainty, absolute_sigma=False)
+    found, covariance = curve_fit(
+        lambda x, a, b: a + b * (x - fit.at), device, away, sigma=uncertainty, absolute_sigma=False
+    )
     assert fit.drift == pytest.approx(found[1], rel=1e-3)
     assert fit.offset - 1.7e9 == pytest.approx(found[0], abs=1e-6)
     assert fit.drift_error == pytest.approx(covariance[1, 1] ** 0.5, rel=1e-2)
@@ -88,7 +90,7 @@ def test_the_fastest_deliveries_give_the_drift_under_any_delay() -> None:
 def test_gaps_of_any_length_are_found_at_their_places(
     rate: float, gaps: list[tuple[int, int]], chunk: int, start: float, drift: float
 ) -> None:
-    """Exact timestamps of a clock that drifts by up to 200 ppm: every sample gets its own number, in chunks of any size."""
+    """Exact timestamps of a clock that drifts by up to 200 ppm, in chunks of any size: each sample gets its number."""
     numbers, at = [], 0
     for length, missing in gaps:
         numbers += list(range(at, at + length))
@@ -144,6 +146,18 @@ def test_a_counter_that_wraps_is_continued_through_gaps_of_any_length(wrap: int,
     seconds = np.array(steps) / 250.0 * 1.01  # the host's times are a little off
     found = unwrapped_counts(truth % wrap, start, wrap, seconds, 250.0)
     assert np.array_equal(found, truth)
+
+
+@given(stall=st.floats(0.6, 10.0), before=st.integers(3, 50), missing=st.integers(0, 3000))
+def test_a_stall_of_the_transport_is_no_gap(stall: float, before: int, missing: int) -> None:
+    """After a stall the samples come in a burst, and a gap of more than a turn of the counter is still found."""
+    burst = int(stall * 250)
+    arrivals = np.concatenate([np.arange(before) / 250, np.full(burst, before / 250 + stall)])
+    after = arrivals[-1] + (missing + np.arange(1, 40)) / 250
+    arrivals = np.concatenate([arrivals, after])
+    truth = np.concatenate([np.arange(before + burst), before + burst + missing + np.arange(39)])
+    seconds = np.diff(arrivals, prepend=-1 / 250)
+    assert np.array_equal(unwrapped_counts(truth % 256, -1, 256, seconds, 250.0), truth)
 
 
 def test_a_package_that_is_late_takes_its_own_number() -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import gc
+import json
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 import pylsl
 import pytest
+from leaky import LeakySimulator
 
 from inmateria.adapters import SimulatedSubstrate, connect, record_stream
 from inmateria.adapters.streams.lsl_source import LslSource
@@ -24,7 +28,12 @@ RATE = 200.0
 
 
 def outlet(
-    name: str, channels: int = 3, rate: float = RATE, source_id: str = "", labels: bool = True, form: int = pylsl.cf_double64
+    name: str,
+    channels: int = 3,
+    rate: float = RATE,
+    source_id: str = "",
+    labels: bool = True,
+    form: int = pylsl.cf_double64,
 ) -> pylsl.StreamOutlet:
     info = pylsl.StreamInfo(name, "EEG", channels, rate, form, source_id or f"id-{name}")
     if labels:
@@ -135,7 +144,7 @@ async def test_jittered_timestamps_are_no_gaps_and_pyxdf_agrees() -> None:
         missing = int(np.isnan(flat[:, 0]).sum())
         assert abs(after.start * RATE + missing - 800) <= 3  # as sure as the jitter lets be
         assert np.array_equal(flat[missing:], samples(800, 50 - missing))
-    from pyxdf.pyxdf import StreamData, _jitter_removal  # noqa: PLC2701
+    from pyxdf.pyxdf import StreamData, _jitter_removal
 
     stamps = np.concatenate([np.arange(300), np.arange(800, 1100)]) / RATE + jitter
     xml = {"info": {"channel_count": ["3"], "nominal_srate": [str(RATE)], "channel_format": ["double64"]}}
@@ -192,7 +201,7 @@ async def test_a_stream_that_vanishes_comes_back_by_lsl_itself_with_its_break_ma
 
 async def until_silent(substrate: StreamSubstrate) -> None:
     async with asyncio.timeout(60):
-        while not any(note.label == "stream silent" for note in substrate._marks):
+        while not any(note.label == "stream silent" for note in substrate._marks):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
@@ -260,9 +269,7 @@ async def test_stimuli_go_out_on_lsl_and_are_held_for_their_steps() -> None:
         playing.cancel()
 
 
-async def test_stimuli_go_to_another_substrate(leaky: Any = None) -> None:
-    from leaky import LeakySimulator
-
+async def test_stimuli_go_to_another_substrate() -> None:
     out = outlet("composed")
     sender = Sender(out)
     given: list[np.ndarray] = []
@@ -273,7 +280,9 @@ async def test_stimuli_go_to_another_substrate(leaky: Any = None) -> None:
             return await super()._apply(stimulus)
 
     other = Noting(LeakySimulator())
-    async with StreamSubstrate(LslSource("composed", clock_every=0.2), OtherSubstrate(other), timeout=20.0) as substrate:
+    async with StreamSubstrate(
+        LslSource("composed", clock_every=0.2), OtherSubstrate(other), timeout=20.0
+    ) as substrate:
         playing = asyncio.create_task(sender.play())
         assert substrate.info.inputs == other.info.inputs
         assert substrate.info.id == f"{other.info.id}-id-composed"
@@ -366,3 +375,70 @@ async def test_a_stream_that_falls_silent_is_an_error_after_the_timeout() -> Non
         assert (await take(substrate, 3)).start == 30 / RATE  # type: ignore[arg-type]
 
 
+async def test_a_stream_without_a_source_id_is_found_again_by_its_name() -> None:
+    """LSL itself gives such a stream up; it is looked for, and goes on with its break marked."""
+    info = pylsl.StreamInfo("nameless", "EEG", 3, RATE, pylsl.cf_double64, "")
+    sender = Sender(pylsl.StreamOutlet(info))
+    del info
+    async with entered("nameless", sender) as substrate:
+        assert substrate.info.identity == "host"
+        await take(substrate, 10)
+        sender.out = None  # type: ignore[assignment]
+        gc.collect()
+        async with asyncio.timeout(60):
+            while not any(note.label == "stream lost" for note in substrate._marks):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        sender.out = pylsl.StreamOutlet(pylsl.StreamInfo("nameless", "EEG", 3, RATE, pylsl.cf_double64, ""))
+        assert await asyncio.to_thread(sender.out.wait_for_consumers, 20.0)
+        sender.send(100, skip=300)
+        found = await take(substrate, 5)
+        assert found.start == 400 / RATE
+        assert np.array_equal(found.signal.reshape(-1, 3), samples(400, 50))
+
+
+async def test_a_clock_that_is_another_one_after_a_break_is_related_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sender's machine started again: its clock is 5000 s earlier, which LSL's measurement of offsets says."""
+    from inmateria.adapters.streams import lsl_source
+
+    moved = 0.0
+    measured = lsl_source.time_correction
+
+    def shifted(inlet: Any, timeout: float) -> Any:
+        found = measured(inlet, timeout)
+        if found is None or not moved:
+            return found
+        return lsl_source.TimeCorrection(found.remote - moved, found.offset + moved, found.uncertainty)
+
+    monkeypatch.setattr(lsl_source, "time_correction", shifted)
+    sender = Sender(outlet("rebooted"))
+    async with entered("rebooted", sender) as substrate:
+        await take(substrate, 10)
+        sender.out = None  # type: ignore[assignment]
+        gc.collect()
+        await until_silent(substrate)
+        moved = 5000.0
+        sender.out = outlet("rebooted")
+        assert await asyncio.to_thread(sender.out.wait_for_consumers, 20.0)
+        sender.begun -= moved  # stamps on the new clock, of the samples that are due by the old one
+        sender.send(100, skip=1000)
+        found = (await take(substrate, 5)).signal.reshape(-1, 3)
+        assert np.nanmax(np.abs(substrate._next - 50 - 1100)) <= 20
+        missing = int(np.isnan(found[:, 0]).sum())
+        assert np.array_equal(found[missing:], samples(1100, 50 - missing))
+        (note,) = [each for each in substrate.take_notes() if each.label == "another outlet"]
+        assert note.details["clock_moved"] == pytest.approx(5000.0, abs=0.05)
+
+
+def test_the_command_records_a_stream(tmp_path: Path) -> None:
+    """`inmateria record lsl://NAME --seconds N`, with an outlet of another process's own making: this one."""
+    out = outlet("command", rate=100.0)
+    path = tmp_path / "command.h5"
+    command = [sys.executable, "-m", "inmateria", "record", "lsl://command?jitter=0", "--seconds", "1", "-o", str(path)]
+    with subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, text=True) as recording:
+        assert out.wait_for_consumers(60.0)
+        Sender(out, 100.0).send(200)
+        told, _ = recording.communicate(timeout=60)
+    assert recording.returncode == 0
+    assert json.loads(told) == {"path": str(path), "exchanges": 2}
+    with open_recording(path) as read:
+        assert np.array_equal(read.signal(), samples(0, 100))

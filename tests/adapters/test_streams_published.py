@@ -108,7 +108,7 @@ def test_a_name_is_needed() -> None:
 
 async def test_the_command_serves_on_a_broker_and_on_lsl(tmp_path: Path) -> None:
     """`inmateria serve ... --lsl NAME`: a controller on the broker drives it, and a stream shows what it does."""
-    served = subprocess.Popen(
+    served = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-m", "inmateria", "serve", "nanowire://?wires=40&seed=1", "--port", "0", "--lsl", "served",
          "--until-eof", "--json"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

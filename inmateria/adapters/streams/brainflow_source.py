@@ -47,6 +47,8 @@ class BrainflowSource(StreamSource):
         Number of values of the board's counter. If the counter does not count samples, timestamps do.
     id : str
         Identity of the device; by default what BrainFlow is told to find it by, or none.
+    config : str
+        Text that the board gets through BrainFlow's ``config_board`` before its stream starts.
     settings : dict of str to str
         Fields of BrainFlow's input parameters, such as ``serial_port`` or ``file``.
     """
@@ -58,11 +60,12 @@ class BrainflowSource(StreamSource):
         channels: str = "eeg",
         wrap: int = 256,
         id: str = "",  # noqa: A002
+        config: str = "",
         settings: dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         self._board_name, self._groups, self._wrap = board, [each.strip() for each in channels.split(",")], wrap
-        self._id, self._settings = id, dict(settings or {})
+        self._id, self._config, self._settings = id, config, dict(settings or {})
         self._board: Any = None
 
     async def open(self) -> StreamDescription:
@@ -85,11 +88,14 @@ class BrainflowSource(StreamSource):
         self._deliveries: FastestDeliveries | None = None
         self._counter: TimestampCounter | None = None
         self._last, self._stamp = -1, 0.0
+        self._held: list[Any] = []
         BoardShim.disable_board_logger()
         board = BoardShim(number, given)
         try:
             await asyncio.to_thread(board.prepare_session)
             self._board = board
+            if self._config:
+                await asyncio.to_thread(board.config_board, self._config)
             about = BoardShim.get_board_descr(board.get_board_id())  # of a playback, the board that it plays
             await asyncio.to_thread(board.start_stream, _BUFFERED)
         except BrainFlowError as error:
@@ -159,6 +165,11 @@ class BrainflowSource(StreamSource):
             raise SubstrateDisconnected(f"BrainFlow lost the board {self._board_name} ({error})") from None
         if not data.shape[1]:
             return []
+        if self._last < 0:  # the first samples show whether the counter counts samples
+            self._held.append(data)
+            if sum(each.shape[1] for each in self._held) < min(64.0, max(8.0, 0.5 * self._rate)):
+                return []
+            data, self._held = np.concatenate(self._held, axis=1), []
         stamps, packages = data[self._rows["timestamp"]], data[self._rows["package_num"]].astype(np.int64)
         notes: list[Block | StreamMark | StreamSpike] = []
         index = self._numbered(packages, stamps, notes)
@@ -167,14 +178,14 @@ class BrainflowSource(StreamSource):
         self._deliveries.add(float(index[newest]) / self._rate, float(stamps[newest]))
         self._last, self._stamp = max(self._last, int(index[newest])), float(stamps[newest])
         markers = data[self._rows["marker"]]
-        for k in np.flatnonzero(markers):
-            notes.append(
-                StreamMark(f"{markers[k]:g}", float(index[k]) / self._rate, details={"marker": float(markers[k])})
-            )
+        notes += [
+            StreamMark(f"{markers[k]:g}", float(index[k]) / self._rate, details={"marker": float(markers[k])})
+            for k in np.flatnonzero(markers).tolist()
+        ]
         return [Block(index, np.ascontiguousarray(data[self._columns].T)), *notes]
 
     def _numbered(self, packages: Any, stamps: Any, notes: list[Any]) -> Any:
-        """Number samples by the board's counter, or by timestamps if that counter does not count them."""
+        """Return the numbers of samples, by the board's counter, or by timestamps if it does not count them."""
         if self._counter is not None:
             return self._counter.count(stamps)
         if self._last < 0:

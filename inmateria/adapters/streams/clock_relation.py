@@ -51,8 +51,8 @@ class ClockFit:
 class ClockRelation:
     """Relation of a device's clock to the host's, by weighted least squares over the last 720 measurements.
 
-    Each measurement has the weight of its uncertainty. If they scatter by more than their uncertainties say, the standard
-    errors grow by as much (Birge's ratio), and never shrink.
+    Each measurement has the weight of its uncertainty. If they scatter by more than their uncertainties say, the
+    standard errors grow by as much (Birge's ratio), and never shrink.
     """
 
     def __init__(self) -> None:

@@ -43,8 +43,8 @@ _EXACT_INTEGERS = 2**53
 class LslSource(StreamSource):
     """A stream of LSL at a regular rate.
 
-    liblsl finds a stream again that has a source id. When data come back after a break, this looks whether the outlet is
-    the same; if it is another one, its channels and rate must be as before, and its clock is measured anew.
+    liblsl finds a stream again that has a source id. When data come back after a break, this looks whether the outlet
+    is the same; if it is another one, its channels and rate must be as before, and its clock is measured anew.
 
     Parameters
     ----------
@@ -81,6 +81,7 @@ class LslSource(StreamSource):
     ) -> None:
         super().__init__()
         self._asked = {"name": name, "type": type, "source_id": source_id, "hostname": host}
+        self._name = name
         self._marker_names, self._jitter, self._clock_every = markers, jitter, clock_every
         self._id, self._timeout = id, timeout
         self._inlet: pylsl.StreamInlet | None = None
@@ -97,7 +98,7 @@ class LslSource(StreamSource):
         self._shift, self._correction = 0.0, None
         self._held: list[tuple[FloatArray, FloatArray]] = []
         self._arrived = self._measured = self._checked = time.monotonic()
-        self._silent = False
+        self._silent = self._gone = False
         self._deliveries: FastestDeliveries | None = None
         found = await self._find(self._asked)
         self._inlet, full = await self._subscribe(found)
@@ -157,25 +158,25 @@ class LslSource(StreamSource):
         marks: list[Block | StreamMark | StreamSpike] = []
         inlet = self._inlet
         assert inlet is not None
+        if self._gone:
+            await self._look_again(marks)
+            return marks
         try:
             values, stamps = inlet.pull_chunk(0.0, _MOST_SAMPLES, as_numpy=True)
         except self._lsl.util.LostError:  # liblsl does not recover streams without a source id
-            marks.append(self._broken("the stream was lost; it has no source id and is looked for by its name"))
-            await self._look_again(marks)
+            marks.append(StreamMark("stream lost", self._device(self._counter.time(self._counter.last))))
+            _logger.warning("%s: the stream was lost; it has no source id and is looked for by its name", self._name)
+            self._gone = True
             return marks
         now = time.monotonic()
         if not len(stamps):
-            if not self._silent and now - self._arrived > max(_SILENCE, 10 / self._rate):
-                self._silent = True
-                marks.append(self._broken("no data come"))
-            return marks + list(self._read_markers())
+            self._silent |= now - self._arrived > max(_SILENCE, 10 / self._rate)
+            return [*self._read_markers()]
         back, self._silent, self._arrived = self._silent, False, now
         expected = self._counter.time(self._counter.last + 1) if self._counter.last >= 0 else None
         broken = expected is not None and abs(stamps[0] + self._shift - expected) > max(0.1, 2 / self._rate)
         if back or (broken and now - self._checked > _BETWEEN_CHECKS):
             await self._check_outlet(marks)
-        if back:
-            marks.append(StreamMark("stream back", self._device(float(stamps[0]) + self._shift)))
         self._held.append((_as_floats(values), stamps + self._shift))
         if sum(len(each) for _, each in self._held) >= self._counter.wanted:
             data, times = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
@@ -190,8 +191,10 @@ class LslSource(StreamSource):
     def _numbered(self, stamps: FloatArray, marks: list[Any]) -> npt.NDArray[np.int64]:
         before, first = len(self._counter.steps_back), self._counter.last < 0
         index = self._counter.count(stamps)
-        for step in self._counter.steps_back[before:]:
-            marks.append(StreamMark("clock set back", self._device(float(stamps[-1])), details={"seconds": step}))
+        marks += [
+            StreamMark("clock set back", self._device(float(stamps[-1])), details={"seconds": step})
+            for step in self._counter.steps_back[before:]
+        ]
         if first:
             details = {"tolerance": self._counter.tolerance / self._rate, "unit": "s"}
             marks.append(StreamMark("shortest gap that is seen", 0.0, details=details))
@@ -218,7 +221,7 @@ class LslSource(StreamSource):
         elif not self._clock_is_measured:
             _logger.warning(
                 "%s: its timestamps are not on LSL's clock (%.3g s away); its clock is related by the times of arrival",
-                self._asked["name"], away,
+                self._name, away,
             )  # fmt: skip
             self._deliveries = FastestDeliveries(self.clock, 1.0 / self._rate)
 
@@ -231,10 +234,6 @@ class LslSource(StreamSource):
         device = self._device(measured.remote + self._shift)
         if math.isfinite(device):
             self.clock.add(device, measured.remote + measured.offset + to_unix, measured.uncertainty)
-
-    def _broken(self, why: str) -> StreamMark:
-        _logger.warning("%s: %s", self._asked["name"], why)
-        return StreamMark("stream silent", self._device(self._counter.time(self._counter.last)), details={"why": why})
 
     async def _check_outlet(self, marks: list[Any]) -> None:
         """After a break, see whether the stream has the outlet that it had."""
@@ -250,15 +249,13 @@ class LslSource(StreamSource):
             inlet.close_stream()
 
     async def _look_again(self, marks: list[Any]) -> None:
-        """Find a stream that liblsl does not recover, for as long as it takes."""
-        while True:
-            with suppress(SubstrateTimeout):
-                found = await self._find(self._asked, timeout=1.0)
-                if found.uid() != self._outlet_id:
-                    inlet, full = await self._subscribe(found)
-                    await self._accept(inlet, full, marks)
-                    self._inlet = inlet
-                    return
+        """Look once for a stream that liblsl does not recover."""
+        with suppress(SubstrateTimeout):
+            found = await self._find(self._asked, timeout=1.0)
+            if found.uid() != self._outlet_id:
+                inlet, full = await self._subscribe(found)
+                await self._accept(inlet, full, marks)
+                self._inlet, self._gone = inlet, False
 
     async def _accept(self, inlet: "pylsl.StreamInlet", full: "pylsl.StreamInfo", marks: list[Any]) -> None:
         """Go on with another outlet, on the clock that the first one had."""

@@ -40,7 +40,6 @@ __all__ = ["OpenEphysSource"]
 
 _logger = logging.getLogger("inmateria")
 _HEARTBEAT = 2.0
-_SILENCE = 1.0
 _MOST_AT_ONCE = 2000
 
 
@@ -106,7 +105,7 @@ class OpenEphysSource(StreamSource):
         self._waiting: list[Any] = []
         self._number: int | None = None
         self._begun_anew, self._last_host = False, time.time()
-        self._arrived, self._silent, self._strangers = time.monotonic(), False, set[str]()
+        self._strangers = set[str]()
         try:
             async with asyncio.timeout(self._timeout):
                 first = await self._first_block()
@@ -197,15 +196,6 @@ class OpenEphysSource(StreamSource):
                     except FrameError as error:
                         _logger.warning("Open Ephys at %s:%d: %s", self._host, self._port, error)
                         items.append(StreamMark("a message cannot be read", details={"why": str(error)}))
-        now = time.monotonic()
-        if not messages:
-            if not self._silent and now - self._arrived > _SILENCE:
-                self._silent = True
-                items.append(StreamMark("stream silent", (self._end - self._origin) / self._rate))
-            return items
-        if self._silent:
-            items.append(StreamMark("stream back", (self._end - self._origin) / self._rate))
-        self._arrived, self._silent = now, False
         for message in messages:
             if message is not None:
                 self._count_message(message.number, items)

@@ -32,8 +32,8 @@ class PublishedSubstrate(Substrate):
     - ``NAME``: the signal, all samples of it at the substrate's sampling rate, in double precision;
     - ``NAME-spikes``: for each spike the index of its output.
 
-    An exchange is sent when it has been answered. Its timestamps begin when its stimulus left, on LSL's clock, and go on as
-    on the device's clock. If the device is faster than real time, they begin where the last exchange ended.
+    An exchange is sent when it has been answered. Its timestamps begin when its stimulus left, on LSL's clock, and go
+    on as on the device's clock. If the device is faster than real time, they begin where the last exchange ended.
 
     Parameters
     ----------

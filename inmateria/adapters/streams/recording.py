@@ -29,8 +29,8 @@ async def record_stream(
 ) -> int:
     """Record a stream until `stop`, or for so many seconds on its clock; return the count of exchanges.
 
-    A break of the stream does not end the recording: it is marked, and the recording goes on when data come again. While
-    no data come, the host's clock counts the seconds.
+    A break of the stream does not end the recording: it is marked, and the recording goes on when data come again.
+    While no data come, the host's clock counts the seconds.
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """Samples of a stream in the order of their numbers, however they arrive; what is missing stays missing."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -118,7 +119,7 @@ class SampleBuffer:
         edges = [0, *(np.flatnonzero((lost[1:] != lost[:-1]).any(axis=1)) + 1).tolist(), len(lost)]
         return [
             Gap(first + low, high - low, tuple(np.flatnonzero(lost[low]).tolist()))
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            for low, high in pairwise(edges)
             if lost[low].any()
         ]
 

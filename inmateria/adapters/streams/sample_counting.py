@@ -18,8 +18,8 @@ _ENOUGH = 4
 class TimestampCounter:
     """Numbers samples by their timestamps.
 
-    Timestamps are compared with a line through those of the last samples, whose slope follows the true rate. A sample that
-    is later than the next expected one by more than the tolerance comes after a gap; one that is earlier was late,
+    Timestamps are compared with a line through those of the last samples, whose slope follows the true rate. A sample
+    that is later than the next expected one by more than the tolerance comes after a gap; one that is earlier was late,
     reordered or sent twice and gets the number that its timestamp says. A hundred of those in a row mean that the clock
     was set back: counting then goes on with the next number, and the step is in `steps_back`.
 
@@ -124,7 +124,7 @@ class TimestampCounter:
         )
 
     def _irregular(self, stamps: FloatArray, apart: FloatArray) -> int:
-        """Number the first of some samples, which is not where the next was expected."""
+        """Return the number of the first of some samples, which is not where the next was expected."""
         missing = round(float(apart[0]))
         if missing > 0:
             within = 0.5 if self.tolerance == 0.5 else 2 * self.tolerance
@@ -189,13 +189,13 @@ def unwrapped_counts(
     rate : float
         Samples per second.
     """
-    found = np.empty(len(counts), dtype=np.int64)
-    for k, (count, passed) in enumerate(zip(counts.tolist(), seconds.tolist(), strict=True)):
-        ahead = (count - last) % wrap
-        if ahead > wrap // 2 and passed * rate < 0.5 * wrap:
-            ahead -= wrap  # it was late
-        else:
-            ahead += wrap * max(0, round((passed * rate - ahead) / wrap))
-        found[k] = last + ahead
-        last = max(last, int(found[k]))
-    return found
+    ahead = np.diff(counts, prepend=last) % wrap
+    expected = seconds * rate
+    ahead = np.where((ahead > wrap // 2) & (expected < 0.5 * wrap), ahead - wrap, ahead)  # those were late
+    excess = expected - ahead
+    long = np.flatnonzero(excess >= 0.5 * wrap)
+    for k, following in zip(long.tolist(), [*long[1:].tolist(), len(counts)], strict=False):
+        # After a stall of the transport, the samples behind the first come faster than their rate; not so after a gap.
+        lasting = float(np.cumsum(excess[k:following]).min())
+        ahead[k] += wrap * max(0, round(lasting / wrap))
+    return last + np.cumsum(ahead)

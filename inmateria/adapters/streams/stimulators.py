@@ -1,4 +1,4 @@
-"""Where the stimuli of a stream's substrate go: nowhere, out on LSL, to another substrate, or into the device's own data."""
+"""Where the stimuli of a stream go: nowhere, out on LSL, to another substrate, or into the device's own data."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -32,7 +32,7 @@ class Stimulator(ABC):
     step: float | None = None
     limits = Limits()
 
-    async def open(self, exits: AsyncExitStack) -> None:
+    async def open(self, exits: AsyncExitStack) -> None:  # noqa: B027
         """Open what is needed; it is closed by `exits`."""
 
     def identifier(self, stream: str) -> str:

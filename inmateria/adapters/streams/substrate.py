@@ -39,6 +39,7 @@ __all__ = ["StreamSubstrate"]
 _logger = logging.getLogger("inmateria")
 _BUFFERED = 120.0
 _MOST_AWAY = 5.0
+_SILENCE = 1.0
 _MOST_SPIKES = 1_000_000
 
 
@@ -128,7 +129,7 @@ class StreamSubstrate(Substrate):
         )
 
     def take_notes(self, *, ending: bool = False) -> list[Note]:
-        """Return what happened since the last call, for a recording: gaps, markers, breaks, and measurements of clocks."""
+        """Return what happened since the last call: gaps, markers, breaks, and measurements of clocks."""
         clock = self._source.clock
         if clock.count and (ending or clock.count >= 2 * self._clock_noted):
             self._clock_noted = clock.count
@@ -228,14 +229,23 @@ class StreamSubstrate(Substrate):
 
     async def _follow(self) -> None:
         """Take what arrives, until the stream is gone for good."""
+        arrived, silent = time.monotonic(), False
         try:
             while True:
                 items = await self._source.read()
+                if not silent and time.monotonic() - arrived > max(_SILENCE, 10 / self._rate):
+                    silent = True
+                    self._mark(StreamMark("stream silent", self._buffer.end / self._rate))
+                    _logger.warning("%s: no data come", self.info.id)
                 if not items:
                     continue
                 async with self._moved:
                     for item in items:
                         if isinstance(item, Block):
+                            if silent:
+                                back = int(item.index[0]) / self._rate
+                                self._mark(StreamMark("stream back", back))
+                            arrived, silent = time.monotonic(), False
                             self._buffer.add(item)
                         elif isinstance(item, StreamSpike):
                             self._spikes.append(item)

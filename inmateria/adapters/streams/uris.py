@@ -101,6 +101,7 @@ def brainflow_stream(
     *,
     channels: str = "eeg",
     wrap: int = 256,
+    config: str = "",
     marker: bool = False,
     stimuli: str = "",
     inputs: str = "input",
@@ -122,6 +123,8 @@ def brainflow_stream(
         Groups of channels, with commas between.
     wrap : int
         Number of values of the board's counter of samples.
+    config : str
+        Text that the board gets through BrainFlow's ``config_board``.
     marker : bool
         Have one input, ``marker``, that BrainFlow writes into the board's data.
     stimuli : str
@@ -143,7 +146,7 @@ def brainflow_stream(
     id : str
         Identity of the device.
     """
-    source = BrainflowSource(board, channels=channels, wrap=wrap, id=id, settings=dict(settings or {}))
+    source = BrainflowSource(board, channels=channels, wrap=wrap, config=config, id=id, settings=dict(settings or {}))
     stimulator = _stimulator(stimuli, inputs, low, high, unit, drive, DeviceMarkers(source) if marker else None)
     return StreamSubstrate(source, stimulator, step=step, late=late, timeout=timeout)
 
