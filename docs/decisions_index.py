@@ -17,6 +17,7 @@ SUBJECTS = {
     600: "Cultures of neurons",
     650: "Living tissue",
     700: "Training",
+    730: "Streams of other programs",
     800: "Boards and instruments",
     900: "Pages and reports",
 }

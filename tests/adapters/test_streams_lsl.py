@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import neo
 import numpy as np
 import pylsl
 import pytest
@@ -18,9 +19,11 @@ from leaky import LeakySimulator
 
 from inmateria.adapters import SimulatedSubstrate, connect, record_stream
 from inmateria.adapters.streams.lsl_source import LslSource
+from inmateria.adapters.streams.source import MissingStreamPackage
 from inmateria.adapters.streams.stimulators import OtherSubstrate
 from inmateria.adapters.streams.substrate import StreamSubstrate
 from inmateria.recording import open_recording, read_block
+from inmateria.recording.formats.export import export
 from inmateria.substrate import StimulusRejected, SubstrateDisconnected, SubstrateTimeout
 from inmateria.testing import check_entered_substrate
 
@@ -101,6 +104,8 @@ async def test_samples_names_and_units_come_as_they_were_sent() -> None:
         assert (first.start, second.start, second.sequence) == (0.0, 40 / RATE, 1)
         with pytest.raises(StimulusRejected, match="whole number"):
             await substrate.stimulate(info.stimulus(info.rest_drive(), step=0.052))
+        with pytest.raises(StimulusRejected, match="several stimuli"):
+            await substrate.stimulate(info.stimulus(info.rest_drive(2), step=100.0))
         with pytest.raises(StimulusRejected, match="levels"):
             await substrate.stimulate(info.stimulus([[1.0]]))
 
@@ -295,12 +300,12 @@ async def test_stimuli_go_to_another_substrate() -> None:
         playing.cancel()
 
 
-@pytest.mark.parametrize("way", ["read only", "stimuli"])
+@pytest.mark.parametrize("way", ["read only", "stimuli", "composed"])
 async def test_the_contract(way: str) -> None:
     """The shipped checks of a substrate, over a stream in real time."""
     out = outlet(f"contract {way}", rate=1000.0)
     sender = Sender(out, 1000.0)
-    more = "&stimuli=contract-out&inputs=a,b" if way == "stimuli" else ""
+    more = {"stimuli": "&stimuli=contract-out&inputs=a,b", "composed": "&drive=echo%3A%2F%2F%3Funits%3D5"}.get(way, "")
     async with connect(f"lsl://contract {way}?step=0.002&late=0.002&timeout=30{more}") as substrate:
         playing = asyncio.create_task(sender.play())
         await check_entered_substrate(substrate, window=1)
@@ -341,6 +346,13 @@ async def test_a_stream_is_recorded_with_its_markers_gaps_and_clock(tmp_path: Pa
     assert [str(each.units.dimensionality) for each in block.segments[0].analogsignals[1:]] == ["mV", "uV"]
     names = [each.array_annotations["channel_names"].tolist() for each in block.segments[0].analogsignals[1:]]
     assert names == [["E0"], ["E1", "E2"]]
+    exported = export(path, tmp_path / "stream.nix")
+    with neo.NixIO(str(exported.paths[0]), "ro") as nix:  # neo's own reader finds the same
+        (again,) = nix.read_block().segments
+    for ours, theirs in zip(block.segments[0].analogsignals, again.analogsignals, strict=True):
+        assert np.array_equal(ours.magnitude, theirs.magnitude, equal_nan=True)
+        assert ours.units == theirs.units
+    assert [each.labels.tolist() for each in again.epochs] == [["gap"]]
     (epoch,) = block.segments[0].epochs
     assert (epoch.labels.tolist(), float(epoch.durations[0])) == (["gap"], 50 / RATE)
 
@@ -442,3 +454,21 @@ def test_the_command_records_a_stream(tmp_path: Path) -> None:
     assert json.loads(told) == {"path": str(path), "exchanges": 2}
     with open_recording(path) as read:
         assert np.array_equal(read.signal(), samples(0, 100))
+
+
+@pytest.mark.parametrize(
+    ("uri", "package", "extra"),
+    [
+        ("lsl://any", "pylsl", "lsl"),
+        ("openephys://localhost", "zmq", "openephys"),
+        ("brainflow://synthetic", "brainflow", "brainflow"),
+    ],
+)
+async def test_a_package_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, uri: str, package: str, extra: str
+) -> None:
+    for name in [package, *(each for each in sys.modules if each.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingStreamPackage, match=rf"inmateria\[{extra}\]"):
+        async with connect(uri):
+            pass

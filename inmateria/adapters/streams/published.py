@@ -1,5 +1,6 @@
 """A substrate whose stimuli, signals and spikes are published as LSL streams, as they happen."""
 
+import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -92,6 +93,15 @@ class PublishedSubstrate(Substrate):
 
     def _close(self) -> None:
         self._stimuli = self._exchanges = self._signal = self._spikes = None  # pylsl closes what is deleted
+
+    async def wait_for_inlet(self, timeout: float = 10.0) -> bool:
+        """Wait until a program reads the signal, or the spikes if there is none; return whether one does.
+
+        LSL sends nothing to a program that it does not know yet.
+        """
+        outlet = self._signal or self._spikes
+        assert outlet is not None
+        return bool(await asyncio.to_thread(outlet.wait_for_consumers, timeout))
 
     def take_notes(self, *, ending: bool = False) -> list[Note]:
         """Return what the published substrate has noted."""

@@ -104,7 +104,8 @@ class StreamSubstrate(Substrate):
                 ),
                 parameters=about.parameters,
             )
-            self._buffer = SampleBuffer(self._width, max(4096, int(_BUFFERED * about.rate)))
+            self._most = max(4096, int(_BUFFERED * about.rate))
+            self._buffer = SampleBuffer(self._width, self._most)
             self._spikes: deque[StreamSpike] = deque(maxlen=_MOST_SPIKES)
             self._marks: list[Note] = []
             self._clock_noted = 0
@@ -150,10 +151,16 @@ class StreamSubstrate(Substrate):
                 f"{self.info.id} has {self._rate:g} samples a second, and a step must be a whole number of them",
                 f"give {samples / self._rate!r} s",
             )
+        steps, reads_only = len(stimulus.drive), self._stimulator.reads_only
+        if 2 * steps * samples > self._most:
+            raise StimulusRejected(
+                f"the drive lasts {stimulus.duration:g} s",
+                f"{self.info.id} keeps {self._most / self._rate:g} s of its stream, and gives half of that at once",
+                "send it as several stimuli",
+            )
         async with self._turn:
             if self._lost is not None:
                 raise self._lost
-            steps, reads_only = len(stimulus.drive), self._stimulator.reads_only
             first = self._next
             if reads_only:
                 start = await self._begin_at(first, steps, samples)
@@ -233,7 +240,8 @@ class StreamSubstrate(Substrate):
         try:
             while True:
                 items = await self._source.read()
-                if not silent and time.monotonic() - arrived > max(_SILENCE, 10 / self._rate):
+                quiet = time.monotonic() - arrived > max(_SILENCE, 10 / self._rate)
+                if quiet and not silent and self._buffer.end:
                     silent = True
                     self._mark(StreamMark("stream silent", self._buffer.end / self._rate))
                     _logger.warning("%s: no data come", self.info.id)
