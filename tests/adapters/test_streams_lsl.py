@@ -472,3 +472,11 @@ async def test_a_package_that_is_missing_is_named_with_its_extra(
     with pytest.raises(MissingStreamPackage, match=rf"inmateria\[{extra}\]"):
         async with connect(uri):
             pass
+
+
+async def test_a_few_samples_and_then_none_are_not_held_back() -> None:
+    """Too few to measure the jitter on: they come once the stream is silent."""
+    sender = Sender(outlet("short"))
+    async with entered("short", sender, count=20) as substrate:
+        found = await take(substrate, 2)
+        assert np.array_equal(found.signal.reshape(-1, 3), samples(0, 20))

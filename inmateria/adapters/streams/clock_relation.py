@@ -78,6 +78,11 @@ class ClockRelation:
         self.count += 1
 
     @property
+    def last(self) -> float:
+        """Time of the last measurement, s on the device's clock; NaN if there is none."""
+        return self._measured[-1][0] if self._measured else float("nan")
+
+    @property
     def fit(self) -> ClockFit | None:
         """The line through the measurements; None if there are none."""
         if not self._measured:

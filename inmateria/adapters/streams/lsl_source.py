@@ -171,7 +171,9 @@ class LslSource(StreamSource):
         now = time.monotonic()
         if not len(stamps):
             self._silent |= now - self._arrived > max(_SILENCE, 10 / self._rate)
-            return [*self._read_markers()]
+            if self._silent and self._held:  # the first samples are all that there is to measure the jitter on
+                marks.append(self._take_held(marks))
+            return [*marks, *self._read_markers()]
         back, self._silent, self._arrived = self._silent, False, now
         expected = self._counter.time(self._counter.last + 1) if self._counter.last >= 0 else None
         broken = expected is not None and abs(stamps[0] + self._shift - expected) > max(0.1, 2 / self._rate)
@@ -179,14 +181,17 @@ class LslSource(StreamSource):
             await self._check_outlet(marks)
         self._held.append((_as_floats(values), stamps + self._shift))
         if sum(len(each) for _, each in self._held) >= self._counter.wanted:
-            data, times = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
-            self._held = []
-            marks.append(Block(self._numbered(times, marks), data))
+            marks.append(self._take_held(marks))
             if self._deliveries is not None:
                 self._deliveries.add(self._counter.last / self._rate, time.time())
             else:
                 await self._measure(now)
         return marks + list(self._read_markers())
+
+    def _take_held(self, marks: list[Any]) -> Block:
+        data, times = (np.concatenate(parts) for parts in zip(*self._held, strict=True))
+        self._held = []
+        return Block(self._numbered(times, marks), data)
 
     def _numbered(self, stamps: FloatArray, marks: list[Any]) -> npt.NDArray[np.int64]:
         before, first = len(self._counter.steps_back), self._counter.last < 0

@@ -134,7 +134,7 @@ class StreamSubstrate(Substrate):
         clock = self._source.clock
         if clock.count and (ending or clock.count >= 2 * self._clock_noted):
             self._clock_noted = clock.count
-            self._mark(StreamMark("clock", details=clock.details()))
+            self._mark(StreamMark("clock", clock.last, details=clock.details()))
         if ending:
             buffer = self._buffer
             counts = {"late": buffer.late, "repeated": buffer.repeated, "overflowed": buffer.overflowed}
