@@ -86,7 +86,7 @@ def test_the_fastest_deliveries_give_the_drift_under_any_delay() -> None:
     start=st.floats(0, 1e6),
     drift=st.floats(-2e-4, 2e-4),
 )
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_gaps_of_any_length_are_found_at_their_places(
     rate: float, gaps: list[tuple[int, int]], chunk: int, start: float, drift: float
 ) -> None:
@@ -111,7 +111,7 @@ def test_gaps_of_any_length_are_found_at_their_places(
     chunk=st.integers(1, 50),
     missing=st.integers(20, 3000),
 )
-@settings(max_examples=100)
+@settings(max_examples=25)
 def test_jitter_makes_no_gaps(sigma: float, seed: int, chunk: int, missing: int) -> None:
     """Gaussian jitter of up to one sample: 600 samples stay consecutive, and one gap is found at its place."""
     generator, rate = np.random.default_rng(seed), 100.0
