@@ -228,7 +228,7 @@ class RecordedSubstrate(Substrate):
         self.exchanges += 1
         if self._undropped:
             self._note_dropped()
-        self.take_notes()
+        self.record_notes()
 
     def _note_dropped(self) -> None:
         """Record the number of exchanges dropped since the last note of this kind."""
@@ -246,7 +246,7 @@ class RecordedSubstrate(Substrate):
             raise RecordingError(f"{self.path} is not open; use the substrate inside `async with`")
         return self._writer
 
-    def take_notes(self, *, ending: bool = False) -> None:
+    def record_notes(self, *, ending: bool = False) -> None:
         """Record what the substrate itself has noted since the last exchange."""
         if isinstance(self._substrate, NotingSubstrate):
             for note in self._substrate.take_notes(ending=ending):
@@ -256,7 +256,7 @@ class RecordedSubstrate(Substrate):
         """Write all queued items and close the file, also on cancellation."""
         if self._writer is not None:
             with suppress(RecordingError):  # raised again by closing
-                self.take_notes(ending=True)
+                self.record_notes(ending=True)
             if self._undropped:
                 with suppress(RecordingError):  # raised again by closing
                     self._note_dropped()

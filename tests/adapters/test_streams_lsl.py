@@ -22,7 +22,7 @@ from inmateria.adapters.streams.lsl_source import LslSource
 from inmateria.adapters.streams.source import MissingStreamPackage
 from inmateria.adapters.streams.stimulators import OtherSubstrate
 from inmateria.adapters.streams.substrate import StreamSubstrate
-from inmateria.recording import open_recording, read_block
+from inmateria.recording import RecordedSubstrate, open_recording, read_block
 from inmateria.recording.formats.export import export
 from inmateria.substrate import StimulusRejected, SubstrateDisconnected, SubstrateTimeout
 from inmateria.testing import check_entered_substrate
@@ -480,3 +480,19 @@ async def test_a_few_samples_and_then_none_are_not_held_back() -> None:
     async with entered("short", sender, count=20) as substrate:
         found = await take(substrate, 2)
         assert np.array_equal(found.signal.reshape(-1, 3), samples(0, 20))
+
+
+async def test_a_recording_of_a_recording_notes_its_gaps_once(tmp_path: Path) -> None:
+    sender = Sender(outlet("nested"))
+    source = StreamSubstrate(LslSource("nested", jitter=0.0), step=10 / RATE, timeout=20.0)
+    paths = tmp_path / "inner.h5", tmp_path / "outer.h5"
+    async with RecordedSubstrate(RecordedSubstrate(source, paths[0]), paths[1]) as recorded:
+        assert await asyncio.to_thread(sender.out.wait_for_consumers, 20.0)
+        sender.send(10)
+        sender.send(50, skip=5)
+        await recorded.stimulate(recorded.info.stimulus(recorded.info.rest_drive(3)))
+    labels = []
+    for path in paths:
+        with open_recording(path) as read:
+            labels.append([note.label for note in read.notes].count("gap"))
+    assert labels == [1, 0]

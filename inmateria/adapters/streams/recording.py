@@ -73,7 +73,7 @@ async def record_stream(
                 try:
                     response = exchange.result()
                 except SubstrateTimeout:
-                    recorded.take_notes()
+                    recorded.record_notes()
                     if time.monotonic() - begun >= seconds:
                         break
                     continue
