@@ -286,7 +286,9 @@ class LslSource(StreamSource):
         return str(self._form["source id"])
 
     def _read_markers(self) -> list[StreamMark]:
-        found = []
+        found: list[StreamMark] = []
+        if self._counter.last < 0:
+            return found  # they wait in their inlets until the samples have a clock
         for name, inlet in self._marker_inlets.items():
             with suppress(self._lsl.util.LostError):
                 samples, stamps = inlet.pull_chunk(0.0, 4096)
