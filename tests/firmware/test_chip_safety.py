@@ -229,9 +229,10 @@ def test_a_stimulus_of_one_frame_is_not_late_of_itself() -> None:
     """Neither the frame that begins it nor a pause before makes a step late, and the answers come as the steps do."""
     with raw_board(speed=1) as (board, host):
         host.say(encode_open(7, 1, 60_000))
-        for number in range(20):
+        for number in range(40):
             # Said once, since what comes while a step begins may make it late.
-            host.ask(step(number, number, 4000, 5), FrameType.STEPS | FrameType.ANSWER, number, again=None)
-        status = host.status(20)
-        assert (status.done, status.late) == (100, 0)
+            frame = host.ask(step(number, number), FrameType.STEPS | FrameType.ANSWER, number, again=None)
+            answer = StepsAnswer.decode(frame.payload)
+            assert not answer.late or answer.start % 65536 < 1000  # the interrupt of a wrap may come just before it
+        assert host.status(40).done == 40
         assert board.resets == 0
