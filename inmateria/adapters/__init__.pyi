@@ -1,5 +1,6 @@
 from .blocking import BlockingSubstrate
 from .cortical.substrate import CorticalSubstrate
+from .instrument import BufferedInstrument, Instrument
 from .intan.emulator import IntanEmulator
 from .intan.substrate import IntanSubstrate
 from .mqtt.client.remote import RemoteSubstrate
@@ -13,6 +14,8 @@ from .mqtt.wire.aiomqtt_links import AiomqttLinks
 from .neuroplatform.substrate import NeuroplatformSubstrate
 from .neuroplatform.twin import Neuroplatform
 from .replay import ReplaySubstrate
+from .scpi.server import ScpiServer
+from .scpi.substrate import ScpiSubstrate
 from .simulated import SimulatedSubstrate
 from .tissue.guard import PulseLimits, TissueGuard
 from .uri import adapters_found, connect, parameters_for, query_of, simulator_from_uri
@@ -20,9 +23,11 @@ from .uri import adapters_found, connect, parameters_for, query_of, simulator_fr
 __all__ = [
     "AiomqttLinks",
     "BlockingSubstrate",
+    "BufferedInstrument",
     "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
+    "Instrument",
     "IntanEmulator",
     "IntanSubstrate",
     "Neuroplatform",
@@ -30,6 +35,8 @@ __all__ = [
     "PulseLimits",
     "RemoteSubstrate",
     "ReplaySubstrate",
+    "ScpiServer",
+    "ScpiSubstrate",
     "SimulatedSubstrate",
     "SubprocessDevice",
     "TissueGuard",

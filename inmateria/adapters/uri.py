@@ -48,6 +48,7 @@ _ADAPTERS = {
     "mqtts": (_REMOTE, "the same, encrypted"),
     "ws": (_REMOTE, "a device behind a broker that speaks WebSocket: ws://host/group/device"),
     "wss": (_REMOTE, "the same, encrypted"),
+    "scpi": ("inmateria.adapters.scpi.substrate:scpi_from_uri", "an instrument that speaks SCPI: scpi://host:5025"),
     "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
 }
 
@@ -58,6 +59,10 @@ _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
     "intan": ("inmateria.adapters.intan.substrate:IntanSubstrate", ()),
     "neuroplatform": ("inmateria.adapters.neuroplatform.substrate:NeuroplatformSubstrate", ()),
     "replay": ("inmateria.adapters.replay:ReplaySubstrate", ("match", "speed")),
+    "scpi": (
+        "inmateria.adapters.scpi.substrate:ScpiSubstrate",
+        ("profile", "limit", "step", "settle", "timeout", "id"),
+    ),
 } | dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS))
 """The class whose docstring describes the query of each adapter's URI, and the names in it that the query takes."""
 
