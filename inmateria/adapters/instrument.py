@@ -62,7 +62,9 @@ class _Driven(Substrate):
             raise ValueError(f"timeout is {timeout} s; give a finite time of more than 0")
         floating = [channel.name for channel in inputs if channel.floats]
         if floating:
-            raise ValueError(f"inputs {', '.join(floating)} float; a function that sets a value cannot leave it undriven")
+            raise ValueError(
+                f"inputs {', '.join(floating)} float; a function that sets a value cannot leave it undriven"
+            )
         self.info = SubstrateInfo(
             id=id or kind,
             identity="user" if id else "none",
@@ -335,7 +337,7 @@ class Instrument(_Driven):
         for index, value in enumerate(self.info.rest):
             try:
                 self._set(index, value)
-            except SubstrateError as error:  # noqa: PERF203
+            except SubstrateError as error:
                 failed.append(error)
         if failed:
             raise SubstrateError(

@@ -40,7 +40,7 @@ class Driver:
         self.calls: list[tuple[str, float]] = []
         self.threads: set[int] = set()
         self.levels = {"bias": math.nan, "gate": math.nan}
-        self.gate, self.begun = threading.Event(), threading.Event()
+        self.gate, self.begun, self.rested = threading.Event(), threading.Event(), threading.Event()
         self.gate.set()
         self.failing: Exception | None = None
         self.reading: Callable[[], object] = lambda: self.levels["bias"] * self.levels["gate"] / 1000
@@ -54,6 +54,8 @@ class Driver:
             if self.failing is not None and value not in (0.0, 100.0):
                 raise self.failing
             self.levels[name] = value
+            if self.at_rest:
+                self.rested.set()
 
         return set_level
 
@@ -134,20 +136,21 @@ async def test_levels_stay_between_the_stimuli_of_a_stream_and_end_at_rest() -> 
 
 async def test_a_call_that_hangs_is_named_and_nothing_further_is_called_before_it_returns() -> None:
     driver = Driver()
-    bench = driver.instrument(timeout=0.2)
+    bench = driver.instrument(timeout=1.0)
     await bench.__aenter__()
     driver.gate.clear()
-    with pytest.raises(SubstrateTimeout, match=r"setting bias to 0.5 V did not return within 0.2 s"):
+    driver.rested.clear()
+    with pytest.raises(SubstrateTimeout, match=r"setting bias to 0\.5 V did not return within 1 s"):
         await bench.stimulate(bench.info.stimulus([[0.5, 200.0]]))
     calls = len(driver.calls)
-    with pytest.raises(SubstrateDisconnected, match="setting bias to 0.5 V has not returned"):
+    with pytest.raises(SubstrateDisconnected, match=r"setting bias to 0\.5 V has not returned"):
         await bench.stimulate(bench.info.stimulus([[0.6, 200.0]]))
     with pytest.raises(SubstrateDisconnected, match="has not returned"):
         await bench.__aexit__(None, None, None)
     assert len(driver.calls) == calls
     driver.gate.set()  # at last it returns: the rest is set all the same
-    while not driver.at_rest:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(driver.rested.wait)
+    assert driver.at_rest
 
 
 @pytest.mark.parametrize("error", [OSError("unplugged"), RuntimeError("the driver complains")])
@@ -259,7 +262,7 @@ def test_a_block_is_the_drive_held_and_rest_after_it(steps: int, samples: int, l
 
 async def test_a_block_of_the_wrong_length_or_a_step_between_samples_is_refused() -> None:
     async with BufferedInstrument([BIAS], [CURRENT], lambda rows: rows, sampling_rate=1000.0) as card:
-        with pytest.raises(StimulusRejected, match="1.5 samples"):
+        with pytest.raises(StimulusRejected, match=r"1\.5 samples"):
             await card.stimulate(Stimulus([[0.5]], 1.5e-3))
         assert (await card.stimulate(Stimulus([[0.5]], 2e-3))).sequence == 0
     short = BufferedInstrument([BIAS], [CURRENT], lambda rows: rows[1:], sampling_rate=1000.0)

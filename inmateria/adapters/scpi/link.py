@@ -24,9 +24,7 @@ class ScpiLink:
         Longest wait for an answer, s.
     """
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, timeout: float
-    ) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, timeout: float) -> None:
         self._reader, self._writer, self._name, self._timeout = reader, writer, name, timeout
 
     @classmethod

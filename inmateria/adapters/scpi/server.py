@@ -113,6 +113,11 @@ class ScpiServer:
             self._background.cancel()
         await self._server.wait_closed()
 
+    @property
+    def _executing(self) -> bool:
+        """Whether a line of some client is being executed."""
+        return self._owner is not None
+
     def _joined(self, client: "_Connection") -> None:
         self._clients.add(client)
 
@@ -146,9 +151,9 @@ class ScpiServer:
             return
         ends = time.perf_counter() + _SLICE
         moved = True
-        while self.meter.busy and moved and time.perf_counter() < ends:
-            moved = client.interpreter.step()
-        if self.meter.busy and moved:
+        while moved and time.perf_counter() < ends:
+            moved = client.interpreter.step() and self.meter.busy
+        if moved:
             self._background = asyncio.get_running_loop().call_soon(self._again, client)
 
     def _again(self, client: "_Connection") -> None:
@@ -206,9 +211,7 @@ class _Connection(asyncio.Protocol):
             if self._overlong or len(line) > _MOST_BYTES:
                 self._overlong = False
                 self._lines.append(None)
-            elif self._line is not None and _URGENT.fullmatch(line.decode("ascii", "replace")):
-                self._at_once(line)
-            elif self._server._owner not in (None, self) and _URGENT.fullmatch(line.decode("ascii", "replace")):
+            elif self._server._executing and _URGENT.fullmatch(line.decode("ascii", "replace")):
                 self._at_once(line)
             else:
                 self._lines.append(line)

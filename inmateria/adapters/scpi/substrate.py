@@ -336,7 +336,7 @@ class ScpiSubstrate(Substrate):
         if self._id:
             return self._id, "user"
         words = [re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-._") for word in identity.split(",")]
-        model, serial = (words + ["", "", ""])[1:3]
+        model, serial = [*words, "", "", ""][1:3]
         if serial and serial != "0":
             return f"{model}-{serial}".strip("-"), "serial"
         return re.sub(r"[^A-Za-z0-9._-]+", "-", f"{self._host}-{self._port}").strip("-._"), "host"
