@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click.core import ParameterSource
 
-from inmateria.cli.application import Json, app, awaited, complete_substrate, plain, terminal, uri_of
+from inmateria.cli.application import GIVEN, Json, app, awaited, complete_substrate, plain, terminal, uri_of
 
 _OF_A_BROKER = ("broker", "port", "host", "passwords", "certificate", "key", "group", "name", "journal")
 RemoteDevice = Annotated[str, typer.Argument(help="A device: mqtt[s]://host/group/device.")]
@@ -66,7 +65,7 @@ def serve(
     """Serve a substrate as a device on an MQTT broker, or a simulator as a source meter (SCPI), until Ctrl-C."""
     wrong = _OF_A_BROKER if scpi is not None else ("terminals", "scale", "keep_output")
     for name in wrong:
-        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+        if name in context.meta[GIVEN]:
             option = f"--{name.replace('_', '-')}"
             reason = "is of a broker, and not with --scpi" if scpi is not None else "needs --scpi"
             raise typer.BadParameter(f"{option} {reason}", context)

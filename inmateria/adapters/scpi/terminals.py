@@ -33,8 +33,8 @@ class Held(NamedTuple):
 class Terminals:
     """Two terminals of a simulator, at which a source holds a voltage or a current.
 
-    Where a limit is reached, the voltage is solved for at every sample on copies of the simulator, so that it never sees
-    more than the limit itself.
+    Where a limit is reached, the voltage is solved for at every sample on copies of the simulator; the simulator itself
+    never sees more than the limit.
 
     Parameters
     ----------
