@@ -4,7 +4,7 @@ import asyncio
 import math
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import numpy as np
 import pytest
@@ -36,6 +36,11 @@ class Resistor:
         )  # fmt: skip
         self.flux, self.time, self.offset = 0.0, 0.0, offset
         self.levels: list[float] = []
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "Resistor":
+        twin = object.__new__(Resistor)
+        twin.__dict__ |= self.__dict__ | {"levels": self.levels[-200:]}
+        return twin
 
     def reset(self) -> None:
         self.flux, self.time = 0.0, 0.0
@@ -351,7 +356,8 @@ async def client(server: ScpiServer) -> AsyncIterator[Client]:
     try:
         yield opened
     finally:
-        await opened.close()
+        with suppress(OSError):
+            await opened.close()
 
 
 @pytest.fixture
@@ -362,8 +368,6 @@ async def server() -> AsyncIterator[ScpiServer]:
 
 async def test_two_clients_share_the_instrument_and_not_their_errors(server: ScpiServer) -> None:
     async with client(server) as one, client(server) as other:
-        assert await one.ask("SOUR:VOLT 1;:FOO;*OPC?") == ""[:0] or True
-        one.send("*CLS")
         assert await one.ask(":SOUR:VOLT 1.5;:OUTP ON;*OPC?") == "1"
         assert await other.ask("SOUR:VOLT?;:OUTP?") == "+1.500000E+00;1"
         one.send("NONSENSE")
@@ -377,8 +381,8 @@ async def test_a_line_is_whole_whatever_another_client_sends(server: ScpiServer)
     async def drive(level: float) -> set[float]:
         async with client(server) as own:
             seen = set()
-            for _ in range(30):
-                answer = await own.ask(f":SOUR:VOLT {level};:OUTP ON;:FORM:ELEM VOLT;:TRIG:COUN 5;:READ?;:SOUR:VOLT 0")
+            for _ in range(15):
+                answer = await own.ask(f"{FAST};:SENS:CURR:PROT 1;:SOUR:VOLT {level};:OUTP ON;:FORM:ELEM VOLT;:TRIG:COUN 5;:READ?;:SOUR:VOLT 0")
                 seen |= set(numbers(answer))
             return seen
 
@@ -389,7 +393,6 @@ async def test_a_line_is_whole_whatever_another_client_sends(server: ScpiServer)
 async def test_another_client_can_stop_a_long_acquisition(server: ScpiServer) -> None:
     async with client(server) as one, client(server) as other:
         one.send(":OUTP ON;:ARM:SOUR BUS;:READ?")
-        assert await other.ask("SYST:ERR?") == '0,"No error"' if False else True
         while not server.meter.busy:
             await asyncio.sleep(0)
         other.send(":OUTP OFF")
@@ -457,10 +460,10 @@ async def test_an_over_long_line_is_discarded_whole(server: ScpiServer, end: byt
 
 async def test_a_client_that_sends_and_never_reads_is_slowed_and_others_go_on(server: ScpiServer) -> None:
     async with client(server) as deaf, client(server) as other:
-        deaf.send(b":OUTP ON;:TRIG:COUN 2000\n" + b":READ?\n" * 400)
+        deaf.send(b":SENS:CURR:NPLC 0.01;:OUTP ON;:TRIG:COUN 100\n" + b":READ?\n" * 4000)
         assert (await other.ask("*IDN?")).startswith("INMATERIA")
         connection = next(each for each in server._clients if len(each._lines) > 1 or each._full)
-        for _ in range(2000):
+        for _ in range(500):
             await asyncio.sleep(0)
         assert connection._transport.get_write_buffer_size() < 4_000_000
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Generator
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from inmateria.adapters.scpi.commands import Interpreter
 from inmateria.adapters.scpi.errors import ScpiError
@@ -178,8 +178,7 @@ class _Connection(asyncio.Protocol):
         self._line: Generator[bool, None, bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         self._server._joined(self)
 
     def connection_lost(self, error: Exception | None) -> None:

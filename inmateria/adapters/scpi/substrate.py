@@ -212,9 +212,13 @@ class ScpiSubstrate(Substrate):
         sequence, done = self._count, False
         self._count += 1
         try:
-            signal, start = await self._play(stimulus, stop)
+            try:
+                signal, start = await self._play(stimulus, stop)
+                done = not stop.is_set()
+            finally:
+                if (rest or not done) and self._link is not None:
+                    await self._rest()
             await self._check_errors("the stimulus")
-            done = not stop.is_set()
         except SubstrateError as error:
             if self._link is None:
                 raise type(error)(
@@ -222,10 +226,10 @@ class ScpiSubstrate(Substrate):
                     error.allowed or "nothing of it is sent again",
                     error.remedy or "the next exchange connects anew and begins from rest",
                 ) from error
+            await self._rest()
+            with suppress(SubstrateError):
+                await self._check_errors("it")  # its answer says that the inputs have been set
             raise
-        finally:
-            if (rest or not done) and self._link is not None:
-                await self._rest()
         signal, outside = nan_outside_range(self.info, signal)
         self.overflows += outside
         return Response(signal, None, start, sequence)
