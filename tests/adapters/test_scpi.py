@@ -1,7 +1,7 @@
 """Instruments by a profile: the contract over a socket, the physics behind it, and connections that fail."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -268,83 +268,89 @@ def test_shipped_profiles_are_right(name: str) -> None:
 # The drivers of others, unchanged
 
 
-def test_pymeasures_driver_talks_to_the_twin() -> None:
+@pytest.fixture(scope="module")
+def served() -> Iterator[dict[str, str]]:
+    with served_source_meter() as addresses:
+        yield addresses
+
+
+def test_pymeasures_driver_talks_to_the_twin(served: dict[str, str]) -> None:
     from pymeasure.instruments.keithley import Keithley2400
 
-    with served_source_meter() as served:
-        smu = Keithley2400(served["visa"], visa_library="@py", read_termination="\n", write_termination="\n")
-        assert smu.id.startswith("INMATERIA,MODEL 2400,nanowire-100-s42-")
-        smu.reset()
-        smu.source_mode = "voltage"
-        smu.compliance_current = 1e-3
-        smu.measure_current(nplc=0.01)
-        smu.source_voltage = 0.5
-        smu.enable_source()
-        assert 0 < smu.current < 1e-3
-        measured = smu.measure_all()
-        assert measured["voltage"] == 0.5
-        assert measured["resistance"] == pytest.approx(0.5 / measured["current"], rel=1e-5)
-        assert smu.voltage == 0.5
-        smu.compliance_current = 1e-9
-        assert smu.current == pytest.approx(1e-9)
-        smu.config_buffer(20)
-        smu.start_buffer()
-        smu.wait_for_buffer(interval=0.01)
-        assert smu.buffer_data.shape == (100,)
-        smu.source_mode = "current"
-        smu.compliance_voltage = 2
-        smu.source_current = 1e-6
-        smu.enable_source()
-        assert 0 < smu.voltage <= 2
-        assert (smu.compliance_voltage, smu.source_current, smu.source_mode) == (2, 1e-6, "current")
-        assert smu.check_errors() == []
-        smu.shutdown()
+    smu = Keithley2400(served["visa"], visa_library="@py", read_termination="\n", write_termination="\n")
+    assert smu.id.startswith("INMATERIA,MODEL 2400,nanowire-100-s42-")
+    smu.reset()
+    smu.source_mode = "voltage"
+    smu.compliance_current = 1e-3
+    smu.current_nplc = 0.01
+    smu.source_voltage = 0.5
+    smu.enable_source()
+    assert 0 < smu.current < 1e-3
+    measured = smu.measure_all()
+    assert measured["voltage"] == 0.5
+    assert measured["resistance"] == pytest.approx(0.5 / measured["current"], rel=1e-5)
+    assert smu.voltage == 0.5
+    smu.compliance_current = 1e-9
+    assert smu.current == pytest.approx(1e-9)
+    smu.config_buffer(20)
+    smu.start_buffer()
+    smu.wait_for_buffer(interval=0.01)
+    assert smu.buffer_data.shape == (100,)
+    smu.source_mode = "current"
+    smu.compliance_voltage = 2
+    smu.source_current = 1e-6
+    smu.enable_source()
+    assert 0 < smu.voltage <= 2
+    assert (smu.compliance_voltage, smu.source_current, smu.source_mode) == (2, 1e-6, "current")
+    assert smu.check_errors() == []
+    smu.shutdown()
+    assert not smu.source_enabled
+    smu.adapter.close()
 
 
-def test_every_property_of_pymeasures_driver_can_be_read_and_written() -> None:
+def test_every_property_of_pymeasures_driver_can_be_read_and_written(served: dict[str, str]) -> None:
     from pymeasure.instruments.keithley import Keithley2400
 
-    with served_source_meter() as served:
-        smu = Keithley2400(served["visa"], visa_library="@py", read_termination="\n", write_termination="\n")
-        written = {
-            "source_delay": 0.01, "source_delay_auto_enabled": True, "auto_zero_enabled": False,
-            "output_off_state": "HIMP", "auto_output_off_enabled": False, "filter_enabled": True,
-            "repeat_filter_enabled": False, "filter_count": 3, "current_range": 1e-3, "current_nplc": 0.1,
-            "voltage_range": 20, "source_current_range": 1e-3, "source_voltage_range": 2, "resistance_range": 2.1e5,
-            "resistance_mode_auto_enabled": False, "trigger_count": 4, "arm_count": 2, "trigger_delay": 0.5,
-            "arm_timer": 0.25, "arm_source": "timer", "trigger_source": "immediate", "trigger_output_event": "sense",
-            "arm_output_event": "trigger_exit", "trigger_input_line": 3, "display_enabled": False, "wires": 4,
-            "line_frequency": 60, "line_frequency_auto_enabled": True, "front_terminals_enabled": False,
-        }  # fmt: skip
-        for name, value in written.items():
-            setattr(smu, name, value)
-            assert getattr(smu, name) == (value if name != "arm_timer" else pytest.approx(value)), name
-        smu.beep(440, 0.1)
-        assert smu.check_errors() == []
-        smu.adapter.close()
+    smu = Keithley2400(served["visa"], visa_library="@py", read_termination="\n", write_termination="\n")
+    smu.reset()
+    written = {
+        "source_delay": 0.01, "source_delay_auto_enabled": True, "auto_zero_enabled": False,
+        "output_off_state": "disconnected", "auto_output_off_enabled": False, "filter_enabled": True,
+        "repeat_filter_enabled": False, "filter_count": 3, "current_range": 1e-3, "current_nplc": 0.1,
+        "voltage_range": 0.2, "source_current_range": 1e-3, "source_voltage_range": 2, "resistance_range": 2.1e5,
+        "resistance_mode_auto_enabled": False, "trigger_count": 4, "arm_count": 2, "trigger_delay": 0.5,
+        "arm_timer": 0.25, "arm_source": "timer", "trigger_source": "immediate", "trigger_output_event": "sense",
+        "arm_output_event": "trigger_exit", "trigger_input_line": 3, "display_enabled": False, "wires": 4,
+        "line_frequency": 60, "line_frequency_auto_enabled": True, "front_terminals_enabled": False,
+    }  # fmt: skip
+    for name, value in written.items():
+        setattr(smu, name, value)
+        assert getattr(smu, name) == (value if name != "arm_timer" else pytest.approx(value)), name
+    smu.beep(440, 0.1)
+    assert smu.check_errors() == []
+    smu.adapter.close()
 
 
-def test_qcodes_driver_talks_to_the_twin() -> None:
+def test_qcodes_driver_talks_to_the_twin(served: dict[str, str]) -> None:
     from qcodes.instrument_drivers.Keithley import Keithley2400
 
-    with served_source_meter("nanowire://?wires=60") as served:
-        smu = Keithley2400("twin", served["visa"], visalib="@py", terminator="\n")
-        try:
-            assert smu.get_idn()["model"] == "MODEL 2400"
-            smu.mode("VOLT")
-            smu.compliancei(1e-3)
-            smu.nplci(0.01)
-            smu.rangev(2)
-            smu.volt(1.0)
-            smu.output(True)
-            assert 0 < smu.curr() <= 1e-3
-            assert smu.volt() == 1.0
-            assert smu.resistance() == pytest.approx(1.0 / smu.curr(), rel=0.5)
-            assert (smu.compliancei(), smu.rangev(), smu.mode(), smu.nplci()) == (1e-3, 2.0, "VOLT", 0.01)
-            smu.output(False)
-            with pytest.raises(RuntimeError, match="output off"):
-                smu.volt()
-            smu.reset()
-            assert smu.ask("SYST:ERR?") == '0,"No error"'
-        finally:
-            smu.close()
+    smu = Keithley2400("twin", served["visa"], visalib="@py", terminator="\n")
+    try:
+        assert smu.get_idn()["vendor"] == "INMATERIA"
+        smu.mode("VOLT")
+        smu.compliancei(1e-3)
+        smu.nplci(0.01)
+        smu.rangev(2)
+        smu.volt(1.0)
+        smu.output(True)
+        assert 0 < smu.curr() <= 1e-3
+        assert smu.volt() == 1.0
+        assert smu.resistance() == pytest.approx(1.0 / smu.curr(), rel=0.5)
+        assert (smu.compliancei(), smu.rangev(), smu.mode(), smu.nplci()) == (1e-3, 2.0, "VOLT", 0.01)
+        smu.output(False)
+        with pytest.raises(RuntimeError, match="output off"):
+            smu.volt()
+        smu.reset()
+        assert smu.ask("SYST:ERR?") == '0,"No error"'
+    finally:
+        smu.close()
