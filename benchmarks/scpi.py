@@ -1,4 +1,4 @@
-"""Readings a second from the source meter behind SCPI, beside pyvisa-sim, which answers from a table, and beside pyvisa-py.
+"""Readings a second from the source meter behind SCPI, beside pyvisa-sim, which answers from a table.
 
 The answers are compared first: each reading of the twin is what the simulator gives. pyvisa-sim computes nothing; it is
 what others use to stand in for an instrument.

@@ -24,7 +24,7 @@ def stop_signals() -> Iterator[asyncio.Event]:
 
 
 async def end_of_input() -> bool:
-    """Wait until standard input, a pipe, is closed at its other end."""
+    """Wait until standard input, a pipe, is closed at its other end, and return True."""
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

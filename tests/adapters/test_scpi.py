@@ -33,7 +33,9 @@ async def twin() -> AsyncIterator[ScpiServer]:
 
 @pytest.mark.parametrize("profile", ["keithley-2400", "keithley-2400-current"])
 async def test_the_contract_holds_over_a_socket(twin: ScpiServer, profile: str) -> None:
-    uri = f"scpi://127.0.0.1:{twin.port}?profile={profile}&nplc=0.01&step=0.001&limit={2 if profile[-1] == '0' else 1e-6}"
+    uri = (
+        f"scpi://127.0.0.1:{twin.port}?profile={profile}&nplc=0.01&step=0.001&limit={2 if profile[-1] == '0' else 1e-6}"
+    )
     async with connect(uri) as substrate:
         await check_entered_substrate(substrate, window=1)
 

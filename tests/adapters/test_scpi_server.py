@@ -3,7 +3,7 @@
 import asyncio
 import math
 import struct
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import numpy as np
@@ -61,13 +61,18 @@ def meter(offset: float = 0.0) -> Interpreter:
     return Interpreter(SourceMeter(Terminals(Resistor(offset))))
 
 
-def ask(interpreter: Interpreter, line: str) -> str:
+def raw(interpreter: Interpreter, line: str) -> bytes:
     work = interpreter.execute(line)
     while True:
         try:
-            assert next(work), "it waits for a trigger"
+            moved = next(work)
         except StopIteration as ended:
-            return ended.value.decode().removesuffix("\n")  # type: ignore[no-any-return]
+            return ended.value  # type: ignore[no-any-return]
+        assert moved, "it waits for a trigger"
+
+
+def ask(interpreter: Interpreter, line: str) -> str:
+    return raw(interpreter, line).decode().removesuffix("\n")
 
 
 def numbers(answer: str) -> list[float]:
@@ -87,7 +92,9 @@ def test_every_spelling_of_a_header_is_its_short_or_long_form() -> None:
     ]
 
 
-@given(st.sampled_from(["SOURce", "VOLTage", "LEVel"]).flatmap(lambda word: st.tuples(st.just(word), st.integers(1, 7))))
+@given(
+    st.sampled_from(["SOURce", "VOLTage", "LEVel"]).flatmap(lambda word: st.tuples(st.just(word), st.integers(1, 7)))
+)
 @settings(deadline=None)
 def test_only_the_short_and_the_long_form_are_accepted(cut: tuple[str, int]) -> None:
     word, length = cut
@@ -188,7 +195,9 @@ def test_readings_are_the_simulators_own() -> None:
 
 def test_a_current_is_driven_and_its_voltage_read_back() -> None:
     interpreter = meter()
-    ask(interpreter, FAST + ";:SOUR:FUNC CURR;:SENS:FUNC 'VOLT','RES';:SOUR:CURR 1e-3;:OUTP ON;:FORM:ELEM VOLT,CURR,RES")
+    ask(
+        interpreter, FAST + ";:SOUR:FUNC CURR;:SENS:FUNC 'VOLT','RES';:SOUR:CURR 1e-3;:OUTP ON;:FORM:ELEM VOLT,CURR,RES"
+    )
     volts, amperes, ohms = numbers(ask(interpreter, ":READ?"))
     assert (volts, amperes, ohms) == pytest.approx((1.0, 1e-3, 1e3), rel=1e-6)
 
@@ -246,7 +255,10 @@ def test_ohms_law_within_the_limit(level: float, limit: float) -> None:
 
 def test_time_passes_while_it_measures_and_waits_and_not_otherwise() -> None:
     interpreter = meter()
-    ask(interpreter, "*RST;:SENS:CURR:NPLC 1;:SOUR:DEL 0.003;:TRIG:DEL 0.007;:FORM:ELEM TIME;:OUTP ON;:SOUR:VOLT 1;VOLT 0")
+    ask(
+        interpreter,
+        "*RST;:SENS:CURR:NPLC 1;:SOUR:DEL 0.003;:TRIG:DEL 0.007;:FORM:ELEM TIME;:OUTP ON;:SOUR:VOLT 1;VOLT 0",
+    )
     assert numbers(ask(interpreter, ":READ?")) == pytest.approx([0.030])
     ask(interpreter, ":OUTP OFF;:OUTP ON;:SYST:TIME:RES;:SENS:AVER:COUN 5;:SENS:AVER ON")
     assert numbers(ask(interpreter, ":READ?")) == pytest.approx([0.110])
@@ -288,13 +300,8 @@ def test_numbers_are_sent_as_a_block_in_either_order() -> None:
     interpreter = meter()
     ask(interpreter, FAST + ";:OUTP ON;:FORM:ELEM VOLT;:SOUR:VOLT 0.1;:SENS:CURR:PROT 1;:TRIG:COUN 3")
     for order, mark in (("NORM", ">"), ("SWAP", "<")):
-        work = interpreter.execute(f":FORM:BORD {order};:FORM SRE;:READ?")
-        while True:
-            try:
-                next(work)
-            except StopIteration as ended:
-                assert ended.value == b"#212" + struct.pack(f"{mark}3f", 0.1, 0.1, 0.1) + b"\n"
-                break
+        expected = b"#212" + struct.pack(f"{mark}3f", 0.1, 0.1, 0.1) + b"\n"
+        assert raw(interpreter, f":FORM:BORD {order};:FORM SRE;:READ?") == expected
 
 
 def test_reset_leaves_the_matter_as_it_is_and_switches_off() -> None:
@@ -360,6 +367,11 @@ async def client(server: ScpiServer) -> AsyncIterator[Client]:
             await opened.close()
 
 
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[ScpiServer]:
     async with ScpiServer(Resistor(), port=0) as served:
@@ -382,7 +394,9 @@ async def test_a_line_is_whole_whatever_another_client_sends(server: ScpiServer)
         async with client(server) as own:
             seen = set()
             for _ in range(15):
-                answer = await own.ask(f"{FAST};:SENS:CURR:PROT 1;:SOUR:VOLT {level};:OUTP ON;:FORM:ELEM VOLT;:TRIG:COUN 5;:READ?;:SOUR:VOLT 0")
+                answer = await own.ask(
+                    f"{FAST};:SENS:CURR:PROT 1;:SOUR:VOLT {level};:OUTP ON;:FORM:ELEM VOLT;:TRIG:COUN 5;:READ?;:SOUR:VOLT 0"
+                )
                 seen |= set(numbers(answer))
             return seen
 
@@ -393,8 +407,7 @@ async def test_a_line_is_whole_whatever_another_client_sends(server: ScpiServer)
 async def test_another_client_can_stop_a_long_acquisition(server: ScpiServer) -> None:
     async with client(server) as one, client(server) as other:
         one.send(":OUTP ON;:ARM:SOUR BUS;:READ?")
-        while not server.meter.busy:
-            await asyncio.sleep(0)
+        await until(lambda: server.meter.busy)
         other.send(":OUTP OFF")
         assert (await one.ask("SYST:ERR?")).startswith("-230")
         assert await other.ask(":OUTP?") == "0"
@@ -407,8 +420,7 @@ async def test_a_trigger_of_the_bus_is_waited_for_and_given_on_the_same_connecti
         one.send("*TRG")
         assert await one.ask("FETC?") == "+0.000000E+00"
         one.send(":READ?")
-        while not server.meter.busy:
-            await asyncio.sleep(0)
+        await until(lambda: server.meter.busy)
         assert await one.ask("*TRG") == "+0.000000E+00"
         one.send(":INIT")
         one.send(":ABOR")
@@ -424,8 +436,7 @@ async def test_half_a_line_is_not_executed_and_the_output_is_off_when_the_last_c
             other.send(b":SOUR:VOLT 3")
         assert await one.ask(":SOUR:VOLT?;:OUTP?") == "+0.000000E+00;1"
         one.writer.transport.abort()
-    while server._clients:
-        await asyncio.sleep(0)
+    await until(lambda: not server._clients)
     assert not server.meter.output
 
 
@@ -433,8 +444,7 @@ async def test_the_output_can_be_kept_on() -> None:
     async with ScpiServer(Resistor(), port=0, keep_output=True) as server:
         async with client(server) as one:
             assert await one.ask(":OUTP ON;*OPC?") == "1"
-        while server._clients:
-            await asyncio.sleep(0)
+        await until(lambda: not server._clients)
         assert server.meter.output
     assert not server.meter.output
 
@@ -443,8 +453,7 @@ async def test_a_client_that_vanishes_in_a_long_acquisition_ends_it(server: Scpi
     async with client(server) as other:
         async with client(server) as one:
             one.send(":OUTP ON;:TRIG:COUN 2500;:SENS:CURR:NPLC 10;:READ?")
-            while not server.meter.busy:
-                await asyncio.sleep(0)
+            await until(lambda: server.meter.busy)
             one.writer.transport.abort()
         assert (await other.ask("*IDN?")).startswith("INMATERIA")
         assert not server.meter.busy

@@ -31,7 +31,7 @@ async def serve_scpi_until_stopped(
     with stop_signals() as stop:
         async with server:
             ready(server)
-            waiting = [asyncio.create_task(stop.wait())]
+            waiting: list[asyncio.Task[bool]] = [asyncio.create_task(stop.wait())]
             if until_eof:
                 waiting.append(asyncio.create_task(end_of_input()))
             try:

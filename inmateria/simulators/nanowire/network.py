@@ -624,7 +624,8 @@ def _same(stream: np.random.SeedSequence) -> np.random.SeedSequence:
 
 def _continued(readings: np.random.Generator) -> np.random.Generator:
     bits = np.random.PCG64(0)
-    bits.state = readings.bit_generator.state
+    state: Any = readings.bit_generator.state
+    bits.state = state
     return np.random.Generator(bits)
 
 
