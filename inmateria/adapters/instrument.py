@@ -43,6 +43,7 @@ class _Driven(Substrate):
     """What both kinds of instruments share: the thread, entering and leaving, and rest after every exchange."""
 
     _thread: CallThread | None = None
+    _calls: CallThread
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class _Driven(Substrate):
         self.overflows = 0
 
     async def __aenter__(self) -> Self:
-        self._thread = CallThread(self.info.id, self._timeout)
+        self._thread = self._calls = CallThread(self.info.id, self._timeout)
         self._count = self.overflows = 0
         try:
             await self._thread.do(self._enter)
@@ -148,7 +149,7 @@ class _Driven(Substrate):
     def _called(self, what: str, function: Callable[..., Any], *given: object, seconds: float = 0.0) -> Any:
         """Call the driver; an error says which call it was."""
         try:
-            with self._entered().call(what, seconds):
+            with self._calls.call(what, seconds):  # also after leaving, should a call have hung
                 return function(*given)
         except Exception as error:
             raise SubstrateError(
