@@ -64,9 +64,9 @@ def serve(
 ) -> None:
     """Serve a substrate as a device on an MQTT broker, or a simulator as a source meter (SCPI), until Ctrl-C."""
     wrong = _OF_A_BROKER if scpi is not None else ("terminals", "scale", "keep_output")
-    for name in wrong:
-        if name in context.meta[GIVEN]:
-            option = f"--{name.replace('_', '-')}"
+    for parameter in wrong:
+        if parameter in context.meta[GIVEN]:
+            option = f"--{parameter.replace('_', '-')}"
             reason = "is of a broker, and not with --scpi" if scpi is not None else "needs --scpi"
             raise typer.BadParameter(f"{option} {reason}", context)
     if scpi is not None:
