@@ -8,7 +8,7 @@ import typer
 
 from inmateria.cli.application import GIVEN, Json, app, awaited, complete_substrate, plain, terminal, uri_of
 
-_OF_A_BROKER = ("broker", "port", "host", "passwords", "certificate", "key", "group", "name", "journal")
+_OF_A_BROKER = ("broker", "port", "host", "passwords", "certificate", "key", "group", "name", "journal", "lsl")
 RemoteDevice = Annotated[str, typer.Argument(help="A device: mqtt[s]://host/group/device.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for the broker, then for the device.", min=0.01)]
 
@@ -59,6 +59,10 @@ def serve(
     keep_output: Annotated[
         bool, typer.Option("--keep-output", help="With --scpi: leave the output on when the last client has gone.")
     ] = False,
+    lsl: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Publish stimuli, signal and spikes as LSL streams of that name, too."),
+    ] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
     json: Json = False,
 ) -> None:
@@ -82,6 +86,10 @@ def serve(
         sys.stdout.flush()
 
     opened = connect(uri_of(substrate))
+    if lsl is not None:
+        from inmateria.adapters import PublishedSubstrate
+
+        opened = PublishedSubstrate(opened, lsl)
     awaited(
         serve_until_stopped(
             opened, broker, port, group, name, ready,
