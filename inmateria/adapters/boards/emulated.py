@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from inmateria.adapters.boards.emulator import EmulatedBoard
+from inmateria.adapters.boards.qemu_board import QemuBoard
 from inmateria.adapters.boards.substrate import BoardSubstrate
 from inmateria.adapters.uri import parameters_for, query_of, shown, simulator_from_uri
 from inmateria.concurrency import wait_to_completion
@@ -26,10 +27,11 @@ class EmulatedBoardSubstrate(BoardSubstrate):
     substrate : str
         URI of a simulator, percent-encoded where it has a query of its own; without one the board's outputs are wired
         back to its inputs.
-    chip : {"atmega328p"}
-        Chip of an Arduino Uno or Nano; that of a Mega cannot be emulated.
+    chip : {"atmega328p", "mps2-an385"}
+        Chip of an Arduino Uno or Nano; that of a Mega cannot be emulated. The other is a Cortex-M3 in QEMU, with the
+        channels of a Due.
     speed : float
-        Largest number of seconds of the chip's time per second.
+        Largest number of seconds of the chip's time per second; in QEMU it is 1.
     step : float
         Default duration of a step, s.
     watchdog : float
@@ -51,7 +53,7 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         self,
         substrate: str = "",
         *,
-        chip: Literal["atmega328p"] = "atmega328p",
+        chip: Literal["atmega328p", "mps2-an385"] = "atmega328p",
         speed: float = 1.0,
         step: float = 1e-3,
         watchdog: float = 5.0,
@@ -61,15 +63,17 @@ class EmulatedBoardSubstrate(BoardSubstrate):
     ) -> None:
         if not 0 < speed < float("inf"):
             raise ValueError(f"speed is {speed}; give a number above 0")
+        if chip == "mps2-an385" and speed != 1:
+            raise ValueError(f"speed is {speed}; QEMU emulates a Cortex-M3 at the speed 1 only")
         simulator: Simulator | None = simulator_from_uri(substrate) if substrate else None
         named = f"emulated-{chip}" + ("" if simulator is None else f"-{simulator.info.id}")
         super().__init__(
             "emulated", step=step, watchdog=watchdog, window=window, timeout=10.0, drive=drive, read=read, id=named
         )
-        self._board = EmulatedBoard(simulator, chip=chip, speed=speed)
+        self._board = QemuBoard(simulator) if chip == "mps2-an385" else EmulatedBoard(simulator, chip=chip, speed=speed)
 
     @property
-    def board(self) -> EmulatedBoard:
+    def board(self) -> EmulatedBoard | QemuBoard:
         """The emulated board, for its pins and its faults."""
         return self._board
 

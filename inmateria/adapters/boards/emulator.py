@@ -16,43 +16,23 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.substrate import FloatArray, Simulator, Stimulus, SubstrateError
+from inmateria.adapters.boards.wired import Pins, WiredSimulator, Wiring, wired
+from inmateria.substrate import FloatArray, Simulator, SubstrateError
 
 __all__ = ["EmulatedBoard", "Wiring", "build_firmware"]
 
 _FIRMWARE = Path(__file__).parents[3] / "firmware"
 _SUPPLY = 5.0
 _OUTPUTS = 6
-_FULL = np.array([255, 255, 1, 1, 127, 127])
-"""Highest level of each output of the chip."""
-_ORDER = (0, 1, 4, 5, 2, 3)
-"""Outputs of the chip in the order in which a simulator is wired to them: what has many levels first."""
-_ADCS = {"atmega328p": 6}
+_PINS = {"atmega328p": Pins(full=(255, 255, 1, 1, 127, 127), order=(0, 1, 4, 5, 2, 3), converters=6)}
 _PHYSICS = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_double, ctypes.POINTER(ctypes.c_uint8), ctypes.POINTER(ctypes.c_double)
 )
-
-
-class Wiring(NamedTuple):
-    """Which pins of the chip are wired to which channels of a simulator, in order of the pins.
-
-    The outputs of the chip are taken in the order D3, D5 (PWM), pot0, pot1 (as dividers), D4, D8 (digital), and its
-    inputs from A0 on. Each output of the chip is scaled to the range of its input of the simulator, and each output
-    of the simulator to 0 to 5 V. Inputs that are not wired stay at rest.
-
-    Parameters
-    ----------
-    inputs, outputs : tuple of int
-        Channels of the simulator, by index.
-    """
-
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
 
 
 def build_firmware(target: str, **variables: str) -> Path:
@@ -141,11 +121,11 @@ class EmulatedBoard:
         firmware: Path | None = None,
         log_steps: int = 0,
     ) -> None:
-        if chip not in _ADCS:
-            raise ValueError(f"chip is {chip!r}; allowed are {', '.join(_ADCS)}")
+        if chip not in _PINS:
+            raise ValueError(f"chip is {chip!r}; allowed are {', '.join(_PINS)}")
         self._simulator, self._chip_name, self._speed = simulator, chip, speed
         self._firmware, self._log_steps = firmware, log_steps
-        self.wiring = _wired(simulator, inputs, outputs, _ADCS[chip])
+        self.wiring = wired(simulator, inputs, outputs, _PINS[chip])
         self._library: Any = None
         self._chip: int | None = None
         self._master = -1
@@ -156,10 +136,9 @@ class EmulatedBoard:
         self._library = _loaded(folder / "emulated_chip.so")
         self._failed: BaseException | None = None
         self._physics = _PHYSICS(self._called)  # kept: the library holds only its address
+        pins = _PINS[self._chip_name]
+        self._matter = None if self._simulator is None else WiredSimulator(self._simulator, pins, self.wiring)
         self._levels = np.zeros(_OUTPUTS, np.uint8)
-        self._seconds, self._answered = 0.0, False
-        self._volts = np.zeros(_ADCS[self._chip_name] + 2)
-        self._advance = self._wired_back if self._simulator is None else self._advance_simulator
         self._chip = self._library.chip_new(
             str(elf).encode(), self._chip_name.encode(), self._speed, self._log_steps, self._physics
         )
@@ -271,67 +250,24 @@ class EmulatedBoard:
         Returns 1 if it has; without it the chip is stopped.
         """
         try:
-            if volts or self._simulator is not None:
-                self._advance(seconds)
+            if self._matter is not None:
+                self._matter.advance(seconds)
+                self._matter.apply(np.array(levels[:_OUTPUTS], np.float64))
             self._levels[:] = levels[:_OUTPUTS]
             if volts:
-                if self._simulator is None:
-                    self._wired_back(seconds)
-                for k, value in enumerate(self._volts.tolist()):
+                for k, value in enumerate(self._voltages().tolist()):
                     volts[k] = value
         except BaseException as error:  # it cannot travel through C
             self._failed = error
             return 0
         return 1
 
-    def _wired_back(self, seconds: float) -> None:
-        """Give each input the voltage of one output."""
-        volts = _SUPPLY * self._levels / _FULL
-        self._volts[:_OUTPUTS] = volts
-        self._volts[-2:] = volts[0], _SUPPLY / 2
-
-    def _advance_simulator(self, seconds: float) -> None:
-        """Let the simulator's time go on, with the levels as they were."""
-        assert self._simulator is not None
-        info, elapsed = self._simulator.info, min(seconds - self._seconds, 0.1)
-        if elapsed < info.limits.shortest_step:
-            if self._answered:
-                return
-            elapsed = info.limits.shortest_step  # nothing is read before its first answer
-        self._seconds = seconds
-        drive = info.rest_drive()
-        for pin, channel in zip(_ORDER, self.wiring.inputs, strict=False):
-            wired = info.inputs[channel]
-            drive[0, channel] = wired.low + (wired.high - wired.low) * float(self._levels[pin] / _FULL[pin])
-            if wired.levels is not None:
-                drive[0, channel] = min(wired.levels, key=lambda level: abs(level - drive[0, channel]))
-        signal = self._simulator.advance(Stimulus(drive, elapsed)).signal
-        if signal is None:
-            raise SubstrateError(f"{info.id} gave no signal", "what is read by a board's converter is a voltage")
-        self._answered = True
-        for pin, channel in enumerate(self.wiring.outputs):
-            read = info.outputs[channel]
-            self._volts[pin] = _SUPPLY * (signal[-1, -1, channel] - read.low) / (read.high - read.low)
-
-
-def _wired(
-    simulator: Simulator | None, inputs: tuple[int, ...] | None, outputs: tuple[int, ...] | None, adcs: int
-) -> Wiring:
-    """Return the wiring: as given, or from the first channel on."""
-    if simulator is None:
-        return Wiring((), ())
-    if simulator.info.sampling_rate is None:
-        raise ValueError(f"{simulator.info.id} gives no signal; a board's converter needs one to read")
-    given = []
-    for asked, there, pins, side in (
-        (inputs, len(simulator.info.inputs), _OUTPUTS, "inputs"),
-        (outputs, len(simulator.info.outputs), adcs, "outputs"),
-    ):
-        wired = tuple(range(min(there, pins))) if asked is None else asked
-        if len(wired) > pins or len(set(wired)) < len(wired) or not all(0 <= k < there for k in wired):
-            raise ValueError(f"{side} is {wired}; allowed are at most {pins} different ones of 0 to {there - 1}")
-        given.append(wired)
-    return Wiring(*given)
+    def _voltages(self) -> FloatArray:
+        """Return the voltage of each converter input, then of the two pins of the comparator."""
+        if self._matter is not None:
+            return _SUPPLY * np.append(self._matter.shares(), [0.0, 0.0])
+        shares = self._levels / np.array(_PINS[self._chip_name].full)
+        return _SUPPLY * np.append(shares, [shares[0], 0.5])
 
 
 def _loaded(path: Path) -> Any:
