@@ -1,8 +1,8 @@
 """A soft twin of a board with a Cortex-M3: the compiled firmware in QEMU's mps2-an385 machine, wired to a simulator.
 
-QEMU has no machine with the Due's chip, and this one has no analog side: what the firmware applies and reads goes to this
-process by semihosting, while the chip's time stands still. Line, clock, interrupts and all of the core are the chip's. It
-needs a checkout of inmateria (``firmware/``): on Debian
+QEMU has no machine with the Due's chip, and this one has no analog side: what the firmware applies and reads goes to
+this process by semihosting, while the chip's time stands still. Line, clock, interrupts and all of the core are the
+chip's. It needs a checkout of inmateria (``firmware/``): on Debian
 ``apt install make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm``.
 """
 

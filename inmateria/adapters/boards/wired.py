@@ -1,4 +1,4 @@
-"""A simulator wired to the pins of an emulated board: levels of the pins drive it, and its outputs are voltages there."""
+"""A simulator wired to the pins of an emulated board: their levels drive it, and its outputs are voltages there."""
 
 from typing import NamedTuple
 
