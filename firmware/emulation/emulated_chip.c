@@ -6,7 +6,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,19 +17,22 @@
 
 #include <simavr/avr_acomp.h>
 #include <simavr/avr_adc.h>
+#include <simavr/avr_extint.h>
 #include <simavr/avr_ioport.h>
+#include <simavr/avr_timer.h>
 #include <simavr/avr_uart.h>
 #include <simavr/sim_avr.h>
 #include <simavr/sim_elf.h>
 
 #define OUTPUTS 6
 #define ADCS 6                    /* libsimavr keeps the voltages of eight at most, so the Mega's sixteen cannot be emulated */
-#define CHUNK 320                 /* cycles between looks at the line: 20 us */
+#define CHUNK 640                 /* cycles between looks at the line: 40 us */
 #define BUFFER 512
 
 /* Called when a step was applied and when the chip begins to read its inputs: time since power came (s) and the levels of
  * its outputs; gives, unless it is null, the voltage of each ADC pin, then of the two pins of the comparator. Returns 1,
- * anything else if there is no answer: then the chip is stopped, since it would read what is not there. */
+ * anything else if there is no answer: then the chip is stopped, since it would read what is not there. A null function
+ * is a board whose outputs are wired back to its inputs. */
 typedef int (*physics_function)(double seconds, const uint8_t *levels, double *volts);
 
 struct pin { char port; uint8_t bit; };
@@ -58,8 +63,16 @@ struct chip {
     uint8_t *log;                 /* levels at each of them, up to log_size */
     double *log_times;
     uint64_t log_size;
-    uint64_t lost;
+    uint64_t lost, resets;
+    uint32_t held, held_bits;     /* a fault: these bits of the register at that address stay 0 */
+    int fresh;                    /* after a reset */
+    int hang;                     /* a fault: the main loop is to hang; then it does, at hung_at */
+    avr_flashaddr_t hung_at;
+    void (*reset_core)(struct avr_t *avr);
+    uint8_t unhung[2];
 };
+
+static const uint8_t full[OUTPUTS] = {255, 255, 1, 1, 127, 127};
 
 static void levels_of(struct chip *chip, uint8_t *levels) {
     levels[0] = chip->avr->data[chip->layout->pwm[0]];
@@ -74,7 +87,7 @@ static void on_step(struct avr_irq_t *irq, uint32_t value, void *param) {
 
     (void)irq, (void)value;
     levels_of(chip, levels);
-    if (chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, 0) != 1) chip->failed = 1;
+    if (chip->physics && chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, 0) != 1) chip->failed = 1;
     if (chip->applied < chip->log_size) {
         memcpy(chip->log + OUTPUTS * chip->applied, levels, OUTPUTS);
         chip->log_times[chip->applied] = (double)chip->avr->cycle / chip->avr->frequency;
@@ -138,7 +151,11 @@ static void on_convert(struct avr_irq_t *irq, uint32_t value, void *param) {
     if (what.mux.src != 0 || chip->failed) return;   /* a sweep begins with A0 */
     levels_of(chip, levels);
     for (int k = 0; k < ADCS + 2; k++) volts[k] = NAN;
-    if (chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, volts) != 1) chip->failed = 1;
+    if (!chip->physics) {
+        for (int k = 0; k < ADCS; k++) volts[k] = 5.0 * levels[k] / full[k];
+        volts[ADCS] = volts[0];
+        volts[ADCS + 1] = 2.5;
+    } else if (chip->physics((double)chip->avr->cycle / chip->avr->frequency, levels, volts) != 1) chip->failed = 1;
     for (int k = 0; k < ADCS + 2; k++) {
         if (!isfinite(volts[k])) chip->failed = 1;
     }
@@ -179,6 +196,55 @@ static void on_xoff(struct avr_irq_t *irq, uint32_t value, void *param) {
     ((struct chip *)param)->may_send = 0;
 }
 
+/* Called by libsimavr with every reset, the watchdog's too. */
+static void on_reset(struct avr_t *avr) {
+    struct chip *chip = avr->custom.data;
+
+    avr->run_cycle_limit = CHUNK;   /* run on to the next event of a timer at once, in place of one instruction */
+    chip->fresh = 1;
+    chip->may_send = 0;
+    chip->to_count = chip->to_taken = chip->from_count = 0;
+    chip->resets++;
+    chip->held = 0;
+    if (chip->hung_at) memcpy(avr->flash + chip->hung_at, chip->unhung, 2);
+    chip->hung_at = 0;
+    if (chip->reset_core) chip->reset_core(avr);
+}
+
+/* The chip sleeps: its time goes on to the next event, and nothing is waited for here. */
+static void on_sleep(struct avr_t *avr, avr_cycle_count_t cycles) { (void)avr, (void)cycles; }
+
+static avr_cycle_count_t on_look(struct avr_t *avr, avr_cycle_count_t when, void *param) {
+    (void)avr, (void)when, (void)param;
+    return 0;
+}
+
+/* A timer without interrupts only makes a PWM, whose level is read from its compare register: to emulate each of its
+ * edges takes more time than the program does. */
+static void stop_silent_timers(struct avr_t *avr) {
+    for (avr_io_t *io = avr->io_port; io; io = io->next) {
+        avr_timer_t *timer = (avr_timer_t *)io;
+        bool silent = true;
+
+        if (strcmp(io->kind, "timer") || !timer->cs_div_value) continue;
+        if (timer->overflow.vector && avr_regbit_get(avr, timer->overflow.enable)) silent = false;
+        for (int k = 0; k < AVR_TIMER_COMP_COUNT; k++) {
+            if (timer->comp[k].interrupt.vector && avr_regbit_get(avr, timer->comp[k].interrupt.enable)) silent = false;
+        }
+        if (!silent || timer->wgm_op_mode_kind == avr_timer_wgm_normal) continue;
+        timer->cs_div_value = 0;
+        timer->tov_cycles = 0;
+        for (int k = 0; k < AVR_TIMER_COMP_COUNT; k++) timer->comp[k].comp_cycles = 0;
+    }
+}
+
+/* libsimavr looks each cycle at the pins of INT0 and INT1 while they are low, which are outputs here, and takes one more
+ * of its 64 timers for that with each change. */
+static void ignore_levels(struct chip *chip) {
+    chip->fresh = 0;
+    for (uint8_t k = 0; k < 2; k++) avr_extint_set_strict_lvl_trig(chip->avr, k, 0);
+}
+
 static avr_irq_t *port_irq(struct chip *chip, struct pin pin) {
     return avr_io_getirq(chip->avr, AVR_IOCTL_IOPORT_GETIRQ(pin.port), pin.bit);
 }
@@ -209,6 +275,12 @@ struct chip *chip_new(const char *elf, const char *mcu, double speed, uint64_t l
     if (!chip->avr) goto failed;
     avr_init(chip->avr);
     chip->avr->log = LOG_NONE;
+    chip->avr->custom.data = chip;
+    chip->reset_core = chip->avr->reset;
+    chip->avr->reset = on_reset;
+    chip->avr->sleep = on_sleep;
+    chip->avr->run_cycle_limit = CHUNK;
+    chip->fresh = 1;
     firmware.frequency = 16000000;
     firmware.vcc = firmware.avcc = firmware.aref = 5000;
     avr_load_firmware(chip->avr, &firmware);
@@ -256,6 +328,14 @@ int chip_reset_pending(const struct chip *chip) { return chip->reset; }
 double chip_seconds(const struct chip *chip) { return (double)chip->avr->cycle / chip->avr->frequency; }
 uint64_t chip_applied(const struct chip *chip) { return chip->applied; }
 uint64_t chip_lost(const struct chip *chip) { return chip->lost; }
+uint64_t chip_resets(const struct chip *chip) { return chip->resets; }
+
+/* Faults, for tests of what must hold without what they take away; a reset mends them. */
+void chip_hold_low(struct chip *chip, uint32_t address, uint32_t bits) {
+    chip->held_bits = bits;
+    __atomic_store_n(&chip->held, address, __ATOMIC_SEQ_CST);
+}
+void chip_hang(struct chip *chip) { chip->hang = 1; }
 void chip_levels(struct chip *chip, uint8_t *levels) { levels_of(chip, levels); }
 
 uint64_t chip_log(const struct chip *chip, uint64_t first, uint64_t count, uint8_t *levels, double *times) {
@@ -295,11 +375,35 @@ static void serve_line(struct chip *chip) {
     }
 }
 
+/* Let the main loop hang where it is, once no interrupt is served; interrupts go on. */
+static void hang_main_loop(struct chip *chip) {
+    avr_t *avr = chip->avr;
+
+    if (!avr->sreg[S_I] || avr->interrupts.running_ptr) return;
+    chip->hung_at = avr->pc;
+    memcpy(chip->unhung, avr->flash + avr->pc, 2);
+    avr->flash[avr->pc] = 0xFF;   /* rjmp to itself */
+    avr->flash[avr->pc + 1] = 0xCF;
+    chip->hang = 0;
+}
+
 static double seconds_now(void) {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec + 1e-9 * now.tv_nsec;
+}
+
+/* Wait for so many seconds, or until bytes come: they would otherwise lie until the chip goes on. */
+static void wait_for_line(struct chip *chip, double seconds) {
+    struct pollfd line = {__atomic_load_n(&chip->fd, __ATOMIC_SEQ_CST), POLLIN, 0};
+    struct timespec pause = {0, (long)(1e9 * (seconds < 0.01 ? seconds : 0.01))};
+
+    /* Not if they may be waiting for the chip's time: it would never wait. */
+    if (line.fd >= 0 && seconds < 1e-3 && chip->to_taken == chip->to_count) {
+        if (ppoll(&line, 1, &pause, 0) == 0 || line.revents == POLLIN) return;
+    }
+    nanosleep(&pause, 0);
 }
 
 /* Run until chip_stop; returns 0, 1 if the program crashed, or 2 if the physics failed: nothing is said after that. */
@@ -311,23 +415,25 @@ int chip_run(struct chip *chip) {
 
         if (chip->reset) {
             avr_reset(chip->avr);
-            chip->may_send = 0;
-            chip->to_count = chip->to_taken = chip->from_count = 0;
             chip->reset = 0;
         }
+        if (chip->hang) hang_main_loop(chip);
+        if (chip->held) chip->avr->data[chip->held] &= (uint8_t)~chip->held_bits;
+        stop_silent_timers(chip->avr);
+        avr_cycle_timer_register(chip->avr, CHUNK, on_look, chip);   /* no sleep lasts longer */
         while (chip->avr->cycle < end) {
+            if (chip->fresh) ignore_levels(chip);
             int state = avr_run(chip->avr);
 
             if (state == cpu_Done || state == cpu_Crashed) return 1;
             if (chip->failed) return 2;
         }
         serve_line(chip);
-        if (chip->speed > 0 && turn % 8 == 0) {
+        if (chip->speed > 0 && turn % 4 == 0) {
             double ahead = (chip_seconds(chip) - own) / chip->speed - (seconds_now() - real);
 
             if (ahead > 2e-4) {
-                struct timespec pause = {0, (long)(1e9 * (ahead < 0.01 ? ahead : 0.01))};
-                nanosleep(&pause, 0);
+                wait_for_line(chip, ahead);
             } else if (ahead < -0.01) {   /* too slow a machine: the chip's clock is slow, it does not catch up */
                 real = seconds_now();
                 own = chip_seconds(chip);

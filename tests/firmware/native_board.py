@@ -29,6 +29,9 @@ class NativeBoard:
     def busy(self, busy: bool) -> None:
         self._lib.native_line_busy(ctypes.c_bool(busy))
 
+    def lose_alarms(self) -> None:
+        self._lib.native_lose_alarms()
+
     def run(self, ticks: int, polls: int = 30) -> None:
         self._lib.native_run(ctypes.c_uint32(ticks), polls)
 

@@ -1,5 +1,6 @@
 """The firmware's core against the protocol's page: sessions, numbers, limits, watchdog, and a model of it all."""
 
+import random
 import shutil
 import struct
 import zlib
@@ -184,6 +185,61 @@ def test_a_silent_host_brings_the_outputs_to_rest_and_what_is_queued_is_not_appl
     assert applied[0][0] <= 12_000 + 50_000  # the alarm comes at least every 50 ms
     status = Status.decode(ask(board, encode_status(77, 0, 0))[0].payload)
     assert (status.end, status.begun, status.done) == (End.WATCHDOG, 3, 3)
+
+
+@pytest.mark.parametrize("broken", ["main loop", "timer"])
+def test_either_the_main_loop_or_the_timer_brings_the_outputs_to_rest(board: NativeBoard, broken: str) -> None:
+    opened(board, watchdog=10)
+    ask(
+        board,
+        encode_steps(77, 0, 0, True, PERIOD, drive(1)),
+        encode_steps(77, 1, 0, False, 40_000, drive(2)),
+        ticks=PERIOD,
+    )
+    assert [levels for _, levels in board.applied()] == [drive(1), drive(2)]
+    if broken == "timer":
+        board.lose_alarms()
+    board.run(50_000, polls=0 if broken == "main loop" else 30)
+    applied = board.applied()
+    assert {levels for _, levels in applied} == {REST}
+    assert 10_000 < applied[0][0] <= 60_000  # it is looked at least every 50 ms
+
+
+@pytest.mark.parametrize("flood", ["noise", "no end", "zeros", "another session", "questions", "damaged frames"])
+def test_only_whole_frames_of_its_session_keep_a_board_going(board: NativeBoard, flood: str) -> None:
+    """The line is never silent, and yet its host is."""
+    own = encode_status(77, 3, 1)
+    said = {
+        "noise": random.Random(0).randbytes(200),
+        "no end": b"\x07" * 200,
+        "zeros": bytes(200),
+        "another session": encode_steps(78, 1, 1, False, PERIOD, drive(3))
+        + encode_open(78, 1, 1000)
+        + encode_close(78, 2),
+        "questions": encode_describe(1, 255) + encode_describe(1, 0),
+        "damaged frames": b"".join(damaged(own[:-1], "flip", k, 1 + k) + b"\0" for k in range(20)),
+    }[flood]
+    opened(board, watchdog=10)
+    ask(board, encode_steps(77, 0, 0, True, PERIOD, drive(1)), ticks=PERIOD)
+    assert [levels for _, levels in board.applied()] == [drive(1)]
+    for k in range(200):
+        board.feed(said)
+        board.run(100)
+        if k == 80:
+            assert board.applied() == []  # 8 ms: not yet
+    applied = board.applied()
+    assert {levels for _, levels in applied} == {REST}
+    assert 10_000 < applied[0][0] < 20_000
+
+
+def test_a_host_that_speaks_all_the_time_keeps_its_session(board: NativeBoard) -> None:
+    opened(board, watchdog=10)
+    ask(board, encode_steps(77, 0, 0, True, PERIOD, drive(1)), ticks=PERIOD)
+    board.applied()
+    for _ in range(300):
+        board.feed(encode_status(77, 3, 1))
+        board.run(100)
+    assert board.applied() == []
 
 
 def test_after_a_reset_the_board_says_how_far_the_session_came(board: NativeBoard) -> None:

@@ -15,6 +15,7 @@
 #include <avr/eeprom.h>
 #include <avr/interrupt.h>
 #include <avr/io.h>
+#include <avr/sleep.h>
 #include <avr/wdt.h>
 #include <string.h>
 
@@ -96,6 +97,7 @@ static volatile uint8_t ring[128];
 static volatile uint8_t ring_tail;
 static volatile uint16_t overruns;
 static const uint8_t *volatile sending;
+static bool sent;                 /* a frame, and the main loop has not looked since for another */
 
 ISR(RX_VECTOR, ISR_NAKED) {
     __asm__ volatile(
@@ -136,6 +138,7 @@ void board_took(uint8_t count) { ring_tail = (ring_tail + count) & (sizeof ring 
 bool board_sending(void) { return LEFT != 0; }
 
 void board_send(const uint8_t *bytes, uint8_t count) {
+    sent = true;
     sending = bytes;
     LEFT = count;
     UCSR0B |= _BV(UDRIE0);
@@ -354,6 +357,7 @@ void firmware_begin(void) {
     TCCR1A = 0;
     TCCR1B = _BV(CS11);
     TIMSK1 = _BV(TOIE1) | _BV(OCIE1A);
+    SMCR = _BV(SE);               /* idle: everything but the program goes on */
     locks = 1;
     core_begin();
     board_unlock();
@@ -363,9 +367,15 @@ void firmware_begin(void) {
 /* The last resort is the chip's own watchdog, with a clock of its own: it resets the chip, so that the outputs rest, if the
  * main loop hangs, or if neither of the timer's interrupts calls core_time any more. */
 void firmware_poll(void) {
+    if (timed) wdt_reset();
+    timed = false;
+    if (!LEFT) sent = false;
     core_poll();
-    if (timed) {
-        timed = false;
-        wdt_reset();
+    cli();
+    /* Sleep until an interrupt gives core_poll something to do, unless one has done so meanwhile. */
+    if (RING_HEAD == ring_tail && !timed && (LEFT || !sent)) {
+        sei();                    /* the instruction after it comes before any interrupt */
+        sleep_cpu();
     }
+    sei();
 }

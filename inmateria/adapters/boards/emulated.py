@@ -14,7 +14,7 @@ from inmateria.adapters.boards.qemu_board import QemuBoard
 from inmateria.adapters.boards.substrate import BoardSubstrate
 from inmateria.adapters.uri import parameters_for, query_of, shown, simulator_from_uri
 from inmateria.concurrency import wait_to_completion
-from inmateria.substrate import Simulator, UnknownSubstrate
+from inmateria.substrate import Channel, Simulator, UnknownSubstrate
 
 __all__ = ["EmulatedBoardSubstrate", "emulated_board_from_uri"]
 
@@ -40,6 +40,9 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         Largest number of stimuli in flight in a stream.
     drive, read : str
         Names of the board's outputs that are driven, and of its inputs that are read; by default all.
+    inputs, outputs : str
+        Names of the simulator's channels that are wired to the board, with commas between them, in order of the pins
+        (`Wiring`); by default from the first on.
 
     Raises
     ------
@@ -60,6 +63,8 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         window: int = 8,
         drive: str = "",
         read: str = "",
+        inputs: str = "",
+        outputs: str = "",
     ) -> None:
         if not 0 < speed < float("inf"):
             raise ValueError(f"speed is {speed}; give a number above 0")
@@ -93,6 +98,16 @@ class EmulatedBoardSubstrate(BoardSubstrate):
             await super().__aexit__(kind, error, trace)
         finally:
             await wait_to_completion(asyncio.ensure_future(asyncio.to_thread(self._board.__exit__, kind, error, trace)))
+
+
+def _indices(parameter: str, names: str, channels: tuple[Channel, ...]) -> tuple[int, ...] | None:
+    """Return the indices of the named channels of a simulator; None without names."""
+    if not names:
+        return None
+    there, wanted = [channel.name for channel in channels], [name.strip() for name in names.split(",")]
+    if not set(wanted) <= set(there):
+        raise ValueError(f"{parameter} are {names!r}; the simulator's are {', '.join(there)}")
+    return tuple(there.index(name) for name in wanted)
 
 
 def emulated_board_from_uri(uri: str) -> EmulatedBoardSubstrate:

@@ -135,10 +135,10 @@ class EmulatedBoard:
         elf = self._firmware or build_firmware(self._chip_name) / f"{self._chip_name}.elf"
         self._library = _loaded(folder / "emulated_chip.so")
         self._failed: BaseException | None = None
-        self._physics = _PHYSICS(self._called)  # kept: the library holds only its address
+        # Kept, since the library holds only its address; without a simulator it wires the pins itself.
+        self._physics = _PHYSICS() if self._simulator is None else _PHYSICS(self._called)
         pins = _PINS[self._chip_name]
         self._matter = None if self._simulator is None else WiredSimulator(self._simulator, pins, self.wiring)
-        self._levels = np.zeros(_OUTPUTS, np.uint8)
         self._chip = self._library.chip_new(
             str(elf).encode(), self._chip_name.encode(), self._speed, self._log_steps, self._physics
         )
@@ -210,6 +210,19 @@ class EmulatedBoard:
         while self._library.chip_reset_pending(self._chip) and self._thread.is_alive():
             self._thread.join(1e-4)
 
+    @property
+    def resets(self) -> int:
+        """Number of resets since power came, by the button or by the chip's own watchdog."""
+        return int(self._library.chip_resets(self._entered))
+
+    def hold_low(self, register: int, bits: int) -> None:
+        """Break the chip: these bits of the register at that address stay 0 until the next reset."""
+        self._library.chip_hold_low(self._entered, register, bits)
+
+    def hang(self) -> None:
+        """Break the chip: its main loop hangs until the next reset; interrupts are served."""
+        self._library.chip_hang(self._entered)
+
     def unplug(self) -> None:
         """Pull out the serial line; the chip goes on."""
         if self._master >= 0:
@@ -250,24 +263,16 @@ class EmulatedBoard:
         Returns 1 if it has; without it the chip is stopped.
         """
         try:
-            if self._matter is not None:
-                self._matter.advance(seconds)
-                self._matter.apply(np.array(levels[:_OUTPUTS], np.float64))
-            self._levels[:] = levels[:_OUTPUTS]
-            if volts:
-                for k, value in enumerate(self._voltages().tolist()):
-                    volts[k] = value
+            assert self._matter is not None
+            self._matter.advance(seconds)
+            self._matter.apply(np.array(levels[:_OUTPUTS], np.float64))
+            if volts:  # nothing is wired to the comparator
+                for k, share in enumerate([*self._matter.shares().tolist(), 0.0, 0.0]):
+                    volts[k] = _SUPPLY * share
         except BaseException as error:  # it cannot travel through C
             self._failed = error
             return 0
         return 1
-
-    def _voltages(self) -> FloatArray:
-        """Return the voltage of each converter input, then of the two pins of the comparator."""
-        if self._matter is not None:
-            return _SUPPLY * np.append(self._matter.shares(), [0.0, 0.0])
-        shares = self._levels / np.array(_PINS[self._chip_name].full)
-        return _SUPPLY * np.append(shares, [shares[0], 0.5])
 
 
 def _loaded(path: Path) -> Any:
@@ -284,6 +289,9 @@ def _loaded(path: Path) -> Any:
         "chip_reset_pending": (ctypes.c_int, [pointer]),
         "chip_seconds": (ctypes.c_double, [pointer]),
         "chip_applied": (number, [pointer]),
+        "chip_resets": (number, [pointer]),
+        "chip_hold_low": (None, [pointer, ctypes.c_uint32, ctypes.c_uint32]),
+        "chip_hang": (None, [pointer]),
         "chip_levels": (None, [pointer, pointer]),
         "chip_log": (number, [pointer, number, number, pointer, pointer]),
     }
