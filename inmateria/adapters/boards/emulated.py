@@ -75,7 +75,15 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         super().__init__(
             "emulated", step=step, watchdog=watchdog, window=window, timeout=10.0, drive=drive, read=read, id=named
         )
-        self._board = QemuBoard(simulator) if chip == "mps2-an385" else EmulatedBoard(simulator, chip=chip, speed=speed)
+        if simulator is None and (inputs or outputs):
+            raise ValueError(f"inputs are {inputs!r} and outputs {outputs!r} of no substrate; give one, too")
+        wired_inputs = _indices("inputs", inputs, () if simulator is None else simulator.info.inputs)
+        wired_outputs = _indices("outputs", outputs, () if simulator is None else simulator.info.outputs)
+        self._board: EmulatedBoard | QemuBoard
+        if chip == "mps2-an385":
+            self._board = QemuBoard(simulator, inputs=wired_inputs, outputs=wired_outputs)
+        else:
+            self._board = EmulatedBoard(simulator, chip=chip, speed=speed, inputs=wired_inputs, outputs=wired_outputs)
 
     @property
     def board(self) -> EmulatedBoard | QemuBoard:

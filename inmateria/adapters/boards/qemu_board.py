@@ -147,11 +147,9 @@ class QemuBoard:
         while time.monotonic() < end and self._qemu.poll() is None:
             with suppress(TimeoutError):
                 return server.accept()[0]
-        told = ""
-        if self._qemu.poll() is not None and self._qemu.stderr is not None:
-            told = self._qemu.stderr.read().decode(errors="replace").strip()[-300:]
         self._qemu.kill()
         self._qemu.wait()
+        told = (Path(self._folder.name) / "told").read_text(errors="replace").strip()[-300:]
         raise SubstrateError(f"QEMU did not start: {told or f'nothing within {_START:g} s'}", f"machine {_MACHINE}")
 
     def _command(self, name: str) -> None:
@@ -284,7 +282,8 @@ def _started(elf: Path, folder: Path) -> "subprocess.Popen[bytes]":
     # Time is counted in instructions, of 16 ns each, so that it stands still while the pins are served.
     command += ["-icount", "shift=4,sleep=on", "-semihosting-config", "enable=on,target=native"]
     try:
-        return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        with (folder / "told").open("w") as told:
+            return subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=told, stderr=told)
     except OSError as error:
         raise SubstrateError(
             f"QEMU cannot be started ({error})", "", "on Debian: apt install qemu-system-arm"
