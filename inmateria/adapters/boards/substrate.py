@@ -260,7 +260,7 @@ class BoardSubstrate(Substrate):
             self.late_exchanges += 1
             if self.late_exchanges == 1:
                 _logger.warning(
-                    "%s: a step of exchange %d began late, so that the one before it was longer; further ones are counted",
+                    "%s: a step of exchange %d began late, the one before it was longer; further ones are counted",
                     self.info.id,
                     self._sequence,
                 )
