@@ -29,6 +29,9 @@ class NativeBoard:
     def busy(self, busy: bool) -> None:
         self._lib.native_line_busy(ctypes.c_bool(busy))
 
+    def interrupt(self, ticks: int) -> None:
+        self._lib.native_interrupt(ctypes.c_uint32(ticks))
+
     def lose_alarms(self) -> None:
         self._lib.native_lose_alarms()
 

@@ -205,6 +205,18 @@ def test_either_the_main_loop_or_the_timer_brings_the_outputs_to_rest(board: Nat
     assert 10_000 < applied[0][0] <= 60_000  # it is looked at least every 50 ms
 
 
+def test_a_command_that_comes_as_the_watchdog_ends_the_session_is_not_applied(board: NativeBoard) -> None:
+    """The timer finds the silence while the main loop is about to take the frame."""
+    opened(board, watchdog=10)
+    board.feed(encode_steps(77, 0, 0, True, PERIOD, drive(1)))
+    board.interrupt(20_000)
+    board.run(0, polls=1)
+    board.run(3 * PERIOD, polls=0)
+    board.run(3 * PERIOD)
+    assert {levels for _, levels in board.applied()} == {REST}
+    assert Status.decode(ask(board, encode_status(77, 0, 0))[-1].payload).end == End.WATCHDOG
+
+
 @pytest.mark.parametrize("flood", ["noise", "no end", "zeros", "another session", "questions", "damaged frames"])
 def test_only_whole_frames_of_its_session_keep_a_board_going(board: NativeBoard, flood: str) -> None:
     """The line is never silent, and yet its host is."""

@@ -21,6 +21,7 @@ static uint32_t to_count, to_taken, from_count, applied_count;
 static uint32_t now, alarm_at, applied_at[MOST];
 static uint8_t held[BOARD_STEP_BYTES], read[BOARD_STEP_BYTES];
 static bool sampling, line_busy, alarms_lost;
+static uint32_t interrupted;      /* ticks that pass when the main loop asks for bytes next, and then core_time is called */
 
 uint32_t board_ticks(void) { return now; }
 void board_alarm(uint32_t when) { alarm_at = when; }
@@ -57,6 +58,11 @@ void board_readings(uint8_t *levels) {
 uint8_t board_received(const uint8_t **bytes) {
     uint32_t count = to_count - to_taken;
 
+    if (interrupted) {
+        now += interrupted;
+        interrupted = 0;
+        core_time();
+    }
     *bytes = to_board + to_taken;
     return count > 255 ? 255 : (uint8_t)count;
 }
@@ -82,6 +88,7 @@ void native_power_up(uint32_t ticks, bool keep_memory) {
     alarm_at = ticks + 1000;
     to_count = to_taken = from_count = applied_count = 0;
     sampling = line_busy = alarms_lost = false;
+    interrupted = 0;
     core_begin();
 }
 
@@ -93,14 +100,17 @@ void native_feed(const uint8_t *bytes, uint32_t count) {
 
 void native_line_busy(bool busy) { line_busy = busy; }
 
+/* The timer comes in the middle of the next core_poll, so many ticks later. */
+void native_interrupt(uint32_t ticks) { interrupted = ticks; }
+
 /* A fault: core_time is not called any more. */
 void native_lose_alarms(void) { alarms_lost = true; }
 
 /* Let so many ticks pass: whatever is due happens on time, and the main loop runs `polls` times after each. */
 void native_run(uint32_t ticks, uint32_t polls) {
-    uint32_t end = now + ticks;
-
     for (uint32_t k = 0; k < polls; k++) core_poll();
+
+    uint32_t end = now + ticks;
     while ((int32_t)(end - alarm_at) >= 0) {
         uint32_t at = alarm_at;
 
