@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -119,15 +120,29 @@ async def test_the_sketch_is_whole_and_its_firmware_answers(desk: Path) -> None:
             assert response.signal[0, 0, 0] == pytest.approx(2.0, abs=0.02)
 
 
-def test_calibrating_and_a_benchmark_on_the_ladder(desk: Path) -> None:
-    """The emulated board is in place of the one at /dev/ttyACM0; what comes out is the ladder's."""
+@pytest.fixture
+def ladder(desk: Path) -> Iterator[EmulatedBoard]:
+    """The emulated board in place of the one at /dev/ttyACM0, with the name that it was given."""
     folder = build_firmware("atmega328p", ID="ladder-1", BUILD=str(desk / "named"))
     with EmulatedBoard(Ladder(), firmware=folder / "atmega328p.elf", speed=4.0) as board:
-        told = [run(command.replace("/dev/ttyACM0", str(board.path)), desk) for command in COMMANDS[4:6]]
-    assert "ladder-1" in told[0]
-    capacity = re.search(r"capacity\D+([\d.]+)", told[1])
-    assert capacity, told[1]
-    assert (desk / "passports.sqlite").exists() or list(desk.rglob("passports.sqlite"))
+        yield board
+
+
+def test_calibrating_keeps_a_passport_under_the_boards_name(desk: Path, ladder: EmulatedBoard) -> None:
+    told = run(COMMANDS[4].replace("/dev/ttyACM0", str(ladder.path)), desk)
+    assert "ladder-1: 10 repeats of 40 steps, 3 outputs" in told
+    assert list(desk.rglob("passports.sqlite"))
+
+
+@pytest.mark.slow
+def test_the_ladder_remembers_and_the_input_alone_does_not(desk: Path, ladder: EmulatedBoard) -> None:
+    told = run(COMMANDS[5].replace("/dev/ttyACM0", str(ladder.path)), desk)
+    capacity = {
+        name: float(re.search(rf"{name}\s*│[^│]*│\s*\d+\s*│\s*([\d.]+)", told)[1])  # type: ignore[index]
+        for name in ("substrate", "input alone")
+    }
+    assert capacity["substrate"] > 1.5
+    assert capacity["input alone"] < 0.2
     assert list(desk.rglob("report.html"))
 
 
