@@ -21,12 +21,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.boards.wired import Pins, WiredSimulator, Wiring, wired
+from inmateria.adapters.boards.wired import Pins, WiredSimulator, wired
 from inmateria.substrate import FloatArray, Simulator, SubstrateError
 
-__all__ = ["EmulatedBoard", "Wiring", "build_firmware"]
+__all__ = ["EmulatedBoard", "build_firmware"]
 
 _FIRMWARE = Path(__file__).parents[3] / "firmware"
+_AVR_PACKAGES = "make gcc gcc-avr avr-libc libsimavr-dev libelf-dev"
+_ARM_PACKAGES = "make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+_ARM = ("sam3x8e", "mps2-an385")
 _SUPPLY = 5.0
 _OUTPUTS = 6
 _PINS = {"atmega328p": Pins(full=(255, 255, 1, 1, 127, 127), order=(0, 1, 4, 5, 2, 3), converters=6)}
@@ -63,8 +66,8 @@ def build_firmware(target: str, **variables: str) -> Path:
     if done.returncode:
         raise SubstrateError(
             f"the firmware cannot be built: {done.stderr.strip()[-500:]}",
-            "it needs a C compiler, avr-gcc, avr-libc, libsimavr and libelf",
-            "on Debian: apt install make gcc gcc-avr avr-libc libsimavr-dev libelf-dev",
+            "it needs a compiler for the chip and its C library; the emulation of an AVR also libsimavr and libelf",
+            f"on Debian: apt install {_ARM_PACKAGES if target in _ARM else _AVR_PACKAGES}",
         )
     return folder
 

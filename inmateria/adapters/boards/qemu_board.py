@@ -17,7 +17,7 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -101,10 +101,11 @@ class QemuBoard:
         self._from_chip = os.open(folder / "to_physics", os.O_RDWR)
         self._to_chip = os.open(folder / "from_physics", os.O_RDWR)
         try:
-            with _listening(folder / "line") as line, _listening(folder / "control") as control:
+            with ExitStack() as opened, _listening(folder / "line") as line, _listening(folder / "control") as control:
                 self._qemu = _started(elf, folder)
-                self._line = self._accepted(line)
+                self._line = opened.enter_context(self._accepted(line))
                 self._control = self._accepted(control)
+                opened.pop_all()
         except BaseException:
             self._close_files()
             raise
