@@ -3,7 +3,7 @@
 The chip is emulated on this machine: its clock is slow where the machine is busy, and times of the chip are its own.
 
     python benchmarks/boards.py
-    python benchmarks/boards.py --bad-line 1000000
+    python benchmarks/boards.py --only-bad-line --bad-line 1000000 --boards 8
 """
 
 import argparse
@@ -59,32 +59,47 @@ async def single(count: int = 300) -> dict[str, float]:
     return {"exchange, ms": 1e3 * exchange, "question, ms": 1e3 * question, "ratio": exchange / question}
 
 
-async def bad_line(steps: int) -> dict[str, float]:
-    """Return what became of numbered steps with 1 % of bytes damaged, cuts and resets."""
+async def bad_line(steps: int, boards: int) -> dict[str, float]:
+    """Return what became of numbered steps with 1 % of bytes damaged, cuts, unplugged boards and resets.
+
+    The steps are shared by several boards, each with its own chip and line.
+    """
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "firmware"))
     run_over_bad_line = import_module("bad_line").run_over_bad_line
 
-    many = max(2, steps // 1000)
-    account = await run_over_bad_line(steps, seed=0, cuts=many // 2, resets=many // 2)
+    each = steps // boards
+    many = max(1, each // 2000)
+    begun = time.perf_counter()
+    accounts = await asyncio.gather(
+        *(run_over_bad_line(each, seed=seed, cuts=many, resets=many, unplugs=many) for seed in range(boards))
+    )
     return {
-        "steps": steps,
-        "applied": len(account.applied),
-        "lost or doubled": 0 if account.applied == account.expected else -1,
-        "cuts": account.cuts,
-        "resets": account.resets,
-        "sent again": account.resent,
-        "seconds": account.seconds,
+        "boards": boards,
+        "steps": each * boards,
+        "applied": sum(len(account.applied) for account in accounts),
+        "accounted for": sum(len(account.expected) for account in accounts),
+        "boards with lost or doubled": sum(account.applied != account.expected for account in accounts),
+        "cuts": sum(account.cuts for account in accounts),
+        "unplugged": sum(account.unplugs for account in accounts),
+        "resets": sum(account.resets for account in accounts),
+        "sent again": sum(account.resent for account in accounts),
+        "seconds": time.perf_counter() - begun,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bad-line", type=int, default=1000, metavar="STEPS")
+    parser.add_argument("--boards", type=int, default=4, help="boards that share the steps over a bad line")
+    parser.add_argument("--only-bad-line", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    results = {f"pipelined, {1e6 * step:.0f} us": asyncio.run(pipelined(step)) for step in (200e-6, 400e-6, 1e-3)}
-    results["single"] = asyncio.run(single())
-    results["bad line"] = asyncio.run(bad_line(given.bad_line))
+    results = {}
+    if not given.only_bad_line:
+        for step in (200e-6, 400e-6, 1e-3):
+            results[f"pipelined, {1e6 * step:.0f} us"] = asyncio.run(pipelined(step))
+        results["single"] = asyncio.run(single())
+    results["bad line"] = asyncio.run(bad_line(given.bad_line, given.boards))
     if given.json:
         print(json.dumps(results))
         return

@@ -1,5 +1,8 @@
 from .catalogue import find_run, read_catalogue
 from .comparison import Comparison, compare_runs
+from .fitting import RecordedBlock, RecordingUnsuitable, fit_recordings
+from .mlflow_export import export_to_mlflow
+from .opened_run import OpenedRun, open_run
 from .rerunning import Rerun, rerun
 from .run_tables import runs_to_pandas, write_table
 from .summaries import Gain, RunSummary
@@ -10,13 +13,19 @@ __all__ = [
     "Comparison",
     "Failure",
     "Gain",
+    "OpenedRun",
     "Progress",
+    "RecordedBlock",
+    "RecordingUnsuitable",
     "Rerun",
     "RunSummary",
     "SweepFolder",
     "SweepResult",
     "compare_runs",
+    "export_to_mlflow",
     "find_run",
+    "fit_recordings",
+    "open_run",
     "read_catalogue",
     "rerun",
     "runs_to_pandas",

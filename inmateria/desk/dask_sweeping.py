@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from inmateria.desk.catalogue import read_catalogue
+from inmateria.desk.dask_cluster import dask_client, is_killed
 from inmateria.desk.sweep_folder import SweepFolder
 from inmateria.desk.sweeping import Progress, SweepResult, progress_of
 from inmateria.desk.worker import run_point
@@ -49,10 +48,6 @@ def run_sweep_on_dask(
     SweepFolderError
         If the sweep is of another version.
     """
-    try:
-        from distributed import Client, KilledWorker, LocalCluster
-    except ImportError:
-        raise ImportError("a Dask cluster needs dask.distributed; pip install 'inmateria[dask]'") from None
     folder.require_this_version()
     begun, at_first = time.monotonic(), len(folder.finished()) + len(folder.failed())
 
@@ -62,13 +57,7 @@ def run_sweep_on_dask(
         done, failed, of = len(folder.finished()), len(folder.failed()), len(folder.points)
         on_progress(progress_of(done, failed, of, time.monotonic() - begun, at_first))
 
-    with ExitStack() as exits:
-        cluster: Any = address
-        if address == "local":
-            cluster = exits.enter_context(
-                LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)  # type: ignore[no-untyped-call]
-            )
-        client = exits.enter_context(Client(cluster))  # type: ignore[no-untyped-call]
+    with dask_client(address, workers) as client:
         path = str(folder.path.resolve())
         while left := [each for each in folder.points if not (folder.is_done(each) or folder.has_failed(each))]:
             # Points that another worker holds, or whose worker died, are left for the next round.
@@ -77,7 +66,7 @@ def run_sweep_on_dask(
                 tell()
                 time.sleep(_LOOK)
             for future in futures:
-                if future.status == "error" and not isinstance(future.exception(), KilledWorker):
+                if future.status == "error" and not is_killed(future):
                     future.result()
             client.cancel(futures)
             del futures, future

@@ -27,8 +27,7 @@ class BadLine:
         self.damaged = 0
 
     async def __aenter__(self) -> "BadLine":
-        self._fd = os.open(self._device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-        asyncio.get_running_loop().add_reader(self._fd, self._from_board)
+        self._open()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -37,13 +36,30 @@ class BadLine:
         self.cut()
         self._server.close()
         await cancel_and_wait(*self._tasks)
+        self._close()
+
+    def _open(self) -> None:
+        self._fd = os.open(self._device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        asyncio.get_running_loop().add_reader(self._fd, self._from_board)
+
+    def _close(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fd)
         os.close(self._fd)
+        self._fd = -1
 
     def cut(self) -> None:
         """Cut every connection."""
         for writer in self._writers:
             writer.transport.abort()
+
+    async def unplug(self, board: EmulatedBoard) -> None:
+        """Pull out the board, for a moment: its device goes, and with it every connection; another one comes."""
+        self._close()
+        self.cut()
+        await asyncio.to_thread(board.unplug)
+        await asyncio.sleep(0.01)
+        board.plug()
+        self._open()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.current_task())  # type: ignore[arg-type]
@@ -51,7 +67,7 @@ class BadLine:
         with suppress(OSError):
             while data := await reader.read(4096):
                 data = self._passed(data)
-                while data:
+                while data and self._fd >= 0:
                     try:
                         data = data[os.write(self._fd, data) :]
                     except BlockingIOError:
@@ -94,6 +110,7 @@ class Account:
     resent: int = 0
     resets: int = 0
     cuts: int = 0
+    unplugs: int = 0
     seconds: float = 0.0
 
 
@@ -107,15 +124,21 @@ def numbered(first: int, count: int) -> np.ndarray:
     return drive
 
 
-async def run_over_bad_line(steps: int, seed: int, cuts: int, resets: int, damage: float = 0.01) -> Account:
-    """Drive numbered steps over a bad line, and account for each of them."""
+async def run_over_bad_line(
+    steps: int, seed: int, cuts: int, resets: int, unplugs: int = 0, damage: float = 0.01
+) -> Account:
+    """Drive numbered steps over a bad line, and account for each of them.
+
+    The connection is cut, the board is pulled out and plugged in, and its reset button is pressed so many times, each
+    in the middle of an exchange.
+    """
     account, loop = Account(), asyncio.get_running_loop()
     generator = np.random.default_rng(seed)
     exchanges = steps // PER_EXCHANGE
-    chosen = generator.permutation(exchanges)[: cuts + resets].tolist()
-    cut, reset = set(chosen[:cuts]), set(chosen[cuts:])
+    chosen = generator.permutation(exchanges)[: cuts + resets + unplugs].tolist()
+    cut, reset, unplugged = set(chosen[:cuts]), set(chosen[cuts : cuts + resets]), set(chosen[cuts + resets :])
     begun = loop.time()
-    with EmulatedBoard(speed=0, log_steps=2 * steps + 1000) as board:
+    with EmulatedBoard(log_steps=2 * steps + 1000) as board:
         async with (
             BadLine(str(board.path), damage, seed) as line,
             tcp_from_uri(f"tcp://127.0.0.1:{line.port}?step=0.0005&watchdog=60&timeout=120") as substrate,
@@ -124,12 +147,15 @@ async def run_over_bad_line(steps: int, seed: int, cuts: int, resets: int, damag
                 stimulus = substrate.info.stimulus(numbered(k * PER_EXCHANGE, PER_EXCHANGE))
                 exchange = asyncio.ensure_future(substrate.stimulate(stimulus))
                 before = board.steps
-                if k in cut or k in reset:
+                if k in cut or k in reset or k in unplugged:
                     while board.steps < before + 5 and not exchange.done():  # noqa: ASYNC110
                         await asyncio.sleep(0.0005)
                     if k in cut:
                         line.cut()
                         account.cuts += 1
+                    elif k in unplugged:
+                        await line.unplug(board)
+                        account.unplugs += 1
                     else:
                         await asyncio.to_thread(board.reset)
                         account.resets += 1

@@ -219,3 +219,14 @@ def test_no_wrap_of_the_timer_is_lost_whenever_its_match_is_set() -> None:
         status = host.status(len(edges) + 2)
         assert before - LINE < status.ticks / 2e6 < board.seconds
         assert status.done == len(edges) + 2
+
+
+def test_a_stimulus_of_one_frame_is_not_late_of_itself() -> None:
+    """Neither the frame that begins it nor a pause before makes a step late, and the answers come as the steps do."""
+    with raw_board(speed=1) as (board, host):
+        host.say(encode_open(7, 1, 60_000))
+        for number in range(20):
+            host.ask(step(number, number, 4000, 5), FrameType.STEPS | FrameType.ANSWER, number)
+        status = host.status(20)
+        assert (status.done, status.late) == (100, 0)
+        assert board.resets == 0

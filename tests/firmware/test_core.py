@@ -182,7 +182,7 @@ def test_a_silent_host_brings_the_outputs_to_rest_and_what_is_queued_is_not_appl
     board.run(40_000)
     applied = board.applied()
     assert {levels for _, levels in applied} == {REST}
-    assert applied[0][0] <= 12_000 + 50_000  # the alarm comes at least every 50 ms
+    assert 10_000 < applied[0][0] <= 12_000  # when the timer comes to begin the next step
     status = Status.decode(ask(board, encode_status(77, 0, 0))[0].payload)
     assert (status.end, status.begun, status.done) == (End.WATCHDOG, 3, 3)
 

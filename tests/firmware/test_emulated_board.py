@@ -123,27 +123,28 @@ class FailingSimulator(LeakySimulator):
         return dataclasses.replace(response, signal=None, spikes=np.zeros(0, SPIKE))
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"), [("error", "boiled over"), ("nan", "no finite number"), ("none", "gave no signal")]
-)
-async def test_a_simulator_that_fails_is_an_error_and_never_a_reading(kind: str, message: str) -> None:
+async def test_a_simulator_that_fails_is_an_error_and_never_a_reading() -> None:
     """Zero is a reading as any other: what the board would have read does not leave it, and the error is told."""
-    simulator, read = FailingSimulator(), []
-    simulator.kind, simulator.left = kind, 1_000_000
-    board = EmulatedBoard(simulator)
 
-    async def use() -> None:
-        with board:
-            async with reached(board, f"?step={STEP}&watchdog=30&timeout=4") as substrate:
-                stimulus = substrate.info.stimulus(substrate.info.rest_drive(5))
-                read.append(await substrate.stimulate(stimulus))
-                simulator.left = 2
-                with pytest.raises(SubstrateError):
+    async def use(kind: str, message: str) -> None:
+        simulator, read = FailingSimulator(), []
+        simulator.kind, simulator.left = kind, 1_000_000
+
+        async def fail() -> None:
+            with EmulatedBoard(simulator) as board:
+                async with reached(board, f"?step={STEP}&watchdog=30&timeout=4") as substrate:
+                    stimulus = substrate.info.stimulus(substrate.info.rest_drive(5))
                     read.append(await substrate.stimulate(stimulus))
+                    simulator.left = 2
+                    with pytest.raises(SubstrateError):
+                        read.append(await substrate.stimulate(stimulus))
 
-    with pytest.raises((ArithmeticError, SubstrateError), match=message):
-        await use()
-    assert len(read) == 1
+        with pytest.raises((ArithmeticError, SubstrateError), match=message):
+            await fail()
+        assert len(read) == 1, kind
+
+    failures = (("error", "boiled over"), ("nan", "no finite number"), ("none", "gave no signal"))
+    await asyncio.gather(*(use(kind, message) for kind, message in failures))
 
 
 class SparseSimulator(LeakySimulator):
@@ -173,9 +174,10 @@ async def test_a_simulator_without_a_signal_and_a_board_that_was_left_are_refuse
     with pytest.raises(ValueError, match="gives no signal"):
         EmulatedBoard(spiking)
     with EmulatedBoard() as board:
-        assert board.steps > 0 or board.seconds >= 0
-    with pytest.raises(SubstrateError, match="not entered"):
-        _ = board.steps
+        pass
+    for ask in (lambda: board.steps, lambda: board.seconds, board.levels, board.reset, board.hang):
+        with pytest.raises(SubstrateError, match="not entered"):
+            ask()
 
 
 async def test_a_step_that_is_not_whole_ticks_and_one_too_short_are_refused_before_anything_is_sent() -> None:
@@ -248,14 +250,6 @@ async def test_a_line_that_stays_away_is_an_error_and_the_board_goes_to_rest_by_
             await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive()))
 
 
-async def test_a_stimulus_that_begins_is_not_late_of_itself() -> None:
-    with EmulatedBoard() as board:
-        async with reached(board) as substrate:
-            for _ in range(20):  # of one frame each: only what a busy machine sends again comes between
-                await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(5)))
-            assert substrate.late_exchanges < 20
-
-
 async def test_a_second_program_on_the_port_is_refused_and_the_first_is_not_disturbed() -> None:
     with EmulatedBoard() as board:
         async with reached(board) as substrate:
@@ -267,18 +261,19 @@ async def test_a_second_program_on_the_port_is_refused_and_the_first_is_not_dist
 
 async def test_over_a_bad_line_every_step_is_applied_once_and_the_account_is_exact() -> None:
     """1 % of bytes damaged or lost, both ways, the line cut and the chip reset: the pins saw what the host says."""
-    account = await run_over_bad_line(steps=400, seed=1, cuts=2, resets=2)
+    account = await run_over_bad_line(steps=400, seed=1, cuts=2, resets=2, unplugs=1)
     assert account.applied == account.expected
-    assert (account.resets, account.cuts) == (2, 2)
+    assert (account.resets, account.cuts, account.unplugs) == (2, 2, 1)
     assert len(account.applied) > 200
     assert account.resent > 20
 
 
 @pytest.mark.slow
 async def test_two_thousand_steps_over_a_bad_line() -> None:
-    account = await run_over_bad_line(steps=2_000, seed=3, cuts=10, resets=10)
+    """For a million: ``python benchmarks/boards.py --only-bad-line --bad-line 1000000 --boards 24``."""
+    account = await run_over_bad_line(steps=2_000, seed=3, cuts=7, resets=7, unplugs=7)
     assert account.applied == account.expected
-    assert (account.resets, account.cuts) == (10, 10)
+    assert (account.resets, account.cuts, account.unplugs) == (7, 7, 7)
 
 
 async def test_a_device_that_is_not_there_or_does_not_answer_is_said(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ class Command:
         When it was sent last, and how long to wait until it is sent again, s.
     expected : float
         Duration of its steps and of those before it when it was sent first, s.
-    backoff : float
-        `patience` when it was sent again last, s; 0 if it was sent once.
+    times : int
+        How often it was sent again.
     resent : int
         How many commands had been sent again when it was sent first.
     """
@@ -53,7 +53,7 @@ class Command:
     sent: float = 0.0
     patience: float = 0.0
     expected: float = 0.0
-    backoff: float = 0.0
+    times: int = 0
     resent: int = 0
 
 

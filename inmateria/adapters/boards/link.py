@@ -49,6 +49,10 @@ OpenLine = Callable[[Callable[[], asyncio.Protocol]], Awaitable[asyncio.Transpor
 _AGAIN = 0.25
 """Seconds after which a line is tried again that could not be opened, or a question is repeated at the latest."""
 _NUMBERS = 1 << 16
+_IN_A_ROW = 4
+"""Times that a command is sent again before its patience grows."""
+_JUST_NOW = 5e-4
+"""Seconds in which no answer to what was sent can have come."""
 
 
 class BoardLink(asyncio.Protocol):
@@ -319,9 +323,12 @@ class BoardLink(asyncio.Protocol):
         second = self.about.ticks_per_second
         if command.order:
             self.resent += 1
-            # The board answers at once what it has got before; it may be the line that has become slow.
-            command.patience = min(max(self._delay.patience(), 1.5 * command.backoff), LATEST, self._watchdog / 4)
-            command.backoff = command.patience
+            # The board answers at once what it has got before. A bad line loses several in a row; if it is more, it may
+            # be the line that has become slow.
+            command.times += 1
+            command.patience = min(
+                self._delay.patience() * max(1.0, 1.5 ** (command.times - _IN_A_ROW)), LATEST, self._watchdog / 4
+            )
         else:
             command.expected = sum(each.period * each.steps for each in self._flying.values()) / second
             command.patience = min(self._delay.patience() + command.expected, self._watchdog / 4)
@@ -388,12 +395,23 @@ class BoardLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came over the line."""
+        damaged = self._parser.damaged
         for frame in self._parser.feed(data):
             self._heard = asyncio.get_running_loop().time()
             try:
                 self._take(frame)
             except FrameError as error:
                 self._fail(error, None)
+        if self._parser.damaged > damaged:
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Send the oldest command again, whose answer was likely what came damaged, unless that was done just now."""
+        if not self._session or not self._flying:
+            return
+        number, command = next(iter(self._flying.items()))
+        if asyncio.get_running_loop().time() - command.sent > _JUST_NOW:
+            self._send(number, command)
 
     def _take(self, frame: Frame) -> None:
         asked = self._asked.get(frame.number)
@@ -441,7 +459,7 @@ class BoardLink(asyncio.Protocol):
     def _take_status(self, number: int, status: Status) -> None:
         """Send again what the board does not have; `number` is of the command or question that the status answers."""
         trigger = self._flying.get(number)
-        if trigger is not None and trigger.backoff and number == self._base():
+        if trigger is not None and trigger.times and number == self._base():
             self._delay.was_too_short()  # the board had it
         order = self._order if trigger is None else trigger.order
         now = asyncio.get_running_loop().time()
