@@ -128,6 +128,7 @@ def ladder(desk: Path) -> Iterator[EmulatedBoard]:
         yield board
 
 
+@pytest.mark.slow
 def test_calibrating_keeps_a_passport_under_the_boards_name(desk: Path, ladder: EmulatedBoard) -> None:
     told = run(COMMANDS[4].replace("/dev/ttyACM0", str(ladder.path)), desk)
     assert "ladder-1: 10 repeats of 40 steps, 3 outputs" in told
