@@ -36,7 +36,7 @@ RATE = (1.0, 1 / 16)
 ENOUGH = 2e-3
 """Error at which the supervisor stops, V; as everything else chosen on seeds 100 to 105."""
 STEP = 5e-4
-"""Duration of a step, s: five updates."""
+"""Duration of a step, s: four updates, two before the board reads and two after."""
 WIRED = ("l00", "u00", "u01", "learn")
 """The network's inputs on D3, D5, pot0 and pot1."""
 
@@ -64,10 +64,10 @@ def network_of(seed: int, levels: int | None = 128) -> ContrastiveNetwork:
     """Return the network; its rule takes the clamping voltage itself, which the supervisor makes."""
     return ContrastiveNetwork(
         seed=seed,
-        rule=CoupledLearning(eta=1.0, alpha=64.0),
+        rule=CoupledLearning(eta=1.0, alpha=80.0),
         imperfections=Imperfections(levels=levels),
         high=HIGH,
-        update_interval=STEP / 5,
+        update_interval=STEP / 4,
     )
 
 
@@ -95,7 +95,12 @@ class Scale(NamedTuple):
 
 
 async def supervised(
-    substrate: Substrate, network: ContrastiveNetwork, drives: Sequence[str], reads: Sequence[str], epochs: int
+    substrate: Substrate,
+    network: ContrastiveNetwork,
+    drives: Sequence[str],
+    reads: Sequence[str],
+    epochs: int,
+    clamping_level: float = 0.0,
 ) -> tuple[float, int]:
     """Train it through these channels of a substrate; return the last error read (V) and the number of epochs.
 
@@ -109,7 +114,11 @@ async def supervised(
         Channels of the substrate: the clamp, both inputs and `learn`; and the output's nodes, plus and minus.
     epochs : int
         Most of them.
+    clamping_level : float
+        Distance of the levels of the clamp, V. Each clamping voltage is moved by a random part of it, so that rounding
+        to a level does not always err to the same side: 0 V lies between two levels.
     """
+    generator = np.random.default_rng(0)
     info, wired = substrate.info, {channel.name: channel for channel in network.info.inputs}
     at = [[channel.name for channel in info.inputs].index(name) for name in drives]
     outputs = [[channel.name for channel in info.outputs].index(name) for name in reads]
@@ -137,7 +146,8 @@ async def supervised(
         if error < ENOUGH:
             return error, epoch
         rate = RATE[0] * (RATE[1] / RATE[0]) ** (epoch / epochs)
-        drive[:4, at[0]] = down[0].to_board(free + CLAMPING * (Y - free))
+        shift = clamping_level * generator.uniform(-0.5, 0.5, 4)
+        drive[:4, at[0]] = down[0].to_board(free + CLAMPING * (Y - free) + shift)
         drive[:4, at[3]] = down[3].to_board(np.full(4, rate))
         free = await read(drive)
     return float(np.sqrt(np.mean((free - Y) ** 2))), epochs
@@ -160,7 +170,9 @@ async def through_board(seed: int, epochs: int, speed: float = 1.0) -> Start:
     inputs = tuple(names.index(name) for name in WIRED)
     with EmulatedBoard(network, inputs=inputs, outputs=network.output_nodes[0], speed=speed) as board:
         async with serial_from_uri(f"{board.uri}?step={STEP}&watchdog=30&timeout=60") as substrate:
-            read, done = await supervised(substrate, network, ("D3", "D5", "pot0", "pot1"), ("A0", "A1"), epochs)
+            level = (network.info.inputs[2].high - network.info.inputs[2].low) / 255
+            pins, converters = ("D3", "D5", "pot0", "pot1"), ("A0", "A1")
+            read, done = await supervised(substrate, network, pins, converters, epochs, level)
     return Start(error_of(network), read, done, time.perf_counter() - begun)
 
 
