@@ -41,7 +41,8 @@ extern const struct channel board_inputs[BOARD_INPUTS] BOARD_FLASH;
 /* A free-running clock that wraps at 2^32. */
 uint32_t board_ticks(void);
 
-/* Call core_time at that time, or at once if it has passed; whatever was asked for, at least every 50 ms. */
+/* Call core_time at that time, or at once if it has passed. Besides, core_time is called at least every 50 ms by something
+ * that nothing here sets or stops, so that a lost alarm makes a step late and no more. */
 void board_alarm(uint32_t when);
 
 /* Between these two core_time is not called. */
