@@ -94,12 +94,6 @@ static uint8_t locks;
 static uint32_t alarm_at;
 static bool alarm_set;
 
-static void set_alarm(uint32_t when) {
-    uint32_t furthest = board_ticks() + BOARD_TICKS_PER_SECOND / 25;
-
-    chip_alarm((int32_t)(when - furthest) > 0 ? furthest : when);
-}
-
 void board_lock(void) {
     NVIC_DISABLE(ALARM_IRQ);
     __asm__ volatile("dsb \n isb" ::: "memory");
@@ -114,20 +108,20 @@ void board_unlock(void) {
 void board_alarm(uint32_t when) {
     alarm_at = when;
     alarm_set = true;
-    set_alarm(when);
+    chip_alarm(when);
 }
 
+/* Every 40 ms, whatever became of the alarm. */
+void tick_handler(void) { NVIC_RAISE(ALARM_IRQ); }
+
 void alarm_passed(void) {
+    bool early = alarm_set && (int32_t)(board_ticks() - alarm_at) < 0;
+
     chip_alarm_off();
     woken = true;
-    if (alarm_set && (int32_t)(board_ticks() - alarm_at) < 0) {
-        core_time();              /* 40 ms have passed */
-        if (alarm_set) set_alarm(alarm_at);
-        return;
-    }
-    alarm_set = false;
+    if (!early) alarm_set = false;
     core_time();
-    if (!alarm_set) set_alarm(board_ticks() + BOARD_TICKS_PER_SECOND / 25);
+    if (early && alarm_set) chip_alarm(alarm_at);
 }
 
 /* --- the whole --- */
@@ -138,7 +132,8 @@ int main(void) {
     NVIC_PRIORITY(ALARM_IRQ, 0x80);
     chip_begin();
     core_begin();
-    set_alarm(board_ticks());
+    SYSTICK_RELOAD = CHIP_CLOCK / 25;
+    SYSTICK_CTRL = 7;             /* on, with its interrupt, at the chip's own clock */
     board_unlock();
     for (;;) {
         woken = false;

@@ -13,7 +13,10 @@
 #define NVIC_RAISE(irq) (REGISTER(0xE000E200ul + 4 * ((irq) / 32)) = 1ul << (irq) % 32)
 #define NVIC_PRIORITY(irq, value) (*(volatile uint8_t *)(0xE000E400ul + (irq)) = (value))
 
-/* --- of each chip: chip.h has ALARM_IRQ, INTERRUPTS and their handlers --- */
+#define SYSTICK_CTRL REGISTER(0xE000E010ul)
+#define SYSTICK_RELOAD REGISTER(0xE000E014ul)
+
+/* --- of each chip: chip.h has CHIP_CLOCK (Hz), ALARM_IRQ, INTERRUPTS and their handlers --- */
 
 void chip_begin(void);            /* clocks, pins, line and converters */
 void chip_alarm(uint32_t when);   /* raise ALARM_IRQ at that time, or at once if it has passed */
@@ -29,5 +32,6 @@ void line_received(uint8_t byte);
 void line_overrun(void);
 void line_ready_to_send(void);
 void alarm_passed(void);
+void tick_handler(void);
 
 #endif

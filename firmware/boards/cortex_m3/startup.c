@@ -16,7 +16,7 @@ __attribute__((section(".vectors"), used)) void (*const vectors[])(void) = {
     (void (*)(void))stack_top,
     reset_handler,
     fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
-    0, 0, 0, 0, fault_handler, fault_handler, 0, fault_handler, fault_handler,
+    0, 0, 0, 0, fault_handler, fault_handler, 0, fault_handler, tick_handler,
     INTERRUPTS(HANDLER)
 };
 

@@ -3,6 +3,7 @@
 #define INMATERIA_CHIP_H
 
 #define BOARD_NAME "mps2-an385"
+#define CHIP_CLOCK 25000000ul
 #define BOARD_TICKS_PER_SECOND 25000000ul
 #define BOARD_SWEEP_TICKS 250ul   /* the physics takes no time of the chip: 10 us as a converter would */
 #define BOARD_LEAD_TICKS 5000ul  /* QEMU raises the interrupt of a timer up to 0.2 ms late */

@@ -3,6 +3,7 @@
 #define INMATERIA_CHIP_H
 
 #define BOARD_NAME "sam3x8e"
+#define CHIP_CLOCK 84000000ul
 #define BOARD_TICKS_PER_SECOND 10500000ul
 /* A conversion of eight inputs takes 8 x 20 clocks of the converter, of 48 ns each, and starting up 2 us. */
 #define BOARD_SWEEP_TICKS 210ul
