@@ -19,7 +19,17 @@ from rich.console import Console
 from rich.progress import Progress
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("inmateria", "tests", "docs", "examples", "benchmarks", "pyproject.toml", "README.md", "CONTRIBUTING.md")
+PARTS = (
+    "inmateria",
+    "firmware",
+    "tests",
+    "docs",
+    "examples",
+    "benchmarks",
+    "pyproject.toml",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 PATIENCE = 300  # s; tests that hang have noticed the mutant, too
 
 

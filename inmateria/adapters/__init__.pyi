@@ -1,4 +1,6 @@
 from .blocking import BlockingSubstrate
+from .boards.emulator import EmulatedBoard
+from .boards.substrate import BoardSubstrate
 from .cortical.substrate import CorticalSubstrate
 from .instrument import BufferedInstrument, Instrument
 from .intan.emulator import IntanEmulator
@@ -31,11 +33,13 @@ from .uri import adapters_found, connect, parameters_for, query_of, simulator_fr
 __all__ = [
     "AiomqttLinks",
     "BlockingSubstrate",
+    "BoardSubstrate",
     "BrainflowSource",
     "BufferedInstrument",
     "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
+    "EmulatedBoard",
     "Instrument",
     "IntanEmulator",
     "IntanSubstrate",

@@ -49,6 +49,15 @@ _ADAPTERS = {
     "ws": (_REMOTE, "a device behind a broker that speaks WebSocket: ws://host/group/device"),
     "wss": (_REMOTE, "the same, encrypted"),
     "scpi": ("inmateria.adapters.scpi.substrate:scpi_from_uri", "an instrument that speaks SCPI: scpi://host:5025"),
+    "serial": (
+        "inmateria.adapters.boards.substrate:serial_from_uri",
+        "a board with our firmware: serial:///dev/ttyACM0",
+    ),
+    "tcp": ("inmateria.adapters.boards.substrate:tcp_from_uri", "the same behind a bridge: tcp://host:port"),
+    "emulated-board": (
+        "inmateria.adapters.boards.emulated:emulated_board_from_uri",
+        "our firmware in an emulated chip, wired to a simulator: emulated-board://?substrate=nanowire://",
+    ),
     "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
     "lsl": ("inmateria.adapters.streams.uris:lsl_from_uri", "a stream of the Lab Streaming Layer: lsl://NAME"),
     "brainflow": (
@@ -60,11 +69,15 @@ _ADAPTERS = {
 
 
 _OPTIONS = ("window", "window_steps", "window_bytes", "connect_timeout", "timeout")
+_BOARD = ("step", "sampling_rate", "watchdog", "timeout", "window", "resettable", "drive", "read", "id")
 _STREAM = ("stimuli", "inputs", "low", "high", "unit", "drive", "step", "late", "timeout", "id")
 _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
     "cortical": ("inmateria.adapters.cortical.substrate:CorticalSubstrate", ()),
     "intan": ("inmateria.adapters.intan.substrate:IntanSubstrate", ()),
     "neuroplatform": ("inmateria.adapters.neuroplatform.substrate:NeuroplatformSubstrate", ()),
+    "serial": ("inmateria.adapters.boards.substrate:BoardSubstrate", ("baud", *_BOARD)),
+    "tcp": ("inmateria.adapters.boards.substrate:BoardSubstrate", _BOARD),
+    "emulated-board": ("inmateria.adapters.boards.emulated:EmulatedBoardSubstrate", ()),
     "replay": ("inmateria.adapters.replay:ReplaySubstrate", ("match", "speed")),
     "scpi": (
         "inmateria.adapters.scpi.substrate:ScpiSubstrate",
