@@ -53,6 +53,7 @@ def runs(
     if columns is None:
         one_task = len({row["task"] for row in rows}) == 1
         chosen = ["run", *(() if one_task else ("task",)), *differing(rows)[:6]]
+        chosen += ["part"] if len({row["part"] for row in rows}) > 1 else []
         chosen += [] if any(name.startswith("on.") for name in chosen) else ["device"]
         chosen += [*(() if one_task else ("metric",)), "score", "control", "control_score", "gain"]
     else:

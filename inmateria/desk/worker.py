@@ -116,12 +116,12 @@ async def _run(folder: SweepFolder, point: Point, place: Path) -> Path:
     task = find_task(point.task)
     settings = task.settings_from(point.settings)
     sweep = folder.sweep
-    uris = task.uris(settings, point.on or None)
+    uris = task.uris(settings, point.on or None, point.part)
     substrates = [connect(uri) for uri in uris]
     substrate: Any = substrates if task.several else substrates[0]
     return await run_task(
         task, settings, substrate, place, _silent, on=", ".join(uris), over="local", keep=sweep.keep,  # type: ignore[arg-type]
-        report=sweep.reports, passport=False,
+        report=sweep.reports, passport=False, part=point.part,
     )  # fmt: skip
 
 
