@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from inmateria.desk.catalogue import read_catalogue
+from inmateria.desk.processes import Progress, progress_of
 from inmateria.desk.sweep_folder import SweepFolder
-from inmateria.desk.sweeping import Progress, SweepResult, progress_of
+from inmateria.desk.sweeping import SweepResult
 from inmateria.desk.worker import run_point
 
 __all__ = ["run_sweep_on_dask"]
