@@ -1,6 +1,6 @@
 """Every command of `inmateria`, registered with the application."""
 
-from inmateria.cli import desk, imports, passports, recordings, running, serving, sweeping, watching
+from inmateria.cli import desk, imports, passports, recordings, running, searching, serving, sweeping, watching
 from inmateria.cli.application import app, run_application
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "recordings",
     "run_application",
     "running",
+    "searching",
     "serving",
     "sweeping",
     "watching",

@@ -206,9 +206,10 @@ def _rows(folder: Path, *, sweeps: bool = True) -> "list[Row]":
     """Read the runs of a folder, or of a sweep, and say which could not be read."""
     from inmateria.desk.catalogue import read_with_failures
     from inmateria.desk.run_tables import rows_of
+    from inmateria.desk.search_folder import SEARCH_FILE
     from inmateria.desk.sweep_folder import SWEEP_FILE
 
-    if sweeps and (folder / SWEEP_FILE).is_file():
+    if sweeps and any((folder / name).is_file() for name in (SWEEP_FILE, SEARCH_FILE)):
         folder = folder / "runs"
     found, failures = read_with_failures(folder)
     for name, why in list(failures.items())[:5]:

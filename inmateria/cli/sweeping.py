@@ -1,6 +1,7 @@
 """`inmateria sweep`: a task on every combination of substrates, settings and seeds, with a live table of the best."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,9 +9,10 @@ import typer
 
 from inmateria.cli.application import FAILED, Json, app, complete_substrate, uri_of
 from inmateria.cli.running import named_settings
+from inmateria.cli.sweep_progress import SweepProgress
 
 if TYPE_CHECKING:
-    from inmateria.desk.sweeping import Progress
+    from inmateria.desk.sweep_folder import SweepFolder
 
 
 @app.command()
@@ -58,7 +60,7 @@ def sweep(
         folder = _make(task, on, setting, seeds, out, keep, reports, config)
     if retry_failed:
         folder.forget_failures()
-    with _Live(folder, hidden=json) as live:
+    with SweepProgress("points", partial(_best_lines, folder, _differing(folder)), hidden=json) as live:
         if dask is None:
             result = run_sweep(folder, workers, live.watch)
         else:
@@ -107,55 +109,29 @@ def _make(
     )  # fmt: skip
 
 
-class _Live:
-    """A bar with the time that is left, and a table of the best runs so far, on standard error."""
+def _differing(folder: "SweepFolder") -> list[str]:
+    """Return the columns in which the points of a sweep differ, at most six."""
+    from inmateria.desk.run_tables import differing
+    from inmateria.desk.summaries import uri_parameters
 
-    def __init__(self, folder: Any, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.live import Live
+    rows = [
+        {f"settings.{name}": value for name, value in point.settings.items()}
+        | {f"on.{name}": value for name, value in uri_parameters(point.on).items()}
+        for point in folder.points.values()
+    ]
+    return differing(rows)[:6]
 
-        self._folder, self._best, self._seen = folder, [], -1  # type: ignore[var-annotated]
-        self._live = Live(console=Console(stderr=True, quiet=hidden), auto_refresh=False, transient=True)
-        self._hidden = hidden
 
-    def __enter__(self) -> "_Live":
-        self._live.start()
-        return self
+def _best_lines(folder: "SweepFolder", names: list[str]) -> list[str]:
+    """Describe the best runs so far, by these columns."""
+    from inmateria.desk.catalogue import read_catalogue
+    from inmateria.desk.run_tables import rows_of
 
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
-
-    def watch(self, progress: "Progress") -> None:
-        """Show how far the sweep is."""
-        if self._hidden:
-            return
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.text import Text
-
-        over = progress.done + progress.failed
-        words = f"{over:,} of {progress.of:,} points, {progress.failed:,} failed, {progress.seconds:,.0f} s"
-        if progress.left is not None and over < progress.of:
-            end = datetime.now() + timedelta(seconds=progress.left)
-            words += f"; {progress.left:,.0f} s left, until {end:%H:%M:%S}"
-        if progress.done != self._seen:
-            self._seen, self._best = progress.done, self._read_best()
-        self._live.update(Group(ProgressBar(progress.of, over, width=60), Text(words), *self._best), refresh=True)
-
-    def _read_best(self) -> list[Any]:
-        from rich.text import Text
-
-        from inmateria.desk.catalogue import read_catalogue
-        from inmateria.desk.run_tables import differing, rows_of
-
-        rows = rows_of(read_catalogue(self._folder.runs))
-        names = differing(rows)
-        best = sorted(rows, key=lambda row: row["score"], reverse=True)[:5]
-        return [
-            Text(
-                f"{row['score']:.4g} {row['metric']}"
-                + ("" if row["gain"] is None else f", gain {row['gain']:+.3g} over {row['control']}")
-                + "".join(f"  {name.split('.', 1)[1]}={row.get(name)}" for name in names[:6])
-            )
-            for row in best
-        ]
+    runs = read_catalogue(folder.runs)
+    best = rows_of(sorted(runs, key=lambda run: run.gain.score, reverse=True)[:5])
+    return [
+        f"{row['score']:.4g} {row['metric']}"
+        + ("" if row["gain"] is None else f", gain {row['gain']:+.3g} over {row['control']}")
+        + "".join(f"  {name.split('.', 1)[1]}={row.get(name)}" for name in names)
+        for row in best
+    ]

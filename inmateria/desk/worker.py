@@ -20,7 +20,7 @@ from inmateria.desk.point_folder import PointFolder
 from inmateria.desk.points import Point
 from inmateria.desk.sweep_folder import SweepFolder
 
-__all__ = ["run_point", "work"]
+__all__ = ["interrupted_by", "run_point", "work"]
 
 _ATTEMPTS = 5
 """Processes that may die while they run a point, before it counts as failed."""
@@ -138,7 +138,9 @@ def _silent(phase: str, done: int, of: int, steps: int) -> None:
 
 
 @contextlib.contextmanager
-def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """Raise KeyboardInterrupt at these signals."""
+
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -152,7 +154,7 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
 
 def main(path: str) -> int:
     """Work on a folder until nothing is left; return the exit status."""
-    with _interrupted_by(signal.SIGINT, signal.SIGTERM):
+    with interrupted_by(signal.SIGINT, signal.SIGTERM):
         try:
             work(SweepFolder(Path(path)))
         except KeyboardInterrupt:
