@@ -195,6 +195,11 @@ class SearchFolder(PointFolder):
         with os.scandir(self.runs) as found:
             return {each.name for each in found if not each.name.startswith(".")}
 
+    def tidy_all(self) -> None:
+        """Remove what processes left that died, once all trials are over: claims also of runs that no trial needed."""
+        names = [each.name for place in (self.claims, self._working) for each in place.iterdir()]
+        self.tidy({name.lstrip(".").partition(".")[0] for name in names})
+
     def counts(self) -> tuple[int, int]:
         """Return how many trials have a value, pruned ones included, and how many failed."""
         over = [trial for trial in self.trials() if trial.ending is not None]

@@ -196,7 +196,8 @@ def _run(folder: SearchFolder, number: int, owner: Owner) -> Ending:
             why = "there is no control; search for the score" if value is None else f"the {search.objective} is {value}"
             return Ending(state="failed", values=tuple(values), error=why)
         values.append(value)
-        if search.prune and repeat + 1 < search.repeats and _is_poor(folder, number, parameters, values):
+        more = repeat + 1 < search.repeats and not folder.is_done(folder.add_point(parameters, repeat + 1))
+        if search.prune and more and _is_poor(folder, number, parameters, values):
             return Ending(state="pruned", values=tuple(values))
     return Ending(state="complete", values=tuple(values))
 

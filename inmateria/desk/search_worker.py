@@ -42,7 +42,7 @@ def work_on_search(folder: SearchFolder, should_stop: Callable[[], bool] = lambd
         over = folder.ended()
         left = [number for number in range(folder.search.trials) if number not in over]
         if not left:
-            folder.tidy({folder.claim_name(number) for number in over} | folder.finished())
+            folder.tidy_all()
             break
         progress = False
         # Trials whose process died come last: one that kills its process does not stand in the way of the others.

@@ -178,7 +178,7 @@ def search(
         Settings that are the same in all trials.
     over : mapping
         What is searched: the name of a setting, or ``on.`` and that of a parameter of the URI, to its range: a text
-        such as ``"log:.001..1"``, ``"50..400"`` or ``"a,b,c"``, two numbers as a tuple, or values to choose from as a list.
+        such as ``"log:.001..1"``, ``"50..400"`` or ``"a,b,c"``, two numbers as a tuple, or a list of values.
     trials : int
         Number of trials.
     seeds : int, optional
@@ -312,8 +312,9 @@ def _try_ends(task: Task, made: Search) -> None:
             uris = task.uris(settings, folder.uri_of(corner) or None, "validation")
             task.check_part("validation", uris)
             if task.substrates is None:
+                substrate = connect(uris[0])
                 with suppress(SubstrateError):  # known once it is entered
-                    task.check(connect(uris[0]).info, settings)
+                    task.check(substrate.info, settings)
 
 
 def _end(dimension: Dimension, which: int) -> Any:
