@@ -1,6 +1,5 @@
 """The progress of a sweep or a search: a bar with the time that is left, and the best so far."""
 
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,14 +9,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SweepProgress"]
 
-_PART = 0.05
-"""Part of the time that is spent at most on reading what is best so far."""
-
 
 class SweepProgress:
     """A bar with the time that is left, and lines on the best so far, on standard error.
-
-    The lines are read again when something has been finished since, and rarely enough to cost a twentieth of the time.
 
     Parameters
     ----------
@@ -35,7 +29,6 @@ class SweepProgress:
 
         self._things, self._best_now, self._hidden = things, best, hidden
         self._best: list[str] = []
-        self._seen, self._next = -1, 0.0
         self._live = Live(console=Console(stderr=True, quiet=hidden), auto_refresh=False, transient=True)
 
     def __enter__(self) -> "SweepProgress":
@@ -58,10 +51,6 @@ class SweepProgress:
         if progress.left is not None and over < progress.of:
             end = datetime.now() + timedelta(seconds=progress.left)
             words += f"; {progress.left:,.0f} s left, until {end:%H:%M:%S}"
-        if progress.done != self._seen and time.monotonic() >= self._next:
-            begun = time.monotonic()
-            self._seen, self._best = progress.done, self._best_now()
-            now = time.monotonic()
-            self._next = now + (now - begun) / _PART
+        self._best = self._best_now()
         lines = [Text(words), *map(Text, self._best)]
         self._live.update(Group(ProgressBar(progress.of, over, width=60), *lines), refresh=True)

@@ -1,7 +1,6 @@
 """`inmateria sweep`: a task on every combination of substrates, settings and seeds, with a live table of the best."""
 
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,12 @@ from inmateria.cli.running import named_settings
 from inmateria.cli.sweep_progress import SweepProgress
 
 if TYPE_CHECKING:
+    from inmateria.desk.summaries import RunSummary
     from inmateria.desk.sweep_folder import SweepFolder
+
+_LISTED = 5
+_READING = 0.05
+"""Seconds that reading new runs may take at each look."""
 
 
 @app.command()
@@ -60,7 +64,7 @@ def sweep(
         folder = _make(task, on, setting, seeds, out, keep, reports, config)
     if retry_failed:
         folder.forget_failures()
-    with SweepProgress("points", partial(_best_lines, folder, _differing(folder)), hidden=json) as live:
+    with SweepProgress("points", _Best(folder).lines, hidden=json) as live:
         if dask is None:
             result = run_sweep(folder, workers, live.watch)
         else:
@@ -111,27 +115,37 @@ def _make(
 
 def _differing(folder: "SweepFolder") -> list[str]:
     """Return the columns in which the points of a sweep differ, at most six."""
-    from inmateria.desk.run_tables import differing
     from inmateria.desk.summaries import uri_parameters
 
-    rows = [
-        {f"settings.{name}": value for name, value in point.settings.items()}
-        | {f"on.{name}": value for name, value in uri_parameters(point.on).items()}
-        for point in folder.points.values()
-    ]
-    return differing(rows)[:6]
+    first: dict[str, Any] = {}
+    differ: dict[str, None] = {}
+    parameters = {uri: uri_parameters(uri) for uri in {point.on for point in folder.points.values()}}
+    for point in folder.points.values():
+        for origin, values in (("settings.", point.settings), ("on.", parameters[point.on])):
+            for name, value in values.items():
+                if first.setdefault(origin + name, value) != value:
+                    differ[origin + name] = None
+    return list(differ)[:6]
 
 
-def _best_lines(folder: "SweepFolder", names: list[str]) -> list[str]:
-    """Describe the best runs so far, by these columns."""
-    from inmateria.desk.catalogue import read_catalogue
-    from inmateria.desk.run_tables import rows_of
+class _Best:
+    """The best runs so far, as lines of text; each run is read once, and no look takes long."""
 
-    runs = read_catalogue(folder.runs)
-    best = rows_of(sorted(runs, key=lambda run: run.gain.score, reverse=True)[:5])
-    return [
-        f"{row['score']:.4g} {row['metric']}"
-        + ("" if row["gain"] is None else f", gain {row['gain']:+.3g} over {row['control']}")
-        + "".join(f"  {name.split('.', 1)[1]}={row.get(name)}" for name in names)
-        for row in best
-    ]
+    def __init__(self, folder: "SweepFolder") -> None:
+        from inmateria.desk.catalogue import NewRuns
+
+        self._new, self._names = NewRuns(folder.runs), _differing(folder)
+        self._best: list[RunSummary] = []
+
+    def lines(self) -> list[str]:
+        """Return a line for each of the best runs, with the columns in which points differ."""
+        from inmateria.desk.run_tables import rows_of
+
+        best = [*self._best, *self._new.read(_READING)]
+        self._best = sorted(best, key=lambda run: run.gain.score, reverse=True)[:_LISTED]
+        return [
+            f"{row['score']:.4g} {row['metric']}"
+            + ("" if row["gain"] is None else f", gain {row['gain']:+.3g} over {row['control']}")
+            + "".join(f"  {name.split('.', 1)[1]}={row.get(name)}" for name in self._names)
+            for row in rows_of(self._best)
+        ]

@@ -79,8 +79,8 @@ class PointFolder:
         others = {point.version for point in self.points.values()} - {__version__}
         if others:
             raise SweepFolderError(
-                f"{self.path} is of inmateria {', '.join(sorted(others))}; this is {__version__}, whose "
-                "results may differ: install that version, or begin anew"
+                f"{self.path} is a sweep of inmateria {', '.join(sorted(others))}; this is {__version__}, whose "
+                "results may differ: install that version, or begin another sweep"
             )
 
     def is_done(self, digest: str) -> bool:

@@ -13,6 +13,8 @@ from pathlib import Path
 __all__ = ["Progress", "SweepFailed", "progress_of", "run_in_processes"]
 
 _LOOK = 0.2
+_PART = 0.05
+"""Part of the time that may go into looking how far it is: ten thousand points are looked at less often."""
 _GOODBYE = 15.0
 _DEATHS = 10
 """Workers that may die one after another without a point being finished meanwhile."""
@@ -82,6 +84,7 @@ def run_in_processes(
     running: list[subprocess.Popen[bytes]] = []
     try:
         while True:
+            look = time.monotonic()
             done, failed = over_so_far()
             left = of - done - failed
             if done + failed > over:
@@ -101,7 +104,7 @@ def run_in_processes(
             while len(running) < min(count, left):
                 running.append(_start(path, module, started, count))
                 started += 1
-            _wait(running)
+            _wait(running, max(_LOOK, (time.monotonic() - look) / _PART))
     finally:
         _end(running)
 
@@ -129,11 +132,11 @@ def _start(path: Path, module: str, number: int, workers: int) -> subprocess.Pop
         )  # fmt: skip
 
 
-def _wait(running: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait until a worker ends, at most until the next look."""
+def _wait(running: Sequence[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Wait until a worker ends, at most some seconds: until the next look."""
     for worker in running[:1]:
         with suppress(subprocess.TimeoutExpired):
-            worker.wait(_LOOK)
+            worker.wait(seconds)
 
 
 def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from inmateria.desk import compare_runs, find_run, read_catalogue
-from inmateria.desk.catalogue import read_with_failures
+from inmateria.desk.catalogue import NewRuns, read_with_failures
 from inmateria.desk.comparison_page import write_comparison
 from inmateria.desk.run_tables import Row, differing, filtered, rows_of, sorted_by, write_table
 from inmateria.desk.summaries import gain_of
@@ -135,6 +135,20 @@ def test_the_index_follows_what_changes(tmp_path: Path) -> None:
     assert list(failures) == ["broken"]
     with pytest.raises(RunFolderError, match="is not a folder"):
         read_catalogue(tmp_path / "none")
+
+
+def test_new_runs_are_read_once_each_and_for_a_short_time(tmp_path: Path) -> None:
+    new = NewRuns(tmp_path)
+    for name in ("a", "b", "c"):
+        write(tmp_path, name, score("substrate", 0.5))
+    assert len(new.read(0.0)) == 1
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.json").write_text("{")
+    found = [run.name for _ in range(4) for run in new.read(0.0)]
+    assert len(found) == 2
+    assert new.read(60.0) == []
+    write(tmp_path, "d", score("substrate", 0.5))
+    assert [run.name for run in new.read(60.0)] == ["d"]
 
 
 def test_runs_are_found_by_path_name_part_and_last(tmp_path: Path) -> None:
