@@ -64,12 +64,14 @@ def test_the_cl1_closes_a_loop() -> None:
     assert 0 < int(pulses) < 50
 
 
+@pytest.mark.slow
 def test_every_trigger_and_none_are_counted() -> None:
     rows = re.findall(r"(\w+): (\d+\.\d) ± \d+\.\d spikes", run(ROOT / "examples/neuroplatform_triggers.py"))
     assert [name for name, _ in rows] == ["trigger00", "trigger01", "trigger02", "trigger03", "none"]
     assert all(float(mean) > 0 for _, mean in rows)
 
 
+@pytest.mark.slow
 def test_the_map_has_an_answer_for_each_electrode() -> None:
     told = run(ROOT / "examples/intan_map.py")
     assert re.findall(r"(A-\d+): \d+ spikes", told) == ["A-000", "A-008", "A-016", "A-024"]

@@ -196,6 +196,22 @@ def prune(
             shutil.rmtree(path)
 
 
+@app.command("export-mlflow")
+def export_mlflow(
+    folder: Annotated[Path, typer.Argument(help="Folder of runs, or of a sweep.")] = Path("runs"),
+    to: Annotated[Path, typer.Option(help="Folder for MLflow's experiments.")] = Path("mlruns"),
+    where: Conditions = None,
+) -> None:
+    """Write runs as MLflow keeps them in files: `mlflow ui --backend-store-uri FOLDER` shows them."""
+    from inmateria.desk import export_to_mlflow
+    from inmateria.desk.run_tables import filtered
+
+    rows = filtered(_rows(folder), where or [])
+    place = _place(folder)
+    written = export_to_mlflow([place / row["run"] for row in rows], to)
+    typer.echo(f"{written:,} runs in {to}; `mlflow ui --backend-store-uri {to}` shows them")
+
+
 def _size(path: Path) -> int:
     return (
         sum(each.stat().st_size for each in path.rglob("*") if each.is_file()) if path.is_dir() else path.stat().st_size
@@ -206,17 +222,24 @@ def _rows(folder: Path, *, sweeps: bool = True) -> "list[Row]":
     """Read the runs of a folder, or of a sweep, and say which could not be read."""
     from inmateria.desk.catalogue import read_with_failures
     from inmateria.desk.run_tables import rows_of
-    from inmateria.desk.search_folder import SEARCH_FILE
-    from inmateria.desk.sweep_folder import SWEEP_FILE
 
-    if sweeps and any((folder / name).is_file() for name in (SWEEP_FILE, SEARCH_FILE)):
-        folder = folder / "runs"
+    if sweeps:
+        folder = _place(folder)
     found, failures = read_with_failures(folder)
     for name, why in list(failures.items())[:5]:
         typer.echo(f"{folder / name} is left out: {plain(why)}", err=True)
     if len(failures) > 5:
         typer.echo(f"{len(failures) - 5:,} more are left out", err=True)
     return rows_of(found)
+
+
+def _place(folder: Path) -> Path:
+    """Return the folder of the runs of a sweep or a search, or that of runs itself."""
+    from inmateria.desk.search_folder import SEARCH_FILE
+    from inmateria.desk.sweep_folder import SWEEP_FILE
+
+    of_points = any((folder / name).is_file() for name in (SWEEP_FILE, SEARCH_FILE))
+    return folder / "runs" if of_points else folder
 
 
 def _print_rows(rows: "Sequence[Row]", columns: "Sequence[str]") -> None:

@@ -1,5 +1,8 @@
 from .catalogue import find_run, read_catalogue
 from .comparison import Comparison, compare_runs
+from .fitting import RecordedBlock, RecordingUnsuitable, fit_recordings
+from .mlflow_export import export_to_mlflow
+from .opened_run import OpenedRun, open_run
 from .rerunning import Rerun, rerun
 from .run_tables import runs_to_pandas, write_table
 from .search_folder import SearchFolder, Trial
@@ -12,7 +15,10 @@ __all__ = [
     "Comparison",
     "Failure",
     "Gain",
+    "OpenedRun",
     "Progress",
+    "RecordedBlock",
+    "RecordingUnsuitable",
     "Rerun",
     "RunSummary",
     "SearchFolder",
@@ -21,7 +27,10 @@ __all__ = [
     "SweepResult",
     "Trial",
     "compare_runs",
+    "export_to_mlflow",
     "find_run",
+    "fit_recordings",
+    "open_run",
     "read_catalogue",
     "rerun",
     "runs_to_pandas",

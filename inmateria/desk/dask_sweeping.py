@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from inmateria.desk.catalogue import read_catalogue
+from inmateria.desk.dask_cluster import dask_client, is_killed
 from inmateria.desk.processes import Progress, progress_of
 from inmateria.desk.search_folder import SearchFolder
 from inmateria.desk.search_trials import run_trial
@@ -89,10 +89,6 @@ def _run_on_dask(
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Submit what is left, again and again until nothing is."""
-    try:
-        from distributed import Client, KilledWorker, LocalCluster
-    except ImportError:
-        raise ImportError("a Dask cluster needs dask.distributed; pip install 'inmateria[dask]'") from None
     begun, at_first = time.monotonic(), sum(over_so_far())
 
     def tell() -> None:
@@ -100,13 +96,7 @@ def _run_on_dask(
             done, failed = over_so_far()
             on_progress(progress_of(done, failed, of, time.monotonic() - begun, at_first))
 
-    with ExitStack() as exits:
-        cluster: Any = address
-        if address == "local":
-            cluster = exits.enter_context(
-                LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)  # type: ignore[no-untyped-call]
-            )
-        client = exits.enter_context(Client(cluster))  # type: ignore[no-untyped-call]
+    with dask_client(address, workers) as client:
         while left := left_now():
             # What another worker holds, or whose worker died, is left for the next round.
             futures = client.map(run, [path] * len(left), left, pure=False, retries=_DEATHS)
@@ -114,7 +104,7 @@ def _run_on_dask(
                 tell()
                 time.sleep(_LOOK)
             for future in futures:
-                if future.status == "error" and not isinstance(future.exception(), KilledWorker):
+                if future.status == "error" and not is_killed(future):
                     future.result()
             client.cancel(futures)
             del futures, future

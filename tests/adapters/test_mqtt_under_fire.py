@@ -87,6 +87,7 @@ async def test_over_a_bad_network_each_stimulus_is_applied_once_and_in_order(
         assert fault == "late" or device_side.faults + client_side.faults > count / 100
 
 
+@pytest.mark.slow  # the one below freezes a broker, and test_mqtt_training kills one
 @pytest.mark.timeout(300)  # two brokers to start, and the embedded one is slow where others take the processor
 async def test_a_broker_killed_and_restarted_twice_in_6000_exchanges_loses_nothing_and_repeats_nothing(
     broker: BrokerProcess, links: Links

@@ -180,7 +180,10 @@ def test_a_task_has_no_setting_that_it_does_not_use_and_says_that_it_scores(name
         assert phases[-1] == {"capacity": "measuring", "cart-pole": "episodes"}.get(name, "scoring")
 
 
-@pytest.mark.parametrize("name", SIGNAL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each in ("stack", "waveform", "digits"))) for each in SIGNAL],
+)
 def test_a_task_of_signals_runs_on_inputs_of_any_range_and_rest(name: str) -> None:
     outcomes = []
     for low, high, rest in ((-1.0, 1.0, 0.0), (0.0, 5.0, 0.0), (0.0, 5.0, 2.5)):

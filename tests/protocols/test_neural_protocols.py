@@ -220,6 +220,7 @@ def test_every_encoding_goes_with_all_features(encoding: str, features: str) -> 
     assert not np.array_equal(pulses[0], pulses[1])
 
 
+@pytest.mark.slow
 async def test_tasks_run_on_a_platform_of_triggers_or_say_what_it_cannot_do(tmp_path: Path) -> None:
     def platform() -> NeuroplatformSubstrate:
         return NeuroplatformSubstrate(platform=Neuroplatform(PulsedCulture(32, delay=0.02)))  # it counts from 10 ms on

@@ -31,11 +31,12 @@ def acknowledged(lines: list[str]) -> int:
     return max((int(count) for count, at in told if float(at) < last - 1.0), default=0)
 
 
-def test_writers_killed_at_fifty_random_moments_leave_all_that_is_older_than_a_second(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [10, pytest.param(50, marks=pytest.mark.slow)])
+def test_writers_killed_at_random_moments_leave_all_that_is_older_than_a_second(tmp_path: Path, kills: int) -> None:
     chance = random.Random(2)
     due = []
     with Writers() as writers:
-        for first in range(0, 50, TOGETHER):
+        for first in range(0, kills, TOGETHER):
             begun = [writers.begin(tmp_path / f"{first + k}.h5", pause=0.02) for k in range(TOGETHER)]
             told = {writer: [writer.told.readline()] for writer in begun}
             left, now = sorted((chance.uniform(0.0, 1.8), number) for number in range(TOGETHER)), 0.0
@@ -55,8 +56,8 @@ def test_writers_killed_at_fifty_random_moments_leave_all_that_is_older_than_a_s
                 with open_recording(writer.path) as recording:
                     assert len(recording) == found.whole
                     assert_as_it_happened(recording)
-    assert len(due) == 50
-    assert sum(count > 0 for count in due) > 10
+    assert len(due) == kills
+    assert sum(count > 0 for count in due) > kills / 5
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -269,7 +269,7 @@ def stack_of(
 @pytest.mark.parametrize(
     "train", ["bottleneck", "bottleneck-in-turn", "in-silico", "node-perturbation", "spsa", "none"]
 )
-@pytest.mark.parametrize("error", [SubstrateError, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [SubstrateError, pytest.param(asyncio.CancelledError, marks=pytest.mark.slow)])
 async def test_a_stack_whose_device_fails_at_any_stimulus_predicts_as_before(
     train: str, error: type[BaseException]
 ) -> None:

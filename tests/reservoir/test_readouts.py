@@ -39,6 +39,21 @@ READOUTS = [
 ]
 
 
+TERNARY = [
+    kind(planes, method=method)
+    for kind in (TernaryReadout, TernaryClassifierReadout)
+    for planes in (1, 2)
+    for method in ("obq", "ste")
+]
+
+
+@pytest.mark.slow
+@parametrize_with_checks(TERNARY)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_estimator_checks_of_ternary_methods(estimator, check) -> None:  # type: ignore[no-untyped-def]
+    assert check(estimator) is None
+
+
 @parametrize_with_checks(READOUTS)
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks provoke warnings on purpose
 def test_scikit_learns_estimator_checks(estimator, check) -> None:  # type: ignore[no-untyped-def]

@@ -31,11 +31,18 @@ def digits(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     return X[:count] / 16.0, y[:count]
 
 
+QUICK = ("none", "bottleneck", "in-silico", "local-spsa")
+"""Trainings, one of each kind, that every run of the tests tries."""
+
+
 def quick(name: str) -> dict[str, int]:
     return {} if name in ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online") else {"passes": 3}
 
 
-@pytest.mark.parametrize("name", training_names())
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each not in QUICK)) for each in training_names()],
+)
 async def test_every_training_learns_counts_its_stimuli_and_is_repeatable(name: str) -> None:
     X, y = digits()
     found = []

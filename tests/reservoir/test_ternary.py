@@ -129,6 +129,86 @@ def test_two_planes_hold_what_two_planes_made() -> None:
     assert readout.coef_ == pytest.approx(readout.scales_[:, 0] @ readout.planes_[:, 0])
 
 
+def rounded_by_curvature(gram: np.ndarray, ridge: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Round weights in the order of their size; each time solve for those that are left, by the normal equations."""
+    cross = gram @ ridge
+    order, fixed = np.argsort(-np.abs(ridge), kind="stable"), np.full(len(ridge), np.nan)
+    for j in order:
+        left = np.isnan(fixed)
+        known = np.where(left, 0.0, fixed)
+        best = np.linalg.solve(gram[np.ix_(left, left)], cross[left] - gram[left] @ known)
+        fixed[j] = levels[np.abs(best[np.flatnonzero(left) == j] - levels).argmin()]
+    return fixed
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 12))
+def test_rounding_by_curvature_leaves_the_best_weights_for_those_not_rounded_yet(seed: int, features: int) -> None:
+    generator = np.random.default_rng(seed)
+    X = generator.normal(size=(60, features)) @ generator.normal(size=(features, features))
+    y = X @ generator.normal(size=features) + generator.normal(size=60)
+    centred = X - X.mean(axis=0)
+    gram = centred.T @ centred
+    gram += (1e-3 + 1e-6) * np.trace(gram) / features * np.eye(features)
+    ridge = np.linalg.solve(gram, centred.T @ y)
+    readout = TernaryReadout(method="obq").fit(X, y)
+    size, tried = np.abs(ridge).mean(), []
+    for share in (0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0, 2.5):
+        plane = np.sign(rounded_by_curvature(gram, ridge, share * size * np.array([-1.0, 0.0, 1.0])))
+        image = plane @ gram @ plane
+        tried.append((0.0 if image == 0 else (plane @ (centred.T @ y)) ** 2 / image, plane))
+    found = readout.planes_[0, 0].astype(float)
+    explained = (found @ (centred.T @ y)) ** 2 / (found @ gram @ found)
+    assert explained == pytest.approx(max(each for each, _ in tried), rel=1e-4)  # equal up to ties
+
+
+@pytest.mark.parametrize("planes", [1, 2])
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_training_through_the_rounding_finds_ternary_weights_that_made_the_data(
+    planes: int, fit_intercept: bool
+) -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(600, 12)) + (3.0 if fit_intercept else 0.0)
+    weights = generator.integers(-1, 2, (2, 12)).astype(float)
+    y = X @ weights.T * [0.7, 2.0] + (5.0 if fit_intercept else 0.0)
+    readout = TernaryReadout(planes, method="ste", alpha=0.0, fit_intercept=fit_intercept).fit(X, y)
+    assert readout.score(X, y) > 0.999
+    if planes == 1:
+        assert np.array_equal(readout.planes_[0], weights)
+        assert readout.scales_[0] == pytest.approx([0.7, 2.0], rel=0.05)
+    again = TernaryReadout(planes, method="ste", alpha=0.0, fit_intercept=fit_intercept).fit(X, y)
+    assert np.array_equal(again.coef_, readout.coef_)
+    assert fit_intercept or not np.any(readout.intercept_)
+
+
+def test_two_classes_by_cross_entropy() -> None:
+    generator = np.random.default_rng(1)
+    X = generator.normal(size=(400, 6))
+    labels = np.where(X @ [1, 0, -1, 0, 1, 0] > 0.2, "up", "down")
+    readout = TernaryClassifierReadout(method="ste").fit(X, labels)
+    assert readout.score(X, labels) > 0.97
+    assert readout.planes_.shape == (1, 1, 6)
+    assert np.array_equal(readout.planes_[0, 0], [1, 0, -1, 0, 1, 0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["obq", "ste"])
+def test_digits_are_read_as_well_as_with_float_weights_by_other_methods(method: str) -> None:
+    X, labels = load_digits(return_X_y=True)
+    lost = []
+    for seed in range(3):
+        generator = np.random.default_rng(seed)
+        features = np.tanh(X / 16 @ generator.normal(size=(64, 500)) / 4 + 0.5 * generator.normal(size=500))
+        order = generator.permutation(len(X))
+        train, test = order[:1347], order[1347:]
+        exact = RidgeClassifierReadout().fit(features[train], labels[train])
+        ternary = TernaryClassifierReadout(method=method, alpha=1e-2 if method == "obq" else 1e-3)  # type: ignore[arg-type]
+        ternary.fit(features[train], labels[train])
+        lost.append(exact.score(features[test], labels[test]) - ternary.score(features[test], labels[test]))
+    assert np.mean(lost) < (0.006 if method == "obq" else 0.015)
+
+
+@pytest.mark.slow
 def test_digits_are_read_nearly_as_well_as_with_float_weights() -> None:
     X, labels = load_digits(return_X_y=True)
     generator = np.random.default_rng(0)
@@ -157,7 +237,7 @@ def test_features_that_never_change_get_no_weight() -> None:
     assert readout.predict(np.ones((2, 3))) == pytest.approx([4.5, 4.5])
 
 
-@pytest.mark.parametrize(("settings_", "says"), [({"planes": 3}, "must be 1 or 2"), ({"alpha": -1.0}, "at least 0"), ({"sweeps": 0}, "at least 1")])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(("settings_", "says"), [({"planes": 3}, "must be 1 or 2"), ({"alpha": -1.0}, "at least 0"), ({"sweeps": 0}, "at least 1"), ({"method": "absmean"}, "allowed are 'descent', 'obq', 'ste'")])  # fmt: skip  # noqa: E501
 def test_settings_that_make_no_readout_are_refused(settings_: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         TernaryReadout(**settings_).fit(np.eye(3), np.ones(3))  # type: ignore[arg-type]

@@ -123,6 +123,10 @@ class RidgeReadout(MultiOutputMixin, RegressorMixin, RidgeBase):  # type: ignore
             self._flat = targets.ndim == 1
         return weighted(features, targets.reshape(len(features), -1).astype(np.float64), sample_weight)
 
+    def samples(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Samples:
+        """Return samples as this fitted readout weighs them, checked."""
+        return self._checked(X, y, sample_weight, anew=False)
+
     @property
     def coef_(self) -> FloatArray:
         """Weights, shape (outputs, features), or (features,) for a target of one axis."""
@@ -240,6 +244,11 @@ class RidgeClassifierReadout(ClassifierMixin, RidgeBase):  # type: ignore[misc]
                 self.classes_ = np.unique(np.asarray(classes))
             self._partial_fit(self._encoded(features, labels, sample_weight), anew)
         return self
+
+    def samples(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Samples:
+        """Return samples as this fitted readout weighs them, checked."""
+        features, labels = validate_data(self, X, y, reset=False, dtype=(np.float64, np.float32))
+        return self._encoded(features, labels, sample_weight)
 
     def _encoded(self, X: npt.NDArray[Any], labels: npt.NDArray[Any], sample_weight: npt.ArrayLike | None) -> Samples:
         """Return the samples with one output for each class, weighted."""

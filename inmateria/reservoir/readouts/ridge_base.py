@@ -12,6 +12,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from inmateria.reservoir.readouts.dual_ridge_path import solve_dual
 from inmateria.reservoir.readouts.kept_samples import KeptSamples, Samples, are_kept
 from inmateria.reservoir.readouts.moments import Moments
+from inmateria.reservoir.readouts.ridge_parts import OverParts, solve_in_parts
 from inmateria.reservoir.readouts.ridge_path import Solution, solve
 
 FloatArray = npt.NDArray[np.float64]
@@ -158,6 +159,19 @@ class RidgeBase(BaseEstimator):  # type: ignore[misc]
             else:
                 self._solution, _ = solve(self._data, alphas, validation)
         return self._solution
+
+    def solve_in_parts(self, over_parts: OverParts) -> Self:
+        """Find the weights as a fit in one piece would, if this was fitted in parts; see `ridge_parts`.
+
+        Parameters
+        ----------
+        over_parts : callable
+            Applies a function to the samples of every part, an iterable of `Samples`, and returns the results.
+        """
+        check_is_fitted(self)
+        if isinstance(self._data, Moments):
+            self._solution = solve_in_parts(self._data, *self._asked, over_parts)
+        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_solution")

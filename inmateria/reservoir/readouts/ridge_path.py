@@ -1,5 +1,6 @@
 """Ridge solutions for many regularisations, and the error of each as estimated by cross-validation."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,10 +68,30 @@ class RidgePath:
         return np.array(predicted)
 
     def left_out_errors(self, samples: Samples, alphas: FloatArray) -> FloatArray:
-        """Exact leave-one-out mean squared error for each regularisation.
+        """Exact leave-one-out mean squared error for each regularisation."""
+        errors, lone = self.left_out_sums(samples, alphas)
+        if lone.any():
+            others = samples.rows(~lone)
+            path = ridge_path(others.moments(self.moments.centred), float(alphas.min()), others)
+            errors += path.errors_of_others(samples.rows(lone), alphas)
+        return self.mean_of(errors)
+
+    def mean_of(self, sums: FloatArray) -> FloatArray:
+        """Return mean squared errors for sums of weighted squared errors over all samples."""
+        mean: FloatArray = sums / (self.moments.weight * self.moments.outputs)
+        return mean
+
+    def left_out_sums(self, samples: Samples, alphas: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Sum of weighted squared leave-one-out residuals for each regularisation, of some of the samples.
 
         The leave-one-out residual of a sample is its residual in the fit divided by one minus its leverage. Each
         block of samples is projected onto the eigenvectors once, which gives both for every regularisation.
+
+        Returns
+        -------
+        ndarray of float, shape (alphas,)
+        ndarray of bool, shape (samples,)
+            Samples that are not in the sums, since their leverage is nearly one; see `errors_of_others`.
         """
         X, Y, moments = samples.X, samples.Y, self.moments
         inverses = np.stack([inverse_of(self._values, alpha) for alpha in alphas], axis=1)
@@ -97,24 +118,22 @@ class RidgePath:
                 lone[begin : begin + count] = alone
                 squared, kept = squared[~alone], kept[~alone]
             errors += np.einsum("nao,na->a", squared, kept**-2.0)
-        if lone.any():
-            errors += self._lone_errors(samples, lone, alphas)
-        errors /= moments.weight * Y.shape[1]
-        return errors
+        return errors, lone
 
-    def _lone_errors(self, samples: Samples, lone: npt.NDArray[np.bool_], alphas: FloatArray) -> FloatArray:
-        """Sum of weighted squared leave-one-out residuals of samples whose leverage is nearly one."""
-        few, others = samples.rows(lone), samples.rows(~lone)
-        path = ridge_path(others.moments(self.moments.centred), float(alphas.min()), others)
-        moments = path.moments
+    def errors_of_others(self, few: Samples, alphas: FloatArray) -> FloatArray:
+        """Sum of weighted squared leave-one-out residuals of samples that are not among those of this path.
+
+        These are samples whose leverage among all is nearly one; this is the path of all the others.
+        """
+        moments = self.moments
         root = np.ones((len(few.X), 1)) if few.weights is None else np.sqrt(few.weights)[:, None]
         alone = LoneSamples(
-            turned=root * ((few.X - moments.x_mean) @ path._basis),
+            turned=root * ((few.X - moments.x_mean) @ self._basis),
             wanted=root * (few.Y - moments.y_mean),
             root=root,
             left_out=few.left_out,
-            values=path._values,
-            loads=path._loads,
+            values=self._values,
+            loads=self._loads,
             own=1.0 / moments.weight if moments.centred else 0.0,
         )
         return np.array([alone.error(alpha) for alpha in alphas])
@@ -127,18 +146,18 @@ def ridge_path(moments: Moments, alpha: float, samples: Samples | None = None) -
     that matters for the least regularisation, the features themselves are factored, which loses only 1e-32 of it.
     Without them, directions that rounding errors of the moments hide get no weight, as if features did not vary there.
     """
-    path = _path_of_moments(moments, alpha)
+    path = path_of_moments(moments, alpha)
     if path is not None:
         return path
     if samples is None:
         return _path_of_factor(moments) or _path_of_rounded_moments(moments)
     if moments.precision > EPS:
         moments = samples.moments(moments.centred, double=True)
-        path = _path_of_moments(moments, alpha)
+        path = path_of_moments(moments, alpha)
     return path or _path_of_samples(moments, samples)
 
 
-def _path_of_moments(moments: Moments, alpha: float) -> RidgePath | None:
+def path_of_moments(moments: Moments, alpha: float) -> RidgePath | None:
     """Return the solutions from an eigendecomposition of the moments, or None if rounding errors would show."""
     values, basis = eigh(moments.gram, driver="evd", overwrite_a=True, check_finite=False)
     accuracy = ACCURACY if moments.precision == EPS else _SINGLE_ACCURACY
@@ -150,17 +169,45 @@ def _path_of_moments(moments: Moments, alpha: float) -> RidgePath | None:
 
 
 def _path_of_samples(moments: Moments, samples: Samples) -> RidgePath:
-    """Return the solutions from an orthogonal factorisation of features and targets, block by block."""
-    features, outputs = moments.features, moments.outputs
-    width = features + outputs
+    """Return the solutions from an orthogonal factorisation of features and targets."""
+    return path_of_triangle(moments, triangle_of(moments, [samples]))
+
+
+def triangle_of(moments: Moments, parts: Iterable[Samples]) -> FloatArray:
+    """Return the triangular factor of the features and targets of samples, block by block.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of these samples, or of more; features and targets are taken about its means.
+    parts : iterable of Samples
+
+    Returns
+    -------
+    ndarray of float, shape (features + outputs, features + outputs)
+    """
+    width = moments.features + moments.outputs
     triangle = np.zeros((width, width))  # square, however few samples there are
     rows = max(BLOCK_ROWS, 2 * width)
-    for begin in range(0, len(samples.X), rows):
-        now = samples.rows(slice(begin, begin + rows))
-        block = np.hstack([now.X - moments.x_mean, now.Y - moments.y_mean])
-        if now.weights is not None:
-            block *= np.sqrt(now.weights)[:, None]
-        triangle = qr(np.vstack([triangle, block]), mode="r", overwrite_a=True, check_finite=False)[0][:width]
+    for samples in parts:
+        for begin in range(0, len(samples.X), rows):
+            now = samples.rows(slice(begin, begin + rows))
+            block = np.hstack([now.X - moments.x_mean, now.Y - moments.y_mean])
+            if now.weights is not None:
+                block *= np.sqrt(now.weights)[:, None]
+            triangle = joined_triangles(triangle, block)
+    return triangle
+
+
+def joined_triangles(triangle: FloatArray, block: FloatArray) -> FloatArray:
+    """Return the triangular factor of the rows of both."""
+    joined: FloatArray = qr(np.vstack([triangle, block]), mode="r", check_finite=False)[0][: len(triangle)]
+    return joined
+
+
+def path_of_triangle(moments: Moments, triangle: FloatArray) -> RidgePath:
+    """Return the solutions from the triangular factor of all samples of the moments."""
+    features = moments.features
     left, singular, basis = singular_vectors(triangle[:features, :features])
     singular = without_rounding(singular, basis, moments.raw_squares)
     return RidgePath(moments, singular**2, basis, singular[:, None] * (left.T @ triangle[:features, features:]))
@@ -294,9 +341,9 @@ def solve(
     """
     least = float(alphas.min())
     if validation is None:
-        coef = _one_solution(moments, least, samples is not None)
+        coef = one_solution(moments, least, samples is not None)
         if coef is not None:
-            return _solution(moments, least, np.zeros(len(alphas)), coef), moments
+            return solution_with(moments, least, np.zeros(len(alphas)), coef), moments
     path = ridge_path(moments, least, samples)
     if validation is None:
         scores = np.zeros(len(alphas))
@@ -304,11 +351,16 @@ def solve(
         scores = -path.left_out_errors(samples, alphas)
     else:
         scores = -path.generalised_errors(alphas)
+    return solution_of(path, alphas, scores), path.moments
+
+
+def solution_of(path: RidgePath, alphas: FloatArray, scores: FloatArray) -> Solution:
+    """Return the solution for the regularisation with the best score."""
     alpha = float(alphas[int(np.argmax(scores))])
-    return _solution(path.moments, alpha, scores, path.coefficients(alpha)), path.moments
+    return solution_with(path.moments, alpha, scores, path.coefficients(alpha))
 
 
-def _one_solution(moments: Moments, alpha: float, refinable: bool) -> FloatArray | None:
+def one_solution(moments: Moments, alpha: float, refinable: bool) -> FloatArray | None:
     """Return the weights by Cholesky's method, or None if they would not be accurate."""
     accuracy = ACCURACY if moments.precision == EPS else _SINGLE_ACCURACY
     scaled = _Scaled(moments, alpha)
@@ -317,5 +369,6 @@ def _one_solution(moments: Moments, alpha: float, refinable: bool) -> FloatArray
     return scaled.solve(moments.cross).T
 
 
-def _solution(moments: Moments, alpha: float, scores: FloatArray, coef: FloatArray) -> Solution:
+def solution_with(moments: Moments, alpha: float, scores: FloatArray, coef: FloatArray) -> Solution:
+    """Return the solution with these weights (outputs, features), and the intercepts that belong to them."""
     return Solution(alpha, scores, coef, moments.y_mean - coef @ moments.x_mean)

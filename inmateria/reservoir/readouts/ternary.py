@@ -1,16 +1,16 @@
 """Ternary readouts: weights of -1, 0 and 1 with a scale, for hardware that adds and does not multiply.
 
-Rounding the weights of a ridge readout does not work: features of a reservoir are correlated, and their weights large
-and of opposite signs. Here the weights are found by coordinate descent on the squared error.
+Rounding each weight of a ridge readout by itself does not work: features of a reservoir are correlated, and their
+weights large and of opposite signs. Here weights are found by coordinate descent on the squared error, rounded one
+after another while the others compensate, or trained through the rounding.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -19,89 +19,86 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from inmateria.kernel_compilation import log_compilation
 from inmateria.reservoir.fit_transaction import fit_transaction
 from inmateria.reservoir.readouts.moments import Moments
+from inmateria.reservoir.readouts.ternary_curvature import rounded_planes
+from inmateria.reservoir.readouts.ternary_descent import descend, descended_planes
+from inmateria.reservoir.readouts.ternary_gradient import trained_planes
 from inmateria.reservoir.readouts.winner import one_against_rest, predict_sequences, winners
 
 FloatArray = npt.NDArray[np.float64]
 
-_SHARES = (0.3, 0.7, 1.2)
-"""Thresholds for rounding the ridge weights to 0, in units of their mean magnitude; one start of the descent each."""
-
-_RATIOS = (1 / 3, 1 / 2, 0.8)
-"""Scale of the second plane in units of the first one's, of further starts with two planes: their nine levels."""
-
-_REACHES = (1.0, 0.6, 0.3)
-"""Largest of the nine levels, in units of the largest ridge weight."""
-
-_KEPT = 3
-"""Number of the best starts from which changes of two weights are tried."""
-
-_GAIN = 1.0 + 1e-9
-"""Least relative improvement of a change, so that rounding errors cannot lead to cycles."""
+_METHODS = ("descent", "obq", "ste")
 
 
 class _Ternary(BaseEstimator):  # type: ignore[misc]
     """Base class of the ternary readouts."""
 
+    intercept_: Any
+    _learns_classes = False
+
     def __init__(
         self,
         planes: int = 1,
         *,
+        method: Literal["descent", "obq", "ste"] = "descent",
         alpha: float = 1e-3,
         fit_intercept: bool = True,
         pairs: bool = True,
         sweeps: int = 100,
+        seed: int = 0,
     ) -> None:
         self.planes = planes
-        self.pairs = pairs
+        self.method = method
         self.alpha = alpha
         self.fit_intercept = fit_intercept
+        self.pairs = pairs
         self.sweeps = sweeps
+        self.seed = seed
 
-    def _fit(self, X: npt.NDArray[Any], Y: FloatArray) -> None:
+    def _fit(self, X: FloatArray, Y: FloatArray) -> None:
         if self.planes not in (1, 2):
             raise ValueError(f"planes is {self.planes!r}; it must be 1 or 2")
+        if self.method not in _METHODS:
+            raise ValueError(f"method is {self.method!r}; allowed are {', '.join(map(repr, _METHODS))}")
         if not 0 <= self.alpha < float("inf"):
             raise ValueError(f"alpha is {self.alpha}; it must be finite and at least 0")
         if self.sweeps < 1:
             raise ValueError(f"sweeps is {self.sweeps}; it must be at least 1")
-        moments = Moments(X.shape[1], Y.shape[1], self.fit_intercept).add(X, Y)
-        gram = moments.gram
-        size = np.trace(gram) / len(gram)
-        gram[np.diag_indices_from(gram)] += self.alpha * size + np.finfo(np.float64).tiny
-        ridge = gram.copy()
-        ridge[np.diag_indices_from(ridge)] += 1e-6 * size
-        weights = cho_solve(cho_factor(ridge, check_finite=False), moments.cross) if size > 0 else moments.cross * 0.0
-        planes = np.zeros((self.planes, Y.shape[1], X.shape[1]), dtype=np.int8)
-        scales = np.zeros((self.planes, Y.shape[1]))
-        compiling = nullcontext() if _descend.signatures else log_compilation("the ternary readout")
-        with compiling:
-            for output in range(Y.shape[1]):
-                found = self._descend(gram, np.ascontiguousarray(moments.cross[:, output]), weights[:, output])
-                planes[:, output], scales[:, output] = found
-        coef = np.einsum("po,pof->of", scales, planes)
-        self.planes_, self.scales_, self.coef_ = planes, scales, coef
-        self.intercept_ = moments.y_mean - coef @ moments.x_mean
+        if self.method == "ste":
+            self.planes_, self.scales_, self.intercept_ = trained_planes(
+                X, Y, self.planes, self.alpha, is_classifier=self._learns_classes, centred=bool(self.fit_intercept),
+                seed=self.seed,
+            )  # fmt: skip
+            self.coef_ = np.einsum("po,pof->of", self.scales_, self.planes_)
+        else:
+            moments = Moments(X.shape[1], Y.shape[1], self.fit_intercept).add(X, Y)
+            self.planes_, self.scales_ = self._from_moments(moments)
+            self.coef_ = np.einsum("po,pof->of", self.scales_, self.planes_)
+            self.intercept_ = moments.y_mean - self.coef_ @ moments.x_mean
 
-    def _descend(
-        self, gram: FloatArray, cross: FloatArray, ridge: FloatArray
-    ) -> tuple[npt.NDArray[np.int8], FloatArray]:
-        """Return the best planes (planes, features) that were found for one output, and their scales (planes,)."""
-        found = []
-        for planes in _starts(ridge, self.planes):
-            explained, scales = _descend(gram, cross, planes, self.planes, self.sweeps, False)
-            found.append((explained, planes, scales))
-        found.sort(key=lambda each: -each[0])
-        if self.pairs:
-            # Several starts often lead to the same weights.
-            different = {planes.tobytes(): planes for _, planes, _ in found}
-            found = []
-            for planes in list(different.values())[:_KEPT]:
-                explained, scales = _descend(gram, cross, planes, self.planes, self.sweeps, True)
-                found.append((explained, planes, scales))
-        _, planes, scales = max(found, key=lambda each: each[0])
-        # The sign of a plane is free: scales are made positive.
-        signs = np.where(scales < 0, -1, 1).astype(np.int8)
-        return (planes * signs[:, np.newaxis])[: self.planes], (scales * signs)[: self.planes]
+    def _from_moments(self, moments: Moments) -> tuple[npt.NDArray[np.int8], FloatArray]:
+        """Return planes (planes, outputs, features) and scales (planes, outputs), one output after another."""
+        gram, outputs = moments.gram, moments.outputs
+        size = np.trace(gram) / len(gram)
+        planes = np.zeros((self.planes, outputs, moments.features), dtype=np.int8)
+        scales = np.zeros((self.planes, outputs))
+        if size <= 0:  # features that never change
+            return planes, scales
+        gram[np.diag_indices_from(gram)] += self.alpha * size + np.finfo(np.float64).tiny
+        solvable = gram.copy()
+        solvable[np.diag_indices_from(solvable)] += 1e-6 * size
+        factor = cho_factor(solvable, check_finite=False)
+        ridge = cho_solve(factor, moments.cross)
+        inverse = cho_solve(factor, np.eye(len(gram))) if self.method == "obq" else None
+        compiling = nullcontext() if descend.signatures else log_compilation("the ternary readout")
+        with compiling:
+            for output in range(outputs):
+                cross, start = np.ascontiguousarray(moments.cross[:, output]), np.ascontiguousarray(ridge[:, output])
+                if inverse is None:
+                    found = descended_planes(gram, cross, start, self.planes, self.sweeps, self.pairs)
+                else:
+                    found = rounded_planes(gram, cross, start, inverse, self.planes)
+                planes[:, output], scales[:, output] = found
+        return planes, scales
 
     def _decide(self, X: npt.ArrayLike) -> FloatArray:
         check_is_fitted(self)
@@ -117,15 +114,22 @@ class TernaryReadout(MultiOutputMixin, RegressorMixin, _Ternary):  # type: ignor
     ----------
     planes : int
         1 or 2. With two planes, each output is the sum of two such readouts with a scale each.
+    method : {"descent", "obq", "ste"}
+        Coordinate descent on the squared error from rounded ridge weights; rounding of ridge weights one after another,
+        the others compensating for each error (optimal brain quantisation); or training by gradients that pass the
+        rounding (straight-through estimator), of classes by their cross-entropy. docs/readouts.md compares them.
     alpha : float
-        Regularisation, as a fraction of the mean squared feature times the number of samples.
+        Regularisation, as a fraction of the mean squared feature times the number of samples; the decay of the hidden
+        weights for "ste".
     fit_intercept : bool
         Learn an intercept.
     pairs : bool
         Once no change at a single feature lowers the error, try changes at two features: much better on correlated
-        features, and slower, in time quadratic in their number.
+        features, and slower, in time quadratic in their number. Only for "descent".
     sweeps : int
-        Maximum number of passes over all weights; fewer if no weight changes any more.
+        Maximum number of passes over all weights; fewer if no weight changes any more. Only for "descent".
+    seed : int
+        Of the first weights and the order of the samples. Only for "ste".
 
     Attributes
     ----------
@@ -169,7 +173,7 @@ class TernaryClassifierReadout(ClassifierMixin, _Ternary):  # type: ignore[misc]
 
     Parameters
     ----------
-    planes, alpha, fit_intercept, pairs, sweeps
+    planes, method, alpha, fit_intercept, pairs, sweeps, seed
         See `TernaryReadout`.
 
     Attributes
@@ -178,6 +182,8 @@ class TernaryClassifierReadout(ClassifierMixin, _Ternary):  # type: ignore[misc]
     planes_, scales_, coef_, intercept_
         See `TernaryReadout`; one output for each class, or a single one for two classes.
     """
+
+    _learns_classes = True
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to features (samples, features) and their classes (samples,)."""
@@ -200,148 +206,3 @@ class TernaryClassifierReadout(ClassifierMixin, _Ternary):  # type: ignore[misc]
     def predict_sequences(self, sequences: Iterable[npt.ArrayLike]) -> npt.NDArray[Any]:
         """Predict the class of each sequence (steps, features): the largest output on average over its steps wins."""
         return predict_sequences(self.decision_function, sequences, self.classes_)
-
-
-def _starts(weights: FloatArray, planes: int) -> Iterator[npt.NDArray[np.int8]]:
-    """Yield planes (2, features) from ridge weights, to begin the descent with; the second is zero if there is one."""
-    for share in _SHARES:
-        left, rounded = weights.copy(), np.zeros((2, len(weights)), dtype=np.int8)
-        for plane in rounded[:planes]:
-            plane[:] = np.sign(left) * (np.abs(left) > share * np.abs(left).mean())
-            used = plane != 0
-            left = left - plane * (np.abs(left[used]).mean() if used.any() else 0.0)
-        yield rounded
-    if planes == 2:
-        both = np.array([(first, second) for first in (-1, 0, 1) for second in (-1, 0, 1)], dtype=np.int8)
-        for ratio in _RATIOS:
-            for reach in _REACHES:
-                levels = both @ np.array([1.0, ratio]) * reach * np.abs(weights).max() / (1.0 + ratio)
-                nearest = np.abs(weights[:, np.newaxis] - levels).argmin(axis=1)
-                yield np.ascontiguousarray(both[nearest].T)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _explained(a, b, c00, c01, c11):  # type: ignore[no-untyped-def]
-    """Return how much of the squared target two planes with optimal scales explain, and the scales."""
-    det = c00 * c11 - c01 * c01
-    if c00 > 0.0 and c11 > 0.0 and det > 1e-12 * c00 * c11:
-        s0, s1 = (a * c11 - b * c01) / det, (b * c00 - a * c01) / det
-        return s0 * a + s1 * b, s0, s1
-    if c00 > 0.0 and (c11 <= 0.0 or a * a * c11 >= b * b * c00):
-        return a * a / c00, a / c00, 0.0
-    if c11 > 0.0:
-        return b * b / c11, 0.0, b / c11
-    return 0.0, 0.0, 0.0
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _moved(load, product, image, square, cross, d, e):  # type: ignore[no-untyped-def]
-    """Return loads and products after the weights of one feature changed by d in the first plane, e in the second."""
-    first, second = load[0] + d * cross, load[1] + e * cross
-    c00 = product[0] + (2.0 * image[0] + d * square) * d
-    c01 = product[1] + d * image[1] + e * image[0] + d * e * square
-    c11 = product[2] + (2.0 * image[1] + e * square) * e
-    return (first, second), (c00, c01, c11)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _best_change(gram, cross, planes, count, images, loads, products, best, j, in_pairs):  # type: ignore[no-untyped-def]
-    """Return the changes at one feature, or at it and a later one, that together explain most, and how much.
-
-    Returns
-    -------
-    d, e : int
-        Changes of the weight of feature `j` in the two planes.
-    k, f, g : int
-        The later feature, -1 for none, and the changes of its weights.
-    best : float
-    """
-    size, last = planes.shape[1], count - 1
-    chosen = (0, 0, -1, 0, 0)
-    load, product = (loads[0], loads[1]), (products[0], products[1], products[2])
-    image = (images[0, j], images[1, j])
-    for first in range(-1, 2):
-        d = first - planes[0, j]
-        for second in range(-last, last + 1):
-            e = second - planes[1, j]
-            if d == 0 and e == 0:
-                continue
-            moved, mixed = _moved(load, product, image, gram[j, j], cross[j], d, e)
-            if not in_pairs:
-                gained, _s0, _s1 = _explained(moved[0], moved[1], mixed[0], mixed[1], mixed[2])
-                if gained > best * _GAIN + 1e-300:
-                    best, chosen = gained, (d, e, -1, 0, 0)
-                continue
-            for k in range(j + 1, size):
-                there = (images[0, k] + d * gram[j, k], images[1, k] + e * gram[j, k])
-                for third in range(-1, 2):
-                    f = third - planes[0, k]
-                    for fourth in range(-last, last + 1):
-                        g = fourth - planes[1, k]
-                        if f == 0 and g == 0:
-                            continue
-                        both, all_mixed = _moved(moved, mixed, there, gram[k, k], cross[k], f, g)
-                        gained, _s0, _s1 = _explained(both[0], both[1], all_mixed[0], all_mixed[1], all_mixed[2])
-                        if gained > best * _GAIN + 1e-300:
-                            best, chosen = gained, (d, e, k, f, g)
-    return chosen, best
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _change(gram, cross, planes, images, loads, products, j, d, e):  # type: ignore[no-untyped-def]
-    """Change the weights of one feature in both planes, and update all that depends on them."""
-    moved, mixed = _moved(
-        (loads[0], loads[1]),
-        (products[0], products[1], products[2]),
-        (images[0, j], images[1, j]),
-        gram[j, j],
-        cross[j],
-        d,
-        e,
-    )
-    loads[0], loads[1] = moved
-    products[0], products[1], products[2] = mixed
-    for i in range(len(gram)):
-        images[0, i] += d * gram[j, i]
-        images[1, i] += e * gram[j, i]
-    planes[0, j] += d
-    planes[1, j] += e
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _descend(gram, cross, planes, count, sweeps, pairs):  # type: ignore[no-untyped-def]
-    """Change the weights of one feature at a time to those that explain most, in place, until no change helps.
-
-    With `pairs`, changes at two features are then tried. They matter because features of a reservoir are correlated:
-    replacing one by another can help, although each of the two changes alone raises the error. Of the planes (2,
-    features) the first `count` are changed, both at once: a change of one is often good only with one of the other.
-    """
-    size = planes.shape[1]
-    images = np.zeros((2, size))  # gram times each plane
-    loads, products = np.zeros(2), np.zeros(3)
-    for j in range(size):
-        d, e = planes[0, j], planes[1, j]
-        if d != 0 or e != 0:
-            planes[0, j] = planes[1, j] = 0
-            _change(gram, cross, planes, images, loads, products, j, d, e)
-    best, s0, s1 = _explained(loads[0], loads[1], products[0], products[1], products[2])
-    in_pairs = False
-    for _ in range(sweeps):
-        changed = False
-        for j in range(size):
-            (d, e, k, f, g), gained = _best_change(
-                gram, cross, planes, count, images, loads, products, best, j, in_pairs
-            )
-            if gained > best:
-                best, changed = gained, True
-                _change(gram, cross, planes, images, loads, products, j, d, e)
-                if k >= 0:
-                    _change(gram, cross, planes, images, loads, products, k, f, g)
-        if changed:
-            in_pairs = False
-        elif in_pairs or not pairs:
-            break
-        else:
-            in_pairs = True
-    best, s0, s1 = _explained(loads[0], loads[1], products[0], products[1], products[2])
-    return best, np.array([s0, s1])
