@@ -47,6 +47,9 @@ def sweep(
     config: Annotated[Path | None, typer.Option(help="TOML or JSON file with any of these; options go first.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the sweep in this folder.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that failed.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Write an HTML page: means over seeds, and where matter helps.")
+    ] = None,
     json: Json = False,
 ) -> None:  # fmt: skip
     """Run a task on every combination of substrates, settings and seeds.
@@ -71,6 +74,10 @@ def sweep(
             from inmateria.desk.dask_sweeping import run_sweep_on_dask
 
             result = run_sweep_on_dask(folder, dask, workers, live.watch)
+    if page is not None:
+        from inmateria.desk.sweep_page import write_sweep_page
+
+        typer.echo(str(write_sweep_page(result.runs, page)), err=json)
     if json:
         import msgspec
 

@@ -19,6 +19,7 @@ from inmateria.desk.catalogue import NewRuns, read_with_failures
 from inmateria.desk.comparison_page import write_comparison
 from inmateria.desk.run_tables import Row, differing, filtered, rows_of, sorted_by, write_table
 from inmateria.desk.summaries import gain_of
+from inmateria.desk.sweep_page import groups_of, write_sweep_page
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score
 from inmateria.protocols.runs import Run, RunFolderError, write_run
 from inmateria.substrate import Channel, SubstrateInfo
@@ -183,3 +184,19 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     assert "amplitude" in page
     with pytest.raises(RunFolderError, match="two or more"):
         compare_runs([first])
+
+
+def test_runs_that_differ_in_seeds_only_are_one_row_of_a_page(tmp_path: Path) -> None:
+    for name, amplitude, seed, own in (("a", 0.1, 0, 0.6), ("b", 0.1, 1, 0.7), ("c", 0.2, 0, 0.5), ("d", 0.2, 1, 0.4)):
+        scores = score("substrate", own), score("linear", 0.45), score("erased", 0.2)
+        write(tmp_path, name, *scores, settings={"amplitude": amplitude, "seed": seed}, on=f"echo://?seed={seed}")
+    runs = read_catalogue(tmp_path)
+    one, other = groups_of(runs)
+    assert (one.kind, one.values, one.count, one.control) == ("echo", {"settings.amplitude": 0.1}, 2, "linear")
+    assert (one.score, one.gain) == (pytest.approx(0.65), pytest.approx(0.2))
+    assert one.gain_error == pytest.approx(0.05)  # standard deviation .0707 of two, over the root of two
+    assert (one.verdict, other.verdict) == ("helps", "no difference")
+    assert groups_of(runs[:1])[0].verdict == "one seed only"
+    page = write_sweep_page(runs, tmp_path / "page.html").read_text()
+    assert "better than the best control of the task in 1 of 2 settings" in page
+    assert "at amplitude 0.1, with a gain of +0.2 over linear" in page
