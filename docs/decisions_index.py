@@ -17,6 +17,8 @@ SUBJECTS = {
     600: "Cultures of neurons",
     650: "Living tissue",
     700: "Training",
+    730: "Streams of other programs",
+    740: "Readouts and runs of any size",
     800: "Boards and instruments",
     900: "Pages and reports",
 }

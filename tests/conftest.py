@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
+import lsl_alone
 import pytest
 import pytest_asyncio
 from brokers import Mosquitto
@@ -13,6 +14,7 @@ from hypothesis import settings
 
 from inmateria.testing import assert_no_leaked_tasks
 
+lsl_alone.use()  # before anything loads liblsl
 settings.register_profile("no clock", deadline=None)  # no test fails on a clock
 settings.load_profile("no clock")
 

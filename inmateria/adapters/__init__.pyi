@@ -14,23 +14,39 @@ from .neuroplatform.substrate import NeuroplatformSubstrate
 from .neuroplatform.twin import Neuroplatform
 from .replay import ReplaySubstrate
 from .simulated import SimulatedSubstrate
+from .streams.brainflow_source import BrainflowSource
+from .streams.lsl_source import LslSource
+from .streams.open_ephys_source import OpenEphysSource
+from .streams.open_ephys_twin import OpenEphysTwin
+from .streams.published import PublishedSubstrate
+from .streams.recording import record_stream
+from .streams.stimulators import LslStimuli, OtherSubstrate
+from .streams.substrate import StreamSubstrate
 from .tissue.guard import PulseLimits, TissueGuard
 from .uri import adapters_found, connect, parameters_for, query_of, simulator_from_uri
 
 __all__ = [
     "AiomqttLinks",
     "BlockingSubstrate",
+    "BrainflowSource",
     "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
     "IntanEmulator",
     "IntanSubstrate",
+    "LslSource",
+    "LslStimuli",
     "Neuroplatform",
     "NeuroplatformSubstrate",
+    "OpenEphysSource",
+    "OpenEphysTwin",
+    "OtherSubstrate",
+    "PublishedSubstrate",
     "PulseLimits",
     "RemoteSubstrate",
     "ReplaySubstrate",
     "SimulatedSubstrate",
+    "StreamSubstrate",
     "SubprocessDevice",
     "TissueGuard",
     "adapters_found",
@@ -40,6 +56,7 @@ __all__ = [
     "observe",
     "parameters_for",
     "query_of",
+    "record_stream",
     "release",
     "serve_until_stopped",
     "simulator_from_uri",

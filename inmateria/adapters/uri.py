@@ -49,15 +49,34 @@ _ADAPTERS = {
     "ws": (_REMOTE, "a device behind a broker that speaks WebSocket: ws://host/group/device"),
     "wss": (_REMOTE, "the same, encrypted"),
     "replay": ("inmateria.adapters.replay:replay_from_uri", "what a recording holds: replay:///path/recording.h5"),
+    "lsl": ("inmateria.adapters.streams.uris:lsl_from_uri", "a stream of the Lab Streaming Layer: lsl://NAME"),
+    "brainflow": (
+        "inmateria.adapters.streams.uris:brainflow_from_uri",
+        "a board that BrainFlow reads: brainflow://synthetic",
+    ),
+    "openephys": ("inmateria.adapters.streams.uris:open_ephys_from_uri", "Open Ephys' ZMQ Interface: openephys://host"),
 }
 
 
 _OPTIONS = ("window", "window_steps", "window_bytes", "connect_timeout", "timeout")
+_STREAM = ("stimuli", "inputs", "low", "high", "unit", "drive", "step", "late", "timeout", "id")
 _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
     "cortical": ("inmateria.adapters.cortical.substrate:CorticalSubstrate", ()),
     "intan": ("inmateria.adapters.intan.substrate:IntanSubstrate", ()),
     "neuroplatform": ("inmateria.adapters.neuroplatform.substrate:NeuroplatformSubstrate", ()),
     "replay": ("inmateria.adapters.replay:ReplaySubstrate", ("match", "speed")),
+    "lsl": (
+        "inmateria.adapters.streams.uris:lsl_stream",
+        ("type", "source_id", "host", "markers", "jitter", "clock_every", *_STREAM),
+    ),
+    "brainflow": (
+        "inmateria.adapters.streams.uris:brainflow_stream",
+        ("channels", "wrap", "config", "marker", *_STREAM),
+    ),
+    "openephys": (
+        "inmateria.adapters.streams.uris:open_ephys_stream",
+        ("heartbeats", "electrodes", "continuous_unit", "events", *_STREAM),
+    ),
 } | dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS))
 """The class whose docstring describes the query of each adapter's URI, and the names in it that the query takes."""
 

@@ -26,7 +26,8 @@ def record(
     substrate: Annotated[
         str,
         typer.Argument(
-            help="mqtt://host/group/device: what others do with it, without a lease. Any other: driven with nothing.",
+            help="mqtt://host/group/device: what others do with it, without a lease. lsl://NAME, brainflow://BOARD or "
+            "openephys://host: a stream. Any other: driven with nothing.",
             autocompletion=complete_substrate,
         ),
     ],
@@ -41,7 +42,7 @@ def record(
     meta: MetadataValues = None,
     json: Json = False,
 ) -> None:
-    """Record a running device as an observer, or a substrate at rest, until Ctrl-C."""
+    """Record a running device as an observer, a stream, or a substrate at rest, until Ctrl-C."""
     if keep not in {"all", "features"}:
         raise typer.BadParameter(
             f"--keep is {keep!r}; allowed are all and features"
@@ -61,6 +62,7 @@ async def _record(
     from rich.console import Console
 
     from inmateria.adapters.mqtt.operator.recording import record_device, record_rest
+    from inmateria.adapters.streams.recording import STREAM_SCHEMES, record_stream
     from inmateria.recording import KeptSamples
 
     kept = KeptSamples(1, "left out") if features else None
@@ -80,6 +82,8 @@ async def _record(
                 exits.callback(loop.call_later(seconds, stop.set).cancel)
             return await record_device(uri, path, annotations, stop=stop, on_progress=watch, keep=kept)
         lasting = float("inf") if seconds is None else seconds
+        if uri.partition("://")[0] in STREAM_SCHEMES:
+            return await record_stream(uri, path, annotations, stop=stop, seconds=lasting, on_progress=watch, keep=kept)
         return await record_rest(uri, path, annotations, stop=stop, seconds=lasting, on_progress=watch, keep=kept)
 
 

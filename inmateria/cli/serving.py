@@ -42,6 +42,10 @@ def serve(
     journal: Annotated[
         Path | None, typer.Option(help="File of its own: after a crash the device then knows what it had applied.")
     ] = None,
+    lsl: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Publish stimuli, signal and spikes as LSL streams of that name, too."),
+    ] = None,
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
     json: Json = False,
 ) -> None:
@@ -56,6 +60,10 @@ def serve(
         sys.stdout.flush()
 
     opened = connect(uri_of(substrate))
+    if lsl is not None:
+        from inmateria.adapters import PublishedSubstrate
+
+        opened = PublishedSubstrate(opened, lsl)
     awaited(
         serve_until_stopped(
             opened, broker, port, group, name, ready,

@@ -9,13 +9,21 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from inmateria.recording.background import BackgroundWriter
 from inmateria.recording.format import DROPPED, MARKER, PARAMETERS, UNANSWERED, Exchange, Note, RecordingError, text_of
 from inmateria.recording.kept import KeptSamples
 from inmateria.recording.writing import RecordingWriter
 from inmateria.substrate import Response, Stimulus, StimulusRejected, Substrate, SubstrateError, SubstrateInfo
+
+
+@runtime_checkable
+class NotingSubstrate(Protocol):
+    """A substrate that notes by itself what happens: gaps in its data, markers, measurements of its clock."""
+
+    def take_notes(self, *, ending: bool = False) -> list[Note]:
+        """Return the notes since the last call; the last ones if the recording is ending."""
 
 
 class RecordedSubstrate(Substrate):
@@ -220,6 +228,7 @@ class RecordedSubstrate(Substrate):
         self.exchanges += 1
         if self._undropped:
             self._note_dropped()
+        self.record_notes()
 
     def _note_dropped(self) -> None:
         """Record the number of exchanges dropped since the last note of this kind."""
@@ -237,9 +246,17 @@ class RecordedSubstrate(Substrate):
             raise RecordingError(f"{self.path} is not open; use the substrate inside `async with`")
         return self._writer
 
+    def record_notes(self, *, ending: bool = False) -> None:
+        """Record what the substrate itself has noted since the last exchange."""
+        if isinstance(self._substrate, NotingSubstrate):
+            for note in self._substrate.take_notes(ending=ending):
+                self._note(note)
+
     async def _finish(self) -> None:
         """Write all queued items and close the file, also on cancellation."""
         if self._writer is not None:
+            with suppress(RecordingError):  # raised again by closing
+                self.record_notes(ending=True)
             if self._undropped:
                 with suppress(RecordingError):  # raised again by closing
                     self._note_dropped()

@@ -28,6 +28,7 @@ from .measures.separability import (
 )
 from .physical import BlockingReservoir, PhysicalReservoir
 from .pulse_encoding import PulseAmplitude, PulseLatency, PulsePlace, PulseRate
+from .readout_export import export_readout
 from .readout_files import ReadoutFileError, ReadoutHeader, load_readout, read_readout_header, save_readout
 from .readouts.force import FORCEReadout
 from .readouts.kalman import KalmanReadout
@@ -84,6 +85,7 @@ __all__ = [
     "alike_inputs",
     "as_node",
     "different_inputs",
+    "export_readout",
     "fading_memory",
     "generalisation_rank",
     "henon",

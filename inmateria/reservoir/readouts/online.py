@@ -15,6 +15,8 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from inmateria.reservoir.readouts.export import ExportedReadout
+
 FloatArray = npt.NDArray[np.float64]
 
 LANES = 8
@@ -47,7 +49,7 @@ def checked_count(name: str, value: Any, least: int, meaning: str) -> int:
     return int(value)
 
 
-class OnlineReadout(BaseEstimator):  # type: ignore[misc]
+class OnlineReadout(ExportedReadout, BaseEstimator):  # type: ignore[misc]
     """Linear weights on features and a constant, updated row by row."""
 
     _ADJUSTABLE: ClassVar[tuple[str, ...]] = ()

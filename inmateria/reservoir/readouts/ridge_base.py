@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from inmateria.reservoir.readouts.dual_ridge_path import solve_dual
+from inmateria.reservoir.readouts.export import ExportedReadout
 from inmateria.reservoir.readouts.kept_samples import KeptSamples, Samples, are_kept
 from inmateria.reservoir.readouts.moments import Moments
 from inmateria.reservoir.readouts.ridge_parts import OverParts, solve_in_parts
@@ -25,7 +26,7 @@ _LARGEST = 1e300
 """Largest sum of weighted squares of features or targets."""
 
 
-class RidgeBase(BaseEstimator):  # type: ignore[misc]
+class RidgeBase(ExportedReadout, BaseEstimator):  # type: ignore[misc]
     """A ridge readout without the form of its targets."""
 
     _data: Data

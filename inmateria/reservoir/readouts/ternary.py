@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from inmateria.kernel_compilation import log_compilation
 from inmateria.reservoir.fit_transaction import fit_transaction
+from inmateria.reservoir.readouts.export import ExportedReadout
 from inmateria.reservoir.readouts.moments import Moments
 from inmateria.reservoir.readouts.ternary_curvature import rounded_planes
 from inmateria.reservoir.readouts.ternary_descent import descend, descended_planes
@@ -29,7 +30,7 @@ FloatArray = npt.NDArray[np.float64]
 _METHODS = ("descent", "obq", "ste")
 
 
-class _Ternary(BaseEstimator):  # type: ignore[misc]
+class _Ternary(ExportedReadout, BaseEstimator):  # type: ignore[misc]
     """Base class of the ternary readouts."""
 
     intercept_: Any

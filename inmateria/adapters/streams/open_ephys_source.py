@@ -1,0 +1,267 @@
+"""Open Ephys' ZMQ Interface plugin as a source of samples, spikes and events, numbered by its own sample numbers."""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from inmateria.adapters.streams.clock_relation import FastestDeliveries
+from inmateria.adapters.streams.open_ephys_protocol import (
+    ChannelData,
+    Ttl,
+    TtlText,
+    UnitSpike,
+    heartbeat,
+    read_message,
+)
+from inmateria.adapters.streams.source import (
+    HIGHEST,
+    Block,
+    MissingStreamPackage,
+    StreamDescription,
+    StreamMark,
+    StreamSource,
+    StreamSpike,
+)
+from inmateria.adapters.tissue.substrate import as_identifier
+from inmateria.concurrency import cancel_and_wait
+from inmateria.errors import FrameError, SubstrateDisconnected, SubstrateTimeout
+from inmateria.substrate_info import Channel
+
+if TYPE_CHECKING:
+    import zmq.asyncio
+
+__all__ = ["OpenEphysSource"]
+
+_logger = logging.getLogger("inmateria")
+_HEARTBEAT = 2.0
+_MOST_AT_ONCE = 2000
+
+
+class OpenEphysSource(StreamSource):
+    """The stream of one ZMQ Interface plugin of the Open Ephys GUI.
+
+    The plugin does not announce its channels: those of the first block count, and a channel that appears later is an
+    error. It names no units either; they are the GUI's, microvolts for headstages.
+
+    Parameters
+    ----------
+    host : str
+    port : int
+        Data port of the plugin.
+    heartbeats : int
+        Its listening port; by default the next one.
+    electrodes : sequence of str
+        Names of spike channels; each becomes an output, without a signal. Spikes of others are not read.
+    unit : str
+        Unit of the continuous channels.
+    id : str
+        Identity of the device; by default host and port.
+    timeout : float
+        Longest time to wait for the first block, s.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 5556,
+        *,
+        heartbeats: int | None = None,
+        electrodes: Sequence[str] = (),
+        unit: str = "uV",
+        id: str = "",  # noqa: A002
+        timeout: float = 10.0,
+    ) -> None:
+        super().__init__()
+        self._host, self._port, self._listening = host, port, port + 1 if heartbeats is None else heartbeats
+        self._electrodes, self._unit, self._id, self._timeout = tuple(electrodes), unit, id, timeout
+        self.spiking = bool(electrodes)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._sockets: list[zmq.asyncio.Socket] = []
+        self._context: zmq.asyncio.Context | None = None
+
+    async def open(self) -> StreamDescription:
+        """Connect, and wait for the first block."""
+        try:
+            import zmq
+            import zmq.asyncio
+        except ImportError:
+            raise MissingStreamPackage("pyzmq", "openephys") from None
+        super().__init__()
+        self._zmq = zmq
+        self._context = zmq.asyncio.Context()
+        data = self._context.socket(zmq.SUB)
+        data.setsockopt(zmq.LINGER, 0)
+        data.setsockopt(zmq.RCVHWM, 0)  # what waits here is ours to read; what PUB drops shows as a gap
+        data.connect(f"tcp://{self._host}:{self._port}")
+        data.setsockopt(zmq.SUBSCRIBE, b"")
+        self._sockets, self._data = [data], data
+        self._tasks = [asyncio.create_task(self._beat(), name="heartbeats to Open Ephys")]
+        self._waiting: list[Any] = []
+        self._number: int | None = None
+        self._begun_anew, self._last_host = False, time.time()
+        self._strangers = set[str]()
+        try:
+            async with asyncio.timeout(self._timeout):
+                first = await self._first_block()
+        except TimeoutError:
+            await self.close()
+            raise SubstrateTimeout(
+                f"no data came from Open Ephys at {self._host}:{self._port} within {self._timeout:g} s",
+                "its plugin ZMQ Interface sends while the GUI acquires",
+                "put the plugin into the signal chain, and press play",
+            ) from None
+        except BaseException:
+            await self.close()
+            raise
+        self._origin, self._rate, self._stream = first[0].sample, first[0].rate, first[0].stream
+        numbers = [each.channel for each in first]
+        self._columns = {number: k for k, number in enumerate(numbers)}
+        self._spike_columns = {name: len(numbers) + k for k, name in enumerate(self._electrodes)}
+        self._end = self._origin
+        self._deliveries = FastestDeliveries(self.clock, 1.0 / self._rate)
+        names = [f"CH{number + 1}" for number in numbers] + list(self._electrodes)
+        return StreamDescription(
+            id=self._id or as_identifier(f"open-ephys-{self._host}-{self._port}"),
+            identity="user" if self._id else "host",
+            kind="open-ephys-stream",
+            channels=tuple(Channel(name=name, unit=self._unit, low=-HIGHEST, high=HIGHEST) for name in names),
+            rate=self._rate,
+            parameters={"stream": self._stream, "host": self._host, "port": self._port, "first_sample": self._origin},
+        )
+
+    async def _first_block(self) -> list[ChannelData]:
+        """Return the messages of one block: those of each channel, with one sample number.
+
+        The first messages may be of the end of a block, so the second block that comes is the one that counts, and the
+        clock begins with it.
+        """
+        blocks: dict[int, dict[int, ChannelData]] = {}
+        while True:
+            message = await self._next()
+            self._waiting.append(message)
+            if isinstance(message, ChannelData):
+                blocks.setdefault(message.sample, {})[message.channel] = message
+            if len(blocks) > 2:
+                _, second, _ = blocks
+                self._waiting = [each for each in self._waiting if each.sample >= second]
+                return [blocks[second][channel] for channel in sorted(blocks[second])]
+
+    async def _next(self) -> Any:
+        while True:
+            parts = await self._data.recv_multipart()
+            message = read_message(parts)
+            if message is not None:
+                return message
+
+    async def _beat(self) -> None:
+        """Tell the plugin that we listen, every two seconds; what it answers, or whether it does, changes nothing."""
+        zmq, me = self._zmq, str(uuid.uuid4())
+        assert self._context is not None
+        while True:
+            with self._context.socket(zmq.REQ) as asked:
+                asked.setsockopt(zmq.LINGER, 0)
+                asked.connect(f"tcp://{self._host}:{self._listening}")
+                with suppress(TimeoutError):
+                    while True:
+                        await asked.send(heartbeat("inmateria", me))
+                        async with asyncio.timeout(10.0):
+                            await asked.recv()
+                        await asyncio.sleep(_HEARTBEAT)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await cancel_and_wait(*self._tasks)
+        for socket in self._sockets:
+            socket.close(0)
+        if self._context is not None:
+            self._context.destroy(0)
+        self._tasks, self._sockets, self._context = [], [], None
+
+    async def read(self) -> list[Block | StreamMark | StreamSpike]:
+        """Return what has arrived."""
+        messages, self._waiting = self._waiting, []
+        items: list[Block | StreamMark | StreamSpike] = []
+        if not messages and await self._data.poll(1000 * 0.1):
+            with suppress(self._zmq.Again):
+                for _ in range(_MOST_AT_ONCE):
+                    parts = await self._data.recv_multipart(self._zmq.NOBLOCK)
+                    try:
+                        messages.append(read_message(parts))
+                    except FrameError as error:
+                        _logger.warning("Open Ephys at %s:%d: %s", self._host, self._port, error)
+                        items.append(StreamMark("a message cannot be read", details={"why": str(error)}))
+        for message in messages:
+            if message is not None:
+                self._count_message(message.number, items)
+                self._take(message, items)
+        return items
+
+    def _count_message(self, number: int, items: list[Any]) -> None:
+        """Mark messages that are missing in the plugin's count; it begins again with each acquisition."""
+        if self._number is not None and number > self._number + 1:
+            details = {"messages": number - self._number - 1, "before": number}
+            items.append(StreamMark("messages lost", (self._end - self._origin) / self._rate, details=details))
+        anew = self._number is not None and self._number > 1 and number == 1
+        self._begun_anew |= anew
+        self._number = number if self._number is None or anew else max(number, self._number)
+
+    def _take(self, message: Any, items: list[Any]) -> None:
+        if message.stream != self._stream:
+            raise SubstrateDisconnected(
+                f"Open Ephys sends the stream {message.stream!r} now", f"it was {self._stream!r}", "enter it again"
+            )
+        at = (message.sample - self._origin) / self._rate
+        if isinstance(message, ChannelData):
+            self._take_data(message, items)
+        elif isinstance(message, UnitSpike):
+            column = self._spike_columns.get(message.electrode)
+            if column is not None:
+                items.append(StreamSpike(at, column))
+            elif message.electrode not in self._strangers:
+                self._strangers.add(message.electrode)
+                _logger.warning(
+                    "Open Ephys: spikes of %r are not read; add ?electrodes=%s", message.electrode, message.electrode
+                )
+                items.append(StreamMark("spikes not read", at, details={"electrode": message.electrode}))
+        elif isinstance(message, Ttl):
+            details = {"line": message.line, "state": message.state, "word": message.word, "node": message.node}
+            items.append(StreamMark(f"TTL {message.line} {'on' if message.state else 'off'}", at, details=details))
+        elif isinstance(message, TtlText):
+            items.append(StreamMark(message.text, at, details={"node": message.node}))
+
+    def _take_data(self, message: ChannelData, items: list[Any]) -> None:
+        column = self._columns.get(message.channel)
+        if message.rate != self._rate or column is None:
+            raise SubstrateDisconnected(
+                f"Open Ephys sends channel {message.channel} at {message.rate:g} Hz now",
+                f"it sent channels {sorted(self._columns)} at {self._rate:g} Hz", "enter it again",
+            )  # fmt: skip
+        first, samples = message.sample - self._origin, len(message.values)
+        if self._begun_anew or message.sample + samples < self._end - self._rate:
+            # A new acquisition counts samples from 0 again: it goes on after what was before, as the host's clock says.
+            self._begun_anew = False
+            moved = self._end - message.sample
+            silent = max(0, round((time.time() - self._last_host) * self._rate) - samples)
+            self._origin -= moved + silent
+            first = message.sample - self._origin
+            self._end = message.sample
+            self._deliveries.restart()
+            items.append(
+                StreamMark("acquisition began anew", first / self._rate, details={"samples_moved": moved + silent})
+            )
+        if message.sample + samples > self._end:
+            self._end = message.sample + samples
+            self._last_host = time.time()
+            self._deliveries.add((self._end - self._origin) / self._rate, self._last_host)
+        columns: tuple[int, ...] = (column,)
+        values = message.values.astype(np.float64)[:, np.newaxis]
+        if column == 0 and self._electrodes:  # outputs without a signal are as far as the first channel
+            columns = (column, *self._spike_columns.values())
+            values = np.hstack([values, np.full((samples, len(self._electrodes)), np.nan)])
+        items.append(Block(np.arange(first, first + samples), values, columns))

@@ -1,0 +1,170 @@
+"""A soft twin of the Open Ephys GUI's plugins ZMQ Interface and Network Events, over real ZeroMQ sockets."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from inmateria.adapters.streams.open_ephys_protocol import data_message, spike_message, ttl_message
+from inmateria.adapters.streams.source import MissingStreamPackage
+from inmateria.concurrency import cancel_and_wait
+
+__all__ = ["OpenEphysTwin"]
+
+_TTL = re.compile(r"TTL(?:\s+Channel=(?P<line>[1-8])|\s+on=(?P<on>[01]))*\s*$", re.IGNORECASE)
+Source = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
+"""Returns the samples of these numbers, shape (samples, channels), uV."""
+
+
+class OpenEphysTwin:
+    """The two plugins, over samples of a function.
+
+    Parameters
+    ----------
+    source : callable
+        Returns the samples of some numbers.
+    channels : int
+    rate : float
+        Samples per second, Hz.
+    block : int
+        Samples in a block.
+    stream : str
+        Name of the stream.
+    real_time : bool
+        Play by itself; otherwise blocks are sent by `play`.
+
+    Attributes
+    ----------
+    port, events : int
+        Data port and port of the plugin Network Events; heartbeats are heard on `listening`.
+    heartbeats : list of dict
+        What clients sent to the listening port.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        channels: int = 8,
+        rate: float = 30000.0,
+        block: int = 1024,
+        stream: str = "example_data",
+        real_time: bool = True,
+    ) -> None:
+        self._source, self.channels, self.rate, self.block, self._stream = source, channels, rate, block, stream
+        self._real_time = real_time
+        self.port = self.listening = self.events = 0
+        self.heartbeats: list[dict[str, str]] = []
+        self.sample = self.messages = 0
+        self._word = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def uri(self) -> str:
+        """URI of the twin's stream."""
+        return f"openephys://127.0.0.1:{self.port}?heartbeats={self.listening}"
+
+    async def __aenter__(self) -> Self:
+        try:
+            import zmq
+            import zmq.asyncio
+        except ImportError:
+            raise MissingStreamPackage("pyzmq", "openephys") from None
+        self._zmq = zmq
+        self._context = zmq.asyncio.Context()
+        self._data, self._listen, self._network = (self._context.socket(kind) for kind in (zmq.PUB, zmq.REP, zmq.REP))
+        self._data.setsockopt(zmq.SNDHWM, 0)
+        self.port, self.listening, self.events = (
+            each.bind_to_random_port("tcp://127.0.0.1") for each in (self._data, self._listen, self._network)
+        )
+        self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._obey())]
+        if self._real_time:
+            self._tasks.append(asyncio.create_task(self._play()))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await cancel_and_wait(*self._tasks)
+        self._context.destroy(0)
+
+    async def play(self, blocks: int, *, lose: tuple[int, ...] = (), lose_channel: int | None = None) -> None:
+        """Send some blocks.
+
+        Parameters
+        ----------
+        blocks : int
+        lose : tuple of int
+            Blocks, of these, that are counted but not sent.
+        lose_channel : int, optional
+            Lose only the messages of this channel.
+        """
+        for k in range(blocks):
+            numbers = self.sample + np.arange(self.block)
+            values = self._source(numbers)
+            for channel in range(self.channels):
+                self.messages += 1
+                if k in lose and lose_channel in (None, channel):
+                    continue
+                await self._data.send_multipart(
+                    data_message(
+                        self.messages, self._stream, channel, self.sample, self.rate, values[:, channel], _now()
+                    )
+                )
+            self.sample += self.block
+
+    async def switch(self, line: int, state: bool) -> None:
+        """Change a digital line, 0 to 7, at the next sample."""
+        self._word = (self._word | 1 << line) if state else self._word & ~(1 << line)
+        self.messages += 1
+        message = ttl_message(self.messages, self._stream, self.sample, line, state, self._word, _now())
+        await self._data.send_multipart(message)
+
+    async def spike(self, electrode: str, unit: int = 0, *, before: int = 0) -> None:
+        """Send a spike whose peak was so many samples before the next one."""
+        self.messages += 1
+        waveform = np.zeros((1, 40), dtype=np.float32)
+        at = self.sample - before
+        message = spike_message(self.messages, self._stream, at, electrode, unit, waveform, _now())
+        await self._data.send_multipart(message)
+
+    def begin_anew(self) -> None:
+        """Begin a new acquisition: sample numbers and messages count from their beginning again."""
+        self.sample = self.messages = 0
+
+    async def _play(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun, sent = loop.time(), 0
+        while True:
+            await self.play(1)
+            sent += self.block
+            await asyncio.sleep(max(0.0, begun + sent / self.rate - loop.time()))
+
+    async def _hear(self) -> None:
+        while True:
+            words = await self._listen.recv()
+            with suppress(ValueError):
+                self.heartbeats.append(json.loads(words))
+            await self._listen.send(b"heartbeat received")
+
+    async def _obey(self) -> None:
+        while True:
+            words = await self._network.recv_string()
+            found = _TTL.match(words)
+            if found is None:
+                await self._network.send_string("NotHandled")
+                continue
+            line, state = int(found["line"] or 1), found["on"] == "1"
+            await self.switch(line - 1, state)
+            await self._network.send_string(f"TTLHandled: Channel={line} on={int(state)}")
+
+
+def _now() -> int:
+    return int(1000 * time.time())
