@@ -19,7 +19,7 @@ SUBJECTS = {
     600: "Cultures of neurons",
     650: "Living tissue",
     700: "Firmware of boards",
-    710: "Training",
+    720: "Instruments",
     730: "Streams of other programs",
     740: "Readouts and runs of any size",
     800: "Boards and instruments",

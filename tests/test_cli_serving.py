@@ -1,6 +1,8 @@
 """`inmateria serve` and `--over mqtt` take whatever `connect` opens, and refuse what they cannot name."""
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -92,3 +94,42 @@ def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto) -> None:
         )  # fmt: skip
     assert told.returncode == 3
     assert "is served already" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["nanowire://", "--scpi", ":0", "--port", "3"], 2, "--port is of a broker"),
+        (["nanowire://", "--keep-output"], 2, "--keep-output needs --scpi"),
+        (["nanowire://", "--scpi", "5025"], 2, "give [host]:port"),
+        (["nanowire://", "--scpi", ":0", "--scale", "1"], 2, "give two numbers"),
+        (["echo://", "--scpi", ":0"], 1, "no output in amperes"),
+        (["replay:///none.h5", "--scpi", ":0"], 2, "has the scheme 'replay'"),
+    ],
+)
+def test_what_cannot_be_a_source_meter_is_refused(arguments: list[str], code: int, why: str) -> None:
+    done = subprocess.run(
+        [*INMATERIA, "serve", *arguments], capture_output=True, text=True, env=with_paths() | {"COLUMNS": "300"},
+        check=False, timeout=HANGS,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert why in done.stderr
+
+
+def test_a_simulator_is_served_as_a_source_meter_until_ctrl_c() -> None:
+    async def measured(uri: str) -> float:
+        async with connect(uri) as smu:
+            response = await smu.stimulate(smu.info.stimulus([[0.1]]))
+        assert response.signal is not None
+        return float(response.signal.item())
+
+    with subprocess.Popen(
+        [*INMATERIA, "serve", "nanowire://?wires=60", "--scpi", ":0", "--terminals", "e01,i01"],
+        stdout=subprocess.PIPE, text=True, env=with_paths(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        lines = [process.stdout.readline().strip() for _ in range(4)]
+        assert lines[2:] == ["terminals: e01 driven, i01 measured", "Ctrl-C stops it"]
+        assert asyncio.run(measured(lines[0].split()[-1] + "&nplc=0.01&step=0.001&limit=1")) > 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(HANGS) == 0

@@ -2,6 +2,7 @@ from .blocking import BlockingSubstrate
 from .boards.emulator import EmulatedBoard
 from .boards.substrate import BoardSubstrate
 from .cortical.substrate import CorticalSubstrate
+from .instrument import BufferedInstrument, Instrument
 from .intan.emulator import IntanEmulator
 from .intan.substrate import IntanSubstrate
 from .mqtt.client.remote import RemoteSubstrate
@@ -15,6 +16,8 @@ from .mqtt.wire.aiomqtt_links import AiomqttLinks
 from .neuroplatform.substrate import NeuroplatformSubstrate
 from .neuroplatform.twin import Neuroplatform
 from .replay import ReplaySubstrate
+from .scpi.server import ScpiServer
+from .scpi.substrate import ScpiSubstrate
 from .simulated import SimulatedSubstrate
 from .streams.brainflow_source import BrainflowSource
 from .streams.lsl_source import LslSource
@@ -32,10 +35,12 @@ __all__ = [
     "BlockingSubstrate",
     "BoardSubstrate",
     "BrainflowSource",
+    "BufferedInstrument",
     "CorticalSubstrate",
     "DeviceServer",
     "EmbeddedBroker",
     "EmulatedBoard",
+    "Instrument",
     "IntanEmulator",
     "IntanSubstrate",
     "LslSource",
@@ -49,6 +54,8 @@ __all__ = [
     "PulseLimits",
     "RemoteSubstrate",
     "ReplaySubstrate",
+    "ScpiServer",
+    "ScpiSubstrate",
     "SimulatedSubstrate",
     "StreamSubstrate",
     "SubprocessDevice",

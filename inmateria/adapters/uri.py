@@ -48,6 +48,7 @@ _ADAPTERS = {
     "mqtts": (_REMOTE, "the same, encrypted"),
     "ws": (_REMOTE, "a device behind a broker that speaks WebSocket: ws://host/group/device"),
     "wss": (_REMOTE, "the same, encrypted"),
+    "scpi": ("inmateria.adapters.scpi.substrate:scpi_from_uri", "an instrument that speaks SCPI: scpi://host:5025"),
     "serial": (
         "inmateria.adapters.boards.substrate:serial_from_uri",
         "a board with our firmware: serial:///dev/ttyACM0",
@@ -78,6 +79,10 @@ _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
     "tcp": ("inmateria.adapters.boards.substrate:BoardSubstrate", _BOARD),
     "emulated-board": ("inmateria.adapters.boards.emulated:EmulatedBoardSubstrate", ()),
     "replay": ("inmateria.adapters.replay:ReplaySubstrate", ("match", "speed")),
+    "scpi": (
+        "inmateria.adapters.scpi.substrate:ScpiSubstrate",
+        ("profile", "limit", "step", "settle", "timeout", "id"),
+    ),
     "lsl": (
         "inmateria.adapters.streams.uris:lsl_stream",
         ("type", "source_id", "host", "markers", "jitter", "clock_every", *_STREAM),

@@ -1,6 +1,17 @@
 """Every command of `inmateria`, registered with the application."""
 
-from inmateria.cli import desk, imports, passports, readouts, recordings, running, serving, sweeping, watching
+from inmateria.cli import (
+    desk,
+    imports,
+    passports,
+    readouts,
+    recordings,
+    running,
+    searching,
+    serving,
+    sweeping,
+    watching,
+)
 from inmateria.cli.application import app, run_application
 
 __all__ = [
@@ -12,6 +23,7 @@ __all__ = [
     "recordings",
     "run_application",
     "running",
+    "searching",
     "serving",
     "sweeping",
     "watching",

@@ -53,6 +53,7 @@ def runs(
     if columns is None:
         one_task = len({row["task"] for row in rows}) == 1
         chosen = ["run", *(() if one_task else ("task",)), *differing(rows)[:6]]
+        chosen += ["part"] if len({row["part"] for row in rows}) > 1 else []
         chosen += [] if any(name.startswith("on.") for name in chosen) else ["device"]
         chosen += [*(() if one_task else ("metric",)), "score", "control", "control_score", "gain"]
     else:
@@ -233,10 +234,12 @@ def _rows(folder: Path, *, sweeps: bool = True) -> "list[Row]":
 
 
 def _place(folder: Path) -> Path:
-    """Return the folder of the runs of a sweep, or that of runs itself."""
+    """Return the folder of the runs of a sweep or a search, or that of runs itself."""
+    from inmateria.desk.search_folder import SEARCH_FILE
     from inmateria.desk.sweep_folder import SWEEP_FILE
 
-    return folder / "runs" if (folder / SWEEP_FILE).is_file() else folder
+    of_points = any((folder / name).is_file() for name in (SWEEP_FILE, SEARCH_FILE))
+    return folder / "runs" if of_points else folder
 
 
 def _print_rows(rows: "Sequence[Row]", columns: "Sequence[str]") -> None:

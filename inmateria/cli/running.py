@@ -12,6 +12,7 @@ from inmateria.cli.progress import ProgressBar
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from inmateria.protocols.data_parts import Part
     from inmateria.protocols.runner import Keep
     from inmateria.protocols.runs import Run
 
@@ -70,6 +71,13 @@ def run(
             "(only what readouts read) or 'nothing'. Scores are the same."
         ),
     ] = "all",
+    part: Annotated[
+        str,
+        typer.Option(
+            help="What is scored: 'test', or 'validation', the data on which settings are chosen and that no reported "
+            "run tests on."
+        ),
+    ] = "test",
     config: Annotated[
         Path | None,
         typer.Option(help="TOML or JSON file with any of these, or the run.json of a run; options go before it."),
@@ -96,6 +104,7 @@ def run(
             on = str(written.on).split(", ")[0]  # a run of several starts names all of them
         over = written.over if written.over in {"local", "mqtt"} and not _is_given(context, "over") else over
         keep = written.keep if written.keep and not _is_given(context, "keep") else keep
+        part = written.part if written.part and not _is_given(context, "part") else part
         out = Path(written.out) if written.out and not _is_given(context, "out") else out
     if task is None:
         raise typer.BadParameter("give a task, such as `inmateria run memory`, or a file that names one (--config)")
@@ -104,6 +113,9 @@ def run(
     if keep not in {"all", "exact", "features", "nothing"}:
         raise typer.BadParameter(f"--keep is {keep!r}; allowed are all, exact, features and nothing")
     annotations = metadata_of(metadata, meta)
+    if part not in {"test", "validation"}:
+        raise typer.BadParameter(f"--part is {part!r}; allowed are test and validation")
+    scored = cast("Part", part)
     with ProgressBar(hidden=json, starting=f"starting {task}") as bar:
         from inmateria.protocols.task import find_task
 
@@ -117,7 +129,7 @@ def run(
         from inmateria.protocols.runner import run_task
         from inmateria.protocols.runs import read_run
 
-        uris = chosen.uris(settings, None if on is None else uri_of(on))
+        uris = chosen.uris(settings, None if on is None else uri_of(on), scored)
         remote = [names_a_broker(uri) for uri in uris]
         if over == "mqtt" and any(remote):
             already = shown(uris[remote.index(True)])
@@ -128,6 +140,7 @@ def run(
         running = run_task(
             chosen, settings, given, out, bar.watch,
             on=", ".join(map(shown, uris)), over=way, keep=cast("Keep", keep), annotations=annotations,
+            part=scored,
         )  # fmt: skip
         folder = awaited(running)
     show_run(read_run(folder), folder, json)
@@ -196,6 +209,7 @@ def show_run(run: "Run", folder: Path, json: bool) -> None:
             "task": run.task,
             "substrate": run.substrate.id,
             "over": run.over,
+            "part": run.part,
             "scores": scores,
             "chance": outcome.chance,
             "metric": outcome.metric,
@@ -211,6 +225,8 @@ def show_run(run: "Run", folder: Path, json: bool) -> None:
 
     console = Console()
     console.print(_table(run))
+    if run.part != "test":
+        console.print("for choosing settings: scored on data that no reported run tests on", highlight=False)
     for line in _lines_below(run):
         console.print(line, highlight=False, markup=False)
     for path in paths.values():

@@ -6,14 +6,16 @@ from typing import Annotated
 
 import typer
 
-from inmateria.cli.application import Json, app, awaited, complete_substrate, plain, terminal, uri_of
+from inmateria.cli.application import GIVEN, Json, app, awaited, complete_substrate, plain, terminal, uri_of
 
+_OF_A_BROKER = ("broker", "port", "host", "passwords", "certificate", "key", "group", "name", "journal", "lsl")
 RemoteDevice = Annotated[str, typer.Argument(help="A device: mqtt[s]://host/group/device.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for the broker, then for the device.", min=0.01)]
 
 
 @app.command()
 def serve(
+    context: typer.Context,
     substrate: Annotated[
         str,
         typer.Argument(
@@ -42,6 +44,21 @@ def serve(
     journal: Annotated[
         Path | None, typer.Option(help="File of its own: after a crash the device then knows what it had applied.")
     ] = None,
+    scpi: Annotated[
+        str | None,
+        typer.Option(help="Serve a simulator behind SCPI instead, as a source meter: [host]:port, such as :5025."),
+    ] = None,
+    terminals: Annotated[
+        str | None,
+        typer.Option(help="With --scpi: the input that is driven and the output that is the current, such as e00,i00."),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="With --scpi: volts and amperes for one unit of them, if they are in other units: 1,1e-3."),
+    ] = None,
+    keep_output: Annotated[
+        bool, typer.Option("--keep-output", help="With --scpi: leave the output on when the last client has gone.")
+    ] = False,
     lsl: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Publish stimuli, signal and spikes as LSL streams of that name, too."),
@@ -49,7 +66,16 @@ def serve(
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
     json: Json = False,
 ) -> None:
-    """Serve a substrate as a device on an MQTT broker, until Ctrl-C."""
+    """Serve a substrate as a device on an MQTT broker, or a simulator as a source meter (SCPI), until Ctrl-C."""
+    wrong = _OF_A_BROKER if scpi is not None else ("terminals", "scale", "keep_output")
+    for parameter in wrong:
+        if parameter in context.meta[GIVEN]:
+            option = f"--{parameter.replace('_', '-')}"
+            reason = "is of a broker, and not with --scpi" if scpi is not None else "needs --scpi"
+            raise typer.BadParameter(f"{option} {reason}", context)
+    if scpi is not None:
+        _serve_scpi(uri_of(substrate), scpi, terminals, scale, keep_output, until_eof, json)
+        return
     from inmateria.adapters import connect, serve_until_stopped
 
     def ready(uri: str) -> None:
@@ -70,6 +96,43 @@ def serve(
             host=host, passwords=passwords, certificate=certificate, key=key, journal=journal, until_eof=until_eof,
         )
     )  # fmt: skip
+
+
+def _serve_scpi(
+    uri: str, place: str, terminals: str | None, scale: str | None, keep_output: bool, until_eof: bool, json: bool
+) -> None:
+    """Serve a simulator behind SCPI."""
+    from inmateria.adapters import ScpiServer, simulator_from_uri
+    from inmateria.adapters.scpi.serving import serve_scpi_until_stopped
+
+    host, mark, port = place.rpartition(":")
+    if not mark or not port.isdecimal() or int(port) > 65535:
+        raise typer.BadParameter(f"--scpi is {place!r}; give [host]:port with a port of 0 to 65535, such as :5025")
+    source, _, sense = (terminals or ",").partition(",")
+    factors: tuple[float, float] | None = None
+    if scale is not None:
+        try:
+            volts, amperes = map(float, scale.split(","))
+        except ValueError:
+            raise typer.BadParameter(f"--scale is {scale!r}; give two numbers, such as 1,1e-3") from None
+        factors = volts, amperes
+    server = ScpiServer(
+        simulator_from_uri(uri), host=host.strip("[]") or "127.0.0.1", port=int(port),
+        source=source.strip(), sense=sense.strip(), scale=factors, keep_output=keep_output,
+    )  # fmt: skip
+
+    def ready(served: ScpiServer) -> None:
+        from json import dumps
+
+        names = served.meter.terminals.names
+        text = (
+            f"serving {plain(served.meter.terminals.info.kind)} {served.meter.terminals.info.id} at {served.uri}\n"
+            f"for pyvisa: {served.visa_address}\nterminals: {names[0]} driven, {names[1]} measured\nCtrl-C stops it"
+        )
+        typer.echo(dumps({"uri": served.uri, "visa": served.visa_address}) if json else text)
+        sys.stdout.flush()
+
+    awaited(serve_scpi_until_stopped(server, ready, until_eof=until_eof))
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """`inmateria sweep`: a task on every combination of substrates, settings and seeds, with a live table of the best."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,9 +8,15 @@ import typer
 
 from inmateria.cli.application import FAILED, Json, app, complete_substrate, uri_of
 from inmateria.cli.running import named_settings
+from inmateria.cli.sweep_progress import SweepProgress
 
 if TYPE_CHECKING:
-    from inmateria.desk.sweeping import Progress
+    from inmateria.desk.summaries import RunSummary
+    from inmateria.desk.sweep_folder import SweepFolder
+
+_LISTED = 5
+_READING = 0.05
+"""Seconds that reading new runs may take at each look."""
 
 
 @app.command()
@@ -41,6 +47,9 @@ def sweep(
     config: Annotated[Path | None, typer.Option(help="TOML or JSON file with any of these; options go first.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the sweep in this folder.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that failed.")] = False,
+    page: Annotated[
+        Path | None, typer.Option(help="Write an HTML page: means over seeds, and where matter helps.")
+    ] = None,
     json: Json = False,
 ) -> None:  # fmt: skip
     """Run a task on every combination of substrates, settings and seeds.
@@ -58,13 +67,17 @@ def sweep(
         folder = _make(task, on, setting, seeds, out, keep, reports, config)
     if retry_failed:
         folder.forget_failures()
-    with _Live(folder, hidden=json) as live:
+    with SweepProgress("points", _Best(folder).lines, hidden=json) as live:
         if dask is None:
             result = run_sweep(folder, workers, live.watch)
         else:
             from inmateria.desk.dask_sweeping import run_sweep_on_dask
 
             result = run_sweep_on_dask(folder, dask, workers, live.watch)
+    if page is not None:
+        from inmateria.desk.sweep_page import write_sweep_page
+
+        typer.echo(str(write_sweep_page(result.runs, page)), err=json)
     if json:
         import msgspec
 
@@ -107,55 +120,39 @@ def _make(
     )  # fmt: skip
 
 
-class _Live:
-    """A bar with the time that is left, and a table of the best runs so far, on standard error."""
+def _differing(folder: "SweepFolder") -> list[str]:
+    """Return the columns in which the points of a sweep differ, at most six."""
+    from inmateria.desk.summaries import uri_parameters
 
-    def __init__(self, folder: Any, hidden: bool) -> None:
-        from rich.console import Console
-        from rich.live import Live
+    first: dict[str, Any] = {}
+    differ: dict[str, None] = {}
+    parameters = {uri: uri_parameters(uri) for uri in {point.on for point in folder.points.values()}}
+    for point in folder.points.values():
+        for origin, values in (("settings.", point.settings), ("on.", parameters[point.on])):
+            for name, value in values.items():
+                if first.setdefault(origin + name, value) != value:
+                    differ[origin + name] = None
+    return list(differ)[:6]
 
-        self._folder, self._best, self._seen = folder, [], -1  # type: ignore[var-annotated]
-        self._live = Live(console=Console(stderr=True, quiet=hidden), auto_refresh=False, transient=True)
-        self._hidden = hidden
 
-    def __enter__(self) -> "_Live":
-        self._live.start()
-        return self
+class _Best:
+    """The best runs so far, as lines of text; each run is read once, and no look takes long."""
 
-    def __exit__(self, *_: object) -> None:
-        self._live.stop()
+    def __init__(self, folder: "SweepFolder") -> None:
+        from inmateria.desk.catalogue import NewRuns
 
-    def watch(self, progress: "Progress") -> None:
-        """Show how far the sweep is."""
-        if self._hidden:
-            return
-        from rich.console import Group
-        from rich.progress_bar import ProgressBar
-        from rich.text import Text
+        self._new, self._names = NewRuns(folder.runs), _differing(folder)
+        self._best: list[RunSummary] = []
 
-        over = progress.done + progress.failed
-        words = f"{over:,} of {progress.of:,} points, {progress.failed:,} failed, {progress.seconds:,.0f} s"
-        if progress.left is not None and over < progress.of:
-            end = datetime.now() + timedelta(seconds=progress.left)
-            words += f"; {progress.left:,.0f} s left, until {end:%H:%M:%S}"
-        if progress.done != self._seen:
-            self._seen, self._best = progress.done, self._read_best()
-        self._live.update(Group(ProgressBar(progress.of, over, width=60), Text(words), *self._best), refresh=True)
+    def lines(self) -> list[str]:
+        """Return a line for each of the best runs, with the columns in which points differ."""
+        from inmateria.desk.run_tables import rows_of
 
-    def _read_best(self) -> list[Any]:
-        from rich.text import Text
-
-        from inmateria.desk.catalogue import read_catalogue
-        from inmateria.desk.run_tables import differing, rows_of
-
-        rows = rows_of(read_catalogue(self._folder.runs))
-        names = differing(rows)
-        best = sorted(rows, key=lambda row: row["score"], reverse=True)[:5]
+        best = [*self._best, *self._new.read(_READING)]
+        self._best = sorted(best, key=lambda run: run.gain.score, reverse=True)[:_LISTED]
         return [
-            Text(
-                f"{row['score']:.4g} {row['metric']}"
-                + ("" if row["gain"] is None else f", gain {row['gain']:+.3g} over {row['control']}")
-                + "".join(f"  {name.split('.', 1)[1]}={row.get(name)}" for name in names[:6])
-            )
-            for row in best
+            f"{row['score']:.4g} {row['metric']}"
+            + ("" if row["gain"] is None else f", gain {row['gain']:+.3g} over {row['control']}")
+            + "".join(f"  {name.split('.', 1)[1]}={row.get(name)}" for name in self._names)
+            for row in rows_of(self._best)
         ]

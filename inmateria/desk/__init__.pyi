@@ -5,6 +5,8 @@ from .mlflow_export import export_to_mlflow
 from .opened_run import OpenedRun, open_run
 from .rerunning import Rerun, rerun
 from .run_tables import runs_to_pandas, write_table
+from .search_folder import SearchFolder, Trial
+from .searching import SearchResult, search
 from .summaries import Gain, RunSummary
 from .sweep_folder import Failure, SweepFolder
 from .sweeping import Progress, SweepResult, sweep
@@ -19,8 +21,11 @@ __all__ = [
     "RecordingUnsuitable",
     "Rerun",
     "RunSummary",
+    "SearchFolder",
+    "SearchResult",
     "SweepFolder",
     "SweepResult",
+    "Trial",
     "compare_runs",
     "export_to_mlflow",
     "find_run",
@@ -29,6 +34,7 @@ __all__ = [
     "read_catalogue",
     "rerun",
     "runs_to_pandas",
+    "search",
     "sweep",
     "write_table",
 ]

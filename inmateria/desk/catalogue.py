@@ -1,6 +1,7 @@
 """The runs below a folder, read once each: an index beside them holds the summaries of those that did not change."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from inmateria import __version__
 from inmateria.desk.summaries import RunSummary, summary_of
 from inmateria.protocols.runs import RUN_FILE, RunFolderError
 
-__all__ = ["find_run", "read_catalogue"]
+__all__ = ["NewRuns", "find_run", "read_catalogue"]
 
 _INDEX = ".catalogue"
 _VERSION = " ".join((__version__, *RunSummary.__struct_fields__))
@@ -88,6 +89,34 @@ def read_with_failures(folder: Path | str) -> tuple[list[RunSummary], dict[str, 
     if changed or len(entries) != len(known):
         _write_index(place, entries)
     return sorted((entry.summary for entry in entries.values()), key=lambda run: (run.created, run.name)), failures
+
+
+class NewRuns:
+    """The runs below a folder that came since the last look, each read once; for a table of a sweep that runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder in which every run is whole as soon as it is there, as in that of a sweep.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._seen: set[str] = set()
+
+    def read(self, seconds: float) -> list[RunSummary]:
+        """Summarise runs that are new, for some seconds at most; those that are left come at the next look."""
+        until = time.monotonic() + seconds
+        found = []
+        with os.scandir(self._folder) as entries:
+            new = [each.name for each in entries if each.name not in self._seen and not each.name.startswith(".")]
+        for name in new:
+            self._seen.add(name)
+            with suppress(msgspec.DecodeError, ValueError, OSError):
+                found.append(summary_of(name, (self._folder / name / RUN_FILE).read_bytes()))
+            if time.monotonic() > until:
+                break
+        return found
 
 
 def find_run(name: str, folder: Path | str = "runs") -> Path:

@@ -14,7 +14,7 @@ from inmateria.protocols.runs import RUN_FILE, Run, RunFolderError, read_run
 
 __all__ = ["Comparison", "compare_runs"]
 
-_ORIGINS = ("settings.", "on.", "parameters.", "versions.", "device", "over", "keep", "task", "calibrated")
+_ORIGINS = ("settings.", "on.", "parameters.", "versions.", "device", "over", "keep", "part", "task", "calibrated")
 
 
 @dataclass(frozen=True, eq=False)

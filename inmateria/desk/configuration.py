@@ -26,6 +26,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         How the substrate is reached.
     keep : str, optional
         What the recording keeps.
+    part : {"test", "validation"}, optional
+        The data that are scored.
     out : str, optional
         Folder in which run folders are made; in a sweep, the sweep's folder.
     settings : dict
@@ -40,6 +42,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     on: str | list[str] | None = None
     over: str | None = None
     keep: str | None = None
+    part: str | None = None
     out: str | None = None
     settings: dict[str, Any] = {}
     seeds: int | None = None

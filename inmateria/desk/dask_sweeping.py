@@ -1,17 +1,22 @@
-"""The points of a sweep on a Dask cluster: each is a Dask task that claims its point, as any other worker does."""
+"""Sweeps and searches on a Dask cluster: points and trials are claimed there as by any other worker."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from inmateria.desk.catalogue import read_catalogue
 from inmateria.desk.dask_cluster import dask_client, is_killed
+from inmateria.desk.processes import Progress, progress_of
+from inmateria.desk.search_folder import SearchFolder
+from inmateria.desk.search_trials import run_trial
+from inmateria.desk.searching import SearchResult, result_of
 from inmateria.desk.sweep_folder import SweepFolder
-from inmateria.desk.sweeping import Progress, SweepResult, progress_of
+from inmateria.desk.sweeping import SweepResult
 from inmateria.desk.worker import run_point
 
-__all__ = ["run_sweep_on_dask"]
+__all__ = ["run_search_on_dask", "run_sweep_on_dask"]
 
 _LOOK = 0.2
 _DEATHS = 3
@@ -49,19 +54,52 @@ def run_sweep_on_dask(
         If the sweep is of another version.
     """
     folder.require_this_version()
-    begun, at_first = time.monotonic(), len(folder.finished()) + len(folder.failed())
+    _run_on_dask(
+        address, workers, _run_point, str(folder.path.resolve()),
+        lambda: [each for each in folder.points if not (folder.is_done(each) or folder.has_failed(each))],
+        lambda: (len(folder.finished()), len(folder.failed())), len(folder.points), on_progress,
+    )  # fmt: skip
+    return SweepResult(folder.path, read_catalogue(folder.runs), list(folder.failures()))
+
+
+def run_search_on_dask(
+    folder: SearchFolder,
+    address: str = "local",
+    workers: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> SearchResult:
+    """Run what is left of a search on a Dask cluster; parameters and errors are those of `run_sweep_on_dask`."""
+    folder.require_this_version()
+    _run_on_dask(
+        address, workers, _run_trial, str(folder.path.resolve()),
+        lambda: sorted(set(range(folder.search.trials)) - folder.ended()),
+        folder.counts, folder.search.trials, on_progress,
+    )  # fmt: skip
+    return result_of(folder)
+
+
+def _run_on_dask(
+    address: str,
+    workers: int | None,
+    run: Callable[[str, Any], bool],
+    path: str,
+    left_now: Callable[[], Sequence[Any]],
+    over_so_far: Callable[[], tuple[int, int]],
+    of: int,
+    on_progress: Callable[[Progress], None] | None,
+) -> None:
+    """Submit what is left, again and again until nothing is."""
+    begun, at_first = time.monotonic(), sum(over_so_far())
 
     def tell() -> None:
-        if on_progress is None:
-            return
-        done, failed, of = len(folder.finished()), len(folder.failed()), len(folder.points)
-        on_progress(progress_of(done, failed, of, time.monotonic() - begun, at_first))
+        if on_progress is not None:
+            done, failed = over_so_far()
+            on_progress(progress_of(done, failed, of, time.monotonic() - begun, at_first))
 
     with dask_client(address, workers) as client:
-        path = str(folder.path.resolve())
-        while left := [each for each in folder.points if not (folder.is_done(each) or folder.has_failed(each))]:
-            # Points that another worker holds, or whose worker died, are left for the next round.
-            futures = client.map(_run, [path] * len(left), left, pure=False, retries=_DEATHS)
+        while left := left_now():
+            # What another worker holds, or whose worker died, is left for the next round.
+            futures = client.map(run, [path] * len(left), left, pure=False, retries=_DEATHS)
             while not all(future.done() for future in futures):
                 tell()
                 time.sleep(_LOOK)
@@ -71,17 +109,29 @@ def run_sweep_on_dask(
             client.cancel(futures)
             del futures, future
     tell()
-    return SweepResult(folder.path, read_catalogue(folder.runs), list(folder.failures()))
 
 
 @lru_cache(maxsize=4)
-def _folder(path: str) -> SweepFolder:
+def _sweep(path: str) -> SweepFolder:
     return SweepFolder(Path(path))
 
 
-def _run(path: str, digest: str) -> bool:
+@lru_cache(maxsize=4)
+def _search(path: str) -> SearchFolder:
+    return SearchFolder(Path(path))
+
+
+def _run_point(path: str, digest: str) -> bool:
     """Run one point in a worker of the cluster."""
-    ran = run_point(_folder(path), digest)
+    ran = run_point(_sweep(path), digest)
+    if not ran:
+        time.sleep(_LOOK)
+    return ran
+
+
+def _run_trial(path: str, number: int) -> bool:
+    """Run one trial in a worker of the cluster."""
+    ran = run_trial(_search(path), number)
     if not ran:
         time.sleep(_LOOK)
     return ran

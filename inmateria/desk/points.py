@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from inmateria import __version__
+from inmateria.protocols.data_parts import Part
 from inmateria.protocols.task import Task
 
 __all__ = ["Point", "expand_uri", "make_points", "values_of"]
@@ -30,6 +31,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         Name of the task, and URI of the substrate; empty for that of the task, or if its settings name its substrates.
     settings : dict
         All settings of the task, defaults included.
+    part : {"test", "validation"}
+        The data that are scored.
     version : str
         Version of inmateria for which the digest holds.
     """
@@ -37,12 +40,16 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     on: str
     settings: dict[str, Any]
+    part: Part = "test"
     version: str = __version__
 
     @property
     def digest(self) -> str:
-        """Digest of task, URI, settings (with the seed) and version: 20 hexadecimal digits."""
-        text = msgspec.json.encode(self, order="deterministic")
+        """Digest of task, URI, settings (with the seed), part and version: 20 hexadecimal digits."""
+        fields = msgspec.structs.asdict(self)
+        if self.part == "test":  # as of points that had none
+            del fields["part"]
+        text = msgspec.json.encode(fields, order="deterministic")
         return blake2b(text, digest_size=10).hexdigest()
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 from threadpoolctl import threadpool_limits
 
 from inmateria.adapters import SubprocessDevice, connect
+from inmateria.protocols.data_parts import checked_part
 from inmateria.protocols.outcome import Score
 from inmateria.protocols.runner import Keep, run_task
 from inmateria.protocols.runs import Run, RunFolderError, read_run
@@ -81,14 +82,15 @@ async def rerun(
         )
     task = find_task(before.task)
     settings = task.settings_from({**before.settings, **(changes or {})})
-    uris = task.uris(settings, before.on.split(", ")[0])
+    part = checked_part(before.part)
+    uris = task.uris(settings, before.on.split(", ")[0], part)
     local = before.over != "mqtt"
     substrates = [connect(uri) if local else SubprocessDevice(uri) for uri in uris]
     with threadpool_limits(before.threads):  # sums in another order have other last bits
         made = await run_task(
             task, settings, substrates if task.several else substrates[0], runs, on_progress,
             on=", ".join(uris), over=before.over,
-            keep=cast("Keep", before.keep),
+            keep=cast("Keep", before.keep), part=part,
         )  # fmt: skip
     after = read_run(made)
     changed = {

@@ -53,6 +53,7 @@ def row_of(run: RunSummary) -> Row:
         "steps": run.steps,
         "seconds": run.seconds,
         "keep": run.keep,
+        "part": run.part,
     }
     for origin, values in (
         ("settings.", run.settings),

@@ -92,6 +92,7 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True):
     outcome: _Outcome
     versions: dict[str, str]
     keep: str = "all"
+    part: str = "test"
     seconds: float | None = None
 
 
@@ -102,7 +103,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     name : str
         Name of its folder.
-    task, created, on, over, settings, versions, keep
+    task, created, on, over, settings, versions, keep, part
         As in `inmateria.protocols.Run`.
     device, kind : str
         Id and kind of the substrate.
@@ -139,6 +140,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     exchanges: int
     steps: int
     keep: str = "all"
+    part: str = "test"
     seconds: float | None = None
 
 
@@ -173,6 +175,7 @@ def summary_of(name: str, run_json: bytes) -> RunSummary:
         exchanges=outcome.exchanges.count,
         steps=outcome.exchanges.steps,
         keep=run.keep,
+        part=run.part,
         seconds=run.seconds,
     )
 

@@ -1,10 +1,5 @@
 """Sweeps: every combination of substrates, settings and seeds of a task, run by processes that share a folder."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from inmateria.adapters import connect
 from inmateria.desk.catalogue import read_catalogue
 from inmateria.desk.points import expand_uri, make_points, values_of
+from inmateria.desk.processes import Progress, SweepFailed, run_in_processes
 from inmateria.desk.run_tables import Row, rows_of, runs_to_pandas
 from inmateria.desk.summaries import RunSummary
 from inmateria.desk.sweep_folder import Failure, SweepFolder
@@ -24,36 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Progress", "SweepFailed", "SweepResult", "run_sweep", "sweep"]
-
-_LOOK = 0.2
-_GOODBYE = 15.0
-_DEATHS = 10
-"""Workers that may die one after another without a point being finished meanwhile."""
-
-
-class SweepFailed(RuntimeError):
-    """No worker lives long enough to run a point."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a sweep.
-
-    Parameters
-    ----------
-    done, failed, of : int
-        Points that are finished, that failed, and all.
-    seconds : float
-        Time since the workers were started, s.
-    left : float, optional
-        Expected time until the end, s, by the points finished since then; None before the first.
-    """
-
-    done: int
-    failed: int
-    of: int
-    seconds: float
-    left: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,79 +142,8 @@ def run_sweep(
     Workers that die are replaced. An interruption ends them; the points that they ran then are given back.
     """
     folder.require_this_version()
-    count = workers or _processors()
-    if count < 1:
-        raise ValueError(f"workers is {count}; give 1 or more")
-    begun, of = time.monotonic(), len(folder.points)
-    at_first = over = len(folder.finished()) + len(folder.failed())
-    deaths, started = 0, 0
-    running: list[subprocess.Popen[bytes]] = []
-    try:
-        while True:
-            done, failed = len(folder.finished()), len(folder.failed())
-            left = of - done - failed
-            if done + failed > over:
-                deaths, over = 0, done + failed
-            if on_progress is not None:
-                on_progress(progress_of(done, failed, of, time.monotonic() - begun, at_first))
-            ended = [worker for worker in running if worker.poll() is not None]
-            running = [worker for worker in running if worker.poll() is None]
-            deaths += sum(worker.returncode != 0 for worker in ended)
-            if left <= 0 and not running:
-                break
-            if deaths > _DEATHS:
-                raise SweepFailed(
-                    f"{deaths} workers died one after another, the last with status {ended[-1].returncode}; "
-                    f"what they printed is in {folder.path / 'logs'}"
-                )
-            while len(running) < min(count, left):
-                running.append(_start(folder, started, count))
-                started += 1
-            _wait(running)
-    finally:
-        _end(running)
+    run_in_processes(
+        folder.path, "inmateria.desk.worker", lambda: (len(folder.finished()), len(folder.failed())),
+        len(folder.points), workers, on_progress,
+    )  # fmt: skip
     return SweepResult(folder.path, read_catalogue(folder.runs), list(folder.failures()))
-
-
-def progress_of(done: int, failed: int, of: int, seconds: float, at_first: int) -> Progress:
-    """Return the progress, its expected end by the points that are over since the beginning, when `at_first` were."""
-    since = done + failed - at_first
-    left = seconds / since * (of - done - failed) if since else None
-    return Progress(done, failed, of, seconds, left)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start(folder: SweepFolder, number: int, workers: int) -> subprocess.Popen[bytes]:
-    """Start a worker; what it prints goes to a log of its own."""
-    threads = str(max(1, _processors() // workers))
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = {**dict.fromkeys(names, threads), **os.environ}
-    with (folder.path / "logs" / f"{os.getpid()}-{number}.log").open("wb") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "inmateria.desk.worker", str(folder.path)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
-        )  # fmt: skip
-
-
-def _wait(running: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait until a worker ends, at most until the next look."""
-    for worker in running[:1]:
-        with suppress(subprocess.TimeoutExpired):
-            worker.wait(_LOOK)
-
-
-def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let workers give back their points and end; those that do not are killed."""
-    for worker in running:
-        with suppress(OSError):
-            worker.send_signal(signal.SIGTERM)
-    until = time.monotonic() + _GOODBYE
-    for worker in running:
-        try:
-            worker.wait(max(0.1, until - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()

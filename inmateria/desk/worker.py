@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from inmateria.desk.claims import Claim, Owner, claim_point, this_process
+from inmateria.desk.point_folder import PointFolder
 from inmateria.desk.points import Point
 from inmateria.desk.sweep_folder import SweepFolder
 
-__all__ = ["run_point", "work"]
+__all__ = ["interrupted_by", "run_point", "work"]
 
 _ATTEMPTS = 5
 """Processes that may die while they run a point, before it counts as failed."""
@@ -61,7 +62,7 @@ def work(folder: SweepFolder, should_stop: Callable[[], bool] = lambda: False) -
     return ran
 
 
-def run_point(folder: SweepFolder, digest: str, owner: Owner | None = None) -> bool:
+def run_point(folder: PointFolder, digest: str, owner: Owner | None = None) -> bool:
     """Run one point if it is neither finished nor claimed; return whether it was run, well or not."""
     if folder.is_done(digest) or folder.has_failed(digest):
         return False
@@ -85,7 +86,7 @@ def run_point(folder: SweepFolder, digest: str, owner: Owner | None = None) -> b
     return True
 
 
-def _run_claimed(folder: SweepFolder, digest: str, claim: Claim) -> None:
+def _run_claimed(folder: PointFolder, digest: str, claim: Claim) -> None:
     if claim.attempt >= _ATTEMPTS:
         folder.fail(digest, f"the process that ran it died, {claim.attempt} times one after another")
         folder.forget_working(digest, claim.attempt)
@@ -107,7 +108,7 @@ def _run_claimed(folder: SweepFolder, digest: str, claim: Claim) -> None:
     claim.complete()
 
 
-async def _run(folder: SweepFolder, point: Point, place: Path) -> Path:
+async def _run(folder: PointFolder, point: Point, place: Path) -> Path:
     """Run a point in a folder of its own, and return the folder that holds its run."""
     from inmateria.adapters import connect
     from inmateria.protocols.runner import run_task
@@ -115,17 +116,16 @@ async def _run(folder: SweepFolder, point: Point, place: Path) -> Path:
 
     task = find_task(point.task)
     settings = task.settings_from(point.settings)
-    sweep = folder.sweep
-    uris = task.uris(settings, point.on or None)
+    uris = task.uris(settings, point.on or None, point.part)
     substrates = [connect(uri) for uri in uris]
     substrate: Any = substrates if task.several else substrates[0]
     return await run_task(
-        task, settings, substrate, place, _silent, on=", ".join(uris), over="local", keep=sweep.keep,  # type: ignore[arg-type]
-        report=sweep.reports, passport=False,
+        task, settings, substrate, place, _silent, on=", ".join(uris), over="local", keep=folder.keep,  # type: ignore[arg-type]
+        report=folder.reports, passport=False, part=point.part,
     )  # fmt: skip
 
 
-def _note_scores(folder: SweepFolder, digest: str) -> None:
+def _note_scores(folder: PointFolder, digest: str) -> None:
     """Add the scores of a run on a real device to the passports beside the sweep."""
     from inmateria.protocols.runner import add_to_passport
     from inmateria.protocols.runs import read_run
@@ -138,7 +138,9 @@ def _silent(phase: str, done: int, of: int, steps: int) -> None:
 
 
 @contextlib.contextmanager
-def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """Raise KeyboardInterrupt at these signals."""
+
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -152,7 +154,7 @@ def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
 
 def main(path: str) -> int:
     """Work on a folder until nothing is left; return the exit status."""
-    with _interrupted_by(signal.SIGINT, signal.SIGTERM):
+    with interrupted_by(signal.SIGINT, signal.SIGTERM):
         try:
             work(SweepFolder(Path(path)))
         except KeyboardInterrupt:

@@ -9,7 +9,15 @@ from urllib.parse import quote
 from inmateria.adapters.uri import query_of
 from inmateria.substrate import SubstrateInfo
 
-__all__ = ["Circuit", "LearningChannels", "completed_uri", "learning_channels", "mismatch", "uris_of_starts"]
+__all__ = [
+    "Circuit",
+    "LearningChannels",
+    "completed_uri",
+    "learning_channels",
+    "mismatch",
+    "uri_for_choosing",
+    "uris_of_starts",
+]
 
 _OWN_CIRCUIT = {"grid", "random", "sizes", "edges", "inputs", "outputs", "rails", "differential", "low", "high"}
 """Parameters that make another circuit; a URI with one of them is taken as it is."""
@@ -98,6 +106,15 @@ def uris_of_starts(uri: str, starts: int) -> list[str]:
     if starts == 1 or not seed.isdigit():
         return [uri]
     return [_uri(scheme, query | {"seed": str(int(seed) + k)}) for k in range(starts)]
+
+
+def uri_for_choosing(uri: str, first: int) -> str:
+    """Return the URI of a simulator with a seed for choosing settings: from `first` on, where no reported one is."""
+    scheme, query = uri.partition("://")[0], query_of(uri)
+    seed = query.get("seed", "1")
+    if not seed.isdigit() or int(seed) >= first:
+        return uri
+    return _uri(scheme, query | {"seed": str(first + int(seed))})
 
 
 def _count(inputs: int, outputs: int) -> str:

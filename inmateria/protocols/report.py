@@ -173,7 +173,7 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
         metric=f"{outcome.metric}, held out" if outcome.trained else outcome.metric,
         chance=f"{outcome.chance:.3f}",
         baseline=outcome.chance_description,
-        split_sentence=" ".join(filter(None, (_split(outcome), outcome.splitting, _round_trips(outcome)))),
+        split_sentence=" ".join(filter(None, (_part(run), _split(outcome), outcome.splitting, _round_trips(outcome)))),
         pictures=pictures,
         created=run.created,
         kept=kept,
@@ -221,6 +221,12 @@ def _stimuli(exchanges: list[Exchange]) -> str:
 
 def _splits(outcome: Outcome) -> int:
     return max(len(score.splits) for score in outcome.scores)
+
+
+def _part(run: Run) -> str:
+    if run.part == "test":
+        return ""
+    return "A run for choosing settings: its scores are of data that no reported run tests on."
 
 
 def _split(outcome: Outcome) -> str:

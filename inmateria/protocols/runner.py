@@ -16,6 +16,7 @@ import msgspec
 from threadpoolctl import threadpool_info
 
 from inmateria.concurrency import wait_to_completion
+from inmateria.protocols.data_parts import Part, checked_part, data_of, settings_of_part
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.run_log import log_file
 from inmateria.protocols.runs import RECORDING_FILE, Run, make_folder, write_run
@@ -43,6 +44,7 @@ async def run_task(
     annotations: Mapping[str, Any] | None = None,
     report: bool = True,
     passport: bool = True,
+    part: Part = "test",
 ) -> Path:
     """Run a task, recording every exchange, and return the folder made for it below `runs`.
 
@@ -76,19 +78,25 @@ async def run_task(
     report : bool
         Whether to write the report; `inmateria report` writes it later.
     passport : bool
-        Whether to add the scores to the device's passport; `add_to_passport` does it later.
+        Whether to add the scores to the device's passport; `add_to_passport` does it later. Scores for validation are
+        not added.
+    part : {"test", "validation"}
+        The data that are scored: those of reported scores, or those on which settings are chosen, which no reported
+        run tests on; see `inmateria.protocols.data_parts`.
 
     Raises
     ------
     UnsuitableSubstrate
         If the substrate does not meet the requirement of the task.
     UnsuitableSetting
-        If a setting was given that has no effect.
+        If a setting was given that has no effect, or the task has no part for validation.
     ValueError
-        If `keep` is none of those values.
+        If `keep` or `part` is none of those values, or the seed is one of the other part.
     """
     if keep not in get_args(Keep):
         raise ValueError(f"keep is {keep!r}; allowed are {', '.join(get_args(Keep))}")
+    task.check_part(checked_part(part), on.split(", "))
+    drawn = settings_of_part(settings, part)
     begun, clock = datetime.now().astimezone(), time.monotonic()
     several = [substrate] if isinstance(substrate, Substrate) else list(substrate)
     for each in several:
@@ -100,6 +108,7 @@ async def run_task(
         task.check_settings(settings, info)
     folder = make_folder(runs, task.name)
     record = {"task": task.name, "settings": msgspec.to_builtins(settings), "versions": software()}
+    record |= {} if part == "test" else {"part": part}
     record = {**(annotations or {}), **record}
     paths = [folder / RECORDING_FILE, *(folder / f"recording-{number}.h5" for number in range(2, len(several) + 1))]
     recorded: list[_RecordedSubstrate] | list[_UnrecordedSubstrate]
@@ -112,8 +121,8 @@ async def run_task(
             for each, path in zip(several, paths, strict=True)
         ]
     try:
-        with log_file(folder):
-            outcome: Outcome = await task.run(recorded if task.several else recorded[0], settings, on_progress)
+        with log_file(folder), data_of(part):
+            outcome: Outcome = await task.run(recorded if task.several else recorded[0], drawn, on_progress)
     except BaseException as error:
         if isinstance(error, OSError):  # a driver's own words may not say of which device they are
             error.add_note(f"while {task.name} ran on {', '.join(_name_of(each) for each in several)}")
@@ -133,6 +142,7 @@ async def run_task(
         outcome=outcome,
         versions=software(),
         keep=keep,
+        part=part,
         seconds=time.monotonic() - clock,
         threads=max((pool["num_threads"] for pool in threadpool_info()), default=1),
     )
@@ -141,7 +151,7 @@ async def run_task(
         on_progress("report", 0, 1, 0)
         await asyncio.to_thread(_write_report, folder)
         on_progress("report", 1, 1, 0)
-    if passport:
+    if passport and part == "test":
         await asyncio.to_thread(add_to_passport, folder, run, folder.parent)
     if keep != "nothing":
         await _compress(paths, on_progress)

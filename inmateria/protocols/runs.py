@@ -47,6 +47,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         Versions of the software.
     keep : {"all", "exact", "features", "nothing"}
         What the recording keeps; see `inmateria.protocols.runner.run_task`.
+    part : {"test", "validation"}
+        The data that were scored: those of reported scores, or those on which settings are chosen.
     seconds : float, optional
         Duration of the task, s; None for runs of versions that did not note it.
     threads : int, optional
@@ -65,6 +67,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     versions: dict[str, str]
     keep: str = "all"
+    part: str = "test"
     seconds: float | None = None
     threads: int | None = None
     version: int = _VERSION

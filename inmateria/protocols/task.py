@@ -1,7 +1,7 @@
 """The tasks that `inmateria run` knows: the type `Task`, and how a task is found by its name."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -12,7 +12,15 @@ from msgspec import inspect as types
 
 from inmateria.adapters.uri import is_simulated, shown
 from inmateria.plugins import load_plugin, plugin_names, plugin_summaries
-from inmateria.protocols.circuits import Circuit, completed_uri, learning_channels, mismatch, uris_of_starts
+from inmateria.protocols.circuits import (
+    Circuit,
+    completed_uri,
+    learning_channels,
+    mismatch,
+    uri_for_choosing,
+    uris_of_starts,
+)
+from inmateria.protocols.data_parts import CHOOSING_SEEDS, Part
 from inmateria.protocols.outcome import Outcome
 from inmateria.substrate import SubstrateInfo
 
@@ -53,6 +61,7 @@ _BUILT_IN = {
 """Name to summary. The module of each has the same name in `inmateria.protocols.tasks`, and a `TASK`."""
 
 _GROUP = "inmateria.tasks"
+_SEED = re.compile(r"[?&]seed=(\d+)")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -123,6 +132,11 @@ class Task:
     circuit : callable, optional
         ``settings -> Circuit``, for a task that trains matter, or can: how many inputs and outputs it must have, and
         URIs that have them.
+    validation : {"data", "devices"}, optional
+        How a run for choosing settings differs from one that is reported. ``"data"``: in all that its seed draws, and
+        in the part that it sees of the data sets of `inmateria.protocols.data_sets`; a task that takes data from
+        elsewhere must not say so. ``"devices"``: in the device, for a task that scores the points that it learned; its
+        simulators have seeds that no reported run has. By default there is no such run.
     """
 
     name: str
@@ -133,13 +147,14 @@ class Task:
     unused: Callable[[Any, SubstrateInfo], Mapping[str, str]] | None = None
     reads: Callable[[Any], SamplesRead] | None = None
     circuit: Callable[[Any], Circuit] | None = None
+    validation: Literal["data", "devices"] | None = None
 
     @property
     def several(self) -> bool:
         """Whether the task is run on a sequence of substrates."""
         return self.substrates is not None or self.needs == "learning"
 
-    def uris(self, settings: msgspec.Struct, given: str | None) -> list[str]:
+    def uris(self, settings: msgspec.Struct, given: str | None, part: Part = "test") -> list[str]:
         """Return the URIs of the substrates that the task runs on.
 
         Parameters
@@ -149,12 +164,51 @@ class Task:
         given : str or None
             URI that was given. A task that trains matter has one of its own, which also completes a URI that gives
             no circuit; for several starts there are that many simulators, of seeds that follow one another.
+        part : {"test", "validation"}
+            The part that the run is of; for validation, simulators of a task whose `validation` is ``"devices"`` have
+            other seeds.
 
         Raises
         ------
         UnsuitableSetting
-            If several starts are asked for, and the URI is not a simulator's.
+            If several starts are asked for, and the URI is not a simulator's; or if the device cannot be another one.
         """
+        uris = self._uris(settings, given)
+        if part == "test" or self.validation != "devices":
+            return uris
+        uris = [uri_for_choosing(uri, CHOOSING_SEEDS) if is_simulated(uri) else uri for uri in uris]
+        self.check_part(part, uris)
+        return uris
+
+    def check_part(self, part: Part, uris: Sequence[str]) -> None:
+        """Check that the task can be run on a part of its data.
+
+        Parameters
+        ----------
+        part : {"test", "validation"}
+        uris : sequence of str
+            URIs of the substrates.
+
+        Raises
+        ------
+        UnsuitableSetting
+            If there is no such part, or nothing in which the run would differ from a reported one.
+        """
+        if part == "test":
+            return
+        if self.validation is None:
+            raise UnsuitableSetting(
+                f"{self.name} has no part for validation: it scores no readout, or does not say where its data come "
+                'from; a task that does is made with Task(..., validation="data")'
+            )
+        reported = [uri for uri in uris if _seed_of(uri) < CHOOSING_SEEDS]
+        if self.validation == "devices" and reported:
+            raise UnsuitableSetting(
+                f"{self.name} scores the points that it learned, so settings are chosen on other simulators, of seeds "
+                f"from {CHOOSING_SEEDS} on; {shown(reported[0])} is none"
+            )
+
+    def _uris(self, settings: msgspec.Struct, given: str | None) -> list[str]:
         if self.substrates is not None:
             return self.substrates(settings)
         if self.circuit is None or (given is None and self.needs != "learning"):
@@ -248,6 +302,11 @@ class Task:
                 "any value of their range; give such a substrate, for instance --on nanowire://, or run a task of "
                 "pulses, such as henon"
             )
+
+
+def _seed_of(uri: str) -> int:
+    found = _SEED.search(uri)
+    return int(found[1]) if found else 0
 
 
 def task_names() -> list[str]:

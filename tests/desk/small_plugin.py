@@ -74,7 +74,7 @@ async def run(substrate, settings, on_progress):
     )
 
 
-TASK = Task("small", SmallSettings, run)
+TASK = Task("small", SmallSettings, run, validation="data")
 '''
 
 _ADAPTER = '''

@@ -15,10 +15,11 @@ import pytest
 from pyarrow import parquet
 
 from inmateria.desk import compare_runs, find_run, read_catalogue
-from inmateria.desk.catalogue import read_with_failures
+from inmateria.desk.catalogue import NewRuns, read_with_failures
 from inmateria.desk.comparison_page import write_comparison
 from inmateria.desk.run_tables import Row, differing, filtered, rows_of, sorted_by, write_table
 from inmateria.desk.summaries import gain_of
+from inmateria.desk.sweep_page import groups_of, write_sweep_page
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score
 from inmateria.protocols.runs import Run, RunFolderError, write_run
 from inmateria.substrate import Channel, SubstrateInfo
@@ -137,6 +138,20 @@ def test_the_index_follows_what_changes(tmp_path: Path) -> None:
         read_catalogue(tmp_path / "none")
 
 
+def test_new_runs_are_read_once_each_and_for_a_short_time(tmp_path: Path) -> None:
+    new = NewRuns(tmp_path)
+    for name in ("a", "b", "c"):
+        write(tmp_path, name, score("substrate", 0.5))
+    assert len(new.read(0.0)) == 1
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "run.json").write_text("{")
+    found = [run.name for _ in range(4) for run in new.read(0.0)]
+    assert len(found) == 2
+    assert new.read(60.0) == []
+    write(tmp_path, "d", score("substrate", 0.5))
+    assert [run.name for run in new.read(60.0)] == ["d"]
+
+
 def test_runs_are_found_by_path_name_part_and_last(tmp_path: Path) -> None:
     for number in (1, 2):
         write(tmp_path, f"2026-{number}-memory", score("substrate", 0.5), created=f"2026-11-26T1{number}:00:00+00:00")
@@ -169,3 +184,19 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     assert "amplitude" in page
     with pytest.raises(RunFolderError, match="two or more"):
         compare_runs([first])
+
+
+def test_runs_that_differ_in_seeds_only_are_one_row_of_a_page(tmp_path: Path) -> None:
+    for name, amplitude, seed, own in (("a", 0.1, 0, 0.6), ("b", 0.1, 1, 0.7), ("c", 0.2, 0, 0.5), ("d", 0.2, 1, 0.4)):
+        scores = score("substrate", own), score("linear", 0.45), score("erased", 0.2)
+        write(tmp_path, name, *scores, settings={"amplitude": amplitude, "seed": seed}, on=f"echo://?seed={seed}")
+    runs = read_catalogue(tmp_path)
+    one, other = groups_of(runs)
+    assert (one.kind, one.values, one.count, one.control) == ("echo", {"settings.amplitude": 0.1}, 2, "linear")
+    assert (one.score, one.gain) == (pytest.approx(0.65), pytest.approx(0.2))
+    assert one.gain_error == pytest.approx(0.05)  # standard deviation .0707 of two, over the root of two
+    assert (one.verdict, other.verdict) == ("helps", "no difference")
+    assert groups_of(runs[:1])[0].verdict == "one seed only"
+    page = write_sweep_page(runs, tmp_path / "page.html").read_text()
+    assert "better than the best control of the task in 1 of 2 settings" in page
+    assert "at amplitude 0.1, with a gain of +0.2 over linear" in page

@@ -3,6 +3,8 @@
 import ast
 import asyncio
 import re
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +13,26 @@ import numpy as np
 import pytest
 from leaky import LeakySimulator
 from linear_learner import LinearLearner
+from numpy.lib.stride_tricks import sliding_window_view
 
 import inmateria.protocols.tasks
 from inmateria.adapters import SimulatedSubstrate
 from inmateria.protocols import (
     ExchangeStatistics,
     Outcome,
+    Run,
     Score,
     Task,
     UnsuitableSetting,
     UnsuitableSubstrate,
+    data_sets,
     find_task,
+    read_run,
     run_task,
     task_names,
 )
-from inmateria.protocols.tasks import japanese_vowels
+from inmateria.protocols.data_parts import data_of
+from inmateria.protocols.tasks import sequence_memory
 from inmateria.substrate import Channel, Response, Stimulus, Substrate
 
 ROOM = Path(inmateria.protocols.tasks.__file__).parent
@@ -112,7 +119,7 @@ def chosen(name: str, **given: Any) -> Any:
 def few_vowels(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     utterances = [generator.normal(size=(10, 12)) for _ in range(60)]
-    monkeypatch.setattr(japanese_vowels, "japanese_vowels", lambda: (utterances, np.arange(60) % 3, 30))
+    monkeypatch.setattr(data_sets, "_all_vowels", lambda: (utterances, np.arange(60) // 3 % 3, 30))
 
 
 def test_the_room_holds_every_built_in_task_and_nothing_else() -> None:
@@ -385,3 +392,159 @@ async def test_an_error_of_a_driver_says_of_which_device_it_is(tmp_path: Path) -
     with pytest.raises(OSError, match="Input/output error") as raised:
         await run_task(find_task("memory"), chosen("memory"), device, tmp_path, quiet, on="x", over="local")
     assert raised.value.__notes__ == ["while memory ran on board-7"]
+
+
+SCORED = [name for name in BUILT_IN if find_task(name).validation == "data"]
+"""Tasks that score a readout on data that it has not seen."""
+OF_DATA_SETS = ("digits", "iris", "japanese-vowels", "sequence-memory", "stack")
+FOR_CHOOSING = 2**31
+
+
+def run_part(name: str, folder: Path, part: str, seed: int | None = 0, **given: Any) -> Run:
+    task = find_task(name)
+    settings = chosen(name, **({**SHORT[name][0], "seed": seed} if has_seed(name) else SHORT[name][0]), **given)
+    matter = [Board(-1.0, 1.0, 0.0, f"board{k}", inputs=2, outputs=4) for k in range(2)]
+    opened = [SimulatedSubstrate(each) for each in (matter if name in SIGNAL else simulators(name))]
+    uri = "leaky://" if task.validation == "data" else f"leaky://?seed={FOR_CHOOSING}"
+    made = run_task(
+        task, settings, opened if task.several else opened[0], folder, quiet,
+        on=uri, over="local", keep="nothing", report=False, part=part,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return read_run(asyncio.run(made))
+
+
+def has_seed(name: str) -> bool:
+    return "seed" in {field.name for field in msgspec.structs.fields(find_task(name).settings)}
+
+
+def test_every_task_that_scores_a_readout_has_a_part_for_choosing_settings() -> None:
+    devices = {name for name in BUILT_IN if find_task(name).validation == "devices"}
+    assert devices == {"allostery", "regression", "xor"}  # they score the points that they learned
+    assert set(BUILT_IN) - set(SCORED) - devices == {"centre-of-activity", "response-map", "spontaneous"}
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_nothing_that_is_drawn_for_choosing_is_drawn_for_a_report(
+    name: str, few_vowels: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Any] = []
+    original = np.random.default_rng
+
+    def spy(seed: Any = None) -> np.random.Generator:
+        if "protocols" in sys._getframe(1).f_code.co_filename or "encoding" in sys._getframe(1).f_code.co_filename:
+            drawn.append(seed if isinstance(seed, int) else seed[0])
+        return original(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", spy)
+    by_part: dict[str, set[int]] = {}
+    for part in ("test", "validation"):
+        for seed in (3,):
+            drawn.clear()
+            run = run_part(name, tmp_path, part, seed)
+            assert (run.part, run.settings.get("seed", 0)) == (part, seed if has_seed(name) else 0)
+            by_part.setdefault(part, set()).update(drawn)
+    assert all(seed < FOR_CHOOSING for seed in by_part["test"])
+    assert all(seed >= FOR_CHOOSING for seed in by_part["validation"])
+    assert bool(by_part["validation"]) == has_seed(name) == bool(by_part["test"])
+
+
+@pytest.mark.parametrize("name", OF_DATA_SETS)
+def test_a_run_for_choosing_never_has_an_item_that_a_report_tests_on(
+    name: str, few_vowels: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_part(name, tmp_path, "validation").outcome.scores
+    vowels = data_sets._all_vowels()
+
+    def spoiled(loader: Any) -> Any:
+        found = loader()
+        for each in range(10):  # every second item of a class, from its first one on
+            found.data[np.flatnonzero(found.target == each)[::2]] = np.nan
+        return found
+
+    for loader in ("load_digits", "load_iris"):
+        monkeypatch.setattr(data_sets, loader, partial(spoiled, getattr(data_sets, loader)))
+    utterances = [np.full_like(u, np.nan) if k >= vowels[2] else u for k, u in enumerate(vowels[0])]
+    monkeypatch.setattr(data_sets, "_all_vowels", lambda: (utterances, *vowels[1:]))
+    assert run_part(name, tmp_path, "validation").outcome.scores == before
+    with pytest.raises(Exception, match=r"NaN|nan|not finite|infinite"):
+        run_part(name, tmp_path, "test")  # the same items, which a report cannot do without
+
+
+@pytest.mark.parametrize("items_of", [data_sets.digits, data_sets.iris_flowers])
+def test_reported_splits_test_only_on_items_kept_for_them(items_of: Any) -> None:
+    tested: set[int] = set()
+    items = items_of()
+    for seed in range(30):
+        for learned, held_out in (items.split(40, seed), items.split_few(30, seed)):
+            assert not set(learned) & set(held_out)
+            tested |= set(items.numbers[held_out].tolist())
+            shares = [np.mean(items.y[rows] == each) for rows in (learned, held_out) for each in np.unique(items.y)]
+            assert shares == pytest.approx([1 / len(items.names)] * len(shares), abs=0.05)
+        assert len(items.split(40, seed)[0]) == len(items.y) - 40
+    with data_of("validation"):
+        seen = set(items_of().numbers.tolist())
+    assert len(seen) + len(tested) == len(items.y)
+    assert not seen & tested
+    with pytest.raises(ValueError, match="kept for choosing settings; hold out fewer"):
+        items.split(len(tested) + 1, 0)
+
+
+def test_digits_that_are_scored_in_a_sequence_are_those_kept_for_it() -> None:
+    settings = find_task("sequence-memory").settings(digits=600)
+    images = {}
+    for part in ("test", "validation"):
+        with data_of(part):  # type: ignore[arg-type]
+            images[part] = sequence_memory.semi_repetitive(settings)[1]  # type: ignore[arg-type]
+    scored = {image.tobytes() for image in images["test"][300:]}
+    assert not scored & {image.tobytes() for image in images["validation"]}
+    assert not scored & {image.tobytes() for image in images["test"][:300]}
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        lambda: data_sets.mackey_glass_series(2000),
+        lambda: data_sets.henon_map(2000),
+        lambda: np.sin(0.157 * (np.arange(2000) + data_sets.sine_phase())),
+    ],
+)
+def test_a_fixed_series_for_choosing_shares_no_stretch_with_that_of_a_report(series: Any) -> None:
+    reported = series()
+    with data_of("validation"):
+        other = series()
+    assert not set(reported.tolist()) & set(other.tolist())
+    assert other.std() == pytest.approx(reported.std(), rel=0.1)  # of the same kind
+    windows = sliding_window_view(reported, 20)[::2], sliding_window_view(other, 20)[::10]
+    apart = np.min([np.abs(windows[0] - window).max(axis=1).min() for window in windows[1]])
+    assert apart > 1e-3
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_a_task_takes_its_data_from_its_seed_or_from_the_data_sets(name: str) -> None:
+    tree = ast.parse((ROOM / f"{name.replace('-', '_')}.py").read_text(encoding="utf-8"))
+    names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert not names & {"load_digits", "load_iris", "fetch_openml", "train_test_split", "mackey_glass", "henon"}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    called = [(ast.unparse(call.func), ast.unparse(call)) for call in calls]
+    assert all("settings.seed" in text for function, text in called if function.endswith("default_rng"))
+    assert not [text for function, text in called if function.endswith(("np.load", "np.loadtxt", "open"))]
+
+
+def test_the_runner_refuses_what_is_of_no_part(tmp_path: Path) -> None:
+    with pytest.raises(UnsuitableSetting, match=r"spontaneous has no part for validation"):
+        run_part("spontaneous", tmp_path, "validation")
+    with pytest.raises(ValueError, match=r"part is 'train'; allowed are test and validation"):
+        run_part("memory", tmp_path, "train")
+    for part in ("test", "validation"):
+        with pytest.raises(ValueError, match=r"seed is 2147483648; seeds from 2147483648 on"):
+            run_part("memory", tmp_path, part, seed=FOR_CHOOSING)
+    assert not list(tmp_path.iterdir())
+    memory = find_task("memory")
+    assert memory.uris(memory.settings(), "nanowire://?seed=3", "validation") == ["nanowire://?seed=3"]
+    xor = find_task("xor")
+    uris = xor.uris(xor.settings(starts=2), "clln://?seed=3", "validation")  # type: ignore[call-arg]
+    assert [uri.partition("seed=")[2] for uri in uris] == [str(FOR_CHOOSING + 3), str(FOR_CHOOSING + 4)]
+    assert xor.uris(xor.settings(), uris[0], "validation") == uris[:1]
+    for uri in ("mqtt://host/group/device", "clln://?seed=3"):
+        with pytest.raises(UnsuitableSetting, match=r"xor scores the points that it learned.*is none"):
+            xor.check_part("validation", [uri])

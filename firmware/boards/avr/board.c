@@ -12,7 +12,6 @@
  */
 #include "board.h"
 
-#include <avr/eeprom.h>
 #include <avr/interrupt.h>
 #include <avr/io.h>
 #include <avr/sleep.h>
@@ -85,7 +84,7 @@ const struct channel board_inputs[BOARD_INPUTS] PROGMEM = {
 #endif
 };
 
-static char id[17] EEMEM = ID;
+static const char id[17] PROGMEM = ID;
 
 /* --- the line --- */
 
@@ -157,7 +156,7 @@ uint16_t board_overruns(void) {
 uint8_t board_id(char *to) {
     uint8_t length = 0;
 
-    eeprom_read_block(to, id, 16);
+    memcpy_P(to, id, 16);
     while (length < 16 && to[length] > ' ' && to[length] < 127) length++;
     return length;
 }

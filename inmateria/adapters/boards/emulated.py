@@ -10,10 +10,11 @@ from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from inmateria.adapters.boards.emulator import EmulatedBoard
+from inmateria.adapters.boards.qemu_board import QemuBoard
 from inmateria.adapters.boards.substrate import BoardSubstrate
 from inmateria.adapters.uri import parameters_for, query_of, shown, simulator_from_uri
 from inmateria.concurrency import wait_to_completion
-from inmateria.substrate import Simulator, UnknownSubstrate
+from inmateria.substrate import Channel, Simulator, UnknownSubstrate
 
 __all__ = ["EmulatedBoardSubstrate", "emulated_board_from_uri"]
 
@@ -26,10 +27,11 @@ class EmulatedBoardSubstrate(BoardSubstrate):
     substrate : str
         URI of a simulator, percent-encoded where it has a query of its own; without one the board's outputs are wired
         back to its inputs.
-    chip : {"atmega328p"}
-        Chip of an Arduino Uno or Nano; that of a Mega cannot be emulated.
+    chip : {"atmega328p", "mps2-an385"}
+        Chip of an Arduino Uno or Nano; that of a Mega cannot be emulated. The other is a Cortex-M3 in QEMU, with the
+        channels of a Due.
     speed : float
-        Largest number of seconds of the chip's time per second.
+        Largest number of seconds of the chip's time per second; in QEMU it is 1.
     step : float
         Default duration of a step, s.
     watchdog : float
@@ -38,6 +40,9 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         Largest number of stimuli in flight in a stream.
     drive, read : str
         Names of the board's outputs that are driven, and of its inputs that are read; by default all.
+    inputs, outputs : str
+        Names of the simulator's channels that are wired to the board, with commas between them, in order of the pins
+        (`Wiring`); by default from the first on.
 
     Raises
     ------
@@ -51,25 +56,37 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         self,
         substrate: str = "",
         *,
-        chip: Literal["atmega328p"] = "atmega328p",
+        chip: Literal["atmega328p", "mps2-an385"] = "atmega328p",
         speed: float = 1.0,
         step: float = 1e-3,
         watchdog: float = 5.0,
         window: int = 8,
         drive: str = "",
         read: str = "",
+        inputs: str = "",
+        outputs: str = "",
     ) -> None:
         if not 0 < speed < float("inf"):
             raise ValueError(f"speed is {speed}; give a number above 0")
+        if chip == "mps2-an385" and speed != 1:
+            raise ValueError(f"speed is {speed}; QEMU emulates a Cortex-M3 at the speed 1 only")
         simulator: Simulator | None = simulator_from_uri(substrate) if substrate else None
         named = f"emulated-{chip}" + ("" if simulator is None else f"-{simulator.info.id}")
         super().__init__(
             "emulated", step=step, watchdog=watchdog, window=window, timeout=10.0, drive=drive, read=read, id=named
         )
-        self._board = EmulatedBoard(simulator, chip=chip, speed=speed)
+        if simulator is None and (inputs or outputs):
+            raise ValueError(f"inputs are {inputs!r} and outputs {outputs!r} of no substrate; give one, too")
+        wired_inputs = _indices("inputs", inputs, () if simulator is None else simulator.info.inputs)
+        wired_outputs = _indices("outputs", outputs, () if simulator is None else simulator.info.outputs)
+        self._board: EmulatedBoard | QemuBoard
+        if chip == "mps2-an385":
+            self._board = QemuBoard(simulator, inputs=wired_inputs, outputs=wired_outputs)
+        else:
+            self._board = EmulatedBoard(simulator, chip=chip, speed=speed, inputs=wired_inputs, outputs=wired_outputs)
 
     @property
-    def board(self) -> EmulatedBoard:
+    def board(self) -> EmulatedBoard | QemuBoard:
         """The emulated board, for its pins and its faults."""
         return self._board
 
@@ -89,6 +106,16 @@ class EmulatedBoardSubstrate(BoardSubstrate):
             await super().__aexit__(kind, error, trace)
         finally:
             await wait_to_completion(asyncio.ensure_future(asyncio.to_thread(self._board.__exit__, kind, error, trace)))
+
+
+def _indices(parameter: str, names: str, channels: tuple[Channel, ...]) -> tuple[int, ...] | None:
+    """Return the indices of the named channels of a simulator; None without names."""
+    if not names:
+        return None
+    there, wanted = [channel.name for channel in channels], [name.strip() for name in names.split(",")]
+    if not set(wanted) <= set(there):
+        raise ValueError(f"{parameter} are {names!r}; the simulator's are {', '.join(there)}")
+    return tuple(there.index(name) for name in wanted)
 
 
 def emulated_board_from_uri(uri: str) -> EmulatedBoardSubstrate:

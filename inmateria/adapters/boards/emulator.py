@@ -16,43 +16,26 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.substrate import FloatArray, Simulator, Stimulus, SubstrateError
+from inmateria.adapters.boards.wired import Pins, WiredSimulator, wired
+from inmateria.substrate import FloatArray, Simulator, SubstrateError
 
-__all__ = ["EmulatedBoard", "Wiring", "build_firmware"]
+__all__ = ["EmulatedBoard", "build_firmware"]
 
 _FIRMWARE = Path(__file__).parents[3] / "firmware"
+_AVR_PACKAGES = "make gcc gcc-avr avr-libc libsimavr-dev libelf-dev"
+_ARM_PACKAGES = "make gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"
+_ARM = ("sam3x8e", "mps2-an385")
 _SUPPLY = 5.0
 _OUTPUTS = 6
-_FULL = np.array([255, 255, 1, 1, 127, 127])
-"""Highest level of each output of the chip."""
-_ORDER = (0, 1, 4, 5, 2, 3)
-"""Outputs of the chip in the order in which a simulator is wired to them: what has many levels first."""
-_ADCS = {"atmega328p": 6}
+_PINS = {"atmega328p": Pins(full=(255, 255, 1, 1, 127, 127), order=(0, 1, 4, 5, 2, 3), converters=6)}
 _PHYSICS = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_double, ctypes.POINTER(ctypes.c_uint8), ctypes.POINTER(ctypes.c_double)
 )
-
-
-class Wiring(NamedTuple):
-    """Which pins of the chip are wired to which channels of a simulator, in order of the pins.
-
-    The outputs of the chip are taken in the order D3, D5 (PWM), pot0, pot1 (as dividers), D4, D8 (digital), and its
-    inputs from A0 on. Each output of the chip is scaled to the range of its input of the simulator, and each output
-    of the simulator to 0 to 5 V. Inputs that are not wired stay at rest.
-
-    Parameters
-    ----------
-    inputs, outputs : tuple of int
-        Channels of the simulator, by index.
-    """
-
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
 
 
 def build_firmware(target: str, **variables: str) -> Path:
@@ -83,8 +66,8 @@ def build_firmware(target: str, **variables: str) -> Path:
     if done.returncode:
         raise SubstrateError(
             f"the firmware cannot be built: {done.stderr.strip()[-500:]}",
-            "it needs a C compiler, avr-gcc, avr-libc, libsimavr and libelf",
-            "on Debian: apt install make gcc gcc-avr avr-libc libsimavr-dev libelf-dev",
+            "it needs a compiler for the chip and its C library; the emulation of an AVR also libsimavr and libelf",
+            f"on Debian: apt install {_ARM_PACKAGES if target in _ARM else _AVR_PACKAGES}",
         )
     return folder
 
@@ -141,11 +124,11 @@ class EmulatedBoard:
         firmware: Path | None = None,
         log_steps: int = 0,
     ) -> None:
-        if chip not in _ADCS:
-            raise ValueError(f"chip is {chip!r}; allowed are {', '.join(_ADCS)}")
+        if chip not in _PINS:
+            raise ValueError(f"chip is {chip!r}; allowed are {', '.join(_PINS)}")
         self._simulator, self._chip_name, self._speed = simulator, chip, speed
         self._firmware, self._log_steps = firmware, log_steps
-        self.wiring = _wired(simulator, inputs, outputs, _ADCS[chip])
+        self.wiring = wired(simulator, inputs, outputs, _PINS[chip])
         self._library: Any = None
         self._chip: int | None = None
         self._master = -1
@@ -157,9 +140,8 @@ class EmulatedBoard:
         self._failed: BaseException | None = None
         # Kept, since the library holds only its address; without a simulator it wires the pins itself.
         self._physics = _PHYSICS() if self._simulator is None else _PHYSICS(self._called)
-        self._levels = np.zeros(_OUTPUTS, np.uint8)
-        self._seconds, self._answered = 0.0, False
-        self._volts = np.zeros(_ADCS[self._chip_name] + 2)
+        pins = _PINS[self._chip_name]
+        self._matter = None if self._simulator is None else WiredSimulator(self._simulator, pins, self.wiring)
         self._chip = self._library.chip_new(
             str(elf).encode(), self._chip_name.encode(), self._speed, self._log_steps, self._physics
         )
@@ -284,58 +266,16 @@ class EmulatedBoard:
         Returns 1 if it has; without it the chip is stopped.
         """
         try:
-            self._advance(seconds)
-            self._levels[:] = levels[:_OUTPUTS]
-            if volts:
-                for k, value in enumerate(self._volts.tolist()):
-                    volts[k] = value
+            assert self._matter is not None
+            self._matter.advance(seconds)
+            self._matter.apply(np.array(levels[:_OUTPUTS], np.float64))
+            if volts:  # nothing is wired to the comparator
+                for k, share in enumerate([*self._matter.shares().tolist(), 0.0, 0.0]):
+                    volts[k] = _SUPPLY * share
         except BaseException as error:  # it cannot travel through C
             self._failed = error
             return 0
         return 1
-
-    def _advance(self, seconds: float) -> None:
-        """Let the simulator's time go on, with the levels as they were."""
-        assert self._simulator is not None
-        info, elapsed = self._simulator.info, min(seconds - self._seconds, 0.1)
-        if elapsed < info.limits.shortest_step:
-            if self._answered:
-                return
-            elapsed = info.limits.shortest_step  # nothing is read before its first answer
-        self._seconds = seconds
-        drive = info.rest_drive()
-        for pin, channel in zip(_ORDER, self.wiring.inputs, strict=False):
-            wired = info.inputs[channel]
-            drive[0, channel] = wired.low + (wired.high - wired.low) * float(self._levels[pin] / _FULL[pin])
-            if wired.levels is not None:
-                drive[0, channel] = min(wired.levels, key=lambda level: abs(level - drive[0, channel]))
-        signal = self._simulator.advance(Stimulus(drive, elapsed)).signal
-        if signal is None:
-            raise SubstrateError(f"{info.id} gave no signal", "what is read by a board's converter is a voltage")
-        self._answered = True
-        for pin, channel in enumerate(self.wiring.outputs):
-            read = info.outputs[channel]
-            self._volts[pin] = _SUPPLY * (signal[-1, -1, channel] - read.low) / (read.high - read.low)
-
-
-def _wired(
-    simulator: Simulator | None, inputs: tuple[int, ...] | None, outputs: tuple[int, ...] | None, adcs: int
-) -> Wiring:
-    """Return the wiring: as given, or from the first channel on."""
-    if simulator is None:
-        return Wiring((), ())
-    if simulator.info.sampling_rate is None:
-        raise ValueError(f"{simulator.info.id} gives no signal; a board's converter needs one to read")
-    given = []
-    for asked, there, pins, side in (
-        (inputs, len(simulator.info.inputs), _OUTPUTS, "inputs"),
-        (outputs, len(simulator.info.outputs), adcs, "outputs"),
-    ):
-        wired = tuple(range(min(there, pins))) if asked is None else asked
-        if len(wired) > pins or len(set(wired)) < len(wired) or not all(0 <= k < there for k in wired):
-            raise ValueError(f"{side} is {wired}; allowed are at most {pins} different ones of 0 to {there - 1}")
-        given.append(wired)
-    return Wiring(*given)
 
 
 def _loaded(path: Path) -> Any:

@@ -158,13 +158,15 @@ class BoardSubstrate(Substrate):
         except BaseException:
             await wait_to_completion(asyncio.ensure_future(self._link.close()))
             raise
-        self._zero, self._sequence = None, 0
+        self._zero, self._sequence, self.late_exchanges = None, 0, 0
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await wait_to_completion(asyncio.ensure_future(self._link.close()))
+        if self.late_exchanges > 1:
+            _logger.warning("%s: in %d exchanges a step began late", self.info.id, self.late_exchanges)
 
     async def reset(self) -> None:
         """Bring the outputs to rest, and begin the clock and the numbers again.
@@ -256,9 +258,12 @@ class BoardSubstrate(Substrate):
             self._zero = start
         if any(answer.late for answer in answers):
             self.late_exchanges += 1
-            _logger.warning(
-                "%s: a step of exchange %d began late: its duration is not exact", self.info.id, self._sequence
-            )
+            if self.late_exchanges == 1:
+                _logger.warning(
+                    "%s: a step of exchange %d began late, the one before it was longer; further ones are counted",
+                    self.info.id,
+                    self._sequence,
+                )
         exchange.counted = True
         self._sequence += 1
         return Response(signal, None, (start - self._zero) / about.ticks_per_second, self._sequence - 1)

@@ -156,4 +156,4 @@ async def learn_response(
     )
 
 
-TASK = Task("allostery", AllosterySettings, learn_response, needs="learning", circuit=circuit)
+TASK = Task("allostery", AllosterySettings, learn_response, needs="learning", circuit=circuit, validation="devices")

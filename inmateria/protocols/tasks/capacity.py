@@ -199,4 +199,12 @@ def _unused(settings: CapacitySettings, info: SubstrateInfo) -> dict[str, str]:
     return {} if settings.degree > 1 else {"product_delays": "products have a degree of 2 at least, and degree is 1"}
 
 
-TASK = Task("capacity", CapacitySettings, measure_capacity, needs="signal", unused=_unused, reads=samples_read)
+TASK = Task(
+    "capacity",
+    CapacitySettings,
+    measure_capacity,
+    needs="signal",
+    unused=_unused,
+    reads=samples_read,
+    validation="data",
+)

@@ -242,4 +242,4 @@ def _unused(settings: CartPoleSettings, info: SubstrateInfo) -> dict[str, str]:
     }
 
 
-TASK = Task("cart-pole", CartPoleSettings, balance, needs="spikes", unused=_unused)
+TASK = Task("cart-pole", CartPoleSettings, balance, needs="spikes", unused=_unused, validation="data")

@@ -11,17 +11,17 @@ outputs the highest names the digit.
 """
 
 import asyncio
+import math
 from typing import Annotated
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.lib.stride_tricks import sliding_window_view
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from inmateria.protocols.circuits import Circuit, learning_channels
+from inmateria.protocols.data_sets import digits
 from inmateria.protocols.learned_matter import (
     Samples,
     error_of,
@@ -64,7 +64,7 @@ class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
     splits : int
         Splits to score on; the first is the one that is streamed in order and learned online.
     held_out : float
-        Fraction of the digits that is held out.
+        Fraction of the digits that is held out; at most the half that may be tested on.
     window : int
         Pixels on a side of the window.
     amplitude : float
@@ -94,7 +94,7 @@ class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: Annotated[int, Meta(ge=0)] = 0
     splits: Annotated[int, Meta(ge=1)] = 5
-    held_out: Annotated[float, Meta(gt=0.0, le=0.9)] = 0.25
+    held_out: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.25
     window: Annotated[int, Meta(ge=1, le=8)] = 5
     amplitude: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.04
     positions: Annotated[int, Meta(ge=1)] = 2
@@ -119,13 +119,11 @@ async def read_digits(substrate: Substrate, settings: DigitsSettings, on_progres
 
 async def read_reservoir(substrate: Substrate, settings: DigitsSettings, on_progress: ProgressCallback) -> Outcome:
     """Stream every digit through the substrate once, train both readouts, score them and the controls."""
-    digits = load_digits()
-    images, labels = digits.images / 16.0, digits.target
+    items = digits()
+    images, labels = items.X.reshape(-1, 8, 8), items.y
     seeds = range(settings.seed, settings.seed + settings.splits)
-    splits = [
-        train_test_split(np.arange(len(labels)), test_size=settings.held_out, stratify=labels, random_state=seed)
-        for seed in seeds
-    ]
+    held_out = math.ceil(settings.held_out * len(labels))
+    splits = [items.split(held_out, seed) for seed in seeds]
     train, test = splits[0]
     order, reader = np.concatenate([train, test]), _OnlineReader(settings.alpha)
     presented = await _stream(substrate, images, labels, order, len(train), reader, settings, on_progress)
@@ -149,7 +147,7 @@ async def read_reservoir(substrate: Substrate, settings: DigitsSettings, on_prog
                 if on == "substrate" and number == 0:
                     if readout == _ONLINE:  # the one that learned while the digits came
                         predicted = reader.predict(X[test])
-                    confusion[readout] = confusion_table(labels[test], predicted, digits.target_names)
+                    confusion[readout] = confusion_table(labels[test], predicted, np.unique(labels))
                     coef = weights
                 scored.append(accuracy(labels[split[1]], predicted))
                 on_progress("scoring", len(scores) * len(splits) + len(scored), of, 0)
@@ -164,7 +162,7 @@ async def read_reservoir(substrate: Substrate, settings: DigitsSettings, on_prog
         metric="accuracy",
         chance=float(np.mean(labels[test] == np.bincount(labels[train]).argmax())),
         chance_description="most frequent training digit",
-        classes=tuple(str(name) for name in digits.target_names),
+        classes=items.names,
         trained=len(train),
         held_out=len(test),
         splitting=(
@@ -269,11 +267,9 @@ def _read_ridge(
 
 async def learn_digits(substrate: Substrate, settings: DigitsSettings, on_progress: ProgressCallback) -> Outcome:
     """Train the matter on digits, and score it beside the untrained network and readouts of the pixels."""
-    digits = load_digits()
-    y, pixels = digits.target, digits.data / 16.0
-    learned, tested = train_test_split(
-        np.arange(len(y)), test_size=settings.held_out, stratify=y, random_state=settings.seed
-    )
+    items = digits()
+    y, pixels = items.y, items.X
+    learned, tested = items.split(math.ceil(settings.held_out * len(y)), settings.seed)
     info = substrate.info
     channels = learning_channels(info)
     assert channels is not None
@@ -310,12 +306,12 @@ async def learn_digits(substrate: Substrate, settings: DigitsSettings, on_progre
         metric="accuracy",
         chance=float(np.mean(y[tested] == np.bincount(y[learned]).argmax())),
         chance_description="most frequent training digit",
-        classes=tuple(str(name) for name in digits.target_names),
+        classes=items.names,
         trained=len(learned),
         held_out=len(tested),
         splitting=f"One stratified split, seed {settings.seed}.",
         scores=tuple(scores),
-        confusion={"trained network": confusion_table(y[tested], named["after"], digits.target_names)},
+        confusion={"trained network": confusion_table(y[tested], named["after"], np.unique(y))},
         exchanges=exchanges_of([start]),
         facts=facts_of([start]),
         curves=(learning_curves([start], {"naming the mean": error_of(np.tile(Y.mean(axis=0), (len(Y), 1)), Y)}),),
@@ -345,4 +341,7 @@ def _unused(_: DigitsSettings, info: SubstrateInfo) -> dict[str, str]:
     )
 
 
-TASK = Task("digits", DigitsSettings, read_digits, needs="signal", reads=samples_read, circuit=circuit, unused=_unused)
+TASK = Task(
+    "digits", DigitsSettings, read_digits, needs="signal", reads=samples_read, circuit=circuit, unused=_unused,
+    validation="data",
+)  # fmt: skip

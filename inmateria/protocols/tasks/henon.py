@@ -6,6 +6,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.data_sets import henon_map
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
 from inmateria.protocols.pulses import (
@@ -18,7 +19,7 @@ from inmateria.protocols.pulses import (
 )
 from inmateria.protocols.scoring import score_regression
 from inmateria.protocols.task import ProgressCallback, Task
-from inmateria.reservoir import PhysicalReservoir, henon
+from inmateria.reservoir import PhysicalReservoir
 from inmateria.substrate import Substrate, SubstrateInfo
 
 _PIECE = 100
@@ -48,7 +49,7 @@ class HenonSettings(EncodedValueSettings, frozen=True, kw_only=True):
 
 async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: ProgressCallback) -> Outcome:
     """Drive with the Henon map, value after value, and read the next one."""
-    series = henon(settings.values + 1)[:, 0]
+    series = henon_map(settings.values + 1)
     u = (series - series.min()) / np.ptp(series)
     reservoir = PhysicalReservoir(substrate, step=settings.step)
     async with reservoir:
@@ -94,4 +95,4 @@ def _unused(settings: HenonSettings, info: SubstrateInfo) -> dict[str, str]:
     return unused
 
 
-TASK = Task("henon", HenonSettings, forecast, needs="spikes", unused=_unused)
+TASK = Task("henon", HenonSettings, forecast, needs="spikes", unused=_unused, validation="data")

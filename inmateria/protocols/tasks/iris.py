@@ -13,10 +13,9 @@ from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
-from sklearn.datasets import load_iris
-from sklearn.model_selection import train_test_split
 
 from inmateria.protocols.circuits import Circuit
+from inmateria.protocols.data_sets import iris_flowers
 from inmateria.protocols.learned_matter import (
     LearningSettings,
     Samples,
@@ -55,7 +54,7 @@ class IrisSettings(LearningSettings, frozen=True, kw_only=True):
     epochs: Annotated[int, Meta(ge=1)] = 200
     last: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.02
     splits: Annotated[int, Meta(ge=1, le=100)] = 5
-    flowers: Annotated[int, Meta(ge=2, le=40)] = 10
+    flowers: Annotated[int, Meta(ge=2, le=24)] = 10
     low: float = 0.0
     high: float = 0.5
     contrast: Annotated[float, Meta(gt=0.0)] = 2.0
@@ -80,16 +79,11 @@ def circuit(settings: IrisSettings) -> Circuit:
 
 async def learn_iris(substrates: Sequence[Substrate], settings: IrisSettings, on_progress: ProgressCallback) -> Outcome:
     """Train every start or split, and score it beside the untrained network and readouts of the four measures."""
-    flowers = load_iris()
-    y = flowers.target
+    items = iris_flowers()
+    y = items.y
     draws = len(substrates) if len(substrates) > 1 else settings.splits
-    splits = [
-        train_test_split(
-            np.arange(len(y)), train_size=_KINDS * settings.flowers, stratify=y, random_state=settings.seed + k
-        )
-        for k in range(draws)
-    ]
-    scaled = [_volts(flowers.data, learned, settings) for learned, _ in splits]
+    splits = [items.split_few(_KINDS * settings.flowers, settings.seed + k) for k in range(draws)]
+    scaled = [_volts(items.X, learned, settings) for learned, _ in splits]
     samples = [
         Samples(X[learned], _labels(y, learned, settings.contrast), X)
         for X, (learned, _) in zip(scaled, splits, strict=True)
@@ -138,7 +132,7 @@ async def learn_iris(substrates: Sequence[Substrate], settings: IrisSettings, on
                 else "."
             )
         ),
-        classes=tuple(str(name) for name in flowers.target_names),
+        classes=items.names,
         scores=tuple(scores),
         confusion=confusion,
         exchanges=exchanges_of(starts),
@@ -174,4 +168,4 @@ def _unused(settings: IrisSettings, _: SubstrateInfo) -> dict[str, str]:
     return {"splits": "each of several starts learns a draw of its own"}
 
 
-TASK = Task("iris", IrisSettings, learn_iris, needs="learning", circuit=circuit, unused=_unused)
+TASK = Task("iris", IrisSettings, learn_iris, needs="learning", circuit=circuit, unused=_unused, validation="data")

@@ -1,19 +1,17 @@
 """Speakers of Japanese vowels, told apart from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023)."""
 
 import asyncio
-import os
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
-from sklearn.datasets import fetch_openml
 
+from inmateria.protocols.data_sets import japanese_vowels
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
 from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of, unused_with_values
-from inmateria.protocols.scoring import Labels, score_classification
+from inmateria.protocols.scoring import score_classification
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
 from inmateria.substrate import FloatArray, Substrate
@@ -82,42 +80,11 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, on_p
     )
 
 
-def japanese_vowels() -> tuple[list[FloatArray], Labels, int]:
-    """Read the utterances (frames, 12 coefficients), their speakers, and how many come first to be learned from.
-
-    Kudo, Toyama and Shimbo, Pattern Recognit. Lett. 20, 1103 (1999). Taken from ``japanese_vowels.npz`` in the
-    folder that the variable INMATERIA_DATA names, or else fetched from OpenML once and kept.
-
-    Raises
-    ------
-    OSError
-        If neither can be had.
-    """
-    folder = os.environ.get("INMATERIA_DATA")
-    if folder and (Path(folder) / "japanese_vowels.npz").exists():
-        data = np.load(Path(folder) / "japanese_vowels.npz")
-        utterances: list[FloatArray] = []
-        for part in ("train", "test"):
-            ends = np.cumsum(data[f"{part}_lengths"].astype(int))[:-1]
-            utterances += np.split(data[f"{part}_frames"].astype(np.float64), ends)
-        speakers = np.concatenate([data["train_speaker"], data["test_speaker"]]).astype(np.intp)
-        return utterances, speakers, len(data["train_speaker"])
-    try:
-        fetched = fetch_openml("JapaneseVowels", version=1, as_frame=True)
-    except Exception as error:
-        raise OSError(
-            f"the Japanese vowels could not be fetched from OpenML ({error}); go online once, or set "
-            "INMATERIA_DATA to a folder that holds japanese_vowels.npz"
-        ) from error
-    frames = fetched.data.drop(columns=["utterance", "frame"]).to_numpy(dtype=np.float64)
-    begins = np.flatnonzero(fetched.data["frame"].to_numpy(dtype=int) == 1)
-    speakers = fetched.target.to_numpy(dtype=int)[begins].astype(np.intp)
-    return np.split(frames, begins[1:]), speakers, 270
-
-
 def _segments(X: FloatArray, segments: int) -> FloatArray:
     """Average the frames of each of some equal parts; shape (segments, features)."""
     return np.array([part.mean(axis=0) for part in np.array_split(X, segments)])
 
 
-TASK = Task("japanese-vowels", VowelSettings, recognise_speakers, needs="spikes", unused=unused_with_values)
+TASK = Task(
+    "japanese-vowels", VowelSettings, recognise_speakers, needs="spikes", unused=unused_with_values, validation="data"
+)

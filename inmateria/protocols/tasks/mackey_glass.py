@@ -5,10 +5,10 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.data_sets import mackey_glass_series
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
-from inmateria.reservoir import mackey_glass
 from inmateria.substrate import Substrate
 
 
@@ -31,7 +31,7 @@ class ForecastSettings(SeriesSettings, frozen=True, kw_only=True):
 
 async def forecast(substrate: Substrate, settings: ForecastSettings, on_progress: ProgressCallback) -> Outcome:
     """Drive with the series, and read its value `horizon` steps later."""
-    series = mackey_glass(settings.steps + settings.horizon)
+    series = mackey_glass_series(settings.steps + settings.horizon)
     scaled = 2 * (series - series.min()) / np.ptp(series) - 1
     problem = SeriesProblem(
         title="Mackey-Glass forecast",
@@ -42,4 +42,4 @@ async def forecast(substrate: Substrate, settings: ForecastSettings, on_progress
     return await run_series(problem, substrate, settings, on_progress)
 
 
-TASK = Task("mackey-glass", ForecastSettings, forecast, needs="signal", reads=samples_read)
+TASK = Task("mackey-glass", ForecastSettings, forecast, needs="signal", reads=samples_read, validation="data")

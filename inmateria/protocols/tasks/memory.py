@@ -55,4 +55,4 @@ def _by_delay(compared: Comparison) -> tuple[Curves, ...]:
     )
 
 
-TASK = Task("memory", MemorySettings, recall, needs="signal", reads=samples_read)
+TASK = Task("memory", MemorySettings, recall, needs="signal", reads=samples_read, validation="data")

@@ -118,4 +118,6 @@ def _patterns(info: SubstrateInfo, kind: str, classes: int) -> npt.NDArray[np.bo
     return chosen
 
 
-TASK = Task("patterns", PatternSettings, recognise_patterns, needs="spikes", unused=unused_with_values)
+TASK = Task(
+    "patterns", PatternSettings, recognise_patterns, needs="spikes", unused=unused_with_values, validation="data"
+)

@@ -130,4 +130,4 @@ async def learn_curve(
     )
 
 
-TASK = Task("regression", RegressionSettings, learn_curve, needs="learning", circuit=circuit)
+TASK = Task("regression", RegressionSettings, learn_curve, needs="learning", circuit=circuit, validation="devices")

@@ -15,9 +15,9 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from msgspec import Meta
-from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.protocols.data_sets import digits
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials, stream_trials
 from inmateria.protocols.scoring import Labels
@@ -174,10 +174,12 @@ def semi_repetitive(settings: SequenceSettings) -> tuple[Labels, FloatArray]:
     """Draw the digits (digits,) and an image of each (digits, 8, 8) from 0 to 1."""
     generator = np.random.default_rng(settings.seed)
     shown = order_of(settings, generator)
-    digits = load_digits()
-    of_class = [np.flatnonzero(digits.target == digit) for digit in range(10)]
-    chosen = np.array([generator.choice(of_class[digit]) for digit in shown])
-    return shown, digits.images[chosen] / 16.0
+    items = digits()
+    kept = ~items.testable if items.testable.any() and not items.testable.all() else items.testable
+    by_half = [[np.flatnonzero((items.y == digit) & part) for digit in range(10)] for part in (kept, items.testable)]
+    half = len(shown) // 2  # scores are of the second one
+    chosen = np.array([generator.choice(by_half[k >= half][digit]) for k, digit in enumerate(shown)])
+    return shown, items.X[chosen].reshape(-1, 8, 8)
 
 
 def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> tuple[FloatArray, FloatArray]:
@@ -193,4 +195,4 @@ def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> t
     return right, readout.coef_
 
 
-TASK = Task("sequence-memory", SequenceSettings, remember_digits, needs="signal", reads=samples_read)
+TASK = Task("sequence-memory", SequenceSettings, remember_digits, needs="signal", reads=samples_read, validation="data")

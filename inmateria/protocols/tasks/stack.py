@@ -14,12 +14,11 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 from sklearn.base import clone
-from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.protocols.data_sets import digits
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import measure_round_trips
 from inmateria.protocols.scoring import confusion_table
@@ -79,7 +78,7 @@ class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
     train: str = "bottleneck"
     passes: Annotated[int, Meta(ge=0)] = 0
     seed: Annotated[int, Meta(ge=0)] = 0
-    held_out: Annotated[int, Meta(ge=1, le=1700)] = 450
+    held_out: Annotated[int, Meta(ge=10, le=890)] = 450
     amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
     gain: Annotated[float, Meta(gt=0.0)] = 0.3
     hold: Annotated[int, Meta(ge=1)] = 4
@@ -110,11 +109,9 @@ async def read_in_layers(
     substrates: Sequence[Substrate], settings: StackSettings, on_progress: ProgressCallback
 ) -> Outcome:
     """Train the layers on the training digits, read every digit, and score all of it beside the controls."""
-    digits = load_digits()
-    X, y = digits.data / 16.0, digits.target
-    train, test = train_test_split(
-        np.arange(len(y)), test_size=settings.held_out, stratify=y, random_state=settings.seed
-    )
+    items = digits()
+    X, y = items.X, items.y
+    train, test = items.split(settings.held_out, settings.seed)
     layers = [
         PhysicalLayer(
             substrate=each,
@@ -188,9 +185,9 @@ async def read_in_layers(
         splitting=f"One stratified split, seed {settings.seed}. Readouts are ridge unless said otherwise.",
         scores=tuple(scores),
         exchanges=ExchangeStatistics.measured(count=count, steps=steps, seconds=seconds, round_trips=round_trips),
-        classes=tuple(str(name) for name in digits.target_names),
+        classes=items.names,
         weights=weights_by_output(first[-1].coef_, outputs),
-        confusion={f"all {len(layers)} layers": confusion_table(y[test], named, digits.target_names)},
+        confusion={f"all {len(layers)} layers": confusion_table(y[test], named, np.unique(y))},
         curves=_curves(stack, information, trained[0], X[train], np.eye(10)[y[train]], scores),
     )
 
@@ -273,5 +270,12 @@ def _unused(settings: StackSettings, info: SubstrateInfo) -> dict[str, str]:
 
 
 TASK = Task(
-    "stack", StackSettings, read_in_layers, needs="signal", substrates=substrates_of, unused=_unused, reads=samples_read
+    "stack",
+    StackSettings,
+    read_in_layers,
+    needs="signal",
+    substrates=substrates_of,
+    unused=_unused,
+    reads=samples_read,
+    validation="data",
 )

@@ -134,4 +134,4 @@ def _score(
     return windows, compared
 
 
-TASK = Task("timer", TimerSettings, tell_time, needs="spikes", unused=unused_by_levels)
+TASK = Task("timer", TimerSettings, tell_time, needs="spikes", unused=unused_by_levels, validation="data")

@@ -8,6 +8,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.data_sets import sine_phase
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
@@ -33,7 +34,7 @@ async def transform_waveform(
     substrate: Substrate, settings: WaveformSettings, on_progress: ProgressCallback
 ) -> Outcome:
     """Read a square wave, a triangle, a shifted sine and one of twice the frequency out of a sine."""
-    phase = 2 * np.pi * settings.frequency * settings.step * np.arange(settings.steps)
+    phase = 2 * np.pi * settings.frequency * settings.step * (np.arange(settings.steps) + sine_phase())
     problem = SeriesProblem(
         title="Waveform transformation",
         sentence=f"A sine of {settings.frequency:g} Hz was to become a square wave, a triangle, a sine a quarter later "
@@ -49,4 +50,4 @@ async def transform_waveform(
     return await run_series(problem, substrate, settings, on_progress)
 
 
-TASK = Task("waveform", WaveformSettings, transform_waveform, needs="signal", reads=samples_read)
+TASK = Task("waveform", WaveformSettings, transform_waveform, needs="signal", reads=samples_read, validation="data")

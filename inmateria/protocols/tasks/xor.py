@@ -146,4 +146,4 @@ async def learn_xor(substrates: Sequence[Substrate], settings: XorSettings, on_p
     )
 
 
-TASK = Task("xor", XorSettings, learn_xor, needs="learning", circuit=circuit)
+TASK = Task("xor", XorSettings, learn_xor, needs="learning", circuit=circuit, validation="devices")

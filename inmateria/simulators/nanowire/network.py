@@ -537,7 +537,7 @@ class NanowireNetwork:
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
         twin._junctions, twin._nodes, twin._random = self._junctions.copy(), self._nodes.copy(), self._random.copy()
-        twin._noise, twin._stream, twin._readings = self._noise.copy(), deepcopy(self._stream), deepcopy(self._readings)
+        twin._noise, twin._stream, twin._readings = self._noise.copy(), _same(self._stream), _continued(self._readings)
         if own:
             twin._stream = self._stream.spawn(1)[0]
             twin._random, twin._readings = _first_of(twin._stream), twin._fresh_readings()
@@ -612,6 +612,21 @@ class NanowireNetwork:
         drive = np.empty((0, len(self.input_nodes)))
         drive.flags.writeable = False  # as a stimulus' is: one compilation for both
         self._run(drive, 1.0, 1, _NOTHING, _NOTHING, 0)
+
+
+def _same(stream: np.random.SeedSequence) -> np.random.SeedSequence:
+    """Copy a stream, in half of the time of deepcopy."""
+    return np.random.SeedSequence(
+        stream.entropy, spawn_key=stream.spawn_key, pool_size=stream.pool_size,
+        n_children_spawned=stream.n_children_spawned,
+    )  # fmt: skip
+
+
+def _continued(readings: np.random.Generator) -> np.random.Generator:
+    bits = np.random.PCG64(0)
+    state: Any = readings.bit_generator.state
+    bits.state = state
+    return np.random.Generator(bits)
 
 
 _NOTHING = np.empty((0, 0))

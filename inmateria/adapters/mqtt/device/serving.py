@@ -1,8 +1,6 @@
 """Serve a substrate on a broker until this process is told to end, as `inmateria serve` does."""
 
 import asyncio
-import signal
-import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,6 +9,7 @@ from inmateria.adapters.mqtt.device.server import DeviceServer
 from inmateria.adapters.mqtt.embedded_broker import EmbeddedBroker
 from inmateria.adapters.mqtt.wire.address import Address
 from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
+from inmateria.adapters.stopping import end_of_input, stop_signals
 from inmateria.substrate import Substrate
 
 
@@ -57,12 +56,8 @@ async def serve_until_stopped(
     """
     Address.named(group, "unnamed" if name is None else name)
     require_socket_events()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     async with AsyncExitStack() as exits:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, stop.set)
-            exits.callback(loop.remove_signal_handler, each)
+        stop = exits.enter_context(stop_signals())
         if broker == "embedded":
             own = EmbeddedBroker(port, host=host, passwords=passwords, certificate=certificate, key=key)
             broker = (await exits.enter_async_context(own)).uri
@@ -72,23 +67,10 @@ async def serve_until_stopped(
         ready(server.uri)
         waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(server.wait_ended())]
         if until_eof:
-            waiting.append(asyncio.create_task(_end_of_input()))
+            waiting.append(asyncio.create_task(end_of_input()))
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.wait(waiting)
-
-
-async def _end_of_input() -> bool:
-    """Wait until standard input, a pipe, is closed at its other end."""
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    try:
-        await reader.read()
-    finally:
-        transport.close()
-    return True
