@@ -26,6 +26,10 @@ _SIMULATORS = {
         "a simulated analog network that learns by itself",
     ),
     "echo": ("inmateria.simulators.echo_state:EchoStateNetwork", "reservoirpy's echo-state network, a digital one"),
+    "integer-echo": (
+        "inmateria.simulators.integer_echo_state:IntegerEchoStateNetwork",
+        "an echo-state network of sums and shifts, as a small chip computes it",
+    ),
     "layers": (
         "inmateria.simulators.resistive_layers.network:ResistiveLayers",
         "simulated layers of resistors and diodes that learn by themselves",

@@ -7,6 +7,7 @@ from .culture.model import Asynchronous, Bursting
 from .culture.network import PULSE, Activity, CultureState, NeuralCulture, Pulses
 from .culture.parameters import Connectivity, ElectrodeArray
 from .echo_state import EchoStateNetwork
+from .integer_echo_state import IntegerEchoStateNetwork
 from .nanowire.coarse_steps import CoarseStepWarning
 from .nanowire.ensemble import NanowireEnsemble
 from .nanowire.models import Binary, Filament, JunctionModel, LinearDrift, RateBalance
@@ -42,6 +43,7 @@ __all__ = [
     "Grid",
     "Imperfections",
     "Instrument",
+    "IntegerEchoStateNetwork",
     "JunctionModel",
     "JunctionValues",
     "LayerImperfections",

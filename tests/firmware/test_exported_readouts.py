@@ -10,8 +10,9 @@ import pytest
 from chip_tools import skip_without_tools
 from sklearn.datasets import load_digits
 
-from inmateria.reservoir import RidgeClassifierReadout, TernaryClassifierReadout
+from inmateria.reservoir import RidgeClassifierReadout, TernaryClassifierReadout, TernaryReadout, mackey_glass
 from inmateria.reservoir.readouts.integer import IntegerReadout, integer_readout
+from inmateria.simulators import IntegerEchoStateNetwork
 
 skip_without_tools()
 
@@ -125,3 +126,74 @@ def test_a_chip_without_a_multiplier_needs_none(tmp_path: Path) -> None:
     source = (tmp_path / "digits.c").read_text()
     (tmp_path / "digits.c").write_text(source.replace("x = *features++;", "x = *features++ * left;"))
     assert product.search(code())  # the check can fail
+
+
+CHAIN = """
+#include <avr/interrupt.h>
+#include <avr/io.h>
+#include <avr/pgmspace.h>
+#include <avr/sleep.h>
+#include "net.h"
+#include "forecast.h"
+
+static const int16_t drive[] PROGMEM = {{{drive}}};
+static int16_t states[NET_UNITS];
+
+int main(void)
+{{
+    uint8_t step;
+    for (step = 0; step < {count}; step++) {{
+        int16_t input = (int16_t)pgm_read_word(drive + step);
+        {outputs} output;
+        GPIOR0 = 1;
+        net_update(&input, states);
+        forecast_outputs(states, &output);
+        GPIOR1 = (uint8_t)output;
+        GPIOR2 = (uint8_t)(output >> 8);
+        GPIOR0 = 2;
+    }}
+    cli();
+    sleep_enable();
+    sleep_cpu();
+}}
+"""
+
+
+def test_a_whole_chain_in_integers_forecasts_a_series_without_a_product(tmp_path: Path) -> None:
+    """Mackey-Glass 17 ahead by 60 units: every output of the chip is Python's, and no instruction multiplies."""
+    u = mackey_glass(3217)
+    drive, target = (u - u.mean()) / np.abs(u - u.mean()).max(), u[17:]
+    network = IntegerEchoStateNetwork(units=60)
+    network.to_c(tmp_path / "net.c")
+    signal = network.advance(network.info.stimulus(drive[:3200, np.newaxis])).signal
+    assert signal is not None
+    counts = np.round(signal[:, 0] * 32767)
+    readout = TernaryReadout(2).fit(counts[200:2200], target[200:2200])
+    left = readout.predict(counts[2200:]) - target[2200:3200]
+    assert np.sqrt(np.mean(left**2)) / target.std() < 0.35
+    integers = integer_readout(readout, counts, bits=16)
+    assert integers.step == 1.0
+    readout.to_c(tmp_path / "forecast.c", counts, bits=16, vector=1)
+    inputs = np.round(drive[:40] * 32767).astype(int)
+    outputs = "int64_t" if integers.wide else "int32_t"
+    (tmp_path / "main.c").write_text(
+        CHAIN.format(drive=",".join(map(str, inputs.tolist())), count=len(inputs), outputs=outputs)
+    )
+    counter = tmp_path / "counter"
+    subprocess.run(["cc", "-O1", str(HERE / "cycle_counter.c"), "-o", str(counter), "-lsimavr", "-lelf"], check=True)
+    sources = [str(tmp_path / name) for name in ("main.c", "net.c", "forecast.c")]
+    flags = ["avr-gcc", "-std=c99", "-mmcu=atmega328p", "-Os"]
+    subprocess.run([*flags, *sources, "-o", str(tmp_path / "chain.elf")], check=True)
+    run = subprocess.run(
+        [str(counter), str(tmp_path / "chain.elf"), "atmega328p"], capture_output=True, text=True, check=True
+    )
+    told = [list(map(int, line.split())) for line in run.stdout.splitlines() if re.fullmatch(r"\d+ \d+ \d+", line)]
+    expected = integers.outputs(counts[:40])[:, 0]
+    assert [low + 256 * high for _, low, high in told] == (expected % 65536).tolist()
+    assert max(cycles for cycles, _, _ in told) < 160_000  # 10 ms at 16 MHz
+    product = re.compile(r"\tf?muls?u?\t|__\w*(mul|div|mod)")
+    for source in sources[1:]:
+        compiled = tmp_path / "tiny.o"
+        subprocess.run([*flags[:2], "-mmcu=attiny85", "-Os", "-c", source, "-o", str(compiled)], check=True)
+        listed = subprocess.run(["avr-objdump", "-dr", str(compiled)], capture_output=True, text=True, check=True)
+        assert not product.search(listed.stdout)

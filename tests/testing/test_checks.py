@@ -23,6 +23,7 @@ from inmateria.simulators import (
     ContrastiveNetwork,
     EchoStateNetwork,
     Imperfections,
+    IntegerEchoStateNetwork,
     NanowireNetwork,
     NeuralCulture,
     ResistiveLayers,
@@ -55,6 +56,7 @@ def test_a_simulator_in_process_keeps_the_contract(check: Check) -> None:
         lambda: NanowireNetwork(60, seed=3),
         lambda: NanowireNetwork(60, seed=3, variability=Variability(noise=0.1)),
         lambda: EchoStateNetwork(units=20, inputs=3, step=0.005),
+        lambda: IntegerEchoStateNetwork(units=20, inputs=3, step=0.005),
         lambda: ScatteringMedium(seed=1),
         lambda: NeuralCulture(neurons=100, seed=2),
         pytest.param(lambda: ContrastiveNetwork(seed=2), marks=pytest.mark.slow),
@@ -66,7 +68,18 @@ def test_a_simulator_in_process_keeps_the_contract(check: Check) -> None:
         ),
         lambda: ResistiveLayers("3-7-2", nudge=0.1, imperfections={"levels": 64, "remainder": "stochastic"}),
     ],
-    ids=["leaky", "nanowire", "noisy nanowire", "echo", "scattering", "culture", "clln", "noisy clln", "layers"],
+    ids=[
+        "leaky",
+        "nanowire",
+        "noisy nanowire",
+        "echo",
+        "integer echo",
+        "scattering",
+        "culture",
+        "clln",
+        "noisy clln",
+        "layers",
+    ],
 )
 def test_simulators_are_what_their_info_says(check: Check, make: Callable[[], object]) -> None:
     check(make)
