@@ -68,6 +68,7 @@ async def test_a_large_stimulus_arrives_over_a_slow_line_and_the_lease_is_kept(
     assert np.array_equal(simulator.applied[0], given.drive)
 
 
+@pytest.mark.slow
 async def test_a_large_response_arrives_over_a_slow_line(mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link, "KEEPALIVE", 1)
     simulator = Wide(4, 4, 100_000)

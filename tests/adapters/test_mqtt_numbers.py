@@ -150,6 +150,7 @@ async def test_whatever_ends_a_session_the_client_says_which_numbers_were_applie
                 await remote.__aexit__(None, None, None)
 
 
+@pytest.mark.slow
 async def test_a_device_may_be_away_for_its_lease_and_the_client_gives_up_after_the_same_time(
     mosquitto: Mosquitto,
 ) -> None:

@@ -134,11 +134,10 @@ def test_it_is_the_fit_in_one_piece(
 
 
 def test_the_scores_are_of_samples_left_out_one_by_one(tmp_path: Path) -> None:
-    X, y = several(tmp_path, lone=True)
+    parts = [record(tmp_path / f"{seed}.h5", seed, [60, 20], [0, 1], lone=True) for seed in (1, 2)]
+    X, y = (np.concatenate(each) for each in zip(*parts, strict=True))
     alphas = [1e-3, 1.0, 1e3]
-    found = fit_recordings(
-        [tmp_path / f"{name}.h5" for name in "abc"], RidgeReadout(alphas), targets, positions=POSITIONS, discard=DISCARD
-    )
+    found = fit_recordings(tmp_path / "?.h5", RidgeReadout(alphas), targets, positions=POSITIONS, discard=DISCARD)
     for alpha, score in zip(alphas, found.loo_scores_, strict=True):
         left_out = cross_val_predict(Ridge(alpha, solver="svd"), X, y, cv=LeaveOneOut())
         assert -score == pytest.approx(np.mean((left_out - y) ** 2), rel=1e-6)

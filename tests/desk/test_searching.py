@@ -173,6 +173,7 @@ def test_failed_trials_keep_their_error_and_can_be_tried_again(small: Path) -> N
         _ = result_of(broken).best
 
 
+@pytest.mark.slow
 def test_a_trial_whose_process_dies_again_and_again_is_a_failure(small: Path) -> None:
     folder = made("s", trials=1, seeds=1, settings={"kills": True})
     for _ in range(5):
@@ -215,6 +216,7 @@ def test_the_command_line_prints_a_command_that_runs_the_best_on_reported_splits
     assert "another search" in other.output + str(other.exception)
 
 
+@pytest.mark.slow
 def test_a_search_over_the_substrate_on_several_seeds_of_it(small: Path) -> None:
     over = {"amplitude": "log:.01..1", "on.units": "10..30"}
     result = search("memory", "echo://?seed=1,2", MEMORY, over=over, trials=3, folder="s", workers=1, prune=False)

@@ -107,6 +107,7 @@ def _fresh():
     return exchanged(Filter(), np.split(noise_of(0, 300), 3))
 
 
+@pytest.mark.slow
 async def test_a_recording_of_a_nanowire_network_gives_a_twin_that_knows_its_memory(tmp_path):
     network = NanowireNetwork(seed=1, wires=60, integration_step=5e-3)
     u = np.sin(0.15 * np.arange(1500)) * np.sin(0.021 * np.arange(1500)) + 0.2 * noise_of(0, 1500)[:, 0]

@@ -41,6 +41,14 @@ SPIKES = [name for name in BUILT_IN if find_task(name).needs == "spikes"]
 SIGNAL = [name for name in BUILT_IN if find_task(name).needs == "signal"]
 LEARNING = [name for name in BUILT_IN if find_task(name).needs == "learning"]
 
+LONG = ("stack", "waveform", "digits", "sequence-memory")
+"""Tasks of some seconds, whose variants are left to the slow tests."""
+
+
+def _slow(name: str) -> Any:
+    return pytest.param(name, marks=pytest.mark.slow)
+
+
 SHORT: dict[str, list[dict[str, Any]]] = {
     "allostery": [{"epochs": 5}],
     "capacity": [{"steps": 2000, "delays": 10, "degree": 2}],
@@ -180,10 +188,7 @@ def test_a_task_has_no_setting_that_it_does_not_use_and_says_that_it_scores(name
         assert phases[-1] == {"capacity": "measuring", "cart-pole": "episodes"}.get(name, "scoring")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(each, marks=[pytest.mark.slow] * (each in ("stack", "waveform", "digits"))) for each in SIGNAL],
-)
+@pytest.mark.parametrize("name", [_slow(each) if each in LONG else each for each in SIGNAL])
 def test_a_task_of_signals_runs_on_inputs_of_any_range_and_rest(name: str) -> None:
     outcomes = []
     for low, high, rest in ((-1.0, 1.0, 0.0), (0.0, 5.0, 0.0), (0.0, 5.0, 2.5)):
@@ -423,7 +428,7 @@ def test_every_task_that_scores_a_readout_has_a_part_for_choosing_settings() -> 
     assert set(BUILT_IN) - set(SCORED) - devices == {"centre-of-activity", "response-map", "spontaneous"}
 
 
-@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("name", [_slow(each) if each in LONG else each for each in SCORED])
 def test_nothing_that_is_drawn_for_choosing_is_drawn_for_a_report(
     name: str, few_vowels: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -448,7 +453,7 @@ def test_nothing_that_is_drawn_for_choosing_is_drawn_for_a_report(
     assert bool(by_part["validation"]) == has_seed(name) == bool(by_part["test"])
 
 
-@pytest.mark.parametrize("name", OF_DATA_SETS)
+@pytest.mark.parametrize("name", [_slow(each) if each in LONG else each for each in OF_DATA_SETS])
 def test_a_run_for_choosing_never_has_an_item_that_a_report_tests_on(
     name: str, few_vowels: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ def test_the_help_of_the_setting_names_every_training() -> None:
     assert set(training_names()) <= set(told.replace(",", " ").replace(";", " ").split())
 
 
-@pytest.mark.parametrize("over", ["local", "mqtt"])
+@pytest.mark.parametrize("over", ["local", pytest.param("mqtt", marks=pytest.mark.slow)])
 def test_a_stack_runs_from_the_command_line_and_leaves_everything(over: str, tmp_path: Path) -> None:
     layers = "scattering,scattering://?ports=16&observables=48&seed=7"
     options = ["--train=bottleneck-in-turn", "--hold", "1", "--rest", "0", "--held-out", "300", "--round-trips", "3"]

@@ -108,10 +108,9 @@ QUICK = {
 }
 """Settings with which each task that reads some samples only is quick."""
 
-SLOW = tuple(name for name in QUICK if name != "memory")
 
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in QUICK])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUICK)
 async def test_scores_do_not_depend_on_what_is_kept(tmp_path: Path, name: str) -> None:
     task = find_task(name)
     assert task.reads is not None

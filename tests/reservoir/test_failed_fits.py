@@ -293,7 +293,11 @@ async def test_a_stack_whose_device_fails_at_any_stimulus_predicts_as_before(
                 )
 
 
-@pytest.mark.parametrize("train", ["bottleneck", "bottleneck-in-turn", "in-silico", "node-perturbation"])
+@pytest.mark.parametrize(
+    "train",
+    ["bottleneck", pytest.param("bottleneck-in-turn", marks=pytest.mark.slow), "in-silico",
+     pytest.param("node-perturbation", marks=pytest.mark.slow)],
+)  # fmt: skip
 async def test_a_stack_whose_fit_is_cancelled_at_any_batch_predicts_as_before(train: str) -> None:
     stack, _ = stack_of(train)
     async with stack:
