@@ -20,7 +20,7 @@ from inmateria.recording.reading import RecordingError, open_recording
 from inmateria.recording.writing import RecordingWriter
 from inmateria.reservoir.features import SpikeCounts, VirtualNodes
 from inmateria.reservoir.readouts.ridge import RidgeClassifierReadout, RidgeReadout
-from inmateria.substrate import Stimulus
+from inmateria.substrate import Response, Stimulus
 
 Array = npt.NDArray[np.float64]
 POSITIONS, DISCARD = 2, 3
@@ -239,10 +239,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     """Twenty times the data, of a single exchange each, in the memory of one: less than one recording more."""
-    simulator = LeakySimulator(outputs=64, samples=1)
     generator = np.random.default_rng(0)
-    writer = RecordingWriter(tmp_path / "a.h5", simulator.info)
-    writer.append(6 * [_exchange(simulator, generator.uniform(-1, 1, (10_000, 3)))])
+    stimulus = Stimulus(generator.uniform(-1, 1, (10_000, 3)), 0.01)
+    response = Response(generator.normal(size=(10_000, 1, 64)), None, 0.0, 0)
+    writer = RecordingWriter(tmp_path / "a.h5", LeakySimulator(outputs=64, samples=1).info)
+    writer.append(6 * [Exchange(stimulus, response, 0, 0.0, 0.0)])
     writer.end()
     writer.close()
     peak = [
@@ -253,11 +254,6 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
         for times in (1, 20)
     ]  # fmt: skip
     assert peak[1] - peak[0] < (tmp_path / "a.h5").stat().st_size / 1024
-
-
-def _exchange(simulator: LeakySimulator, drive: Array) -> Exchange:
-    stimulus = Stimulus(drive, 0.01)
-    return Exchange(stimulus, simulator.advance(stimulus), 0, 0.0, 0.0)
 
 
 ON_DASK = """
