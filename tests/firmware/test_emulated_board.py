@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -340,3 +341,25 @@ async def test_channels_are_chosen_by_name_and_the_others_rest() -> None:
         with pytest.raises(UnknownSubstrate, match="D99"):
             async with reached(board, f"{QUICK}&drive=D99"):
                 pass
+
+
+class CompilesFirst(LeakySimulator):
+    """A simulator whose first answer in the process takes longer than the host waits, as if it were compiled."""
+
+    compiled = False
+    has_waited = False
+
+    def advance(self, stimulus: Stimulus) -> Response:
+        if not CompilesFirst.compiled:
+            time.sleep(2.0)
+            CompilesFirst.compiled = self.has_waited = True
+        return super().advance(stimulus)
+
+
+async def test_kernels_are_compiled_before_the_chip_runs_by_a_copy() -> None:
+    simulator = CompilesFirst()
+    with EmulatedBoard(simulator) as board:
+        assert CompilesFirst.compiled
+        assert not simulator.has_waited
+        async with reached(board, f"?step={STEP}&watchdog=30&timeout=60") as substrate:
+            await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(3)))

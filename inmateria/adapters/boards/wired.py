@@ -1,5 +1,7 @@
 """A simulator wired to the pins of an emulated board: their levels drive it, and its outputs are voltages there."""
 
+import copy
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +63,22 @@ class WiredSimulator:
         self._levels = np.zeros(len(pins.full))
         self._seconds, self._answered = 0.0, False
         self._shares = np.zeros(pins.converters)
+        self._rehearse()
+
+    def _rehearse(self) -> None:
+        """Let a copy answer at rest and driven, so that kernels are compiled before the chip's clock runs.
+
+        The chip's host would wait for its answer meanwhile. A simulator that cannot be copied compiles later, and one
+        that fails says so when it is asked.
+        """
+        info = self._simulator.info
+        driven = info.rest_drive()
+        for channel in self._wiring.inputs:
+            driven[0, channel] = info.inputs[channel].high
+        with suppress(Exception):
+            rehearsal = copy.deepcopy(self._simulator)
+            for drive in (info.rest_drive(), driven):
+                rehearsal.advance(Stimulus(drive, max(info.step, info.limits.shortest_step)))
 
     def advance(self, seconds: float) -> None:
         """Let its time go on to that of the chip, with the levels as they are."""
