@@ -40,7 +40,7 @@ Reader = Callable[[], float]
 
 
 class _Driven(Substrate):
-    """What both kinds of instruments share: the thread, entering and leaving, and rest after every exchange."""
+    """Base of both kinds of instruments: the thread, entering and leaving, and rest after every exchange."""
 
     _thread: CallThread | None = None
     _calls: CallThread

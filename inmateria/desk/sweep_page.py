@@ -127,7 +127,7 @@ def _kinds(groups: Sequence[Group]) -> list[str]:
 
 
 def _sentence(kind: str, groups: Sequence[Group]) -> str:
-    """Say where a kind of substrate does better than its best control."""
+    """Write where a kind of substrate does better than its best control."""
     helping = [group for group in groups if group.verdict == "helps"]
     best = max(groups, key=lambda group: group.score)
     where = ", ".join(f"{name.split('.', 1)[1]} {value}" for name, value in best.values.items() if value is not None)

@@ -383,7 +383,7 @@ class BoardLink(asyncio.Protocol):
         self._watch()
 
     def _keep_alive(self) -> None:
-        """Say something well before the board's watchdog would end the session."""
+        """Keep the session: send something well before the board's watchdog would end it."""
         if not self._session:
             return
         loop = asyncio.get_running_loop()

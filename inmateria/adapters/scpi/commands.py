@@ -25,7 +25,7 @@ _MOST_PARAMETERS = 2500
 
 
 class Command(NamedTuple):
-    """What a header does.
+    """Effect of a header.
 
     Parameters
     ----------

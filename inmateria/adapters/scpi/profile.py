@@ -17,7 +17,7 @@ class ProfileError(ValueError):
 
 
 class _ChannelProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What inputs and outputs share; see `Channel`."""
+    """Base of inputs and outputs; see `Channel`."""
 
     name: str
     unit: str

@@ -176,7 +176,7 @@ class SourceMeter:
                 self.output = False
 
     def trigger(self) -> None:
-        """Give the trigger of the bus (``*TRG``).
+        """Trigger as the bus does (``*TRG``).
 
         Raises
         ------

@@ -160,7 +160,7 @@ class OpenEphysSource(StreamSource):
                 return message
 
     async def _beat(self) -> None:
-        """Tell the plugin that we listen, every two seconds; what it answers, or whether it does, changes nothing."""
+        """Send the plugin a sign of life every two seconds; what it answers, or whether it does, changes nothing."""
         zmq, me = self._zmq, str(uuid.uuid4())
         assert self._context is not None
         while True:

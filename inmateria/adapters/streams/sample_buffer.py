@@ -124,7 +124,7 @@ class SampleBuffer:
         ]
 
     def forget_before(self, first: int) -> None:
-        """Give samples up that were taken."""
+        """Remove samples that were taken."""
         drop = min(first - self._first, len(self._values))
         if drop <= 0:
             self._first = max(self._first, first)

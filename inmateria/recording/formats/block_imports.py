@@ -48,7 +48,7 @@ class _Signal:
 
 @dataclass(eq=False, slots=True)
 class _Sweep:
-    """What a segment holds."""
+    """Contents of a segment."""
 
     drive: _Signal | None
     signals: list[_Signal]
