@@ -39,12 +39,7 @@ READOUTS = [
 ]
 
 
-TERNARY = [
-    kind(planes, method=method)
-    for kind in (TernaryReadout, TernaryClassifierReadout)
-    for planes in (1, 2)
-    for method in ("obq", "ste")
-]
+TERNARY = [TernaryReadout(2, method="ste"), TernaryClassifierReadout(2, method="obq")]
 
 
 @pytest.mark.slow
