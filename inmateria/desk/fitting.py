@@ -1,6 +1,7 @@
 """Readouts fitted to many recordings, which may be larger than memory, on one machine or on a Dask cluster."""
 
 import logging
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -209,7 +210,7 @@ def _fit(paths: Sequence[Path], work: _Work, told: _Told, each: Callable[..., li
 def _sum_of(readouts: list[Any]) -> Any:
     """Add neighbours, then their sums, and so on: rounding errors grow with the logarithm of the number."""
     while len(readouts) > 1:
-        readouts = [reduce(lambda a, b: a + b, readouts[at : at + 2]) for at in range(0, len(readouts), 2)]
+        readouts = [reduce(operator.add, readouts[at : at + 2]) for at in range(0, len(readouts), 2)]
     return readouts[0]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -15,7 +16,17 @@ from inmateria import __version__
 from inmateria.adapters.uri import is_simulated, shown
 from inmateria.desk.points import Point
 
-__all__ = ["Failure", "PointFolder", "SweepFolderError", "make_places", "refuse_secrets", "write_once"]
+__all__ = [
+    "Failure",
+    "PointFolder",
+    "SweepFolderError",
+    "make_places",
+    "read_document",
+    "refuse_secrets",
+    "write_once",
+]
+
+Document = TypeVar("Document")
 
 
 class SweepFolderError(ValueError):
@@ -202,6 +213,22 @@ def refuse_secrets(uris: Iterable[str]) -> None:
                 f"{shown(uri)} has a user, a password or a token, which would be written into the sweep's folder; "
                 "leave it out, and give INMATERIA_MQTT_CREDENTIALS"
             )
+
+
+def read_document(file: Path, kind: type[Document], of: str) -> Document:
+    """Read the document that says what a folder is of: a ``"sweep"`` or a ``"search"``.
+
+    Raises
+    ------
+    SweepFolderError
+        If it is not there, or cannot be read.
+    """
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=kind)
+    except FileNotFoundError:
+        raise SweepFolderError(f"{file.parent} is not the folder of a {of}: it has no {file.name}") from None
+    except (OSError, msgspec.DecodeError, ValueError) as error:
+        raise SweepFolderError(f"{file} cannot be read ({error})") from None
 
 
 def write_once(path: Path, text: bytes) -> bool:

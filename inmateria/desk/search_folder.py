@@ -13,7 +13,14 @@ from typing import Any, Literal
 import msgspec
 
 from inmateria import __version__
-from inmateria.desk.point_folder import PointFolder, SweepFolderError, make_places, refuse_secrets, write_once
+from inmateria.desk.point_folder import (
+    PointFolder,
+    SweepFolderError,
+    make_places,
+    read_document,
+    refuse_secrets,
+    write_once,
+)
 from inmateria.desk.points import Point
 from inmateria.desk.search_space import Dimension, with_parameter
 from inmateria.protocols.task import find_task
@@ -133,13 +140,7 @@ class SearchFolder(PointFolder):
     """
 
     def __init__(self, path: Path) -> None:
-        file = path / SEARCH_FILE
-        try:
-            self.search = msgspec.json.decode(file.read_bytes(), type=Search)
-        except FileNotFoundError:
-            raise SweepFolderError(f"{path} is not the folder of a search: it has no {SEARCH_FILE}") from None
-        except (OSError, msgspec.DecodeError, ValueError) as error:
-            raise SweepFolderError(f"{file} cannot be read ({error})") from None
+        self.search = read_document(path / SEARCH_FILE, Search, "search")
         super().__init__(path, (), self.search.keep, self.search.reports)
         self.task = find_task(self.search.task)
         self._trials, self._ended = path / "trials", path / "ended"

@@ -11,6 +11,7 @@ from inmateria.desk.point_folder import (
     PointFolder,
     SweepFolderError,
     make_places,
+    read_document,
     refuse_secrets,
     write_once,
 )
@@ -68,13 +69,7 @@ class SweepFolder(PointFolder):
     """
 
     def __init__(self, path: Path) -> None:
-        file = path / SWEEP_FILE
-        try:
-            self.sweep = msgspec.json.decode(file.read_bytes(), type=Sweep)
-        except FileNotFoundError:
-            raise SweepFolderError(f"{path} is not the folder of a sweep: it has no {SWEEP_FILE}") from None
-        except (OSError, msgspec.DecodeError, ValueError) as error:
-            raise SweepFolderError(f"{file} cannot be read ({error})") from None
+        self.sweep = read_document(path / SWEEP_FILE, Sweep, "sweep")
         super().__init__(path, self.sweep.points, self.sweep.keep, self.sweep.reports)
 
     @classmethod

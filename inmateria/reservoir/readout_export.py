@@ -66,8 +66,7 @@ def export_readout(
     folded = coef / scale
     intercept = np.atleast_1d(fitted.intercept_) - folded @ mean
     if X is None:
-        flat = classes is None and np.ndim(fitted.predict(np.zeros((1, coef.shape[1])))) == 1
-        return [write_onnx(folded, intercept, classes, place, flat=flat)]
+        return [write_onnx(folded, intercept, classes, place, flat=last.predicts_one_axis())]
     return write_float_c(folded, intercept, classes, place, np.asarray(X)[:vector])
 
 

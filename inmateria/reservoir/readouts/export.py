@@ -66,5 +66,10 @@ class ExportedReadout:
         fitted: Any = self
         check_is_fitted(fitted)
         coef, classes = np.atleast_2d(fitted.coef_), getattr(fitted, "classes_", None)
-        flat = classes is None and np.ndim(fitted.predict(np.zeros((1, coef.shape[1])))) == 1
-        return write_onnx(coef, fitted.intercept_, classes, Path(path), flat=flat)
+        return write_onnx(coef, fitted.intercept_, classes, Path(path), flat=self.predicts_one_axis())
+
+    def predicts_one_axis(self) -> bool:
+        """Return whether it was fitted to a target of one axis: predictions have the shape (samples,)."""
+        fitted: Any = self
+        features = np.shape(fitted.coef_)[-1]
+        return not hasattr(fitted, "classes_") and np.ndim(fitted.predict(np.zeros((1, features)))) == 1
