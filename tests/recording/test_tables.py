@@ -421,3 +421,13 @@ def test_parquet_without_its_library_names_the_extra(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(RecordingError, match=r"inmateria\[parquet\]"):
         read_array_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("rows", ["0.5\t1.5\n\t\n2.5\t3.5\n", "0.5\t1.5\n\t\n\t\n", "a\tb\n0.5\t1.5\n\t\n2\t3"])
+def test_a_row_of_tabs_only_is_refused_and_not_left_out(tmp_path: Path, rows: str) -> None:
+    """Rows after it would be taken for earlier ones."""
+    path = tmp_path / "table.txt"
+    path.write_text(rows)
+    line = 1 + next(number for number, line in enumerate(rows.split("\n")) if line == "\t")
+    with pytest.raises(ValueError, match=rf"line {line}: only tabs, a row without a value; write nan"):
+        read_text_table(path)

@@ -98,6 +98,7 @@ def read_text_table(
     if stated:  # how Excel states it
         lines = lines[1:]
     blank = [number for number, line in lines if not line.strip()]
+    of_tabs = [number for number, line in lines if "\t" in line and not line.strip()]
     comments = [(number, line) for number, line in lines if line.lstrip().startswith(_COMMENT)]
     lines = [(number, line) for number, line in lines if line.strip() and not line.lstrip().startswith(_COMMENT)]
     if not lines:
@@ -124,6 +125,9 @@ def read_text_table(
     between = [number for number in blank if read.lines[0] < number < read.lines[-1]]
     if read.values.shape[1] == 1 and between:
         raise ValueError(f"{path}, line {between[0]}: an empty line between numbers; write nan for a missing value")
+    empty = [number for number in of_tabs if number > read.lines[0]]
+    if read.separator == "\t" and read.values.shape[1] > 1 and empty:
+        raise ValueError(f"{path}, line {empty[0]}: only tabs, a row without a value; write nan for missing values")
     return _table(path, read, comments, encoding)
 
 
