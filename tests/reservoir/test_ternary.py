@@ -237,7 +237,7 @@ def test_features_that_never_change_get_no_weight() -> None:
     assert readout.predict(np.ones((2, 3))) == pytest.approx([4.5, 4.5])
 
 
-@pytest.mark.parametrize(("settings_", "says"), [({"planes": 3}, "must be 1 or 2"), ({"alpha": -1.0}, "at least 0"), ({"sweeps": 0}, "at least 1"), ({"method": "absmean"}, "allowed are 'descent', 'obq', 'ste'")])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(("settings_", "says"), [({"planes": 3}, "allowed are 1 and 2"), ({"planes": 5, "method": "obq"}, "allowed are 1 and 2"), ({"alpha": -1.0}, "at least 0"), ({"sweeps": 0}, "at least 1"), ({"method": "absmean"}, "allowed are 'descent', 'obq', 'ste'")])  # fmt: skip  # noqa: E501
 def test_settings_that_make_no_readout_are_refused(settings_: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         TernaryReadout(**settings_).fit(np.eye(3), np.ones(3))  # type: ignore[arg-type]
