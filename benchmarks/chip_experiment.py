@@ -1,10 +1,10 @@
 """Digits through a simulated nanowire network, read and named by an emulated ATmega328P.
 
-Each digit of scikit-learn's is sixteen steps of four pixels (D3, D5, pot0, pot1). The chip reads six voltages of the network
-twice a step, keeps these 192 levels of its converter as features, and names the digit with a ternary readout in integers
-that is built into its firmware. The readout is trained on readings of 1,347 digits that went through the same chip
-and network; its regularisation is chosen by cross-validation on them. Named are the other 450. The host sends digits
-and receives classes; the readings that come with them are used to check each class, and for a readout in floats.
+Each digit of scikit-learn's is sixteen steps of four pixels (D3, D5, pot0, pot1). The chip reads six voltages of the
+network twice a step, keeps these 192 levels of its converter as features, and names the digit with a ternary readout in
+integers that is built into its firmware. The readout is trained on readings of 1,347 digits that went through the same
+chip and network; its regularisation is chosen by cross-validation on them. Named are the other 450. The host sends
+digits and receives classes; the readings that come with them are used to check each class, and for a readout in floats.
 
     python benchmarks/chip_experiment.py [--learned 1347] [--named 450] [--planes 2] [--seed 0] [--json]
 """

@@ -2,7 +2,6 @@
 
 import shutil
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,11 +54,11 @@ def shared(integers: IntegerReadout, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture
-def board(shared: NativeBoard) -> Iterator[NativeBoard]:
+def board(shared: NativeBoard) -> NativeBoard:
     shared.power_up()
     shared.applied()
     ask(shared, encode_open(7, 0, 1000))
-    yield shared
+    return shared
 
 
 def ask(board: NativeBoard, *frames: bytes, ticks: int = 0) -> list[Frame]:
@@ -164,9 +163,9 @@ def test_a_readout_of_other_features_does_not_compile(integers: IntegerReadout, 
 
 
 def test_a_file_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no_such.c"):
+    with pytest.raises(ValueError, match="no_such"):
         EmulatedBoardSubstrate("nanowire://", readout="no_such.c")
-    with pytest.raises(UnknownSubstrate, match="no_such.c"):
+    with pytest.raises(UnknownSubstrate, match="no_such"):
         connect("emulated-board://?substrate=nanowire://&readout=no_such.c")
 
 

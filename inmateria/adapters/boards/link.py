@@ -362,7 +362,11 @@ class BoardLink(asyncio.Protocol):
             command.resent = self.resent
         self._order += 1
         command.order, command.sent = self._order, asyncio.get_running_loop().time()
-        self._write(encode_steps(self._session, number, self._base(), command.first, command.period, command.drive, command.sample))
+        self._write(
+            encode_steps(
+                self._session, number, self._base(), command.first, command.period, command.drive, command.sample
+            )
+        )
 
     def _awaited(self) -> dict[int, Command]:
         """Return what the board would answer at once if it had it: the oldest, and what it must have applied.
