@@ -51,7 +51,8 @@ def levels(substrate: EmulatedBoardSubstrate, response: Response) -> Array:
     """Return the levels of the six converter inputs, in the order in which the chip keeps them."""
     assert response.signal is not None
     resolution = np.array(substrate.info.parameters["reading_resolution"][:6])
-    return np.round(response.signal[:, :, :6] / resolution).reshape(-1)
+    found: Array = np.round(response.signal[:, :, :6] / resolution).reshape(-1)
+    return found
 
 
 async def read(images: Array) -> tuple[Array, int]:

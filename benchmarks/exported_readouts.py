@@ -1,7 +1,7 @@
 """Exported readouts on two chips: answers, cycles or instructions, flash, RAM and energy; beside m2cgen's code.
 
-Digits of scikit-learn's: 1,347 learned, the rest held out; 64 pixels as they are (counts of 0 to 16), and 512 features of
-eight bits. An ATmega328P is emulated cycle by cycle (libsimavr, 16 MHz); a Cortex-M3 in QEMU, which counts instructions
+Digits of scikit-learn's: 1,347 learned, the rest held out; 64 pixels as they are (counts of 0 to 16), and 512 features
+of eight bits. An ATmega328P is emulated cycle by cycle (libsimavr, 16 MHz); a Cortex-M3 in QEMU, which counts instructions
 and not cycles: a chip takes at least one cycle for each, so that its time and energy are lower bounds.
 
 Energy is estimated from supply currents of data sheets, the core running all the time: ATmega328P 5.2 mA at 8 MHz and

@@ -107,7 +107,7 @@ def test_the_class_of_every_sample_is_pythons(board: NativeBoard, integers: Inte
         begin(board, 2 * k, sample(k))
         known = state(board)
         assert (known.state, known.number) == (KNOWN, 2 * k)
-        found.append(known.index)
+        found.append(known.chosen)
         expected.append(int(integers.indices([sample(k)])[0]))
     assert found == expected
     assert set(found) == {0, 1, 2}

@@ -203,7 +203,7 @@ class BoardLink(asyncio.Protocol):
             answer = await self._ask(FrameType.CLASS, session)
             known = SampleClass.decode(answer.payload) if answer.type == FrameType.CLASS | FrameType.ANSWER else None
             if known is not None and known.number == command.number and known.state == _CLASS_IS_KNOWN:
-                return known.index
+                return known.chosen
             kept = known is not None and known.number == command.number and known.state == _SAMPLE_IS_WHOLE
             if not kept or asyncio.get_running_loop().time() > end:
                 raise SubstrateDisconnected(

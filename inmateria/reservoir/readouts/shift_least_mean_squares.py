@@ -107,7 +107,7 @@ class ShiftLMSReadout(OnlineRegressor):
     def _solution(self) -> FloatArray:
         features, targets = self._ranges
         unit = targets / 2.0 ** (FULL + GUARD)
-        solution = self._weights * unit / (features or 1.0)
+        solution: FloatArray = self._weights * unit / (features or 1.0)
         solution[:, self._features] = self._weights[:, self._features] * unit / 2
         return solution
 
@@ -201,7 +201,8 @@ def _counts(values: FloatArray, whole: float) -> IntArray:
     """Return values as counts of a range of 2^15, limited to it; all zero if there is no range yet."""
     if not whole:
         return np.zeros(values.shape, dtype=np.int64)
-    return np.clip(np.round(values / whole * 2**FULL), -_MOST, _MOST).astype(np.int64)
+    counts: IntArray = np.clip(np.round(values / whole * 2**FULL), -_MOST, _MOST).astype(np.int64)
+    return counts
 
 
 @njit(cache=True, nogil=True)
