@@ -87,7 +87,7 @@ def measured(
 def write_peers(exact: RidgeClassifierReadout, source: Path) -> bool:
     """Write m2cgen's code of the same weights in place of ours, with a function that looks for the largest output."""
     try:
-        import m2cgen
+        import m2cgen  # type: ignore[import-not-found]
     except ImportError:
         print("m2cgen is not installed: its row is left out", file=sys.stderr)
         return False

@@ -303,7 +303,7 @@ class BoardDescription(NamedTuple):
         readout = ReadoutDescription(*_unpacked(_READOUT, rest)) if rest else None
         if readout is not None and not (readout.inputs and readout.steps):
             raise _wrong(payload)
-        described = cls(*fixed, *texts, readout=readout)
+        described = cls(*fixed, *texts)._replace(readout=readout)
         if not (described.outputs and described.inputs and described.slots and described.ticks_per_second):
             raise _wrong(payload)
         return described
