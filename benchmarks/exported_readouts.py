@@ -1,8 +1,8 @@
 """Exported readouts on two chips: answers, cycles or instructions, flash, RAM and energy; beside m2cgen's code.
 
 Digits of scikit-learn's: 1,347 learned, the rest held out; 64 pixels as they are (counts of 0 to 16), and 512 features
-of eight bits. An ATmega328P is emulated cycle by cycle (libsimavr, 16 MHz); a Cortex-M3 in QEMU, which counts instructions
-and not cycles: a chip takes at least one cycle for each, so that its time and energy are lower bounds.
+of eight bits. An ATmega328P is emulated cycle by cycle (libsimavr, 16 MHz); a Cortex-M3 in QEMU, which counts
+instructions and not cycles: a chip takes at least one cycle for each, so that its time and energy are lower bounds.
 
 Energy is estimated from supply currents of data sheets, the core running all the time: ATmega328P 5.2 mA at 8 MHz and
 5 V (typical, active; Atmel 8271, DC characteristics): 3.25 nJ a cycle, which is taken for 16 MHz too. STM32F103x8, a
@@ -29,7 +29,7 @@ from inmateria.reservoir import RidgeClassifierReadout, TernaryClassifierReadout
 from inmateria.reservoir.readouts.integer import integer_readout
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "firmware"))
-from exported_programs import on_a_cortex_m3, on_an_atmega
+from exported_programs import on_a_cortex_m3, on_an_atmega  # type: ignore[import-not-found]
 
 NANOJOULE = {"atmega328p": 5.2e-3 * 5.0 / 8e6 * 1e9, "cortex-m3": 27e-3 * 3.3 / 72e6 * 1e9}
 CLOCK = {"atmega328p": 16e6, "cortex-m3": 72e6}
