@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from inmateria.one_line import one_line
 from inmateria.protocols.outcome import ExchangeStatistics, Score
 
 __all__ = ["Gain", "RunSummary", "gain_of", "substrate_parameters", "uri_parameters"]
@@ -36,6 +37,8 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
     control_score: float | None = None
     gain: float | None = None
     gain_sd: float | None = None
+
+    __repr__ = one_line
 
 
 def gain_of(scores: Sequence[Score]) -> Gain:
@@ -142,6 +145,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     keep: str = "all"
     part: str = "test"
     seconds: float | None = None
+
+    __repr__ = one_line
 
 
 _DECODER = msgspec.json.Decoder(_Run)

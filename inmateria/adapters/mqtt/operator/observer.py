@@ -17,6 +17,7 @@ from inmateria.adapters.mqtt.wire.frames import Kind, decode, response_of
 from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import shown
+from inmateria.one_line import one_line
 from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateInfo, UnknownSubstrate
 
 __all__ = ["Device", "Observation", "find_devices", "observe"]
@@ -68,6 +69,8 @@ class Observation:
     _trips: deque[float] = field(default_factory=lambda: deque(maxlen=100), repr=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=4096), repr=False)
     _signals: deque[np.ndarray[Any, Any]] = field(default_factory=lambda: deque(maxlen=_SAMPLES), repr=False)
+
+    __repr__ = one_line
 
     @property
     def watched(self) -> float:
