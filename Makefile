@@ -7,7 +7,7 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3; do \
 	$$each -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$each && break; done)
 
-.PHONY: demo test test-slow coverage lint bench clean mutants
+.PHONY: demo test test-slow coverage lint docs bench clean mutants
 
 demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
@@ -29,6 +29,11 @@ lint: $(VENV)/.installed-test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+# The documentation as a site in build/site; a warning is an error, and nothing in it is loaded from elsewhere.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
+	$(BIN)/python docs/loads_nothing.py build/site
+
 # Faults put into limits, lease, dose, journal and numbers, one at a time: a test must notice each. About half an hour.
 mutants: $(VENV)/.installed-test
 	$(BIN)/python tests/mutants.py
@@ -41,8 +46,12 @@ $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,bench]"
 	@touch $@
 
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,docs]"
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov build docs/gallery docs/reference/api
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

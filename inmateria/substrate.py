@@ -110,16 +110,19 @@ class Substrate(ABC):
         return self._is_entered
 
     def __repr__(self) -> str:
-        known, state = self._info, "entered" if self._is_entered else "not entered"
-        if known is None:
+        state = "entered" if self._is_entered else "not entered"
+        try:
+            known = self.info
+        except Exception:  # a repr is always there, also of a device that does not say yet what it is
             return f"<{type(self).__name__}, {state}>"
         channels = f"{len(known.inputs)} inputs, {len(known.outputs)} outputs"
         return f"<{type(self).__name__} {known.id[:60]}, {channels}, {state}>"
 
     def _repr_html_(self) -> str:
-        if self._info is None:
+        try:
+            return self.info._repr_html_()
+        except SubstrateDisconnected:
             return notebook_html(repr(self), {"": "its description is known once it has been entered by `async with`"})
-        return self._info._repr_html_()
 
     @final
     async def stimulate(self, stimulus: Stimulus) -> Response:

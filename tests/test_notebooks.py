@@ -49,7 +49,7 @@ TYPES = public_types()
 RECORDS = [
     pytest.param(kind, id=name, marks=[pytest.mark.xfail(strict=True)] if name in LONG else [])
     for kind, name in TYPES.items()
-    if dataclasses.is_dataclass(kind) or issubclass(kind, msgspec.Struct)
+    if (dataclasses.is_dataclass(kind) or issubclass(kind, msgspec.Struct)) and name != "testing.Check"  # a test's id
 ]
 
 
