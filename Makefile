@@ -30,7 +30,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 # The documentation as a site in build/site; a warning is an error, and nothing in it is loaded from elsewhere.
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-test
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
 	$(BIN)/python docs/loads_nothing.py build/site
 
@@ -44,10 +44,6 @@ bench: $(VENV)/.installed-bench
 
 $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,bench]"
-	@touch $@
-
-$(VENV)/.installed-docs: pyproject.toml | $(VENV)/.installed-test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,docs]"
 	@touch $@
 
 clean:
@@ -65,7 +61,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing inmateria and what its tests need into $(VENV) (about a minute)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,docs]"
 	@# Whose NARMA ours is held to; without what it draws with, which is built for minutes and not used here.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "openprc>=0.1.1"
 	@touch $@ $(VENV)/.installed

@@ -24,6 +24,7 @@ extensions = [
     "generated_reference",
     "links_outside",
     "mathml",
+    "short_navigation",
 ]
 exclude_patterns = ["_build", "decisions/README.md", "releasing.md", "gallery/**/*.ipynb", "gallery/**/*.py"]
 suppress_warnings = [
