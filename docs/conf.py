@@ -22,6 +22,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "generated_reference",
+    "inherited_members",
     "links_outside",
     "mathml",
     "short_navigation",

@@ -74,7 +74,7 @@ def test_the_reference_has_every_public_name(parts):
     for room in module.ROOMS:
         page = module.page_of(room)
         for name in importlib.import_module(room).__all__:
-            assert re.search(rf"(^   |autodata:: |\.){name}`?$", page, re.MULTILINE), (room, name)
+            assert re.search(rf"(^   |data:: |\.){name}`?$", page, re.MULTILINE), (room, name)
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from sphinx import addnodes
 REPOSITORY = "https://github.com/inmateria/inmateria/blob/main"
 PAGES = {"CONTRIBUTING.md": "contributing", "CHANGELOG.md": "changelog", "docs/decisions/README.md": "decision_records"}
 
+NOT_HERE = ("docs/releasing.md",)
+
 
 def resolve(app: Any, doctree: nodes.document) -> None:
     """Turn references to files outside of the site into links to the repository, and those to its pages into links."""
@@ -19,13 +21,15 @@ def resolve(app: Any, doctree: nodes.document) -> None:
         target = str(reference.get("reftarget", "")).partition("#")[0]
         if not target or reference.get("refdomain") in ("py", "std"):
             continue
-        place = (page / target).resolve()
-        if not place.exists() or not place.is_relative_to(root):
+        # MyST has taken the suffix of a page away, and made it one from the top of docs/.
+        places = [page / target, Path(app.srcdir) / target, Path(app.srcdir) / f"{target}.md"]
+        place = next((each.resolve() for each in places if each.exists()), None)
+        if place is None or not place.is_relative_to(root):
             continue
         relative = place.relative_to(root).as_posix()
         if relative in PAGES:
             reference.replace_self(link(reference, app, PAGES[relative]))
-        elif not relative.startswith("docs/") or place.suffix not in (".md", ".rst"):
+        elif not relative.startswith("docs/") or relative in NOT_HERE or place.suffix not in (".md", ".rst"):
             new = nodes.reference("", "", *reference.children, refuri=f"{REPOSITORY}/{relative}", internal=False)
             reference.replace_self(new)
 

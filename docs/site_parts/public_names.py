@@ -1,7 +1,10 @@
 """Pages of the reference: one for each room, with every public name of its `__all__`."""
 
+import ast
 import importlib
 import inspect
+from importlib.util import resolve_name
+from itertools import pairwise
 from pathlib import Path
 
 ROOMS = {
@@ -42,9 +45,14 @@ def page_of(room: str) -> str:
         if not names:
             continue
         lines += [kind, "-" * len(kind), ""]
-        if kind == "Constants":  # an object says nothing of its own: its module's docstring of it is shown
+        if kind == "Constants":
             for name in names:
-                lines += [f".. autodata:: {name}", "   :no-value:", ""]
+                lines += [
+                    f".. py:data:: {name}",
+                    "",
+                    *(f"   {line}" for line in text_below(room, name).split("\n")),
+                    "",
+                ]
         else:
             lines += [
                 ".. autosummary::",
@@ -55,6 +63,25 @@ def page_of(room: str) -> str:
                 "",
             ]
     return "\n".join(lines) + "\n"
+
+
+def text_below(room: str, name: str) -> str:
+    """Return the text that stands below a constant where it is defined; the object itself says nothing of it."""
+    source = Path(inspect.getfile(importlib.import_module(room)))
+    stub = source.with_suffix(".pyi")
+    tree = ast.parse((stub if stub.exists() else source).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and name in [each.name for each in node.names]:
+            package = room if source.name == "__init__.py" else room.rpartition(".")[0]
+            return text_below(resolve_name("." * node.level + node.module, package), name)
+    for node, following in pairwise(tree.body):
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if name in [ast.unparse(each) for each in targets]:
+            below = following.value if isinstance(following, ast.Expr) else None
+            return inspect.cleandoc(below.value) if isinstance(below, ast.Constant) else ""
+    return ""
 
 
 def home_of(name: str) -> str:
