@@ -163,7 +163,7 @@ class Response:
             facts["signal"] = f"{steps:,} steps of {samples:,} samples, {outputs} outputs"
             missing = np.count_nonzero(np.isnan(self.signal))
             facts["not read"] = f"{missing:,} values" if missing else None
-            drawings.append(traces(self.signal.reshape(-1, outputs), "Signal"))
+            drawings.append(traces(self.signal.reshape(-1, outputs), "Signal, all outputs on one scale"))
         if self.spikes is not None:
             channels = self.spikes["channel"]
             facts["spikes"] = f"{len(channels):,} on {len(np.unique(channels))} outputs"

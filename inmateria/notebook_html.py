@@ -14,7 +14,8 @@ import numpy.typing as npt
 __all__ = ["bars", "layout_map", "notebook_html", "raster", "traces"]
 
 _WIDTH, _HEIGHT = 420, 70
-_MOST_TRACES = 8
+_MOST_TRACES = 4
+_MOST_POINTS = 300
 _MOST_LINES = 600
 _MOST_TICKS = 1500
 _MOST_TEXT = 300
@@ -53,7 +54,7 @@ def traces(values: npt.NDArray[Any], alt: str, *, colour: str = "output", held: 
     Parameters
     ----------
     values : ndarray, shape (rows, columns)
-        NaN leaves a gap. All columns have one scale; at most 8, evenly chosen, are drawn.
+        NaN leaves a gap. All columns have one scale; at most 4, evenly chosen, are drawn.
     alt : str
         Text instead of the drawing, for those who cannot see it.
     colour : {"output", "input"}
@@ -141,12 +142,11 @@ def layout_map(
     )
     dots_path = "".join(f"M{x:g} {y:g}h.01" for x, y in placed(dots_drawn).tolist())
     driven = set(inputs)
+    shown = sorted([*places][:_MOST_LINES], key=driven.__contains__)  # inputs last: outputs may lie on them
     circles = "".join(
         f'<circle cx="{x:g}" cy="{y:g}" r="3.5" fill="{_RED if name in driven else _BLUE}">'
         f"<title>{_text(name)}</title></circle>"
-        for name, (x, y) in [
-            (name, placed(np.array(place)).tolist()) for name, place in [*places.items()][:_MOST_LINES]
-        ]
+        for name, (x, y) in ((name, placed(np.array(places[name])).tolist()) for name in shown)
     )
     left_out = len(wires) + len(dots) - len(wires_drawn) - len(dots_drawn)
     more = f" ({left_out:,} parts not drawn)" if left_out else ""
@@ -167,9 +167,9 @@ def _some(items: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _least_and_greatest(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Return positions and values of a line; of many, the minimum and maximum of each group."""
     x, y = np.arange(len(values), dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if len(y) <= _MOST_LINES:
+    if len(y) <= _MOST_POINTS:
         return x, y
-    groups = np.array_split(y, _MOST_LINES // 2)
+    groups = np.array_split(y, _MOST_POINTS // 2)
     begins = np.cumsum([0, *(len(group) for group in groups[:-1])])
     pairs = [(np.nanmin(group), np.nanmax(group)) if np.isfinite(group).any() else (np.nan, np.nan) for group in groups]
     return np.repeat(begins.astype(np.float64), 2), np.array(pairs).ravel()

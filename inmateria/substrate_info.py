@@ -271,7 +271,7 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return notebook_html(self.id, facts)
         parts = self.layout
         alt = (
-            f"Map: {len(parts.segments):,} wires, {len(parts.points):,} points, {len(parts.electrodes)} electrodes "
+            f"Map: {len(parts.segments):,} wires, {len(parts.points):,} points, {len(parts.electrodes)} channels "
             "(inputs red)"
         )
         inputs = (channel.name for channel in self.inputs)

@@ -29,8 +29,10 @@ URI = "nanowire://?wires=60&seed=1"
 # Not yet: each holds a whole run, or a part of one. Strict, so that a name goes from here with its fault.
 LONG = {
     f"protocols.{name}"
-    for name in ("Comparison", "Curves", "ExchangeStatistics", "Outcome", "Presented", "Run", "Score", "Task")
-}
+    for name in (
+        "Comparison", "Control", "Curves", "ExchangeStatistics", "Gain", "Outcome", "Presented", "Run", "Score", "Task",
+    )
+}  # fmt: skip
 
 
 def public_types():
@@ -212,7 +214,7 @@ async def test_each_thing_of_an_experiment_is_shown(tmp_path):
     assert "not entered" in repr(substrate)
     recording = open_recording(tmp_path / "a.h5")
     page = checked(recording)
-    assert page.elements.count("svg") == 2
+    assert page.elements.count("svg") == 3  # the drive, and outputs in volts and in amperes
     assert "1 in 1 session, 20 steps" in page.text
     recording.close()
     assert "has been closed" in checked(recording).text

@@ -94,8 +94,15 @@ def home_of(name: str) -> str:
 
 
 def write_pages_of_rooms(folder: Path) -> None:
-    """Write a page for each room; one that is as it was is left alone, so that it is not built again."""
+    """Write a page for each room; one that is as it was is left alone, so that it is not built again.
+
+    Pages of names that are no longer public are removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    public = {f"{room}.{name}" for room in [*ROOMS][1:] for name in importlib.import_module(room).__all__}
+    for path in folder.glob("*.rst"):
+        if path.stem not in public and path.stem.removesuffix(".room") not in ROOMS:
+            path.unlink()
     for room in ROOMS:
         path, text = folder / f"{room}.room.rst", page_of(room)
         if not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -1,13 +1,16 @@
 """HTML of a recording for notebooks: what it holds, and a drawing of its last exchanges."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from inmateria.notebook_html import notebook_html, raster, traces
 from inmateria.recording.format import RecordingError
+from inmateria.substrate import Channel, FloatArray
 
 __all__ = ["recording_html"]
 
 _MOST_VALUES = 200_000
+_MOST_UNITS = 3
 
 
 def recording_html(recording: Any) -> str:
@@ -46,10 +49,22 @@ def _drawings(recording: Any) -> list[str]:
         return []
     count = len(rows) - first
     which = "all exchanges" if first == 0 else "the last exchange" if count == 1 else f"the last {count:,} exchanges"
-    drawings = [traces(recording.drive(first), f"Drive of {which}", colour="input", held=True)]
+    drawings = _by_unit(recording.drive(first), info.inputs, f"Drive of {which}", held=True)
     if info.sampling_rate is not None:
-        drawings.append(traces(recording.signal(first), f"Signal of {which}"))
+        drawings += _by_unit(recording.signal(first), info.outputs, f"Signal of {which}", held=False)
     if info.spiking:
         spikes = recording.spikes(first)
         drawings.append(raster(spikes["time"], spikes["channel"], len(info.outputs), f"Spikes of {which}"))
     return drawings
+
+
+def _by_unit(values: FloatArray, channels: Sequence[Channel], alt: str, *, held: bool) -> list[str]:
+    """Draw the channels of each unit, with a scale of their own; of more than three units the first ones."""
+    units: dict[str, list[int]] = {}
+    for column, channel in enumerate(channels):
+        units.setdefault(channel.unit, []).append(column)
+    colour = "input" if held else "output"
+    return [
+        traces(values[:, columns], alt if unit == "1" else f"{alt}, {unit}", colour=colour, held=held)
+        for unit, columns in [*units.items()][:_MOST_UNITS]
+    ]

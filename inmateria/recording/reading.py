@@ -119,7 +119,7 @@ class Recording:
         name, most = self.path.name, 60
         name = name if len(name) <= most else f"...{name[-most:]}"
         state = "closed" if self.closed else "finished" if self.finished else "not finished"
-        return f"<Recording {name!r} of {self.info.id[:40]}, {len(self):,} exchanges, {state}>"
+        return f"<Recording {name!r} of {self.info.id[:40]}, {len(self):,} exchange{'s' * (len(self) != 1)}, {state}>"
 
     def _repr_html_(self) -> str:
         return recording_html(self)
