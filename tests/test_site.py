@@ -71,7 +71,9 @@ def test_the_reference_has_every_public_name(parts):
     module = parts("public_names")
     rooms = {path.parent.name for path in (ROOT / "inmateria").glob("*/__init__.pyi")}
     assert {f"inmateria.{room}" for room in rooms} <= set(module.ROOMS)
+    listed = (DOCS / "reference" / "index.md").read_text(encoding="utf-8")
     for room in module.ROOMS:
+        assert f"\napi/{room}.room\n" in listed
         page = module.page_of(room)
         for name in importlib.import_module(room).__all__:
             assert re.search(rf"(^   |data:: |\.){name}`?$", page, re.MULTILINE), (room, name)
