@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from inmateria.one_line import one_line
+from inmateria.protocols.costs import Cost
 from inmateria.protocols.gains import Gain, gain_of
 from inmateria.protocols.outcome import ExchangeStatistics, Score
 
@@ -45,6 +46,7 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True):
     keep: str = "all"
     part: str = "test"
     seconds: float | None = None
+    cost: Cost | None = None
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         Exchanges with the substrate, and steps in them.
     seconds : float, optional
         Duration of the run, s; None for runs of versions that did not note it.
+    cost : Cost, optional
+        Stimuli, time and energy that it cost the device; None likewise.
+    noisy : float, optional
+        The substrate's main score with 1 % noise of reading, mean over splits; None without.
     """
 
     name: str
@@ -93,6 +99,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     keep: str = "all"
     part: str = "test"
     seconds: float | None = None
+    cost: Cost | None = None
+    noisy: float | None = None
 
     __repr__ = one_line
 
@@ -130,6 +138,8 @@ def summary_of(name: str, run_json: bytes) -> RunSummary:
         keep=run.keep,
         part=run.part,
         seconds=run.seconds,
+        cost=run.cost,
+        noisy=next((fmean(score.noisy) for score in outcome.scores if score.noisy), None),
     )
 
 
