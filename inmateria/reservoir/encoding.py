@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.substrate import SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -82,6 +83,8 @@ class OneToOne:
     hold: int = 1
     amplitude: float | None = None
 
+    __repr__ = one_line
+
     @property
     def positions(self) -> int:
         """Number of substrate steps for one step of the series."""
@@ -140,6 +143,8 @@ class InputMask:
     clip: bool = False
     seed: int = 0
     amplitude: float | None = None
+
+    __repr__ = one_line
 
     def mask(self, features: int, inputs: int) -> FloatArray:
         """Return the mask, shape (positions, inputs, features); the same for the same seed."""
