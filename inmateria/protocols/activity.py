@@ -23,6 +23,8 @@ _ACTIVE = 0.1
 """Rate above which an output is active, Hz."""
 _BURST, _BURST_BIN = 4.0, 0.05
 """A bin of so many s is in a network burst if it holds so many standard deviations of chance above the mean."""
+_GAP, _TAKING_PART = 0.1, 0.25
+"""Shortest time between two bursts, s; fraction of the active outputs that take part in one."""
 _CORRELATED = 0.02
 """Bin in which spikes of two outputs count as together, s: E. Schneidman, M. J. Berry, R. Segev and W. Bialek,
 Nature 440, 1007 (2006), for cultured cortical networks among others."""
@@ -75,7 +77,8 @@ def activity_figures(counts: FloatArray, bin_: float) -> dict[str, float]:
 def network_bursts(counts: FloatArray, bin_: float) -> tuple[FloatArray, float]:
     """Find the bursts of the whole network.
 
-    A bin of 50 ms is in a burst if it holds 4 standard deviations of a Poisson process more spikes than the mean.
+    A bin of 50 ms is in a burst if it holds 4 standard deviations of a Poisson process more spikes than the mean. Bursts
+    less than 0.1 s apart are one, and one that fewer than a quarter of the active outputs take part in is none.
 
     Parameters
     ----------
@@ -90,12 +93,23 @@ def network_bursts(counts: FloatArray, bin_: float) -> tuple[FloatArray, float]:
     within : float
         Fraction of all spikes that lies in them.
     """
-    whole = _together(counts.sum(axis=1), max(1, round(_BURST_BIN / bin_)))
+    width = max(1, round(_BURST_BIN / bin_))
+    by_output = counts[: len(counts) // width * width].reshape(-1, width, counts.shape[1]).sum(axis=1)
+    whole = by_output.sum(axis=1)
     high = whole > whole.mean() + _BURST * np.sqrt(max(whole.mean(), 1e-12))
     edges = np.diff(np.concatenate(([0], high.astype(int), [0])))
-    length = max(1, round(_BURST_BIN / bin_)) * bin_
-    bursts = np.column_stack((np.flatnonzero(edges == 1), np.flatnonzero(edges == -1))) * length
-    return bursts, float(whole[high].sum() / whole.sum()) if whole.sum() else 0.0
+    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+    apart = (begins[1:] - ends[:-1]) * width * bin_ > _GAP - 1e-9
+    begins, ends = begins[np.append(True, apart)[: len(begins)]], ends[np.append(apart, True)[: len(ends)]]
+    active = (counts.sum(axis=0) / (len(counts) * bin_) > _ACTIVE).sum()
+    kept, within = [], 0.0
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+        spikes = by_output[begin:end].sum(axis=0)
+        if (spikes > 0).sum() >= _TAKING_PART * active:
+            kept.append((begin, end))
+            within += float(spikes.sum())
+    bursts = np.array(kept, dtype=np.float64).reshape(-1, 2) * (width * bin_)
+    return bursts, within / float(whole.sum()) if whole.sum() else 0.0
 
 
 def avalanche_sizes(counts: FloatArray, bin_: float) -> IntArray | None:

@@ -4,7 +4,8 @@ Each trial has two bits, each a volley of pulses or none, `gap` seconds apart; t
 second on, and tells whether exactly one of the two volleys was given. By least squares no linear readout of the pulses
 does better than chance, .5, however much of them it sees, since neither bit alone is correlated with the label; a plane
 placed by hand would separate three of the four cases, .75. No memoryless readout of what is applied in the window that
-is read does better than .5 either: it holds the second bit only. Both memory and nonlinearity are needed.
+is read does better than .5 either: it holds the second bit only. Both memory and nonlinearity are needed; a computer that has both
+(rectified lags of the two bits) reaches 1, so a gain here is one over controls that lack memory or nonlinearity.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.controls import Control, controls_by_trial
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.pulses import PulseSettings, bin_spikes, steps_within, unused_by_levels
@@ -21,7 +23,7 @@ from inmateria.protocols.scoring import score_classification
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
 from inmateria.reservoir.spike_features import spike_counts
-from inmateria.substrate import Substrate
+from inmateria.substrate import FloatArray, Substrate
 
 
 class PulseXorSettings(PulseSettings, frozen=True, kw_only=True):
@@ -74,11 +76,14 @@ async def tell_apart(substrate: Substrate, settings: PulseXorSettings, on_progre
         reservoir.encoding = PulseAmplitude(strength=settings.strength)
         presented = await present_trials(reservoir, list(trials), settings.round_trips, on_progress)
     seen = np.array([X[before:].ravel() for X in presented.responses])
-    drives = np.array(presented.drives)
-    feature_sets = {
-        "substrate": bin_spikes(seen, "counts", after, settings.bins),
-        "pulses alone": drives[:, [0, before]].reshape(settings.trials, -1),
-        "second volley alone": drives[:, before],
+    counted = bin_spikes(seen, "counts", after, settings.bins)
+    # What is given is two volleys; a control without memory sees what is given while it is read, the second one.
+    volleys = np.array(presented.drives)[:, [0, before]]
+    values = bits[:, :, np.newaxis].astype(np.float64)
+    feature_sets: dict[str, FloatArray | Control] = {
+        "substrate": counted,
+        "pulses alone": Control(lambda: [volleys.reshape(len(volleys), -1)], "linear"),
+        **controls_by_trial(volleys, values, counted.shape[1], read="last step", seed=settings.seed),
     }
     score = partial(score_classification, readout="exclusive or", seed=settings.seed, on_progress=on_progress)
     compared = await asyncio.to_thread(score, feature_sets, (bits[:, 0] ^ bits[:, 1]).astype(np.intp))
