@@ -77,8 +77,8 @@ def activity_figures(counts: FloatArray, bin_: float) -> dict[str, float]:
 def network_bursts(counts: FloatArray, bin_: float) -> tuple[FloatArray, float]:
     """Find the bursts of the whole network.
 
-    A bin of 50 ms is in a burst if it holds 4 standard deviations of a Poisson process more spikes than the mean. Bursts
-    less than 0.1 s apart are one, and one that fewer than a quarter of the active outputs take part in is none.
+    A bin of 50 ms is in a burst if it holds 4 standard deviations of a Poisson process more spikes than the mean.
+    Bursts less than 0.1 s apart are one, and one that fewer than a quarter of the active outputs take part in is none.
 
     Parameters
     ----------

@@ -2,10 +2,10 @@
 
 Each trial has two bits, each a volley of pulses or none, `gap` seconds apart; the readout sees the spikes from the
 second on, and tells whether exactly one of the two volleys was given. By least squares no linear readout of the pulses
-does better than chance, .5, however much of them it sees, since neither bit alone is correlated with the label; a plane
-placed by hand would separate three of the four cases, .75. No memoryless readout of what is applied in the window that
-is read does better than .5 either: it holds the second bit only. Both memory and nonlinearity are needed; a computer that has both
-(rectified lags of the two bits) reaches 1, so a gain here is one over controls that lack memory or nonlinearity.
+does better than chance, .5, however much of them it sees, since neither bit alone is correlated with the label (a plane
+placed by hand would separate three of the four cases, .75). No memoryless readout of what is applied while spikes are
+read does better than .5 either: that is the second bit only. Both memory and nonlinearity are needed; a computer that
+has both (rectified lags of the two bits) reaches 1, so a gain here is one over controls that lack one of them.
 """
 
 import asyncio
