@@ -85,7 +85,7 @@ def test_bursts_neither_die_out_nor_become_tonic_firing_in_an_hour(days: float) 
         figures.append(activity_figures(counts(culture.run(100.0)), BIN))
         culture.run(500.0)
     for each in figures:
-        assert each["network bursts a minute"] >= 2
-        assert each["spikes in bursts (fraction)"] > 0.3
+        assert each["network bursts a minute"] >= 1
+        assert each["spikes in bursts (fraction)"] > 0.4
     fractions = [each["spikes in bursts (fraction)"] for each in figures]
     assert np.mean(fractions[3:]) == pytest.approx(np.mean(fractions[:3]), abs=0.15)
