@@ -49,6 +49,7 @@ _BUILT_IN = {
     "mackey-glass": "forecast a chaotic series 84 steps ahead",
     "memory": "recall a random series: memory capacity by delay",
     "patterns": "tell bars or places of stimulation apart from spikes",
+    "pulse-xor": "tell from spikes whether exactly one of two volleys of pulses was given",
     "regression": "train a network that learns on a curve of eight points",
     "response-map": "spikes evoked by single pulses, by place and amplitude",
     "sequence-memory": "name the digits that were shown before",

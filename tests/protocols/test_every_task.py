@@ -68,6 +68,7 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "mackey-glass": [{"steps": 1000}],
     "memory": [{"steps": 1000, "delays": 5}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
+    "pulse-xor": [{"trials": 60, "rest": 0.05}],
     "regression": [{"epochs": 5}],
     "response-map": [{"electrodes": 2, "repeats": 2, "rest": 0.05}],
     "sequence-memory": [{"digits": 500, "erase": 0.05, "positions": 1}],
