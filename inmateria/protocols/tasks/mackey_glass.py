@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from inmateria.protocols.data_sets import mackey_glass_series
 from inmateria.protocols.outcome import Outcome
-from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
+from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series, unused_in_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.substrate import Substrate
 
@@ -24,7 +24,7 @@ class ForecastSettings(SeriesSettings, frozen=True, kw_only=True):
     """
 
     amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.0095
-    bias: Annotated[float, Meta(ge=0.0, le=10.0)] = 2.0
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 2.0
     step: Annotated[float, Meta(gt=0.0)] = 0.1
     horizon: Annotated[int, Meta(ge=1, le=200)] = 84
 
@@ -42,4 +42,12 @@ async def forecast(substrate: Substrate, settings: ForecastSettings, on_progress
     return await run_series(problem, substrate, settings, on_progress)
 
 
-TASK = Task("mackey-glass", ForecastSettings, forecast, needs="signal", reads=samples_read, validation="data")
+TASK = Task(
+    "mackey-glass",
+    ForecastSettings,
+    forecast,
+    needs="signal",
+    unused=unused_in_series,
+    reads=samples_read,
+    validation="data",
+)

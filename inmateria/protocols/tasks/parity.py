@@ -1,0 +1,60 @@
+"""Parity of past bits: exclusive or of some successive bits, the last of them a delay ago.
+
+Bertschinger and Natschläger, Neural Comput. 16, 1413 (2004). All bits but one say nothing of the parity, so that a
+least-squares readout of the bits, of one or of all, is right half of the time; so is any readout of what is not later
+than the last bit that counts, or without memory. One threshold on a sum of two or three bits is right for three
+quarters of their patterns at most; memory and a nonlinearity together are right always.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from msgspec import Meta
+
+from inmateria.protocols.outcome import Outcome
+from inmateria.protocols.series import LabelledSeries, SeriesSettings, run_labelled_series, unused_in_series
+from inmateria.protocols.task import ProgressCallback, Task, samples_read
+from inmateria.substrate import Substrate
+
+
+class ParitySettings(SeriesSettings, frozen=True, kw_only=True):
+    """Settings of `parity`, beside those of every series.
+
+    Parameters
+    ----------
+    bits : int
+        Number of successive bits whose parity is asked for; 2 is exclusive or.
+    delay : int
+        How many steps ago the last of them came.
+    """
+
+    bits: Annotated[int, Meta(ge=1, le=20)] = 3
+    delay: Annotated[int, Meta(ge=0, le=100)] = 1
+
+
+async def name_parity(substrate: Substrate, settings: ParitySettings, on_progress: ProgressCallback) -> Outcome:
+    """Drive with random bits, -1 or 1, and name the parity of past ones."""
+    bits = np.random.default_rng(settings.seed).integers(2, size=settings.steps)
+    first = settings.delay + settings.bits - 1
+    labels = np.full(settings.steps, -1)
+    labels[first:] = sum(bits[first - back : settings.steps - back] for back in range(settings.delay, first + 1)) % 2
+    problem = LabelledSeries(
+        title="Parity of past bits",
+        sentence=f"The parity of {settings.bits} successive bits, the last of them {settings.delay} back, was to be "
+        "named.",
+        u=2.0 * bits.astype(np.float64) - 1.0,
+        labels=labels,
+        readout=f"parity of {settings.delay} to {first} back" if settings.bits > 1 else f"bit {first} back",
+    )
+    return await run_labelled_series(problem, substrate, settings, on_progress)
+
+
+TASK = Task(
+    "parity",
+    ParitySettings,
+    name_parity,
+    needs="signal",
+    unused=unused_in_series,
+    reads=samples_read,
+    validation="data",
+)
