@@ -31,6 +31,7 @@ from inmateria.reservoir import InputMask
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 __all__ = [
+    "MIXING_NETWORK",
     "DriveSettings",
     "LabelledSeries",
     "SeriesProblem",
@@ -44,6 +45,9 @@ __all__ = [
 
 _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-8, 5))
 _SHOWN = 200
+
+MIXING_NETWORK = "nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=100"
+"""Network on which the settings of most of these tasks were chosen: 20 inputs, and 100 values that are read."""
 
 
 class DriveSettings(msgspec.Struct, frozen=True, kw_only=True):

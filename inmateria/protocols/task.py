@@ -142,6 +142,8 @@ class Task:
         in the part that it sees of the data sets of `inmateria.protocols.data_sets`; a task that takes data from
         elsewhere must not say so. ``"devices"``: in the device, for a task that scores the points that it learned; its
         simulators have seeds that no reported run has. By default there is no such run.
+    on : str
+        URI of the substrate that it runs on if none is given: the one for which its default settings were chosen.
     """
 
     name: str
@@ -153,6 +155,7 @@ class Task:
     reads: Callable[[Any], SamplesRead] | None = None
     circuit: Callable[[Any], Circuit] | None = None
     validation: Literal["data", "devices"] | None = None
+    on: str = "nanowire://"
 
     @property
     def several(self) -> bool:
@@ -217,7 +220,7 @@ class Task:
         if self.substrates is not None:
             return self.substrates(settings)
         if self.circuit is None or (given is None and self.needs != "learning"):
-            return [given or "nanowire://"]
+            return [given or self.on]
         circuit = self.circuit(settings)
         uri = completed_uri(given or circuit.uri, circuit)
         starts: int = getattr(settings, "starts", 1) if self.needs == "learning" else 1
