@@ -144,6 +144,9 @@ class Task:
         simulators have seeds that no reported run has. By default there is no such run.
     on : str
         URI of the substrate that it runs on if none is given: the one for which its default settings were chosen.
+    own_controls : str
+        Why its controls are not those of every task that scores a readout; such a task says nothing here, and lacks
+        none of them.
     """
 
     name: str
@@ -156,6 +159,7 @@ class Task:
     circuit: Callable[[Any], Circuit] | None = None
     validation: Literal["data", "devices"] | None = None
     on: str = "nanowire://"
+    own_controls: str = ""
 
     @property
     def several(self) -> bool:

@@ -2,7 +2,8 @@
 
 One uniform series drives every input, each in a strength of its own. Memory capacity asks for the input of k
 steps ago, information processing capacity for products of Legendre polynomials of past inputs. Beside the
-substrate stand the masked input, which was driven and has no memory, and the bare series.
+substrate stand the masked input, the bare series, and the controls of every task, each with its usual settings: nothing
+is chosen here.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import numpy as np
 from msgspec import Meta
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.protocols.controls import Control
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import present_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
@@ -103,13 +105,14 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         step=settings.step or None,
         samples=settings.samples,
     )
-    feature_sets = presented.by_step()
+    feature_sets = presented.by_step(seed=settings.seed)
     bounds = dict.fromkeys(range(2, settings.degree + 1), settings.product_delays) | {1: settings.delays}
     scores: list[Score] = []
     memories: dict[str, list[MemoryCapacity]] = {}
     products: dict[str, list[InformationProcessingCapacity]] = {}
     done, of = 0, len(feature_sets) * _BLOCKS
-    for on, X in feature_sets.items():
+    for on, given in feature_sets.items():
+        X = given if isinstance(given, np.ndarray) else await asyncio.to_thread(_usual, given)
         memories[on], products[on] = [], []
         for block in blocks:
             recalled, computed = await asyncio.to_thread(_measure, X, u, settings.delays, bounds, start, block)
@@ -117,7 +120,8 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
             products[on].append(computed)
             done += 1
             on_progress("measuring", done, of, settings.steps)
-        scores += _scores(on, X.shape[1], memories[on], products[on])
+        kind = given.kind if isinstance(given, Control) else ""
+        scores += _scores(on, X.shape[1], memories[on], products[on], kind)
     return Outcome(
         title="Memory and information processing capacity",
         sentence=f"A random series was to be recalled 1 to {settings.delays} steps later, and products of its past "
@@ -131,9 +135,15 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         scores=tuple(scores),
         exchanges=presented.exchanges,
         classes=tuple(f"{delay} back" for delay in range(_RECALLED)),
-        weights=_weights(feature_sets["substrate"][settings.washout :], u[settings.washout :], presented.outputs),
+        weights=_weights(
+            np.concatenate(presented.responses)[settings.washout :], u[settings.washout :], presented.outputs
+        ),
         curves=_curves(memories, products["substrate"]),
     )
+
+
+def _usual(control: Control) -> FloatArray:
+    return control.variants[0]
 
 
 def _measure(
@@ -146,14 +156,18 @@ def _measure(
 
 
 def _scores(
-    on: str, features: int, memories: list[MemoryCapacity], products: list[InformationProcessingCapacity]
+    on: str,
+    features: int,
+    memories: list[MemoryCapacity],
+    products: list[InformationProcessingCapacity],
+    kind: str,
 ) -> list[Score]:
     by_name = {"memory capacity": [each.total for each in memories]}
     by_name["IPC, in all"] = [each.total for each in products]
     for degree in products[0].by_degree:
         by_name[f"IPC, degree {degree}"] = [each.by_degree[degree] for each in products]
     return [
-        Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values))
+        Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values), kind=kind)
         for name, values in by_name.items()
     ]
 
