@@ -16,16 +16,16 @@ import numpy as np
 from msgspec import Meta
 
 from inmateria.protocols.outcome import Outcome
-from inmateria.protocols.presenting import SIGNAL_CONTROLS, Presented, present_trials
+from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.scoring import Folds, Labels, score_classification
-from inmateria.protocols.series import DriveSettings, mask_of
+from inmateria.protocols.series import ALPHAS, DriveSettings, mask_of
 from inmateria.protocols.task import ProgressCallback
 from inmateria.reservoir import PhysicalReservoir, SignalOrCounts
 from inmateria.substrate import FloatArray, Substrate
 
-__all__ = ["ERASED", "WHOLE_TRIAL", "LastStepSettings", "TrialProblem", "run_last_steps"]
+__all__ = ["ERASED", "LastStepSettings", "TrialProblem", "run_last_steps"]
 
-ERASED, WHOLE_TRIAL = "memory erased before the last step", "all steps alone"
+ERASED = "memory erased before the last step"
 
 
 class LastStepSettings(DriveSettings, frozen=True, kw_only=True):
@@ -107,22 +107,15 @@ async def run_last_steps(
         folds=problem.folds,
         readout=problem.readout,
         splitting=problem.splitting,
+        alphas=ALPHAS,
         seed=settings.seed,
         on_progress=on_progress,
     )
-    compared = await asyncio.to_thread(score, _feature_sets(presented, erased), problem.labels)
+    feature_sets = presented.by_trial(read="last step", seed=settings.seed)
+    if erased is not None:
+        feature_sets[ERASED] = erased
+    compared = await asyncio.to_thread(score, feature_sets, problem.labels)
     return compared.outcome(problem.title, exchanges, presented.outputs, sentence=problem.sentence)
-
-
-def _feature_sets(presented: Presented, erased: FloatArray | None) -> dict[str, FloatArray]:
-    masked, bare = SIGNAL_CONTROLS
-    sets = {
-        "substrate": np.array([X[-1] for X in presented.responses]),
-        masked: np.array([drive[-1] for drive in presented.drives]),
-        bare: np.array([u[-1] for u in presented.trials]),
-        WHOLE_TRIAL: np.array([u.ravel() for u in presented.trials]),
-    }
-    return sets if erased is None else sets | {ERASED: erased}
 
 
 async def _last_steps_alone(

@@ -31,6 +31,7 @@ from inmateria.reservoir import InputMask
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 __all__ = [
+    "ALPHAS",
     "MIXING_NETWORK",
     "DriveSettings",
     "LabelledSeries",
@@ -43,7 +44,9 @@ __all__ = [
     "unused_in_series",
 ]
 
-_ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-8, 5))
+ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-8, 5))
+"""Candidates for the regularisation. The smallest let a readout use features that differ by 1e-4 of their spread, which
+simulators without noise have."""
 _SHOWN = 200
 
 MIXING_NETWORK = "nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=100"
@@ -238,7 +241,7 @@ async def run_series(
         washout=settings.washout,
         metric=problem.metric,
         total=problem.total,
-        alphas=_ALPHAS,
+        alphas=ALPHAS,
         seed=settings.seed,
         on_progress=on_progress,
     )
@@ -278,9 +281,11 @@ async def run_labelled_series(
         folds=blocks_of_time(len(rows)),
         readout=problem.readout,
         splitting=BLOCKS_OF_TIME,
+        alphas=ALPHAS,
+        seed=settings.seed,
         on_progress=on_progress,
     )
-    feature_sets = {on: X[rows] for on, X in presented.by_step().items()}
+    feature_sets = {on: X[rows] for on, X in presented.by_step(seed=settings.seed).items()}
     compared = await asyncio.to_thread(score, feature_sets, problem.labels[rows])
     return compared.outcome(problem.title, presented.exchanges, presented.outputs, sentence=problem.sentence)
 

@@ -2,8 +2,9 @@
 
 Trials follow one another without rest. In each, a first symbol is shown, then distractors, then a second symbol, which
 is the first one in half of the trials, then more distractors; the answer is read at the end. Either symbol alone says
-nothing of the answer, so that a least-squares readout of the symbols shown, of one or of all, is right half of the
-time; so is any readout of the last symbol. A delayed match-to-sample test: Blough, J. Exp. Anal. Behav. 2, 151 (1959).
+nothing of the answer, so that a readout without memory is right half of the time, and no sum over symbols correlates
+with it: a linear readout of all of them is right half of the time over draws, and at most three quarters if there are
+two symbols. A delayed match-to-sample test: Blough, J. Exp. Anal. Behav. 2, 151 (1959).
 """
 
 from typing import Annotated

@@ -1,9 +1,9 @@
 """Parity of past bits: exclusive or of some successive bits, the last of them a delay ago.
 
 Bertschinger and Natschläger, Neural Comput. 16, 1413 (2004). All bits but one say nothing of the parity, so that a
-least-squares readout of the bits, of one or of all, is right half of the time; so is any readout of what is not later
-than the last bit that counts, or without memory. One threshold on a sum of two or three bits is right for three
-quarters of their patterns at most; memory and a nonlinearity together are right always.
+readout without memory is right half of the time, whatever its nonlinearity. No sum of the bits correlates with their
+parity: a linear readout of all of them is right half of the time over draws, and for three quarters of the patterns of
+two or three bits at most, which one threshold can be by chance. Memory and nonlinearity together are right always.
 """
 
 from typing import Annotated
