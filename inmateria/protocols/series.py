@@ -50,7 +50,7 @@ simulators without noise have."""
 _SHOWN = 200
 
 MIXING_NETWORK = "nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=100"
-"""Network on which the settings of most of these tasks were chosen: 20 inputs, and 100 values that are read."""
+"""Network on which the default settings of most of these tasks were chosen: 20 inputs, and 100 values that are read."""
 
 
 class DriveSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,14 +7,20 @@ with it: a linear readout of all of them is right half of the time over draws, a
 two symbols. A delayed match-to-sample test: Blough, J. Exp. Anal. Behav. 2, 151 (1959).
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
 
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.scoring import Labels
-from inmateria.protocols.series import LabelledSeries, SeriesSettings, run_labelled_series, unused_in_series
+from inmateria.protocols.series import (
+    MIXING_NETWORK,
+    LabelledSeries,
+    SeriesSettings,
+    run_labelled_series,
+    unused_in_series,
+)
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.substrate import Substrate
 
@@ -24,6 +30,8 @@ class MatchSettings(SeriesSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    amplitude, bias, bias_spread, bias_sign, step, samples, steps
+        As of every series; by default driven about constants of random sign. docs/tasks.md says how they were chosen.
     symbols : int
         Number of different symbols, each with a mask of its own.
     gap : int
@@ -32,7 +40,14 @@ class MatchSettings(SeriesSettings, frozen=True, kw_only=True):
         Number of distractors between the second symbol and the answer.
     """
 
-    symbols: Annotated[int, Meta(ge=2, le=50)] = 3
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.03
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 4.0
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    bias_sign: Literal["same", "random"] = "random"
+    step: Annotated[float, Meta(gt=0.0)] = 0.014
+    samples: Annotated[int, Meta(ge=1)] = 1
+    steps: Annotated[int, Meta(ge=500)] = 8000
+    symbols: Annotated[int, Meta(ge=2, le=50)] = 2
     gap: Annotated[int, Meta(ge=0, le=50)] = 1
     after: Annotated[int, Meta(ge=0, le=50)] = 1
 
@@ -74,4 +89,5 @@ TASK = Task(
     unused=unused_in_series,
     reads=samples_read,
     validation="data",
+    on=MIXING_NETWORK,
 )

@@ -10,13 +10,13 @@ with u uniform from 0 to 1/2; about .48 and .13 for orders 2 and 10. A linear re
 products: about .6 for order 2 and .63 for 10, measured with 100 lags.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
 
 from inmateria.protocols.outcome import Outcome
-from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series, unused_in_series
+from inmateria.protocols.series import MIXING_NETWORK, SeriesProblem, SeriesSettings, run_series, unused_in_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import narma
 from inmateria.substrate import FloatArray, Substrate
@@ -29,10 +29,18 @@ class NarmaSettings(SeriesSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    amplitude, bias, bias_spread, bias_sign, step, samples
+        As of every series; by default driven about constants of random sign. docs/tasks.md says how they were chosen.
     order : int
         Order of the filter: 2, 5 and 10 are usual.
     """
 
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.019
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 7.0
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.95
+    bias_sign: Literal["same", "random"] = "random"
+    step: Annotated[float, Meta(gt=0.0)] = 0.031
+    samples: Annotated[int, Meta(ge=1)] = 1
     order: Annotated[int, Meta(ge=2, le=10)] = 2
 
 
@@ -71,4 +79,5 @@ TASK = Task(
     unused=unused_in_series,
     reads=samples_read,
     validation="data",
+    on=MIXING_NETWORK,
 )

@@ -6,7 +6,7 @@ parity: a linear readout of all of them is right half of the time over draws, an
 two or three bits at most, which one threshold can be by chance. Memory and nonlinearity together are right always.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -22,12 +22,20 @@ class ParitySettings(SeriesSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    amplitude, bias, bias_spread, bias_sign, step, samples
+        As of every series; by default driven about constants of random sign. docs/tasks.md says how they were chosen.
     bits : int
         Number of successive bits whose parity is asked for; 2 is exclusive or.
     delay : int
         How many steps ago the last of them came.
     """
 
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.083
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 0.63
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.95
+    bias_sign: Literal["same", "random"] = "random"
+    step: Annotated[float, Meta(gt=0.0)] = 0.017
+    samples: Annotated[int, Meta(ge=1)] = 2
     bits: Annotated[int, Meta(ge=1, le=20)] = 3
     delay: Annotated[int, Meta(ge=0, le=100)] = 1
 
@@ -57,4 +65,5 @@ TASK = Task(
     unused=unused_in_series,
     reads=samples_read,
     validation="data",
+    on="nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=50",
 )

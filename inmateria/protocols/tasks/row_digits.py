@@ -6,7 +6,7 @@ row.
 """
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -23,12 +23,22 @@ class RowDigitSettings(LastStepSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    amplitude, bias, bias_spread, bias_sign, step, samples, rest
+        As of every drive through a mask; by default driven about constants of random sign. docs/tasks.md says how they
+        were chosen.
     splits : int
         Number of splits of the digits.
     held_out : int
         Number of digits that each tests on.
     """
 
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.045
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 2.3
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.25
+    bias_sign: Literal["same", "random"] = "random"
+    step: Annotated[float, Meta(gt=0.0)] = 0.025
+    samples: Annotated[int, Meta(ge=1)] = 3
+    rest: Annotated[float, Meta(ge=0.0)] = 0.0
     splits: Annotated[int, Meta(ge=1, le=50)] = 5
     held_out: Annotated[int, Meta(ge=10, le=898)] = 450
 
@@ -57,4 +67,5 @@ TASK = Task(
     unused=unused_in_drive,
     reads=samples_read,
     validation="data",
+    on="nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=86",
 )

@@ -7,7 +7,7 @@ without memory has the last part; a linear one of all parts, which are a memory 
 """
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -15,7 +15,7 @@ from msgspec import Meta
 from inmateria.protocols.data_sets import averaged_parts, japanese_vowels
 from inmateria.protocols.last_steps import LastStepSettings, TrialProblem, run_last_steps
 from inmateria.protocols.outcome import Outcome
-from inmateria.protocols.series import unused_in_drive
+from inmateria.protocols.series import MIXING_NETWORK, unused_in_drive
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.substrate import Substrate
 
@@ -25,10 +25,20 @@ class SpokenVowelSettings(LastStepSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    amplitude, bias, bias_spread, bias_sign, step, samples, rest
+        As of every drive through a mask; by default driven about constants of random sign. docs/tasks.md says how they
+        were chosen.
     parts : int
         Equal parts of each utterance, whose means are shown one after another.
     """
 
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.0445
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 2.6
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    bias_sign: Literal["same", "random"] = "random"
+    step: Annotated[float, Meta(gt=0.0)] = 0.014
+    samples: Annotated[int, Meta(ge=1)] = 1
+    rest: Annotated[float, Meta(ge=0.0)] = 0.0
     parts: Annotated[int, Meta(ge=1, le=7)] = 7
 
 
@@ -60,4 +70,5 @@ TASK = Task(
     unused=unused_in_drive,
     reads=samples_read,
     validation="data",
+    on=MIXING_NETWORK,
 )
