@@ -24,6 +24,7 @@ from inmateria.adapters import connect
 from inmateria.protocols import find_task, read_run, run_task
 from inmateria.protocols.last_steps import ERASED
 from inmateria.protocols.outcome import Score
+from inmateria.protocols.series import MIXING_NETWORK
 
 MANY = "nanowire://?model=rate-balance&wires=430&inputs=20&electrodes=400"
 UNSTEADY = "nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=100&variability.noise=.01"
@@ -38,26 +39,33 @@ class Row(NamedTuple):
     on: str | None = None
 
 
+FED_BACK = {"amplitude": 0.0037, "bias": 39.0, "bias_spread": 0.95, "step": 0.017, "feedback": 1.06}
 ROWS = [
     Row("Mackey-Glass, 84 ahead", "mackey-glass"),
     Row(
-        "the same with feedback", "mackey-glass", {"feedback": 1.0, "amplitude": 0.056, "bias": 1.6, "bias_spread": 0.1}
+        "Mackey-Glass with feedback",
+        "mackey-glass",
+        {"amplitude": 0.056, "bias": 1.6, "bias_spread": 0.1, "feedback": 0.3},
     ),
-    Row("the same, 400 features", "mackey-glass", {}, MANY),
+    Row("Mackey-Glass, 400 features", "mackey-glass", {}, MANY),
     Row("NARMA-2", "narma"),
-    Row("the same, junctions with noise of .01", "narma", {"amplitude": 0.036, "bias": 1.4, "step": 0.022}, UNSTEADY),
     Row(
-        "NARMA-5 with feedback",
+        "NARMA-2, noise of junctions",
         "narma",
-        {"order": 5, "amplitude": 0.0037, "bias": 39.0, "step": 0.017, "feedback": 1.06},
+        {"amplitude": 0.036, "bias": 1.4, "bias_spread": 0.98, "step": 0.022},
+        UNSTEADY,
     ),
-    Row(
-        "NARMA-10 with feedback",
-        "narma",
-        {"order": 10, "amplitude": 0.0037, "bias": 39.0, "step": 0.017, "feedback": 1.06},
-    ),
+    Row("NARMA-5", "narma", {"order": 5}),
+    Row("NARMA-5 with feedback", "narma", {"order": 5, **FED_BACK}),
+    Row("NARMA-10 with feedback", "narma", {"order": 10, **FED_BACK}),
     Row("exclusive or of bits 1 and 2 back", "parity", {"bits": 2}),
     Row("parity of bits 1 to 3 back", "parity"),
+    Row(
+        "parity with feedback",
+        "parity",
+        {"amplitude": 0.076, "bias": 0.81, "bias_spread": 0.74, "step": 0.018, "samples": 1, "feedback": 1.6},
+        MIXING_NETWORK,
+    ),
     Row("delayed match", "delayed-match"),
     Row("digits row by row", "row-digits"),
     Row("speakers of vowels", "spoken-vowels"),

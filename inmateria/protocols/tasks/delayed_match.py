@@ -40,16 +40,16 @@ class MatchSettings(SeriesSettings, frozen=True, kw_only=True):
         Number of distractors between the second symbol and the answer.
     """
 
-    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.03
-    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 4.0
-    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.031
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 4.1
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.47
     bias_sign: Literal["same", "random"] = "random"
     step: Annotated[float, Meta(gt=0.0)] = 0.014
     samples: Annotated[int, Meta(ge=1)] = 1
     steps: Annotated[int, Meta(ge=500)] = 8000
-    symbols: Annotated[int, Meta(ge=2, le=50)] = 2
+    symbols: Annotated[int, Meta(ge=2, le=50)] = 3
     gap: Annotated[int, Meta(ge=0, le=50)] = 1
-    after: Annotated[int, Meta(ge=0, le=50)] = 1
+    after: Annotated[int, Meta(ge=0, le=50)] = 0
 
 
 async def name_matches(substrate: Substrate, settings: MatchSettings, on_progress: ProgressCallback) -> Outcome:

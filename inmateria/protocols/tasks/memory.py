@@ -23,11 +23,11 @@ class MemorySettings(SeriesSettings, frozen=True, kw_only=True):
         Longest delay that is asked for, in steps.
     """
 
-    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.005
-    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 40.0
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.0015
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 100.0
     bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.95
     bias_sign: Literal["same", "random"] = "random"
-    step: Annotated[float, Meta(gt=0.0)] = 0.028
+    step: Annotated[float, Meta(gt=0.0)] = 0.017
     samples: Annotated[int, Meta(ge=1)] = 1
     delays: Annotated[int, Meta(ge=1, le=200)] = 20
 

@@ -36,10 +36,10 @@ class NarmaSettings(SeriesSettings, frozen=True, kw_only=True):
     """
 
     amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.019
-    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 7.0
-    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.95
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 4.6
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.59
     bias_sign: Literal["same", "random"] = "random"
-    step: Annotated[float, Meta(gt=0.0)] = 0.031
+    step: Annotated[float, Meta(gt=0.0)] = 0.033
     samples: Annotated[int, Meta(ge=1)] = 1
     order: Annotated[int, Meta(ge=2, le=10)] = 2
 

@@ -32,11 +32,11 @@ class RowDigitSettings(LastStepSettings, frozen=True, kw_only=True):
         Number of digits that each tests on.
     """
 
-    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.045
-    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 2.3
-    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.25
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.053
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.75
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.11
     bias_sign: Literal["same", "random"] = "random"
-    step: Annotated[float, Meta(gt=0.0)] = 0.025
+    step: Annotated[float, Meta(gt=0.0)] = 0.013
     samples: Annotated[int, Meta(ge=1)] = 3
     rest: Annotated[float, Meta(ge=0.0)] = 0.0
     splits: Annotated[int, Meta(ge=1, le=50)] = 5

@@ -32,11 +32,11 @@ class SpokenVowelSettings(LastStepSettings, frozen=True, kw_only=True):
         Equal parts of each utterance, whose means are shown one after another.
     """
 
-    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.0445
-    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 2.6
-    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.5
+    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.069
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.6
+    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.16
     bias_sign: Literal["same", "random"] = "random"
-    step: Annotated[float, Meta(gt=0.0)] = 0.014
+    step: Annotated[float, Meta(gt=0.0)] = 0.016
     samples: Annotated[int, Meta(ge=1)] = 1
     rest: Annotated[float, Meta(ge=0.0)] = 0.0
     parts: Annotated[int, Meta(ge=1, le=7)] = 7
