@@ -27,7 +27,7 @@ from inmateria.protocols.outcome import Score
 from inmateria.protocols.series import MIXING_NETWORK
 
 MANY = "nanowire://?model=rate-balance&wires=430&inputs=20&electrodes=400"
-UNSTEADY = "nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=100&variability.noise=.01"
+UNSTEADY = "nanowire://?model=rate-balance&wires=115&inputs=20&electrodes=100&variability.noise=0.01"
 
 
 class Row(NamedTuple):
@@ -69,7 +69,12 @@ ROWS = [
     Row("delayed match", "delayed-match"),
     Row("digits row by row", "row-digits"),
     Row("speakers of vowels", "spoken-vowels"),
-    Row("memory, sum of r²", "memory"),
+    Row(
+        "memory, sum of r²",
+        "memory",
+        {"amplitude": 0.0015, "bias": 100.0, "bias_spread": 0.95, "bias_sign": "random", "step": 0.017, "samples": 1},
+        MIXING_NETWORK,
+    ),
 ]
 
 

@@ -1,13 +1,13 @@
 """Memory capacity: the input of k steps ago, for every k (Jaeger, GMD report 152 (2002))."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.protocols.scoring import Comparison
-from inmateria.protocols.series import MIXING_NETWORK, SeriesProblem, SeriesSettings, run_series, unused_in_series
+from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series, unused_in_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.substrate import Substrate
 
@@ -17,18 +17,10 @@ class MemorySettings(SeriesSettings, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    amplitude, bias, bias_spread, bias_sign, step, samples
-        As of every series; by default driven about constants of random sign. docs/tasks.md says how they were chosen.
     delays : int
         Longest delay that is asked for, in steps.
     """
 
-    amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.0015
-    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 100.0
-    bias_spread: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.95
-    bias_sign: Literal["same", "random"] = "random"
-    step: Annotated[float, Meta(gt=0.0)] = 0.017
-    samples: Annotated[int, Meta(ge=1)] = 1
     delays: Annotated[int, Meta(ge=1, le=200)] = 20
 
 
@@ -64,12 +56,5 @@ def _by_delay(compared: Comparison) -> tuple[Curves, ...]:
 
 
 TASK = Task(
-    "memory",
-    MemorySettings,
-    recall,
-    needs="signal",
-    unused=unused_in_series,
-    reads=samples_read,
-    validation="data",
-    on=MIXING_NETWORK,
+    "memory", MemorySettings, recall, needs="signal", unused=unused_in_series, reads=samples_read, validation="data"
 )
