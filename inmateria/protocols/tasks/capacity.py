@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import present_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
+from inmateria.recording import reading_order, realigned
 from inmateria.reservoir import (
     InformationProcessingCapacity,
     InputMask,
@@ -118,6 +119,15 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
             done += 1
             on_progress("measuring", done, of, settings.steps)
         scores += _scores(on, X.shape[1], memories[on], products[on])
+    behind = reading_order(feature_sets["substrate"], u).behind
+    facts: tuple[tuple[str, str], ...] = ()
+    if behind:
+        aligned, v = realigned(feature_sets["substrate"], u, behind)
+        moved = [(first, min(last, len(v))) for first, last in blocks]
+        again = [await asyncio.to_thread(_memory, aligned, v, settings.delays, start, block) for block in moved]
+        count = aligned.shape[1]
+        scores += [_score("memory capacity, realigned", "substrate", count, [each.total for each in again])]
+        facts = (("features that follow the previous input better than the present one", _told(behind, count)),)
     return Outcome(
         title="Memory and information processing capacity",
         sentence=f"A random series was to be recalled 1 to {settings.delays} steps later, and products of its past "
@@ -133,6 +143,7 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         classes=tuple(f"{delay} back" for delay in range(_RECALLED)),
         weights=_weights(feature_sets["substrate"][settings.washout :], u[settings.washout :], presented.outputs),
         curves=_curves(memories, products["substrate"]),
+        facts=facts,
     )
 
 
@@ -140,8 +151,20 @@ def _measure(
     X: FloatArray, u: FloatArray, delays: int, bounds: dict[int, int], start: int, block: tuple[int, int]
 ) -> tuple[MemoryCapacity, InformationProcessingCapacity]:
     return (
-        memory_capacity(X, u, delays, washout=start, held_out=block),
-        information_processing_capacity(X, u, bounds, washout=start, held_out=block),
+        _memory(X, u, delays, start, block),
+        information_processing_capacity(X, u, bounds, washout=start, held_out=block, check_reading_order=False),
+    )
+
+
+def _memory(X: FloatArray, u: FloatArray, delays: int, start: int, block: tuple[int, int]) -> MemoryCapacity:
+    # The order of reading is looked at once, on the whole series.
+    return memory_capacity(X, u, delays, washout=start, held_out=block, check_reading_order=False)
+
+
+def _told(behind: tuple[int, ...], features: int) -> str:
+    return (
+        f"{len(behind)} of {features}; if they were read before the input was set, the memory is the one realigned, "
+        "where they are moved one step earlier; of a delay line or a digital network it is the memory as it stands"
     )
 
 
@@ -152,10 +175,11 @@ def _scores(
     by_name["IPC, in all"] = [each.total for each in products]
     for degree in products[0].by_degree:
         by_name[f"IPC, degree {degree}"] = [each.by_degree[degree] for each in products]
-    return [
-        Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values))
-        for name, values in by_name.items()
-    ]
+    return [_score(name, on, features, values) for name, values in by_name.items()]
+
+
+def _score(name: str, on: str, features: int, values: list[float]) -> Score:
+    return Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values))
 
 
 def _weights(X: FloatArray, u: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
