@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from learning_network import REGRESSION, XOR, exclusive_or, regression
 from scipy.optimize import least_squares
-from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from inmateria.protocols.data_sets import iris_flowers
 from inmateria.simulators import ContrastiveNetwork, CoupledLearning, NoOperatingPoint, Resistor, SignRule
 
 Floats = npt.NDArray[np.float64]
@@ -196,12 +196,8 @@ def straight_line_error() -> float:
 
 
 def iris_split(seed: int) -> tuple[Ints, Ints]:
-    """Draw ten training flowers of each kind; the others are for the test."""
-    kinds = load_iris().target
-    generator = np.random.default_rng([seed, 7])
-    chosen = [generator.permutation(np.flatnonzero(kinds == kind))[:10] for kind in range(3)]
-    training = np.concatenate(chosen)
-    return training, np.setdiff1d(np.arange(len(kinds)), training)
+    """Draw ten training flowers of each kind among those that no split tests on; the 75 others are for the test."""
+    return iris_flowers().split_few(30, seed)
 
 
 def iris_start(seed: int, epochs: int = 60) -> dict[str, float]:
@@ -213,9 +209,9 @@ def iris_start(seed: int, epochs: int = 60) -> dict[str, float]:
     the state, of those after each epoch, that names most training flowers rightly; of several, the one nearest to the
     labels.
     """
-    flowers = load_iris()
+    flowers = iris_flowers()
     training, test = iris_split(seed)
-    measured, kinds = flowers.data, flowers.target
+    measured, kinds = flowers.X, flowers.y
     low, high = measured[training].min(axis=0), measured[training].max(axis=0)
     volts = SOURCE * (2 * np.clip((measured - low) / (high - low), 0, 1) - 1)
     network = resistor_machine(seed, SignRule(eta=0.1), 4, 3)

@@ -23,6 +23,7 @@ SUBJECTS = {
     730: "Streams of other programs",
     740: "Readouts and runs of any size",
     800: "Boards and instruments",
+    850: "Tasks and their controls",
     900: "Pages and reports",
 }
 """First number of each subject; a decision belongs to the last subject whose number is not above its own."""

@@ -237,6 +237,7 @@ def _table(run: "Run") -> "Table":
     """Make the table of scores: the substrate's in bold, then the controls."""
     from statistics import fmean, pstdev
 
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
@@ -244,7 +245,12 @@ def _table(run: "Run") -> "Table":
 
     outcome = run.outcome
     split = f": {outcome.trained:,} learned, {outcome.held_out:,} held out" if outcome.trained else ""
-    table = Table(title=escape(f"{outcome.title} on {run.substrate.id}{split}"), title_justify="left")
+    table = Table(
+        title=escape(f"{outcome.title} on {run.substrate.id}{split}"),
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for heading in ("read from", "readout"):
         table.add_column(heading)
     for heading in ("features", outcome.metric):
@@ -252,13 +258,18 @@ def _table(run: "Run") -> "Table":
     splits = max(len(score.splits) for score in outcome.scores)
     if splits > 1:
         table.add_column(f"mean ± sd, {splits} {outcome.repeated}", justify="right")
+    noise = any(score.noisy for score in outcome.scores)
+    if noise:
+        table.add_column("1 % noise", justify="right")
     if outcome.error_name:
         table.add_column(outcome.error_name, justify="right")
     for score in outcome.scores:
         spread = f"{fmean(score.splits):.3f} ± {pstdev(score.splits):.3f}" if len(score.splits) > 1 else ""
         table.add_row(
             escape(score.on), escape(score.readout), str(score.features), f"{score.score:.3f}",
-            *([spread] if splits > 1 else []), *([shown_error(score)] if outcome.error_name else []),
+            *([spread] if splits > 1 else []),
+            *([f"{fmean(score.noisy):.3f}" if score.noisy else ""] if noise else []),
+            *([shown_error(score)] if outcome.error_name else []),
             style=None if score.control else "bold",
         )  # fmt: skip
     if outcome.chance_description:
@@ -276,7 +287,8 @@ def _lines_below(run: "Run") -> list[str]:
         words.append("RLS: recursive least squares")
     if controls := list(dict.fromkeys(score.on for score in outcome.scores if score.control)):
         words.append(f"controls: {', '.join(controls)}")
-    lines = ["; ".join(words)] if words else []
+    lines = [outcome.verdict] if outcome.verdict else []
+    lines += ["; ".join(words)] if words else []
     if outcome.splitting:
         lines.append(outcome.splitting)
     if outcome.facts:

@@ -7,14 +7,13 @@ from .rerunning import Rerun, rerun
 from .run_tables import runs_to_pandas, write_table
 from .search_folder import SearchFolder, Trial
 from .searching import SearchResult, search
-from .summaries import Gain, RunSummary
+from .summaries import RunSummary
 from .sweep_folder import Failure, SweepFolder
 from .sweeping import Progress, SweepResult, sweep
 
 __all__ = [
     "Comparison",
     "Failure",
-    "Gain",
     "OpenedRun",
     "Progress",
     "RecordedBlock",

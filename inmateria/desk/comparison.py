@@ -9,7 +9,8 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from inmateria.desk.run_tables import differing, row_of
-from inmateria.desk.summaries import gain_of, summary_of
+from inmateria.desk.summaries import summary_of
+from inmateria.protocols.gains import gain_of
 from inmateria.protocols.runs import RUN_FILE, Run, RunFolderError, read_run
 
 __all__ = ["Comparison", "compare_runs"]

@@ -14,8 +14,8 @@ import numpy as np
 from inmateria.desk.claims import Owner, claim_point, this_process
 from inmateria.desk.search_folder import Ending, SearchFolder, Trial
 from inmateria.desk.search_space import Dimension
-from inmateria.desk.summaries import gain_of
 from inmateria.desk.worker import run_point
+from inmateria.protocols.gains import gain_of
 from inmateria.protocols.runs import read_run
 
 if TYPE_CHECKING:

@@ -1,65 +1,15 @@
 """The summary of a run: what tells it from other runs, and how well the substrate did beside its controls."""
 
-from collections.abc import Sequence
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from inmateria.protocols.gains import Gain, gain_of
 from inmateria.protocols.outcome import ExchangeStatistics, Score
 
-__all__ = ["Gain", "RunSummary", "gain_of", "substrate_parameters", "uri_parameters"]
-
-
-class Gain(msgspec.Struct, frozen=True, kw_only=True):
-    """Score of the substrate beside the best of its controls.
-
-    Parameters
-    ----------
-    readout : str
-        Readout of the first row of scores, which is the task's main one.
-    score, score_sd : float
-        Mean over splits of the substrate's score with that readout, and its standard deviation.
-    control : str
-        The control with the best mean, of the same readout if there is one; empty if the task has none.
-    control_score : float, optional
-        Its mean over splits.
-    gain, gain_sd : float, optional
-        Mean over splits of the difference, split by split, and its standard deviation.
-    """
-
-    readout: str
-    score: float
-    score_sd: float
-    control: str = ""
-    control_score: float | None = None
-    gain: float | None = None
-    gain_sd: float | None = None
-
-
-def gain_of(scores: Sequence[Score]) -> Gain:
-    """Compare the substrate's first score with the best control; see `Gain`."""
-    main = next((score for score in scores if not score.control), scores[0])
-    own = fmean(main.splits), pstdev(main.splits)
-    controls = [score for score in scores if score.control]
-    alike = [score for score in controls if score.readout == main.readout] or controls
-    if not alike or main.control:
-        return Gain(readout=main.readout, score=own[0], score_sd=own[1])
-    best = max(alike, key=lambda score: fmean(score.splits))
-    if len(best.splits) == len(main.splits):
-        differences = [a - b for a, b in zip(main.splits, best.splits, strict=True)]
-    else:
-        differences = [own[0] - fmean(best.splits)]
-    return Gain(
-        readout=main.readout,
-        score=own[0],
-        score_sd=own[1],
-        control=best.on,
-        control_score=fmean(best.splits),
-        gain=fmean(differences),
-        gain_sd=pstdev(differences),
-    )
+__all__ = ["RunSummary", "substrate_parameters", "uri_parameters"]
 
 
 class _Substrate(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,3 +1,5 @@
+from .controls import Control, controls_by_step, controls_by_trial
+from .gains import Gain, gain_of
 from .outcome import Curves, ExchangeStatistics, Outcome, Score
 from .presenting import Presented, present_series, present_trials
 from .runner import run_task
@@ -7,8 +9,10 @@ from .task import ProgressCallback, Task, UnknownTask, UnsuitableSetting, Unsuit
 
 __all__ = [
     "Comparison",
+    "Control",
     "Curves",
     "ExchangeStatistics",
+    "Gain",
     "Outcome",
     "Presented",
     "ProgressCallback",
@@ -18,7 +22,10 @@ __all__ = [
     "UnknownTask",
     "UnsuitableSetting",
     "UnsuitableSubstrate",
+    "controls_by_step",
+    "controls_by_trial",
     "find_task",
+    "gain_of",
     "present_series",
     "present_trials",
     "read_run",

@@ -41,6 +41,10 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         Whether this is a control without the physics; by default, whether `on` is not ``"substrate"``.
     errors : tuple of float
         Error of every split in the unit of the outcome's `error_name`; none by default.
+    kind : {"", "linear", "memoryless", "memory", "digital"}
+        Memory and nonlinearity of a control; see `inmateria.protocols.controls.ControlKind`.
+    noisy : tuple of float
+        Score of every split if reading adds noise of 1 % of each feature's standard deviation; none by default.
     """
 
     readout: str
@@ -50,6 +54,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     splits: tuple[float, ...] = ()
     control: bool | None = None
     errors: tuple[float, ...] = ()
+    kind: str = ""
+    noisy: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         # Frozen for its users; defaults that depend on other fields are filled in once, here.
@@ -241,6 +247,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         Name of the scores' `errors`, with the unit.
     facts : tuple of (str, str)
         Further figures of merit: name and value.
+    verdict : str
+        Whether the matter helped; the runner writes it, from the scores.
     """
 
     title: str
@@ -263,6 +271,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     repeated: str = "splits"
     error_name: str = ""
     facts: tuple[tuple[str, str], ...] = ()
+    verdict: str = ""
 
     def __post_init__(self) -> None:
         if not self.scores:

@@ -7,9 +7,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
+from inmateria.protocols.controls import Control, controls_by_step, controls_by_trial
 from inmateria.protocols.outcome import ExchangeStatistics
 from inmateria.protocols.task import ProgressCallback
 from inmateria.reservoir import PhysicalReservoir, SignalOrCounts
@@ -60,22 +62,67 @@ class Presented:
     outputs: list[str]
     exchanges: ExchangeStatistics
 
-    def by_step(self, controls: tuple[str, str] = SIGNAL_CONTROLS) -> dict[str, FloatArray]:
-        """Feature sets with one row for each step: the substrate's, the encoded input, the bare input."""
+    def by_step(self, controls: tuple[str, str] = SIGNAL_CONTROLS, *, seed: int = 0) -> dict[str, FloatArray | Control]:
+        """Feature sets with one row for each step: the substrate's, and the controls.
+
+        Parameters
+        ----------
+        controls : (str, str)
+            Names of the encoded and of the bare input.
+        seed : int
+            Seed of the controls' weights.
+
+        Returns
+        -------
+        FeatureSets
+            For `score_classification` and `score_regression`.
+        """
         masked, bare = controls
+        substrate, drive, given = map(np.concatenate, (self.responses, self.drives, self.trials))
         return {
-            "substrate": np.concatenate(self.responses),
-            masked: np.concatenate(self.drives),
-            bare: np.concatenate(self.trials),
+            "substrate": substrate,
+            masked: Control(lambda: [drive], "linear"),
+            bare: Control(lambda: [given], "linear"),
+            **controls_by_step(drive, given, substrate.shape[1], seed=seed),
         }
 
-    def by_trial(self, controls: tuple[str, str] = SIGNAL_CONTROLS) -> dict[str, FloatArray]:
-        """Feature sets with one row for each trial; all trials have the same length."""
+    def by_trial(
+        self,
+        controls: tuple[str, str] = SIGNAL_CONTROLS,
+        *,
+        read: Literal["every step", "last step"] = "every step",
+        seed: int = 0,
+    ) -> dict[str, FloatArray | Control]:
+        """Feature sets with one row for each trial, and the controls; all trials have the same length.
+
+        Parameters
+        ----------
+        controls : (str, str)
+            Names of the encoded and of the bare input.
+        read : {"every step", "last step"}
+            Steps of a trial that are read.
+        seed : int
+            Seed of the controls' weights.
+
+        Returns
+        -------
+        FeatureSets
+            For `score_classification` and `score_regression`.
+        """
         masked, bare = controls
+        substrate, drives, given = (np.array(each) for each in (self.responses, self.drives, self.trials))
+        rows = np.s_[:, -1:] if read == "last step" else np.s_[:]
+
+        def flat(X: FloatArray) -> FloatArray:
+            read_of: FloatArray = X[rows].reshape(len(X), -1)
+            return read_of
+
+        features = flat(substrate)
         return {
-            "substrate": np.array([X.ravel() for X in self.responses]),
-            masked: np.array([drive.ravel() for drive in self.drives]),
-            bare: np.array([u.ravel() for u in self.trials]),
+            "substrate": features,
+            masked: Control(lambda: [flat(drives)], "linear"),
+            bare: Control(lambda: [flat(given)], "linear"),
+            **controls_by_trial(drives, given, features.shape[1], read=read, seed=seed),
         }
 
 

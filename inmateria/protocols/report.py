@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from inmateria.adapters.uri import is_simulated
 from inmateria.protocols import figures
 from inmateria.protocols.circuits import learning_channels
+from inmateria.protocols.gains import Gain, gains_of, shown_gain
 from inmateria.protocols.outcome import Outcome, Score, shown_error
 from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run, shown_on
 from inmateria.recording import Exchange, Recording, open_recording
@@ -150,6 +151,8 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
         loader=PackageLoader("inmateria.protocols", "."), autoescape=select_autoescape(default=True)
     )
     exchanged = outcome.exchanges
+    noise = any(score.noisy for score in outcome.scores)
+    gains = {gain.readout: gain for gain in gains_of(outcome.scores)}
     return environment.get_template("report.html.jinja").render(
         title=f"{outcome.title} on {info.id}",
         sentence=f"{outcome.sentence} The task ran on {info.id}, a {info.kind} of {len(info.inputs)} inputs and "
@@ -165,7 +168,9 @@ def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
             ("round trip, median", f"{1e3 * exchanged.round_trip_p50:.2f} ms"),
             ("round trip, 99th percentile", f"{1e3 * exchanged.round_trip_p99:.2f} ms"),
         ],
-        scores=[_row(score) for score in outcome.scores],
+        scores=[_row(score, gains.get(score.readout)) for score in outcome.scores],
+        verdict=outcome.verdict,
+        noise=noise,
         splits=_splits(outcome),
         repeated=outcome.repeated,
         error_name=outcome.error_name,
@@ -239,7 +244,7 @@ def _round_trips(outcome: Outcome) -> str:
     return f"The round trip is that of {outcome.exchanges.round_trips} exchanges of a single step, one at a time."
 
 
-def _row(score: Score) -> dict[str, Any]:
+def _row(score: Score, gain: Gain | None) -> dict[str, Any]:
     spread = f"{np.mean(score.splits):.3f} ± {np.std(score.splits):.3f}" if len(score.splits) > 1 else ""
     return {
         "on": score.on,
@@ -249,6 +254,8 @@ def _row(score: Score) -> dict[str, Any]:
         "spread": spread,
         "control": score.control,
         "error": shown_error(score),
+        "noisy": f"{np.mean(score.noisy):.3f}" if score.noisy else "",
+        "gain": "" if score.control or gain is None else shown_gain(gain),
     }
 
 

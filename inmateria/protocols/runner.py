@@ -16,7 +16,9 @@ import msgspec
 from threadpoolctl import threadpool_info
 
 from inmateria.concurrency import wait_to_completion
+from inmateria.protocols.circuits import learning_channels
 from inmateria.protocols.data_parts import Part, checked_part, data_of, settings_of_part
+from inmateria.protocols.gains import verdict
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.run_log import log_file
 from inmateria.protocols.runs import RECORDING_FILE, Run, make_folder, write_run
@@ -132,6 +134,9 @@ async def run_task(
         else:
             _logger.warning("the task did not finish; the recording of its exchanges is in %s", ", ".join(written))
         raise
+    if task.validation is not None:
+        own = bool(task.own_controls) or learning_channels(recorded[0].device_info) is not None
+        outcome = msgspec.structs.replace(outcome, verdict=verdict(outcome, own_controls=own))
     run = Run(
         task=task.name,
         created=begun.isoformat(timespec="seconds"),

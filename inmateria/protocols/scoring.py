@@ -4,7 +4,8 @@ A task names its feature sets, the substrate's first, and its targets; everythin
 that a control added here stands beside every task.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,7 +14,9 @@ import numpy.typing as npt
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
+from inmateria.protocols.controls import Control, ControlKind, FeatureSets
 from inmateria.protocols.outcome import ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.reservoir import RidgeClassifierReadout, RidgeReadout, accuracy
 from inmateria.substrate import FloatArray
@@ -21,14 +24,18 @@ from inmateria.substrate import FloatArray
 __all__ = [
     "BLOCKS_OF_TIME",
     "FOLDS",
+    "READING_NOISE",
     "Comparison",
     "Folds",
     "Labels",
     "blocks_of_time",
     "confusion_table",
+    "features_of",
+    "one_thread",
     "score_classification",
     "score_regression",
     "stratified_folds",
+    "with_reading_noise",
 ]
 
 Labels = npt.NDArray[np.intp]
@@ -37,6 +44,10 @@ Folds = Sequence[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 FOLDS = 5
 BLOCKS_OF_TIME = f"{FOLDS} blocks of time, each held out in turn, the last one first."
+SUBSTRATE = "substrate"
+READING_NOISE = 0.01
+"""Noise of reading with which the substrate is scored once more, in units of each feature's standard deviation."""
+
 _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-3, 6))
 
 
@@ -115,8 +126,16 @@ class Comparison:
         return Outcome(title=title, exchanges=exchanges, **{**fields, **further})
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: several are no faster on fits of this size, and many times slower on a busy machine."""
+    with threadpool_limits(1):
+        yield
+
+
+@one_thread()
 def score_classification(
-    feature_sets: Mapping[str, FloatArray],
+    feature_sets: FeatureSets,
     labels: Labels,
     folds: Folds | None = None,
     *,
@@ -129,8 +148,8 @@ def score_classification(
 
     Parameters
     ----------
-    feature_sets : dict of str to ndarray of float, shape (items, features)
-        The substrate's first, then the controls.
+    feature_sets : dict of str to ndarray of float, shape (items, features), or Control
+        The substrate's first, then the controls, as `Presented.by_trial` and `Presented.by_step` return them.
     labels : ndarray of int, shape (items,)
         The class of each item.
     folds : sequence of (rows to learn from, rows held out), optional
@@ -140,7 +159,7 @@ def score_classification(
     splitting : str
         Description of the given folds.
     seed : int
-        Seed of the default folds.
+        Seed of the default folds, and of the noise of reading.
     on_progress : ProgressCallback, optional
         Called after each fit.
     """
@@ -151,19 +170,28 @@ def score_classification(
     scores: list[Score] = []
     confusion, first, by_target = {}, {}, {}
     coef: FloatArray = np.empty(0)
-    for on, X in feature_sets.items():
+    ones = np.where(labels[:, np.newaxis] == classes, 1.0, -1.0)
+
+    def named(X: FloatArray, train: Labels, test: Labels) -> tuple[Labels, Any]:
+        fitted = make_pipeline(StandardScaler(), RidgeClassifierReadout(_ALPHAS)).fit(X[train], labels[train])
+        return fitted.predict(X[test]), fitted[-1]
+
+    for on, given in feature_sets.items():
         splits: list[float] = []
+        noisy: list[float] = []
         for train, test in folds:
-            fitted = make_pipeline(StandardScaler(), RidgeClassifierReadout(_ALPHAS)).fit(X[train], labels[train])
-            predicted = fitted.predict(X[test])
-            count.one_more()
+            X = features_of(given, train, ones, _ALPHAS)
+            predicted, fitted = named(X, train, test)
             splits.append(accuracy(labels[test], predicted))
+            if isinstance(given, np.ndarray) and on == SUBSTRATE:
+                noisy.append(accuracy(labels[test], named(with_reading_noise(X, train, seed), train, test)[0]))
+            count.one_more()
             if len(splits) == 1:
                 confusion[f"{readout}, {on}"] = confusion_table(labels[test], predicted, classes)
                 first[on] = predicted
-                coef = coef if coef.size else np.atleast_2d(fitted[-1].coef_)
+                coef = coef if coef.size else np.atleast_2d(fitted.coef_)
         by_target[on] = np.array(splits)[:, np.newaxis]
-        scores.append(Score(readout=readout, on=on, features=X.shape[1], score=splits[0], splits=tuple(splits)))
+        scores.append(_score(readout, on, X, splits, given, noisy))
     train, test = folds[0]
     names = tuple(str(name) for name in classes)
     return Comparison(
@@ -183,22 +211,24 @@ def score_classification(
     )
 
 
+@one_thread()
 def score_regression(
-    feature_sets: Mapping[str, FloatArray],
+    feature_sets: FeatureSets,
     targets: Mapping[str, FloatArray],
     *,
     washout: int = 0,
     metric: Literal["1 - NRMSE", "r²"] = "1 - NRMSE",
     total: str | None = None,
     alphas: Sequence[float] = _ALPHAS,
+    seed: int = 0,
     on_progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Comparison:
     """Score a ridge readout of numbers on each feature set, in blocks of time, the last one first.
 
     Parameters
     ----------
-    feature_sets : dict of str to ndarray of float, shape (steps, features)
-        The substrate's first, then the controls.
+    feature_sets : dict of str to ndarray of float, shape (steps, features), or Control
+        The substrate's first, then the controls, as `Presented.by_step` returns them.
     targets : dict of str to ndarray of float, shape (steps,)
         Steps at which any target is NaN are left out.
     washout : int
@@ -210,6 +240,8 @@ def score_regression(
         Score the sum over all targets under this name, in place of each target.
     alphas : sequence of float
         Candidates for the regularisation, chosen by leave-one-out cross-validation.
+    seed : int
+        Seed of the noise of reading.
     on_progress : ProgressCallback, optional
         Called after each fit.
     """
@@ -222,21 +254,34 @@ def score_regression(
     scores: list[Score] = []
     by_target, first = {}, {}
     coef: FloatArray = np.empty(0)
-    for on, X in feature_sets.items():
+
+    def predicted_of(X: FloatArray, train: Labels, test: Labels) -> tuple[FloatArray, Any]:
+        fitted = make_pipeline(StandardScaler(), RidgeReadout(alphas)).fit(X[train], Y[train])
+        return fitted.predict(X[test]), fitted[-1]
+
+    for on, given in feature_sets.items():
         by_fold = []
+        noisy_by_fold = []
         for train, test in folds:
-            fitted = make_pipeline(StandardScaler(), RidgeReadout(alphas)).fit(X[train], Y[train])
-            predicted = fitted.predict(X[test])
-            count.one_more()
+            X = features_of(given, train, Y, alphas)
+            predicted, fitted = predicted_of(X, train, test)
             by_fold.append(_measure(metric, Y[test], predicted))
+            if isinstance(given, np.ndarray) and on == SUBSTRATE:
+                noisy = predicted_of(with_reading_noise(X, train, seed), train, test)[0]
+                noisy_by_fold.append(_measure(metric, Y[test], noisy))
+            count.one_more()
             if len(by_fold) == 1:
                 first[on] = predicted
-                coef = coef if coef.size else fitted[-1].coef_
+                coef = coef if coef.size else fitted.coef_
         values = by_target[on] = np.array(by_fold)
+        noisy_values = np.array(noisy_by_fold).reshape(-1, len(names))
         if total is not None:
-            scores.append(_score(total, on, X, values.sum(axis=1)))
+            scores.append(_score(total, on, X, values.sum(axis=1), given, noisy_values.sum(axis=1)))
         else:
-            scores += [_score(name, on, X, values[:, column]) for column, name in enumerate(names)]
+            scores += [
+                _score(name, on, X, values[:, column], given, noisy_values[:, column])
+                for column, name in enumerate(names)
+            ]
     train, test = folds[0]
     # Uncorrelated series of n samples have an expected r² of 1 / n.
     chance = 0.0 if metric == "1 - NRMSE" else (len(names) if total is not None else 1) / len(test)
@@ -266,6 +311,32 @@ def stratified_folds(labels: Labels, seed: int) -> Folds:
     return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels))
 
 
+@one_thread()
+def features_of(
+    given: FloatArray | Control, train: npt.NDArray[np.intp], Y: FloatArray, alphas: Sequence[float] = _ALPHAS
+) -> FloatArray:
+    """Return the features (items, features) of a feature set: of a control, the variant that training items choose.
+
+    Parameters
+    ----------
+    given : ndarray of float, or Control
+    train : ndarray of int
+        Items to learn from.
+    Y : ndarray of float, shape (items, outputs)
+        Targets of a ridge readout.
+    alphas : sequence of float
+        Candidates for its regularisation.
+    """
+    return given.chosen(train, Y, alphas) if isinstance(given, Control) else given
+
+
+def with_reading_noise(X: FloatArray, train: npt.NDArray[np.intp], seed: int) -> FloatArray:
+    """Add noise of reading to features (items, features): 1 % of the standard deviation of each on training items."""
+    noise = np.random.default_rng([seed, 3]).standard_normal(X.shape)
+    noisy: FloatArray = X + READING_NOISE * X[train].std(axis=0) * noise
+    return noisy
+
+
 def confusion_table(true: Labels, predicted: Labels, classes: npt.NDArray[Any]) -> tuple[tuple[int, ...], ...]:
     """Count the predictions: rows are true classes, columns predicted ones."""
     table = np.zeros((len(classes), len(classes)), dtype=int)
@@ -286,8 +357,25 @@ class _Fits:
             self._on_progress("scoring", self._done, self._of, 0)
 
 
-def _score(name: str, on: str, X: FloatArray, values: FloatArray) -> Score:
-    return Score(readout=name, on=on, features=X.shape[1], score=float(values[0]), splits=tuple(values.tolist()))
+def _score(
+    name: str,
+    on: str,
+    X: FloatArray,
+    values: Sequence[float] | FloatArray,
+    given: FloatArray | Control,
+    noisy: Sequence[float] | FloatArray,
+) -> Score:
+    splits = tuple(float(value) for value in values)
+    kind: ControlKind | Literal[""] = given.kind if isinstance(given, Control) else ""
+    return Score(
+        readout=name,
+        on=on,
+        features=X.shape[1],
+        score=splits[0],
+        splits=splits,
+        kind=kind,
+        noisy=tuple(float(value) for value in noisy),
+    )
 
 
 def _measure(metric: str, Y: FloatArray, predicted: FloatArray) -> FloatArray:

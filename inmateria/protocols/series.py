@@ -129,9 +129,10 @@ async def run_series(
         metric=problem.metric,
         total=problem.total,
         alphas=_ALPHAS,
+        seed=settings.seed,
         on_progress=on_progress,
     )
-    compared = await asyncio.to_thread(score, presented.by_step(), problem.targets)
+    compared = await asyncio.to_thread(score, presented.by_step(seed=settings.seed), problem.targets)
     if curves is None:
         drawn = tuple(
             _curve(name, column, problem, compared, settings.step) for column, name in enumerate(problem.targets)

@@ -137,6 +137,9 @@ class Task:
         in the part that it sees of the data sets of `inmateria.protocols.data_sets`; a task that takes data from
         elsewhere must not say so. ``"devices"``: in the device, for a task that scores the points that it learned; its
         simulators have seeds that no reported run has. By default there is no such run.
+    own_controls : str
+        Why its controls are not those of every task that scores a readout; such a task says nothing here, and lacks
+        none of them.
     """
 
     name: str
@@ -148,6 +151,7 @@ class Task:
     reads: Callable[[Any], SamplesRead] | None = None
     circuit: Callable[[Any], Circuit] | None = None
     validation: Literal["data", "devices"] | None = None
+    own_controls: str = ""
 
     @property
     def several(self) -> bool:

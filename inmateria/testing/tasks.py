@@ -8,6 +8,7 @@ import numpy as np
 
 from inmateria.adapters import connect
 from inmateria.protocols import Outcome, Task
+from inmateria.protocols.gains import missing_controls
 from inmateria.substrate import Substrate
 from inmateria.testing.leaks import assert_no_leaked_tasks
 
@@ -56,6 +57,9 @@ def check_task(
     assert second.title, "the outcome has no title"
     assert any(not score.control for score in second.scores), "no score is the substrate's"
     assert any(score.control for score in second.scores), "no control stands beside the substrate"
+    if task.validation is not None and task.needs != "learning" and not task.own_controls:
+        missing = missing_controls(second)
+        assert not missing, f"controls that could win are missing ({', '.join(missing)}); score Presented.by_step()"
     assert all(np.isfinite(score.splits).all() for score in second.scores), "a score is not finite"
     assert second.exchanges.count > 0, "no exchange was counted"
     return second

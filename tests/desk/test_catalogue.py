@@ -18,8 +18,8 @@ from inmateria.desk import compare_runs, find_run, read_catalogue
 from inmateria.desk.catalogue import NewRuns, read_with_failures
 from inmateria.desk.comparison_page import write_comparison
 from inmateria.desk.run_tables import Row, differing, filtered, rows_of, sorted_by, write_table
-from inmateria.desk.summaries import gain_of
 from inmateria.desk.sweep_page import groups_of, write_sweep_page
+from inmateria.protocols.gains import gain_of
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score
 from inmateria.protocols.runs import Run, RunFolderError, write_run
 from inmateria.substrate import Channel, SubstrateInfo

@@ -2,7 +2,8 @@
 
 One uniform series drives every input, each in a strength of its own. Memory capacity asks for the input of k
 steps ago, information processing capacity for products of Legendre polynomials of past inputs. Beside the
-substrate stand the masked input, which was driven and has no memory, and the bare series.
+substrate stand the masked input, the bare series, and the controls of every task, each with its usual settings: nothing
+is chosen here.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import numpy as np
 from msgspec import Meta
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.protocols.controls import Control
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import present_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
@@ -104,13 +106,14 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         step=settings.step or None,
         samples=settings.samples,
     )
-    feature_sets = presented.by_step()
+    feature_sets = presented.by_step(seed=settings.seed)
     bounds = dict.fromkeys(range(2, settings.degree + 1), settings.product_delays) | {1: settings.delays}
     scores: list[Score] = []
     memories: dict[str, list[MemoryCapacity]] = {}
     products: dict[str, list[InformationProcessingCapacity]] = {}
     done, of = 0, len(feature_sets) * _BLOCKS
-    for on, X in feature_sets.items():
+    for on, given in feature_sets.items():
+        X = given if isinstance(given, np.ndarray) else await asyncio.to_thread(_usual, given)
         memories[on], products[on] = [], []
         for block in blocks:
             recalled, computed = await asyncio.to_thread(_measure, X, u, settings.delays, bounds, start, block)
@@ -118,16 +121,9 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
             products[on].append(computed)
             done += 1
             on_progress("measuring", done, of, settings.steps)
-        scores += _scores(on, X.shape[1], memories[on], products[on])
-    behind = reading_order(feature_sets["substrate"], u).behind
-    facts: tuple[tuple[str, str], ...] = ()
-    if behind:
-        aligned, v = realigned(feature_sets["substrate"], u, behind)
-        moved = [(first, min(last, len(v))) for first, last in blocks]
-        again = [await asyncio.to_thread(_memory, aligned, v, settings.delays, start, block) for block in moved]
-        count = aligned.shape[1]
-        scores += [_score("memory capacity, realigned", "substrate", count, [each.total for each in again])]
-        facts = (("features that follow the previous input better than the present one", _told(behind, count)),)
+        kind = given.kind if isinstance(given, Control) else ""
+        scores += _scores(on, X.shape[1], memories[on], products[on], kind)
+    facts = await asyncio.to_thread(_order_of_reading, np.concatenate(presented.responses), u, settings, start, blocks)
     return Outcome(
         title="Memory and information processing capacity",
         sentence=f"A random series was to be recalled 1 to {settings.delays} steps later, and products of its past "
@@ -141,10 +137,16 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         scores=tuple(scores),
         exchanges=presented.exchanges,
         classes=tuple(f"{delay} back" for delay in range(_RECALLED)),
-        weights=_weights(feature_sets["substrate"][settings.washout :], u[settings.washout :], presented.outputs),
+        weights=_weights(
+            np.concatenate(presented.responses)[settings.washout :], u[settings.washout :], presented.outputs
+        ),
         curves=_curves(memories, products["substrate"]),
         facts=facts,
     )
+
+
+def _usual(control: Control) -> FloatArray:
+    return control.variants[0]
 
 
 def _measure(
@@ -161,25 +163,41 @@ def _memory(X: FloatArray, u: FloatArray, delays: int, start: int, block: tuple[
     return memory_capacity(X, u, delays, washout=start, held_out=block, check_reading_order=False)
 
 
-def _told(behind: tuple[int, ...], features: int) -> str:
+def _order_of_reading(
+    X: FloatArray, u: FloatArray, settings: CapacitySettings, start: int, blocks: list[tuple[int, int]]
+) -> tuple[tuple[str, str], ...]:
+    """Return the memory capacity with features that follow the previous input moved to it, if there are any."""
+    behind = reading_order(X, u).behind
+    if not behind:
+        return ()
+    aligned, v = realigned(X, u, behind)
+    within = [(first, min(last, len(v))) for first, last in blocks]
+    capacities = [_memory(aligned, v, settings.delays, start, block).total for block in within]
     return (
-        f"{len(behind)} of {features}; if they were read before the input was set, the memory is the one realigned, "
-        "where they are moved one step earlier; of a delay line or a digital network it is the memory as it stands"
+        (
+            "memory capacity, realigned",
+            f"{np.mean(capacities):.2f} ± {np.std(capacities):.2f}: {len(behind)} of {X.shape[1]} features follow the "
+            "previous input better than the present one; if they were read before the input was set, this is the "
+            "memory, with them one step earlier; of a delay line or a digital network it is the memory as scored",
+        ),
     )
 
 
 def _scores(
-    on: str, features: int, memories: list[MemoryCapacity], products: list[InformationProcessingCapacity]
+    on: str,
+    features: int,
+    memories: list[MemoryCapacity],
+    products: list[InformationProcessingCapacity],
+    kind: str,
 ) -> list[Score]:
     by_name = {"memory capacity": [each.total for each in memories]}
     by_name["IPC, in all"] = [each.total for each in products]
     for degree in products[0].by_degree:
         by_name[f"IPC, degree {degree}"] = [each.by_degree[degree] for each in products]
-    return [_score(name, on, features, values) for name, values in by_name.items()]
-
-
-def _score(name: str, on: str, features: int, values: list[float]) -> Score:
-    return Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values))
+    return [
+        Score(readout=name, on=on, features=features, score=values[0], splits=tuple(values), kind=kind)
+        for name, values in by_name.items()
+    ]
 
 
 def _weights(X: FloatArray, u: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:

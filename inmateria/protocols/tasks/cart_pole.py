@@ -242,4 +242,12 @@ def _unused(settings: CartPoleSettings, info: SubstrateInfo) -> dict[str, str]:
     }
 
 
-TASK = Task("cart-pole", CartPoleSettings, balance, needs="spikes", unused=_unused, validation="data")
+TASK = Task(
+    "cart-pole",
+    CartPoleSettings,
+    balance,
+    needs="spikes",
+    unused=_unused,
+    validation="data",
+    own_controls="the loop is closed: a readout of the pulses, trained by the same teacher, drives the pole itself",
+)

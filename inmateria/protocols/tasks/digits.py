@@ -21,6 +21,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.preprocessing import StandardScaler
 
 from inmateria.protocols.circuits import Circuit, learning_channels
+from inmateria.protocols.controls import Control
 from inmateria.protocols.data_sets import digits
 from inmateria.protocols.learned_matter import (
     Samples,
@@ -35,7 +36,7 @@ from inmateria.protocols.learned_matter import (
 )
 from inmateria.protocols.outcome import Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials
-from inmateria.protocols.scoring import Labels, confusion_table
+from inmateria.protocols.scoring import Labels, confusion_table, features_of, one_thread, with_reading_noise
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import (
     InputMask,
@@ -128,22 +129,25 @@ async def read_reservoir(substrate: Substrate, settings: DigitsSettings, on_prog
     order, reader = np.concatenate([train, test]), _OnlineReader(settings.alpha)
     presented = await _stream(substrate, images, labels, order, len(train), reader, settings, on_progress)
     back = np.argsort(order)  # rows in the order of the images again
-    by_trial = {name: X[back] for name, X in presented.by_trial().items()}
-    feature_sets = {
-        "substrate": by_trial["substrate"],
-        "masked input": by_trial["masked input"],
-        "raw pixels": images.reshape(len(images), -1),
-    }
+    pixels, ones = images.reshape(len(images), -1), np.where(labels[:, np.newaxis] == np.arange(10), 1.0, -1.0)
+    feature_sets = {name: X[back] for name, X in presented.by_trial(("masked input", "raw pixels")).items()}
+    feature_sets["raw pixels"] = Control(lambda: [pixels], "linear")
     scores: list[Score] = []
     confusion: dict[str, tuple[tuple[int, ...], ...]] = {}
     coef = np.empty(0)
     of = 2 * len(feature_sets) * len(splits)
     on_progress("scoring", 0, of, 0)
-    for on, X in feature_sets.items():
+    for on, given in feature_sets.items():
+        read_from = [await asyncio.to_thread(features_of, given, learned, ones) for learned, _ in splits]
         for readout, read in ((_ONLINE, _read_online), (_RIDGE, _read_ridge)):
             scored: list[float] = []
-            for number, split in enumerate(splits):
-                predicted, weights = await asyncio.to_thread(read, X, labels, split[0], split[1], settings)
+            noisy: list[float] = []
+            for number, (X, split) in enumerate(zip(read_from, splits, strict=True)):
+                predicted, weights = await asyncio.to_thread(read, X, labels, *split, settings)
+                if on == "substrate":
+                    blurred = with_reading_noise(X, split[0], settings.seed)
+                    named, _ = await asyncio.to_thread(read, blurred, labels, *split, settings)
+                    noisy.append(accuracy(labels[split[1]], named))
                 if on == "substrate" and number == 0:
                     if readout == _ONLINE:  # the one that learned while the digits came
                         predicted = reader.predict(X[test])
@@ -151,7 +155,17 @@ async def read_reservoir(substrate: Substrate, settings: DigitsSettings, on_prog
                     coef = weights
                 scored.append(accuracy(labels[split[1]], predicted))
                 on_progress("scoring", len(scores) * len(splits) + len(scored), of, 0)
-            scores.append(Score(readout=readout, on=on, features=X.shape[1], score=scored[0], splits=tuple(scored)))
+            scores.append(
+                Score(
+                    readout=readout,
+                    on=on,
+                    features=read_from[0].shape[1],
+                    score=scored[0],
+                    splits=tuple(scored),
+                    kind=given.kind if isinstance(given, Control) else "",
+                    noisy=tuple(noisy),
+                )
+            )
     return Outcome(
         title="Handwritten digits",
         sentence=(
@@ -247,6 +261,7 @@ class _OnlineReader:
         return predicted
 
 
+@one_thread()
 def _read_online(
     X: FloatArray, labels: Labels, train: Labels, test: Labels, settings: DigitsSettings
 ) -> tuple[Labels, FloatArray]:
@@ -257,6 +272,7 @@ def _read_online(
     return readout.predict(scaler.transform(X[test])), readout.coef_
 
 
+@one_thread()
 def _read_ridge(
     X: FloatArray, labels: Labels, train: Labels, test: Labels, settings: DigitsSettings
 ) -> tuple[Labels, FloatArray]:

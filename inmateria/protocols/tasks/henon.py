@@ -1,11 +1,13 @@
 """Forecast of the chaotic Henon map from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023)."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.controls import Control, controls_by_step
 from inmateria.protocols.data_sets import henon_map
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
@@ -62,9 +64,13 @@ async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: P
         pieces = [values[begin : begin + _PIECE] for begin in range(0, len(values), _PIECE)]
         presented = await present_trials(reservoir, pieces, settings.round_trips, on_progress)
     positions = reservoir.encoding.positions
-    feature_sets = presented.by_step(PULSE_CONTROLS)
-    feature_sets["substrate"] = bin_spikes(feature_sets["substrate"], settings.features, positions, settings.bins)
-    feature_sets["values alone"] = u[:-1, np.newaxis]
+    binned = bin_spikes(np.concatenate(presented.responses), settings.features, positions, settings.bins)
+    alone = u[:-1, np.newaxis]
+    feature_sets = {
+        **replace(presented, responses=[binned]).by_step(PULSE_CONTROLS),
+        "values alone": Control(lambda: [alone], "linear"),
+        **controls_by_step(np.concatenate(presented.drives), alone, binned.shape[1]),
+    }
     target = 2.0 * u[1:] - 1.0
     compared = await asyncio.to_thread(score_regression, feature_sets, {"next value": target}, on_progress=on_progress)
     shown = compared.held_out_rows[:_PIECE]

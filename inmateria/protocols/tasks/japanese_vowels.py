@@ -1,6 +1,7 @@
 """Speakers of Japanese vowels, told apart from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023)."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -58,10 +59,9 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, on_p
         reservoir.encoding = encoding_of(settings, reservoir, settings.interval)
         reservoir.features = features_of(settings.features, settings.time_constant, reservoir.info)
         presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
-    feature_sets = presented.by_trial(PULSE_CONTROLS)
     positions = reservoir.encoding.positions
     binned = [bin_spikes(X, settings.features, positions, settings.bins) for X in presented.responses]
-    feature_sets["substrate"] = np.array([X.ravel() for X in binned])
+    feature_sets = replace(presented, responses=binned).by_trial(PULSE_CONTROLS)
     order = np.arange(len(speakers))
     score = partial(
         score_classification,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
+from inmateria.protocols.controls import RECTIFIER, Control, controls_by_step
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.pulses import (
@@ -80,9 +81,11 @@ async def recognise_patterns(substrate: Substrate, settings: PatternSettings, on
         trials = [each[np.newaxis] for each in pulses]
         presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
     responses = np.concatenate(presented.responses)
+    counted = bin_spikes(responses, settings.features, positions, settings.bins)
     feature_sets = {
-        "substrate": bin_spikes(responses, settings.features, positions, settings.bins),
-        "pulses alone": pulses,
+        "substrate": counted,
+        "pulses alone": Control(lambda: [pulses], "linear"),
+        RECTIFIER: controls_by_step(pulses, pulses, counted.shape[1], seed=settings.seed)[RECTIFIER],
     }
     score = partial(
         score_classification, readout=settings.kind.removesuffix("s"), seed=settings.seed, on_progress=on_progress

@@ -17,10 +17,11 @@ import numpy as np
 from msgspec import Meta
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.protocols.controls import Control, controls_by_step
 from inmateria.protocols.data_sets import digits
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials, stream_trials
-from inmateria.protocols.scoring import Labels
+from inmateria.protocols.scoring import Labels, features_of, one_thread, with_reading_noise
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, SignalOrCounts
 from inmateria.substrate import FloatArray, Substrate
@@ -76,26 +77,36 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_p
     """Show the digits twice, the second time with the memory erased between them, and read the past out."""
     shown, images = semi_repetitive(settings)
     presented, erased = await _show(substrate, list(images), settings, on_progress)
-    feature_sets = {
-        "substrate": presented.by_trial()["substrate"],
-        "memory erased": np.array([X.ravel() for X in erased]),
-        "pixels shown": images.reshape(len(images), -1),
+    read, without = (np.array([X.ravel() for X in each]) for each in (presented.responses, erased))
+    pixels, drives = images.reshape(len(images), -1), np.array([drive.ravel() for drive in presented.drives])
+    feature_sets: dict[str, FloatArray | Control] = {
+        "substrate": read,
+        "memory erased": Control(lambda: [without], "memoryless"),
+        "pixels shown": Control(lambda: [pixels], "linear"),
+        **controls_by_step(drives, pixels, read.shape[1], seed=settings.seed),
     }
     scores: list[Score] = []
     curves: dict[str, tuple[float, ...]] = {}
     coef = np.empty(0)
     on_progress("scoring", 0, settings.back * len(feature_sets), 0)
     for back in range(1, settings.back + 1):
-        for on, X in feature_sets.items():
+        for on, given in feature_sets.items():
+            X = given if isinstance(given, np.ndarray) else await asyncio.to_thread(_chosen, given, shown, back)
+            noisy: tuple[float, ...] = ()
+            if on == "substrate":
+                blurred = with_reading_noise(X, np.arange(_TO_STANDARDISE), settings.seed)
+                said, _ = await asyncio.to_thread(_learn_to_recall, blurred, shown, back, settings.alpha)
+                noisy = _by_block(said)
             right, weights = await asyncio.to_thread(_learn_to_recall, X, shown, back, settings.alpha)
-            blocks = np.array_split(right[len(right) // 2 :], _BLOCKS)
             scores.append(
                 Score(
                     readout=f"RLS, {back} back",
                     on=on,
                     features=X.shape[1],
                     score=float(right[len(right) // 2 :].mean()),
-                    splits=tuple(float(block.mean()) for block in blocks),
+                    splits=_by_block(right),
+                    kind=given.kind if isinstance(given, Control) else "",
+                    noisy=noisy,
                 )
             )
             on_progress("scoring", len(scores), settings.back * len(feature_sets), 0)
@@ -182,6 +193,18 @@ def semi_repetitive(settings: SequenceSettings) -> tuple[Labels, FloatArray]:
     return shown, items.X[chosen].reshape(-1, 8, 8)
 
 
+def _by_block(right: FloatArray) -> tuple[float, ...]:
+    """Average which of the predictions of the second half were correct, block by block."""
+    return tuple(float(block.mean()) for block in np.array_split(right[len(right) // 2 :], _BLOCKS))
+
+
+def _chosen(control: Control, shown: Labels, back: int) -> FloatArray:
+    """Return the variant of a control that recalls best in the first half, which is not scored."""
+    wanted = np.where(np.roll(shown, back)[:, np.newaxis] == np.arange(10), 1.0, -1.0)
+    return features_of(control, np.arange(back, len(shown) // 2), wanted)
+
+
+@one_thread()
 def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> tuple[FloatArray, FloatArray]:
     """Predict the digit so many back, then learn it, one after another; give which were correct, and the weights."""
     standardised = StandardScaler().fit(X[:_TO_STANDARDISE]).transform(X)

@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.protocols.controls import RECTIFIER, controls_by_step
 from inmateria.protocols.data_sets import digits
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import measure_round_trips
@@ -37,6 +38,7 @@ from inmateria.reservoir.layers.training import LocalTraining
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _POINTS = 40
+_KINDS = {RECTIFIER: "memoryless", "raw pixels": "linear"}
 
 
 class StackSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,14 +149,14 @@ async def read_in_layers(
         outputs = list(dict.fromkeys(name.partition("@")[0] for name in names))
     ridge = RidgeClassifierReadout()
     scores: list[Score] = []
-    of = 1 + len(layers) + (0 if random is None else 2) + 2
+    of = 1 + len(layers) + (0 if random is None else 2) + 3
     on_progress("scoring", 0, of, 0)
 
     async def scored(on: str, readout: str, A: FloatArray, B: FloatArray, by: Any = ridge) -> Any:
         reader = make_pipeline(StandardScaler(), clone(by))
         await asyncio.to_thread(reader.fit, A, y[train])
         right = float(np.mean(reader.predict(B) == y[test]))
-        scores.append(Score(readout=readout, on=on, features=A.shape[1], score=right))
+        scores.append(Score(readout=readout, on=on, features=A.shape[1], score=right, kind=_KINDS.get(on, "")))
         on_progress("scoring", len(scores), of, 0)
         return reader
 
@@ -168,6 +170,8 @@ async def read_in_layers(
     if random is not None:
         await scored("random encoders", f"all {len(layers)} layers", *map(np.hstack, random))
         await scored("random encoders", f"layer {len(layers)}", random[0][-1], random[1][-1])
+    mixed = controls_by_step(X, X, both[0].shape[1], seed=settings.seed)[RECTIFIER].variants[0]
+    await scored(RECTIFIER, f"all {len(layers)} layers", mixed[train], mixed[test])
     await scored("raw pixels", "ridge", X[train], X[test])
     await scored("raw pixels", "logistic", X[train], X[test], by=LogisticRegression(max_iter=3000))
     return Outcome(

@@ -5,11 +5,13 @@ same readouts of the pulses, of which nothing is left after the first window.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.controls import Control, controls_by_step
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.pulses import PulseSettings, steps_within, unused_by_levels
@@ -24,6 +26,7 @@ from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
 from inmateria.reservoir.spike_features import spike_counts
 from inmateria.substrate import FloatArray, Substrate
 
+_PULSES = "pulses alone"
 _SCORED = (0.1, 0.2, 0.3, 0.5, 1.0)
 """Times after the pulses whose scores are in the table, s; the first window is too."""
 
@@ -75,15 +78,19 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, on_progress: 
         pulses[labels == 1, inputs - electrodes :] = 1.0
         trials = [pattern[np.newaxis] for pattern in pulses]
         presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
-    counts = np.array([X.reshape(bins, each, -1).sum(axis=1) for X in presented.responses])
-    given = np.zeros((settings.trials, bins, inputs))
-    given[:, 0] = pulses
+    counts = np.concatenate([X.reshape(bins, each, -1).sum(axis=1) for X in presented.responses])
+    given, places = np.zeros((settings.trials, bins, inputs)), np.zeros((settings.trials, bins, 2))
+    given[:, 0], places[np.arange(settings.trials), 0, labels] = pulses, 1.0
+    by_window = given.reshape(-1, inputs)
+    feature_sets: dict[str, FloatArray | Control] = {
+        "substrate": counts,
+        _PULSES: Control(lambda: [by_window], "linear"),
+        **controls_by_step(by_window, places.reshape(-1, 2), counts.shape[1], seed=settings.seed),
+    }
     at = np.array((np.arange(bins) + 1) * each * step, dtype=np.float64)
-    windows, elapsed = await asyncio.to_thread(
-        _score, {"substrate": counts, "pulses alone": given}, labels, at, settings, on_progress
-    )
-    which = {on: [float(window.by_target[on].mean()) for window in windows] for on in windows[0].by_target}
     scored = sorted({0, *(min(bins - 1, max(0, round(t / (each * step)) - 1)) for t in _SCORED)})
+    windows, elapsed = await asyncio.to_thread(_score, feature_sets, labels, at, scored, settings, on_progress)
+    which = {on: [float(window.by_target[on].mean()) for window in windows] for on in ("substrate", _PULSES)}
     scores: list[Score] = [score for k in scored for score in windows[k].scores]
     last = windows[scored[-1]]
     return last.outcome(
@@ -108,28 +115,31 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, on_progress: 
 
 
 def _score(
-    feature_sets: dict[str, FloatArray],
+    feature_sets: dict[str, FloatArray | Control],
     labels: Labels,
     at: FloatArray,
+    scored: Sequence[int],
     settings: TimerSettings,
     on_progress: ProgressCallback,
 ) -> tuple[list[Comparison], Comparison]:
-    """Score the place in every window, and the elapsed time in all of them; features are (trials, windows, ...)."""
+    """Score the place in every window, and the elapsed time in all of them; a row is a window of a trial.
+
+    Controls other than the pulses are scored in the windows that the table has.
+    """
     windows = []
     for k, time in enumerate(at):
         on_progress("scoring", k, len(at) + 1, 0)
         windows.append(
             score_classification(
-                {on: X[:, k] for on, X in feature_sets.items()},
+                {on: X[k :: len(at)] for on, X in feature_sets.items() if k in scored or on in ("substrate", _PULSES)},
                 labels,
                 readout=f"place, {time:.2g} s later",
                 seed=settings.seed,
             )
         )
-    flat = {on: X.reshape(-1, X.shape[-1]) for on, X in feature_sets.items()}
     elapsed = {"elapsed time (1 - NRMSE)": np.tile(at, settings.trials)}
     on_progress("scoring", len(at), len(at) + 1, 0)
-    compared = score_regression(flat, elapsed)
+    compared = score_regression(feature_sets, elapsed, seed=settings.seed)
     on_progress("scoring", len(at) + 1, len(at) + 1, 0)
     return windows, compared
 
