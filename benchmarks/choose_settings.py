@@ -2,21 +2,22 @@
 
     python benchmarks/choose_settings.py [--only NAME ...] [--trials N] [--workers N] [--folder FOLDER] [--list]
 
-Each entry is one search (`inmateria.desk.search`), which runs part="validation" of the task's data: of digits and flowers
-the items that no split tests on, of series and sequences those of seeds from 2**31 on, of Mackey-Glass another beginning.
-Networks have seeds from 101 on, and those of the reports other ones. A folder that holds an unfinished search is gone on
-with. At the end stands the command that scores the best settings on what is reported; the score of the search itself is
-one of many, and too good. `local-training` is the grid of benchmarks/local_training.py --part choose, on the same digits.
+Each entry is one search (`inmateria.desk.search`), which runs part="validation" of the task's data: of digits and
+flowers the items that no split tests on, of series and sequences those of seeds from 2**31 on, of Mackey-Glass another
+beginning. Networks have seeds from 101 on, those of the reports other ones. A folder that holds an unfinished search is
+gone on with. At the end stands the command that scores the best settings on what is reported; the score of the search
+itself is one of many, and too good. `local-training` is the grid of benchmarks/local_training.py --part choose, on the
+same digits, for the methods named by --methods; `published-iris` that of the sign rule of benchmarks/published_learning.py.
 """
 
 import argparse
 import asyncio
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import local_training
+import published_learning
 
 from inmateria.desk.searching import search
 
@@ -36,15 +37,19 @@ class Choice:
 CHOICES: dict[str, Choice] = {
     "digits": Choice(
         task="digits",
-        on="nanowire://?seed=101..102",
-        settings={"splits": 3, "round_trips": 1},
+        on="nanowire://?seed=101",
+        settings={"splits": 1, "round_trips": 1},
         over={"amplitude": "log:.01..0.2", "positions": "1..3", "step": "log:.004..0.025", "window": "4..6"},
+        trials=12,
+        seeds=1,
     ),
     "sequence-memory": Choice(
         task="sequence-memory",
-        on="nanowire://?seed=101..102",
-        settings={"round_trips": 1},
+        on="nanowire://?seed=101",
+        settings={"digits": 1500, "back": 1, "round_trips": 1},
         over={"amplitude": "log:.02..0.6", "step": "log:.002..0.05", "positions": "1..3"},
+        trials=12,
+        seeds=1,
     ),
     "mackey-glass": Choice(
         task="mackey-glass",
@@ -85,7 +90,7 @@ CHOICES: dict[str, Choice] = {
         seeds=5,
     ),
 }  # fmt: skip
-GRIDS = ("local-training",)
+GRIDS = ("local-training", "published-iris")
 
 
 def choose(name: str, folder: Path, trials: int | None, workers: int | None) -> None:
@@ -111,13 +116,19 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="print what would be searched")
     parser.add_argument("--methods", nargs="+", default=[], help="of local-training: these only")
     asked = parser.parse_args()
+
+    def tell(text: str) -> None:
+        print(text, flush=True)
+
     for name in asked.only:
         if asked.list:
-            print(f"{name}: {CHOICES[name] if name in CHOICES else 'the grid of local_training.py'}")
+            print(f"{name}: {CHOICES.get(name, 'a grid of the benchmark')}")
         elif name in CHOICES:
             choose(name, asked.folder, asked.trials, asked.workers)
+        elif name == "published-iris":
+            published_learning.choose_iris(tell)
         else:
-            asyncio.run(local_training.choose(asked.methods, lambda text: print(text, file=sys.stderr, flush=True)))
+            asyncio.run(local_training.choose(asked.methods, tell))
 
 
 if __name__ == "__main__":
