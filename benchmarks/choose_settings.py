@@ -7,7 +7,7 @@ flowers the items that no split tests on, of series and sequences those of seeds
 beginning. Networks have seeds from 101 on, those of the reports other ones. A folder that holds an unfinished search is
 gone on with. At the end stands the command that scores the best settings on what is reported; the score of the search
 itself is one of many, and too good. `local-training` is the grid of benchmarks/local_training.py --part choose, on the
-same digits, for the methods named by --methods; `published-iris` that of the sign rule of benchmarks/published_learning.py.
+same digits, for the methods named by --methods; `published-iris` that of the sign rule in published_learning.py.
 """
 
 import argparse
