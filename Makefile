@@ -7,21 +7,24 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3; do \
 	$$each -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& echo $$each && break; done)
 
+# Workers share the cores already: several threads of linear algebra in each are many times slower than one.
+ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+
 .PHONY: demo test test-slow coverage lint bench clean mutants
 
 demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
 
 test: $(VENV)/.installed-test lint
-	$(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(PYTEST)
 
 test-slow: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m slow -n 2 $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow -n 2 $(PYTEST)
 
 # The tests of `make test` once more, with every line counted; fails below the floor in pyproject.toml. Compiled kernels do
 # not count their lines, and processes that tests start do.
 coverage: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

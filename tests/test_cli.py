@@ -359,15 +359,21 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     return json.loads(told.stdout), folder
 
 
-def test_the_main_job_reads_digits_better_than_without_the_physics(finished_run: tuple[dict, Path]) -> None:
+def test_the_main_job_reads_digits_better_than_linear_readouts(finished_run: tuple[dict, Path]) -> None:
     told, _ = finished_run
     accuracy = {(score["on"], score["readout"]): score["score"] for score in told["scores"]}
-    assert len(accuracy) == 6
+    controls = ("masked input", "raw pixels", "rectifier", "rectified lags", "echo state")
+    assert set(accuracy) == {
+        (on, readout) for on in ("substrate", *controls) for readout in ("RLS, online", "ridge, batch")
+    }
     for readout in ("RLS, online", "ridge, batch"):
         assert accuracy["substrate", readout] > accuracy["raw pixels", readout]
         assert accuracy["substrate", readout] > accuracy["masked input", readout]
         # Linear readouts of the raw pixels: .93 to .95 is what scikit-learn's own give.
         assert 0.92 < accuracy["raw pixels", readout] < 0.97
+        # scikit-learn's nearest neighbours, and its kernels, read 0.98 and more: what is not linear is not rare.
+        assert accuracy["rectified lags", readout] > 0.97
+    assert "the matter did not help" in told["verdict"]
     assert told["chance"] == pytest.approx(0.1, abs=0.01)
     assert told["exchanges_per_second"] > 0
     assert 0 < told["round_trip_p50"] <= told["round_trip_p99"]

@@ -9,6 +9,7 @@ from inmateria.cli import (
     running,
     searching,
     serving,
+    surveying,
     sweeping,
     watching,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "running",
     "searching",
     "serving",
+    "surveying",
     "sweeping",
     "watching",
 ]

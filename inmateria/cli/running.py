@@ -211,6 +211,7 @@ def show_run(run: "Run", folder: Path, json: bool) -> None:
             "over": run.over,
             "part": run.part,
             "scores": scores,
+            "verdict": outcome.verdict,
             "chance": outcome.chance,
             "metric": outcome.metric,
             "splitting": outcome.splitting,
@@ -251,13 +252,13 @@ def _table(run: "Run") -> "Table":
         box=SIMPLE_HEAD,
         pad_edge=False,
     )
-    for heading in ("read from", "readout"):
-        table.add_column(heading)
+    table.add_column("read from", no_wrap=True)
+    table.add_column("readout")
     for heading in ("features", outcome.metric):
         table.add_column(heading, justify="right")
     splits = max(len(score.splits) for score in outcome.scores)
     if splits > 1:
-        table.add_column(f"mean ± sd, {splits} {outcome.repeated}", justify="right")
+        table.add_column(f"mean ± sd, {splits} {outcome.repeated}", justify="right", no_wrap=True)
     noise = any(score.noisy for score in outcome.scores)
     if noise:
         table.add_column("1 % noise", justify="right")

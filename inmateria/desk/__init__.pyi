@@ -8,6 +8,7 @@ from .run_tables import runs_to_pandas, write_table
 from .search_folder import SearchFolder, Trial
 from .searching import SearchResult, search
 from .summaries import RunSummary
+from .surveying import SurveyEntry, SurveyResult, survey
 from .sweep_folder import Failure, SweepFolder
 from .sweeping import Progress, SweepResult, sweep
 
@@ -22,6 +23,8 @@ __all__ = [
     "RunSummary",
     "SearchFolder",
     "SearchResult",
+    "SurveyEntry",
+    "SurveyResult",
     "SweepFolder",
     "SweepResult",
     "Trial",
@@ -34,6 +37,7 @@ __all__ = [
     "rerun",
     "runs_to_pandas",
     "search",
+    "survey",
     "sweep",
     "write_table",
 ]

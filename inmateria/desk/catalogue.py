@@ -11,13 +11,14 @@ import msgspec
 
 from inmateria import __version__
 from inmateria.desk.summaries import RunSummary, summary_of
+from inmateria.protocols.costs import Cost
 from inmateria.protocols.gains import Gain
 from inmateria.protocols.runs import RUN_FILE, RunFolderError
 
 __all__ = ["NewRuns", "find_run", "read_catalogue"]
 
 _INDEX = ".catalogue"
-_VERSION = " ".join((__version__, *RunSummary.__struct_fields__, *Gain.__struct_fields__))
+_VERSION = " ".join((__version__, *RunSummary.__struct_fields__, *Gain.__struct_fields__, *Cost.__struct_fields__))
 """The version of an index; one of another version is made anew."""
 
 

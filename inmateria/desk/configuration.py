@@ -49,7 +49,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     workers: int | None = None
 
 
-_MADE_BY_A_RUN = ("created", "substrate", "outcome", "versions", "version", "seconds", "threads")
+_MADE_BY_A_RUN = ("created", "substrate", "outcome", "versions", "version", "seconds", "threads", "cost")
 
 
 def read_experiment(path: Path) -> Experiment:

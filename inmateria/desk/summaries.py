@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from inmateria.protocols.costs import Cost
 from inmateria.protocols.gains import Gain, gain_of
 from inmateria.protocols.outcome import ExchangeStatistics, Score
 
@@ -44,6 +45,7 @@ class _Run(msgspec.Struct, frozen=True, kw_only=True):
     keep: str = "all"
     part: str = "test"
     seconds: float | None = None
+    cost: Cost | None = None
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +73,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         Exchanges with the substrate, and steps in them.
     seconds : float, optional
         Duration of the run, s; None for runs of versions that did not note it.
+    cost : Cost, optional
+        Stimuli, time and energy that it cost the device; None likewise.
+    noisy : float, optional
+        The substrate's main score with 1 % noise of reading, mean over splits; None without.
     """
 
     name: str
@@ -92,6 +98,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     keep: str = "all"
     part: str = "test"
     seconds: float | None = None
+    cost: Cost | None = None
+    noisy: float | None = None
 
 
 _DECODER = msgspec.json.Decoder(_Run)
@@ -127,6 +135,8 @@ def summary_of(name: str, run_json: bytes) -> RunSummary:
         keep=run.keep,
         part=run.part,
         seconds=run.seconds,
+        cost=run.cost,
+        noisy=next((fmean(score.noisy) for score in outcome.scores if score.noisy), None),
     )
 
 

@@ -5,6 +5,7 @@ import logging
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from datetime import datetime
@@ -17,13 +18,14 @@ from threadpoolctl import threadpool_info
 
 from inmateria.concurrency import wait_to_completion
 from inmateria.protocols.circuits import learning_channels
+from inmateria.protocols.costs import CostMeter, sum_of_costs
 from inmateria.protocols.data_parts import Part, checked_part, data_of, settings_of_part
 from inmateria.protocols.gains import verdict
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.run_log import log_file
 from inmateria.protocols.runs import RECORDING_FILE, Run, make_folder, write_run
 from inmateria.protocols.task import ProgressCallback, Task
-from inmateria.recording import CompressionStopped, KeptSamples, RecordedSubstrate, RecordingError, compress
+from inmateria.recording import CompressionStopped, Exchange, KeptSamples, RecordedSubstrate, RecordingError, compress
 from inmateria.recording.provenance import software
 from inmateria.substrate import Response, Stimulus, Substrate, SubstrateError, SubstrateInfo
 
@@ -149,6 +151,7 @@ async def run_task(
         keep=keep,
         part=part,
         seconds=time.monotonic() - clock,
+        cost=sum_of_costs([each.meter.cost for each in recorded if each.meter is not None]),
         threads=max((pool["num_threads"] for pool in threadpool_info()), default=1),
     )
     await asyncio.to_thread(write_run, folder, run)
@@ -222,16 +225,23 @@ class _RecordedSubstrate(RecordedSubstrate):
     ) -> None:
         super().__init__(substrate, path, annotations, keep=keep)
         self._task, self._settings = task, settings
+        self.meter: CostMeter | None = None
 
     async def __aenter__(self) -> Self:
         await super().__aenter__()
         try:
             self._task.check(self.device_info, self._settings)
             self._task.check_settings(self._settings, self.device_info)
+            self.meter = self.meter or CostMeter(self.device_info)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
+
+    async def _record(self, exchange: Exchange) -> None:
+        assert self.meter is not None
+        self.meter.add(exchange.stimulus, exchange.response)
+        await super()._record(exchange)
 
 
 class _UnrecordedSubstrate(Substrate):
@@ -239,6 +249,7 @@ class _UnrecordedSubstrate(Substrate):
 
     def __init__(self, task: Task, settings: msgspec.Struct, substrate: Substrate) -> None:
         self._task, self._settings, self._substrate = task, settings, substrate
+        self.meter: CostMeter | None = None
         with suppress(SubstrateError):  # known once it is entered
             self.info = substrate.info
 
@@ -253,6 +264,7 @@ class _UnrecordedSubstrate(Substrate):
             self.info = self._substrate.info
             self._task.check(self.info, self._settings)
             self._task.check_settings(self._settings, self.info)
+            self.meter = self.meter or CostMeter(self.info)
         except BaseException as error:
             await self._substrate.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -264,11 +276,23 @@ class _UnrecordedSubstrate(Substrate):
         await self._substrate.__aexit__(kind, error, trace)
 
     async def _apply(self, stimulus: Stimulus) -> Response:
-        return await self._substrate.stimulate(stimulus)
+        assert self.meter is not None
+        response = await self._substrate.stimulate(stimulus)
+        self.meter.add(stimulus, response)
+        return response
 
     async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
-        async with aclosing(self._substrate.stream(stimuli)) as responses:
+        assert self.meter is not None
+        sent: deque[Stimulus] = deque()
+
+        async def noted() -> AsyncGenerator[Stimulus]:
+            async for stimulus in stimuli:
+                sent.append(stimulus)
+                yield stimulus
+
+        async with aclosing(noted()) as source, aclosing(self._substrate.stream(source)) as responses:
             async for response in responses:
+                self.meter.add(sent.popleft(), response)
                 yield response
 
     async def reset(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from inmateria.protocols.costs import Cost
 from inmateria.protocols.outcome import Outcome
 from inmateria.substrate import SubstrateInfo
 
@@ -54,6 +55,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     threads : int, optional
         Threads of linear algebra, on which the last bits of scores depend; None for runs of versions that did not
         note it.
+    cost : Cost, optional
+        Stimuli, time and energy that the run cost the device; None for runs of versions that did not note it.
     version : int
         Version of this format.
     """
@@ -70,6 +73,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     part: str = "test"
     seconds: float | None = None
     threads: int | None = None
+    cost: Cost | None = None
     version: int = _VERSION
 
 

@@ -7,6 +7,7 @@ import pytest
 from exact_ridge import exact, exact_left_out_error, exact_ridge
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from scipy.linalg import LinAlgError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
@@ -195,3 +196,21 @@ def test_an_offset_of_states_changes_no_capacity() -> None:
     targets = states[:, :2].T + generator.normal(size=(2, 100_000)) + 1000.0
     plain, offset = (ManyTargetsReadout(X, 0.0, 0.0, 1e-10) for X in (states, states + 2.0**20))
     assert offset.squared_correlations(targets) == pytest.approx(plain.squared_correlations(targets), rel=1e-8)
+
+
+def test_singular_vectors_are_found_where_gesdd_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    # LAPACK's gesdd gives up on some finite matrices of low rank, such as rectified sines.
+    phase = np.arange(300)[:, np.newaxis]
+    X = np.maximum(np.sin(0.157 * phase) - np.linspace(-0.9, 0.9, 40), 0.0)
+    y = np.cos(0.157 * phase[:, 0])
+    usual = RidgeReadout(1e-4, validation=None).fit(X, y)
+
+    def gives_up(*_: object, **__: object) -> None:
+        raise LinAlgError("SVD did not converge for slice = 0.")
+
+    monkeypatch.setattr("inmateria.reservoir.readouts.ridge_path.svd", gives_up)
+    otherwise = RidgeReadout(1e-4, validation=None).fit(X, y)
+    Z, centred = X - X.mean(axis=0), y - y.mean()
+    closed = np.linalg.lstsq(np.vstack([Z, 1e-2 * np.eye(40)]), np.r_[centred, np.zeros(40)], rcond=None)[0]
+    for fitted in (usual, otherwise):
+        np.testing.assert_allclose(Z @ fitted.coef_, Z @ closed, atol=1e-8)

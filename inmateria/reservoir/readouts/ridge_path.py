@@ -1,6 +1,7 @@
 """Ridge solutions for many regularisations, and the error of each as estimated by cross-validation."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -248,9 +249,10 @@ def singular_vectors(matrix: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     rows, features = matrix.shape
     lengths = np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
     if lengths.max() <= 1e3 * lengths[lengths > 0].min(initial=np.inf):
-        left, singular, right = svd(matrix, full_matrices=rows > features, check_finite=False)
-        singular[singular <= ROUNDING * EPS * np.sqrt(len(singular)) * singular[0]] = 0.0
-        return left, singular, right.T
+        with suppress(LinAlgError):  # of some finite matrices of low rank, LAPACK's gesdd finds none
+            left, singular, right = svd(matrix, full_matrices=rows > features, check_finite=False)
+            singular[singular <= ROUNDING * EPS * np.sqrt(len(singular)) * singular[0]] = 0.0
+            return left, singular, right.T
     # Columns of very different scales: the Jacobi method finds small singular values to all digits, too.
     tall = rows >= features
     singular, first, second, work, _, failed = dgejsv(matrix if tall else matrix.T, joba=2, jobu=int(tall))
