@@ -190,7 +190,8 @@ class ShiftLMSReadout(OnlineRegressor):
         used = self._features + bool(self.fit_intercept)
         return write_learning_c(
             Path(path), self._weights.astype(np.int64)[:, :used], self._features, self._powers, int(self.slowness),
-            (FULL, GUARD, POWER), int(self._ranges[2]), self.ranges_, (given[:, : self._features], wanted, found, weights[:, :used]),
+            (FULL, GUARD, POWER), int(self._ranges[2]), self.ranges_,
+            (given[:, : self._features], wanted, found, weights[:, :used]),
         )  # fmt: skip
 
     def _padded(self, features: FloatArray) -> FloatArray:
