@@ -17,7 +17,16 @@ from inmateria.protocols.scoring import Labels
 from inmateria.reservoir import henon, mackey_glass
 from inmateria.substrate import FloatArray
 
-__all__ = ["Items", "digits", "henon_map", "iris_flowers", "japanese_vowels", "mackey_glass_series", "sine_phase"]
+__all__ = [
+    "Items",
+    "averaged_parts",
+    "digits",
+    "henon_map",
+    "iris_flowers",
+    "japanese_vowels",
+    "mackey_glass_series",
+    "sine_phase",
+]
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 
@@ -142,6 +151,11 @@ def japanese_vowels() -> tuple[list[FloatArray], Labels, int]:
     tested = np.arange(learned) % 3 == 2
     order = np.concatenate([np.flatnonzero(~tested), np.flatnonzero(tested)])
     return [utterances[k] for k in order], speakers[order], int(np.count_nonzero(~tested))
+
+
+def averaged_parts(X: FloatArray, parts: int) -> FloatArray:
+    """Average the frames (frames, features) of each of some equal parts; shape (parts, features)."""
+    return np.array([part.mean(axis=0) for part in np.array_split(X, parts)])
 
 
 def _all_vowels() -> tuple[list[FloatArray], Labels, int]:

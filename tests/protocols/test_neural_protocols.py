@@ -16,10 +16,10 @@ from inmateria.adapters import SimulatedSubstrate, connect
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Neuroplatform
 from inmateria.protocols import Run, data_sets, find_task, read_run, run_task
+from inmateria.protocols.activity import activity_figures
 from inmateria.protocols.data_sets import japanese_vowels
 from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of
 from inmateria.protocols.tasks.cart_pole import _pushed
-from inmateria.protocols.tasks.spontaneous import activity_figures
 from inmateria.reservoir import (
     FilteredRates,
     FirstSpikeLatency,
