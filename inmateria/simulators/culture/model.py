@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.culture import kernel
 from inmateria.simulators.parameters import convert_fields
 
@@ -220,6 +221,8 @@ class CultureModel:
 class Asynchronous(CultureModel):
     """`CultureModel` with constants, tuned by hand, for irregular and asynchronous activity."""
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bursting(CultureModel):
@@ -267,3 +270,5 @@ class Bursting(CultureModel):
     recovery: float = 0.64
     inhibitory_release: float = 0.15
     inhibitory_recovery: float = 0.4
+
+    __repr__ = one_line
