@@ -7,8 +7,8 @@ those of the rate-balance model with the values fitted to a device (`RateBalance
 readouts of controls. Three are linear: raw pixels, randomly masked pixels of the same dimension, and the same network
 frozen, so that nothing switches. Three are not, and have no memory: the two halves of what drives the network (the
 rectifier of the same masks, at the same places of the window), as many rectified mixtures of it as the network has
-outputs, and the magnitude of as many masks, drawn in the same way, as the network has outputs. Encoding, drive, electrodes and alpha were chosen on 10,000 training
-digits, scored on 8,000 others of the training part.
+outputs, and the magnitude of as many masks, drawn in the same way, as the network has outputs. Encoding, drive,
+electrodes and alpha were chosen on 10,000 training digits, scored on 8,000 others of the training part.
 
 INMATERIA_DATA names the folder with mnist.npz. One seed takes about three minutes on one core, of which one is the
 network and the online readout.
