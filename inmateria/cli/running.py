@@ -50,7 +50,7 @@ def run(
         str | None,
         typer.Option(
             help="Substrate: a URI such as nanowire://?wires=200 or mqtt://host/group/device, or just its scheme; by "
-            "default nanowire, or the network that a task trains.",
+            "default that of the task.",
             autocompletion=complete_substrate,
         ),
     ] = None,

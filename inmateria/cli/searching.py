@@ -46,7 +46,7 @@ def search(
         int | None, typer.Option(help="Runs of a trial, each with the next seed; three by default.", min=1)
     ] = None,
     objective: Annotated[
-        str, typer.Option(help="'gain' over the best control, or 'score', as large as possible.")
+        str, typer.Option(help="'gain' over the best control, 'score', or 'noisy': that with 1 % noise of reading.")
     ] = "gain",
     sampler: Annotated[str | None, typer.Option(help="'tpe' or 'random'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the sampler.", min=0)] = None,

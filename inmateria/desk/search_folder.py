@@ -23,6 +23,7 @@ from inmateria.desk.point_folder import (
 )
 from inmateria.desk.points import Point
 from inmateria.desk.search_space import Dimension, with_parameter
+from inmateria.one_line import one_line
 from inmateria.protocols.task import find_task
 
 __all__ = ["SEARCH_FILE", "Ending", "Search", "SearchFolder", "Trial"]
@@ -49,8 +50,9 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
         Number of trials.
     repeats : int
         Runs of a trial, one after another: with the task's seed and those after it.
-    objective : {"gain", "score"}
-        What is to be as large as possible: the mean over repeats of the gain over the best control, or of the score.
+    objective : {"gain", "score", "noisy"}
+        What is to be as large as possible: the mean over repeats of the gain over the best control, of the score, or of
+        the score with noise of reading.
     sampler : {"tpe", "random"}
         How settings are proposed.
     seed : int
@@ -75,7 +77,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     over: tuple[Dimension, ...]
     trials: int
     repeats: int = 1
-    objective: Literal["gain", "score"] = "gain"
+    objective: Literal["gain", "score", "noisy"] = "gain"
     sampler: Literal["tpe", "random"] = "tpe"
     seed: int = 0
     prune: bool = True
@@ -123,6 +125,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     parameters: dict[str, Any]
     ending: Ending | None = None
+
+    __repr__ = one_line
 
 
 class SearchFolder(PointFolder):

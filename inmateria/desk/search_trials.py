@@ -7,6 +7,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from inmateria.desk.search_folder import Ending, SearchFolder, Trial
 from inmateria.desk.search_space import Dimension
 from inmateria.desk.worker import run_point
 from inmateria.protocols.gains import gain_of
+from inmateria.protocols.outcome import Score
 from inmateria.protocols.runs import read_run
 
 if TYPE_CHECKING:
@@ -190,16 +192,29 @@ def _run(folder: SearchFolder, number: int, owner: Owner) -> Ending:
                 time.sleep(_LOOK)  # another worker has the same point, or the device
         if not folder.is_done(digest):
             return Ending(state="failed", values=tuple(values), error=_error(folder, digest))
-        gain = gain_of(read_run(folder.runs / digest).outcome.scores)
-        value = gain.gain if search.objective == "gain" else gain.score
+        value = _objective(search.objective, read_run(folder.runs / digest).outcome.scores)
         if value is None or not math.isfinite(value):
-            why = "there is no control; search for the score" if value is None else f"the {search.objective} is {value}"
+            lacking = "control" if search.objective == "gain" else "score with noise of reading"
+            why = (
+                f"there is no {lacking}; search for the score"
+                if value is None
+                else f"the {search.objective} is {value}"
+            )
             return Ending(state="failed", values=tuple(values), error=why)
         values.append(value)
         more = repeat + 1 < search.repeats and not folder.is_done(folder.add_point(parameters, repeat + 1))
         if search.prune and more and _is_poor(folder, number, parameters, values):
             return Ending(state="pruned", values=tuple(values))
     return Ending(state="complete", values=tuple(values))
+
+
+def _objective(name: str, scores: Sequence[Score]) -> float | None:
+    """Return what is to be as large as possible of the scores of a run; None if they lack it."""
+    if name == "noisy":
+        noisy = next((score.noisy for score in scores if not score.control), ())
+        return fmean(noisy) if noisy else None
+    gain = gain_of(scores)
+    return gain.gain if name == "gain" else gain.score
 
 
 def _error(folder: SearchFolder, digest: str) -> str:

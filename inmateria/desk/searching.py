@@ -17,6 +17,7 @@ from inmateria.desk.processes import Progress, run_in_processes
 from inmateria.desk.search_folder import Search, SearchFolder, Trial
 from inmateria.desk.search_space import Dimension, SpaceError, dimensions, shown_value
 from inmateria.desk.search_trials import importances_of, require_optuna, study_of
+from inmateria.one_line import one_line
 from inmateria.protocols.task import Task, find_task
 from inmateria.substrate import SubstrateError
 
@@ -47,6 +48,8 @@ class SearchResult:
     folder: Path
     search: Search
     trials: list[Trial]
+
+    __repr__ = one_line
 
     @property
     def best(self) -> Trial:
@@ -151,7 +154,7 @@ def search(
     over: Mapping[str, Any],
     trials: int = 100,
     seeds: int | None = None,
-    objective: Literal["gain", "score"] = "gain",
+    objective: Literal["gain", "score", "noisy"] = "gain",
     folder: Path | str = "search",
     workers: int | None = None,
     seed: int = 0,
@@ -184,8 +187,9 @@ def search(
     seeds : int, optional
         Runs of each trial: with the task's seed and those after it; by default three, or one for each URI if there are
         several or the task has no seed.
-    objective : {"gain", "score"}
-        Gain over the best control, or score of the substrate, of the task's first readout; mean over splits and seeds.
+    objective : {"gain", "score", "noisy"}
+        Gain over the best control, score of the substrate, or its score with 1 % noise of reading, of the task's first
+        readout; mean over splits and seeds.
     folder : Path or str
         Folder of the search.
     workers : int, optional
@@ -254,7 +258,10 @@ def prepare_search(
 ) -> SearchFolder:
     """Make the folder of a search, or open it, with both ends of every range tried; see `search`."""
     require_optuna()
-    for name, value, allowed in (("objective", objective, ("gain", "score")), ("sampler", sampler, ("tpe", "random"))):
+    for name, value, allowed in (
+        ("objective", objective, ("gain", "score", "noisy")),
+        ("sampler", sampler, ("tpe", "random")),
+    ):
         if value not in allowed:
             raise ValueError(f"{name} is {value!r}; allowed are {' and '.join(allowed)}")
     if trials < 1 or (seeds is not None and seeds < 1):

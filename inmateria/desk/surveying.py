@@ -18,6 +18,7 @@ from inmateria.desk.points import Point
 from inmateria.desk.survey_table import Row, row_of_runs
 from inmateria.desk.sweep_folder import Failure, SweepFolder
 from inmateria.desk.sweeping import Progress, run_sweep
+from inmateria.one_line import one_line
 from inmateria.protocols.task import UnsuitableSetting, UnsuitableSubstrate, find_task, task_names
 from inmateria.substrate import SubstrateError
 
@@ -45,6 +46,8 @@ class SurveyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     on: str = ""
     name: str = ""
     settings: dict[str, Any] = {}
+
+    __repr__ = one_line
 
     @property
     def shown(self) -> str:
@@ -84,6 +87,8 @@ class SurveyResult:
     folder: Path
     rows: list[Row]
     failures: list[Failure]
+
+    __repr__ = one_line
 
 
 def read_survey(path: Path) -> Survey:

@@ -141,6 +141,7 @@ def score_classification(
     *,
     readout: str = "ridge",
     splitting: str = "",
+    alphas: Sequence[float] = _ALPHAS,
     seed: int = 0,
     on_progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Comparison:
@@ -158,6 +159,8 @@ def score_classification(
         Name of the scores.
     splitting : str
         Description of the given folds.
+    alphas : sequence of float
+        Candidates for the regularisation, chosen by leave-one-out cross-validation.
     seed : int
         Seed of the default folds, and of the noise of reading.
     on_progress : ProgressCallback, optional
@@ -173,14 +176,14 @@ def score_classification(
     ones = np.where(labels[:, np.newaxis] == classes, 1.0, -1.0)
 
     def named(X: FloatArray, train: Labels, test: Labels) -> tuple[Labels, Any]:
-        fitted = make_pipeline(StandardScaler(), RidgeClassifierReadout(_ALPHAS)).fit(X[train], labels[train])
+        fitted = make_pipeline(StandardScaler(), RidgeClassifierReadout(alphas)).fit(X[train], labels[train])
         return fitted.predict(X[test]), fitted[-1]
 
     for on, given in feature_sets.items():
         splits: list[float] = []
         noisy: list[float] = []
         for train, test in folds:
-            X = features_of(given, train, ones, _ALPHAS)
+            X = features_of(given, train, ones, alphas)
             predicted, fitted = named(X, train, test)
             splits.append(accuracy(labels[test], predicted))
             if isinstance(given, np.ndarray) and on == SUBSTRATE:

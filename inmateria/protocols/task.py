@@ -42,16 +42,22 @@ _BUILT_IN = {
     "capacity": "memory and information processing capacity",
     "cart-pole": "balance a pole with neurons in the loop",
     "centre-of-activity": "where a response lies, and how far stimulation at high frequency moves it",
+    "delayed-match": "tell whether two symbols with others between them were alike",
     "digits": "read scikit-learn's 1,797 handwritten digits, online and batch, or by training a network that learns",
     "henon": "forecast the Henon map from spikes",
     "iris": "train a network that learns to tell three kinds of iris apart from 30 flowers",
     "japanese-vowels": "tell nine speakers apart from spikes",
     "mackey-glass": "forecast a chaotic series 84 steps ahead",
     "memory": "recall a random series: memory capacity by delay",
+    "narma": "imitate a nonlinear filter with memory: NARMA of order 2, 5 or 10",
+    "parity": "name the parity of past bits: exclusive or in time",
     "patterns": "tell bars or places of stimulation apart from spikes",
+    "pulse-xor": "tell from spikes whether exactly one of two volleys of pulses was given",
     "regression": "train a network that learns on a curve of eight points",
     "response-map": "spikes evoked by single pulses, by place and amplitude",
+    "row-digits": "read handwritten digits that are shown row by row, after the last row",
     "sequence-memory": "name the digits that were shown before",
+    "spoken-vowels": "tell nine speakers apart from the signal at the end of each utterance",
     "spontaneous": "activity of neurons without stimulation",
     "stack": "read the digits in several physical layers, trained by local bottlenecks",
     "timer": "tell from spikes which place was stimulated, and how long ago",
@@ -137,6 +143,8 @@ class Task:
         in the part that it sees of the data sets of `inmateria.protocols.data_sets`; a task that takes data from
         elsewhere must not say so. ``"devices"``: in the device, for a task that scores the points that it learned; its
         simulators have seeds that no reported run has. By default there is no such run.
+    on : str
+        URI of the substrate that it runs on if none is given: the one for which its default settings were chosen.
     own_controls : str
         Why its controls are not those of every task that scores a readout; such a task says nothing here, and lacks
         none of them.
@@ -151,6 +159,7 @@ class Task:
     reads: Callable[[Any], SamplesRead] | None = None
     circuit: Callable[[Any], Circuit] | None = None
     validation: Literal["data", "devices"] | None = None
+    on: str = "nanowire://"
     own_controls: str = ""
 
     @property
@@ -216,7 +225,7 @@ class Task:
         if self.substrates is not None:
             return self.substrates(settings)
         if self.circuit is None or (given is None and self.needs != "learning"):
-            return [given or "nanowire://"]
+            return [given or self.on]
         circuit = self.circuit(settings)
         uri = completed_uri(given or circuit.uri, circuit)
         starts: int = getattr(settings, "starts", 1) if self.needs == "learning" else 1

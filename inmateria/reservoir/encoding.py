@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.substrate import SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,13 +52,18 @@ def place_in_range(values: FloatArray, info: SubstrateInfo, amplitude: float) ->
     """
     if not 0 < amplitude <= 1:
         raise ValueError(f"amplitude is {amplitude}; give more than 0 and at most 1, a fraction of each input's range")
+    room, one_sided = room_of(info)
+    driven: FloatArray = info.rest + amplitude * room * np.where(one_sided, 0.5 * (1.0 + values), values)
+    return driven
+
+
+def room_of(info: SubstrateInfo) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Return the room that each input has around its rest, and whether it has room on one side only."""
     rest = np.array(info.rest)
     above = np.array([channel.high for channel in info.inputs]) - rest
     below = rest - np.array([channel.low for channel in info.inputs])
     one_sided = np.minimum(above, below) <= _EDGE * np.maximum(above, below)
-    room = np.where(one_sided, np.where(above >= below, above, -below), np.minimum(above, below))
-    driven: FloatArray = rest + amplitude * room * np.where(one_sided, 0.5 * (1.0 + values), values)
-    return driven
+    return np.where(one_sided, np.where(above >= below, above, -below), np.minimum(above, below)), one_sided
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class OneToOne:
     offset: float = 0.0
     hold: int = 1
     amplitude: float | None = None
+
+    __repr__ = one_line
 
     @property
     def positions(self) -> int:
@@ -117,6 +125,12 @@ class InputMask:
         Change of the drive, in units of the input, per unit of the feature.
     offset : float
         Drive relative to rest if every feature is zero, in units of the input.
+    offset_spread : float
+        Inputs differ in their offsets, which are uniform from ``1 - offset_spread`` to ``1 + offset_spread`` times
+        `offset`; 0 to 1.
+    offset_sign : {"same", "random"}
+        Whether each input's offset has the sign of `offset`, or one drawn at random. With `amplitude`, an input that
+        rests at an end of its range is offset away from that end, whatever was drawn.
     kind : {"binary", "uniform", "normal"}
         Distribution of the entries of the mask: -1 or 1; uniform from -1 to 1; standard normal.
     sparsity : float
@@ -140,6 +154,10 @@ class InputMask:
     clip: bool = False
     seed: int = 0
     amplitude: float | None = None
+    offset_spread: float = 0.0
+    offset_sign: Literal["same", "random"] = "same"
+
+    __repr__ = one_line
 
     def mask(self, features: int, inputs: int) -> FloatArray:
         """Return the mask, shape (positions, inputs, features); the same for the same seed."""
@@ -156,11 +174,25 @@ class InputMask:
             raise ValueError(f"a mask of kind {self.kind!r}; allowed are 'binary', 'uniform' and 'normal'")
         return np.where(generator.random(shape) < self.sparsity, 0.0, mask)
 
+    def offsets(self, inputs: int) -> FloatArray:
+        """Return the offset of each input, shape (inputs,); the same for the same seed."""
+        if not 0 <= self.offset_spread <= 1:
+            raise ValueError(f"offset_spread is {self.offset_spread}; give 0 to 1, a fraction of the offset")
+        if self.offset_sign not in ("same", "random"):
+            raise ValueError(f"offset_sign is {self.offset_sign!r}; allowed are 'same' and 'random'")
+        generator = np.random.default_rng([self.seed, 1])  # apart from the mask's, which offsets leave as it is
+        size: FloatArray = self.offset * (1.0 + self.offset_spread * generator.uniform(-1.0, 1.0, inputs))
+        sign = 2 * generator.integers(2, size=inputs) - 1
+        return size * sign if self.offset_sign == "random" else size
+
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Encode values (steps, features) as a drive (steps x positions, inputs)."""
         inputs = info.inputs
         mask = self.mask(u.shape[1], len(inputs))
-        values: FloatArray = self.offset + self.scale * np.einsum("pif,sf->spi", mask, u).reshape(-1, len(inputs))
+        offsets = self.offsets(len(inputs))
+        if self.amplitude is not None and self.offset_sign == "random":
+            offsets = np.where(room_of(info)[1], np.abs(offsets), offsets)
+        values: FloatArray = offsets + self.scale * np.einsum("pif,sf->spi", mask, u).reshape(-1, len(inputs))
         drive = values + info.rest if self.amplitude is None else place_in_range(values, info, self.amplitude)
         if self.clip:
             drive = np.clip(drive, [channel.low for channel in inputs], [channel.high for channel in inputs])

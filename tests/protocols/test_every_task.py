@@ -41,7 +41,7 @@ SPIKES = [name for name in BUILT_IN if find_task(name).needs == "spikes"]
 SIGNAL = [name for name in BUILT_IN if find_task(name).needs == "signal"]
 LEARNING = [name for name in BUILT_IN if find_task(name).needs == "learning"]
 
-LONG = ("stack", "waveform", "digits", "sequence-memory")
+LONG = ("stack", "waveform", "digits", "row-digits", "sequence-memory", "spoken-vowels")
 """Tasks of some seconds, whose variants are left to the slow tests."""
 
 
@@ -54,6 +54,7 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "capacity": [{"steps": 2000, "delays": 10, "degree": 2}],
     "cart-pole": [{"rounds": 1, "episodes": 2, "encoding": encoding} for encoding in ("place", "amplitude")],
     "centre-of-activity": [{"probes": 10, "seconds": 1, "rest": 0.05}],
+    "delayed-match": [{"steps": 1000}],
     "digits": [{"splits": 1, "rest": 0.02, "window": 8, "positions": 1}],
     "henon": [
         {"values": 200, "encoding": "place", "features": "rates"},
@@ -67,10 +68,15 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     ],
     "mackey-glass": [{"steps": 1000}],
     "memory": [{"steps": 1000, "delays": 5}],
+    "narma": [{"steps": 1000}],
+    "parity": [{"steps": 1000}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
+    "pulse-xor": [{"trials": 60, "rest": 0.05}],
     "regression": [{"epochs": 5}],
     "response-map": [{"electrodes": 2, "repeats": 2, "rest": 0.05}],
+    "row-digits": [{"splits": 1, "held_out": 300, "rest": 0.0, "samples": 2}],
     "sequence-memory": [{"digits": 500, "erase": 0.05, "positions": 1}],
+    "spoken-vowels": [{"parts": 2, "rest": 0.0}],
     "spontaneous": [{"seconds": 10}],
     "stack": [{"train": "bottleneck-in-turn", "hold": 1, "rest": 0.01, "held_out": 300, "step": 0.01}],
     "timer": [{"trials": 50, "duration": 0.2, "rest": 0.05}],
@@ -199,10 +205,13 @@ def test_a_task_of_signals_runs_on_inputs_of_any_range_and_rest(name: str) -> No
         # Integrators of the drive are linear: a range only scales and shifts it, which no readout here notices.
         for here, there in zip(outcome.scores, outcomes[0].scores, strict=True):
             assert (here.on, here.readout) == (there.on, there.readout)
-            if name in ("memory", "waveform", "mackey-glass"):
+            if name in ("memory", "waveform", "mackey-glass", "narma"):
                 assert here.score == pytest.approx(there.score, abs=1e-3)
         first = outcome.scores[0]
-        assert first.score > outcome.chance
+        if name in ("delayed-match", "parity"):  # of which nothing linear knows anything
+            assert first.score == pytest.approx(0.5, abs=0.1)
+        else:
+            assert first.score > outcome.chance
 
 
 class Unopened(Substrate):
@@ -311,6 +320,7 @@ async def test_an_outcome_needs_a_title_scores_and_exchanges_only(tmp_path: Path
 ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
     "capacity": [{"steps": 2000, "delays": 10, "degree": 1}],
     "cart-pole": SHORT["cart-pole"],
+    "delayed-match": [{"steps": 1000, "bias": 0.0}],
     "henon": [
         {"values": 200, "encoding": encoding, "features": features}
         for encoding, features in (("place", "counts"), ("amplitude", "rates"), ("rate", "latency"))
@@ -319,6 +329,7 @@ ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
         {"rest": 0.05, "coefficients": 4, "encoding": "place", "features": "latency"},
         {"rest": 0.05, "coefficients": 4, "encoding": "amplitude", "features": "counts"},
     ],
+    "narma": [{"steps": 500, "washout": 100}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": features} for features in ("counts", "latency")],
     "stack": [{"train": "none", "hold": 1, "rest": 0.01, "held_out": 300, "step": 0.01}],
 }
@@ -326,7 +337,7 @@ ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
 
 OTHER_VALUES: dict[str, Any] = {
     "bins": 1, "compare": False, "electrodes": 2, "most": 1, "product_delays": 3, "time_constant": 0.5, "width": 1,
-    "amplitudes": (0.5,), "strength": 0.6,
+    "amplitudes": (0.5,), "strength": 0.6, "bias_spread": 0.125, "bias_sign": "same", "fed_back": 2,
 }  # fmt: skip
 
 
@@ -401,7 +412,7 @@ async def test_an_error_of_a_driver_says_of_which_device_it_is(tmp_path: Path) -
 
 SCORED = [name for name in BUILT_IN if find_task(name).validation == "data"]
 """Tasks that score a readout on data that it has not seen."""
-OF_DATA_SETS = ("digits", "iris", "japanese-vowels", "sequence-memory", "stack")
+OF_DATA_SETS = ("digits", "iris", "japanese-vowels", "row-digits", "sequence-memory", "spoken-vowels", "stack")
 FOR_CHOOSING = 2**31
 
 
@@ -434,9 +445,12 @@ def test_nothing_that_is_drawn_for_choosing_is_drawn_for_a_report(
 ) -> None:
     drawn: list[Any] = []
     original = np.random.default_rng
+    # Weights of controls and noise of reading are no data, and of tasks without a seed the same in both parts.
+    of_no_data = ("controls.py", "scoring.py")
 
     def spy(seed: Any = None) -> np.random.Generator:
-        if "protocols" in sys._getframe(1).f_code.co_filename or "encoding" in sys._getframe(1).f_code.co_filename:
+        file = sys._getframe(1).f_code.co_filename
+        if ("protocols" in file or "encoding" in file) and not file.endswith(of_no_data):
             drawn.append(seed if isinstance(seed, int) else seed[0])
         return original(seed)
 

@@ -56,6 +56,54 @@ def test_values_within_one_never_leave_the_limits(
     assert (drive <= high + slack).all()
 
 
+@given(
+    st.lists(
+        st.tuples(st.floats(-10, 10), st.sampled_from([0.0, 0.3, 0.5, 1.0]), st.floats(0.01, 20)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.floats(1e-3, 1),
+    st.floats(0, 50),
+    st.floats(0, 1),
+    st.integers(0, 5),
+)
+def test_biases_of_any_sign_and_size_up_to_the_room_never_leave_the_limits(
+    inputs: list[tuple[float, float, float]], amplitude: float, bias: float, spread: float, seed: int
+) -> None:
+    info = board(*((low, min(low + fraction * width, low + width), low + width) for low, fraction, width in inputs))
+    u = np.array([[-1.0], [0.0], [1.0]])
+    fraction = amplitude / (1 + bias * (1 + spread))
+    mask = InputMask(
+        kind="uniform", amplitude=fraction, offset=bias, offset_spread=spread, offset_sign="random", seed=seed
+    )
+    drive = mask.drive(u, info)
+    low, high = (np.array([getattr(each, end) for each in info.inputs]) for end in ("low", "high"))
+    slack = 1e-12 * (1 + np.abs(low) + np.abs(high))
+    assert (drive >= low - slack).all()
+    assert (drive <= high + slack).all()
+    rest = np.array(info.rest)
+    one_sided = (rest - low < 1e-9) | (high - rest < 1e-9)
+    middle = np.where(high - rest >= rest - low, 1.0, -1.0)
+    assert ((drive[1] - rest) * middle >= -slack)[one_sided].all()  # away from the end at which it rests
+
+
+def test_biases_are_drawn_apart_from_the_mask_with_signs_and_sizes_as_asked() -> None:
+    plain = InputMask(kind="uniform", scale=2.0, seed=3)
+    mask = InputMask(kind="uniform", scale=2.0, offset=1.5, offset_spread=0.5, offset_sign="random", seed=3)
+    assert (mask.mask(2, 4000) == plain.mask(2, 4000)).all()
+    offsets = mask.offsets(4000)
+    # Uniform sizes from .75 to 2.25, half of each sign: means within five standard errors.
+    assert np.abs(offsets).min() >= 0.75
+    assert np.abs(offsets).max() <= 2.25
+    assert np.abs(offsets).mean() == pytest.approx(1.5, abs=5 * 0.75 / np.sqrt(3 * 4000))
+    assert np.sign(offsets).mean() == pytest.approx(0, abs=5 / np.sqrt(4000))
+    assert (InputMask(offset=1.5).offsets(7) == 1.5).all()
+    assert (mask.offsets(4000) == offsets).all()
+    for wrong, words in (({"offset_spread": 1.5}, "give 0 to 1"), ({"offset_sign": "up"}, "'same' and 'random'")):
+        with pytest.raises(ValueError, match=words):
+            InputMask(offset=1.0, **wrong).offsets(2)  # type: ignore[arg-type]
+
+
 def test_pulses_rise_from_rest() -> None:
     info = board((0, 1, 5), (0, 1, 5))
     assert PulseAmplitude(2, 0.5).drive(np.array([[0.0, 1.0]]), info).tolist() == [[1, 3], [1, 1]]

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.protocols.scoring import Comparison
-from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
+from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series, unused_in_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.substrate import Substrate
 
@@ -55,4 +55,6 @@ def _by_delay(compared: Comparison) -> tuple[Curves, ...]:
     )
 
 
-TASK = Task("memory", MemorySettings, recall, needs="signal", reads=samples_read, validation="data")
+TASK = Task(
+    "memory", MemorySettings, recall, needs="signal", unused=unused_in_series, reads=samples_read, validation="data"
+)

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from inmateria.protocols.data_sets import sine_phase
 from inmateria.protocols.outcome import Outcome
-from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series
+from inmateria.protocols.series import SeriesProblem, SeriesSettings, run_series, unused_in_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.substrate import Substrate
 
@@ -26,7 +26,7 @@ class WaveformSettings(SeriesSettings, frozen=True, kw_only=True):
         Of the sine, Hz.
     """
 
-    bias: Annotated[float, Meta(ge=0.0, le=10.0)] = 1.0
+    bias: Annotated[float, Meta(ge=0.0, le=100.0)] = 1.0
     frequency: Annotated[float, Meta(gt=0.0)] = 0.5
 
 
@@ -50,4 +50,12 @@ async def transform_waveform(
     return await run_series(problem, substrate, settings, on_progress)
 
 
-TASK = Task("waveform", WaveformSettings, transform_waveform, needs="signal", reads=samples_read, validation="data")
+TASK = Task(
+    "waveform",
+    WaveformSettings,
+    transform_waveform,
+    needs="signal",
+    unused=unused_in_series,
+    reads=samples_read,
+    validation="data",
+)

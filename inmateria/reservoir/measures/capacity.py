@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from inmateria.one_line import one_line
 from inmateria.recording.order_of_reading import reading_order, warn_of_reading_order
 from inmateria.reservoir.measures.capacity_targets import Factor, polynomials_of, products
 from inmateria.reservoir.measures.many_targets import ManyTargetsReadout
@@ -50,6 +51,8 @@ class MemoryCapacity:
     threshold: float
     rank: int
     steps: int
+
+    __repr__ = one_line
 
     @property
     def total(self) -> float:
@@ -89,6 +92,8 @@ class InformationProcessingCapacity:
     threshold: FloatArray
     rank: int
     steps: int
+
+    __repr__ = one_line
 
     @property
     def significant(self) -> FloatArray:
