@@ -252,8 +252,8 @@ def measure(seed: int, most: int, only: Sequence[str], tell: Callable[[str], Non
     if only:
         mask = masks(images, y, NETWORK["inputs"], seed)
         every = controls_of(images, y, mask, seed, NETWORK["electrodes"] * windows(images[:1]).shape[1])
-        named = {name: every[name] for name in only}
-        accuracy = scored(named, images, y, test_images, test_y, seed, tell, batch=False)
+        wanted = {name: every[name] for name in only}
+        accuracy = scored(wanted, images, y, test_images, test_y, seed, tell, batch=False)
         return {"seed": seed, "features": NETWORK["electrodes"] * windows(images[:1]).shape[1], "accuracy": accuracy}
     begun = time.process_time()
     mask = masks(images, y, NETWORK["inputs"], seed)
