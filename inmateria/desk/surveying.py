@@ -110,12 +110,13 @@ def read_survey(path: Path) -> Survey:
         ) from None
 
 
-def entries_for(uris: Sequence[str], tasks: Sequence[str] = ()) -> list[SurveyEntry]:
+def entries_for(uris: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[SurveyEntry]:
     """Return an entry for each substrate and each task that scores a readout of it.
 
     Parameters
     ----------
-    uris : sequence of str
+    uris : sequence of str, optional
+        By default, each task runs on the substrate for which its settings were chosen, or on ``culture://``.
     tasks : sequence of str, optional
         Names of tasks; all by default, of which those that a substrate does not suit are left out.
     """
@@ -126,7 +127,7 @@ def entries_for(uris: Sequence[str], tasks: Sequence[str] = ()) -> list[SurveyEn
             if tasks:
                 raise UnsuitableSetting(f"{name} scores no readout of one substrate; a survey is of tasks that do")
             continue
-        for uri in uris:
+        for uri in uris or ["culture://" if task.needs == "spikes" else task.on]:
             substrate = connect(uri)
             try:
                 with suppress(SubstrateError):  # known once it is entered
