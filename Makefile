@@ -10,7 +10,7 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3; do \
 # Workers share the cores already: several threads of linear algebra in each are many times slower than one.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow coverage lint bench clean mutants
+.PHONY: demo test test-slow coverage lint docs bench clean mutants
 
 demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
@@ -32,6 +32,11 @@ lint: $(VENV)/.installed-test
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
+# The documentation as a site in build/site; a warning is an error, and nothing in it is loaded from elsewhere.
+docs: $(VENV)/.installed-test
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs build/site
+	$(BIN)/python docs/loads_nothing.py build/site
+
 # Faults put into limits, lease, dose, journal and numbers, one at a time: a test must notice each. About half an hour.
 mutants: $(VENV)/.installed-test
 	$(BIN)/python tests/mutants.py
@@ -45,7 +50,7 @@ $(VENV)/.installed-bench: pyproject.toml | $(VENV)/.installed-test
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis .coverage .coverage.* htmlcov build docs/gallery docs/reference/api
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -59,7 +64,7 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing inmateria and what its tests need into $(VENV) (about a minute)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test,docs]"
 	@# Whose NARMA ours is held to; without what it draws with, which is built for minutes and not used here.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "openprc>=0.1.1"
 	@touch $@ $(VENV)/.installed

@@ -31,7 +31,7 @@ Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
 
 SETTLING = 3.0  # s, left out of the statistics
 NETWORKS: dict[str, Row] = {
-    "asynchronous": {},
+    "asynchronous": {"regime": "asynchronous"},
     "without noise": {"regime": Asynchronous(noise=0.0, drive=11.0, drive_spread=4.0)},
     "bursting": {"regime": "bursting"},
 }

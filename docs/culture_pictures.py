@@ -105,7 +105,7 @@ def draw_evoked(by_distance: Axes, by_latency: Axes) -> None:
     """Evoked less expected spikes by distance of the electrode from the pulse, and all of them by latency."""
     edges = np.arange(-0.05, 0.2001, 0.005)
     for amplitude in (1e-6, 2e-6, 3e-6):
-        culture = settled(seed=3)
+        culture = settled(seed=3, regime="asynchronous")
         places = culture.electrode_positions
         rings, members, latency = np.zeros(6), np.zeros(6), np.zeros(len(edges) - 1)
         for trial in range(160):
@@ -141,7 +141,7 @@ def draw_fatigue(axes: Axes) -> None:
     for interval in (0.1, 0.5, 2.0):
         answers = []
         for seed in range(6):
-            culture = settled(seed=seed)
+            culture = settled(seed=seed, regime="asynchronous")
             times = np.arange(40) * interval + 0.01
             fired = culture.run(40 * interval + 0.05, Pulses(times, 10, 2e-6), neuron_spikes=True).neuron_spikes
             near = np.hypot(*(culture.positions - culture.electrode_positions[10]).T)[fired["channel"]] < 150
@@ -156,7 +156,7 @@ def draw_fatigue(axes: Axes) -> None:
 
 def draw_voltage(axes: Axes) -> None:
     """Raw voltage of three electrodes around a pulse."""
-    culture = settled(seed=2)
+    culture = settled(seed=2, regime="asynchronous")
     activity = culture.run(0.2, Pulses(0.05, 13, 2e-6), voltage=True)
     time = np.arange(len(activity.voltage)) / 30.0
     distance = np.hypot(*(culture.electrode_positions - culture.electrode_positions[13]).T)
@@ -180,7 +180,7 @@ def draw_drift(axes: Axes) -> None:
     for seed in range(2):
         alike = []
         for day in days:
-            culture = NeuralCulture(seed=seed, days=float(day))
+            culture = NeuralCulture(seed=seed, regime="asynchronous", days=float(day))
             culture.run(2.0)
             fired = culture.run(40.0, neuron_spikes=True).neuron_spikes
             alike.append(np.bincount(fired["channel"], minlength=1000))

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.errors import StimulusRejected
+from inmateria.notebook_html import notebook_html, raster, traces
+from inmateria.one_line import one_line
 
 __all__ = ["FLOAT", "SPIKE", "FloatArray", "Response", "SpikeArray", "Stimulus", "evenly_spaced", "immutable"]
 
@@ -46,6 +48,8 @@ class Stimulus:
     step: float
     floating: bool = False
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         try:
             drive = np.asarray(self.drive, dtype=np.float64)
@@ -69,6 +73,11 @@ class Stimulus:
             raise StimulusRejected(f"the step is {self.step} s", "a finite duration of more than 0 s")
         object.__setattr__(self, "drive", immutable(drive))
         object.__setattr__(self, "step", step)
+
+    def _repr_html_(self) -> str:
+        steps, inputs = self.drive.shape
+        facts = {"steps": f"{steps:,} of {self.step:g} s ({self.duration:g} s)", "inputs": inputs}
+        return notebook_html("Stimulus", facts, [traces(self.drive, "Drive", colour="input", held=True)])
 
     def __reduce__(self) -> tuple[type["Stimulus"], tuple[FloatArray, float, bool]]:
         # A copy, or one from another process, is checked and frozen too.
@@ -134,6 +143,8 @@ class Response:
     start: float
     sequence: int
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         if self.signal is not None and not isinstance(self.signal, np.ndarray):
             raise ValueError(f"a response's signal is of type {type(self.signal).__name__}; it must be a numpy array")
@@ -143,3 +154,19 @@ class Response:
             raise ValueError(f"a response's spikes have dtype {self.spikes.dtype}; it must be {SPIKE}")
         if self.signal is None and self.spikes is None:
             raise ValueError("a response has neither a signal nor spikes; give at least one")
+
+    def _repr_html_(self) -> str:
+        facts: dict[str, object] = {"begins": f"{self.start:g} s on the device's clock", "exchange": self.sequence}
+        drawings = []
+        if self.signal is not None:
+            steps, samples, outputs = self.signal.shape
+            facts["signal"] = f"{steps:,} steps of {samples:,} samples, {outputs} outputs"
+            missing = np.count_nonzero(np.isnan(self.signal))
+            facts["not read"] = f"{missing:,} values" if missing else None
+            drawings.append(traces(self.signal.reshape(-1, outputs), "Signal, all outputs on one scale"))
+        if self.spikes is not None:
+            channels = self.spikes["channel"]
+            facts["spikes"] = f"{len(channels):,} on {len(np.unique(channels))} outputs"
+            if len(channels):
+                drawings.append(raster(self.spikes["time"], channels, int(channels.max()) + 1, "Spikes"))
+        return notebook_html("Response", facts, drawings)

@@ -8,8 +8,9 @@ model inside a simulated substrate.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
+from functools import wraps
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, final
 
@@ -24,6 +25,7 @@ from inmateria.errors import (
     UnknownSubstrate,
 )
 from inmateria.exchange import FLOAT, SPIKE, FloatArray, Response, SpikeArray, Stimulus, immutable
+from inmateria.notebook_html import notebook_html
 from inmateria.substrate_info import Channel, IdentitySource, Layout, Limits, SubstrateInfo
 
 __all__ = [
@@ -58,12 +60,13 @@ class Substrate(ABC):
     """Base class of all substrates: an async context manager that must be entered before use.
 
     An adapter sets `info` and implements `_apply` and `reset`. If it opens a connection, it also implements
-    `__aenter__` and `__aexit__`. It may override `_stream` to keep several stimuli in flight. `stimulate` and `stream`
-    cannot be overridden: they check every stimulus against `info`, pass it to the adapter as an immutable copy, and
-    check every response.
+    `__aenter__` and `__aexit__`; `entered` is noted for every adapter. It may override `_stream` to keep several
+    stimuli in flight. `stimulate` and `stream` cannot be overridden: they check every stimulus against `info`, pass it
+    to the adapter as an immutable copy, and check every response.
     """
 
     _info: SubstrateInfo | None = None
+    _is_entered = False
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -73,6 +76,10 @@ class Substrate(ABC):
                     f"{cls.__name__} defines {name}, which checks the limits for every adapter; "
                     f"implement _{_OWN[name]} instead"
                 )
+        if "__aenter__" in cls.__dict__:
+            cls.__aenter__ = _noting_entry(cls.__aenter__)  # type: ignore[method-assign]
+        if "__aexit__" in cls.__dict__:
+            cls.__aexit__ = _noting_exit(cls.__aexit__)  # type: ignore[method-assign]
 
     @property
     def info(self) -> SubstrateInfo:
@@ -96,6 +103,26 @@ class Substrate(ABC):
     @info.setter
     def info(self, info: SubstrateInfo) -> None:
         self._info = info
+
+    @property
+    def entered(self) -> bool:
+        """Whether it is being used: inside ``async with``."""
+        return self._is_entered
+
+    def __repr__(self) -> str:
+        state = "entered" if self._is_entered else "not entered"
+        try:
+            known = self.info
+        except Exception:  # a repr is always there, also of a device that does not say yet what it is
+            return f"<{type(self).__name__}, {state}>"
+        channels = f"{len(known.inputs)} inputs, {len(known.outputs)} outputs"
+        return f"<{type(self).__name__} {known.id[:60]}, {channels}, {state}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            return self.info._repr_html_()
+        except SubstrateDisconnected:
+            return notebook_html(repr(self), {"": "its description is known once it has been entered by `async with`"})
 
     @final
     async def stimulate(self, stimulus: Stimulus) -> Response:
@@ -194,12 +221,38 @@ class Substrate(ABC):
         """
 
     async def __aenter__(self) -> Self:
+        self._is_entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self._is_entered = False
+
+
+def _noting_entry(enter: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an adapter's `__aenter__` that notes when it has succeeded."""
+
+    @wraps(enter)
+    async def noting(self: Substrate) -> Any:
+        entered = await enter(self)
+        self._is_entered = True
+        return entered
+
+    return noting
+
+
+def _noting_exit(leave: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an adapter's `__aexit__` that notes that it was called."""
+
+    @wraps(leave)
+    async def noting(
+        self: Substrate, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Any:
+        self._is_entered = False
+        return await leave(self, kind, error, trace)
+
+    return noting
 
 
 _OWN = {"stimulate": "apply", "stream": "stream"}

@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from inmateria.errors import ResponseMismatch, StimulusRejected
 from inmateria.exchange import FloatArray, Response, Stimulus
+from inmateria.notebook_html import layout_map, notebook_html
+from inmateria.one_line import one_line
 from inmateria.units import read_unit
 
 __all__ = ["Channel", "IdentitySource", "Layout", "Limits", "SubstrateInfo"]
@@ -52,6 +54,8 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     high: float
     levels: tuple[float, ...] | None = None
     floats: bool = False
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -97,6 +101,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     longest_step: float = 3600.0
     values: int = 64_000_000
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         if self.steps < 1 or self.values < 1:
             raise ValueError(f"limits allow {self.steps} steps and {self.values} values; give at least 1 of each")
@@ -126,6 +132,8 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[tuple[float, float, float, float], ...] = ()
     points: tuple[tuple[float, float], ...] = ()
     electrodes: dict[str, tuple[float, float]] = {}
+
+    __repr__ = one_line
 
 
 class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -186,6 +194,8 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     layout: Layout | None = None
     identity: IdentitySource = "unstated"
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         if self.identity not in get_args(IdentitySource):
             raise ValueError(
@@ -240,6 +250,32 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     + (_listed(channel.levels) if channel.levels else f"{channel.low:g} to {channel.high:g}")
                     + f" {channel.unit}"
                 )
+
+    def _repr_html_(self) -> str:
+        limits = self.limits
+        facts = {
+            "kind": self.kind,
+            "id": f"{self.id} (from: {self.identity})",
+            "inputs": _channels_of(self.inputs),
+            "outputs": _channels_of(self.outputs),
+            "a step": f"{self.step:g} s, of {limits.shortest_step:g} to {limits.longest_step:g} s; "
+            f"at most {limits.steps:,} at once",
+            "measures": " and ".join(
+                ([] if self.sampling_rate is None else [f"a signal, {self.sampling_rate:g} samples/s"])
+                + (["spikes"] if self.spiking else [])
+            ),
+            "returns to rest on command": "yes" if self.resettable else "no",
+            "parameters": _listed(f"{name}={value}" for name, value in self.parameters.items()),
+        }
+        if self.layout is None:
+            return notebook_html(self.id, facts)
+        parts = self.layout
+        alt = (
+            f"Map: {len(parts.segments):,} wires, {len(parts.points):,} points, {len(parts.electrodes)} channels "
+            "(inputs red)"
+        )
+        inputs = (channel.name for channel in self.inputs)
+        return notebook_html(self.id, facts, [layout_map(parts.segments, parts.points, parts.electrodes, inputs, alt)])
 
     @cached_property
     def floats(self) -> bool:
@@ -415,6 +451,25 @@ def _nearest_to_zero(channel: Channel) -> float:
     if channel.levels is not None:
         return min(channel.levels, key=abs)
     return min(max(0.0, channel.low), channel.high)
+
+
+def _channels_of(channels: tuple[Channel, ...]) -> str:
+    """Write channels with their range and unit, those of the same range together."""
+    groups: dict[str, list[str]] = {}
+    for channel in channels:
+        levels = "" if channel.levels is None else f", {len(channel.levels)} levels"
+        where = f"{channel.low:g} to {channel.high:g} {channel.unit}{levels}"
+        groups.setdefault(where, []).append(channel.name)
+    written = (f"{_ends(names)}: {where}" for where, names in groups.items())
+    return (
+        f"{len(channels)}: "
+        + "; ".join(list(written)[:4])
+        + (f" and {len(groups) - 4} more" if len(groups) > 4 else "")
+    )
+
+
+def _ends(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{names[0]}, {names[1]} ... {names[-1]}"
 
 
 def _listed(items: Iterable[object], most: int = 8) -> str:

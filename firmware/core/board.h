@@ -3,6 +3,7 @@
  * BOARD_OUTPUTS, BOARD_INPUTS     channels that a step drives, and that it reads
  * BOARD_STEP_BYTES                bytes of one step's drive: 1 a channel with at most 256 levels, else 2
  * BOARD_READING_BYTES             bytes of one step's readings, likewise
+ * BOARD_FEATURES                  inputs, the first ones, that a readout on the board reads: of two bytes each
  * BOARD_SLOTS                     commands that may be under way at once, a power of 2, at most 16
  * BOARD_SLOT_BYTES                most bytes of drive, and of readings, in one command; at most 200
  * BOARD_TICKS_PER_SECOND          of board_ticks

@@ -5,6 +5,7 @@
 
 #include "board.h"
 #include "crc32.h"
+#include "readout.h"
 #include "steps.h"
 
 #define HEADER 5                  /* type, session, number */
@@ -163,7 +164,21 @@ static uint8_t *put_board(uint8_t *to) {
     *to++ = BOARD_SLOT_BYTES;
     to = put32(put32(put32(to, BOARD_TICKS_PER_SECOND), BOARD_SHORTEST_TICKS), BOARD_LATE_TICKS);
     to = put_text(to, BOARD_NAME, sizeof BOARD_NAME - 1);
-    return put_text(to, id, board_id(id));
+    to = put_text(to, id, board_id(id));
+#if HAS_READOUT
+    *to++ = BOARD_FEATURES;
+    to = put16(to, READOUT_FEATURES);
+#endif
+    return to;
+}
+
+static uint8_t *put_sample(uint8_t *to) {
+    struct sample sample = readout_sample();
+
+    *to++ = sample.state;
+    to = put16(to, sample.number);
+    *to++ = sample.class;
+    return to;
 }
 
 static uint8_t *put_channel(uint8_t *to, uint8_t index) {
@@ -205,6 +220,8 @@ static void answer(void) {
         to = put_header(type | TYPE_ANSWER, asked_session, asked_number);
         if (type == TYPE_DESCRIBE) {
             to = asked_index == 0xFF ? put_board(to) : put_channel(to, asked_index);
+        } else if (type == TYPE_CLASS) {
+            to = put_sample(to);
         } else {
             to = put_status(to, END_NONE);
         }
@@ -259,7 +276,8 @@ static void take_steps(uint16_t number, const uint8_t *payload, uint8_t length) 
     const uint8_t *drive = payload + STEPS_HEADER;
     uint8_t bytes = length - STEPS_HEADER, steps = bytes / BOARD_STEP_BYTES;
     uint32_t period = get32(payload + 3);
-    bool right = steps && steps * BOARD_STEP_BYTES == bytes && bytes <= BOARD_SLOT_BYTES &&
+    uint8_t known = STEPS_FIRST | (HAS_READOUT ? STEPS_SAMPLE : 0);
+    bool right = !(payload[2] & STEPS_SAMPLE & ~known) && steps && steps * BOARD_STEP_BYTES == bytes && bytes <= BOARD_SLOT_BYTES &&
                  (uint16_t)steps * BOARD_READING_BYTES <= BOARD_SLOT_BYTES && period >= BOARD_SHORTEST_TICKS &&
                  period < 0x7FFFFFFFul - BOARD_SHORTEST_TICKS;
     for (uint8_t k = 0; right && k < steps; k++) right = steps_within_limits(drive + (uint16_t)k * BOARD_STEP_BYTES);
@@ -268,7 +286,7 @@ static void take_steps(uint16_t number, const uint8_t *payload, uint8_t length) 
         return;
     }
     slot->steps = steps;
-    slot->flags = payload[2] & STEPS_FIRST;
+    slot->flags = payload[2] & known;
     slot->period = period;
     memcpy(slot->data + BOARD_SLOT_BYTES - bytes, drive, bytes);
     slot->state = SLOT_QUEUED;
@@ -318,6 +336,8 @@ static void take_frame(uint8_t length) {
         take_steps(number, payload, length);
     } else if (in[0] == TYPE_STATUS && length == 2) {
         steps_acknowledge(get16(payload));
+        ask(in[0], 0);
+    } else if (HAS_READOUT && in[0] == TYPE_CLASS && !length) {
         ask(in[0], 0);
     } else if (in[0] == TYPE_CLOSE) {
         end_session(END_CLOSED);
@@ -396,5 +416,6 @@ void core_poll(void) {
         board_took(count);
     }
     if (session) steps_kick();
+    readout_poll();
     answer();
 }

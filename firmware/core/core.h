@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define PROTOCOL_VERSION 1
-#define FIRMWARE_VERSION 1
+#define FIRMWARE_VERSION 2
 
 enum type {
     TYPE_OPEN = 1,
@@ -17,6 +17,7 @@ enum type {
     TYPE_STEPS = 3,
     TYPE_STATUS = 4,
     TYPE_CLOSE = 5,
+    TYPE_CLASS = 6,
     TYPE_ANSWER = 0x80,           /* added to the type that is answered */
     TYPE_NO_SESSION = 0xFF
 };
@@ -32,6 +33,7 @@ enum end {
 
 /* Flags of a command and of its answer. */
 #define STEPS_FIRST 1             /* begins a stimulus: need not follow on the step before */
+#define STEPS_SAMPLE 2            /* begins a sample for the readout */
 #define ANSWER_LATE 1             /* a step of it began late */
 
 void core_begin(void);

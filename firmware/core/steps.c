@@ -2,6 +2,7 @@
 #include "steps.h"
 
 #include "core.h"
+#include "readout.h"
 
 #define SLOT(number) (&slots[(number) & (BOARD_SLOTS - 1)])
 
@@ -31,6 +32,7 @@ void steps_stop(void) {
     phase = PHASE_IDLE;
     holding = false;
     edge_passed = true;
+    readout_forget();
     current = base = 0;
     step = 0;
     for (uint8_t k = 0; k < BOARD_SLOTS; k++) slots[k].state = SLOT_FREE;
@@ -132,7 +134,10 @@ static void pass_edge(void) {
         if (at == 0) next->start = when;
     }
     if (holding) {
-        board_readings(held->data + (uint16_t)step * BOARD_READING_BYTES);
+        uint8_t *readings = held->data + (uint16_t)step * BOARD_READING_BYTES;
+
+        board_readings(readings);
+        readout_take(readings, current, step == 0 && held->flags & STEPS_SAMPLE);
         if (at == 0) {
             current++;
             held->state = SLOT_DONE;

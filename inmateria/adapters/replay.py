@@ -95,9 +95,8 @@ class ReplaySubstrate(Substrate):
     async def __aenter__(self) -> Self:
         self._begin()
         async with AsyncExitStack() as exits:
-            opened = open_recording(self.path)
-            recording = await _in_thread(opened.__enter__)
-            exits.push(opened.__exit__)
+            recording = await _in_thread(lambda: open_recording(self.path))
+            exits.callback(recording.close)
             self._recording, self.info = recording, recording.info
             self._sessions: list[int] = recording.exchanges["session"].tolist()
             self._exits = exits.pop_all()

@@ -141,6 +141,8 @@ def _show_plan(plan: "Plan", console: "Console") -> None:
     rate = plan.info.sampling_rate
     sampled = "spikes only" if rate is None else f"outputs at {rate:.10g} Hz"
     console.print(f"{plan.steps:,} steps of {plan.info.step:.10g} s, {sampled}; roles are from {plain(plan.roles)}")
+    for notice in plan.notices:
+        console.print(f"note: {plain(notice)}")
 
 
 def _plan_told(plan: "Plan") -> dict[str, Any]:
@@ -152,6 +154,7 @@ def _plan_told(plan: "Plan") -> dict[str, Any]:
         "step": plan.info.step,
         "steps": plan.steps,
         "left_out": plan.left_out,
+        "notices": plan.notices,
     }
 
 

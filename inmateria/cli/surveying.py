@@ -20,7 +20,7 @@ def survey(
     on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Substrate; nanowire://, culture:// and echo:// by default.", autocompletion=complete_substrate
+            help="Substrate; by default that for which each task's settings were chosen.", autocompletion=complete_substrate
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with entries: task, on, name and settings.")] = None,
@@ -46,8 +46,7 @@ def survey(
     if config is not None:
         asked = read_survey(config)
     else:
-        uris = [uri_of(uri) for uri in on or ["nanowire", "culture", "echo"]]
-        asked = Survey(entries=entries_for(uris, tasks or ()))
+        asked = Survey(entries=entries_for([uri_of(uri) for uri in on or ()], tasks or ()))
     with SweepProgress("runs", list, hidden=json) as live:
         result = run_survey(
             asked.entries, seeds=seeds or asked.seeds, first_seed=asked.first_seed, folder=out, workers=workers,

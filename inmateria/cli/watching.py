@@ -10,13 +10,7 @@ import typer
 from inmateria.cli.application import Json, app, awaited, plain, terminal
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from inmateria.adapters.mqtt.operator.observer import Observation
-
-_BARS = "▁▂▃▄▅▆▇█"
-_WIDTH = 48
-_MOST_CHANNELS = 32
 
 
 @app.command()
@@ -45,10 +39,12 @@ async def _watch(device: str, every: float, count: int, json: bool) -> None:
             return
         from rich.live import Live
 
-        number = 0
-        with Live(console=terminal(), auto_refresh=False) as live:
+        from inmateria.cli.watch_screen import watch_screen
+
+        number, console = 0, terminal()
+        with Live(console=console, auto_refresh=False) as live:
             async for seen in looks:
-                live.update(_picture(device, seen), refresh=True)
+                live.update(watch_screen(device, seen, console.width, console.height - 1), refresh=True)
                 number += 1
                 if number == count:
                     return
@@ -66,53 +62,12 @@ def _line(device: str, seen: "Observation") -> str:
         "responses": seen.responses,
         "steps": seen.steps,
         "spikes": seen.spikes,
+        "spikes_by_output": seen.spikes_by_output.tolist(),
+        "spike_rates": [None if math.isnan(each) else each for each in seen.spike_rates.tolist()],
         "rate": seen.rate,
         "round_trip": None if math.isnan(seen.round_trip) else seen.round_trip,
         "last": recent[-1].tolist() if len(recent) else None,
     }).decode()  # fmt: skip
-
-
-def _picture(device: str, seen: "Observation") -> "Table":
-    """Make a table: a line on the device, and one for each output."""
-    from rich.table import Table
-    from rich.text import Text
-
-    status = seen.status
-    state = status.state if status else "not announced"
-    colour = {"online": "green", "stopped": "yellow", "in fault": "red"}.get(state, "dim")
-    kind = plain(seen.info.kind) if seen.info else ""
-    title = Text.assemble((device.partition("?")[0], "bold"), f"  {kind}  ", (plain(state), colour))
-    if status and status.error:
-        title.append(f"  {plain(status.error)}", "red")
-    trip = "" if math.isnan(seen.round_trip) else f"   round trip {1e3 * seen.round_trip:.2f} ms"
-    holder = f"held by {plain(status.holder)}" if status and status.holder else "no session holds it"
-    caption = f"{holder}   {seen.rate:.0f} responses/s{trip}   {seen.responses:,} responses, {seen.spikes:,} spikes"
-    if status is None and seen.info is None:
-        caption = f"waited {seen.watched:.0f} s for it to announce itself; it is not there, or its topics are denied"
-    table = Table(title=title, caption=Text(caption, "dim"), title_justify="left", caption_justify="left", box=None)
-    table.add_column("output")
-    table.add_column(f"the last {_WIDTH} samples", no_wrap=True)
-    for heading in ("low", "high", "last", "unit"):
-        table.add_column(heading, justify="right" if heading != "unit" else "left")
-    channels, recent = (seen.info.outputs if seen.info else ()), seen.recent
-    for column, channel in enumerate(channels[:_MOST_CHANNELS]):
-        values = recent[-_WIDTH:, column].tolist() if column < recent.shape[1] else []
-        finite = [value for value in values if math.isfinite(value)]
-        ends = [f"{each:.4g}" for each in (min(finite), max(finite), values[-1])] if finite else ["", "", ""]
-        table.add_row(plain(channel.name), sparkline(values), *ends, channel.unit)
-    if len(channels) > _MOST_CHANNELS:
-        table.add_row(f"and {len(channels) - _MOST_CHANNELS} more", "", "", "", "", "")
-    return table
-
-
-def sparkline(values: list[float]) -> str:
-    """Draw values as a row of bars between their lowest and highest; NaN is a space."""
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite:
-        return ""
-    low, high = min(finite), max(finite)
-    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
-    return "".join(_BARS[round((value - low) * scale)] if math.isfinite(value) else " " for value in values)
 
 
 def list_devices(broker: str, json: Json) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from inmateria.desk.run_tables import differing, row_of
 from inmateria.desk.summaries import summary_of
+from inmateria.one_line import one_line
 from inmateria.protocols.gains import gain_of
 from inmateria.protocols.runs import RUN_FILE, Run, RunFolderError, read_run
 
@@ -43,6 +44,8 @@ class Comparison:
     scores: dict[tuple[str, str], list[tuple[float, float] | None]]
     gains: list[tuple[float, float, str] | None]
     metrics: list[str]
+
+    __repr__ = one_line
 
     def rows(self) -> list[list[str]]:
         """Return the comparison as a table of text: a heading, then a row for each difference, score and gain."""

@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 from inmateria.desk.dask_cluster import dask_client, results_of
 from inmateria.exchange import Response, Stimulus
+from inmateria.one_line import one_line
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.reservoir.features import Features, SignalOrCounts
 from inmateria.reservoir.readouts.kept_samples import Samples
@@ -61,6 +62,8 @@ class RecordedBlock:
     drive: FloatArray
     before: FloatArray
     history: int
+
+    __repr__ = one_line
 
     def lagged(self, lag: int) -> FloatArray:
         """Return the drives so many steps before each, shape (steps, positions, inputs).

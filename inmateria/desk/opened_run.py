@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inmateria.desk.catalogue import find_run
-from inmateria.protocols.runs import Run, RunFolderError, read_run
+from inmateria.notebook_html import notebook_html
+from inmateria.one_line import one_line
+from inmateria.protocols.runs import Run, RunFolderError, read_run, shown_on
 from inmateria.recording.reading import Recording, open_recording
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["OpenedRun", "open_run"]
+
+_MOST_SCORES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +40,27 @@ class OpenedRun:
     folder: Path
     run: Run
     recordings: tuple[Path, ...]
+
+    __repr__ = one_line
+
+    def _repr_html_(self) -> str:
+        run, outcome = self.run, self.run.outcome
+        facts: dict[str, Any] = {
+            "on": f"{shown_on(run)} ({run.substrate.kind})",
+            "created": run.created,
+            "took": None if run.seconds is None else f"{run.seconds:.1f} s",
+            "settings": ", ".join(f"{name}={value}" for name, value in run.settings.items()),
+            "folder": self.folder,
+            "recordings": len(self.recordings) or "none",
+        }
+        if outcome.scores:
+            facts[outcome.metric] = f"chance {outcome.chance:.3g}"
+        for score in outcome.scores[:_MOST_SCORES]:
+            spread = f" ± {np.std(score.splits):.3f}" if len(score.splits) > 1 else ""
+            facts[f"{score.on}, {score.readout}"] = f"{score.score:.3f}{spread}{' (control)' if score.control else ''}"
+        if len(outcome.scores) > _MOST_SCORES:
+            facts["further scores"] = len(outcome.scores) - _MOST_SCORES
+        return notebook_html(f"Run of {run.task}", facts)
 
     def scores(self) -> "pd.DataFrame":
         """Return a row for each split of each score: ``on``, ``readout``, ``control``, ``features``, ``split``, ...

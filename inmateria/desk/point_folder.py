@@ -15,6 +15,7 @@ import msgspec
 from inmateria import __version__
 from inmateria.adapters.uri import is_simulated, shown
 from inmateria.desk.points import Point
+from inmateria.one_line import one_line
 
 __all__ = [
     "Failure",
@@ -51,6 +52,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     details: str = ""
     failed: str = ""
+
+    __repr__ = one_line
 
 
 class PointFolder:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from inmateria.one_line import one_line
+
 __all__ = ["Progress", "SweepFailed", "progress_of", "run_in_processes"]
 
 _LOOK = 0.2
@@ -43,6 +45,8 @@ class Progress:
     of: int
     seconds: float
     left: float | None
+
+    __repr__ = one_line
 
 
 def run_in_processes(

@@ -8,6 +8,7 @@ from typing import Any, cast
 from threadpoolctl import threadpool_limits
 
 from inmateria.adapters import SubprocessDevice, connect
+from inmateria.one_line import one_line
 from inmateria.protocols.data_parts import checked_part
 from inmateria.protocols.outcome import Score
 from inmateria.protocols.runner import Keep, run_task
@@ -37,6 +38,8 @@ class Rerun:
     after: Run
     changed: dict[str, tuple[Any, Any]]
     versions: dict[str, tuple[str, str]]
+
+    __repr__ = one_line
 
     @property
     def is_identical(self) -> bool:

@@ -23,6 +23,7 @@ from inmateria.desk.point_folder import (
 )
 from inmateria.desk.points import Point
 from inmateria.desk.search_space import Dimension, with_parameter
+from inmateria.one_line import one_line
 from inmateria.protocols.task import find_task
 
 __all__ = ["SEARCH_FILE", "Ending", "Search", "SearchFolder", "Trial"]
@@ -124,6 +125,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     parameters: dict[str, Any]
     ending: Ending | None = None
+
+    __repr__ = one_line
 
 
 class SearchFolder(PointFolder):

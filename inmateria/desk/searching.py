@@ -17,6 +17,7 @@ from inmateria.desk.processes import Progress, run_in_processes
 from inmateria.desk.search_folder import Search, SearchFolder, Trial
 from inmateria.desk.search_space import Dimension, SpaceError, dimensions, shown_value
 from inmateria.desk.search_trials import importances_of, require_optuna, study_of
+from inmateria.one_line import one_line
 from inmateria.protocols.task import Task, find_task
 from inmateria.substrate import SubstrateError
 
@@ -47,6 +48,8 @@ class SearchResult:
     folder: Path
     search: Search
     trials: list[Trial]
+
+    __repr__ = one_line
 
     @property
     def best(self) -> Trial:

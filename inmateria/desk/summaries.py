@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from inmateria.one_line import one_line
 from inmateria.protocols.costs import Cost
 from inmateria.protocols.gains import Gain, gain_of
 from inmateria.protocols.outcome import ExchangeStatistics, Score
@@ -100,6 +101,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None = None
     cost: Cost | None = None
     noisy: float | None = None
+
+    __repr__ = one_line
 
 
 _DECODER = msgspec.json.Decoder(_Run)

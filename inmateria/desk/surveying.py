@@ -18,6 +18,7 @@ from inmateria.desk.points import Point
 from inmateria.desk.survey_table import Row, row_of_runs
 from inmateria.desk.sweep_folder import Failure, SweepFolder
 from inmateria.desk.sweeping import Progress, run_sweep
+from inmateria.one_line import one_line
 from inmateria.protocols.task import UnsuitableSetting, UnsuitableSubstrate, find_task, task_names
 from inmateria.substrate import SubstrateError
 
@@ -45,6 +46,8 @@ class SurveyEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     on: str = ""
     name: str = ""
     settings: dict[str, Any] = {}
+
+    __repr__ = one_line
 
     @property
     def shown(self) -> str:
@@ -85,6 +88,8 @@ class SurveyResult:
     rows: list[Row]
     failures: list[Failure]
 
+    __repr__ = one_line
+
 
 def read_survey(path: Path) -> Survey:
     """Read a survey from a TOML file.
@@ -105,12 +110,13 @@ def read_survey(path: Path) -> Survey:
         ) from None
 
 
-def entries_for(uris: Sequence[str], tasks: Sequence[str] = ()) -> list[SurveyEntry]:
+def entries_for(uris: Sequence[str] = (), tasks: Sequence[str] = ()) -> list[SurveyEntry]:
     """Return an entry for each substrate and each task that scores a readout of it.
 
     Parameters
     ----------
-    uris : sequence of str
+    uris : sequence of str, optional
+        By default, each task runs on the substrate for which its settings were chosen, or on ``culture://``.
     tasks : sequence of str, optional
         Names of tasks; all by default, of which those that a substrate does not suit are left out.
     """
@@ -121,7 +127,7 @@ def entries_for(uris: Sequence[str], tasks: Sequence[str] = ()) -> list[SurveyEn
             if tasks:
                 raise UnsuitableSetting(f"{name} scores no readout of one substrate; a survey is of tasks that do")
             continue
-        for uri in uris:
+        for uri in uris or ["culture://" if task.needs == "spikes" else task.on]:
             substrate = connect(uri)
             try:
                 with suppress(SubstrateError):  # known once it is entered

@@ -13,6 +13,7 @@ from inmateria.desk.processes import Progress, SweepFailed, run_in_processes
 from inmateria.desk.run_tables import Row, rows_of, runs_to_pandas
 from inmateria.desk.summaries import RunSummary
 from inmateria.desk.sweep_folder import Failure, SweepFolder
+from inmateria.one_line import one_line
 from inmateria.protocols.task import find_task
 from inmateria.substrate import SubstrateError
 
@@ -39,6 +40,8 @@ class SweepResult:
     folder: Path
     runs: list[RunSummary]
     failures: list[Failure]
+
+    __repr__ = one_line
 
     def rows(self) -> list[Row]:
         """Return a row for each run; see `inmateria.desk.run_tables.Row`."""

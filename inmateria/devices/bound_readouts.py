@@ -16,6 +16,8 @@ from inmateria.devices.calibration import Probe, calibrate
 from inmateria.devices.drift_bounds import smallest_alpha
 from inmateria.devices.fingerprints import Comparison, Fingerprint, compare
 from inmateria.devices.linear_maps import LinearMap, linear_map
+from inmateria.notebook_html import bars, notebook_html
+from inmateria.one_line import one_line
 from inmateria.reservoir.physical import PhysicalReservoir
 from inmateria.reservoir.readout_files import ReadoutFileError, decode_readout, encode_readout
 from inmateria.substrate import FloatArray, SubstrateError, SubstrateInfo
@@ -60,6 +62,18 @@ class BoundReadout:
     features: FloatArray
     bound: float = 0.1
     alpha: float = 0.01
+
+    __repr__ = one_line
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "device": self.device,
+            "calibrated": self.fingerprint.taken,
+            "readout": type(self.estimator).__name__,
+            "refuses beyond": f"a drift of {self.bound:g} standard deviations (alpha {self.alpha:g})",
+        }
+        coef = self.weights.coef
+        return notebook_html("BoundReadout", facts, [bars(coef, f"Weights of {coef.shape[1]:,} features")])
 
     def __post_init__(self) -> None:
         if not (0 <= self.bound < float("inf") and 0 < self.alpha < 1):

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Meta
 
 from inmateria.devices.fingerprints import Fingerprint, settling_p_value
+from inmateria.one_line import one_line
 from inmateria.substrate import Channel, FloatArray, Response, Stimulus, Substrate, SubstrateInfo
 
 __all__ = ["Probe", "calibrate"]
@@ -53,6 +54,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
     amplitude: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.15
     step: Annotated[float, Meta(gt=0.0)] | None = None
     rest: Annotated[float, Meta(ge=0.0)] = 1.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.repeats < 2 or self.discarded < 0:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.stats import beta
 
 from inmateria.devices.drift_bounds import LowerLimit, lower_limits
+from inmateria.one_line import one_line
 from inmateria.substrate import FloatArray
 
 __all__ = [
@@ -70,6 +71,8 @@ class Fingerprint(msgspec.Struct, frozen=True, kw_only=True):
     shape: tuple[int, int, int]
     data: bytes
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         if len(self.data) != 8 * math.prod(self.shape) or self.shape[0] < 2 or self.shape[2] != len(self.outputs):
             raise ValueError(
@@ -106,6 +109,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     null_95: float
     p_value: float
     lower_limits: tuple[LowerLimit, ...] = ()
+
+    __repr__ = one_line
 
     def drifted(self, alpha: float = 0.01, bound: float = 0.0) -> bool:
         """Return whether it changed by more than a bound, with a probability of at most `alpha` for false alarms.
@@ -154,6 +159,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     p_same: float | None
     others: int
 
+    __repr__ = one_line
+
     def same(self, alpha: float = 0.05) -> bool:
         """Return whether it is that device; for another device this is true with a probability of at most `alpha`.
 
@@ -184,6 +191,8 @@ class StrangerRate(msgspec.Struct, frozen=True, kw_only=True):
     radius: float
     rate: float
     at_most: float
+
+    __repr__ = one_line
 
 
 def compare(reference: Fingerprint, now: Fingerprint, *, permutations: int = 9999, seed: int = 0) -> Comparison:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.reservoir.readouts.ridge import RidgeClassifierReadout, RidgeReadout
 from inmateria.substrate import FloatArray
 
@@ -30,6 +31,8 @@ class LinearMap:
     intercept: FloatArray
     classes: tuple[Any, ...] | None = None
     flat: bool = False
+
+    __repr__ = one_line
 
     def __call__(self, X: FloatArray) -> FloatArray:
         """Return the outputs (steps, outputs) for features (steps, features)."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import msgspec
+import numpy as np
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
@@ -22,6 +23,8 @@ from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.errors import PassportError
 from inmateria.devices.fingerprints import Comparison, Fingerprint, StrangerRate, compare, stranger_rate
 from inmateria.devices.identity import require_identity
+from inmateria.notebook_html import notebook_html, traces
+from inmateria.one_line import one_line
 from inmateria.substrate import IdentitySource, SubstrateInfo
 
 __all__ = ["InfoRecord", "Passport", "PassportError", "Passports", "ReadoutRecord", "ScoreRecord", "passports_url"]
@@ -38,6 +41,8 @@ class InfoRecord(msgspec.Struct, frozen=True, kw_only=True):
     taken: str
     info: SubstrateInfo
 
+    __repr__ = one_line
+
 
 class ScoreRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One score of a run on a device, a row of its passport."""
@@ -52,6 +57,8 @@ class ScoreRecord(msgspec.Struct, frozen=True, kw_only=True):
     chance: float
     folder: str
 
+    __repr__ = one_line
+
 
 class ReadoutRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A readout that was trained on a device: its name, and when the device was calibrated for it."""
@@ -59,6 +66,8 @@ class ReadoutRecord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     taken: str
     bound: float
+
+    __repr__ = one_line
 
 
 class Passport(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,10 +94,35 @@ class Passport(msgspec.Struct, frozen=True, kw_only=True):
     readouts: tuple[ReadoutRecord, ...]
     strangers: StrangerRate | None = None
 
+    __repr__ = one_line
+
     @property
     def info(self) -> SubstrateInfo:
         """Its latest info."""
         return self.infos[-1].info
+
+    def _repr_html_(self) -> str:
+        calibrations, compared = self.calibrations, self.drift()
+        scores = [score for score in self.scores if not score.control]
+        facts: dict[str, Any] = {
+            "kind": self.info.kind,
+            "first seen": self.first_seen,
+            "its id is from": self.identity_source,
+            "description changed": len(self.infos) - 1 or None,
+            "calibrations": f"{len(calibrations)}, the last {calibrations[-1].taken}" if calibrations else "none",
+        }
+        if compared:
+            _, latest = compared[-1]
+            facts["drift since the first"] = f"distance {latest.distance:.3g}, p = {latest.p_value:.3g}"
+        facts["readouts"] = ", ".join(dict.fromkeys(readout.name for readout in self.readouts))
+        if scores:
+            last = scores[-1]
+            facts["runs scored"] = (
+                f"{len(scores)}; the last: {last.task}, {last.readout}, {last.metric} {last.score:.3g}"
+            )
+        drawn = np.array([[found.distance] for _, found in compared], dtype=np.float64)
+        drawings = [traces(drawn, "Distance to the first calibration, in order of time")] if len(drawn) > 1 else []
+        return notebook_html(f"Passport of {self.info.id}", facts, drawings)
 
     @property
     def first_seen(self) -> str:

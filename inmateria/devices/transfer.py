@@ -16,6 +16,7 @@ from scipy.linalg import cho_factor, solve_triangular
 from inmateria.devices.bound_readouts import BoundReadout
 from inmateria.devices.calibration import calibrate
 from inmateria.devices.linear_maps import LinearMap
+from inmateria.one_line import one_line
 from inmateria.reservoir.physical import PhysicalReservoir
 from inmateria.substrate import FloatArray
 
@@ -50,6 +51,8 @@ class Transfer:
     mismatch: float | None
     errors: dict[str, float]
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class Transferred:
@@ -67,6 +70,8 @@ class Transferred:
     how: Transfer
     labelled: int
     unlabelled: int
+
+    __repr__ = one_line
 
 
 async def transfer(

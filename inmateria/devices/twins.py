@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 from scipy.linalg import eigh
 
+from inmateria.one_line import one_line
 from inmateria.recording import open_recording
 from inmateria.substrate import FloatArray, Limits, Response, Stimulus, SubstrateInfo
 
@@ -52,6 +53,8 @@ class TwinAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     memoryless: float
     steps: int
     held_out_steps: int
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True, eq=False)

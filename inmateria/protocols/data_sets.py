@@ -5,13 +5,12 @@ and flowers, every second item of each class, in the order of the data set, is o
 """
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import fetch_openml, load_digits, load_iris
+from sklearn.datasets import load_digits, load_iris
 
 from inmateria.protocols.data_parts import present_part
 from inmateria.protocols.scoring import Labels
@@ -142,14 +141,9 @@ def _seen(X: FloatArray, y: Labels, names: tuple[str, ...]) -> Items:
 def japanese_vowels() -> tuple[list[FloatArray], Labels, int]:
     """Read utterances (frames, 12 coefficients), their speakers, and how many come first to be learned from.
 
-    Kudo, Toyama and Shimbo, Pattern Recognit. Lett. 20, 1103 (1999). Taken from ``japanese_vowels.npz`` in the
-    folder that the variable INMATERIA_DATA names, or else fetched from OpenML once and kept. The data's own split: 270
-    utterances to learn from, 370 to test on. For validation, only the former: two of three to learn from.
-
-    Raises
-    ------
-    OSError
-        If neither can be had.
+    Kudo, Toyama and Shimbo, Pattern Recognit. Lett. 20, 1103 (1999). They come with the package, under CC BY 4.0
+    (doi.org/10.24432/C5NS47). The data's own split: 270 utterances to learn from, 370 to test on. For validation, only
+    the former: two of three to learn from.
     """
     utterances, speakers, learned = _all_vowels()
     if present_part() == "test":
@@ -165,26 +159,11 @@ def averaged_parts(X: FloatArray, parts: int) -> FloatArray:
 
 
 def _all_vowels() -> tuple[list[FloatArray], Labels, int]:
-    folder = os.environ.get("INMATERIA_DATA")
-    if folder and (Path(folder) / "japanese_vowels.npz").exists():
-        data = np.load(Path(folder) / "japanese_vowels.npz")
-        utterances: list[FloatArray] = []
-        for part in ("train", "test"):
-            ends = np.cumsum(data[f"{part}_lengths"].astype(int))[:-1]
-            utterances += np.split(data[f"{part}_frames"].astype(np.float64), ends)
-        speakers = np.concatenate([data["train_speaker"], data["test_speaker"]]).astype(np.intp)
-        return utterances, speakers, len(data["train_speaker"])
-    try:
-        fetched = fetch_openml("JapaneseVowels", version=1, as_frame=True)
-    except Exception as error:
-        raise OSError(
-            f"the Japanese vowels could not be fetched from OpenML ({error}); go online once, or set "
-            "INMATERIA_DATA to a folder that holds japanese_vowels.npz"
-        ) from error
-    frames = fetched.data.drop(columns=["utterance", "frame"]).to_numpy(dtype=np.float64)
-    begins = np.flatnonzero(fetched.data["frame"].to_numpy(dtype=int) == 1)
-    speakers = fetched.target.to_numpy(dtype=int)[begins].astype(np.intp)
-    return np.split(frames, begins[1:]), speakers, 270
+    # In the package, so that nothing has to be fetched; data/README.md says whose they are.
+    with np.load(Path(__file__).parent / "data" / "japanese_vowels.npz") as data:
+        frames, lengths = data["millionths"].T / 1e6, data["lengths"].astype(np.intp)
+        speakers = data["speakers"].astype(np.intp)
+    return np.split(frames, np.cumsum(lengths)[:-1]), speakers, 270
 
 
 def mackey_glass_series(steps: int) -> FloatArray:

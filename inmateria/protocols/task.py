@@ -52,6 +52,7 @@ _BUILT_IN = {
     "narma": "imitate a nonlinear filter with memory: NARMA of order 2, 5 or 10",
     "parity": "name the parity of past bits: exclusive or in time",
     "patterns": "tell bars or places of stimulation apart from spikes",
+    "pulse-xor": "tell from spikes whether exactly one of two volleys of pulses was given",
     "regression": "train a network that learns on a curve of eight points",
     "response-map": "spikes evoked by single pulses, by place and amplitude",
     "row-digits": "read handwritten digits that are shown row by row, after the last row",

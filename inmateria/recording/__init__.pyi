@@ -2,6 +2,7 @@ from .compression import Compression, CompressionStopped, compress
 from .format import Exchange, Note, RecordingError
 from .formats.neo_blocks import read_block
 from .kept import KeptSamples
+from .order_of_reading import ReadingOrder, ReadingOrderWarning, reading_order, realigned
 from .reading import Recording, open_recording
 from .recorded import RecordedSubstrate
 from .recovery import Recovery, recover
@@ -13,6 +14,8 @@ __all__ = [
     "Exchange",
     "KeptSamples",
     "Note",
+    "ReadingOrder",
+    "ReadingOrderWarning",
     "RecordedSubstrate",
     "Recording",
     "RecordingError",
@@ -21,5 +24,7 @@ __all__ = [
     "compress",
     "open_recording",
     "read_block",
+    "reading_order",
+    "realigned",
     "recover",
 ]

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.recording.format import DATA, RecordingError
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.recording.unclosed import is_closed
@@ -46,6 +47,8 @@ class Compression:
     path: Path
     before: int
     after: int
+
+    __repr__ = one_line
 
 
 def compress(

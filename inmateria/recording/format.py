@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.recording.checksums import checksum, sealed
 from inmateria.recording.documents import from_json, to_json
 from inmateria.substrate import Response, Stimulus
@@ -129,6 +130,8 @@ class Exchange:
     sent: float
     round_trip: float
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -164,6 +167,8 @@ class Note:
     duration: float = 0.0
     session: int = 0
     exchange: int = 0
+
+    __repr__ = one_line
 
 
 def exchange_row(values: tuple[float, ...]) -> bytes:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.exchange import evenly_spaced
+from inmateria.one_line import one_line
 from inmateria.substrate import FloatArray, Response, SubstrateInfo
 
 SIGNIFICANT_BITS = 6
@@ -46,6 +47,8 @@ class KeptSamples:
     samples: int
     others: Literal["rounded", "left out"] = "rounded"
     step: float | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if self.samples < 1:

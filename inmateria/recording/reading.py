@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+from weakref import finalize
 
 import h5py
 import msgspec
@@ -25,6 +27,7 @@ from inmateria.recording.format import (
     RecordingError,
     spike_of_no_channel,
 )
+from inmateria.recording.notebook_summary import recording_html
 from inmateria.recording.unclosed import UnclosedFile, is_closed, is_hdf5
 from inmateria.recording.verified_tables import VerifiedTables
 from inmateria.substrate import FloatArray, Response, SpikeArray, Stimulus, SubstrateInfo
@@ -38,7 +41,7 @@ _logger = logging.getLogger("inmateria")
 
 
 class Recording:
-    """A recording opened for reading, finished or not; see `open_recording`.
+    """A recording opened for reading, finished or not, and a context manager that closes it; see `open_recording`.
 
     Exchanges that are added later are seen once it is opened again.
 
@@ -67,8 +70,12 @@ class Recording:
         Attributes of the file that do not match their checksum; empty unless opened to recover it.
     """
 
-    def __init__(self, file: h5py.File, path: Path, raw: UnclosedFile | None = None) -> None:
+    def __init__(
+        self, file: h5py.File, path: Path, raw: UnclosedFile | None = None, exits: ExitStack | None = None
+    ) -> None:
         self.path = path
+        # Also if it is forgotten: the files are closed when it is collected, or at the end of the program.
+        self._close = finalize(self, (exits or ExitStack()).close)
         self.version = int(file.attrs["version"])
         self._tables = VerifiedTables(file, path, self.version, raw)
         self.scale: FloatArray | None = self._tables.scale()
@@ -90,6 +97,32 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.exchanges)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; what was read on opening (exchanges, notes, info) is still there, and data are not."""
+        self._close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file has been closed."""
+        return not self._close.alive
+
+    def __repr__(self) -> str:
+        name, most = self.path.name, 60
+        name = name if len(name) <= most else f"...{name[-most:]}"
+        state = "closed" if self.closed else "finished" if self.finished else "not finished"
+        return f"<Recording {name!r} of {self.info.id[:40]}, {len(self):,} exchange{'s' * (len(self) != 1)}, {state}>"
+
+    def _repr_html_(self) -> str:
+        return recording_html(self)
 
     @property
     def dropped(self) -> int:
@@ -167,8 +200,10 @@ class Recording:
         Raises
         ------
         RecordingError
-            If a row does not match its checksum, or a spike is of no output.
+            If a row does not match its checksum, a spike is of no output, or the recording has been closed.
         """
+        if self.closed:
+            raise RecordingError(f"{self.path} has been closed; open it again with open_recording to read its data")
         data = self._tables.rows(table, first, last)
         if table == "spikes" and (wrong := spike_of_no_channel(data, len(self.info.outputs))):
             raise RecordingError(f"{self.path} cannot be read: {wrong}")
@@ -215,8 +250,7 @@ class Recording:
         return self.rows(table, int(rows[begin][0]), int(rows[begin][-1]) + int(rows[count][-1]))
 
 
-@contextmanager
-def open_recording(path: str | PathLike[str], *, damaged: bool = False) -> Iterator[Recording]:
+def open_recording(path: str | PathLike[str], *, damaged: bool = False) -> Recording:
     """Open a recording for reading, also one that is still being written or is truncated.
 
     Parameters
@@ -224,6 +258,12 @@ def open_recording(path: str | PathLike[str], *, damaged: bool = False) -> Itera
     path : path-like
     damaged : bool
         Open it also if its annotations, rows of /exchanges or notes are damaged, as `recover` does.
+
+    Returns
+    -------
+    Recording
+        To be closed by ``with`` or `Recording.close`; one that is forgotten, as in a notebook, is closed when it is
+        collected.
 
     Raises
     ------
@@ -239,20 +279,22 @@ def open_recording(path: str | PathLike[str], *, damaged: bool = False) -> Itera
     for attempt in range(1, _ATTEMPTS + 1):
         closed = is_closed(path)
         with ExitStack() as exits:
+            kept = ExitStack()  # takes the files over once all is well
             try:
                 raw = None if closed else exits.enter_context(UnclosedFile(path))
                 file = exits.enter_context(h5py.File(path if raw is None else raw, "r"))
                 _check_version(file, path)
-                recording = Recording(file, path, raw)
+                recording = Recording(file, path, raw, kept)
                 if not damaged:
                     recording.check(in_detail=closed or attempt == _ATTEMPTS)
             except (RecordingError, *_UNREADABLE) as error:
                 if closed or attempt == _ATTEMPTS:
                     raise _unreadable(path, error, closed) from None
             else:
-                yield recording
-                return
+                kept.push(exits.pop_all())
+                return recording
         time.sleep(_PAUSE)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _unreadable(path: Path, error: Exception, closed: bool) -> RecordingError:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inmateria.one_line import one_line
 from inmateria.recording.format import DAMAGED, END, Exchange, Note, RecordingError
 from inmateria.recording.kept import KeptSamples
 from inmateria.recording.reading import Recording, open_recording
@@ -66,6 +67,8 @@ class Recovery:
     last_sent: float | None
     notes: int
     dropped: int
+
+    __repr__ = one_line
 
 
 def recover(path: str | PathLike[str], out: str | PathLike[str] | None = None) -> Recovery:

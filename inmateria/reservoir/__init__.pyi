@@ -35,6 +35,7 @@ from .readouts.kalman import KalmanReadout
 from .readouts.least_mean_squares import LMSReadout
 from .readouts.recursive_least_squares import RecursiveLeastSquares, RecursiveLeastSquaresClassifier
 from .readouts.ridge import RidgeClassifierReadout, RidgeReadout
+from .readouts.shift_least_mean_squares import ShiftLMSReadout
 from .readouts.ternary import TernaryClassifierReadout, TernaryReadout
 from .reservoirpy_nodes import OnlineReadoutNode, ReadoutNode, ReservoirNode, as_node
 from .series import henon, lorenz, mackey_glass, narma, santa_fe_laser
@@ -75,6 +76,7 @@ __all__ = [
     "RidgeClassifierReadout",
     "RidgeReadout",
     "Separation",
+    "ShiftLMSReadout",
     "SignalOrCounts",
     "SpikeCounts",
     "StateRank",

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.substrate import SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -87,6 +88,8 @@ class OneToOne:
     hold: int = 1
     amplitude: float | None = None
 
+    __repr__ = one_line
+
     @property
     def positions(self) -> int:
         """Number of substrate steps for one step of the series."""
@@ -153,6 +156,8 @@ class InputMask:
     amplitude: float | None = None
     offset_spread: float = 0.0
     offset_sign: Literal["same", "random"] = "same"
+
+    __repr__ = one_line
 
     def mask(self, features: int, inputs: int) -> FloatArray:
         """Return the mask, shape (positions, inputs, features); the same for the same seed."""

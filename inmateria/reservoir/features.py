@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.exchange import evenly_spaced
+from inmateria.one_line import one_line
 from inmateria.substrate import Response, Stimulus, SubstrateInfo
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,6 +41,8 @@ class VirtualNodes:
 
     samples: int | None = None
     outputs: tuple[str, ...] | None = None
+
+    __repr__ = one_line
 
     def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
         """Take the chosen samples of the chosen outputs, position by position."""
@@ -83,6 +86,8 @@ class SpikeCounts:
 
     bins: int = 1
 
+    __repr__ = one_line
+
     def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
         """Count the spikes of every bin and output."""
         if response.spikes is None:
@@ -116,6 +121,8 @@ class SignalOrCounts:
     """
 
     samples: int | None = None
+
+    __repr__ = one_line
 
     def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
         """Take the samples of every output, or count its spikes."""

@@ -4,20 +4,30 @@
 notebooks that do not want to know of event loops.
 """
 
+import atexit
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Generator, Iterable
 from contextlib import ExitStack, aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from inmateria.adapters import connect
+from inmateria.notebook_html import notebook_html
 from inmateria.reservoir.encoding import Encoding, OneToOne
 from inmateria.reservoir.features import Features, VirtualNodes
-from inmateria.substrate import FloatArray, Stimulus, StimulusRejected, Substrate, SubstrateInfo, asynchronous
+from inmateria.substrate import (
+    FloatArray,
+    Stimulus,
+    StimulusRejected,
+    Substrate,
+    SubstrateDisconnected,
+    SubstrateInfo,
+    asynchronous,
+)
 
 # A long series goes out in stimuli whose responses have about this many values (8 MB) at most.
 _CHUNK_VALUES = 1_000_000
@@ -25,6 +35,9 @@ _CHUNK_VALUES = 1_000_000
 
 class PhysicalReservoir:
     """A substrate with an encoding of its input and features of its responses; an async context manager.
+
+    It is used inside ``async with``, which enters the substrate, or around a substrate that has been entered. Elsewhere
+    `run` and its like are refused at once. `blocking` is the same without ``await``.
 
     Parameters
     ----------
@@ -135,8 +148,8 @@ class PhysicalReservoir:
                 "send shorter series, or rest for less",
             )
 
-    async def run(self, u: npt.ArrayLike) -> FloatArray:
-        """Drive the substrate with one series and return its features.
+    def run(self, u: npt.ArrayLike) -> Coroutine[Any, Any, FloatArray]:
+        """Drive the substrate with one series and return its features, to be awaited.
 
         Parameters
         ----------
@@ -145,7 +158,16 @@ class PhysicalReservoir:
         Returns
         -------
         ndarray of float, shape (steps - washout, features)
+
+        Raises
+        ------
+        SubstrateDisconnected
+            If the substrate has not been entered; raised by the call, before anything is awaited.
         """
+        self._require_entered("run")
+        return self._run(u)
+
+    async def _run(self, u: npt.ArrayLike) -> FloatArray:
         drive = self.encode(u)
         positions = self.encoding.positions
         of_one = self.info.samples(self.duration_of_step) * len(self.info.outputs)
@@ -157,19 +179,21 @@ class PhysicalReservoir:
                 parts.append(self.features.extract(response, stimuli[len(parts)], self.info, positions))
         return np.concatenate(parts)[self.washout :]
 
-    async def step(self, u: npt.ArrayLike) -> FloatArray:
-        """Drive the substrate with one step of a series, shape (features,), and return its features.
+    def step(self, u: npt.ArrayLike) -> Coroutine[Any, Any, FloatArray]:
+        """Drive the substrate with one step of a series, shape (features,), and return its features, to be awaited.
 
         This is one exchange, for closed loops; there is no washout.
         """
+        self._require_entered("step")
+        return self._one_step(u)
+
+    async def _one_step(self, u: npt.ArrayLike) -> FloatArray:
         stimulus = self._stimulus(self.encode(np.atleast_1d(np.asarray(u, dtype=np.float64))[np.newaxis]))
         response = await self.substrate.stimulate(stimulus)
         X = self.features.extract(response, stimulus, self.info, self.encoding.positions)
         return X.reshape(-1)
 
-    async def stream(
-        self, series: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike]
-    ) -> AsyncGenerator[FloatArray]:
+    def stream(self, series: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike]) -> AsyncGenerator[FloatArray]:
         """Drive the substrate with many series, pipelined, and yield the features of each in order.
 
         Each series is one stimulus, followed by `rest` seconds in which the inputs are at rest.
@@ -178,6 +202,12 @@ class PhysicalReservoir:
         ------
         ndarray of float, shape (steps - washout, features)
         """
+        self._require_entered("stream")
+        return self._stream(series)
+
+    async def _stream(
+        self, series: Iterable[npt.ArrayLike] | AsyncIterable[npt.ArrayLike]
+    ) -> AsyncGenerator[FloatArray]:
         sent: deque[Stimulus] = deque()
         resting = self._resting
 
@@ -196,18 +226,46 @@ class PhysicalReservoir:
                 X = self.features.extract(response, sent.popleft(), self.info, self.encoding.positions)
                 yield X[self.washout : len(X) - resting]
 
-    async def reset(self) -> None:
+    def reset(self) -> Coroutine[Any, Any, None]:
         """Return the substrate to rest; raises `SubstrateError` if it is not resettable."""
-        await self.substrate.reset()
+        self._require_entered("reset")
+        return self.substrate.reset()
 
-    async def relax(self) -> None:
+    def relax(self) -> Coroutine[Any, Any, None]:
         """Keep the inputs at rest for `rest` seconds, for the substrate to forget."""
+        self._require_entered("relax")
+        return self._relax()
+
+    async def _relax(self) -> None:
         if steps := self._resting * self.encoding.positions:
             await self.substrate.stimulate(self._stimulus(self.info.rest_drive(steps)))
 
     def blocking(self) -> "BlockingReservoir":
         """Return a synchronous interface to the reservoir: ``with reservoir.blocking() as r: r.run(u)``."""
         return BlockingReservoir(self)
+
+    def _require_entered(self, called: str) -> None:
+        """Refuse a call while the substrate is not entered, before there is a coroutine that may never be awaited."""
+        if not self.substrate.entered:
+            raise SubstrateDisconnected(
+                f"{called} was called and the substrate has not been entered",
+                f"`async with reservoir: await reservoir.{called}(...)` in async code and in a notebook",
+                f"without await, `with reservoir.blocking() as r: r.{called}(...)`",
+            )
+
+    def __repr__(self) -> str:
+        encoding, features = type(self.encoding).__name__, type(self.features).__name__
+        return f"<PhysicalReservoir: {encoding} -> {self.substrate!r} -> {features}>"
+
+    def _repr_html_(self) -> str:
+        encoded, read = repr(self.encoding), repr(self.features)
+        facts = {
+            "encoding": encoded,
+            "substrate": repr(self.substrate),
+            "features": read,
+            "washout": self.washout or None,
+        }
+        return notebook_html("PhysicalReservoir", facts)
 
     def _stimulus(self, drive: FloatArray) -> Stimulus:
         return self.info.stimulus(drive, self._step)
@@ -216,13 +274,40 @@ class PhysicalReservoir:
 class BlockingReservoir:
     """A `PhysicalReservoir` for code without ``await``; a context manager.
 
-    Its event loop runs in a separate thread, so that it also works if an event loop is running, as in a notebook.
+    Its event loop runs in a separate thread, so that it also works if an event loop is running, as in a notebook. A
+    ``with`` cannot last from one cell of a notebook to the next: use `open` and `close` there.
+
+    Examples
+    --------
+    >>> reservoir = PhysicalReservoir("nanowire://?wires=100&seed=1").blocking().open()  # doctest: +SKIP
+    >>> X = reservoir.run(u)  # doctest: +SKIP
+    >>> reservoir.close()  # doctest: +SKIP
     """
 
     def __init__(self, reservoir: PhysicalReservoir) -> None:
         self.reservoir = reservoir
         self._exits = ExitStack()
         self._portal: BlockingPortal | None = None
+
+    def open(self) -> Self:
+        """Enter the substrate and return self, to be closed by `close`; otherwise it is left as the program ends."""
+        if self._portal is not None:
+            raise RuntimeError("the reservoir is open already; use it, or close it first")
+        self.__enter__()
+        atexit.register(self.close)
+        return self
+
+    def close(self) -> None:
+        """Leave the substrate; nothing is done if it is not open."""
+        atexit.unregister(self.close)
+        if self._portal is not None:
+            self.__exit__(None, None, None)
+
+    def __repr__(self) -> str:
+        return f"<BlockingReservoir, {'closed' if self._portal is None else 'open'}: {self.reservoir!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.reservoir._repr_html_()
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -280,7 +365,9 @@ class BlockingReservoir:
     @property
     def _open(self) -> BlockingPortal:
         if self._portal is None:
-            raise RuntimeError("the reservoir is not open; use it inside `with reservoir.blocking() as r:`")
+            raise RuntimeError(
+                "the reservoir is not open; use it inside `with reservoir.blocking() as r:`, or open() it first"
+            )
         return self._portal
 
 

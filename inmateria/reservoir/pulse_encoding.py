@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.substrate import Channel, FloatArray, SubstrateInfo
 
 __all__ = ["PulseAmplitude", "PulseLatency", "PulsePlace", "PulseRate", "pulse_amplitude"]
@@ -89,6 +90,8 @@ class PulseAmplitude(_Pulses):
         Input of each feature; by default spread evenly over all inputs.
     """
 
+    __repr__ = one_line
+
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""
         drive, amplitude = self._start(u, info)
@@ -115,6 +118,8 @@ class PulseRate(_Pulses):
     """
 
     most: int = 1
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,6 +154,8 @@ class PulsePlace(_Pulses):
 
     width: int = 1
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.width < 1:
@@ -178,6 +185,8 @@ class PulseLatency(_Pulses):
     positions, strength, electrodes
         See `PulseAmplitude`; the time is rounded to one of the positions.
     """
+
+    __repr__ = one_line
 
     def drive(self, u: FloatArray, info: SubstrateInfo) -> FloatArray:
         """Turn values (steps, features) into a drive (steps x positions, inputs)."""

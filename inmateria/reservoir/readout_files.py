@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import inmateria
+from inmateria.one_line import one_line
 from inmateria.reservoir.readout_states import ReadoutFileError, readout_from_tree, tree_from_readout
 
 __all__ = [
@@ -72,6 +73,8 @@ class ReadoutHeader(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     arrays: dict[str, str]
     readout: dict[str, Any]
+
+    __repr__ = one_line
 
 
 def save_readout(readout: Any, path: str | os.PathLike[str], *, device: str | None = None) -> None:

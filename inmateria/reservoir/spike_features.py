@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inmateria.one_line import one_line
 from inmateria.reservoir.features import Features, SpikeCounts, VirtualNodes
 from inmateria.substrate import FloatArray, Response, Stimulus, SubstrateInfo
 
@@ -23,6 +24,8 @@ class FilteredRates:
     """
 
     time_constant: float = 0.1
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if not 0 < self.time_constant < float("inf"):
@@ -56,6 +59,8 @@ class FirstSpikeLatency:
 
     The latency of an output without a spike is the duration of the step.
     """
+
+    __repr__ = one_line
 
     def extract(self, response: Response, stimulus: Stimulus, info: SubstrateInfo, positions: int) -> FloatArray:
         """Return the latency of the first spike of every step and output, shape (steps, outputs)."""

@@ -3,14 +3,18 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import aclosing
+from io import StringIO
 
 import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
+from rich.cells import cell_len
+from rich.console import Console
 
 from inmateria.adapters import (
     DeviceServer,
@@ -24,10 +28,11 @@ from inmateria.adapters import (
 )
 from inmateria.adapters.mqtt.operator.observer import Observation
 from inmateria.adapters.mqtt.wire.address import Address, Broker
+from inmateria.adapters.mqtt.wire.announcements import Status
 from inmateria.adapters.mqtt.wire.frames import Header, Kind, encode
 from inmateria.adapters.mqtt.wire.link import open_link
-from inmateria.cli.watching import sparkline
-from inmateria.substrate import Stimulus, SubstrateDisconnected
+from inmateria.cli.watch_screen import sparkline, watch_screen
+from inmateria.substrate import Channel, Stimulus, SubstrateDisconnected, SubstrateInfo
 
 ONE = Stimulus(np.ones((1, 3)), 0.01)
 INMATERIA = [sys.executable, "-m", "inmateria"]
@@ -123,6 +128,66 @@ def test_a_sparkline_spans_its_values_and_leaves_out_what_was_not_read() -> None
     assert sparkline([0.0, 7.0, float("nan"), 3.6]) == "▁█ ▅"
     assert sparkline([2.0, 2.0]) == "▁▁"
     assert sparkline([float("nan")]) == ""
+
+
+def heard(outputs: int, spiking: bool, responses: int = 30) -> Observation:
+    """Return what an observer has counted of a device of many outputs: output k spikes k % 7 times in each .1 s."""
+    info = SubstrateInfo(
+        id="many-1", kind="many", step=0.1, spiking=spiking, sampling_rate=None if spiking else 10.0,
+        inputs=(Channel(name="in", unit="V", low=-1, high=1),),
+        outputs=tuple(Channel(name=f"electrode-{k:04d}", unit="uV", low=-1, high=1) for k in range(outputs)),
+    )  # fmt: skip
+    seen = Observation(Status("online", "e", "a-client-of-a-long-name/0123456789abcdef0123456789abcdef"), info)
+    seen.rate = 123.0
+    for number in range(responses):
+        seen.responses += 1
+        if spiking:
+            channels = np.repeat(np.arange(outputs), np.arange(outputs) % 7)
+            seen._count_spikes(0.1 * number, channels, outputs)
+        else:
+            seen._signals.append(np.outer(np.sin(np.arange(8) + number), np.linspace(-1, 1, outputs)))
+    return seen
+
+
+@pytest.mark.parametrize("spiking", [True, False], ids=["spikes", "signal"])
+@pytest.mark.parametrize("outputs", [1, 16, 18, 19, 22, 128, 1024, 4096])
+@pytest.mark.parametrize("size", [(80, 24), (80, 12), (40, 24), (200, 60)], ids=str)
+def test_the_screen_of_watch_fits_a_terminal(spiking: bool, outputs: int, size: tuple[int, int]) -> None:
+    (width, height), seen = size, heard(outputs, spiking)
+    seen.status = Status("in fault", "e", seen.status.holder if seen.status else "", "a long error, " * 30)
+    console = Console(width=width, height=height, file=StringIO(), force_terminal=False, color_system=None)
+    console.print(watch_screen("mqtt://broker.lab:1883/lab/" + 30 * "x", seen, width, height - 1))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) < height
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_the_screen_of_watch_has_every_one_of_128_channels_of_spikes_and_the_most_active_in_full() -> None:
+    seen = heard(128, spiking=True)
+    console = Console(width=80, height=24, file=StringIO(), color_system=None)
+    console.print(watch_screen("mqtt://broker/lab/many", seen, 80, 23))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    strip = "".join(line[7:] for line in text.splitlines() if re.match(r" +(0|64)  [▁-█]", line))
+    assert strip == "".join("▁▂▃▅▆▇█"[k % 7] for k in range(128)).replace("▅", strip[3])  # 0 to 60/s; 30 is half-way
+    rows = re.findall(r"electrode-(\d{4}) +[▁-█]+ +([\d,]+) +(\d+\.\d\d)", text)
+    assert [int(name) for name, *_ in rows][:3] == [6, 13, 20]
+    assert {(count, rate) for _, count, rate in rows} == {("180", "60.00")}
+    assert f"the {len(rows)} most active of 128" in text
+    assert "109 of 128 outputs active" in text
+
+
+def test_spike_rates_are_by_the_clock_of_the_device_and_begin_anew_with_it() -> None:
+    seen = heard(3, spiking=True, responses=1)
+    assert np.isnan(seen.spike_rates).all()
+    seen._count_spikes(0.5, np.array([2, 2, 2]), 3)
+    assert np.allclose(seen.spike_rates, [0, 2, 4])  # the first response lasted .5 s; the second goes on
+    seen._count_spikes(1.0, np.array([0]), 3)
+    assert np.allclose(seen.spike_rates, [0, 1, 5])
+    assert seen.spikes_by_output.tolist() == [1, 1, 5]
+    assert np.allclose(seen.recent_rates, [[0, 2, 4], [0, 0, 6]])
+    seen._count_spikes(0.0, np.array([1]), 3)  # it has returned to rest
+    assert np.isnan(seen.spike_rates).all()
+    assert seen.spikes_by_output.tolist() == [1, 2, 5]
 
 
 HOSTILE = "[/red] [bold]x[/nothing] :smile: \x1b[2J\x1b]0;owned\x07"

@@ -1,6 +1,7 @@
 """The firmware's core, compiled for this machine and called through ctypes: line, clock and outputs are memory."""
 
 import ctypes
+from pathlib import Path
 
 import numpy as np
 
@@ -13,10 +14,10 @@ MOST = 65536
 
 
 class NativeBoard:
-    """One board; there is only one in a process."""
+    """One board; there is only one in a process, and one of each folder that it was built in."""
 
-    def __init__(self) -> None:
-        self._lib = ctypes.CDLL(str(build_firmware("native") / "native.so"))
+    def __init__(self, folder: Path | None = None) -> None:
+        self._lib = ctypes.CDLL(str((folder or build_firmware("native")) / "native.so"))
         self._buffer = ctypes.create_string_buffer(MOST)
         self.power_up()
 

@@ -1,6 +1,7 @@
-"""Exported readouts on chips: every answer of an emulated ATmega328P is Python's; an ATtiny needs no multiplier."""
+"""Exported readouts on chips: every answer of an ATmega328P and a Cortex-M3 is Python's; an ATtiny needs no product."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from chip_tools import skip_without_tools
+from exported_programs import on_a_cortex_m3, on_an_atmega
 from sklearn.datasets import load_digits
 
 from inmateria.reservoir import RidgeClassifierReadout, TernaryClassifierReadout, TernaryReadout, mackey_glass
@@ -17,31 +19,6 @@ from inmateria.simulators import IntegerEchoStateNetwork
 skip_without_tools()
 
 HERE = Path(__file__).parent
-MAIN = """
-#include <avr/interrupt.h>
-#include <avr/io.h>
-#include <avr/pgmspace.h>
-#include <avr/sleep.h>
-#include "digits.h"
-
-static const {kind} samples[] PROGMEM = {{{samples}}};
-static {kind} features[DIGITS_FEATURES];
-extern uint8_t __bss_end;
-
-int main(void)
-{{
-    uint8_t sample;
-    for (sample = 0; sample < {count}; sample++) {{
-        memcpy_P(features, samples + (uint16_t)sample * DIGITS_FEATURES, sizeof features);
-        GPIOR0 = 1;
-        GPIOR1 = (uint8_t)digits_class(features);
-        GPIOR0 = 2;
-    }}
-    cli();
-    sleep_enable();
-    sleep_cpu();
-}}
-"""
 
 
 def features(count: int) -> tuple[Any, Any, Any, Any]:
@@ -53,33 +30,6 @@ def features(count: int) -> tuple[Any, Any, Any, Any]:
     return read[train], labels[train], read[test], labels[test]
 
 
-def on_the_chip(folder: Path, samples: Any, kind: str, *options: str) -> tuple[list[int], list[int], int]:
-    """Compile digits.c for an ATmega328P and run it; return cycles and answer of each sample, and bytes of flash."""
-    counter = folder / "counter"
-    subprocess.run(["cc", "-O1", str(HERE / "cycle_counter.c"), "-o", str(counter), "-lsimavr", "-lelf"], check=True)
-    numbers = ",".join(str(value) for value in samples.ravel().tolist())
-    (folder / "main.c").write_text(MAIN.format(kind=kind, samples=numbers, count=len(samples)))
-    flags = ["-std=c99", "-mmcu=atmega328p", "-Os", *options, "-include", "string.h"]
-    sources = [str(folder / name) for name in ("main.c", "digits.c")]
-    subprocess.run(["avr-gcc", *flags, *sources, "-o", str(folder / "digits.elf")], check=True)
-    subprocess.run(["avr-gcc", *flags, "-c", sources[1], "-o", str(folder / "digits.o")], check=True)
-    run = subprocess.run(
-        [str(counter), str(folder / "digits.elf"), "atmega328p"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
-    told = [line.split() for line in run.stdout.splitlines() if re.fullmatch(r"\d+ \d+ \d+", line)]
-    size = subprocess.run(
-        ["avr-size", "-A", str(folder / "digits.o")], capture_output=True, text=True, check=True
-    ).stdout
-    flash = sum(
-        int(line.split()[1]) for line in size.splitlines() if line.startswith((".text", ".progmem", ".rodata", ".data"))
-    )
-    return [int(each[0]) for each in told], [int(each[1]) for each in told], flash
-
-
 @pytest.mark.parametrize("planes", [1, 2])
 def test_every_answer_is_pythons(tmp_path: Path, planes: int) -> None:
     X, labels, held, expected = features(512)
@@ -87,7 +37,7 @@ def test_every_answer_is_pythons(tmp_path: Path, planes: int) -> None:
     integers = integer_readout(readout, X)
     readout.to_c(tmp_path / "digits.c", X, vector=1)
     samples = integers.counts(held[:20])
-    cycles, answers, flash = on_the_chip(tmp_path, samples, "int8_t")
+    answers, cycles, flash, _ = on_an_atmega(tmp_path / "digits.c", samples, "int8_t")
     assert answers == integers.indices(samples).tolist()
     assert np.mean(integers.predict(held) == expected) > readout.score(held, expected) - 0.004
     assert max(cycles) <= planes * 64_000  # 4 ms at 16 MHz for each plane
@@ -100,12 +50,39 @@ def test_features_of_ten_bits_and_float_weights(tmp_path: Path) -> None:
     readout = TernaryClassifierReadout(2).fit(counts, labels)
     integers: IntegerReadout = integer_readout(readout, counts, bits=11)
     readout.to_c(tmp_path / "digits.c", counts, bits=11, vector=1)
-    _, answers, _ = on_the_chip(tmp_path, integers.counts(others), "int16_t")
+    answers = on_an_atmega(tmp_path / "digits.c", integers.counts(others), "int16_t").answers
     assert answers == integers.indices(others).tolist()
     exact = RidgeClassifierReadout().fit(X, labels)
     exact.to_c(tmp_path / "digits.c", X, vector=1)
-    _, answers, _ = on_the_chip(tmp_path, held[:12].astype(np.float32), "float")
+    answers = on_an_atmega(tmp_path / "digits.c", held[:12].astype(np.float32), "float").answers
     assert answers == exact.predict(held[:12].astype(np.float32)).tolist()
+
+
+@pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None or shutil.which("qemu-system-arm") is None,
+    reason="needs arm-none-eabi-gcc and qemu-system-arm",
+)
+@pytest.mark.parametrize("kind", ["int8_t", "int16_t", "float"])
+def test_every_answer_of_a_cortex_m3_is_pythons(tmp_path: Path, kind: str) -> None:
+    X, labels, held, _ = features(128)
+    if kind == "float":
+        exact = RidgeClassifierReadout().fit(X, labels)
+        exact.to_c(tmp_path / "digits.c", X, vector=1)
+        given, expected = held.astype(np.float32), exact.predict(held.astype(np.float32))
+    else:
+        bits = 8 if kind == "int8_t" else 12
+        readout = TernaryClassifierReadout(3, method="obq", alpha=1e-2).fit(X, labels)
+        readout.to_c(tmp_path / "digits.c", X, bits=bits, vector=1)
+        integers = integer_readout(readout, X, bits=bits)
+        given = integers.counts(held)
+        expected = integers.indices(given)
+    answers, instructions, flash, ram = on_a_cortex_m3(tmp_path / "digits.c", given, kind)
+    assert answers == expected.tolist()
+    assert len(answers) == 450
+    assert min(instructions) > 1280  # one at least for each product or sum
+    assert max(instructions) < (300_000 if kind == "float" else 100_000)
+    assert flash < 10_000
+    assert ram == 0
 
 
 def test_a_chip_without_a_multiplier_needs_none(tmp_path: Path) -> None:

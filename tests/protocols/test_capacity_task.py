@@ -29,6 +29,11 @@ def test_a_delay_line_remembers_its_taps_and_computes_nothing(taps: int) -> None
         assert found[control, "IPC, in all"] == pytest.approx(1, abs=0.05)
     assert [curves.heading for curves in outcome.curves] == ["How far back it remembers", "What it computes"]
     assert len(outcome.weights) == taps
+    # The first tap is the input before: read one step earlier it would be no memory.
+    ((name, told),) = outcome.facts
+    assert name == "memory capacity, realigned"
+    assert float(told.partition(" ")[0]) == pytest.approx(taps - 1, abs=0.05)
+    assert f"1 of {taps} features" in told
 
 
 def test_an_offset_gives_an_odd_network_even_products() -> None:

@@ -1,6 +1,7 @@
 """Protocols on living neurons: encodings and features by hand, the pole beside gymnasium's, every task run."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import gymnasium
@@ -14,11 +15,11 @@ from pulsed import PulsedCulture
 from inmateria.adapters import SimulatedSubstrate, connect
 from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
 from inmateria.adapters.neuroplatform.twin import Neuroplatform
-from inmateria.protocols import Run, find_task, read_run, run_task
+from inmateria.protocols import Run, data_sets, find_task, read_run, run_task
+from inmateria.protocols.activity import activity_figures
 from inmateria.protocols.data_sets import japanese_vowels
 from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of
 from inmateria.protocols.tasks.cart_pole import _pushed
-from inmateria.protocols.tasks.spontaneous import activity_figures
 from inmateria.reservoir import (
     FilteredRates,
     FirstSpikeLatency,
@@ -137,14 +138,43 @@ def test_spikes_at_random_times_have_the_figures_of_chance() -> None:
 
 
 def test_the_vowels_are_those_of_the_paper() -> None:
-    try:
-        utterances, speakers, learned = japanese_vowels()
-    except OSError as error:
-        pytest.skip(str(error))
+    utterances, speakers, learned = japanese_vowels()
     assert (len(utterances), learned) == (640, 270)
     assert {len(np.unique(part)) for part in (speakers[:270], speakers[270:])} == {9}
     assert np.bincount(speakers[:270] - speakers.min()).tolist() == [30] * 9
     assert {u.shape[1] for u in utterances} == {12}
+    # Of ae.train and ae.test in the repository's description: 7 to 29 frames, and these numbers of test utterances.
+    lengths = [len(u) for u in utterances]
+    assert (min(lengths), max(lengths)) == (7, 29)
+    assert np.bincount(speakers[270:] - 1).tolist() == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert utterances[0][0, :3].tolist() == [1.860936, -0.207383, 0.261557]  # the file's first line, as printed
+
+
+def test_the_vowels_in_the_package_are_those_of_the_source_to_the_printed_digits() -> None:
+    path = Path(os.environ.get("INMATERIA_DATA", "/nowhere")) / "japanese_vowels.npz"
+    if not path.exists():
+        pytest.skip("needs japanese_vowels.npz; set INMATERIA_DATA to the folder that holds it")
+    utterances, speakers, learned = japanese_vowels()
+    with np.load(path) as source:
+        frames = np.concatenate([source["train_frames"], source["test_frames"]])
+        lengths = np.concatenate([source["train_lengths"], source["test_lengths"]])
+        assert np.array_equal(speakers, np.concatenate([source["train_speaker"], source["test_speaker"]]))
+        assert learned == len(source["train_lengths"])
+    assert [len(u) for u in utterances] == lengths.tolist()
+    ours = np.concatenate(utterances)
+    assert np.array_equal(ours.astype(np.float32), frames)  # the source has them in single precision
+    assert np.array_equal(ours, np.array([float(f"{value:.6f}") for value in ours.ravel()]).reshape(ours.shape))
+
+
+def test_no_data_set_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise AssertionError("a data set was looked for on the network")
+
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    monkeypatch.delenv("INMATERIA_DATA", raising=False)
+    assert len(japanese_vowels()[0]) == 640
+    assert len(data_sets.digits().X) == 1797
+    assert len(data_sets.iris_flowers().X) == 150
 
 
 async def run(name: str, given_: dict[str, str], folder: Path, substrate: str | LeakySimulator | Substrate) -> Run:

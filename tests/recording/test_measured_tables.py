@@ -104,7 +104,7 @@ async def test_memory_capacity_on_a_replay_of_the_table_is_the_same_bit_for_bit(
 def test_memory_of_a_delay_line_is_its_length():
     u = np.random.default_rng(0).uniform(-1, 1, 3000)
     taps = np.column_stack([np.roll(u, k) for k in range(1, 8)])
-    by_delay = memory_by_delay(u, taps, alpha=1e-6)
+    by_delay = memory_by_delay(u, taps, alpha=1e-6, check_reading_order=False)
     np.testing.assert_allclose(by_delay[:7], 1, rtol=1e-6)
     assert by_delay[7:].max() < 0.03
 
@@ -125,7 +125,7 @@ def test_memory_capacity_of_the_real_network_is_that_published():
     into, out = table.currents_of("8")[:, 0], table.currents_of("17")[:, 0]
     assert abs(into + out).max() < 0.006 * abs(into).max()
     drive, readings = table.voltages_of("8")[:, 0], table.voltages_of(*table.outputs)
-    ours = memory_by_delay(drive, readings)
+    ours = memory_by_delay(drive, readings, check_reading_order=False)  # see test_order_of_reading.py
     np.testing.assert_allclose(ours, by_rcbench(drive, readings, table.outputs), rtol=1e-6, atol=1e-9)
     assert ours.sum() == pytest.approx(CAPACITY, abs=5e-5)
 

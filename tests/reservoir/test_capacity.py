@@ -10,6 +10,10 @@ from inmateria.reservoir import information_processing_capacity, memory_capacity
 from inmateria.reservoir.measures.capacity import Factor
 from inmateria.substrate import FloatArray
 
+pytestmark = pytest.mark.filterwarnings(  # these networks hand their inputs on, and their order is known
+    "ignore::inmateria.recording.ReadingOrderWarning"
+)
+
 
 def uniform(steps: int, seed: int = 0) -> FloatArray:
     return np.random.default_rng(seed).uniform(-1, 1, steps)

@@ -14,6 +14,7 @@ from inmateria.reservoir import (
     LMSReadout,
     RecursiveLeastSquares,
     RecursiveLeastSquaresClassifier,
+    ShiftLMSReadout,
 )
 
 ONLINE = [RecursiveLeastSquares, KalmanReadout, LMSReadout, FORCEReadout]
@@ -244,6 +245,7 @@ MAKERS = [
     lambda **more: RecursiveLeastSquares(fit_intercept=False, **more),
     KalmanReadout,
     LMSReadout,
+    lambda **more: ShiftLMSReadout(feature_range=8.0, target_range=8.0, **more),
     lambda **more: FORCEReadout(every=2, **more),
 ]
 
@@ -346,6 +348,7 @@ def test_a_call_that_is_refused_leaves_everything_as_it_was(make) -> None:  # ty
         (RecursiveLeastSquares(), {"alpha": 1.0, "fit_intercept": False, "delay": 2}),
         (KalmanReadout(), {"alpha": 1.0, "fit_intercept": False, "delay": 2}),
         (LMSReadout(), {"fit_intercept": False, "delay": 2}),
+        (ShiftLMSReadout(), {"digits": 3, "feature_range": 3.0, "delay": 2}),
         (FORCEReadout(), {"alpha": 2.0, "fit_intercept": True, "delay": 2}),
     ],
 )

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from inmateria.reservoir import RidgeClassifierReadout, TernaryClassifierReadout, TernaryReadout
+from inmateria.reservoir import (
+    RidgeClassifierReadout,
+    RidgeReadout,
+    TernaryClassifierReadout,
+    TernaryReadout,
+    mackey_glass,
+)
+from inmateria.reservoir.readouts.integer import integer_readout
+from inmateria.simulators import IntegerEchoStateNetwork
 
 
 def squares_left(X: np.ndarray, y: np.ndarray, planes: np.ndarray) -> float:
@@ -237,7 +245,28 @@ def test_features_that_never_change_get_no_weight() -> None:
     assert readout.predict(np.ones((2, 3))) == pytest.approx([4.5, 4.5])
 
 
-@pytest.mark.parametrize(("settings_", "says"), [({"planes": 3}, "must be 1 or 2"), ({"alpha": -1.0}, "at least 0"), ({"sweeps": 0}, "at least 1"), ({"method": "absmean"}, "allowed are 'descent', 'obq', 'ste'")])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(("settings_", "says"), [({"planes": 3}, "allowed are 1 and 2"), ({"planes": 5, "method": "obq"}, "allowed are 1 and 2"), ({"alpha": -1.0}, "at least 0"), ({"sweeps": 0}, "at least 1"), ({"method": "absmean"}, "allowed are 'descent', 'obq', 'ste'")])  # fmt: skip  # noqa: E501
 def test_settings_that_make_no_readout_are_refused(settings_: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         TernaryReadout(**settings_).fit(np.eye(3), np.ones(3))  # type: ignore[arg-type]
+
+
+def test_four_planes_forecast_in_integers_about_as_well_as_float_weights() -> None:
+    """Mackey-Glass 17 ahead by an integer network: ridge weights, and 81 equally spaced levels of each weight."""
+    u = mackey_glass(3217)
+    drive, target = (u - u.mean()) / np.abs(u - u.mean()).max(), u[17:]
+    network = IntegerEchoStateNetwork(units=150)
+    signal = network.advance(network.info.stimulus(drive[:3200, np.newaxis])).signal
+    assert signal is not None
+    counts, train, test = np.round(signal[:, 0] * 32767), slice(200, 2200), slice(2200, 3200)
+
+    def error(predicted: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((predicted - target[test]) ** 2)) / target[test].std())
+
+    exact = error(RidgeReadout().fit(counts[train], target[train]).predict(counts[test]))
+    errors = []
+    for planes in (1, 2, 4):
+        readout = TernaryReadout(planes, method="obq", alpha=1e-7).fit(counts[train], target[train])
+        errors.append(error(integer_readout(readout, counts, bits=16).predict(counts[test])[:, 0]))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[2] < 2 * exact

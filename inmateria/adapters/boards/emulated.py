@@ -5,6 +5,7 @@ converter's ten bits and the line included.
 """
 
 import asyncio
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -43,6 +44,9 @@ class EmulatedBoardSubstrate(BoardSubstrate):
     inputs, outputs : str
         Names of the simulator's channels that are wired to the board, with commas between them, in order of the pins
         (`Wiring`); by default from the first on.
+    readout : str
+        Path of NAME.c, a readout of features in 16 bits as `to_c` wrote it, that is built into the firmware for
+        `classify`. Its features are the levels of all converter inputs after each sample.
 
     Raises
     ------
@@ -65,6 +69,7 @@ class EmulatedBoardSubstrate(BoardSubstrate):
         read: str = "",
         inputs: str = "",
         outputs: str = "",
+        readout: str = "",
     ) -> None:
         if not 0 < speed < float("inf"):
             raise ValueError(f"speed is {speed}; give a number above 0")
@@ -79,11 +84,15 @@ class EmulatedBoardSubstrate(BoardSubstrate):
             raise ValueError(f"inputs are {inputs!r} and outputs {outputs!r} of no substrate; give one, too")
         wired_inputs = _indices("inputs", inputs, () if simulator is None else simulator.info.inputs)
         wired_outputs = _indices("outputs", outputs, () if simulator is None else simulator.info.outputs)
+        if readout and not Path(readout).with_suffix(".h").is_file():
+            raise ValueError(f"readout is {readout!r}; give the NAME.c that to_c wrote, with NAME.h beside it")
         self._board: EmulatedBoard | QemuBoard
         if chip == "mps2-an385":
-            self._board = QemuBoard(simulator, inputs=wired_inputs, outputs=wired_outputs)
+            self._board = QemuBoard(simulator, inputs=wired_inputs, outputs=wired_outputs, readout=readout)
         else:
-            self._board = EmulatedBoard(simulator, chip=chip, speed=speed, inputs=wired_inputs, outputs=wired_outputs)
+            self._board = EmulatedBoard(
+                simulator, chip=chip, speed=speed, inputs=wired_inputs, outputs=wired_outputs, readout=readout
+            )
 
     @property
     def board(self) -> EmulatedBoard | QemuBoard:

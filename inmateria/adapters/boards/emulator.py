@@ -8,12 +8,14 @@ the chip, so that the firmware that runs is the one that is uploaded to a board.
 
 import ctypes
 import fcntl
+import hashlib
 import os
 import subprocess
 import tempfile
 import threading
 import tty
 from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +26,7 @@ import numpy.typing as npt
 from inmateria.adapters.boards.wired import Pins, WiredSimulator, wired
 from inmateria.substrate import FloatArray, Simulator, SubstrateError
 
-__all__ = ["EmulatedBoard", "build_firmware"]
+__all__ = ["EmulatedBoard", "build_firmware", "built_elf"]
 
 _FIRMWARE = Path(__file__).parents[3] / "firmware"
 _AVR_PACKAGES = "make gcc gcc-avr avr-libc libsimavr-dev libelf-dev"
@@ -72,6 +74,16 @@ def build_firmware(target: str, **variables: str) -> Path:
     return folder
 
 
+def built_elf(chip: str, readout: str | PathLike[str] = "") -> Path:
+    """Build the firmware of a chip, with a readout on the board if one is given, and return its ELF file."""
+    if not readout:
+        return build_firmware(chip) / f"{chip}.elf"
+    source = Path(readout).resolve()
+    written = source.read_bytes() + source.with_suffix(".h").read_bytes()
+    folder = _FIRMWARE / "build" / f"readout-{hashlib.sha256(str(source).encode() + written).hexdigest()[:12]}"
+    return build_firmware(chip, BUILD=str(folder), READOUT=str(source)) / f"{chip}.elf"
+
+
 class EmulatedBoard:
     """An ATmega that runs the firmware, with a simulator wired to its pins; enter it, and connect to its `uri`.
 
@@ -93,6 +105,8 @@ class EmulatedBoard:
         from the first on. ``wiring`` has them.
     firmware : path, optional
         ELF file to run in place of the firmware as built here.
+    readout : path, optional
+        NAME.c of a readout in 16 bits, as `to_c` wrote it, that is built into the firmware.
     log_steps : int
         Number of steps whose outputs are kept for `steps_applied`.
 
@@ -122,12 +136,13 @@ class EmulatedBoard:
         inputs: tuple[int, ...] | None = None,
         outputs: tuple[int, ...] | None = None,
         firmware: Path | None = None,
+        readout: str | PathLike[str] = "",
         log_steps: int = 0,
     ) -> None:
         if chip not in _PINS:
             raise ValueError(f"chip is {chip!r}; allowed are {', '.join(_PINS)}")
         self._simulator, self._chip_name, self._speed = simulator, chip, speed
-        self._firmware, self._log_steps = firmware, log_steps
+        self._firmware, self._readout, self._log_steps = firmware, readout, log_steps
         self.wiring = wired(simulator, inputs, outputs, _PINS[chip])
         self._library: Any = None
         self._chip: int | None = None
@@ -135,7 +150,7 @@ class EmulatedBoard:
 
     def __enter__(self) -> Self:
         folder = build_firmware("emulation")
-        elf = self._firmware or build_firmware(self._chip_name) / f"{self._chip_name}.elf"
+        elf = self._firmware or built_elf(self._chip_name, self._readout)
         self._library = _loaded(folder / "emulated_chip.so")
         self._failed: BaseException | None = None
         # Kept, since the library holds only its address; without a simulator it wires the pins itself.

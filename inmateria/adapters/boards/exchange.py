@@ -22,8 +22,8 @@ class Command:
 
     Parameters
     ----------
-    first : bool
-        Whether they begin a stimulus.
+    first, sample : bool
+        Whether they begin a stimulus, and a sample for the readout on the board.
     period, steps : int
         Ticks of a step, and number of steps.
     drive : bytes
@@ -32,6 +32,8 @@ class Command:
     ----------
     exchange : Exchange
         Whose steps they are.
+    number : int
+        Its number in the session; -1 until it is sent.
     order : int
         Count of frames when it was sent last.
     sent, patience : float
@@ -48,7 +50,9 @@ class Command:
     period: int
     steps: int
     drive: bytes
+    sample: bool = False
     exchange: "Exchange | None" = None
+    number: int = -1
     order: int = 0
     sent: float = 0.0
     patience: float = 0.0

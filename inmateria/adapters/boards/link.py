@@ -28,8 +28,10 @@ from inmateria.adapters.boards.protocol import (
     Frame,
     FrameParser,
     FrameType,
+    SampleClass,
     Status,
     StepsAnswer,
+    encode_class,
     encode_close,
     encode_describe,
     encode_open,
@@ -49,6 +51,7 @@ OpenLine = Callable[[Callable[[], asyncio.Protocol]], Awaitable[asyncio.Transpor
 _AGAIN = 0.25
 """Seconds after which a line is tried again that could not be opened, or a question is repeated at the latest."""
 _NUMBERS = 1 << 16
+_SAMPLE_IS_WHOLE, _CLASS_IS_KNOWN = 2, 3
 _IN_A_ROW = 4
 """Times that a command is sent again before its patience grows."""
 _JUST_NOW = 5e-4
@@ -187,6 +190,28 @@ class BoardLink(asyncio.Protocol):
         self._pump()
         return exchange
 
+    async def sample_class(self, command: Command) -> int:
+        """Return the number of the class of the sample that a command began; all its steps must have been answered.
+
+        Raises
+        ------
+        SubstrateDisconnected
+            If the session has ended, or the board did not keep the sample.
+        """
+        session, end = self._session, asyncio.get_running_loop().time() + self._timeout
+        while True:
+            answer = await self._ask(FrameType.CLASS, session)
+            known = SampleClass.decode(answer.payload) if answer.type == FrameType.CLASS | FrameType.ANSWER else None
+            if known is not None and known.number == command.number and known.state == _CLASS_IS_KNOWN:
+                return known.chosen
+            kept = known is not None and known.number == command.number and known.state == _SAMPLE_IS_WHOLE
+            if not kept or asyncio.get_running_loop().time() > end:
+                raise SubstrateDisconnected(
+                    f"the board at {self._name} did not say the class of a sample",
+                    "its session has ended, or another sample has begun meanwhile",
+                    "apply the sample again",
+                )
+
     def unwrapped(self, ticks: int) -> int:
         """Return ticks of the board's clock as ticks that do not wrap."""
         whole, at, _ = self._clock
@@ -278,6 +303,7 @@ class BoardLink(asyncio.Protocol):
             FrameType.OPEN: lambda: encode_open(what, tag, watchdog),
             FrameType.DESCRIBE: lambda: encode_describe(tag, what),
             FrameType.CLOSE: lambda: encode_close(what, tag),
+            FrameType.CLASS: lambda: encode_class(what, tag),
         }[kind]()
         answer: asyncio.Future[Frame] = loop.create_future()
         self._asked[tag] = answer
@@ -314,6 +340,7 @@ class BoardLink(asyncio.Protocol):
         while self._waiting and (self._next - self._base()) % _NUMBERS < self.about.slots:
             command = self._waiting.popleft()
             self._flying[self._next] = command
+            command.number = self._next
             self._steps_sent += command.steps
             self._send(self._next, command)
             self._next = (self._next + 1) % _NUMBERS
@@ -335,7 +362,11 @@ class BoardLink(asyncio.Protocol):
             command.resent = self.resent
         self._order += 1
         command.order, command.sent = self._order, asyncio.get_running_loop().time()
-        self._write(encode_steps(self._session, number, self._base(), command.first, command.period, command.drive))
+        self._write(
+            encode_steps(
+                self._session, number, self._base(), command.first, command.period, command.drive, command.sample
+            )
+        )
 
     def _awaited(self) -> dict[int, Command]:
         """Return what the board would answer at once if it had it: the oldest, and what it must have applied.

@@ -20,9 +20,12 @@ __all__ = [
     "FrameParser",
     "FrameType",
     "Levels",
+    "ReadoutDescription",
+    "SampleClass",
     "Status",
     "StepsAnswer",
     "drive_bytes",
+    "encode_class",
     "encode_close",
     "encode_describe",
     "encode_open",
@@ -40,6 +43,8 @@ _ANSWER = struct.Struct("<IB")
 _STATUS = struct.Struct("<BHHHIIIIHHH")
 _BOARD = struct.Struct("<BBBBBBIII")
 _CHANNEL = struct.Struct("<BBHffHHH8s")
+_READOUT = struct.Struct("<BH")
+_CLASS = struct.Struct("<BHB")
 _LONGEST = 254
 _UNITS = ("1", "V", "Ohm", "A")
 
@@ -54,6 +59,7 @@ class FrameType(IntEnum):
     STEPS = 3
     STATUS = 4
     CLOSE = 5
+    CLASS = 6
     ANSWER = 0x80
     NO_SESSION = 0xFF
 
@@ -139,6 +145,28 @@ class StepsAnswer(NamedTuple):
         return cls(start, bool(flags & 1), payload[_ANSWER.size :])
 
 
+class SampleClass(NamedTuple):
+    """State of the last sample of a board with a readout: 0 none, 1 under way, 2 whole, 3 its class is known.
+
+    Parameters
+    ----------
+    state : int
+    number : int
+        Number of the command that began it.
+    chosen : int
+        Number of its class.
+    """
+
+    state: int
+    number: int
+    chosen: int
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "SampleClass":
+        """Read a sample's state; `FrameError` if it is none."""
+        return cls(*_unpacked(_CLASS, payload))
+
+
 class ChannelDescription(NamedTuple):
     """One channel of a board; level k of it is ``low + k * (high - low) / (levels - 1)``, in its unit.
 
@@ -200,6 +228,26 @@ class ChannelDescription(NamedTuple):
         )
 
 
+class ReadoutDescription(NamedTuple):
+    """A readout on a board.
+
+    Parameters
+    ----------
+    inputs : int
+        Number of the board's inputs, from the first one on, that are read as features with each step.
+    features : int
+        Features of a sample.
+    """
+
+    inputs: int
+    features: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of a sample."""
+        return self.features // self.inputs
+
+
 class BoardDescription(NamedTuple):
     """A board as it describes itself.
 
@@ -218,6 +266,8 @@ class BoardDescription(NamedTuple):
         Lateness from which on a step counts as late, ticks.
     name, id : str
         Kind of board, and its unique id, if it has one.
+    readout : ReadoutDescription or None
+        The readout on the board, if it has one.
     """
 
     version: int
@@ -231,6 +281,7 @@ class BoardDescription(NamedTuple):
     late: int
     name: str
     id: str
+    readout: ReadoutDescription | None = None
 
     @classmethod
     def decode(cls, payload: bytes) -> "BoardDescription":
@@ -249,7 +300,10 @@ class BoardDescription(NamedTuple):
                 rest = rest[1 + rest[0] :]
         except (struct.error, IndexError, UnicodeDecodeError):
             raise _wrong(payload) from None
-        described = cls(*fixed, *texts)
+        readout = ReadoutDescription(*_unpacked(_READOUT, rest)) if rest else None
+        if readout is not None and not (readout.inputs and readout.steps):
+            raise _wrong(payload)
+        described = cls(*fixed, *texts)._replace(readout=readout)
         if not (described.outputs and described.inputs and described.slots and described.ticks_per_second):
             raise _wrong(payload)
         return described
@@ -294,14 +348,24 @@ def encode_describe(number: int, index: int) -> bytes:
     return _encoded(FrameType.DESCRIBE, 0, number, bytes((index,)))
 
 
-def encode_steps(session: int, number: int, base: int, first: bool, period: int, drive: bytes) -> bytes:
-    """Return the frame of a command: steps of so many ticks, and the lowest number whose answer has not come."""
-    return _encoded(FrameType.STEPS, session, number, _STEPS.pack(base, first, period) + drive)
+def encode_steps(
+    session: int, number: int, base: int, first: bool, period: int, drive: bytes, sample: bool = False
+) -> bytes:
+    """Return the frame of a command: steps of so many ticks, and the lowest number whose answer has not come.
+
+    The first of its steps may begin a stimulus, and a sample for the readout on the board.
+    """
+    return _encoded(FrameType.STEPS, session, number, _STEPS.pack(base, first | sample << 1, period) + drive)
 
 
 def encode_status(session: int, number: int, base: int) -> bytes:
     """Return the frame that asks for the status, which also acknowledges and keeps the session alive."""
     return _encoded(FrameType.STATUS, session, number, struct.pack("<H", base))
+
+
+def encode_class(session: int, number: int) -> bytes:
+    """Return the frame that asks for the class of the last sample."""
+    return _encoded(FrameType.CLASS, session, number, b"")
 
 
 def encode_close(session: int, number: int) -> bytes:

@@ -25,7 +25,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.boards.emulator import build_firmware
+from inmateria.adapters.boards.emulator import built_elf
 from inmateria.adapters.boards.wired import Pins, WiredSimulator, wired
 from inmateria.substrate import FloatArray, Simulator, SubstrateError
 
@@ -79,12 +79,13 @@ class QemuBoard:
         *,
         inputs: tuple[int, ...] | None = None,
         outputs: tuple[int, ...] | None = None,
+        readout: str | os.PathLike[str] = "",
     ) -> None:
         self.wiring = wired(simulator, inputs, outputs, _PINS)
-        self._simulator = simulator
+        self._simulator, self._readout = simulator, readout
 
     def __enter__(self) -> Self:
-        elf = build_firmware(_MACHINE) / f"{_MACHINE}.elf"
+        elf = built_elf(_MACHINE, self._readout)
         self._matter = None if self._simulator is None else WiredSimulator(self._simulator, _PINS, self.wiring)
         self._failed: BaseException | None = None
         self._levels = np.zeros(len(_FULL), np.int64)

@@ -187,15 +187,58 @@ class BoardSubstrate(Substrate):
             await self._link.begin_session()
             self._zero, self._sequence = None, 0
 
+    async def classify(self, stimulus: Stimulus) -> tuple[int, Response]:
+        """Apply one sample, and return the number of the class that the readout on the board names, and the response.
+
+        The board gathers the readings of the sample's steps, of every sample of a step, as features, and applies the
+        readout that was built into its firmware (``make READOUT=``, or ``emulated-board://?readout=``). The response
+        holds the same readings.
+
+        Raises
+        ------
+        StimulusRejected
+            If the stimulus is outside the limits, or has another number of samples than the readout has features of
+            each input; nothing of it was applied.
+        SubstrateError
+            If the board has no readout.
+        SubstrateDisconnected, SubstrateTimeout
+            If the board, or the connection to it, is gone.
+        """
+        admitted = self._admitted(stimulus)
+        readout = self._link.about.readout
+        if readout is None:
+            raise SubstrateError(
+                f"{self.info.id} was asked for a class",
+                "there is no readout in its firmware",
+                "build it with make READOUT=/path/NAME.c, which readout.to_c wrote",
+            )
+        steps = len(admitted.drive) * self.info.samples(admitted.step)
+        if steps != readout.steps:
+            raise StimulusRejected(
+                f"the sample has {steps} steps of the board",
+                f"its readout has {readout.features} features: {readout.inputs} of each of {readout.steps} steps",
+                f"give a stimulus of {readout.steps} samples in all",
+            )
+        async with self._turn:
+            response, index = await self._applied(admitted, sample=True)
+        self.info.check_response(admitted, response)
+        return index, response
+
     async def _apply(self, stimulus: Stimulus) -> Response:
         async with self._turn:
-            commands = self._commands(stimulus)
-            await self._link.begin_session()
-            exchange = self._link.submit(commands)
-            try:
-                return await self._response(stimulus, exchange)
-            finally:
-                await self._settle([exchange])
+            return (await self._applied(stimulus))[0]
+
+    async def _applied(self, stimulus: Stimulus, sample: bool = False) -> tuple[Response, int]:
+        """Apply a stimulus in this substrate's turn; return the response, and the class of a sample, else -1."""
+        commands = self._commands(stimulus)
+        commands[0].sample = sample
+        await self._link.begin_session()
+        exchange = self._link.submit(commands)
+        try:
+            response = await self._response(stimulus, exchange)
+        finally:
+            await self._settle([exchange])
+        return response, await self._link.sample_class(commands[0]) if sample else -1
 
     async def _stream(self, stimuli: AsyncIterator[Stimulus]) -> AsyncGenerator[Response]:
         async with self._turn:
@@ -328,6 +371,7 @@ class BoardSubstrate(Substrate):
                 "firmware": about.firmware,
                 "resolution": [channel.resolution for channel in outputs],
                 "reading_resolution": [channel.resolution for channel in inputs],
+                **({} if about.readout is None else {"readout": about.readout._asdict()}),
             },
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.pulses import PULSE, PulseArray, charge_of
 from inmateria.substrate import StimulusRejected
 
@@ -51,6 +52,8 @@ class PulseLimits:
     dose: float = 1e-3
     area: float | None = None
     density: float = 0.3
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         for name in ("amplitude", "charge", "rate", "dose", "density", *(["area"] if self.area is not None else [])):

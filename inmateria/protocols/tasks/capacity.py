@@ -19,6 +19,7 @@ from inmateria.protocols.controls import Control
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import present_series
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
+from inmateria.recording import reading_order, realigned
 from inmateria.reservoir import (
     InformationProcessingCapacity,
     InputMask,
@@ -122,6 +123,7 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
             on_progress("measuring", done, of, settings.steps)
         kind = given.kind if isinstance(given, Control) else ""
         scores += _scores(on, X.shape[1], memories[on], products[on], kind)
+    facts = await asyncio.to_thread(_order_of_reading, np.concatenate(presented.responses), u, settings, start, blocks)
     return Outcome(
         title="Memory and information processing capacity",
         sentence=f"A random series was to be recalled 1 to {settings.delays} steps later, and products of its past "
@@ -139,6 +141,7 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
             np.concatenate(presented.responses)[settings.washout :], u[settings.washout :], presented.outputs
         ),
         curves=_curves(memories, products["substrate"]),
+        facts=facts,
     )
 
 
@@ -150,8 +153,33 @@ def _measure(
     X: FloatArray, u: FloatArray, delays: int, bounds: dict[int, int], start: int, block: tuple[int, int]
 ) -> tuple[MemoryCapacity, InformationProcessingCapacity]:
     return (
-        memory_capacity(X, u, delays, washout=start, held_out=block),
-        information_processing_capacity(X, u, bounds, washout=start, held_out=block),
+        _memory(X, u, delays, start, block),
+        information_processing_capacity(X, u, bounds, washout=start, held_out=block, check_reading_order=False),
+    )
+
+
+def _memory(X: FloatArray, u: FloatArray, delays: int, start: int, block: tuple[int, int]) -> MemoryCapacity:
+    # The order of reading is looked at once, on the whole series.
+    return memory_capacity(X, u, delays, washout=start, held_out=block, check_reading_order=False)
+
+
+def _order_of_reading(
+    X: FloatArray, u: FloatArray, settings: CapacitySettings, start: int, blocks: list[tuple[int, int]]
+) -> tuple[tuple[str, str], ...]:
+    """Return the memory capacity with features that follow the previous input moved to it, if there are any."""
+    behind = reading_order(X, u).behind
+    if not behind:
+        return ()
+    aligned, v = realigned(X, u, behind)
+    within = [(first, min(last, len(v))) for first, last in blocks]
+    capacities = [_memory(aligned, v, settings.delays, start, block).total for block in within]
+    return (
+        (
+            "memory capacity, realigned",
+            f"{np.mean(capacities):.2f} ± {np.std(capacities):.2f}: {len(behind)} of {X.shape[1]} features follow the "
+            "previous input better than the present one; if they were read before the input was set, this is the "
+            "memory, with them one step earlier; of a delay line or a digital network it is the memory as scored",
+        ),
     )
 
 

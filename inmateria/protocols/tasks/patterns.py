@@ -1,4 +1,8 @@
-"""Spatial patterns of pulses, told apart from spikes: which bar or which place was stimulated, through noise."""
+"""Spatial patterns of pulses, told apart from spikes: which bar or which place was stimulated, through noise.
+
+No readout of spikes does better than the best one of the pulses that evoked them, which needs no memory: pulses are
+missing and stray independently, so that a linear function of the pulses for each class finds the most likely pattern.
+"""
 
 import asyncio
 from functools import partial

@@ -9,16 +9,15 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from inmateria.protocols.activity import activity_figures
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
 from inmateria.reservoir.spike_features import spike_counts
-from inmateria.substrate import FloatArray, Substrate
+from inmateria.substrate import Substrate
 
 _PARTS = 5
-_BURST = 4.0
-"""A bin of the whole network's spikes is in a burst if it holds so many standard deviations above the mean."""
 
 
 class SpontaneousSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +61,7 @@ async def listen(substrate: Substrate, settings: SpontaneousSettings, on_progres
                 on=on,
                 features=counts.shape[1],
                 score=value,
-                splits=tuple(part[name] for part in parts),
+                splits=tuple(part[name] for part in parts if name in part),
             )
             for name, value in activity_figures(spikes, bin_).items()
         ]
@@ -96,29 +95,6 @@ async def listen(substrate: Substrate, settings: SpontaneousSettings, on_progres
             ),
         ),
     )
-
-
-def activity_figures(counts: FloatArray, bin_: float) -> dict[str, float]:
-    """Summarise spike counts (bins, outputs) in the figures of published reports."""
-    rates = counts.sum(axis=0) / (len(counts) * bin_)
-    active = rates > 0.1
-    cvs = []
-    for column in counts[:, active].T:
-        intervals = np.diff(np.repeat(np.arange(len(column)), column.astype(int))) * bin_
-        if len(intervals) > 10 and intervals.mean() > 0:
-            cvs.append(intervals.std() / intervals.mean())
-    whole = counts.sum(axis=1)
-    width = max(1, round(0.05 / bin_))
-    smooth = whole[: len(whole) // width * width].reshape(-1, width).sum(axis=1)
-    high = smooth > smooth.mean() + _BURST * np.sqrt(max(smooth.mean(), 1e-12))
-    bursts = int(np.count_nonzero(np.diff(high.astype(int), prepend=0) == 1))
-    return {
-        "mean rate of active outputs (Hz)": float(rates[active].mean()) if active.any() else 0.0,
-        "active outputs (fraction above 0.1 Hz)": float(active.mean()),
-        "variation of intervals (sd / mean)": float(np.mean(cvs)) if cvs else 0.0,
-        "network bursts a minute": bursts / (len(counts) * bin_) * 60,
-        "spikes in bursts (fraction)": float(smooth[high].sum() / smooth.sum()) if smooth.sum() else 0.0,
-    }
 
 
 TASK = Task("spontaneous", SpontaneousSettings, listen, needs="spikes")

@@ -1,5 +1,6 @@
 """Import of files of other programs: found out what they are, planned, shown, and written as recordings."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from inmateria.recording.formats.own_exports import is_own_block, plan_own_block
 from inmateria.recording.formats.plan import Imported, Plan, check_free, write_plan
 from inmateria.recording.formats.table_imports import plan_table
 from inmateria.recording.formats.text_tables import read_text_table
+from inmateria.recording.order_of_reading import ReadingOrderWarning
 
 if TYPE_CHECKING:
     from neo.io.baseio import BaseIO
@@ -96,9 +98,17 @@ def import_file(
     ------
     RecordingError
         If it cannot be read or written.
+
+    Warns
+    -----
+    ReadingOrderWarning
+        If columns of a table follow the driven values of the row before better than those of their own.
     """
     check_free(out)
-    return write_plan(plan_import(path, stated=stated, stimulus=stimulus, kind=kind), out)
+    plan = plan_import(path, stated=stated, stimulus=stimulus, kind=kind)
+    for notice in plan.notices:
+        warnings.warn(notice, ReadingOrderWarning, stacklevel=2)
+    return write_plan(plan, out)
 
 
 def import_block(

@@ -60,6 +60,8 @@ class Plan:
         See `RecordingWriter`.
     finished : bool
         Whether the recording came to its proper end.
+    notices : tuple of str
+        Findings about the data that a user of the recording should know.
     """
 
     source: str
@@ -73,6 +75,7 @@ class Plan:
     annotations: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     finished: bool = True
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

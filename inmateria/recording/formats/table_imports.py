@@ -14,6 +14,7 @@ from inmateria.recording.format import Exchange, Note, RecordingError
 from inmateria.recording.formats.column_roles import Roles, Stated, roles_of
 from inmateria.recording.formats.columns import ColumnTable, FloatArray
 from inmateria.recording.formats.plan import Plan, Row
+from inmateria.recording.order_of_reading import described, reading_order
 from inmateria.substrate import Channel, Limits, Response, Stimulus, SubstrateInfo
 from inmateria.units import read_unit
 
@@ -76,16 +77,21 @@ def plan_table(path: Path, table: ColumnTable, stated: Stated, *, kind: str | No
         limits=Limits(shortest_step=min(1e-6, step), longest_step=max(3600.0, step)),
         parameters=parameters,
     )
+    behind, notice = _order_of_reading(table, roles, drive, signal) if roles.driven else ((), "")
+    annotations: dict[str, Any] = {"imported": {"file": path.name, "source": table.source}}
+    if behind:
+        annotations["imported"]["follow_previous_input"] = [table.names[column] for column in behind]
     return Plan(
         source=f"{table.source}; {len(table.values):,} rows",
-        rows=_rows(table, roles, detail),
+        rows=_rows(table, roles, detail, behind),
         info=info,
         steps=len(time),
         items=lambda: _exchanges(time, step, drive, signal, _TOGETHER if regular else 1),
         roles=roles.told_by,
         left_out=(*unasked, *asked),
         unasked=tuple(unasked),
-        annotations={"imported": {"file": path.name, "source": table.source}},
+        annotations=annotations,
+        notices=(notice,) if notice else (),
     )
 
 
@@ -173,7 +179,19 @@ def _exchanges(
         yield Exchange(Stimulus(drive[first:last], step), response, 0, start, 0.0)
 
 
-def _rows(table: ColumnTable, roles: Roles, clock: str) -> tuple[Row, ...]:
+def _order_of_reading(
+    table: ColumnTable, roles: Roles, drive: FloatArray, signal: FloatArray
+) -> tuple[tuple[int, ...], str]:
+    """Return the columns that follow the drive of the row before better than their own, and a sentence on it."""
+    whole = np.flatnonzero(np.isfinite(signal).all(axis=0))
+    columns = [roles.read[k] for k in whole]
+    found = reading_order(signal[:, whole], drive)
+    if not found.behind:
+        return (), ""
+    return tuple(columns[k] for k in found.behind), described(found, [table.names[column] for column in columns])
+
+
+def _rows(table: ColumnTable, roles: Roles, clock: str, behind: Sequence[int] = ()) -> tuple[Row, ...]:
     rows = []
     for column, name in enumerate(table.names):
         unit = roles.units[column]
@@ -185,7 +203,8 @@ def _rows(table: ColumnTable, roles: Roles, clock: str) -> tuple[Row, ...]:
         elif column in roles.ground:
             rows.append(Row(name, unit, "ground", stated))
         elif column in roles.read:
-            rows.append(Row(name, unit, "read", stated))
+            told = "follows the input of the row before" if column in behind else ""
+            rows.append(Row(name, unit, "read", "; ".join(filter(None, (stated, told)))))
         elif np.isnan(table.values[:, column]).all():
             rows.append(Row(name, unit, "empty", "never read"))
         else:

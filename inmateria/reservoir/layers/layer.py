@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.reservoir.features import Features, VirtualNodes
 from inmateria.reservoir.layers.port_encoder import drive_of
 from inmateria.substrate import FloatArray, Stimulus, Substrate, SubstrateInfo
@@ -43,6 +44,8 @@ class PhysicalLayer:
     hold: int = 1
     rest: float = 0.0
     step: float | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if not 0 < self.amplitude <= 1 or not 0 < self.gain < math.inf:

@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from inmateria.one_line import one_line
+from inmateria.recording.order_of_reading import reading_order, warn_of_reading_order
 from inmateria.reservoir.measures.capacity_targets import Factor, polynomials_of, products
 from inmateria.reservoir.measures.many_targets import ManyTargetsReadout
 
@@ -49,6 +51,8 @@ class MemoryCapacity:
     threshold: float
     rank: int
     steps: int
+
+    __repr__ = one_line
 
     @property
     def total(self) -> float:
@@ -88,6 +92,8 @@ class InformationProcessingCapacity:
     threshold: FloatArray
     rank: int
     steps: int
+
+    __repr__ = one_line
 
     @property
     def significant(self) -> FloatArray:
@@ -130,6 +136,7 @@ def memory_capacity(
     alpha: float = 0.0,
     significance: float = 1e-4,
     rank_threshold: float = 1e-10,
+    check_reading_order: bool = True,
 ) -> MemoryCapacity:
     r"""Measure how well a linear readout of the states reproduces past inputs.
 
@@ -157,6 +164,9 @@ def memory_capacity(
         Probability with which an unrelated target may exceed the threshold.
     rank_threshold : float
         Smallest singular value of the standardised states that counts, as a fraction of the largest.
+    check_reading_order : bool
+        Whether to look for features that follow the previous input better than the present one, as those that were
+        read too early do (`inmateria.recording.reading_order`). Leave it out for a simulation, whose order is known.
 
     Returns
     -------
@@ -167,6 +177,11 @@ def memory_capacity(
     ValueError
         If shapes do not match, values are not finite, or too few steps remain.
 
+    Warns
+    -----
+    ReadingOrderWarning
+        If there are such features: `inmateria.recording.realigned` gives the states without that step.
+
     Notes
     -----
     .. math:: MC = \sum_k MC_k, \qquad MC_k = \max_w \mathrm{corr}^2(u_{t-k}, w^\top x_t)
@@ -174,6 +189,8 @@ def memory_capacity(
     H. Jaeger, Short term memory in echo state networks, GMD report 152 (2002).
     """
     X, u = _states_and_inputs(states, inputs)
+    if check_reading_order:
+        warn_of_reading_order(reading_order(X, u))
     if delays is None:
         delays = max(1, min(2 * X.shape[1], len(X) // 10))
     chosen = np.arange(1, delays + 1) if isinstance(delays, int) else np.array(list(delays), dtype=np.intp)
@@ -212,6 +229,7 @@ def information_processing_capacity(
     alpha: float = 0.0,
     significance: float = 1e-4,
     rank_threshold: float = 1e-10,
+    check_reading_order: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> InformationProcessingCapacity:
     r"""Measure which functions of past inputs a linear readout of the states reproduces, and how well.
@@ -235,7 +253,7 @@ def information_processing_capacity(
         Orthogonal for a uniform distribution, or for the empirical distribution of the inputs.
     interval : (float, float)
         Interval over which the inputs are uniform.
-    washout, held_out, alpha, significance, rank_threshold
+    washout, held_out, alpha, significance, rank_threshold, check_reading_order
         See `memory_capacity`.
     progress : callable, optional
         Called with the number of targets done and the number of all targets.
@@ -249,6 +267,11 @@ def information_processing_capacity(
     ValueError
         If shapes do not match, values are not finite, too few steps remain, or the inputs are correlated in time or
         not distributed as the polynomials require.
+
+    Warns
+    -----
+    ReadingOrderWarning
+        See `memory_capacity`.
 
     Notes
     -----
@@ -273,6 +296,8 @@ def information_processing_capacity(
         )
     if factors is not None and factors < 1:
         raise ValueError(f"factors is {factors}; it must be at least 1, or None")
+    if check_reading_order:
+        warn_of_reading_order(reading_order(X, u))
     targets = tuple(products(bounds, earliest, u.shape[1], factors))
     values = polynomials_of(u, max(bounds), polynomials, interval)
     start = _first_step(washout, max(bounds.values()), len(X))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -36,6 +38,8 @@ class FadingMemory:
     time: int | None
     rate: float
     floor: float
+
+    __repr__ = one_line
 
     @property
     def fades(self) -> bool:

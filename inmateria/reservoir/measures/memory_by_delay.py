@@ -6,13 +6,20 @@ The task `memory` drives a substrate and measures the same.
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.recording.order_of_reading import reading_order, warn_of_reading_order
 from inmateria.reservoir.readouts.ridge import RidgeReadout
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def memory_by_delay(
-    drive: npt.ArrayLike, readings: npt.ArrayLike, delays: int = 30, alpha: float = 0.1, trained: float = 0.8
+    drive: npt.ArrayLike,
+    readings: npt.ArrayLike,
+    delays: int = 30,
+    alpha: float = 0.1,
+    trained: float = 0.8,
+    *,
+    check_reading_order: bool = True,
 ) -> FloatArray:
     """Return the squared correlation of the input k samples ago with a ridge readout of the present readings.
 
@@ -30,6 +37,8 @@ def memory_by_delay(
         Ridge regularisation, in units of the squared readings.
     trained : float
         Fraction of the samples for fitting.
+    check_reading_order : bool
+        See `inmateria.reservoir.memory_capacity`.
 
     Returns
     -------
@@ -40,6 +49,12 @@ def memory_by_delay(
     ------
     ValueError
         If shapes do not match or too few samples are left.
+
+    Warns
+    -----
+    ReadingOrderWarning
+        If some electrodes follow the previous input better than the present one, as if they had been read before the
+        input was set: `inmateria.recording.realigned` gives drive and readings without that step.
     """
     u, X = np.asarray(drive, dtype=np.float64), np.asarray(readings, dtype=np.float64)
     if u.ndim != 1 or X.ndim != 2 or len(u) != len(X):
@@ -49,6 +64,8 @@ def memory_by_delay(
     split = delays + int(trained * (len(u) - delays))
     if split < delays + 2 or len(u) - split < 2:
         raise ValueError(f"there are {len(u)} samples; {delays} delays need more than that")
+    if check_reading_order:
+        warn_of_reading_order(reading_order(X, u))
     Y = np.column_stack([u[delays - k : len(u) - k] for k in range(1, delays + 1)])
     X = X[delays:]
     split -= delays

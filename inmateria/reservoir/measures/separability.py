@@ -13,6 +13,8 @@ import numpy.typing as npt
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
 
+from inmateria.one_line import one_line
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -34,6 +36,8 @@ class StateRank:
     threshold: float
     singular_values: FloatArray
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class Separation:
@@ -54,6 +58,8 @@ class Separation:
     state_distances: FloatArray
     ratio: float
     rank_correlation: float
+
+    __repr__ = one_line
 
 
 def kernel_rank(states: npt.ArrayLike, threshold: float = 1e-3) -> StateRank:

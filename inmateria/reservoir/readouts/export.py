@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from inmateria.notebook_html import bars, notebook_html
+from inmateria.one_line import shown_value
 from inmateria.reservoir.readouts.c_source import write_float_c, write_integer_c
 from inmateria.reservoir.readouts.integer import integer_readout
 from inmateria.reservoir.readouts.onnx_model import write_onnx
@@ -17,6 +19,26 @@ __all__ = ["ExportedReadout"]
 
 class ExportedReadout:
     """A linear readout, with ``coef_`` and ``intercept_``, that can be written for other machines."""
+
+    def _repr_html_(self) -> str:
+        """Return HTML for notebooks, in place of scikit-learn's diagram of a pipeline of one step."""
+        fitted: Any = self
+        settings = fitted.get_params(deep=False)
+        facts: dict[str, Any] = {name: shown_value(value) for name, value in settings.items() if value is not None}
+        if not hasattr(fitted, "n_features_in_") or not hasattr(fitted, "coef_"):
+            return notebook_html(type(self).__name__, {**facts, "": "not fitted"})
+        coef = np.atleast_2d(fitted.coef_)
+        outputs = getattr(fitted, "classes_", None)
+        facts["features"] = f"{fitted.n_features_in_:,}"
+        facts["outputs" if outputs is None else "classes"] = len(coef) if outputs is None else len(outputs)
+        if hasattr(fitted, "alpha_"):
+            facts["alpha chosen"] = shown_value(fitted.alpha_)
+        which = "" if len(coef) == 1 else " (largest over outputs)"
+        largest = np.take_along_axis(coef, np.abs(coef).argmax(axis=0)[np.newaxis], axis=0)[0]
+        return notebook_html(type(self).__name__, facts, [bars(largest, f"Weight of each feature{which}")])
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def to_c(self, path: str | PathLike[str], X: npt.ArrayLike, *, bits: int = 8, vector: int = 8) -> list[Path]:
         """Write self-contained C99: NAME.h, NAME.c, and NAME_test.c, a program that exits with 0 if all is as here.

@@ -56,10 +56,11 @@ class _Ternary(ExportedReadout, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
 
     def _fit(self, X: FloatArray, Y: FloatArray) -> None:
-        if self.planes not in (1, 2):
-            raise ValueError(f"planes is {self.planes!r}; it must be 1 or 2")
         if self.method not in _METHODS:
             raise ValueError(f"method is {self.method!r}; allowed are {', '.join(map(repr, _METHODS))}")
+        most = 4 if self.method == "obq" else 2
+        if self.planes not in range(1, most + 1):
+            raise ValueError(f'planes is {self.planes!r}; allowed are 1 and 2, with method="obq" 3 and 4 too')
         if not 0 <= self.alpha < float("inf"):
             raise ValueError(f"alpha is {self.alpha}; it must be finite and at least 0")
         if self.sweeps < 1:
@@ -114,7 +115,8 @@ class TernaryReadout(MultiOutputMixin, RegressorMixin, _Ternary):  # type: ignor
     Parameters
     ----------
     planes : int
-        1 or 2. With two planes, each output is the sum of two such readouts with a scale each.
+        1 or 2, for "obq" up to 4. With several planes, each output is the sum of as many such readouts with a scale
+        each: nine levels of a weight with two, 27 and 81 equally spaced ones with three and four.
     method : {"descent", "obq", "ste"}
         Coordinate descent on the squared error from rounded ridge weights; rounding of ridge weights one after another,
         the others compensating for each error (optimal brain quantisation); or training by gradients that pass the

@@ -6,19 +6,22 @@ Rounding weight :math:`j` by :math:`e` changes the squared error least if every 
 size of the weights, a Cholesky factor of :math:`H^{-1}` holds all these rows (E. Frantar et al., arXiv:2210.17323).
 """
 
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 from scipy.linalg import cholesky
 
-from inmateria.reservoir.readouts.ternary_descent import RATIOS, explained_by, with_positive_scales
+from inmateria.reservoir.readouts.ternary_descent import RATIOS, with_positive_scales
 
 FloatArray = npt.NDArray[np.float64]
 
 _SIZES = (0.5, 0.7, 0.9, 1.1, 1.3, 1.6, 2.0, 2.5)
-"""Scales that are tried, in units of the mean size of the ridge weights."""
+"""Scales of the first plane that are tried with one or two, in units of the mean size of the ridge weights."""
 
-_BOTH = np.array([(first, second) for first in (-1, 0, 1) for second in (-1, 0, 1)], dtype=np.int8)
+_REACHES = (0.25, 0.35, 0.5, 0.7, 0.85, 1.0)
+"""Largest levels that are tried with more planes, in units of the largest ridge weight."""
 
 
 def rounded_planes(
@@ -38,27 +41,34 @@ def rounded_planes(
         Ridge weights, solved with `gram`.
     inverse : ndarray of float, shape (features, features)
         Inverse of `gram`.
-    planes : {1, 2}
+    planes : int
+        1 to 4. Of three and more, each next one has a third of the scale of the one before: all levels are equally far
+        apart.
     """
     order = np.argsort(-np.abs(ridge), kind="stable")
     factor = cholesky(inverse[np.ix_(order, order)], check_finite=False)
-    size, best = np.abs(ridge).mean(), -1.0
-    chosen, scales = np.zeros((2, len(ridge)), dtype=np.int8), np.zeros(2)
-    tried = [(share, 0.0) for share in _SIZES]
-    if planes == 2:
-        tried = [(share, ratio) for share in _SIZES for ratio in RATIOS]
-    for share, ratio in tried:
-        both = _BOTH if planes == 2 else _BOTH[[1, 4, 7]]
-        levels = both @ np.array([share * size, share * size * ratio])
-        found = np.zeros((2, len(ridge)), dtype=np.int8)
-        found[:, order] = both[_rounded(factor, ridge[order], levels)].T
-        images = found @ gram
-        products = images @ found.T
+    combinations = np.array(list(product((-1, 0, 1), repeat=planes)), dtype=np.int8)
+    best, chosen, scales = -1.0, np.zeros((planes, len(ridge)), dtype=np.int8), np.zeros(planes)
+    for sizes in _tried_scales(ridge, planes):
+        found = np.zeros((planes, len(ridge)), dtype=np.int8)
+        found[:, order] = combinations[_rounded(factor, ridge[order], combinations @ sizes)].T
         loads = found @ cross
-        explained, first, second = explained_by(loads[0], loads[1], products[0, 0], products[0, 1], products[1, 1])
+        optimal = np.linalg.lstsq((found @ gram) @ found.T, loads, rcond=1e-12)[0]
+        explained = float(optimal @ loads)
         if explained > best:
-            best, chosen, scales = explained, found, np.array([first, second])
-    return with_positive_scales(chosen[:planes], scales[:planes])
+            best, chosen, scales = explained, found, optimal
+    return with_positive_scales(chosen, scales)
+
+
+def _tried_scales(ridge: FloatArray, planes: int) -> list[FloatArray]:
+    """Return the scales of the planes that are tried."""
+    size, largest = np.abs(ridge).mean(), np.abs(ridge).max()
+    if planes == 1:
+        return [np.array([share * size]) for share in _SIZES]
+    if planes == 2:
+        return [share * size * np.array([1.0, ratio]) for share in _SIZES for ratio in RATIOS]
+    thirds = 3.0 ** -np.arange(planes)
+    return [reach * largest * thirds / thirds.sum() for reach in _REACHES]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.parameters import convert_fields
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,6 +41,8 @@ class Resistor:
     low: float = 1e-5
     high: float = 1.28e-3
     levels: int | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)
@@ -120,6 +123,8 @@ class Transistor:
     length: float = 7.8
     off_conductance: float = 1e-10
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         check_range(self.low, self.high, "V", least=-math.inf)
@@ -192,6 +197,8 @@ class Diode:
     thermal_voltage: float = SPICE_THERMAL_VOLTAGE
     off_conductance: float = 1e-10
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         check_range(self.low, self.high, "")
@@ -236,6 +243,8 @@ class Antiparallel(Diode):
     low, high, saturation_current, thermal_voltage, off_conductance : float
         Of each of the two; see `Diode`.
     """
+
+    __repr__ = one_line
 
     @property
     def directed(self) -> bool:

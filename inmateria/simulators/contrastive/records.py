@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.contrastive.warm_starts import WarmStarts
 
 FloatArray = npt.NDArray[np.float64]
@@ -28,6 +29,8 @@ class ContrastiveTraining:
     energy: float
     time: float
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class ContrastiveState:
@@ -40,3 +43,5 @@ class ContrastiveState:
     energy: float
     clock: float
     sequence: int
+
+    __repr__ = one_line

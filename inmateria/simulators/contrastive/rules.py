@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.parameters import convert_fields
 
 FloatArray = npt.NDArray[np.float64]
@@ -40,6 +41,8 @@ class CoupledLearning:
     alpha: float | None = None
     update_probability: float = 1.0
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         _check_positive("eta", self.eta)
@@ -72,6 +75,8 @@ class SignRule:
     eta: float = 0.1
     step: float | None = None
     update_probability: float = 1.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)
@@ -120,6 +125,8 @@ class EquilibriumPropagation:
     centred: bool = True
     update_probability: float = 1.0
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         _check_positive("beta", self.beta)
@@ -153,6 +160,8 @@ class DirectedAging:
     eta: float = 1.0
     alpha: float | None = None
     update_probability: float = 1.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)
@@ -202,6 +211,8 @@ class Imperfections:
     remainder: Literal["kept", "lost"] = "kept"
     leak_time: float | None = None
     cut: float = 0.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)

@@ -34,7 +34,7 @@ FloatArray = npt.NDArray[np.float64]
 _CHUNK = 1000  # steps between two looks at the buffers
 _FRACTION = 1e-6  # of a step: largest rounding error of a time
 _DAY = 86_400.0
-_ASYNCHRONOUS, _CONNECTIVITY, _ARRAY = Asynchronous(), Connectivity(), ElectrodeArray()
+_BURSTING, _CONNECTIVITY, _ARRAY = Bursting(), Connectivity(), ElectrodeArray()
 
 
 class NeuralCulture:
@@ -47,6 +47,9 @@ class NeuralCulture:
     Groups of parameters are objects, ``regime=Bursting(drive=4.0)``; or names, ``regime="bursting"``; or plain values
     as in ``info.parameters``; in a URI they are written ``culture://?regime=bursting&regime.drive=4``.
 
+    By default it fires in network bursts for as long as it lives, as published cultures do; `Bursting` names what is
+    held to which publication.
+
     Parameters
     ----------
     neurons : int
@@ -55,7 +58,7 @@ class NeuralCulture:
         Seed of the tissue and of everything else that is random.
     electrodes, organoids : int
         Total number of electrodes, and number of separate networks that share them.
-    regime : Asynchronous or Bursting
+    regime : Bursting or Asynchronous
         Constants of neurons and synapses; see `CultureModel` for the equations.
     connectivity : Connectivity
         Connections between the neurons.
@@ -91,7 +94,7 @@ class NeuralCulture:
         seed: int = 0,
         electrodes: int = 32,
         organoids: int = 1,
-        regime: Asynchronous | Bursting | str | Mapping[str, Any] = _ASYNCHRONOUS,
+        regime: Asynchronous | Bursting | str | Mapping[str, Any] = _BURSTING,
         *,
         connectivity: Connectivity | Mapping[str, Any] = _CONNECTIVITY,
         array: ElectrodeArray | Mapping[str, Any] = _ARRAY,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.culture import kernel
 from inmateria.simulators.culture.model import Asynchronous, Bursting
 from inmateria.simulators.parameters import check_size, convert_fields
@@ -39,6 +40,8 @@ class Connectivity:
     length: float = 400.0
     velocity: float = 0.3
     delay: float = 5e-4
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)
@@ -81,6 +84,8 @@ class ElectrodeArray:
     blanking: float = 3e-3
     fatigue: float = 0.1
     fatigue_recovery: float = 5.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.culture.wiring import Traits
 from inmateria.substrate import SpikeArray
 
@@ -36,6 +37,8 @@ class Activity:
     neuron_spikes: SpikeArray | None = None
     voltage: npt.NDArray[np.float32] | None = None
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class CultureState:
@@ -50,3 +53,5 @@ class CultureState:
     steps: int
     sequence: int
     agings: int
+
+    __repr__ = one_line

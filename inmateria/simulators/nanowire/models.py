@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.nanowire import evolution, evolution_lanes
 from inmateria.simulators.parameters import convert_fields, group_from, type_name
 
@@ -136,6 +137,8 @@ class Filament:
     barrier_power: float = 2.0
     overshoot: bool = False
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         _check_filament(self)
@@ -231,6 +234,8 @@ class Binary:
     off_conductance: float = 7.77e-8
     overshoot: bool = False
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         _check_filament(self)
@@ -321,6 +326,8 @@ class RateBalance:
     on_conductance: float = 2.7235e-3
     off_conductance: float = 1.0147e-3
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         _positive(self, "potentiation_rate", "depression_rate", "off_conductance", "on_conductance")
@@ -408,6 +415,8 @@ class LinearDrift:
     window: float = 0.0
     on_conductance: float = 0.1
     off_conductance: float = 6.25e-4
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)

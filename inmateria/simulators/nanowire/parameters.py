@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
 from inmateria.simulators.parameters import convert_fields
 
 
@@ -31,6 +32,8 @@ class RandomWires:
     side: float | None = None
     length: float = 14.0
     length_spread: float = 5.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)
@@ -57,6 +60,8 @@ class Grid:
 
     density: float = 0.06
     side: float | None = None
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)
@@ -95,6 +100,8 @@ class Variability:
     conductance_spread: float = 0.0
     aging: float = 0.0
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         convert_fields(self)
         if self.noise_time <= 0:
@@ -124,6 +131,8 @@ class JunctionValues:
     initial_state: float | tuple[float, ...] | None = None
     series_resistance: float | tuple[float, ...] = 0.0
     parameters: dict[str, float | tuple[float, ...]] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         _convert_numbers(self)
@@ -155,6 +164,8 @@ class Instrument:
     floating: bool = False
     voltage_noise: float = 0.0
     current_noise: float = 0.0
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         _convert_numbers(self)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
+
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -35,6 +37,8 @@ class NanowireTrace:
     conductances: FloatArray | None = None
     filaments: FloatArray | None = None
     sources: FloatArray | None = None
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,3 +71,5 @@ class NanowireState:
     rows: tuple[str, ...]
     origin: str
     readings: Mapping[str, Any] | None = None
+
+    __repr__ = one_line

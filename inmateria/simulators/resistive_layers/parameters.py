@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from inmateria.one_line import one_line
 from inmateria.simulators.parameters import check_size, convert_fields
 
 _MOST_EDGES = 200_000_000
@@ -34,6 +35,8 @@ class LayerImperfections:
     spread: float = 0.0
     levels: int | None = None
     remainder: Literal["kept", "lost", "stochastic"] = "kept"
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         convert_fields(self)

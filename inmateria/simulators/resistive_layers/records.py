@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.one_line import one_line
+
 FloatArray = npt.NDArray[np.float64]
 AnyFloats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
@@ -34,6 +36,8 @@ class LayersTraining:
     time: float
     sweeps: float
 
+    __repr__ = one_line
+
 
 Progress = Callable[[int, int, LayersTraining], object]
 """Called with the samples presented, those to present in all, and the course of the whole epochs so far."""
@@ -49,3 +53,5 @@ class LayersState:
     energy: float
     clock: float
     sequence: int
+
+    __repr__ = one_line

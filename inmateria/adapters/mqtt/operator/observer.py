@@ -17,11 +17,13 @@ from inmateria.adapters.mqtt.wire.frames import Kind, decode, response_of
 from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import shown
+from inmateria.one_line import one_line
 from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateInfo, UnknownSubstrate
 
 __all__ = ["Device", "Observation", "find_devices", "observe"]
 
 _SAMPLES = 240
+_RATED = 5.0
 _STIMULI = 4096
 _LISTENING = 0.5
 _ANNOUNCED: Any = msgspec.json.Decoder(SubstrateInfo)
@@ -54,6 +56,13 @@ class Observation:
         the broker lets the observer read no stimuli.
     recent : ndarray of float, shape (samples, outputs)
         The last samples of the signal, at most 240.
+    spikes_by_output : ndarray of int, shape (outputs,)
+        Spikes of each output since the observer subscribed; empty before the first response with spikes.
+    spike_rates : ndarray of float, shape (outputs,)
+        Spikes a second of each output by the device's clock, over the last 5 s of responses, at most 240, without the
+        latest: how long it lasted is known by the next one. NaN before there are two.
+    recent_rates : ndarray of float, shape (responses, outputs)
+        The same for each of these responses.
     """
 
     status: Status | None = None
@@ -68,6 +77,12 @@ class Observation:
     _trips: deque[float] = field(default_factory=lambda: deque(maxlen=100), repr=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=4096), repr=False)
     _signals: deque[np.ndarray[Any, Any]] = field(default_factory=lambda: deque(maxlen=_SAMPLES), repr=False)
+    _counts: deque[tuple[float, np.ndarray[Any, Any]]] = field(
+        default_factory=lambda: deque(maxlen=_SAMPLES), repr=False
+    )
+    spikes_by_output: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    __repr__ = one_line
 
     @property
     def watched(self) -> float:
@@ -83,6 +98,41 @@ class Observation:
     def recent(self) -> np.ndarray[Any, Any]:
         """The last samples of the signal, shape (samples, outputs)."""
         return np.concatenate(self._signals)[-_SAMPLES:] if self._signals else np.empty((0, 0))
+
+    @property
+    def spike_rates(self) -> np.ndarray[Any, Any]:
+        """Spikes a second of each output, over the last responses."""
+        durations, counts = self._ended_responses()
+        if not len(durations):
+            return np.full(len(self.spikes_by_output), np.nan)
+        last = np.cumsum(durations[::-1])[::-1] <= max(_RATED, durations[-1])
+        rates: np.ndarray[Any, Any] = counts[last].sum(axis=0) / durations[last].sum()
+        return rates
+
+    @property
+    def recent_rates(self) -> np.ndarray[Any, Any]:
+        """Spikes a second of each output in each of the last responses, shape (responses, outputs)."""
+        durations, counts = self._ended_responses()
+        rates: np.ndarray[Any, Any] = counts / durations[:, np.newaxis]
+        return rates
+
+    def _ended_responses(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Return duration and spikes of each output of the responses after which another one began."""
+        durations = np.diff([start for start, _ in self._counts])
+        counts = np.array([each for _, each in self._counts][:-1]).reshape(len(durations), len(self.spikes_by_output))
+        return durations, counts
+
+    def _count_spikes(self, start: float, channels: np.ndarray[Any, Any], outputs: int) -> None:
+        """Count the spikes of a response; a clock that was set back begins the rates anew."""
+        counts = np.bincount(channels, minlength=outputs)[:outputs]
+        if len(self.spikes_by_output) != outputs:
+            self.spikes_by_output = np.zeros(outputs, dtype=np.int64)
+            self._counts.clear()
+        if self._counts and start <= self._counts[-1][0]:
+            self._counts.clear()
+        self.spikes += len(channels)
+        self.spikes_by_output = self.spikes_by_output + counts
+        self._counts.append((start, counts))
 
     def hear(self, address: Address, topic: str, payload: bytes) -> None:
         """Count a message of the device or to it; one that cannot be read is ignored."""
@@ -123,7 +173,8 @@ class Observation:
                 self._trips.append(now - began)
             self.responses += 1
             self._times.append(now)
-            self.spikes += 0 if response.spikes is None else len(response.spikes)
+            if response.spikes is not None:
+                self._count_spikes(response.start, response.spikes["channel"], len(self.info.outputs))
             if response.signal is not None:
                 self.steps += len(response.signal)
                 rows = response.signal.reshape(-1, response.signal.shape[-1])[-_SAMPLES:]
