@@ -45,7 +45,7 @@ ROWS = [
     Row(
         "Mackey-Glass with feedback",
         "mackey-glass",
-        {"amplitude": 0.056, "bias": 1.6, "bias_spread": 0.1, "feedback": 0.3},
+        {"amplitude": 0.0575, "bias": 0.84, "bias_spread": 0.4, "step": 0.0044, "feedback": 1.2},
     ),
     Row("Mackey-Glass, 400 features", "mackey-glass", {}, MANY),
     Row("NARMA-2", "narma"),

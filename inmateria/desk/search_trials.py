@@ -23,7 +23,7 @@ from inmateria.protocols.runs import read_run
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["distribution_of", "importances_of", "require_optuna", "run_trial", "study_of"]
+__all__ = ["distribution_of", "importances_of", "objective_of", "require_optuna", "run_trial", "study_of"]
 
 _LOOK = 0.2
 _ATTEMPTS = 5
@@ -192,7 +192,7 @@ def _run(folder: SearchFolder, number: int, owner: Owner) -> Ending:
                 time.sleep(_LOOK)  # another worker has the same point, or the device
         if not folder.is_done(digest):
             return Ending(state="failed", values=tuple(values), error=_error(folder, digest))
-        value = _objective(search.objective, read_run(folder.runs / digest).outcome.scores)
+        value = objective_of(search.objective, read_run(folder.runs / digest).outcome.scores)
         if value is None or not math.isfinite(value):
             lacking = "control" if search.objective == "gain" else "score with noise of reading"
             why = (
@@ -208,7 +208,7 @@ def _run(folder: SearchFolder, number: int, owner: Owner) -> Ending:
     return Ending(state="complete", values=tuple(values))
 
 
-def _objective(name: str, scores: Sequence[Score]) -> float | None:
+def objective_of(name: str, scores: Sequence[Score]) -> float | None:
     """Return what is to be as large as possible of the scores of a run; None if they lack it."""
     if name == "noisy":
         noisy = next((score.noisy for score in scores if not score.control), ())

@@ -28,10 +28,11 @@ from inmateria.desk.search_space import (
     shown_value,
     with_parameter,
 )
-from inmateria.desk.search_trials import distribution_of
+from inmateria.desk.search_trials import distribution_of, objective_of
 from inmateria.desk.search_worker import work_on_search
 from inmateria.desk.searching import prepare_search, result_of
 from inmateria.protocols.data_parts import CHOOSING_SEEDS
+from inmateria.protocols.outcome import Score
 from inmateria.protocols.task import UnknownTask, UnsuitableSetting, find_task
 from inmateria.substrate import UnknownSubstrate
 
@@ -69,6 +70,20 @@ def test_a_search_finds_the_best_and_scores_the_part_for_choosing_only(small: Pa
     for name in ("claims", "devices", "working"):
         assert list((folder.path / name).iterdir()) == []
     assert work_on_search(SearchFolder(folder.path)) == 0
+
+
+def test_a_search_for_the_score_with_noise_of_reading_takes_it_and_says_where_there_is_none(small: Path) -> None:
+    def score(on: str, splits: tuple[float, ...], noisy: tuple[float, ...]) -> Score:
+        return Score(readout="r", on=on, features=1, score=splits[0], splits=splits, noisy=noisy)
+
+    scores = (score("substrate", (0.9, 0.7), (0.5, 0.3)), score("input alone", (0.2, 0.2), ()))
+    values = [objective_of(name, scores) for name in ("gain", "score", "noisy")]
+    assert values == pytest.approx([0.6, 0.8, 0.4])
+    folder = made("s", objective="noisy", trials=2)
+    work_on_search(folder)
+    endings = [trial.ending for trial in result_of(folder).trials]
+    assert all(ending is not None and ending.state == "failed" for ending in endings)
+    assert "no score with noise of reading; search for the score" in str(endings[0])
 
 
 def test_one_worker_searches_the_same_again_and_another_seed_otherwise(small: Path) -> None:

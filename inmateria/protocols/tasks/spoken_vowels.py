@@ -2,7 +2,7 @@
 
 Nine men say two vowels in a row; 12 cepstrum coefficients a frame: Kudo, Toyama and Shimbo, Pattern Recognit. Lett. 20,
 1103 (1999). Each utterance is averaged in equal parts, shown one after another and read after the last one. A readout
-without memory has the last part; a linear one of all parts, which are a memory on a computer, names .97 of them
+without memory has the last part; a linear one of all parts, which are a memory on a computer, names .98 of them
 (measured). Beside the substrate stands the same with its memory erased before the last part.
 """
 
