@@ -51,7 +51,7 @@ from inmateria.simulators import ScatteringMedium
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
 
-# The defaults of each are chosen by --part choose, on digits that no split tests on.
+# --part choose chooses the defaults of each anew; docs/local_training.md says for which that was done.
 EVERY = (
     "none", "bottleneck", "bottleneck-in-turn", "bottleneck-online", "hsic", "phsic", "local-ce", "forward-forward",
     "augmented-dfa", "dfa", "physics-aware", "in-silico", "spsa", "local-spsa", "node-perturbation",
@@ -251,7 +251,7 @@ def digits(seed: int, layers: int = 3, ports: int = 20, observables: int = 100, 
     return Problem(uris=uris, wide=wide, X=X, y=y, T=T, t=t, seed=seed)
 
 
-# Chosen by choose_settings.py --only stack, on digits that no split tests on and networks of other seeds.
+# Chosen on training digits of earlier splits; choose_settings.py --only stack chooses them anew on other digits.
 NANOWIRE = "nanowire://?wires={}&electrodes={}&inputs={}&integration_step=2.5e-3&step=5e-3&seed={}"
 NANOWIRE_LAYER = {"hold": 4, "rest": 0.15, "amplitude": 1.0, "gain": 0.3, "features": VirtualNodes(1)}
 

@@ -7,8 +7,8 @@ those of the rate-balance model with the values fitted to a device (`RateBalance
 readouts of controls. Three are linear: raw pixels, randomly masked pixels of the same dimension, and the same network
 frozen, so that nothing switches. Three are not, and have no memory: the two halves of what drives the network (the
 rectifier of the same masks, at the same places of the window), as many rectified mixtures of it as the network has
-outputs, and the magnitude of as many masks, drawn in the same way, as the network has outputs. Encoding, drive, electrodes and alpha were chosen on 10,000 training
-digits, scored on 8,000 others of the training part.
+outputs, and the magnitude of as many masks, drawn in the same way, as the network has outputs. Encoding, drive,
+electrodes and alpha were chosen on 10,000 training digits, scored on 8,000 others of the training part.
 
 INMATERIA_DATA names the folder with mnist.npz. One seed takes about three minutes on one core, of which one is the
 network and the online readout.
@@ -252,8 +252,8 @@ def measure(seed: int, most: int, only: Sequence[str], tell: Callable[[str], Non
     if only:
         mask = masks(images, y, NETWORK["inputs"], seed)
         every = controls_of(images, y, mask, seed, NETWORK["electrodes"] * windows(images[:1]).shape[1])
-        named = {name: every[name] for name in only}
-        accuracy = scored(named, images, y, test_images, test_y, seed, tell, batch=False)
+        wanted = {name: every[name] for name in only}
+        accuracy = scored(wanted, images, y, test_images, test_y, seed, tell, batch=False)
         return {"seed": seed, "features": NETWORK["electrodes"] * windows(images[:1]).shape[1], "accuracy": accuracy}
     begun = time.process_time()
     mask = masks(images, y, NETWORK["inputs"], seed)
