@@ -196,7 +196,8 @@ def test_a_device_keeps_its_id_while_it_is_used_ages_and_is_copied() -> None:
 PRINT = """
 from inmateria.simulators import Bursting, EchoStateNetwork, NanowireNetwork, NeuralCulture, ScatteringMedium
 for each in (NanowireNetwork(), NeuralCulture(neurons=20, electrodes=4, regime=Bursting(drive=0.1 + 0.2)),
-             NeuralCulture(neurons=20, electrodes=4, regime="asynchronous"), EchoStateNetwork(units=5), ScatteringMedium(),
+             NeuralCulture(neurons=20, electrodes=4, regime="asynchronous"),
+             EchoStateNetwork(units=5), ScatteringMedium(),
              NanowireNetwork.from_junctions(3, [(0, 1), (1, 2)], inputs=[0])):
     print(each.info.id)
 """
