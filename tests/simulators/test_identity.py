@@ -196,13 +196,15 @@ def test_a_device_keeps_its_id_while_it_is_used_ages_and_is_copied() -> None:
 PRINT = """
 from inmateria.simulators import Bursting, EchoStateNetwork, NanowireNetwork, NeuralCulture, ScatteringMedium
 for each in (NanowireNetwork(), NeuralCulture(neurons=20, electrodes=4, regime=Bursting(drive=0.1 + 0.2)),
+             NeuralCulture(neurons=20, electrodes=4, regime="asynchronous"),
              EchoStateNetwork(units=5), ScatteringMedium(),
              NanowireNetwork.from_junctions(3, [(0, 1), (1, 2)], inputs=[0])):
     print(each.info.id)
 """
 KNOWN = [
     "nanowire-100-s42-163d61e7e100",
-    "culture-20-s0-4c6ffc632186",
+    "culture-20-s0-8fe2094975d1",
+    "culture-20-s0-55fec8cffa0e",  # that of the default culture before this regime had to be named
     "echo-5-s42-f268b6685d7b",
     "scattering-20x100-s42-4af9ae662cf1",
     "nanowires-3-s42-f72bfa63703b",
