@@ -30,7 +30,7 @@ URI = "nanowire://?wires=60&seed=1"
 LONG = {
     f"protocols.{name}"
     for name in (
-        "Comparison", "Control", "Curves", "ExchangeStatistics", "Gain", "Outcome", "Presented", "Run", "Score", "Task",
+        "Comparison", "Curves", "ExchangeStatistics", "Gain", "Outcome", "Presented", "Run", "Score", "Task",
     )
 }  # fmt: skip
 

@@ -20,7 +20,7 @@ def survey(
     on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Substrate; by default that for which each task's settings were chosen.", autocompletion=complete_substrate
+            help="Substrate; by default that of each task's settings.", autocompletion=complete_substrate
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with entries: task, on, name and settings.")] = None,

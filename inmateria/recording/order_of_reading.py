@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
+from inmateria.one_line import one_line
+
 __all__ = ["ReadingOrder", "ReadingOrderWarning", "reading_order", "realigned", "warn_of_reading_order"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -52,6 +54,8 @@ class ReadingOrder:
     z: FloatArray
     threshold: float
     judged: bool
+
+    __repr__ = one_line
 
     @property
     def behind(self) -> tuple[int, ...]:

@@ -57,7 +57,7 @@ _SHAPES: dict[str, tuple[str, ...]] = {
     "_inverse": ("width width",),
     "_seen": ("width", "groups width"),
     "_scale_and_walk": ("2",),
-    "_ranges": ("2",),
+    "_ranges": ("3",),
     "_group": ("outputs",),
     "_samples_learned": ("outputs",),
     "_flags": ("groups 4",),

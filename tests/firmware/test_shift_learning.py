@@ -56,7 +56,7 @@ def test_it_learns_to_forecast_about_as_well_as_products_do() -> None:
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1), digits=st.integers(1, 4), slowness=st.integers(1, 16),
     size=st.sampled_from([1e-4, 0.3, 1.0, 40.0]), intercept=st.booleans(), outputs=st.integers(1, 3),

@@ -169,7 +169,7 @@ GRIDS = {
     RecursiveLeastSquares: {"alpha": [1.0, 100.0]},
     RecursiveLeastSquaresClassifier: {"alpha": [1.0, 100.0]},
     KalmanReadout: {"walk": [0.0, 1e-6]},
-    ShiftLMSReadout: {"digits": [1, 2]},
+    ShiftLMSReadout: {"slowness": [1, 2, 4]},
     LMSReadout: {"rate": [0.1, 0.5]},
     FORCEReadout: {"alpha": [1.0, 100.0], "fit_intercept": [True]},
     TernaryReadout: {"planes": [1, 2]},

@@ -91,7 +91,7 @@ class ShiftLMSReadout(OnlineRegressor):
             if not 0 <= getattr(self, name) <= 1e30:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be finite and at least 0")
         self._weights = np.zeros((outputs, width))  # whole numbers
-        self._ranges = np.array([self.feature_range, self.target_range], dtype=np.float64)
+        self._ranges = np.array([self.feature_range, self.target_range, 0.0], dtype=np.float64)
 
     @property
     def _powers(self) -> int:
@@ -105,10 +105,10 @@ class ShiftLMSReadout(OnlineRegressor):
         return float(self._ranges[0]), float(self._ranges[1])
 
     def _solution(self) -> FloatArray:
-        features, targets = self._ranges
+        features, targets, constant = self._ranges
         unit = targets / 2.0 ** (FULL + GUARD)
         solution: FloatArray = self._weights * unit / (features or 1.0)
-        solution[:, self._features] = self._weights[:, self._features] * unit / 2
+        solution[:, self._features] = self._weights[:, self._features] * unit * constant / 2.0**FULL
         return solution
 
     def counts(self, X: npt.ArrayLike) -> IntArray:
@@ -122,10 +122,10 @@ class ShiftLMSReadout(OnlineRegressor):
         return _counts(np.asarray(y, dtype=np.float64), self._ranges[1])
 
     def _rows_in_counts(self, rows: FloatArray) -> IntArray:
-        """Return rows in counts; the constant is half of the range."""
+        """Return rows in counts; the constant is a power of two of about the size of the features."""
         counts = _counts(rows, self._ranges[0])
         counts[:, self._features :] = 0
-        counts[:, self._features] = (rows[:, self._features] != 0) * 2 ** (FULL - 1)
+        counts[:, self._features] = (rows[:, self._features] != 0) * int(self._ranges[2])
         return counts
 
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
@@ -135,6 +135,9 @@ class ShiftLMSReadout(OnlineRegressor):
             for k, values in enumerate((learned[:, : self._features], targets[known])):
                 if not ranges[k]:
                     ranges[k] = 2 * np.abs(values).max() or 1.0
+            if not ranges[2]:
+                share = np.sqrt(np.mean((learned[:, : self._features] / ranges[0]) ** 2))
+                ranges[2] = 2.0 ** np.clip(np.round(np.log2(share + 1e-9)) + FULL, 0, FULL - 1)
         self._ranges = ranges
         self._samples_learned = self._samples_learned + np.count_nonzero(known, axis=0)
         wanted = _counts(np.where(known, targets, 0.0), ranges[1])
@@ -187,7 +190,8 @@ class ShiftLMSReadout(OnlineRegressor):
         used = self._features + bool(self.fit_intercept)
         return write_learning_c(
             Path(path), self._weights.astype(np.int64)[:, :used], self._features, self._powers, int(self.slowness),
-            (FULL, GUARD, POWER), self.ranges_, (given[:, : self._features], wanted, found, weights[:, :used]),
+            (FULL, GUARD, POWER), int(self._ranges[2]), self.ranges_,
+            (given[:, : self._features], wanted, found, weights[:, :used]),
         )  # fmt: skip
 
     def _padded(self, features: FloatArray) -> FloatArray:

@@ -170,7 +170,7 @@ int main(void)
 
 def write_learning_c(
     path: Path, weights: npt.NDArray[Any], features: int, digits: int, slowness: int, bits: tuple[int, int, int],
-    ranges: tuple[float, float], vector: tuple[npt.NDArray[Any], ...],
+    constant: int, ranges: tuple[float, float], vector: tuple[npt.NDArray[Any], ...],
 ) -> list[Path]:  # fmt: skip
     """Write NAME.h, NAME.c and NAME_test.c, and return their paths.
 
@@ -182,6 +182,8 @@ def write_learning_c(
     features, digits, slowness : int
     bits : tuple of int
         Exponent of the range, bits below one count of the target, and bits of the sum of squares.
+    constant : int
+        Count of the constant, if there is one.
     ranges : tuple of float
         Ranges of features and of targets.
     vector : tuple of ndarray
@@ -203,7 +205,7 @@ def write_learning_c(
         "digits": digits, "slowness": slowness, "full": 2**full, "largest_count": 2**full - 1, "guard": guard,
         "power": power, "half_power": power // 2, "most": "1073741824l",
         "largest": "536870912l", "weights": _listed(weights), "count": len(given),
-        "feature": f"feature < {features} ? features[feature] : {2 ** (full - 1)}" if has_constant
+        "feature": f"feature < {features} ? features[feature] : {constant}" if has_constant
         else "features[feature]",
         "and_constant": ", and of a constant" if has_constant else "",
         "feature_range": ranges[0], "target_range": ranges[1], "samples": _listed(given), "targets": _listed(wanted),
