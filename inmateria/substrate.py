@@ -60,7 +60,7 @@ class Substrate(ABC):
     """Base class of all substrates: an async context manager that must be entered before use.
 
     An adapter sets `info` and implements `_apply` and `reset`. If it opens a connection, it also implements
-    `__aenter__` and `__aexit__`; `entered` is noted for every adapter. It may override `_stream` to keep several
+    `__aenter__` and `__aexit__`; `is_entered` is noted for every adapter. It may override `_stream` to keep several
     stimuli in flight. `stimulate` and `stream` cannot be overridden: they check every stimulus against `info`, pass it
     to the adapter as an immutable copy, and check every response.
     """
@@ -105,7 +105,7 @@ class Substrate(ABC):
         self._info = info
 
     @property
-    def entered(self) -> bool:
+    def is_entered(self) -> bool:
         """Whether it is being used: inside ``async with``."""
         return self._is_entered
 

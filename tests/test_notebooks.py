@@ -290,7 +290,7 @@ def test_the_blocking_face_stays_open_from_one_cell_to_the_next():
         reservoir.open()
     reservoir.close()
     reservoir.close()
-    assert not reservoir.reservoir.substrate.entered
+    assert not reservoir.reservoir.substrate.is_entered
 
 
 CELLS = [

@@ -246,7 +246,7 @@ class PhysicalReservoir:
 
     def _require_entered(self, called: str) -> None:
         """Refuse a call while the substrate is not entered, before there is a coroutine that may never be awaited."""
-        if not self.substrate.entered:
+        if not self.substrate.is_entered:
             raise SubstrateDisconnected(
                 f"{called} was called and the substrate has not been entered",
                 f"`async with reservoir: await reservoir.{called}(...)` in async code and in a notebook",
