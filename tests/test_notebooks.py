@@ -26,13 +26,6 @@ from inmateria.substrate import SPIKE, Channel, Response, Stimulus, SubstrateDis
 ROOMS = ("substrate", "adapters", "desk", "devices", "recording", "reservoir", "simulators", "testing", "protocols")
 HOSTILE = "<script>alert(1)</script>\"'&\n\x1b[2J\u202e" + 300 * "x"
 URI = "nanowire://?wires=60&seed=1"
-# Not yet: each holds a whole run, or a part of one. Strict, so that a name goes from here with its fault.
-LONG = {
-    f"protocols.{name}"
-    for name in (
-        "Comparison", "Curves", "ExchangeStatistics", "Gain", "Outcome", "Presented", "Run", "Score", "Task",
-    )
-}  # fmt: skip
 
 
 def public_types():
@@ -49,7 +42,7 @@ def public_types():
 
 TYPES = public_types()
 RECORDS = [
-    pytest.param(kind, id=name, marks=[pytest.mark.xfail(strict=True)] if name in LONG else [])
+    pytest.param(kind, id=name)
     for kind, name in TYPES.items()
     if (dataclasses.is_dataclass(kind) or issubclass(kind, msgspec.Struct)) and name != "testing.Check"  # a test's id
 ]

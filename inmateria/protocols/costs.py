@@ -3,6 +3,7 @@
 import msgspec
 import numpy as np
 
+from inmateria.one_line import one_line
 from inmateria.substrate import FloatArray, Response, Stimulus, SubstrateInfo
 
 __all__ = ["Cost", "CostMeter", "sum_of_costs"]
@@ -28,6 +29,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     device_seconds: float = 0.0
     pulses: int | None = None
     joules: float | None = None
+
+    __repr__ = one_line
 
 
 class CostMeter:

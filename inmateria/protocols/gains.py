@@ -6,6 +6,7 @@ from statistics import fmean, pstdev
 
 import msgspec
 
+from inmateria.one_line import one_line
 from inmateria.protocols.outcome import Outcome, Score
 
 __all__ = ["Gain", "gain_of", "gains_of", "missing_controls", "shown_gain", "verdict"]
@@ -50,6 +51,8 @@ class Gain(msgspec.Struct, frozen=True, kw_only=True):
     simple_control_score: float | None = None
     simple_gain: float | None = None
     simple_gain_sd: float | None = None
+
+    __repr__ = one_line
 
 
 def gain_of(scores: Sequence[Score]) -> Gain:

@@ -8,6 +8,7 @@ from typing import Self
 import msgspec
 import numpy as np
 
+from inmateria.one_line import one_line
 from inmateria.substrate import FloatArray
 
 __all__ = [
@@ -57,6 +58,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""
     noisy: tuple[float, ...] = ()
 
+    __repr__ = one_line
+
     def __post_init__(self) -> None:
         # Frozen for its users; defaults that depend on other fields are filled in once, here.
         if not self.splits:
@@ -86,6 +89,8 @@ class ExchangeStatistics(msgspec.Struct, frozen=True, kw_only=True):
     round_trip_p50: float
     round_trip_p99: float
     round_trips: int
+
+    __repr__ = one_line
 
     @classmethod
     def measured(cls, count: int, steps: int, seconds: float, round_trips: FloatArray) -> Self:
@@ -139,6 +144,8 @@ class Curves(msgspec.Struct, frozen=True, kw_only=True):
     logarithmic: bool = False
     dashed: tuple[str, ...] = ()
 
+    __repr__ = one_line
+
 
 class Surface(msgspec.Struct, frozen=True, kw_only=True):
     """A function of two variables, drawn as maps side by side.
@@ -166,6 +173,8 @@ class Surface(msgspec.Struct, frozen=True, kw_only=True):
     y: tuple[float, ...]
     maps: dict[str, tuple[tuple[float, ...], ...]]
     points: tuple[tuple[float, float, float], ...] = ()
+
+    __repr__ = one_line
 
 
 class NetworkDrawing(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,6 +210,8 @@ class NetworkDrawing(msgspec.Struct, frozen=True, kw_only=True):
     weight_unit: str = ""
     roles: dict[str, tuple[int, ...]] = {}
     names: dict[str, str] = {}
+
+    __repr__ = one_line
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,6 +283,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error_name: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     verdict: str = ""
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         if not self.scores:

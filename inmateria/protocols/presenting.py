@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from inmateria.one_line import one_line
 from inmateria.protocols.controls import Control, controls_by_step, controls_by_trial
 from inmateria.protocols.outcome import ExchangeStatistics
 from inmateria.protocols.task import ProgressCallback
@@ -61,6 +62,8 @@ class Presented:
     responses: list[FloatArray]
     outputs: list[str]
     exchanges: ExchangeStatistics
+
+    __repr__ = one_line
 
     def by_step(self, controls: tuple[str, str] = SIGNAL_CONTROLS, *, seed: int = 0) -> dict[str, FloatArray | Control]:
         """Feature sets with one row for each step: the substrate's, and the controls.

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from inmateria.one_line import one_line
 from inmateria.protocols.costs import Cost
 from inmateria.protocols.outcome import Outcome
 from inmateria.substrate import SubstrateInfo
@@ -75,6 +76,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     cost: Cost | None = None
     version: int = _VERSION
+
+    __repr__ = one_line
 
 
 def shown_on(run: Run) -> str:

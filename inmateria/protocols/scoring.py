@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from inmateria.one_line import one_line
 from inmateria.protocols.controls import Control, ControlKind, FeatureSets
 from inmateria.protocols.outcome import ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.reservoir import RidgeClassifierReadout, RidgeReadout, accuracy
@@ -96,6 +97,8 @@ class Comparison:
     predicted: dict[str, npt.NDArray[Any]]
     by_target: dict[str, FloatArray]
     confusion: dict[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+
+    __repr__ = one_line
 
     def outcome(self, title: str, exchanges: ExchangeStatistics, outputs: list[str], **further: Any) -> Outcome:
         """Make the outcome of a task that consists of this comparison.

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import inspect as types
 
 from inmateria.adapters.uri import is_simulated, shown
+from inmateria.one_line import one_line
 from inmateria.plugins import load_plugin, plugin_names, plugin_summaries
 from inmateria.protocols.circuits import (
     Circuit,
@@ -161,6 +162,8 @@ class Task:
     validation: Literal["data", "devices"] | None = None
     on: str = "nanowire://"
     own_controls: str = ""
+
+    __repr__ = one_line
 
     @property
     def several(self) -> bool:
