@@ -61,7 +61,7 @@ def test_the_cl1_closes_a_loop() -> None:
     told = run(ROOT / "examples/cortical_loop.py")
     (spikes, pulses), *_ = re.findall(r"cl1-simulator-1000-s1-\w+: (\d+) spikes in 5 s, (\d+) pulses", told)
     assert int(spikes) > 0
-    assert 0 < int(pulses) < 50
+    assert 0 < int(pulses) <= 166  # after two quiet ticks of 500; a bursting culture is quiet most of the time
 
 
 @pytest.mark.slow

@@ -111,8 +111,10 @@ def rounded(values: npt.NDArray[Any], bits: int = SIGNIFICANT_BITS) -> FloatArra
     words &= ~np.uint64((1 << drop) - 1)
     found: FloatArray = words.view(np.float64)
     finite = np.isfinite(found)
+    with np.errstate(over="ignore", invalid="ignore"):  # a sum of large numbers may be infinite, too: looked at below
+        suspect = not np.isfinite(np.add.reduce(floats, axis=None))
     if not finite.all():
         found = np.where(finite & np.isfinite(floats), found, floats)
-    elif not np.isfinite(np.add.reduce(floats, axis=None)):  # a NaN may have become a number
+    elif suspect:  # a NaN may have become a number
         found = np.where(np.isfinite(floats), found, floats)
     return found

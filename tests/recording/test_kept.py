@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from leaky import LeakySimulator
@@ -20,6 +20,7 @@ from inmateria.reservoir import VirtualNodes
 from inmateria.substrate import Response, Stimulus
 
 
+@example(np.full(20, 1.7e308))  # whose sum is infinite
 @given(hnp.arrays(np.float64, st.integers(1, 20), elements=st.floats(allow_nan=True, allow_infinity=True)))
 def test_rounding_is_that_of_the_decimal_module(values: np.ndarray) -> None:
     before = values.copy()
@@ -102,6 +103,11 @@ QUICK = {
     "digits": {"splits": "1", "round_trips": "2"},
     "memory": {"steps": "500"},
     "mackey-glass": {"steps": "500"},
+    "narma": {"steps": "500"},
+    "parity": {"steps": "500"},
+    "delayed-match": {"steps": "1000"},
+    "row-digits": {"splits": "1", "round_trips": "2"},
+    "spoken-vowels": {"parts": "2", "round_trips": "2"},
     "waveform": {"steps": "500"},
     "sequence-memory": {"digits": "500"},
     "stack": {"layers": "nanowire://?wires=40&seed=1,nanowire://?wires=40&seed=2", "passes": "1", "step": "0.005"},

@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, Ridge
 
@@ -251,6 +251,7 @@ MAKERS = [
 
 
 @settings(max_examples=40, deadline=None)
+@example(MAKERS[5], 2, 0, 0.5, 1, 1)
 @given(
     st.sampled_from(MAKERS),
     st.integers(1, 4),

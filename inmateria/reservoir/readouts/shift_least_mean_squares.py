@@ -42,7 +42,7 @@ class ShiftLMSReadout(OnlineRegressor):
         Powers of two that a feature is rounded to the sum of, 1 to 4. With 1 every product is a single shift.
     feature_range, target_range : float
         Size of features and of targets that fills 16 bits; larger ones are limited to it. With 0, twice the largest
-        one in the first (at most 1,024) samples that are learned.
+        one in the first samples that are learned (at most 1,024); of targets, in the first that have any.
     fit_intercept : bool
         Learn an intercept.
     delay : int
@@ -131,21 +131,22 @@ class ShiftLMSReadout(OnlineRegressor):
     def _move(self, read: FloatArray, learned: FloatArray, targets: FloatArray, predicted: FloatArray) -> None:
         known = ~np.isnan(targets)
         ranges = self._ranges.copy()
-        if known.any():
-            for k, values in enumerate((learned[:, : self._features], targets[known])):
-                if not ranges[k]:
-                    ranges[k] = 2 * np.abs(values).max() or 1.0
-            if not ranges[2]:
-                share = np.sqrt(np.mean((learned[:, : self._features] / ranges[0]) ** 2))
-                ranges[2] = 2.0 ** np.clip(np.round(np.log2(share + 1e-9)) + FULL, 0, FULL - 1)
+        given = read[:, : self._features]  # whether or not their targets are known: each output is learned as if alone
+        if not ranges[0]:
+            ranges[0] = 2 * np.abs(given).max() or 1.0
+        if not ranges[1] and known.any():
+            ranges[1] = 2 * np.abs(targets[known]).max() or 1.0
+        if not ranges[2]:
+            share = np.sqrt(np.mean((given / ranges[0]) ** 2))
+            ranges[2] = 2.0 ** np.clip(np.round(np.log2(share + 1e-9)) + FULL, 0, FULL - 1)
         self._ranges = ranges
         self._samples_learned = self._samples_learned + np.count_nonzero(known, axis=0)
         wanted = _counts(np.where(known, targets, 0.0), ranges[1])
-        given, taught = self._rows_in_counts(read), self._rows_in_counts(learned)
+        read_counts, taught = self._rows_in_counts(read), self._rows_in_counts(learned)
         found = np.empty(targets.shape, dtype=np.int64)
         with log_compilation("least mean squares in integers", _descend):
             weights = self._weights.astype(np.int64)
-            _descend(given, taught, wanted, known, weights, self._powers, int(self.slowness), found)
+            _descend(read_counts, taught, wanted, known, weights, self._powers, int(self.slowness), found)
         self._weights = weights.astype(np.float64)
         predicted[:] = found * (ranges[1] / 2**FULL)
 
