@@ -258,7 +258,7 @@ def _table(run: "Run") -> "Table":
         table.add_column(heading, justify="right")
     splits = max(len(score.splits) for score in outcome.scores)
     if splits > 1:
-        table.add_column(f"mean ± sd, {splits} {outcome.repeated}", justify="right", no_wrap=True)
+        table.add_column(f"mean ± sd,\n{splits} {outcome.repeated}", justify="right", no_wrap=True)
     noise = any(score.noisy for score in outcome.scores)
     if noise:
         table.add_column("1 % noise", justify="right")

@@ -139,7 +139,7 @@ def test_calibrating_keeps_a_passport_under_the_boards_name(desk: Path, ladder: 
 def test_the_ladder_remembers_and_the_input_alone_does_not(desk: Path, ladder: EmulatedBoard) -> None:
     told = run(COMMANDS[5].replace("/dev/ttyACM0", str(ladder.path)), desk)
     capacity = {
-        name: float(re.search(rf"{name}\s*│[^│]*│\s*\d+\s*│\s*([\d.]+)", told)[1])  # type: ignore[index]
+        name: float(re.search(rf"{name}\s+sum\D*\d+\s+([\d.]+)", told)[1])  # type: ignore[index]
         for name in ("substrate", "input alone")
     }
     assert capacity["substrate"] > 1.5
