@@ -67,34 +67,31 @@ def gains_of(scores: Sequence[Score]) -> tuple[Gain, ...]:
 
 
 def _gain(main: Score, scores: Sequence[Score]) -> Gain:
-    own = fmean(main.splits), pstdev(main.splits)
+    gain = Gain(readout=main.readout, score=fmean(main.splits), score_sd=pstdev(main.splits))
+    best, simple = (None if main.control else _best_control(main, scores, kinds) for kinds in (_ALL, _SIMPLE))
+    if best is not None:
+        mean, spread = _difference(main, best)
+        gain = msgspec.structs.replace(
+            gain, control=best.on, control_score=fmean(best.splits), gain=mean, gain_sd=spread
+        )
+    if simple is not None:
+        mean, spread = _difference(main, simple)
+        gain = msgspec.structs.replace(
+            gain,
+            simple_control=simple.on,
+            simple_control_score=fmean(simple.splits),
+            simple_gain=mean,
+            simple_gain_sd=spread,
+        )
+    return gain
+
+
+def _best_control(main: Score, scores: Sequence[Score], kinds: tuple[str, ...]) -> Score | None:
+    """Return the best control of some kinds, of the same readout if there is one; None if there is none."""
     controls = [score for score in scores if score.control]
     alike = [score for score in controls if score.readout == main.readout] or controls
-    if not alike or main.control:
-        return Gain(readout=main.readout, score=own[0], score_sd=own[1])
-    best = max(alike, key=lambda score: fmean(score.splits))
-    mean, spread = _difference(main, best)
-    gain = Gain(
-        readout=main.readout,
-        score=own[0],
-        score_sd=own[1],
-        control=best.on,
-        control_score=fmean(best.splits),
-        gain=mean,
-        gain_sd=spread,
-    )
-    plain = [score for score in alike if score.kind != "digital"]
-    if not plain:
-        return gain
-    simple = max(plain, key=lambda score: fmean(score.splits))
-    mean, spread = _difference(main, simple)
-    return msgspec.structs.replace(
-        gain,
-        simple_control=simple.on,
-        simple_control_score=fmean(simple.splits),
-        simple_gain=mean,
-        simple_gain_sd=spread,
-    )
+    allowed = [score for score in alike if score.kind in kinds]
+    return max(allowed, key=lambda score: fmean(score.splits)) if allowed else None
 
 
 def _difference(main: Score, control: Score) -> tuple[float, float]:
@@ -113,7 +110,7 @@ def missing_controls(outcome: Outcome) -> tuple[str, ...]:
 
 
 def verdict(outcome: Outcome, *, own_controls: bool = False) -> str:
-    """Say whether the matter helped, in a sentence for each readout of the substrate; of many, for the first.
+    """Say whether the matter helped, in a sentence for each readout of the substrate; of many, on how many.
 
     A difference counts if it is more than twice its standard error: over splits, or of two fractions of the held-out
     items if there is one split of an accuracy.
@@ -124,22 +121,23 @@ def verdict(outcome: Outcome, *, own_controls: bool = False) -> str:
     own_controls : bool
         Whether its controls are not those of every task, and none is said to be lacking.
     """
-    gains = [gain for gain in gains_of(outcome.scores) if gain.gain is not None]
-    if not gains:
+    scored = [score for score in outcome.scores if not score.control]
+    mains = [main for main in scored if _best_control(main, outcome.scores, _ALL) is not None]
+    if not mains:
         return "There is no control beside these scores: they do not say whether the matter helped."
-    if len(gains) > _MOST_SAID:
-        sentences = _of_many(gains, outcome)
+    if len(mains) > _MOST_SAID:
+        sentences = _of_many(mains, outcome)
     else:
-        sentences = [_sentence(gain, outcome, named=len(gains) > 1) for gain in gains]
+        sentences = [_sentence(main, outcome, named=len(mains) > 1) for main in mains]
     if not own_controls and (missing := missing_controls(outcome)):
         sentences.append(f"It lacks controls that could win: {' and '.join(missing)}.")
     return " ".join(sentences)
 
 
-def _of_many(gains: Sequence[Gain], outcome: Outcome) -> list[str]:
-    helped = [gain.readout for gain in gains if _better_than(gain, outcome, _ALL)]
-    beyond = [gain.readout for gain in gains if gain.readout not in helped and _better_than(gain, outcome, _SIMPLE)]
-    of = f"of {len(gains)} readouts"
+def _of_many(mains: Sequence[Score], outcome: Outcome) -> list[str]:
+    helped = [main.readout for main in mains if _better_than(main, outcome, _ALL)]
+    beyond = [main.readout for main in mains if main.readout not in helped and _better_than(main, outcome, _SIMPLE)]
+    of = f"of {len(mains)} readouts"
     sentences = [f"The matter helped on {len(helped)} {of}{': ' if helped else ''}{'; '.join(helped)}."]
     if beyond:
         sentences.append(
@@ -149,46 +147,37 @@ def _of_many(gains: Sequence[Gain], outcome: Outcome) -> list[str]:
     return sentences
 
 
-def _sentence(gain: Gain, outcome: Outcome, *, named: bool) -> str:
-    begin = f"{gain.readout}: the" if named else "The"
-    best = _best(gain, outcome, _ALL)
-    assert best is not None
-    if _better_than(gain, outcome, _ALL):
+def _sentence(main: Score, outcome: Outcome, *, named: bool) -> str:
+    begin = f"{main.readout}: the" if named else "The"
+    best = _over_best(main, outcome, _ALL)
+    if _better_than(main, outcome, _ALL):
         return f"{begin} matter helped: {best} is the best control."
-    if _better_than(gain, outcome, _SIMPLE):
+    if _better_than(main, outcome, _SIMPLE):
         return (
             f"{begin} matter helped beyond controls without memory or without nonlinearity "
-            f"({_best(gain, outcome, _SIMPLE)}), not beyond those of a computer that has both: {best}."
+            f"({_over_best(main, outcome, _SIMPLE)}), not beyond those of a computer that has both: {best}."
         )
-    if _better_than(gain, outcome, _WITHOUT_MEMORY):
+    if _better_than(main, outcome, _WITHOUT_MEMORY):
         return (
-            f"{begin} matter has memory ({_best(gain, outcome, _WITHOUT_MEMORY)}), and helped no more than a "
+            f"{begin} matter has memory ({_over_best(main, outcome, _WITHOUT_MEMORY)}), and helped no more than a "
             f"computer's: {best}."
         )
     return f"{begin} matter did not help: {best} without it."
 
 
-def _best(gain: Gain, outcome: Outcome, kinds: tuple[str, ...]) -> str | None:
-    """Return the gain over the best control of some kinds in words; None if there is none."""
-    found = _best_control(gain, outcome, kinds)
-    if found is None:
-        return None
-    main, control = found
-    return f"{_signed(*_difference(main, control))} over {control.on}, {fmean(control.splits):.3f}"
+def _over_best(main: Score, outcome: Outcome, kinds: tuple[str, ...]) -> str:
+    """Return the gain over the best control of some kinds in words."""
+    control = _best_control(main, outcome.scores, kinds)
+    return (
+        ""
+        if control is None
+        else f"{_signed(*_difference(main, control))} over {control.on}, {fmean(control.splits):.3f}"
+    )
 
 
-def _best_control(gain: Gain, outcome: Outcome, kinds: tuple[str, ...]) -> tuple[Score, Score] | None:
-    """Return the substrate's score and that of its best control of some kinds."""
-    main = next(score for score in outcome.scores if not score.control and score.readout == gain.readout)
-    controls = [score for score in outcome.scores if score.control]
-    alike = [score for score in controls if score.readout == main.readout] or controls
-    allowed = [score for score in alike if score.kind in kinds]
-    return (main, max(allowed, key=lambda score: fmean(score.splits))) if allowed else None
-
-
-def _better_than(gain: Gain, outcome: Outcome, kinds: tuple[str, ...]) -> bool:
-    found = _best_control(gain, outcome, kinds)
-    return found is not None and _is_more(*found, outcome)
+def _better_than(main: Score, outcome: Outcome, kinds: tuple[str, ...]) -> bool:
+    control = _best_control(main, outcome.scores, kinds)
+    return control is not None and _is_more(main, control, outcome)
 
 
 def _is_more(main: Score, control: Score, outcome: Outcome) -> bool:
