@@ -1,0 +1,331 @@
+"""Messages between the server of the live page and the page: JSON text, and binary frames of columns and spikes.
+
+Text messages are JSON objects with a ``type``: the structs below. A binary frame is little-endian::
+
+    offset  type     field
+    0       4 bytes  b"IMC1"
+    4       uint32   number: of the frame in the stream, from 0; a viewer that missed some sees a gap
+    8       float64  start: time of the first column, s
+    16      float64  column: duration of one column, s
+    24      uint32   columns
+    28      uint32   outputs: traces of outputs; 0 of a substrate that has spikes alone
+    32      uint32   inputs
+    36      uint32   spikes
+    40      float64  sent: host clock when the last of it was measured or read, s since 1970
+    48      uint32   left_out: spikes that the frame has no room for
+    52      12 bytes zero
+    64      float32  least, then greatest, value of each column and output: 2 x (columns, outputs)
+    ...     float32  the same of the stimulus: 2 x (columns, inputs)
+    ...     float64  time of each spike, s
+    ...     uint32   output of each spike
+
+NaN stands for what was not measured, and for an input that was left undriven. Times are on one axis that never goes
+back: that of the device's clock, continued where the device returned to rest and its clock began anew.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Ack",
+    "Columns",
+    "Dropped",
+    "Electrode",
+    "Event",
+    "Hello",
+    "Kind",
+    "Map",
+    "Message",
+    "Outputs",
+    "Progress",
+    "Readout",
+    "Rights",
+    "Status",
+    "Stop",
+    "Stopped",
+    "Trace",
+    "encode_columns",
+    "encode_text",
+    "from_viewer",
+]
+
+Kind = Literal["device", "recording", "replay", "run", "sweep"]
+"""Kind of source: a device on a broker, a recording that grows, a finished one that is replayed, a run, a sweep."""
+
+MAGIC = b"IMC1"
+_HEADER = struct.Struct("<4sIddIIIIdI12x")
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """An input or an output: its name, unit and limits, as of `inmateria.substrate_info.Channel`."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
+class Electrode(msgspec.Struct, frozen=True, kw_only=True):
+    """An electrode on the map; `input` and `output` are indices, -1 for neither."""
+
+    name: str
+    x: float
+    y: float
+    input: int = -1
+    output: int = -1
+
+
+class Map(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts of the matter and where they are; lengths are in `unit`.
+
+    Parameters
+    ----------
+    unit : str
+    wires : tuple of (x0, y0, x1, y1)
+    points : tuple of (x, y)
+        Junctions or cells.
+    electrodes : tuple of Electrode
+    """
+
+    unit: str
+    wires: tuple[tuple[float, float, float, float], ...] = ()
+    points: tuple[tuple[float, float], ...] = ()
+    electrodes: tuple[Electrode, ...] = ()
+
+
+class Readout(msgspec.Struct, frozen=True, kw_only=True):
+    """A readout whose output is shown beside the target.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Name of each of its outputs.
+    metric : str
+        Name of the score.
+    higher_is_better : bool
+    """
+
+    names: tuple[str, ...]
+    metric: str
+    higher_is_better: bool = True
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
+    """Description of the source; sent first, and again when it has changed, upon which the page begins anew.
+
+    Parameters
+    ----------
+    title : str
+        For instance the URI of a device, or the name of a file.
+    kind : Kind
+    matter, id : str
+        Kind and id of the substrate; empty while they are not known.
+    inputs, outputs : tuple of Trace
+        Empty while they are not known.
+    signal, spiking : bool
+        Whether the outputs have a signal, and whether they spike.
+    stops : bool
+        Whether the source is something that an emergency stop can stop; see `Rights`.
+    map : Map, optional
+    readout : Readout, optional
+    """
+
+    title: str
+    kind: Kind
+    matter: str = ""
+    id: str = ""
+    inputs: tuple[Trace, ...] = ()
+    outputs: tuple[Trace, ...] = ()
+    signal: bool = False
+    spiking: bool = False
+    stops: bool = False
+    map: Map | None = None
+    readout: Readout | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="status"):
+    """State of the source; the last one holds.
+
+    Parameters
+    ----------
+    state : str
+        Of a device its state, such as ``"online"``; else ``"running"``, ``"waiting"``, ``"ended"`` or ``"failed"``.
+    holder : str
+        Session that holds the lease, ``user/session``; empty if none does.
+    error : str
+        The last error.
+    rate : float
+        Exchanges a second.
+    round_trip : float or None
+        Seconds.
+    exchanges, steps, spikes, errors : int
+        Counts since the source was opened; `errors` are refused or damaged exchanges.
+    missed : int
+        Exchanges that the source could not follow and has left out.
+    note : str
+        One more fact in words, such as the speed of a replay.
+    """
+
+    state: str
+    holder: str = ""
+    error: str = ""
+    rate: float = 0.0
+    round_trip: float | None = None
+    exchanges: int = 0
+    steps: int = 0
+    spikes: int = 0
+    errors: int = 0
+    missed: int = 0
+    note: str = ""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="event"):
+    """Something that happened at a time of the axis: a marker, a return to rest, a stop, a lease."""
+
+    time: float
+    label: str
+
+
+class Outputs(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="outputs"):
+    """Output of a readout beside its target, and the running score.
+
+    Parameters
+    ----------
+    times : tuple of float, shape (steps,)
+        On the time axis of the columns if the source has columns, s; else steps.
+    target, output : tuple of tuple of float or None, shape (steps, readout outputs)
+        None where there is none.
+    scored : tuple of float
+        Times of the running score.
+    score : tuple of float or None
+        The running score at those times.
+    """
+
+    times: tuple[float, ...] = ()
+    target: tuple[tuple[float | None, ...], ...] = ()
+    output: tuple[tuple[float | None, ...], ...] = ()
+    scored: tuple[float, ...] = ()
+    score: tuple[float | None, ...] = ()
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):
+    """How far a run or sweep is; `phase` says what is being done."""
+
+    phase: str
+    done: int
+    of: int
+
+
+class Rights(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rights"):
+    """Whether this viewer may stop the source; if not, why."""
+
+    stop: bool
+    why: str = ""
+
+
+class Dropped(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="dropped"):
+    """Columns and spikes that were not sent because this viewer, or its network, is too slow."""
+
+    columns: int
+    spikes: int
+    start: float
+    end: float
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="stopped"):
+    """Answer to `Stop`: whether the source has confirmed that it stopped, and what went wrong if not."""
+
+    done: bool
+    error: str = ""
+
+
+Message = Hello | Status | Event | Outputs | Progress | Rights | Dropped | Stopped
+"""A text message to the page."""
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ack"):
+    """From the page: it has taken the frame of that number."""
+
+    number: int
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="stop"):
+    """From the page: emergency stop of the source of that title, which the user has confirmed."""
+
+    title: str
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Least and greatest values of outputs and inputs in consecutive columns, and the spikes within them.
+
+    Parameters
+    ----------
+    start, column : float
+        Time of the first column, and duration of each, s.
+    low, high : ndarray of float32, shape (columns, outputs)
+        Of shape (columns, 0) if there is no signal.
+    drive_low, drive_high : ndarray of float32, shape (columns, inputs)
+    times : ndarray of float64, shape (spikes,)
+    channels : ndarray of uint32, shape (spikes,)
+    sent : float
+        Host clock when the last of it was measured or read, s since 1970.
+    left_out : int
+        Further spikes.
+    """
+
+    start: float
+    column: float
+    low: npt.NDArray[np.float32]
+    high: npt.NDArray[np.float32]
+    drive_low: npt.NDArray[np.float32]
+    drive_high: npt.NDArray[np.float32]
+    times: npt.NDArray[np.float64]
+    channels: npt.NDArray[np.uint32]
+    sent: float
+    left_out: int = 0
+
+    @property
+    def end(self) -> float:
+        """Time at the end of the last column, s."""
+        return self.start + self.column * len(self.drive_low)
+
+
+def encode_columns(columns: Columns, number: int) -> bytes:
+    """Return the binary frame of some columns."""
+    count, inputs = columns.drive_low.shape
+    head = _HEADER.pack(
+        MAGIC, number, columns.start, columns.column, count, columns.low.shape[1], inputs, len(columns.times),
+        columns.sent, columns.left_out,
+    )  # fmt: skip
+    parts = (
+        (columns.low, "<f4"), (columns.high, "<f4"), (columns.drive_low, "<f4"), (columns.drive_high, "<f4"),
+        (columns.times, "<f8"), (columns.channels, "<u4"),
+    )  # fmt: skip
+    return b"".join((head, *(np.ascontiguousarray(part, dtype).tobytes() for part, dtype in parts)))
+
+
+_encoder = msgspec.json.Encoder()
+_from_viewer: Any = msgspec.json.Decoder(Ack | Stop)
+
+
+def encode_text(message: Message) -> str:
+    """Return the JSON of a text message; NaN and infinity become null."""
+    return _encoder.encode(message).decode()
+
+
+def from_viewer(text: str | bytes) -> Ack | Stop:
+    """Read a message of the page.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        If it is none.
+    """
+    message: Ack | Stop = _from_viewer.decode(text)
+    return message
