@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, NetworkDrawing, Score
+from inmateria.protocols.run_progress import note_learning, recorded_by
 from inmateria.protocols.task import ProgressCallback, UnsuitableSubstrate
 from inmateria.reservoir import ContrastiveRegressor
 from inmateria.reservoir.contrastive.learning_channels import learning_channels
@@ -234,6 +235,8 @@ async def train(substrate: Substrate, samples: Samples, settings: Course, tell: 
         tell(phase, done, of, sent + steps)
 
     tell("training", 0, 1, sent)
+    recording, number = recorded_by(substrate)
+    note_learning([info.inputs[k].name for k in matter.channels.labels], recording=recording, first=number)
     await trained.fit_async(samples.X, labels[:, 0] if labels.shape[1] == 1 else labels, told)
     matter.steps += trained.stimuli_ + 1  # at rest, at the end
     matter.count += trained.exchanges_
