@@ -81,21 +81,30 @@ class Electrode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Map(msgspec.Struct, frozen=True, kw_only=True):
-    """Parts of the matter and where they are; lengths are in `unit`.
+    """Parts of the matter and where they are; lengths are in `unit`. Made by `inmateria.live.maps.map_of`.
 
     Parameters
     ----------
     unit : str
+        Empty if places are not those of the matter, and only say what belongs together.
     wires : tuple of (x0, y0, x1, y1)
+        Wires, tracks, or edges between nodes.
     points : tuple of (x, y)
         Junctions or cells.
     electrodes : tuple of Electrode
+        Electrodes, or nodes whose voltage is read.
+    wire_outputs : tuple of int
+        For each wire, the output that is read at it, or -1; empty if no wire is read.
+    words : str
+        What is drawn and what is left out, in one sentence.
     """
 
     unit: str
     wires: tuple[tuple[float, float, float, float], ...] = ()
     points: tuple[tuple[float, float], ...] = ()
     electrodes: tuple[Electrode, ...] = ()
+    wire_outputs: tuple[int, ...] = ()
+    words: str = ""
 
 
 class Readout(msgspec.Struct, frozen=True, kw_only=True):
