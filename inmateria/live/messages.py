@@ -5,18 +5,18 @@ Text messages are JSON objects with a ``type``: the structs below. A binary fram
     offset  type     field
     0       4 bytes  b"IMC1"
     4       uint32   number: of the frame in the stream, from 0; a viewer that missed some sees a gap
-    8       float64  start: time of the first column, s
-    16      float64  column: duration of one column, s
-    24      uint32   columns
-    28      uint32   outputs: traces of outputs; 0 of a substrate that has spikes alone
-    32      uint32   inputs
-    36      uint32   spikes
-    40      float64  sent: host clock when the last of it was measured or read, s since 1970
-    48      uint32   left_out: spikes that the frame has no room for
-    52      12 bytes zero
-    64      float32  least, then greatest, value of each column and output: 2 x (columns, outputs)
-    ...     float32  the same of the stimulus: 2 x (columns, inputs)
+    8       uint32   columns
+    12      uint32   outputs: traces of outputs; 0 of a substrate that has spikes alone
+    16      uint32   inputs
+    20      uint32   spikes
+    24      float64  sent: host clock when the last of it was measured or read, s since 1970
+    32      uint32   left_out: spikes that the frame has no room for
+    36      4 bytes  zero
+    40      float64  time at which each column begins, s
+    ...     float64  time at which each column ends, s
     ...     float64  time of each spike, s
+    ...     float32  least, then greatest, value of each column and output: 2 x (columns, outputs)
+    ...     float32  the same of the stimulus: 2 x (columns, inputs)
     ...     uint32   output of each spike
 
 NaN stands for what was not measured, and for an input that was left undriven. Times are on one axis that never goes
@@ -58,7 +58,7 @@ Kind = Literal["device", "recording", "replay", "run", "sweep"]
 """Kind of source: a device on a broker, a recording that grows, a finished one that is replayed, a run, a sweep."""
 
 MAGIC = b"IMC1"
-_HEADER = struct.Struct("<4sIddIIIIdI12x")
+_HEADER = struct.Struct("<4sIIIIIdI4x")
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,7 +231,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
 
 
 class Rights(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rights"):
-    """Whether this viewer may stop the source; if not, why."""
+    """Whether this viewer may stop the source, and if not, why; the server sends it, no source does."""
 
     stop: bool
     why: str = ""
@@ -271,12 +271,12 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="sto
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Least and greatest values of outputs and inputs in consecutive columns, and the spikes within them.
+    """Least and greatest values of outputs and inputs in columns of time, and the spikes within them.
 
     Parameters
     ----------
-    start, column : float
-        Time of the first column, and duration of each, s.
+    starts, ends : ndarray of float64, shape (columns,)
+        Times, s; ascending. There are gaps between columns where nothing was measured.
     low, high : ndarray of float32, shape (columns, outputs)
         Of shape (columns, 0) if there is no signal.
     drive_low, drive_high : ndarray of float32, shape (columns, inputs)
@@ -288,8 +288,8 @@ class Columns:
         Further spikes.
     """
 
-    start: float
-    column: float
+    starts: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
     low: npt.NDArray[np.float32]
     high: npt.NDArray[np.float32]
     drive_low: npt.NDArray[np.float32]
@@ -299,22 +299,16 @@ class Columns:
     sent: float
     left_out: int = 0
 
-    @property
-    def end(self) -> float:
-        """Time at the end of the last column, s."""
-        return self.start + self.column * len(self.drive_low)
-
 
 def encode_columns(columns: Columns, number: int) -> bytes:
     """Return the binary frame of some columns."""
-    count, inputs = columns.drive_low.shape
     head = _HEADER.pack(
-        MAGIC, number, columns.start, columns.column, count, columns.low.shape[1], inputs, len(columns.times),
+        MAGIC, number, len(columns.starts), columns.low.shape[1], columns.drive_low.shape[1], len(columns.times),
         columns.sent, columns.left_out,
     )  # fmt: skip
     parts = (
-        (columns.low, "<f4"), (columns.high, "<f4"), (columns.drive_low, "<f4"), (columns.drive_high, "<f4"),
-        (columns.times, "<f8"), (columns.channels, "<u4"),
+        (columns.starts, "<f8"), (columns.ends, "<f8"), (columns.times, "<f8"), (columns.low, "<f4"),
+        (columns.high, "<f4"), (columns.drive_low, "<f4"), (columns.drive_high, "<f4"), (columns.channels, "<u4"),
     )  # fmt: skip
     return b"".join((head, *(np.ascontiguousarray(part, dtype).tobytes() for part, dtype in parts)))
 

@@ -35,14 +35,14 @@ class Source(Protocol):
 
         A source holds back nothing but what it yields next: if it is asked too late, it leaves out whole columns or
         joins them to longer ones, and says so in `Status`. It yields `Hello` when the description has changed,
-        `Status` when that has. The server sends the first and each latest `Hello`, `Status`, `Rights`, `Progress` and
-        `Outputs` to viewers that come later. The iterator ends when nothing can come any more; its last `Status` then
+        `Status` when that has. The server sends the latest `Hello`, `Status`, `Progress` and `Outputs` to viewers that
+        come later. The iterator ends when nothing can come any more; its last `Status` then
         stays on the page. It is asked for once.
         """
         ...
 
     async def stop(self) -> None:
-        """Emergency stop; called only if `hello.stops` and the last `Rights` allowed it.
+        """Emergency stop; called only if `hello.stops`, for a viewer that has the right to it.
 
         Raises
         ------
