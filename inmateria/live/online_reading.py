@@ -23,7 +23,7 @@ __all__ = ["OnlineReading", "Read", "features_of"]
 
 _MOST_FEATURES = 256
 _TO_STANDARDISE = 50
-"""Rows by which features are standardised; they are predicted as well, with weights of zero at first."""
+"""Rows by which features are standardised, at least, before anything is learned."""
 _LAST_NUMBERS, _LAST_CLASSES = 200, 100
 """Rows of the running score."""
 _EVERY = 10
@@ -116,7 +116,7 @@ class OnlineReading:
         self._since_scored = 0
         self._readout = RecursiveLeastSquares(alpha=1.0)
         self._chosen: np.ndarray[Any, np.dtype[np.intp]] | None = None
-        self._waiting: list[FloatArray] = []
+        self._waiting: list[tuple[FloatArray, FloatArray]] = []
         self._scale: tuple[FloatArray, FloatArray] | None = None
 
     def add_targets(self, first: int, values: bytes) -> None:
@@ -181,29 +181,29 @@ class OnlineReading:
             of = f"{len(self._chosen):,} of {count:,}" if len(self._chosen) < count else f"{count:,}"
             self.words = self.words.removesuffix(".") + f"; it reads {of} features. It is not the readout of the run."
         X = X[:, self._chosen]
-        if self._scale is None:
-            self._waiting.append(X)
-            seen = np.concatenate(self._waiting)
-            spread = seen.std(axis=0)
-            scale = (seen.mean(axis=0), np.where(spread > 0, spread, 1.0))
-            if len(seen) < _TO_STANDARDISE:
-                return np.full((len(X), len(reading.names)), np.nan)
-            self._scale, self._waiting = scale, []
-        mean, spread = self._scale
-        rows = np.clip(np.nan_to_num((X - mean) / spread), -1e6, 1e6)
         learned = target.copy()
         learned[~np.isfinite(learned).all(axis=1)] = np.nan
         learned[: max(0, reading.washout - self._row)] = np.nan
+        if self._scale is None:
+            self._waiting.append((X, learned))
+            if sum(len(rows) for rows, _ in self._waiting) < _TO_STANDARDISE:
+                return np.full(learned.shape, np.nan)
+            X, learned = (np.concatenate(each) for each in zip(*self._waiting, strict=True))
+            self._waiting = []
+            spread = X.std(axis=0)
+            self._scale = X.mean(axis=0), np.where(spread > 0, spread, 1.0)
+        mean, spread = self._scale
+        rows = np.clip(np.nan_to_num((X - mean) / spread), -1e6, 1e6)
         if reading.classes:
             ones = np.where(learned == np.arange(len(reading.classes)), 1.0, -1.0)
             ones[np.isnan(learned[:, 0])] = np.nan
             said = self._readout.learn(rows, ones)
             output: FloatArray = said.argmax(axis=1).astype(np.float64)[:, np.newaxis]
-            output[~said.any(axis=1)] = np.nan  # nothing was learned yet
-            return output
-        predicted: FloatArray = self._readout.learn(rows, learned)
-        predicted[~predicted.any(axis=1)] = np.nan
-        return predicted
+        else:
+            said = self._readout.learn(rows, learned)
+            output = said.copy()
+        output[~said.any(axis=1)] = np.nan  # nothing was learned yet
+        return output[len(output) - len(target) :]
 
     def _learned(self, exchange: Exchange, start: float, channels: LearningChannels) -> Read:
         """Return the labels and the outputs of the steps from which the matter learned."""
