@@ -11,6 +11,8 @@ __all__ = ["RecordingTail"]
 
 _SHARE = 10.0
 """A look at a recording that grows is followed by a pause of so many times its duration."""
+_ATTEMPTS = 5
+"""Looks one after another that fail, after which a file that is written no more is taken for damaged."""
 
 
 class RecordingTail:
@@ -22,6 +24,8 @@ class RecordingTail:
     Parameters
     ----------
     path : Path
+    first : int
+        Number of the first exchange that is read.
 
     Attributes
     ----------
@@ -33,24 +37,36 @@ class RecordingTail:
         Why it could not be read at the last look; empty if it could.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, first: int = 0) -> None:
         self.path = path
         self.info: SubstrateInfo | None = None
         self.finished = False
         self.error = ""
-        self._next = 0
+        self._next = first
         self._recording: Recording | None = None
         self._seen: tuple[int, ...] = ()
         self._not_before = 0.0
+        self._failures = 0
 
     @property
     def next(self) -> int:
         """Number of the exchange that is read next."""
         return self._next
 
+    @property
+    def is_read(self) -> bool:
+        """Whether all that is in the file has been read, or cannot be; for a file that is written no more."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return True
+        if self._recording is not None and self._next < len(self._recording):
+            return self._failures >= _ATTEMPTS
+        return self._seen == _seen(found) or not found.st_size or self._failures >= _ATTEMPTS
+
     def read(self) -> list[Exchange]:
         """Return the next exchanges; none if there is nothing new."""
-        if self._recording is None or self._next >= len(self._recording):
+        if self._recording is None or self._next >= len(self._recording) or self._failures:
             self._look()
         recording = self._recording
         if recording is None:
@@ -63,9 +79,9 @@ class RecordingTail:
             found = recording.between(first, last)
         except RecordingError as error:  # rows that are damaged stay so; rows amid writing are whole at the next look
             self.error = str(error)
-            self._seen = ()
+            self._failures += 1
             return []
-        self.error = ""
+        self.error, self._failures = "", 0
         self._next = last
         return found
 
@@ -83,7 +99,7 @@ class RecordingTail:
             found = os.stat(self.path)
         except OSError:
             return
-        seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        seen = _seen(found)
         if seen == self._seen or not found.st_size:
             return
         begun = time.monotonic()
@@ -91,11 +107,12 @@ class RecordingTail:
             recording = open_recording(self.path)
         except (RecordingError, OSError) as error:
             self.error = str(error)
+            self._failures += 1
             return
         finally:
             now = time.monotonic()
             self._not_before = now + _SHARE * (now - begun)
         self.close()
         if len(recording) < self._next:
-            self._next = 0
+            self._next = first
         self._recording, self._seen, self.info, self.error = recording, seen, recording.info, ""

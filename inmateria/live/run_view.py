@@ -21,6 +21,12 @@ from inmateria.protocols.runs import Run, RunFolderError, read_run
 
 __all__ = ["RunView"]
 
+_MISSING = {
+    "died": "its process is gone; what it had recorded is whole",
+    "failed": "its folder was removed, as that of a run is that fails before its first exchange",
+}
+"""Why a run is over that did not say so itself."""
+
 
 class RunView:
     """Follows the folder of a run, whether its process runs, has ended or died, or begins anew.
@@ -56,11 +62,12 @@ class RunView:
         self._stages: dict[str, tuple[Stage, float]] = {}
         self._own: dict[str, RunningScore] = {}
         self._last = 0.0
+        self._gone = False
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more can come: the run has ended or its process is gone."""
-        over = self._ended is not None or self._died
+        over = self._ended is not None or self._died or self._gone
         return over or (self._begun is None and self.run is not None)
 
     def look(self) -> None:
@@ -73,7 +80,23 @@ class RunView:
             for line in self._read():  # written between the last look and the end of its process
                 self._take(line)
             self._died = self._ended is None
+        if self._begun is not None and self._ended is None and not self._reader.path.exists():
+            self._follow()
         self._look_for_run()
+
+    def _follow(self) -> None:
+        """Follow a run of a sweep to its place: it is made in ``working/DIGEST.ATTEMPT``, and moved to ``runs``."""
+        if self.folder.is_dir():  # the file of a run that keeps no recording is removed at its end
+            self._gone = True
+            return
+        places = self.folder.parents
+        if len(places) > 2 and places[1].name == "working":
+            place = places[2] / "runs" / places[0].name.partition(".")[0]
+            if (place / "run.json").exists():
+                self.folder, self._reader.path = place, place / PROGRESS_FILE
+                self._gone = not self._reader.path.exists()
+                return
+        self._gone = True
 
     def _read(self) -> list[Line]:
         lines, anew = self._reader.read()
@@ -87,8 +110,8 @@ class RunView:
         if isinstance(line, Begun):
             self._begun = line
         elif isinstance(line, Stage):
-            begun = self._stages[line.name][1] if line.name in self._stages else max(self._last, self._first)
-            self._stages[line.name] = line, begun
+            known = self._stages.pop(line.name, None)  # the present stage stands last
+            self._stages[line.name] = line, known[1] if known else max(self._last, self._first)
         elif isinstance(line, Reading):
             self.readings.append((line, []))
         elif isinstance(line, Values):
@@ -136,6 +159,8 @@ class RunView:
         elif self._died:
             # Its process is gone; if it had written run.json, only the last steps, such as compressing, are missing.
             name = "died" if run is None else "finished"
+        elif self._gone:
+            name = "failed" if run is None else "finished"
         elif begun is not None:
             name = "running"
         elif run is not None:
@@ -144,7 +169,7 @@ class RunView:
             name = "unknown"
         seconds = 0.0
         if begun is not None:
-            over = ended.at if ended is not None else self._last if self._died else time.time()
+            over = ended.at if ended is not None else self._last if self._died or self._gone else time.time()
             seconds = max(0.0, over - begun.at)
         elif run is not None:
             seconds = run.seconds or 0.0
@@ -162,7 +187,7 @@ class RunView:
             ),
             own=tuple(OwnScore(name=each.name, value=each.value, done=each.done) for each in self._own.values()),
             reading=reading or self._why_none(),
-            error=ended.error if ended else "its process is gone; what it had recorded is whole" * (name == "died"),
+            error=ended.error if ended else _MISSING.get(name, ""),
             **({} if run is None else _of_run(run)),
         )
 
