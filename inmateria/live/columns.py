@@ -185,9 +185,7 @@ def compile_columns() -> None:
         _reduce_drive(_readonly(np.zeros((1, 1))), 1, 1, 1, low, high)
 
 
-def _reduce(
-    rows: npt.NDArray[Any], each: int, low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]
-) -> None:
+def _reduce(rows: npt.NDArray[Any], each: int, low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]) -> None:
     """Fill in the extremes of each column of so many rows; NaN where there is none."""
     integers = rows.dtype == np.int16
     limits = np.array((32767, -32768, NOT_READ) if integers else (np.inf, -np.inf, np.nan), dtype=rows.dtype)

@@ -5,6 +5,7 @@ how many.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -158,11 +159,11 @@ def _of_layers(info: SubstrateInfo) -> Map | None:
             Electrode(name=name, x=x, y=-float(at), input=given, output=read)
             for (name, given, read), at in zip(column, y, strict=True)
         ]
-    pairs = [len(a) * len(b) for a, b in zip(places, places[1:], strict=False)]
+    pairs = [len(a) * len(b) for a, b in pairwise(places)]
     chosen = _some(sum(pairs), _MOST_WIRES)
     ends = np.concatenate(([0], np.cumsum(pairs)))
     lines = []
-    for layer, (a, b) in enumerate(zip(places, places[1:], strict=False)):
+    for layer, (a, b) in enumerate(pairwise(places)):
         here = chosen[(chosen >= ends[layer]) & (chosen < ends[layer + 1])] - ends[layer]
         lines.append(np.hstack((a[here // len(b)], b[here % len(b)])))
     words = f"layers of {', '.join(f'{size:,}' for size in sizes)} nodes; {_count(len(chosen), sum(pairs), 'edges')}"
@@ -173,7 +174,9 @@ def _of_channels(info: SubstrateInfo) -> Map:
     count = min(len(info.outputs), _MOST_ELECTRODES)
     columns = count if count <= _ROW else int(np.ceil(np.sqrt(count)))
     electrodes = tuple(
-        Electrode(name=channel.name, x=float(k % columns), y=-float(k // columns), input=_driven(info, channel), output=k)
+        Electrode(
+            name=channel.name, x=float(k % columns), y=-float(k // columns), input=_driven(info, channel), output=k
+        )
         for k, channel in enumerate(info.outputs[:count])
     )
     shape = "a row" if count <= _ROW else "a grid"

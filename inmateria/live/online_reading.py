@@ -60,7 +60,7 @@ def features_of(described: dict[str, Any]) -> Features | None:
         return None
     try:
         own = {name: tuple(v) if isinstance(v, list) else v for name, v in described.items() if name != "type"}
-        made: Features = kind(**own)
+        made: Features = kind(**own)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
     return made
@@ -160,7 +160,7 @@ class OnlineReading:
         assert self._features is not None
         X = self._features.extract(exchange.response, exchange.stimulus, self._info, reading.positions)
         X = X[: len(X) - reading.resting]
-        ends = start + exchange.stimulus.step * reading.positions * (1.0 + np.arange(len(X)))
+        ends = np.asarray(start + exchange.stimulus.step * reading.positions * (1.0 + np.arange(len(X))), np.float64)
         if reading.row == "trial":
             X, ends = X.reshape(1, -1), ends[-1:]
         elif reading.row == "last step":
@@ -214,7 +214,8 @@ class OnlineReading:
             return Read(np.empty(0), np.empty((0, names)), np.empty((0, names)), np.empty(0), np.empty(0))
         target = drive[steps][:, channels.labels[:names]]
         output = channels.outputs(signal[steps, 0])[:, :names]
-        return self._scored(start + exchange.stimulus.step * (1.0 + steps), target, output)
+        times = np.asarray(start + exchange.stimulus.step * (1.0 + steps), np.float64)
+        return self._scored(times, target, output)
 
     def _scored(self, times: FloatArray, target: FloatArray, output: FloatArray) -> Read:
         scored: list[float] = []

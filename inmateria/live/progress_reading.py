@@ -76,7 +76,7 @@ class ProgressReader:
             if not text.strip():
                 continue
             try:
-                line: Line = msgspec.json.decode(text, type=Line)  # type: ignore[arg-type]
+                line: Line = msgspec.json.decode(text, type=Line)
             except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):
                 self.damaged += 1
                 continue

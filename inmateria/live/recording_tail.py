@@ -46,7 +46,7 @@ class RecordingTail:
         self._recording: Recording | None = None
         self._seen: tuple[int, ...] = ()
         self._not_before = 0.0
-        self._failures = 0
+        self._failures = self._known = 0
 
     @property
     def next(self) -> int:
@@ -57,7 +57,7 @@ class RecordingTail:
     def is_read(self) -> bool:
         """Whether all that is in the file has been read, or cannot be; for a file that is written no more."""
         try:
-            found = os.stat(self.path)
+            found = self.path.stat()
         except OSError:
             return True
         if self._recording is not None and self._next < len(self._recording):
@@ -96,7 +96,7 @@ class RecordingTail:
         if time.monotonic() < self._not_before:
             return
         try:
-            found = os.stat(self.path)
+            found = self.path.stat()
         except OSError:
             return
         seen = _seen(found)
@@ -112,7 +112,12 @@ class RecordingTail:
         finally:
             now = time.monotonic()
             self._not_before = now + _SHARE * (now - begun)
+        if self._recording is not None and len(recording) < self._known:
+            self._next = 0
         self.close()
-        if len(recording) < self._next:
-            self._next = first
-        self._recording, self._seen, self.info, self.error = recording, seen, recording.info, ""
+        self._recording, self._known, self._seen = recording, len(recording), seen
+        self.info, self.error, self._failures = recording.info, "", 0
+
+
+def _seen(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

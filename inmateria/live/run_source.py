@@ -56,7 +56,7 @@ class RunSource:
         self._tail = RecordingTail(self._view.folder / recording)
         self._maker: ColumnMaker | None = None
         self._offsets: list[tuple[int, float]] = [(0, 0.0)]
-        self._counts = {"exchanges": 0, "steps": 0, "spikes": 0}
+        self._exchanges = self._steps = self._spikes = 0
         self._round_trip: float | None = None
         self._rates: deque[tuple[float, int]] = deque()
         self._chosen = -1
@@ -187,9 +187,9 @@ class RunSource:
             offset = maker.at(0.0)
             if offset != self._offsets[-1][1]:
                 self._offsets.append((number, offset))
-            self._counts["exchanges"] += 1
-            self._counts["steps"] += len(stimulus.drive)
-            self._counts["spikes"] += 0 if response.spikes is None else len(response.spikes)
+            self._exchanges += 1
+            self._steps += len(stimulus.drive)
+            self._spikes += 0 if response.spikes is None else len(response.spikes)
             self._round_trip = exchange.round_trip
 
     def _offset_of(self, number: int) -> float:
@@ -253,13 +253,8 @@ class RunSource:
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("times", "target", "output", "scored", "score")
         )
-        some = np.unique(np.linspace(0, len(times) - 1, min(len(times), _ROWS)).astype(int)) if len(times) else []
-        few = np.unique(np.linspace(0, len(scored) - 1, min(len(scored), _ROWS)).astype(int)) if len(scored) else []
-        rows = [
-            (float(times[k]), _numbers(target[k]), _numbers(output[k]))
-            for k in some
-        ]  # fmt: skip
-        scores = [(float(scored[k]), None if np.isnan(score[k]) else float(score[k])) for k in few]
+        rows = [(float(times[k]), _numbers(target[k]), _numbers(output[k])) for k in _some(len(times))]
+        scores = [(float(scored[k]), None if np.isnan(score[k]) else float(score[k])) for k in _some(len(scored))]
         self._kept.extend(rows)
         self._scores.extend(scores)
         return _message(rows, scores)
@@ -278,7 +273,7 @@ class RunSource:
             if not changed and not anew and (now - self._told < _AT_LEAST or self._view.is_over):
                 return []
         self._state, self._told = state, now
-        self._rates.append((now, self._counts["exchanges"]))
+        self._rates.append((now, self._exchanges))
         while len(self._rates) > 2 and now - self._rates[0][0] > 2 * _AT_LEAST:
             self._rates.popleft()
         (first, before_then), (last, until_now) = self._rates[0], self._rates[-1]
@@ -289,13 +284,21 @@ class RunSource:
             error=state.error or self._tail.error,
             rate=0.0 if self._view.is_over else rate,
             round_trip=self._round_trip,
-            **self._counts,
+            exchanges=self._exchanges,
+            steps=self._steps,
+            spikes=self._spikes,
         )
         news: list[Message | Columns] = [state, status]
         if state.stages:
             stage = state.stages[-1]
             news.append(Progress(phase=stage.name, done=stage.done, of=stage.of))
         return news
+
+
+def _some(count: int) -> list[int]:
+    """Choose at most so many rows as a message may have, evenly."""
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(count, _ROWS)).astype(int)).tolist() if count else []
+    return chosen
 
 
 def _numbers(values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[float | None, ...]:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 from statistics import fmean, pstdev
+from typing import Any
 
 from inmateria.live.messages import FinalScore, OwnScore, RunState, StageState
 from inmateria.live.progress_reading import ProgressReader
@@ -203,7 +204,7 @@ class RunView:
         return "No targets have been said yet."
 
 
-def _of_run(run: Run) -> dict[str, object]:
+def _of_run(run: Run) -> dict[str, Any]:
     outcome = run.outcome
     return {
         "title": outcome.title,

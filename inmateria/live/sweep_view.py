@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -88,11 +89,10 @@ class SweepView:
         self._unreadable: set[str] = set()
         self._runs: dict[str, RunView] = {}
         self._lived = time.monotonic()
-        self._error = ""
+        self._errors: dict[str, str] = {}
 
     def look(self) -> SweepState:
         """Return the state as it is now; of many runs that are new, some are left for the next look."""
-        self._error = ""
         try:
             more = self._read_finished()
             claims = [each for each in held_claims(self._folder.claims) if each.digest not in self._done]
@@ -130,12 +130,16 @@ class SweepView:
             for digest, done in self._done.items()
         ]  # fmt: skip
         rows.sort(key=lambda row: -_number(row.score))
-        errors = {}
-        if failed:
+        if failed - self._errors.keys():
             with suppress(OSError):
-                errors = {each.point.digest: each.error for each in self._folder.failures()}
+                self._errors = {each.point.digest: each.error for each in self._folder.failures()}
         rows += [
-            SweepRow(point=each, state="failed", values=self._texts(self._values.get(each, {})), error=errors.get(each, ""))
+            SweepRow(
+                point=each,
+                state="failed",
+                values=self._texts(self._values.get(each, {})),
+                error=self._errors.get(each, ""),
+            )
             for each in sorted(failed)
         ]
         return self._state(
@@ -157,7 +161,9 @@ class SweepView:
         for each in held[:_MOST_WORKERS]:
             number = int(each.digest.removeprefix("trial-"))
             label = self._label(by_number[number].parameters) if number in by_number else "settings not proposed yet"
-            workers.append(self._worker(points.get(each.owner, each), f"trial {number}: {label}"))
+            workers.append(
+                self._worker(points.get(each.owner, each) if each.owner else each, f"trial {number}: {label}")
+            )
         rows, scored = [], []
         for trial in trials:
             ending = trial.ending
@@ -230,7 +236,7 @@ class SweepView:
         return tuple(_text(values.get(name)) for name in self._columns)
 
     def _by_setting(self, scored: list[tuple[dict[str, Any], float]]) -> tuple[SettingScore, ...]:
-        """Return the scores by each value of each setting; of several tasks, whose scores are of unlike kinds, by task."""
+        """Return the scores by each value of each setting; of several tasks, whose metrics differ, by task."""
         columns = [name for name in self._columns if name not in _SEEDS] or self._columns
         if len(self._tasks) > 1:
             columns = ["task"]
@@ -244,7 +250,7 @@ class SweepView:
                     by_value[text].append(score)
                     order[text] = values[name]
             numbers = all(isinstance(value, int | float) for value in order.values())
-            texts = sorted(by_value, key=lambda text: order[text] if numbers else text)  # noqa: B023
+            texts = sorted(by_value, key=lambda text: order[text] if numbers else text)
             for text in texts[:_MOST_VALUES]:
                 own = by_value[text]
                 found.append(
@@ -257,7 +263,7 @@ class SweepView:
     def _remaining(self, left: int) -> float | None:
         """Expect the time until the end from the intervals between the last runs that were finished."""
         times = sorted(each.at for each in self._done.values())[-_LAST:]
-        intervals = [b - a for a, b in zip(times, times[1:], strict=False)]
+        intervals = [b - a for a, b in pairwise(times)]
         if len(intervals) > 4 and max(intervals) > 5 * (sum(intervals) - max(intervals)) / (len(intervals) - 1):
             intervals.remove(max(intervals))  # the sweep was interrupted there
         if not intervals:
