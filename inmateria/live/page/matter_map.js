@@ -54,8 +54,8 @@ export class MatterMap {
     if (!place) return;
     const { context, width } = place;
     const of = colours(this.canvas);
-    const scale = Math.min((width - 2 * MARGIN) / across, (height - LEGEND - 2 * MARGIN) / (flat ? 1e-12 : up));
-    const used = flat ? (width - 2 * MARGIN) / across : scale;
+    const tall = flat ? Infinity : (height - LEGEND - 2 * MARGIN) / up;
+    const used = Math.min((width - 2 * MARGIN) / across, tall);
     const x = (value) => (width - used * across) / 2 + used * (value - x0);
     const y = (value) => (height - LEGEND) / 2 - used * (value - (y0 + y1) / 2);
     const known = (output) => output >= 0 && output < activity.length && !Number.isNaN(activity[output]);
