@@ -3,25 +3,77 @@
 import math
 import sys
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inmateria.cli.application import Json, app, awaited, plain, terminal
+from inmateria.cli.application import GIVEN, Json, app, awaited, plain, terminal
 
 if TYPE_CHECKING:
     from inmateria.adapters.mqtt.operator.observer import Observation
 
+_OF_THE_SCREEN = ("every", "count")
+_OF_THE_PAGE = ("host", "port", "speed", "certificate", "key")
+
 
 @app.command()
 def watch(
-    device: Annotated[str, typer.Argument(help="A device: mqtt[s]://host/group/device.")],
+    context: typer.Context,
+    device: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEVICE",
+            help="A device: mqtt[s]://host/group/device. With --web also a recording, growing or not, or the folder "
+            "of a run or sweep.",
+        ),
+    ],
     every: Annotated[float, typer.Option(help="Seconds between two updates.", min=0.05)] = 0.25,
     count: Annotated[int, typer.Option(help="Updates to show; 0 goes on until Ctrl-C.", min=0)] = 0,
-    json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each update.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Serve a live page for a browser instead (extra live).")] = False,
+    host: Annotated[
+        str, typer.Option(help="With --web: interface; other than the loopback one its address has a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="With --web: port; 0 takes a free one.", min=0, max=65535)] = 8765,
+    speed: Annotated[
+        float | None, typer.Option(help="With --web: replay a recording at so many times its own pace.")
+    ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="With --web: PEM file; the page is then encrypted (https).")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="With --web: PEM file, of that certificate.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each update, or the addresses of the page.")
+    ] = False,
 ) -> None:
     """Watch a device live: its state, its controller, rate, round trip and signals. It needs no lease."""
-    awaited(_watch(device, every, count, json))
+    for parameter in _OF_THE_SCREEN if web else _OF_THE_PAGE:
+        if parameter in context.meta[GIVEN]:
+            raise typer.BadParameter(f"--{parameter} is {'not with' if web else 'only with'} --web", context)
+    if web:
+        _serve(device, host, port, speed, certificate, key, json)
+    else:
+        awaited(_watch(device, every, count, json))
+
+
+def _serve(
+    named: str, host: str, port: int, speed: float | None, certificate: Path | None, key: Path | None, json: bool
+) -> None:
+    """Serve the live page."""
+    from inmateria.live.opening import open_source
+    from inmateria.live.serving import require_live, serve_live
+
+    require_live()
+    source = open_source(named, speed=speed)
+
+    def ready(addresses: dict[str, str]) -> None:
+        from json import dumps
+
+        lines = [f"to {what}: {address}" for what, address in addresses.items()]
+        typer.echo(dumps(addresses) if json else "\n".join([*lines, "Ctrl-C ends it"]))
+        sys.stdout.flush()
+
+    awaited(serve_live(source, ready, host=host, port=port, certificate=certificate, key=key))
 
 
 async def _watch(device: str, every: float, count: int, json: bool) -> None:

@@ -19,7 +19,7 @@ __all__ = ["ColumnMaker", "compile_columns"]
 _MOST = 1024
 _MOST_SPIKES = 16_384
 _A_SECOND = 1000
-_SHORTEST = 0.25
+_SHORTEST, _LONGEST = 0.25, 1.0
 _TOLERANCE = 1e-6
 NOT_READ = -32768
 """Stands for a value that was not read in signals of 16-bit integers."""
@@ -57,7 +57,7 @@ class ColumnMaker:
         self._spiked = self._left_out = 0
         self._sent = 0.0
         self._offset, self._end, self._clock = 0.0, -np.inf, -np.inf
-        self._since, self._passed, self._measured = time.monotonic(), 0, False
+        self._since, self._passed = time.monotonic(), 0
         self.restarts = 0
         """How many times the device's clock has gone back."""
 
@@ -80,6 +80,7 @@ class ColumnMaker:
         *,
         scale: npt.ArrayLike = 1.0,
         offset: npt.ArrayLike = 0.0,
+        missing: bool = True,
         sent: float | None = None,
     ) -> None:
         """Take in an exchange.
@@ -92,10 +93,11 @@ class ColumnMaker:
             Duration of a step, s.
         drive : ndarray of float, shape (steps, inputs)
         signal : ndarray, shape (steps, samples, outputs), or None
-            float64, float32 or int16; of integers the value is ``scale * integer + offset`` and `NOT_READ` stands for
-            none.
+            float64, float32 or int16; of integers the value is ``scale * integer + offset``.
         spikes : ndarray of `SPIKE`, optional
         scale, offset : float or array_like of float, shape (outputs,)
+        missing : bool
+            Whether the integer `NOT_READ` stands for a value that was not read, as on the wire.
         sent : float, optional
             Host clock at its end, s since 1970; now by default.
         """
@@ -124,7 +126,7 @@ class ColumnMaker:
             if rows.dtype not in (np.int16, np.float32, np.float64):
                 rows = rows.astype(np.float64)
             low, high = self._low[some], self._high[some]
-            _reduce(rows, each, low, high)
+            _reduce(rows, each, missing, low, high)
             if rows.dtype == np.int16:
                 _to_units(low, high, np.asarray(scale, dtype=np.float64), np.asarray(offset, dtype=np.float64))
         self._count += count
@@ -132,7 +134,7 @@ class ColumnMaker:
             room = _MOST_SPIKES - self._spiked
             self._left_out += max(0, len(spikes) - room)
             taken = spikes[:room]
-            self._spikes.append((self.at(taken["time"].astype(np.float64)), taken["channel"].astype(np.uint32)))
+            self._spikes.append((taken["time"] + self._offset, taken["channel"].astype(np.uint32)))
             self._spiked += len(taken)
 
     def fetch(self) -> Columns | None:
@@ -157,7 +159,7 @@ class ColumnMaker:
         if passed < _SHORTEST:
             return
         wanted = self._passed / passed / _A_SECOND
-        if not 0.5 < wanted / self._samples < 1.5:
+        if passed < _LONGEST and not 0.5 < wanted / self._samples < 1.5:  # after a pause there is no rate
             self._samples = _round_number(wanted)
         self._since, self._passed = now, 0
 
@@ -181,16 +183,18 @@ def compile_columns() -> None:
     low, high = np.empty((1, 1), dtype=np.float32), np.empty((1, 1), dtype=np.float32)
     with log_compilation("the columns of the live page", _reduce_drive):
         for dtype in (np.int16, np.float32, np.float64):
-            _reduce(np.zeros((1, 1), dtype=dtype), 1, low, high)
+            _reduce(np.zeros((1, 1), dtype=dtype), 1, True, low, high)
         _reduce_drive(_readonly(np.zeros((1, 1))), 1, 1, 1, low, high)
 
 
-def _reduce(rows: npt.NDArray[Any], each: int, low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]) -> None:
+def _reduce(
+    rows: npt.NDArray[Any], each: int, missing: bool, low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]
+) -> None:
     """Fill in the extremes of each column of so many rows; NaN where there is none."""
     integers = rows.dtype == np.int16
-    limits = np.array((32767, -32768, NOT_READ) if integers else (np.inf, -np.inf, np.nan), dtype=rows.dtype)
+    limits = np.array((32767, NOT_READ, NOT_READ) if integers else (np.inf, -np.inf, np.nan), dtype=rows.dtype)
     # The array is seen as one that cannot be written to, so that one compiled function does for all.
-    _reduce_rows(_readonly(np.ascontiguousarray(rows)), each, limits, low, high)
+    _reduce_rows(_readonly(np.ascontiguousarray(rows)), each, limits, not (integers and missing), low, high)
 
 
 def _readonly(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -224,7 +228,7 @@ def _to_units(
 
 
 @numba.njit(cache=True, nogil=True)
-def _reduce_rows(rows: Any, each: int, limits: Any, low: Any, high: Any) -> None:
+def _reduce_rows(rows: Any, each: int, limits: Any, whole: bool, low: Any, high: Any) -> None:
     total, width = rows.shape
     least, most = np.empty(width, rows.dtype), np.empty(width, rows.dtype)
     for column in range(low.shape[0]):
@@ -233,7 +237,7 @@ def _reduce_rows(rows: Any, each: int, limits: Any, low: Any, high: Any) -> None
             for k in range(width):
                 value = rows[row, k]
                 # NaN is neither less nor greater; the integer for no value is greater than none.
-                least[k] = value if (value < least[k]) & (value != limits[2]) else least[k]
+                least[k] = value if (value < least[k]) & (whole | (value != limits[2])) else least[k]
                 most[k] = value if value > most[k] else most[k]
         for k in range(width):
             if least[k] > most[k]:

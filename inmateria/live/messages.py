@@ -24,12 +24,15 @@ back: that of the device's clock, continued where the device returned to rest an
 """
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from inmateria.substrate_info import Channel
 
 __all__ = [
     "Ack",
@@ -60,6 +63,7 @@ __all__ = [
     "encode_columns",
     "encode_text",
     "from_viewer",
+    "traces_of",
 ]
 
 Kind = Literal["device", "recording", "replay", "run", "sweep"]
@@ -534,3 +538,8 @@ def from_viewer(text: str | bytes) -> Ack | Stop:
     """
     message: Ack | Stop = _from_viewer.decode(text)
     return message
+
+
+def traces_of(channels: Iterable[Channel]) -> tuple[Trace, ...]:
+    """Return the traces of some channels."""
+    return tuple(Trace(name=each.name, unit=each.unit, low=each.low, high=each.high) for each in channels)
