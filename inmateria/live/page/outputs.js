@@ -65,7 +65,7 @@ export class Outputs {
     this.classes = this.readout.classes || [];
     element.classList.add("outputs");
     element.setAttribute("role", "region");
-    element.setAttribute("aria-label", "Output of the readout beside the target");
+    element.setAttribute("aria-label", `Output beside the target. ${this.readout.words || ""}`);
     this.figure = made("p", "", "score");
     const legend = made("p", "", "legend");
     for (const [kind, words] of this.classes.length
@@ -73,21 +73,24 @@ export class Outputs {
       : [["key-target", "target (dashed)"], ["key-output", "output (solid)"]]) {
       legend.append(made("span", words, kind), " ");
     }
-    const sentence = made("p", this.readout.words || "", "words");
     this.canvas = made("canvas");
     this.canvas.setAttribute("role", "img");
     this.strip = made("canvas");
     this.strip.setAttribute("role", "img");
     for (const canvas of [this.canvas, this.strip]) canvas.style.width = "100%";
     element.append(this.figure, legend, this.canvas, made("p", `Running score: ${this.readout.metric}`, "legend"));
-    element.append(this.strip, sentence);
+    element.append(this.strip);
     this.described = 0;
     this.tell();
   }
 
-  // Take an `Outputs` message; rows that are sent once more are for pages that have none.
+  // Take an `Outputs` message. Rows that are sent once more are for pages that came late: those before the first are new.
   add(message) {
-    if (!this.readout || (message.again && this.times.length)) return;
+    if (!this.readout) return;
+    if (message.again) {
+      this.addBefore(message);
+      return;
+    }
     // Messages may come out of turn after a dropped connection; rows that are here already are left out.
     const last = this.times.length ? this.times[this.times.length - 1] : -Infinity;
     for (let k = 0; k < message.times.length; k += 1) {
@@ -104,6 +107,15 @@ export class Outputs {
     }
     for (const names of [["times", "target", "output"], ["scored", "score"]]) {
       if (this[names[0]].length > MOST) for (const name of names) this[name].splice(0, MOST / 4);
+    }
+    this.tell();
+  }
+
+  addBefore(message) {
+    for (const names of [["times", "target", "output"], ["scored", "score"]]) {
+      const first = this[names[0]].length ? this[names[0]][0] : Infinity;
+      const count = lowerBound(message[names[0]], first);
+      for (const name of names) this[name] = [...message[name].slice(0, count), ...this[name]];
     }
     this.tell();
   }
