@@ -27,7 +27,7 @@ def run_screen(state: "RunState", scores: list[float], metric: str, width: int, 
         Its name; empty if there is none.
     width, height : int
     """
-    from rich.console import Group
+    from rich.console import Console, Group
     from rich.text import Text
 
     title = f"{state.task}: {state.title}" if state.title else state.task
@@ -40,11 +40,13 @@ def run_screen(state: "RunState", scores: list[float], metric: str, width: int, 
     lines += [Text(f"{plain(each.name)}: {each.value:.3g} (after {each.done:,})") for each in state.own]
     if state.reading:
         lines.append(Text(plain(state.reading), "dim"))
-    if state.verdict:
-        lines.append(Text(plain(state.verdict), "bold"))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     room = height - len(lines)
+    if state.verdict:
+        said = Text(plain(state.verdict), "bold")
+        lines.append(said)
+        room -= len(said.wrap(Console(width=width), width))
     if state.scores and room > 2:
         table = _table(["from", "readout", "score", "±"], 2)
         for score in state.scores[: room - 2]:

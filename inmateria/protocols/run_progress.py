@@ -541,8 +541,11 @@ def note_no_targets(reason: str) -> None:
 
 
 def note_score(name: str, value: float, done: int) -> None:
-    """Note a score that the task itself computes as it goes on, of so many items; nothing is done outside a run."""
-    if (file := _present.get()) is not None:
+    """Note a score that the task itself computes as it goes on, of so many items; nothing is done outside a run.
+
+    One that is not finite, as of targets that do not vary, is left out.
+    """
+    if (file := _present.get()) is not None and np.isfinite(value):
         file.score(name, float(value), done)
 
 
