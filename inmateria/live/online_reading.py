@@ -26,6 +26,8 @@ _TO_STANDARDISE = 50
 """Rows by which features are standardised, at least, before anything is learned."""
 _LAST_NUMBERS, _LAST_CLASSES = 200, 100
 """Rows of the running score."""
+_ALPHA = 1e-3
+"""Regularisation, in units of the squared standardised features."""
 _EVERY = 10
 """Rows between two running scores."""
 _KNOWN = {each.__name__: each for each in (FilteredRates, FirstSpikeLatency, SignalOrCounts, SpikeCounts, VirtualNodes)}
@@ -114,7 +116,7 @@ class OnlineReading:
             maxlen=_LAST_CLASSES if reading.classes else _LAST_NUMBERS
         )
         self._since_scored = 0
-        self._readout = RecursiveLeastSquares(alpha=1.0)
+        self._readout = RecursiveLeastSquares(alpha=_ALPHA)
         self._chosen: np.ndarray[Any, np.dtype[np.intp]] | None = None
         self._waiting: list[tuple[FloatArray, FloatArray]] = []
         self._scale: tuple[FloatArray, FloatArray] | None = None
