@@ -20,8 +20,8 @@ def _token() -> str:
 class Access:
     """Rights of viewers.
 
-    On a loopback interface a viewer needs no token to watch, and one to stop. On others it needs one of two tokens: that
-    to watch, or that to watch and stop. Tokens are random, 192 bits each, and are made anew each time.
+    On a loopback interface a viewer needs no token to watch, and one to stop. On others it needs one of two tokens:
+    that to watch, or that to watch and stop. Tokens are random, 192 bits each, and are made anew each time.
 
     Parameters
     ----------

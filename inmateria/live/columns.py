@@ -159,7 +159,7 @@ class ColumnMaker:
         if passed < _SHORTEST:
             return
         wanted = self._passed / passed / _A_SECOND
-        if passed < _LONGEST and not 0.5 < wanted / self._samples < 1.5:  # after a pause there is no rate
+        if passed < _LONGEST and not 0.4 < wanted / self._samples < 2.2:  # after a pause there is no rate
             self._samples = _round_number(wanted)
         self._since, self._passed = now, 0
 

@@ -28,7 +28,7 @@ __all__ = ["PROTOCOL", "LivePage"]
 PROTOCOL = "inmateria.live.1"
 """Subprotocol of the web socket; a token is given as another one that begins with ``token.``."""
 MOST_VIEWERS = 256
-_SILENT = 20.0
+_SILENT, _ALIVE = 20.0, 2.0
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -132,7 +132,7 @@ class LivePage:
         except TimeoutError:
             with suppress(RuntimeError):
                 await socket.close(_TOO_SLOW, f"no frame was acknowledged for {_SILENT:.0f} s")
-        except WebSocketDisconnect:
+        except (WebSocketDisconnect, RuntimeError):  # RuntimeError: it went while it was sent something
             pass
         finally:
             self.stream.leave(viewer)
@@ -149,7 +149,11 @@ class LivePage:
     async def _send(socket: WebSocket, viewer: Viewer) -> None:
         with suppress(WebSocketDisconnect, RuntimeError, OSError):
             while True:
-                data = await viewer.next()
+                try:
+                    async with asyncio.timeout(_ALIVE):
+                        data = await viewer.next()
+                except TimeoutError:
+                    data = '{"type":"alive"}'  # by which the page knows that the connection is
                 if isinstance(data, bytes):
                     await socket.send_bytes(data)
                 else:
@@ -157,15 +161,17 @@ class LivePage:
 
     async def _listen(self, socket: WebSocket, viewer: Viewer) -> None:
         while True:
-            receiving = asyncio.ensure_future(socket.receive_text())
+            receiving = asyncio.ensure_future(socket.receive())
             try:
                 while not (await asyncio.wait({receiving}, timeout=_SILENT))[0]:
                     if viewer.waits:
                         raise TimeoutError
-                text = receiving.result()
+                event = receiving.result()
             finally:
                 await cancel_and_wait(receiving)
-            message = from_viewer(text)
+            if event["type"] == "websocket.disconnect":
+                return
+            message = from_viewer(event.get("text") or event.get("bytes") or b"")
             if isinstance(message, Ack):
                 viewer.acknowledge(message.number)
             else:

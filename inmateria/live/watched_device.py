@@ -45,6 +45,7 @@ class WatchedDevice:
         self._maker: ColumnMaker | None = None
         self._seen = Observation()
         self._looks: Any = None
+        self._announced = False
 
     async def __aenter__(self) -> Self:
         """Connect to the broker; raises `SubstrateDisconnected` if there is none."""
@@ -92,7 +93,9 @@ class WatchedDevice:
         due = 0.0
         async for seen in self._looks:
             self._seen = seen
-            if self._learn():
+            self._learn()
+            if not self._announced:
+                self._announced = True
                 yield self.hello
             if self._maker is not None and (columns := self._maker.fetch()) is not None:
                 yield columns
@@ -108,24 +111,22 @@ class WatchedDevice:
                 last = status
                 yield status
 
-    def _learn(self) -> bool:
-        """Take over the info of a device that has announced itself; return whether it is new."""
+    def _learn(self) -> None:
+        """Take over the info of a device that has announced itself, if it is new."""
         info = self._seen.info
         if info is None or info == self._info:
-            return False
-        self._info = info
+            return
+        self._info, self._announced = info, False
         self._maker = ColumnMaker(len(info.inputs), len(info.outputs), info.sampling_rate)
         self.hello = Hello(
             title=self.hello.title, kind="device", stops=True, matter=info.kind, id=info.id,
             inputs=traces_of(info.inputs), outputs=traces_of(info.outputs), signal=info.sampling_rate is not None,
             spiking=info.spiking,
         )  # fmt: skip
-        return True
 
     def _take(self, stimulus: Frame | None, answer: Frame) -> None:
         """Reduce an exchange; integers are converted into units after that."""
-        if self._seen.info is not None and self._seen.info != self._info:
-            self._learn()  # its Hello goes out with the next look
+        self._learn()  # its Hello goes out with the next look
         info, maker, header, signal = self._info, self._maker, answer.header, answer.array
         if info is None or maker is None:
             return

@@ -1,6 +1,5 @@
 """A recording that another process is writing, read as it grows; all that is read is verified."""
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
