@@ -11,9 +11,9 @@ from typing import Self
 
 import numpy as np
 
-from inmateria.live.columns import ColumnMaker
+from inmateria.live.columns import ColumnMaker, compile_columns
 from inmateria.live.maps import map_of
-from inmateria.live.messages import Columns, Hello, Message, Outputs, Progress, Readout, RunState, Status, Trace
+from inmateria.live.messages import Columns, Hello, Message, Outputs, Progress, Readout, RunState, Status, traces_of
 from inmateria.live.online_reading import OnlineReading, Read
 from inmateria.live.recording_tail import RecordingTail
 from inmateria.live.run_view import RunView
@@ -27,6 +27,8 @@ _EVERY, _AT_LEAST = 0.05, 1.0
 """Seconds between two looks, and between two messages on the state."""
 _LOOK, _BUSY = 0.2, 0.15
 """Seconds between two looks at the folder, and of reading exchanges in one look."""
+_CAUGHT_UP = 10.0
+"""Seconds after which an exchange is of the past, and how far the page is behind it says nothing."""
 _ROWS, _KEPT, _AGAIN = 1000, 2000, 10.0
 """Rows in a message at most, rows that are sent once more, and seconds after which they are."""
 
@@ -76,6 +78,7 @@ class RunSource:
     async def __aenter__(self) -> Self:
         if not await asyncio.to_thread(self.folder.is_dir):
             raise RunFolderError(f"{self.folder} does not exist; give the folder of a run")
+        await asyncio.to_thread(compile_columns)
         return self
 
     async def __aexit__(
@@ -137,7 +140,8 @@ class RunSource:
             self._close()
             self._begin(self._name)
             exchanges = []
-        if self._maker is None and self._tail.info is not None:
+        # A page begins anew with each description, so that it comes before what it describes.
+        if self._tail.info is not None and (self._begin_reading(self._tail.info) or self._maker is None):
             self._describe(self._tail.info)
             messages.append(self.hello)
         if self._maker is not None:
@@ -145,7 +149,7 @@ class RunSource:
             columns = self._maker.fetch()
             if columns is not None:
                 messages.append(columns)
-            messages += self._outputs(self._maker)
+            messages += self._outputs()
         messages += self._news(now, any(isinstance(each, Hello) for each in messages))
         return messages
 
@@ -169,8 +173,8 @@ class RunSource:
             kind="run",
             matter=info.kind,
             id=info.id,
-            inputs=tuple(Trace(name=c.name, unit=c.unit, low=c.low, high=c.high) for c in info.inputs),
-            outputs=tuple(Trace(name=c.name, unit=c.unit, low=c.low, high=c.high) for c in info.outputs),
+            inputs=traces_of(info.inputs),
+            outputs=traces_of(info.outputs),
             signal=info.sampling_rate is not None,
             spiking=info.spiking,
             map=self.hello.map or map_of(info),
@@ -180,9 +184,10 @@ class RunSource:
     def _take(self, exchanges: list[Exchange], first: int, maker: ColumnMaker) -> None:
         for number, exchange in enumerate(exchanges, start=first):
             stimulus, response = exchange.stimulus, exchange.response
+            ended = exchange.sent + exchange.round_trip
             maker.add(
-                response.start, stimulus.step, stimulus.drive, response.signal, response.spikes,
-                sent=exchange.sent + exchange.round_trip,
+                response.start, stimulus.step, stimulus.drive, response.signal, response.spikes, missing=False,
+                sent=ended if time.time() - ended < _CAUGHT_UP else None,
             )  # fmt: skip
             offset = maker.at(0.0)
             if offset != self._offsets[-1][1]:
@@ -195,28 +200,29 @@ class RunSource:
     def _offset_of(self, number: int) -> float:
         return self._offsets[bisect_right(self._offsets, (number, np.inf)) - 1][1]
 
-    def _outputs(self, maker: ColumnMaker) -> list[Message | Columns]:
+    def _begin_reading(self, info: SubstrateInfo) -> bool:
+        """Begin with the last reading that was said, and return whether that is a new one."""
+        readings = self._view.readings
+        if not readings or self._chosen == len(readings) - 1:
+            return False
+        if self._read_from is not None:
+            self._read_from.close()
+        self._end_reading()
+        self._chosen = len(readings) - 1
+        reading, _ = readings[-1]
+        try:
+            self._reading = OnlineReading(reading, info)
+        except ValueError as error:
+            self._words = f"No output is shown beside a target: {error}."
+            return False
+        self._read_from = RecordingTail(self._view.folder / self._name, reading.first)
+        self._until = reading.first + reading.exchanges if reading.exchanges >= 0 else -1
+        return True
+
+    def _outputs(self) -> list[Message | Columns]:
         """Read outputs out of the exchanges of the last reading that was said."""
         messages: list[Message | Columns] = []
         readings = self._view.readings
-        if not readings:
-            return []
-        if self._chosen != len(readings) - 1:
-            if self._read_from is not None:
-                self._read_from.close()
-            self._end_reading()
-            self._chosen = len(readings) - 1
-            reading, _ = readings[-1]
-            assert self._tail.info is not None
-            try:
-                self._reading = OnlineReading(reading, self._tail.info)
-            except ValueError as error:
-                self._words = f"No output is shown beside a target: {error}."
-                return []
-            self._read_from = RecordingTail(self._view.folder / self._name, reading.first)
-            self._until = reading.first + reading.exchanges if reading.exchanges >= 0 else -1
-            self._describe(self._tail.info)
-            messages.append(self.hello)
         if self._reading is None or self._read_from is None:
             return messages
         reading, values = readings[-1]

@@ -91,7 +91,7 @@ async def test_a_run_in_another_process_is_watched_as_it_goes_on(tmp_path: Path)
     times, target, output, score = outputs_of(seen)
     assert len(times) == 1000
     assert (np.diff(times) > 0).all()
-    # What the matter holds of the step before is the sum of c^k u(t - 1 - k), where c is what a step of ten samples keeps.
+    # The matter holds the sum of c^k u(t - 1 - k) of the past, where c is the part that a step of ten samples keeps.
     # The best readout of u(t - 1) from that misses c of its standard deviation.
     late = slice(-500, None)
     error = np.sqrt(np.nanmean((target[late, 0] - output[late, 0]) ** 2) / np.nanvar(target[late, 0]))

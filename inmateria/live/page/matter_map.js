@@ -104,7 +104,7 @@ export class MatterMap {
   }
 
   legend(context, of, width, height) {
-    const [left, top, long] = [MARGIN, height - 16, Math.min(160, width / 3)];
+    const [left, top, long] = [MARGIN, height - 16, Math.max(110, Math.min(160, width / 3))];
     for (let k = 0; k < long; k += 1) {
       context.fillStyle = colour(k / (long - 1), of.dark);
       context.fillRect(left + k, top, 1, 10);

@@ -10,7 +10,7 @@ export function colours(element) {
   const of = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
   return {
     ink: of("--ink", "#1c2733"),
-    muted: of("--muted", "#5b6875"),
+    muted: of("--dim", "#57606a"),
     line: of("--line", "#d5dbe1"),
     target: of("--target", "#5b6875"),
     output: of("--output", "#0b63b5"),

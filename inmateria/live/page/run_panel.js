@@ -64,7 +64,7 @@ export class RunPanel {
     element.classList.add("run");
     element.setAttribute("role", "region");
     element.setAttribute("aria-label", "The run");
-    this.heading = made("p", "", "state");
+    this.heading = made("p", "", "how");
     this.heading.setAttribute("role", "status");
     this.facts = made("p", "", "words");
     this.stages = made("div", "", "stages");

@@ -13,7 +13,7 @@ export class SweepPanel {
     element.classList.add("sweep");
     element.setAttribute("role", "region");
     element.setAttribute("aria-label", "The sweep");
-    this.heading = made("p", "", "state");
+    this.heading = made("p", "", "how");
     this.heading.setAttribute("role", "status");
     this.facts = made("p", "", "words");
     this.bars = made("div", "", "stages");
