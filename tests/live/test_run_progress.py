@@ -46,6 +46,11 @@ def lines_of(path: Path) -> list[Line]:
     return [msgspec.json.decode(text, type=Line) for text in path.read_bytes().splitlines()]
 
 
+def only_folder_in(runs: Path) -> Path:
+    (folder,) = runs.iterdir()
+    return folder
+
+
 async def ran(runs: Path, task: str = "memory", keep: str = "all", **settings: Any) -> Path:
     found = find_task(task)
     return await run_task(
@@ -146,8 +151,7 @@ async def test_a_run_that_fails_says_so_and_keeps_its_recording(tmp_path: Path, 
             found, found.settings_from({"steps": 500, "washout": 50}), SimulatedSubstrate(Failing()), tmp_path,
             lambda *_: None, on="x", over="local", report=False, passport=False,
         )  # fmt: skip
-    (folder,) = tmp_path.glob("*")
-    last = lines_of(folder / "progress.jsonl")[-1]
+    last = lines_of(only_folder_in(tmp_path) / "progress.jsonl")[-1]
     assert isinstance(last, Ended)
     assert (last.how, last.error) == ("failed", "RuntimeError: the matter broke")
 
@@ -287,9 +291,11 @@ def test_a_run_that_begins_anew_in_the_same_place_is_read_anew(tmp_path: Path, h
 
 
 def test_a_run_that_is_killed_is_known_to_be_dead(tmp_path: Path) -> None:
-    process = watched_runs.start(tmp_path, "memory", pause=0.3, steps=4000)
+    held = tmp_path / "held"
+    held.touch()
+    process = watched_runs.start(tmp_path / "runs", "memory", held, steps=4000)
     try:
-        reader = ProgressReader(watched_runs.folder_in(tmp_path) / "progress.jsonl")
+        reader = ProgressReader(watched_runs.folder_in(tmp_path / "runs") / "progress.jsonl")
         lines = watched_runs.until(lambda: reader.read()[0] or None)
         assert isinstance(lines[0], Begun)
         assert lines[0].locked

@@ -64,25 +64,29 @@ async def ran(runs: Path, task: str | Task, substrate: Substrate | None = None, 
 
 
 async def test_a_run_in_another_process_is_watched_as_it_goes_on(tmp_path: Path) -> None:
-    process = watched_runs.start(tmp_path, "memory", pause=0.2, steps=1000, washout=50, round_trips=5)
+    held = tmp_path / "held"
+    held.touch()
+    process = watched_runs.start(tmp_path / "runs", "memory", held, steps=1000, washout=50, round_trips=5)
     try:
-        folder = await asyncio.to_thread(watched_runs.folder_in, tmp_path)
-        early = {"columns": 0, "outputs": 0, "running": 0}
+        folder = await asyncio.to_thread(watched_runs.folder_in, tmp_path / "runs")
+        early = {"columns": 0, "rows": 0, "running": 0}
 
         def note(message: Message | Columns) -> None:
-            if not (folder / "run.json").exists():
+            if held.exists():
                 early["columns"] += isinstance(message, Columns)
-                early["outputs"] += isinstance(message, Outputs) and len(message.times) > 0
+                early["rows"] += len(message.times) if isinstance(message, Outputs) else 0
                 early["running"] += isinstance(message, RunState) and message.state == "running"
+                if early["rows"] >= 400:
+                    held.unlink()
 
         seen = await watched(folder, note)
         assert process.wait() == 0
     finally:
         process.kill()
         process.wait()
-    assert early["columns"] > 3
-    assert early["outputs"] > 3
-    assert early["running"] > 3
+    assert early["rows"] == 400  # as far as it had come
+    assert early["columns"] > 0
+    assert early["running"] > 0
     run = read_run(folder)
     hellos = [each for each in seen if isinstance(each, Hello)]
     assert [trace.name for trace in hellos[-1].outputs] == [channel.name for channel in run.substrate.outputs]
@@ -111,9 +115,11 @@ async def test_a_run_in_another_process_is_watched_as_it_goes_on(tmp_path: Path)
 
 
 async def test_a_run_that_is_killed_ends_what_is_shown(tmp_path: Path) -> None:
-    process = watched_runs.start(tmp_path, "memory", pause=0.1, steps=6000, washout=50, round_trips=5)
+    held = tmp_path / "held"
+    held.touch()
+    process = watched_runs.start(tmp_path / "runs", "memory", held, steps=1000, washout=50, round_trips=5)
     try:
-        folder = await asyncio.to_thread(watched_runs.folder_in, tmp_path)
+        folder = await asyncio.to_thread(watched_runs.folder_in, tmp_path / "runs")
 
         def kill(message: Message | Columns) -> None:
             if isinstance(message, Outputs) and len(message.times):
@@ -184,10 +190,19 @@ async def test_matter_that_learns_shows_its_own_outputs_and_error(tmp_path: Path
 
 
 async def test_a_run_without_a_recording_shows_its_stages(tmp_path: Path) -> None:
-    process = watched_runs.start(tmp_path, "narma", pause=0.1, keep="nothing", steps=1000, washout=50, round_trips=5)
+    held = tmp_path / "held"
+    held.touch()
+    process = watched_runs.start(
+        tmp_path / "runs", "narma", held, keep="nothing", steps=1000, washout=50, round_trips=5
+    )
     try:
-        folder = await asyncio.to_thread(watched_runs.folder_in, tmp_path)
-        seen = await watched(folder)
+        folder = await asyncio.to_thread(watched_runs.folder_in, tmp_path / "runs")
+
+        def go_on(message: Message | Columns) -> None:
+            if isinstance(message, RunState) and message.stages and message.stages[-1].name == "streaming":
+                held.unlink(missing_ok=True)
+
+        seen = await watched(folder, go_on)
         assert process.wait() == 0
     finally:
         process.kill()

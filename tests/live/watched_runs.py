@@ -1,4 +1,7 @@
-"""Runs in processes of their own, to be watched: ``python watched_runs.py FOLDER TASK SETTINGS(JSON) PAUSE KEEP``."""
+"""Runs in processes of their own, to be watched: ``python watched_runs.py FOLDER TASK SETTINGS(JSON) HELD KEEP``.
+
+A run stands still in the middle of its series for as long as the file HELD is there.
+"""
 
 import asyncio
 import json
@@ -13,9 +16,9 @@ HERE = Path(__file__).parent
 Found = TypeVar("Found")
 
 
-def start(runs: Path, task: str, pause: float = 0.0, keep: str = "all", **settings: object) -> subprocess.Popen[bytes]:
-    """Start a run whose matter takes `pause` s for each exchange."""
-    return subprocess.Popen([sys.executable, __file__, str(runs), task, json.dumps(settings), str(pause), keep])
+def start(runs: Path, task: str, held: Path, keep: str = "all", **settings: object) -> subprocess.Popen[bytes]:
+    """Start a run."""
+    return subprocess.Popen([sys.executable, __file__, str(runs), task, json.dumps(settings), str(held), keep])
 
 
 def folder_in(runs: Path) -> Path:
@@ -33,7 +36,7 @@ def until(look: Callable[[], Found | None], seconds: float = 60.0) -> Found:
     raise AssertionError(f"nothing came in {seconds:g} s")
 
 
-def _main(runs: str, task: str, settings: str, pause: str, keep: str) -> None:
+def _main(runs: str, task: str, settings: str, held: str, keep: str) -> None:
     sys.path.insert(0, str(HERE.parent))
     from leaky import LeakySimulator
 
@@ -42,16 +45,20 @@ def _main(runs: str, task: str, settings: str, pause: str, keep: str) -> None:
     from inmateria.protocols.task import find_task
     from inmateria.substrate import Response, Stimulus
 
-    class Slow(LeakySimulator):
+    class Held(LeakySimulator):
+        pieces = 0
+
         def advance(self, stimulus: Stimulus) -> Response:
-            time.sleep(float(pause) if len(stimulus.drive) > 1 else 0.0)
+            self.pieces += len(stimulus.drive) > 1
+            while self.pieces > 4 and Path(held).exists():
+                time.sleep(0.02)
             return super().advance(stimulus)
 
     found = find_task(task)
     chosen = found.settings_from(json.loads(settings))
     asyncio.run(
         run_task(
-            found, chosen, SimulatedSubstrate(Slow(inputs=3, outputs=8)), Path(runs), lambda *_: None,
+            found, chosen, SimulatedSubstrate(Held(inputs=3, outputs=8)), Path(runs), lambda *_: None,
             on="leaky://", over="local", keep=keep, report=False, passport=False,  # type: ignore[arg-type]
         )
     )  # fmt: skip

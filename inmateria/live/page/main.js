@@ -129,6 +129,9 @@ class Page {
     this.changed = false;
     if (now - this.slow < SLOWLY) return;
     this.slow = now;
+    if (charts && !this.run.element.hidden && this.run.element.dataset.state !== "running") {
+      view.fit(charts.oldest, charts.latest);
+    }
     this.facts.show();
     this.facts.table(charts);
     this.controls.show();
