@@ -301,7 +301,7 @@ async def test_a_sweep_is_told_in_words_tables_and_strips(width: int, dark: bool
 async def test_a_run_that_goes_on_is_seen_in_the_browser(tmp_path: Path) -> None:
     held = tmp_path / "held"
     held.touch()
-    run = watched_runs.start(tmp_path / "runs", "memory", held, steps=1000, washout=50, round_trips=5)
+    run = watched_runs.start(tmp_path / "runs", "narma", held, steps=600, washout=50, round_trips=5)
     folder = await asyncio.to_thread(watched_runs.folder_in, tmp_path / "runs")
     served = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "inmateria", "watch", str(folder), "--web", "--port", "0", "--json",
@@ -318,12 +318,12 @@ async def test_a_run_that_goes_on_is_seen_in_the_browser(tmp_path: Path) -> None
             assert await page.evaluate("document.querySelector('#run').dataset.state") == "running"
             held.unlink()
             await page.wait_for_function("document.querySelector('#run').dataset.state === 'finished'", timeout=60_000)
-            await page.wait_for_function("livePage.outputs.times.length === 1000", timeout=60_000)
+            await page.wait_for_function("livePage.outputs.times.length === 600", timeout=60_000)
             await page.wait_for_function("document.querySelector('#run .verdict')?.textContent.length > 10")
             assert len(where(await pixels(page, "#outputs canvas"), "#0b63b5")) > 100
             late = await opened.new_page(bypass_csp=True)  # comes when all is over
             await late.goto(address)
-            await late.wait_for_function("livePage.outputs?.times?.length === 1000", timeout=60_000)
+            await late.wait_for_function("livePage.outputs?.times?.length === 600", timeout=60_000)
             await late.wait_for_function("document.querySelector('#run').dataset.state === 'finished'")
     finally:
         served.terminate()

@@ -3,6 +3,7 @@
 const MOST = 20000;
 const ROW = 72;
 const SCORE = 64;
+const DESCRIBED = 2000;
 
 // Colours of the page, from custom properties of CSS, so that they follow dark mode.
 export function colours(element) {
@@ -80,7 +81,8 @@ export class Outputs {
     for (const canvas of [this.canvas, this.strip]) canvas.style.width = "100%";
     element.append(this.figure, legend, this.canvas, made("p", `Running score: ${this.readout.metric}`, "legend"));
     element.append(this.strip);
-    this.described = 0;
+    this.described = -Infinity;
+    this.later = null;
     this.tell();
   }
 
@@ -130,10 +132,16 @@ export class Outputs {
     const last = known[known.length - 1];
     const way = this.readout.higher_is_better ? "more is better" : "less is better";
     this.figure.textContent = `${this.readout.metric}: ${shown(last)} (${way})`;
-    const now = Date.now();
-    if (now - this.described < 2000 && this.times.length > 1) return;
-    this.described = now;
+    // Words for those who do not see the lines; not at every message, and in the end those of the last one.
+    const wait = DESCRIBED - (Date.now() - this.described);
+    if (wait > 0) {
+      this.later ??= setTimeout(() => this.tell(), wait);
+      return;
+    }
+    clearTimeout(this.later);
+    this.later = null;
     const row = this.times.length - 1;
+    this.described = row < 0 ? -Infinity : Date.now();
     const said = row < 0 ? "no rows yet" : this.readout.names.map((name, k) =>
       `${name}: target ${this.named(this.target[row][k])}, output ${this.named(this.output[row][k])}`).join("; ");
     this.canvas.setAttribute("aria-label", `Targets and outputs over time. Last row: ${said}.`);
