@@ -140,7 +140,7 @@ async def quick_device(uri: str) -> None:
 def write_recording(path: str) -> None:
     """Write a recording in real time until killed."""
     array = RealTimeArray()
-    counts = np.rint(array._signal / 0.2).astype(np.int16)
+    counts: Any = np.rint(array._signal / 0.2).astype(np.int16)
     writer, began = RecordingWriter(path, array.info, scale=0.2), time.time()
     print(path, flush=True)
     number = 0
