@@ -2,7 +2,7 @@
 
 import math
 import sys
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +24,8 @@ def watch(
         str,
         typer.Argument(
             metavar="DEVICE",
-            help="A device: mqtt[s]://host/group/device. With --web also a recording, growing or not, or the folder "
-            "of a run or sweep.",
+            help="A device: mqtt[s]://host/group/device; the folder of a run or sweep, 'latest', or the name of a task "
+            "for its latest run. With --web also a recording, growing or not.",
         ),
     ],
     every: Annotated[float, typer.Option(help="Seconds between two updates.", min=0.05)] = 0.25,
@@ -46,14 +46,19 @@ def watch(
         bool, typer.Option("--json", help="Print a line of JSON for each update, or the addresses of the page.")
     ] = False,
 ) -> None:
-    """Watch a device live: its state, its controller, rate, round trip and signals. It needs no lease."""
+    """Watch a device live, without a lease: its state, controller, rate and signals; or a run or sweep."""
     for parameter in _OF_THE_SCREEN if web else _OF_THE_PAGE:
         if parameter in context.meta[GIVEN]:
             raise typer.BadParameter(f"--{parameter} is {'not with' if web else 'only with'} --web", context)
     if web:
         _serve(device, host, port, speed, certificate, key, json)
     else:
-        awaited(_watch(device, every, count, json))
+        from inmateria.adapters.mqtt.wire.address import names_a_broker
+
+        if names_a_broker(device):
+            awaited(_watch(device, every, count, json))
+        else:
+            awaited(_watch_folder(device, every, count, json))
 
 
 def _serve(
@@ -100,6 +105,65 @@ async def _watch(device: str, every: float, count: int, json: bool) -> None:
                 number += 1
                 if number == count:
                     return
+
+
+async def _watch_folder(named: str, every: float, count: int, json: bool) -> None:
+    """Show a run or a sweep from its folder."""
+    import time
+
+    from inmateria.errors import UnknownSubstrate
+    from inmateria.live.folders import folder_named, folder_source
+    from inmateria.live.messages import Hello, Outputs, RunState, SweepState, encode_text
+
+    folder = folder_named(named)
+    if folder is None:
+        raise UnknownSubstrate(
+            f"{named!r} cannot be watched in a terminal",
+            "allowed are a device (mqtt[s]://host/group/device), the folder of a run or a sweep, 'latest', and the "
+            "name of a task for its latest run",
+            "a recording is shown by `inmateria watch FILE --web`",
+        )
+    from rich.live import Live
+
+    from inmateria.cli.folder_screen import run_screen, sweep_screen
+
+    console, shown, due = terminal(), 0, 0.0
+    state: RunState | SweepState | None = None
+    scores: list[float] = []
+    metric = ""
+    with Live(console=console, auto_refresh=False) if not json else nullcontext() as live:
+
+        def show() -> None:
+            if live is None:
+                return
+            if isinstance(state, RunState):
+                live.update(run_screen(state, scores, metric, console.width, console.height - 1), refresh=True)
+            elif state is not None:
+                live.update(sweep_screen(state, console.width, console.height - 1), refresh=True)
+
+        async with folder_source(folder) as source, aclosing(source.messages()) as messages:  # type: ignore[type-var]
+            async for message in messages:
+                if isinstance(message, Hello) and message.readout is not None:
+                    metric = message.readout.metric
+                elif isinstance(message, Outputs) and not message.again:
+                    scores = [*scores, *(each for each in message.score if each is not None)][-1000:]
+                elif isinstance(message, RunState | SweepState):
+                    state = message
+                if state is None or time.monotonic() < due:
+                    continue
+                due = time.monotonic() + every
+                if json:
+                    typer.echo(encode_text(state))
+                    sys.stdout.flush()
+                else:
+                    show()
+                shown += 1
+                if shown == count:
+                    return
+        if json and state is not None:
+            typer.echo(encode_text(state))
+        else:
+            show()
 
 
 def _line(device: str, seen: "Observation") -> str:

@@ -40,18 +40,26 @@ __all__ = [
     "Dropped",
     "Electrode",
     "Event",
+    "FinalScore",
     "Hello",
     "Kind",
     "Map",
     "Message",
     "Outputs",
+    "OwnScore",
     "Progress",
     "Readout",
     "Rights",
+    "RunState",
+    "SettingScore",
+    "StageState",
     "Status",
     "Stop",
     "Stopped",
+    "SweepRow",
+    "SweepState",
     "Trace",
+    "WorkerState",
     "encode_columns",
     "encode_text",
     "from_viewer",
@@ -85,21 +93,30 @@ class Electrode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Map(msgspec.Struct, frozen=True, kw_only=True):
-    """Parts of the matter and where they are; lengths are in `unit`.
+    """Parts of the matter and where they are; lengths are in `unit`. Made by `inmateria.live.maps.map_of`.
 
     Parameters
     ----------
     unit : str
+        Empty if places are not those of the matter, and only say what belongs together.
     wires : tuple of (x0, y0, x1, y1)
+        Wires, tracks, or edges between nodes.
     points : tuple of (x, y)
         Junctions or cells.
     electrodes : tuple of Electrode
+        Electrodes, or nodes whose voltage is read.
+    wire_outputs : tuple of int
+        For each wire, the output that is read at it, or -1; empty if no wire is read.
+    words : str
+        What is drawn and what is left out, in one sentence.
     """
 
     unit: str
     wires: tuple[tuple[float, float, float, float], ...] = ()
     points: tuple[tuple[float, float], ...] = ()
     electrodes: tuple[Electrode, ...] = ()
+    wire_outputs: tuple[int, ...] = ()
+    words: str = ""
 
 
 class Readout(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,11 +129,17 @@ class Readout(msgspec.Struct, frozen=True, kw_only=True):
     metric : str
         Name of the score.
     higher_is_better : bool
+    classes : tuple of str
+        Names of the classes whose number an output is; empty if outputs are numbers.
+    words : str
+        What reads what, in one sentence.
     """
 
     names: tuple[str, ...]
     metric: str
     higher_is_better: bool = True
+    classes: tuple[str, ...] = ()
+    words: str = ""
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
@@ -208,6 +231,8 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
         Times of the running score.
     score : tuple of float or None
         The running score at those times.
+    again : bool
+        Whether these are the last rows once more, for viewers that came later; a page that has some leaves them out.
     """
 
     times: tuple[float, ...] = ()
@@ -215,6 +240,7 @@ class Outputs(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     output: tuple[tuple[float | None, ...], ...] = ()
     scored: tuple[float, ...] = ()
     score: tuple[float | None, ...] = ()
+    again: bool = False
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):
@@ -248,7 +274,192 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     error: str = ""
 
 
-Message = Hello | Status | Event | Outputs | Progress | Rights | Dropped | Stopped
+class StageState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a stage of a run is, and how long it has taken, s."""
+
+    name: str
+    done: int
+    of: int
+    seconds: float
+
+
+class OwnScore(msgspec.Struct, frozen=True, kw_only=True):
+    """A score that a run computes itself as it goes on, of so many items."""
+
+    name: str
+    value: float
+    done: int
+
+
+class FinalScore(msgspec.Struct, frozen=True, kw_only=True):
+    """A score of a finished run; its mean and standard deviation over splits, the latter None if there is one split."""
+
+    on: str
+    readout: str
+    features: int
+    score: float
+    spread: float | None
+    control: bool
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="run"):
+    """A run: how far it is, and how it ended; the last message holds.
+
+    Parameters
+    ----------
+    state : {"waiting", "running", "finished", "failed", "cancelled", "died", "unknown"}
+        ``"waiting"`` before its folder says anything; ``"died"`` if its process is gone without having ended it;
+        ``"unknown"`` of a run of a version that wrote no progress.
+    task, on, created, keep : str
+        As in `inmateria.protocols.runs.Run`.
+    seconds : float
+        Duration until now, or until the end.
+    stages : tuple of StageState
+        In the order in which they began; the last one is the present one.
+    own : tuple of OwnScore
+    reading : str
+        What reads the output that is shown, or why none is.
+    error : str
+        Of a failed run.
+    title, metric, verdict : str
+        Of a finished run.
+    scores : tuple of FinalScore
+        Of a finished run, the substrate's first.
+    chance : float or None
+    """
+
+    state: str
+    task: str = ""
+    on: str = ""
+    created: str = ""
+    keep: str = ""
+    seconds: float = 0.0
+    stages: tuple[StageState, ...] = ()
+    own: tuple[OwnScore, ...] = ()
+    reading: str = ""
+    error: str = ""
+    title: str = ""
+    metric: str = ""
+    verdict: str = ""
+    scores: tuple[FinalScore, ...] = ()
+    chance: float | None = None
+
+
+class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that holds a point of a sweep.
+
+    Parameters
+    ----------
+    name : str
+        Machine and process.
+    lives : bool
+    point : str
+        Digest of the point.
+    label : str
+        What differs from other points.
+    folder : str
+        Folder of its run, to be watched by itself; empty if there is none yet.
+    stage : StageState, optional
+    """
+
+    name: str
+    lives: bool
+    point: str
+    label: str
+    folder: str = ""
+    stage: StageState | None = None
+
+
+class SweepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A point of a sweep that is over, or a trial of a search.
+
+    Parameters
+    ----------
+    point : str
+        Digest of the point, or number of the trial.
+    state : {"done", "failed", "running", "pruned"}
+    values : tuple of str
+        Value of each column.
+    score, control, gain : float or None
+        Mean over splits of the main score, of the best control, and their difference.
+    error : str
+        Of one that failed.
+    folder : str
+        Folder of its run; empty if there is none.
+    """
+
+    point: str
+    state: str
+    values: tuple[str, ...]
+    score: float | None = None
+    control: float | None = None
+    gain: float | None = None
+    error: str = ""
+    folder: str = ""
+
+
+class SettingScore(msgspec.Struct, frozen=True, kw_only=True):
+    """Scores of the finished points that have one value of a setting: their number, mean, least and greatest."""
+
+    setting: str
+    value: str
+    count: int
+    mean: float
+    low: float
+    high: float
+
+
+class SweepState(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="sweep"):
+    """A sweep, survey or search: how far it is, and the scores so far; the last message holds.
+
+    Parameters
+    ----------
+    folder : str
+    what : {"sweep", "search"}
+    task : str
+        Tasks, if there are several.
+    of, done, failed, running, left : int
+        Points, or trials; `left` are those that have not begun.
+    state : {"running", "finished", "stopped"}
+        ``"stopped"`` if something is left and no living process holds a point.
+    seconds : float
+        Since it was made.
+    remaining : float or None
+        Expected time until the end, s, by the last points that were finished.
+    metric : str
+        Metrics, if there are several.
+    columns : tuple of str
+        Settings in which points differ.
+    rows : tuple of SweepRow
+        The best first; at most 200.
+    rows_left_out : int
+    by_setting : tuple of SettingScore
+    workers : tuple of WorkerState
+    error : str
+        Why the folder could not be read at the last look.
+    """
+
+    folder: str
+    what: str
+    task: str
+    of: int
+    done: int
+    failed: int
+    running: int
+    left: int
+    state: str
+    seconds: float
+    remaining: float | None
+    metric: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[SweepRow, ...] = ()
+    rows_left_out: int = 0
+    by_setting: tuple[SettingScore, ...] = ()
+    workers: tuple[WorkerState, ...] = ()
+    error: str = ""
+
+
+Message = Hello | Status | Event | Outputs | Progress | Rights | Dropped | Stopped | RunState | SweepState
 """A text message to the page."""
 
 

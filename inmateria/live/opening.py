@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 from inmateria.adapters.mqtt.wire.address import names_a_broker
 from inmateria.adapters.uri import shown
 from inmateria.errors import UnknownSubstrate
+from inmateria.live.folders import folder_named, folder_source
 from inmateria.live.growing_recording import GrowingRecording
 from inmateria.live.replayed_recording import ReplayedRecording
 from inmateria.live.source import Source
@@ -15,7 +16,8 @@ from inmateria.recording import open_recording
 __all__ = ["open_source"]
 
 _ALLOWED = (
-    "a device (mqtt[s]://host/group/device), a recording (a file, or replay://FILE), or the folder of a run or sweep"
+    "a device (mqtt[s]://host/group/device), a recording (a file, or replay://FILE), the folder of a run or sweep, "
+    "'latest', or the name of a task for its latest run"
 )
 
 
@@ -26,7 +28,8 @@ def open_source(named: str, *, speed: float | None = None) -> Source:
     ----------
     named : str
         URI of a device on a broker; path of a recording, which is followed if it is being written and else replayed;
-        ``replay://`` and such a path; or the folder of a run or a sweep.
+        ``replay://`` and such a path; the folder of a run or a sweep; ``latest``, or the name of a task, for its
+        latest run below ``runs``.
     speed : float, optional
         Replay a recording at so many times its pace, also if it is being written.
 
@@ -49,17 +52,13 @@ def open_source(named: str, *, speed: float | None = None) -> Source:
         )
     parts = urlsplit(named)
     path = Path(unquote(parts.netloc + parts.path)) if mark else Path(named)
-    if path.is_dir():
+    folder = None if mark or path.is_file() else folder_named(named)
+    if folder is not None:
         _refuse_speed(named, speed)
-        return _folder(path)
+        return folder_source(folder)
     if mark or speed is not None or _is_finished(path):
         return ReplayedRecording(path, 1.0 if speed is None else speed)
     return GrowingRecording(path)
-
-
-def _folder(path: Path) -> Source:
-    """Return the source for the folder of a run or a sweep."""
-    raise UnknownSubstrate(f"{path} is a folder", f"allowed is {_ALLOWED}")
 
 
 def _is_finished(path: Path) -> bool:

@@ -82,7 +82,7 @@ class LivePage:
 
         With many viewers, it is asked for less often: columns are joined in the source meanwhile.
         """
-        if self._source.hello.kind == "replay":  # begins with the first to look at it
+        if self._source.hello.kind in ("replay", "run"):  # begins with the first to look at it
             await self.stream.joined.wait()
         async for message in self._source.messages():
             self.stream.publish(message)

@@ -118,13 +118,16 @@ class Stream:
         self.viewers: set[Viewer] = set()
         self.number = 0
         self._latest: OrderedDict[type, tuple[Message, str]] = OrderedDict()
+        self._recent: deque[Frame] = deque(maxlen=MOST_FRAMES)
         self.joined = asyncio.Event()
         self.publish(hello)
 
     def join(self, viewer: Viewer) -> None:
-        """Add a viewer, and send it the latest message of each type."""
+        """Add a viewer, and send it the latest message of each type and the last frames."""
         for message, text in self._latest.values():
             viewer.offer(message, text)
+        for frame in self._recent:
+            viewer.offer_frame(frame)
         self.viewers.add(viewer)
         self.joined.set()
 
@@ -141,6 +144,7 @@ class Stream:
                     self.number, encode_columns(message, self.number), len(starts), len(message.times),
                     float(starts[0]), float(ends[-1]),
                 )  # fmt: skip
+                self._recent.append(frame)
                 for viewer in self.viewers:
                     viewer.offer_frame(frame)
             self.number = (self.number + 1) & 0xFFFFFFFF
@@ -149,6 +153,7 @@ class Stream:
         if isinstance(message, Hello):
             self.hello = message
             self._latest.clear()
+            self._recent.clear()
         if not isinstance(message, Event):
             self._latest[type(message)] = (message, text)
         for viewer in self.viewers:

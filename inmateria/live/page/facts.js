@@ -9,7 +9,7 @@ const TONES = {
 };
 const KINDS = {
   device: "device on a broker", recording: "recording that is being written", replay: "replay of a recording",
-  run: "run in progress", sweep: "sweep in progress",
+  run: "run", sweep: "sweep",
 };
 const MOST_EVENTS = 200;
 const whole = (number) => number.toLocaleString("en");
@@ -61,11 +61,12 @@ export class Facts {
     state.dataset.tone = this.link === "open" ? TONES[now] ?? "" : "bad";
     const status = this.status;
     if (!status) return;
+    if (this.kind === "sweep") return; // its panel says it all
     const facts = [["exchanges", whole(status.exchanges)], ["rate", `${short(status.rate)} exchanges/s`]];
     if (status.round_trip !== null) facts.push(["round trip", `${short(1e3 * status.round_trip)} ms`]);
     if (this.kind === "device") facts.push(["held by", status.holder || "no session"]);
     if (status.spikes) facts.push(["spikes", whole(status.spikes)]);
-    if (this.delays.length) facts.push(["behind", `${Math.round(this.behind)} ms`]);
+    if (this.delays.length && !["ended", "failed"].includes(status.state)) facts.push(["behind", `${Math.round(this.behind)} ms`]);
     facts.push(["columns dropped", whole(this.dropped)]);
     if (status.missed) facts.push(["exchanges missed", whole(status.missed)]);
     facts.push(["errors", status.errors ? whole(status.errors) : "none"]);

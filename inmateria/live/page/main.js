@@ -8,7 +8,9 @@ import { Facts } from "./facts.js";
 import { decode } from "./frames.js";
 import { MatterMap } from "./matter_map.js";
 import { Outputs } from "./outputs.js";
+import { RunPanel } from "./run_panel.js";
 import { EmergencyStop } from "./stop.js";
+import { SweepPanel } from "./sweep_panel.js";
 import { View } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
@@ -20,6 +22,8 @@ class Page {
     this.view = new View();
     this.facts = new Facts();
     this.charts = this.outputs = this.map = this.hello = null;
+    this.run = new RunPanel(byId("run"));
+    this.sweep = new SweepPanel(byId("sweep"));
     this.number = null;
     this.lost = false;
     this.colours = new Colours(() => this.redraw());
@@ -53,7 +57,9 @@ class Page {
         this.outputs?.add(message);
         this.redraw();
       },
-      progress: () => facts.progress(message),
+      progress: () => ["run", "sweep"].includes(this.hello?.kind) || facts.progress(message), // they have a panel
+      run: () => this.run.set(message),
+      sweep: () => this.sweep.set(message),
       rights: () => this.stop.show(null, message, true),
       dropped: () => {
         facts.dropped += message.columns;
@@ -75,6 +81,7 @@ class Page {
     this.view.follow(true);
     this.charts = hello.outputs.length || hello.inputs.length ? new Charts(hello, this.view, this.colours) : null;
     if (this.charts) this.charts.scale = byId("scale").value;
+    for (const id of ["controls", "charts", "table-details", "events-section"]) byId(id).hidden = !this.charts;
     byId("map-figure").hidden = !hello.map;
     this.map = hello.map ? new MatterMap(byId("map"), hello.map) : null;
     byId("outputs").replaceChildren();
@@ -120,6 +127,9 @@ class Page {
     this.changed = false;
     if (now - this.slow < SLOWLY) return;
     this.slow = now;
+    if (charts && !this.run.element.hidden && this.run.element.dataset.state !== "running") {
+      view.fit(charts.oldest, charts.latest);
+    }
     this.facts.show();
     this.facts.table(charts);
     this.controls.show();

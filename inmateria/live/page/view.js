@@ -39,6 +39,12 @@ export class View {
     if (wanted > 0 && (wanted > 2.5 * this.span || wanted < this.span / 2.5)) this.span = nearest(wanted);
   }
 
+  // Show all there is, until the user has chosen, of a source that is over and was shorter than the time shown.
+  fit(oldest, latest) {
+    const all = latest - oldest;
+    if (!this.chosenSpan && all > 0 && all < this.span / 2) this.span = Math.max(SHORTEST, all);
+  }
+
   follow(yes) {
     this.follows = yes;
   }
