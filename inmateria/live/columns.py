@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.exchange import FloatArray
 from inmateria.kernel_compilation import log_compilation
 from inmateria.live.messages import Columns
 
@@ -52,6 +53,7 @@ class ColumnMaker:
         self._high = np.empty((_MOST, self._outputs), dtype=np.float32)
         self._drive_low = np.empty((_MOST, inputs), dtype=np.float32)
         self._drive_high = np.empty((_MOST, inputs), dtype=np.float32)
+        self._ones = np.ones(self._outputs), np.zeros(self._outputs)
         self._count = 0
         self._spikes: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.uint32]]] = []
         self._spiked = self._left_out = 0
@@ -125,10 +127,8 @@ class ColumnMaker:
         if self._outputs:
             if rows.dtype not in (np.int16, np.float32, np.float64):
                 rows = rows.astype(np.float64)
-            low, high = self._low[some], self._high[some]
-            _reduce(rows, each, missing, low, high)
-            if rows.dtype == np.int16:
-                _to_units(low, high, np.asarray(scale, dtype=np.float64), np.asarray(offset, dtype=np.float64))
+            factors = self._factors(scale, offset) if rows.dtype == np.int16 else self._ones
+            _reduce(rows, each, missing, factors, self._low[some], self._high[some])
         self._count += count
         if spikes is not None and len(spikes):
             room = _MOST_SPIKES - self._spiked
@@ -150,6 +150,12 @@ class ColumnMaker:
         self._count = self._spiked = self._left_out = 0
         self._spikes = []
         return columns
+
+    def _factors(self, scale: npt.ArrayLike, offset: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Return scale and offset of each output."""
+        factors = np.empty(self._outputs), np.empty(self._outputs)
+        factors[0][:], factors[1][:] = scale, offset
+        return factors
 
     def _adapt(self, samples: int) -> None:
         """Count samples (steps if there is no signal), and choose how many of them make a column from now on."""
@@ -183,18 +189,23 @@ def compile_columns() -> None:
     low, high = np.empty((1, 1), dtype=np.float32), np.empty((1, 1), dtype=np.float32)
     with log_compilation("the columns of the live page", _reduce_drive):
         for dtype in (np.int16, np.float32, np.float64):
-            _reduce(np.zeros((1, 1), dtype=dtype), 1, True, low, high)
+            _reduce(np.zeros((1, 1), dtype=dtype), 1, True, (np.ones(1), np.zeros(1)), low, high)
         _reduce_drive(_readonly(np.zeros((1, 1))), 1, 1, 1, low, high)
 
 
 def _reduce(
-    rows: npt.NDArray[Any], each: int, missing: bool, low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]
+    rows: npt.NDArray[Any],
+    each: int,
+    missing: bool,
+    factors: tuple[FloatArray, FloatArray],
+    low: npt.NDArray[np.float32],
+    high: npt.NDArray[np.float32],
 ) -> None:
-    """Fill in the extremes of each column of so many rows; NaN where there is none."""
+    """Fill in the extremes of each column of so many rows, by scale and offset; NaN where there is none."""
     integers = rows.dtype == np.int16
     limits = np.array((32767, NOT_READ, NOT_READ) if integers else (np.inf, -np.inf, np.nan), dtype=rows.dtype)
     # The array is seen as one that cannot be written to, so that one compiled function does for all.
-    _reduce_rows(_readonly(np.ascontiguousarray(rows)), each, limits, not (integers and missing), low, high)
+    _reduce_rows(_readonly(np.ascontiguousarray(rows)), each, limits, not (integers and missing), *factors, low, high)
 
 
 def _readonly(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -215,20 +226,10 @@ def _round_number(wanted: float) -> int:
     return int(ten * min((1, 2, 3, 5, 10), key=lambda each: abs(np.log(wanted / (ten * each)))))
 
 
-def _to_units(
-    low: npt.NDArray[np.float32],
-    high: npt.NDArray[np.float32],
-    scale: npt.NDArray[np.float64],
-    offset: npt.NDArray[np.float64],
-) -> None:
-    """Convert extremes of integers in place; of a negative scale, the least becomes the greatest."""
-    one, other = low * scale + offset, high * scale + offset
-    np.minimum(one, other, out=low, casting="same_kind")
-    np.maximum(one, other, out=high, casting="same_kind")
-
-
 @numba.njit(cache=True, nogil=True)
-def _reduce_rows(rows: Any, each: int, limits: Any, whole: bool, low: Any, high: Any) -> None:
+def _reduce_rows(
+    rows: Any, each: int, limits: Any, whole: bool, scale: FloatArray, offset: FloatArray, low: Any, high: Any
+) -> None:
     total, width = rows.shape
     least, most = np.empty(width, rows.dtype), np.empty(width, rows.dtype)
     for column in range(low.shape[0]):
@@ -243,7 +244,8 @@ def _reduce_rows(rows: Any, each: int, limits: Any, whole: bool, low: Any, high:
             if least[k] > most[k]:
                 low[column, k] = high[column, k] = np.nan
             else:
-                low[column, k], high[column, k] = least[k], most[k]
+                one, other = least[k] * scale[k] + offset[k], most[k] * scale[k] + offset[k]
+                low[column, k], high[column, k] = min(one, other), max(one, other)  # a scale may be negative
 
 
 @numba.njit(cache=True, nogil=True)

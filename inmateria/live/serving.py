@@ -152,7 +152,8 @@ def _server(page: "LivePage", certificate: Path | None, key: Path | None) -> Any
     return Server(
         uvicorn.Config(
             page.application, http="h11", ws="websockets-sansio", lifespan="off", log_config=None, log_level="warning",
-            access_log=False, proxy_headers=False, server_header=False, ws_max_size=_MOST_FROM_VIEWER, ws_per_message_deflate=False,
+            access_log=False, proxy_headers=False, server_header=False, ws_max_size=_MOST_FROM_VIEWER,
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=_GOODBYE, ssl_certfile=certificate, ssl_keyfile=key,
         )
     )  # fmt: skip

@@ -26,6 +26,7 @@ export class Charts {
     byId("traces-figure").hidden = !signal;
     byId("traces-figure").toggleAttribute("data-with-raster", Boolean(spiking));
     byId("raster-figure").hidden = !spiking;
+    byId("raster-figure").toggleAttribute("data-alone", !signal);
     this.stimulusChart = new Chart(byId("stimulus"));
     this.tracesChart = new Chart(byId("traces"));
     this.rasterChart = new Chart(byId("raster"));
@@ -52,7 +53,7 @@ export class Charts {
 
   // Mark a time in which something is missing.
   addGap(from, to) {
-    if (!(to > from)) return;
+    if (!(to > from && from > -Infinity)) return;
     this.gaps.push({ from, to });
     if (this.gaps.length > MOST_GAPS) this.gaps.shift();
     this.dirty = true;

@@ -25,7 +25,7 @@ class Page {
     this.run = new RunPanel(byId("run"));
     this.sweep = new SweepPanel(byId("sweep"));
     this.number = null;
-    this.known = false;
+    this.lost = false;
     this.colours = new Colours(() => this.redraw());
     this.controls = new Controls(this.view, () => this.charts, () => this.redraw());
     this.stop = new EmergencyStop((message) => this.connection.send(message), (words) => this.facts.notice(words));
@@ -44,7 +44,7 @@ class Page {
   connected(state, reason) {
     this.facts.connection(state, reason);
     this.stop.show(null, null, state === "open");
-    if (state !== "open") this.known = false; // how many frames are missed is known by time alone
+    if (state !== "open") this.lost = true;
   }
 
   take(message) {
@@ -64,7 +64,6 @@ class Page {
       dropped: () => {
         facts.dropped += message.columns;
         this.charts?.addGap(message.start, message.end);
-        this.known = false;
       },
       stopped: () => this.stop.answer(message),
     };
@@ -94,14 +93,13 @@ class Page {
     const { charts, facts } = this;
     if (charts) {
       const before = charts.latest;
-      if (!this.known && this.number !== null && frame.columns && frame.starts[0] > before && this.number + 1 !== frame.number) {
-        charts.addGap(before, frame.starts[0]);
-      }
+      // What came while the connection was lost is missing; a server that was started anew counts from 0.
+      if (this.lost && frame.columns && this.number + 1 !== frame.number) charts.addGap(before, frame.starts[0]);
       charts.add(frame);
       this.view.learnPace(charts.latest, performance.now() / 1e3);
     }
     this.number = frame.number;
-    this.known = true;
+    this.lost = false;
     if (LOCAL && frame.sent) facts.delay(Math.max(0, Date.now() / 1e3 - frame.sent));
     return frame.number;
   }

@@ -58,7 +58,7 @@ export class Chart {
     for (let row = 0; row < rows.count; row++) {
       const channel = rows.first + row;
       if (row % each && channel !== chosen) continue;
-      const y = (row + 0.5) * band;
+      const y = Math.min(this.height - 6 * ratio, Math.max(6 * ratio, (row + 0.5) * band));
       context.font = `${channel === chosen ? "700 " : ""}${11 * ratio}px system-ui, sans-serif`;
       context.fillStyle = channel === chosen ? colours.css.chosen : colours.css.dim;
       context.textAlign = "left";

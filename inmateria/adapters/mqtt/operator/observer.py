@@ -60,7 +60,7 @@ class Observation:
         Seconds from a stimulus to its response as they pass the observer, median of the last 100; NaN where
         the broker lets the observer read no stimuli.
     recent : ndarray of float, shape (samples, outputs)
-        The last samples of the signal, at most 240.
+        The last samples of the signal, at most 240; with `on_exchange`, no more than the last of each response.
     spikes_by_output : ndarray of int, shape (outputs,)
         Spikes of each output since the observer subscribed; empty before the first response with spikes.
     spike_rates : ndarray of float, shape (outputs,)
@@ -198,7 +198,7 @@ class Observation:
             self.refused += 1
             self.refusal = "; ".join(word for word in header.error[1:] if word)
         elif header.kind is Kind.RESPONSE and self.info is not None:
-            response = response_of(_with_last_rows(frame), self.info)
+            response = response_of(_with_last_rows(frame, 1 if self.on_exchange else _SAMPLES), self.info)
             if began is not None:
                 self._trips.append(now - began)
             self.responses += 1
@@ -228,12 +228,12 @@ class Observation:
         return False
 
 
-def _with_last_rows(frame: Frame) -> Frame:
-    """Return a frame with no more of its signal than its last samples, so that no others are converted."""
+def _with_last_rows(frame: Frame, most: int) -> Frame:
+    """Return a frame with no more than the last samples of its signal, so that no others are converted."""
     signal = frame.array
-    if signal is None or signal.ndim != 3 or signal.shape[0] * signal.shape[1] <= _SAMPLES:
+    if signal is None or signal.ndim != 3 or signal.shape[0] * signal.shape[1] <= most:
         return frame
-    return Frame(frame.header, signal.reshape(-1, 1, signal.shape[-1])[-_SAMPLES:], frame.spikes)
+    return Frame(frame.header, signal.reshape(-1, 1, signal.shape[-1])[-most:], frame.spikes)
 
 
 async def observe(
