@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from inmateria.live.columns import ColumnMaker, compile_columns
+from inmateria.live.maps import map_of
 from inmateria.live.messages import Columns, Event, Hello, Message, Status, traces_of
 from inmateria.recording.following import FollowedRecording, WrittenExchange
 from inmateria.recording.format import END, Note, RecordingError
@@ -41,6 +42,7 @@ class GrowingRecording:
         self.hello = Hello(
             title=self._path.name, kind="recording", matter=info.kind, id=info.id, inputs=traces_of(info.inputs),
             outputs=traces_of(info.outputs), signal=info.sampling_rate is not None, spiking=info.spiking,
+            map=map_of(info),
         )  # fmt: skip
         return self
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from inmateria.live.columns import ColumnMaker, compile_columns
+from inmateria.live.maps import map_of
 from inmateria.live.messages import Columns, Event, Hello, Message, Status, traces_of
 from inmateria.recording import open_recording
 from inmateria.recording.format import END
@@ -51,6 +52,7 @@ class ReplayedRecording:
         self.hello = Hello(
             title=self._path.name, kind="replay", matter=info.kind, id=info.id, inputs=traces_of(info.inputs),
             outputs=traces_of(info.outputs), signal=info.sampling_rate is not None, spiking=info.spiking,
+            map=map_of(info),
         )  # fmt: skip
         return self
 

@@ -15,6 +15,7 @@ from inmateria.adapters.mqtt.wire.frames import Frame, response_of, stimulus_of
 from inmateria.adapters.uri import shown
 from inmateria.errors import SubstrateDisconnected
 from inmateria.live.columns import ColumnMaker, compile_columns
+from inmateria.live.maps import map_of
 from inmateria.live.messages import Columns, Event, Hello, Message, Status, traces_of
 from inmateria.substrate import SubstrateInfo
 
@@ -122,6 +123,7 @@ class WatchedDevice:
             title=self.hello.title, kind="device", stops=True, matter=info.kind, id=info.id,
             inputs=traces_of(info.inputs), outputs=traces_of(info.outputs), signal=info.sampling_rate is not None,
             spiking=info.spiking,
+            map=map_of(info),
         )  # fmt: skip
 
     def _take(self, stimulus: Frame | None, answer: Frame) -> None:
