@@ -148,6 +148,8 @@ class Stream:
                 self._recent.append(frame)
                 for viewer in self.viewers:
                     viewer.offer_frame(frame)
+            else:
+                self._recent.clear()  # the next viewer would see them before a gap
             self.number = (self.number + 1) & 0xFFFFFFFF
             return
         text = encode_text(message)

@@ -91,15 +91,16 @@ class Page {
 
   takeFrame(frame) {
     const { charts, facts } = this;
-    if (charts) {
+    const latest = frame.columns ? frame.ends[frame.columns - 1] : -Infinity;
+    if (charts && latest > charts.latest) {
       const before = charts.latest;
       // What came while the connection was lost is missing; a server that was started anew counts from 0.
-      if (this.lost && frame.columns && this.number + 1 !== frame.number) charts.addGap(before, frame.starts[0]);
+      if (this.lost && this.number + 1 !== frame.number) charts.addGap(before, frame.starts[0]);
       charts.add(frame);
       this.view.learnPace(charts.latest, performance.now() / 1e3);
+      this.number = frame.number;
+      this.lost = false;
     }
-    this.number = frame.number;
-    this.lost = false;
     if (LOCAL && frame.sent) facts.delay(Math.max(0, Date.now() / 1e3 - frame.sent));
     return frame.number;
   }
