@@ -70,7 +70,9 @@ def _of_layout(info: SubstrateInfo) -> Map:
         _count(min(len(electrodes), _MOST_ELECTRODES), len(electrodes), "electrodes"),
     ]
     unplaced = sum(channel.name not in layout.electrodes for channel in info.outputs)
-    words = ", ".join(filter(None, parts)) + (f"; the places of {unplaced:,} outputs are not known" if unplaced else "")
+    words = ", ".join(filter(None, parts)) + (
+        f"; {unplaced:,} of {len(info.outputs):,} outputs have no known place" if unplaced else ""
+    )
     return Map(
         unit=layout.unit,
         wires=_plain(wires[shown]),

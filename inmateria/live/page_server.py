@@ -88,6 +88,7 @@ class LivePage:
             self.stream.publish(message)
             if (crowd := len(self.stream.viewers)) > 10:
                 await asyncio.sleep(crowd / 1000)
+        self.stream.over = True
 
     async def wait_for_stops(self) -> None:
         """Wait for emergency stops that are under way."""

@@ -119,14 +119,15 @@ class Stream:
         self.number = 0
         self._latest: OrderedDict[type, tuple[Message, str]] = OrderedDict()
         self._recent: deque[Frame] = deque(maxlen=MOST_FRAMES)
+        self.over = False
         self.joined = asyncio.Event()
         self.publish(hello)
 
     def join(self, viewer: Viewer) -> None:
-        """Add a viewer, and send it the latest message of each type and the last frames."""
+        """Add a viewer, and send it the latest message of each type; once nothing more can come, the last frames."""
         for message, text in self._latest.values():
             viewer.offer(message, text)
-        for frame in self._recent:
+        for frame in self._recent if self.over else ():
             viewer.offer_frame(frame)
         self.viewers.add(viewer)
         self.joined.set()

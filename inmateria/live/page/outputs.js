@@ -135,11 +135,12 @@ export class Outputs {
     // Words for those who do not see the lines; not at every message, and in the end those of the last one.
     const wait = DESCRIBED - (Date.now() - this.described);
     if (wait > 0) {
-      this.later ??= setTimeout(() => this.tell(), wait);
+      this.later ??= setTimeout(() => {
+        this.later = null;
+        this.tell();
+      }, wait);
       return;
     }
-    clearTimeout(this.later);
-    this.later = null;
     const row = this.times.length - 1;
     this.described = row < 0 ? -Infinity : Date.now();
     const said = row < 0 ? "no rows yet" : this.readout.names.map((name, k) =>
