@@ -63,7 +63,8 @@ def style_axes(ax: "Axes") -> None:
 def style_bar(bar: "Colorbar") -> None:
     """Draw a scale of colours with a pale frame and small labels."""
     bar.outline.set_edgecolor(GREY)
-    bar.solids.set_antialiased(False)
+    if bar.solids is not None:
+        bar.solids.set_antialiased(False)
     bar.ax.tick_params(colors=INK, labelsize=8, length=3)
     bar.ax.xaxis.label.set(fontsize=9, color=INK)
 

@@ -3,6 +3,7 @@
 import io
 import re
 from html import escape
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -12,7 +13,7 @@ from inmateria.figure_style import PAGE_COLOURS
 
 __all__ = ["svg_file", "svg_in_page", "svg_of"]
 
-_STYLE = {"svg.fonttype": "none", "font.family": "sans-serif"}
+_STYLE: dict[Any, Any] = {"svg.fonttype": "none", "font.family": "sans-serif"}
 _OPENING = re.compile(r"<svg[^>]*>")
 _COLOUR = re.compile(r"#[0-9a-f]{6}\b")
 _PLACES = re.compile(r' (?:d|x|y|transform)="[^"]*"')

@@ -134,7 +134,9 @@ def verdict(outcome: Outcome, *, own_controls: bool = False) -> str:
         sentences = [_sentence(main, outcome, named=len(mains) > 1) for main in mains]
     if not own_controls and (missing := missing_controls(outcome)):
         sentences.append(f"It lacks controls that could win: {' and '.join(missing)}.")
-    if failed := dict.fromkeys(score.on for score in outcome.scores if score.control and not isfinite(fmean(score.splits))):
+    if failed := dict.fromkeys(
+        score.on for score in outcome.scores if score.control and not isfinite(fmean(score.splits))
+    ):
         sentences.append(f"Controls without a finite score, which are left out: {', '.join(failed)}.")
     return " ".join(sentences)
 

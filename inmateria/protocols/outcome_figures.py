@@ -10,12 +10,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from inmateria.figure_style import BLUE, GREEN, GREY, INK, PALE, PAPER, RED, SERIES, WIDTH, ramp, style_axes, style_bar
 from inmateria.pages.page_figures import PageFigure, csv_of
 from inmateria.protocols.outcome import Curves, NetworkDrawing, Outcome, Surface
 from inmateria.recording.panels import readable, short_names, wrapped
-from inmateria.substrate import SubstrateInfo
+from inmateria.substrate import FloatArray, SubstrateInfo
 
 __all__ = ["draw_curves", "figures_of_outcome"]
 
@@ -116,7 +117,11 @@ def _confusion_text(readout: str, matrix: Any, names: Sequence[str]) -> str:
     errors = matrix - np.diag(np.diag(matrix))
     if errors.any():
         row, column = np.unravel_index(errors.argmax(), errors.shape)
-        text += f"; most often {names[row]} was taken for {names[column]}, {errors[row, column]} times" if errors.max() > 1 else ""
+        text += (
+            f"; most often {names[row]} was taken for {names[column]}, {errors[row, column]} times"
+            if errors.max() > 1
+            else ""
+        )
     return text + "."
 
 
@@ -185,13 +190,13 @@ def draw_curves(ax: Axes, lines: Curves, prefix: str = "", colour: str | None = 
         dashed = name in lines.dashed
         hue = colour or next(hues[dashed])
         style = next(dashes) if colour else "--" if dashed else "-"
-        ax.plot(
-            lines.x, values, lw=1.2, color=hue, label=prefix + name, marker="o" if counted else "", ms=3, ls=style
-        )
+        ax.plot(lines.x, values, lw=1.2, color=hue, label=prefix + name, marker="o" if counted else "", ms=3, ls=style)
     markers = zip(lines.points.items(), cycle("os^"), cycle((INK, PAPER)), strict=False)
     for (name, places), marker, fill in markers:
         if places:
-            ax.plot(*np.array(places).T, marker, ms=5, color=fill, mec=colour or INK, mew=0.9, label=prefix + name, zorder=4)
+            ax.plot(
+                *np.array(places).T, marker, ms=5, color=fill, mec=colour or INK, mew=0.9, label=prefix + name, zorder=4
+            )
     if counted:
         ax.set_xticks(lines.x)
     if lines.logarithmic:
@@ -207,7 +212,7 @@ def draw_curves(ax: Axes, lines: Curves, prefix: str = "", colour: str | None = 
 def _curves_text(lines: Curves) -> str:
     words = []
     for name, values in lines.lines.items():
-        given = np.array([np.nan if value is None else value for value in values], dtype=float)
+        given: FloatArray = np.array(values, dtype=np.float64)
         known = np.flatnonzero(np.isfinite(given))
         if not len(known):
             words.append(f"{name}: no value.")
@@ -215,8 +220,8 @@ def _curves_text(lines: Curves) -> str:
             words.append(f"{name}: {given[known[0]]:.4g} throughout.")
         else:
             words.append(
-                f"{name}: {given[known[0]]:.4g} at first, {given[known[-1]]:.4g} at last, between {given[known].min():.4g} "
-                f"and {given[known].max():.4g}."
+                f"{name}: {given[known[0]]:.4g} at first, {given[known[-1]]:.4g} at last, between "
+                f"{given[known].min():.4g} and {given[known].max():.4g}."
             )
     words += [f"{name}: {len(places)} point{'s' * (len(places) != 1)}." for name, places in lines.points.items()]
     ends = f" from {lines.x[0]:.4g} to {lines.x[-1]:.4g}" if lines.x else ""
@@ -228,7 +233,9 @@ def _surface(of: Surface, number: int) -> PageFigure:
     stacked = len(of.maps) > 2
     rows, columns = (len(of.maps), 1) if stacked else (1, len(of.maps))
     figure, axes = _axes(3.6 * rows + 0.2 if columns == 1 else 3.3, rows, columns)
-    shown = [value for table in of.maps.values() for line in table for value in line] + [value for *_, value in of.points]
+    shown = [value for table in of.maps.values() for line in table for value in line] + [
+        value for *_, value in of.points
+    ]
     low, high = min(shown), max(shown)
     norm = Normalize(low, high if high > low else low + 1.0)
     for ax, (title, table) in zip(axes, of.maps.items(), strict=True):
@@ -236,13 +243,13 @@ def _surface(of: Surface, number: int) -> PageFigure:
             of.x, of.y, np.array(table), cmap="viridis", norm=norm, shading="nearest", rasterized=True
         )
         for x, y, value in of.points:
-            ax.scatter([x], [y], s=110, c=[value], cmap="viridis", norm=norm, ec="#fefefe", lw=1.6, clip_on=False, zorder=4)
+            ax.scatter(
+                [x], [y], s=110, c=[value], cmap="viridis", norm=norm, ec="#fefefe", lw=1.6, clip_on=False, zorder=4
+            )
         ax.set(title=title, xlabel=of.x_label, ylabel=of.y_label, aspect="equal")
     bar = figure.colorbar(image, ax=axes, label=of.value_label, orientation="horizontal", shrink=0.7, aspect=30)
     style_bar(bar)
-    text = " ".join(
-        f"{title}: {np.min(table):.4g} to {np.max(table):.4g}." for title, table in of.maps.items()
-    )
+    text = " ".join(f"{title}: {np.min(table):.4g} to {np.max(table):.4g}." for title, table in of.maps.items())
     points = f" {len(of.points)} points are marked." if of.points else ""
     return PageFigure(
         name=f"surface-{number}", heading=of.heading, caption=of.text,
@@ -268,7 +275,9 @@ def _network(of: NetworkDrawing, number: int) -> PageFigure:
     """Draw the states of a network: edges by their weights, nodes by their voltages and roles."""
     figure, axes = _axes(4.3 * len(of.voltages) + 1.0, rows=len(of.voltages))
     every = np.array(list(of.voltages.values()), dtype=float)
-    volts_norm = Normalize(float(every.min()), float(every.max()) if every.max() > every.min() else float(every.min()) + 1.0)
+    volts_norm = Normalize(
+        float(every.min()), float(every.max()) if every.max() > every.min() else float(every.min()) + 1.0
+    )
     weights = np.array([list(each) for each in of.weights.values()] or [[1.0, 2.0]], dtype=float)
     factor, symbol = readable(weights, of.weight_unit)
     weights *= factor
@@ -377,7 +386,7 @@ def _weights(info: SubstrateInfo, outcome: Outcome) -> PageFigure:
     if len(classes) <= 12:
         ax.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes), default=0) > 3 else 0)
     else:
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(
         xlabel="output of the readout", ylabel="output channel", ylim=(len(shown) - 0.5, -0.5),
         xlim=(-0.5, shown.shape[1] - 0.5),

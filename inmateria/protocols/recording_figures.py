@@ -1,4 +1,4 @@
-"""The figures of a report that are made from the recording: all of it, its first stimuli, and each channel's activity."""
+"""The figures of a report that are made from the recording: all of it, its first stimuli, each channel's activity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from inmateria.figure_style import BLUE, INK, PALE, RED, WIDTH, ramp, style_axes, style_bar
 from inmateria.pages.page_figures import PageFigure, csv_of
@@ -67,7 +68,9 @@ def _first_stimuli(recording: Recording) -> _Section | None:
     first = int(np.argmax(steps > 1))
     session = recording.exchanges["session"]
     candidates = range(first, min(first + _STRETCH, len(recording)))
-    chosen = [*takewhile(lambda k: steps[first : k + 1].sum() <= _MOST_STEPS and session[k] == session[first], candidates)]
+    chosen = [
+        *takewhile(lambda k: steps[first : k + 1].sum() <= _MOST_STEPS and session[k] == session[first], candidates)
+    ]
     if not chosen:
         return _Section(first, first + 1, _MOST_STEPS)
     return _Section(first, chosen[-1] + 1, int(steps[first : chosen[-1] + 1].sum()))
@@ -85,14 +88,16 @@ def _stretch(recording: Recording, section: _Section) -> PageFigure:
     each = f" of {seconds_shown(durations[0])}" if len(durations) == 1 else ""
     if len(rows) > 1:
         long = f"{lengths[0]:,} step{'s' * (lengths[0] != 1)}{each}" if len(lengths) == 1 else "different lengths"
-        said = f"Exchanges {section.first + 1:,} to {section.last:,} of {total:,}, of {long}{' each' * (len(lengths) == 1)}."
+        long += " each" * (len(lengths) == 1)
+        said = f"Exchanges {section.first + 1:,} to {section.last:,} of {total:,}, of {long}."
     else:
         which = f"exchange {section.first + 1:,} of {total:,}" if total > 1 else "the only exchange"
         begins = ", with which the training begins" if training else ""
         if window is None:
             said = f"{which[0].upper()}{which[1:]}{begins}: {there:,} step{'s' * (there != 1)}{each}."
         else:
-            said = f"The first {section.steps:,} of the {there:,} steps{each} of {which}{begins}; the rest is in the next figure."
+            said = f"The first {section.steps:,} of the {there:,} steps{each} of {which}{begins}; "
+            said += "the rest is in the next figure."
     heading = "The first updates of the training" if training else "The first stimuli, and the responses to them"
     return _panels("first-stimuli", heading, said, recording, of, "time (s), from the beginning of what is drawn")
 
@@ -102,7 +107,7 @@ def _whole(recording: Recording, of: Overview) -> PageFigure:
     sessions = f" in {of.sessions:,} sessions, drawn one after another," if of.sessions > 1 else ""
     said = (
         f"All {of.exchanges:,} exchanges" if of.exchanges > 1 else "The only exchange"
-    ) + f"{sessions or ' of the recording,'} {of.steps:,} step{'s' * (of.steps != 1)} in {seconds_shown(of.seconds)} of stimuli."
+    ) + f"{sessions or ' of the recording,'} {of.steps:,} step{'s' * (of.steps != 1)} in {seconds_shown(of.seconds)}."
     return _panels(
         "whole-recording", "Stimulus and response, all of the recording", said, recording, of,
         "time on the device's clock (s), from the first stimulus",
@@ -137,7 +142,8 @@ def _table_name(side: str, unit: str) -> str:
 def _kept(recording: Recording) -> str:
     kept = recording.kept
     if kept and kept["others"] == "left out":
-        return f"Of each step only the {kept['samples']} samples that the readouts read were kept; they are drawn evenly over it."
+        only = "the one sample" if kept["samples"] == 1 else f"the {kept['samples']} samples"
+        return f"Of each step only {only} that the readouts read {'was' if kept['samples'] == 1 else 'were'} kept."
     return ""
 
 
@@ -180,9 +186,7 @@ def _activity(info: SubstrateInfo, of: Overview) -> PageFigure:
     """Draw what each channel did: on the map of the matter if places are known, otherwise as bars."""
     channels = _channels(info, of)
     placed = [each for each in channels if each.place is not None and np.isfinite(each.place).all()]
-    rows = [
-        [each.side, each.name, *(each.place or ("", "")), each.measure, each.value, each.unit] for each in channels
-    ]
+    rows = [[each.side, each.name, *(each.place or ("", "")), each.measure, each.value, each.unit] for each in channels]
     unit = f" ({info.layout.unit})" if info.layout is not None else ""
     table = csv_of(["side", "channel", f"x{unit}", f"y{unit}", "measure", "value", "unit"], rows)
     if info.layout is not None and any(each.side == "response" for each in placed):
@@ -290,11 +294,16 @@ def _bars(channels: Sequence[_Channel]) -> tuple[Figure, str]:
         if len(of) <= _MOST_BARS:
             ax.bar(places, factor * values, color=BLUE, width=0.8)
         else:
-            ax.fill_between(np.append(places, len(of)) - 0.5, factor * np.append(values, 0.0), step="post", color=BLUE, lw=0)
+            ax.fill_between(
+                np.append(places, len(of)) - 0.5, factor * np.append(values, 0.0), step="post", color=BLUE, lw=0
+            )
         if len(of) <= 16:
             ax.set_xticks(places, short_names([each.name for each in of], 12), rotation=90 if len(of) > 6 else 0)
         else:
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
             ax.set_xlabel(f"output, in the order of the {len(of)}")
         ax.set_ylabel(f"{of[0].measure}{f' ({symbol})' if symbol not in ('', '1') else ''}")
-    return figure, f"{channels[0].measure[0].upper()}{channels[0].measure[1:]} of each output over all of the recording."
+    return (
+        figure,
+        f"{channels[0].measure[0].upper()}{channels[0].measure[1:]} of each output over all of the recording.",
+    )

@@ -72,7 +72,9 @@ def render(run: Run, of_recording: Sequence[PageFigure], kept: str, *, recorded:
         rows.append(["baseline", outcome.chance_description, "", f"{outcome.chance:.3f}", *[""] * (len(heading) - 4)])
     substrates = ""
     if run.substrates > 1:
-        substrates = f" It is of the first of {run.substrates} substrates; those of the others are recording-2.h5 and so on."
+        substrates = (
+            f" It is of the first of {run.substrates} substrates; those of the others are recording-2.h5 and so on."
+        )
     return render_page(
         "inmateria.protocols",
         "report.html.jinja",

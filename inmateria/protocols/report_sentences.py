@@ -131,7 +131,9 @@ def tiles(run: Run) -> list[tuple[str, str, str, bool]]:
             (f"{of}gain over the best control", _signed(gain.gain, gain.gain_sd), f"over {gain.control}", True)
         )
         control = next(score for score in outcome.scores if score.control and score.on == gain.control)
-        found.append((f"best control: {gain.control}", shown_mean(_same_readout(outcome, control, gain.readout)), "", False))
+        found.append(
+            (f"best control: {gain.control}", shown_mean(_same_readout(outcome, control, gain.readout)), "", False)
+        )
     for score in [score for score in outcome.scores if not score.control][:_MOST_TILES]:
         mean = f"{len(score.splits)} {outcome.repeated}: {shown_mean(score)}" if len(score.splits) > 1 else ""
         name = score.readout if outcome.metric == "value" else f"{score.on}, {score.readout}: {_metric(outcome, score)}"
@@ -148,7 +150,7 @@ def tiles(run: Run) -> list[tuple[str, str, str, bool]]:
 
 
 def has_gains(outcome: Outcome) -> bool:
-    """Return whether more is better, and there are controls: statistics of activity, whose metric is ``"value"``, differ."""
+    """Return whether there are controls, and more is better: not of statistics, whose metric is ``"value"``."""
     return outcome.metric != "value" and any(score.control for score in outcome.scores)
 
 

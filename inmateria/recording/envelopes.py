@@ -1,10 +1,8 @@
 """Least and greatest values of each bin of time, so that no sample of a long recording is lost in a drawing."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from inmateria.substrate import FloatArray
 
@@ -103,9 +101,9 @@ class EnvelopeBuilder:
     def envelope(self) -> Envelope:
         """Return the envelope of what was added."""
         if self._samples <= self._most:
-            columns = self._least.shape[1]
-            empty = (np.empty(0), np.empty((0, columns)), np.empty(0))
-            times, values, ends = (np.concatenate(each) for each in zip(empty, *self._kept, strict=True))
-            return Envelope(times, ends, values, values, True, 0.0, self._samples)
+            times: FloatArray = np.concatenate([np.empty(0), *(each for each, _, _ in self._kept)])
+            values: FloatArray = np.concatenate([self._least[:0], *(each for _, each, _ in self._kept)])
+            last: FloatArray = np.concatenate([np.empty(0), *(each for _, _, each in self._kept)])
+            return Envelope(times, last, values, values, True, 0.0, self._samples)
         edges = self._begin + self._period * np.arange(len(self._least) + 1)
         return Envelope(edges[:-1], edges[1:], self._least, self._greatest, False, self._period, self._samples)

@@ -1,9 +1,10 @@
-"""A section of a recording read once, in parts: envelopes of stimulus and response, spikes, and each channel's activity.
+"""A section of a recording read once, in parts: envelopes of stimulus and response, spikes, each channel's activity.
 
 Nothing is left out: of many samples the least and greatest of each bin of time are kept, of many spikes their number.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -127,17 +128,17 @@ def overview(
             at = found["time"] + moves
             inside = slice(None) if window is None else (at >= begin) & (at < end)
             spikes.add(at[inside], found["channel"][inside])
-    steps = int(rows["steps"].sum())
+    total = int(rows["steps"].sum())
     return Overview(
         begin=begin,
         end=end,
         exchanges=len(rows),
-        steps=steps,
+        steps=total,
         sessions=len(np.unique(rows["session"])),
         drive=drives.envelope(),
         signal=None if info.sampling_rate is None else signals.envelope(),
         spikes=spikes.counts() if info.spiking else None,
-        driven=np.sqrt(squares / max(1, steps)),
+        driven=np.sqrt(squares / max(1, total)),
         pulses=pulses,
         deviation=None if info.sampling_rate is None else moments.deviation(),
         seconds=float(np.maximum(0.0, np.minimum(ends, end) - np.maximum(begins, begin)).sum()),
@@ -148,7 +149,7 @@ def _shifts(rows: npt.NDArray[np.void]) -> FloatArray:
     """Return what is added to the device's clock in each exchange so that sessions follow one another."""
     shifts, end = np.empty(len(rows)), 0.0
     edges = [0, *(np.flatnonzero(np.diff(rows["session"])) + 1).tolist(), len(rows)]
-    for begin, stop in zip(edges[:-1], edges[1:], strict=True):
+    for begin, stop in pairwise(edges):
         part = rows[begin:stop]
         shifts[begin:stop] = end - float(part["start"].min())
         end = float((part["start"] + part["step"] * part["steps"]).max()) + shifts[begin]

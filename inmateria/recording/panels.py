@@ -93,7 +93,8 @@ class TracePanel:
             which = "only the one that changes is" if changing == 1 else f"the {changing} that change are"
             return f"Of {self.of} {word}{unit}, {which} drawn."
         still = f", and {self.still} do not change" if self.still else ""
-        return f"Of {self.of} {word}{unit}, {len(self.columns)} are drawn, evenly chosen{' from those that change' * bool(self.still)}{still}."
+        chosen = "evenly chosen from those that change" if self.still else "evenly chosen"
+        return f"Of {self.of} {word}{unit}, {len(self.columns)} are drawn, {chosen}{still}."
 
     def text(self) -> str:
         """Return what is drawn, with its range."""
@@ -111,7 +112,11 @@ class TracePanel:
             rows = np.column_stack((self.envelope.times, least)).tolist()
             return ["time (s)", *names], rows
         both = np.stack((least, greatest), axis=2).reshape(len(least), -1)
-        heading = ["begins (s)", "ends (s)", *(f"{which} of {name}" for name in names for which in ("least", "greatest"))]
+        heading = [
+            "begins (s)",
+            "ends (s)",
+            *(f"{which} of {name}" for name in names for which in ("least", "greatest")),
+        ]
         return heading, np.column_stack((self.envelope.times, self.envelope.ends, both)).tolist()
 
     def draw(self, ax: "Axes") -> None:
@@ -123,7 +128,9 @@ class TracePanel:
         single = len(self.columns) == 1
         for row, column in enumerate(self.columns):
             times, values = _line(self.envelope, column, held=self.side == "stimulus")
-            shown = factor * values if single else (values - low) / size * _ROW - row if high > low else 0.0 * values - row
+            shown = (
+                factor * values if single else (values - low) / size * _ROW - row if high > low else 0.0 * values - row
+            )
             ax.plot(times, shown, lw=0.8, color=RED if self.side == "stimulus" else BLUE)
         if single:
             ax.set_ylabel("value" if self.unit == "1" else symbol)
@@ -132,7 +139,11 @@ class TracePanel:
         ax.set_yticks([_ROW / 2 - row if high > low else -float(row) for row in range(len(names))], names)
         ax.set_ylim(-len(names) + 0.85 - (0.0 if high > low else 0.4), 1.0)
         unit = "" if symbol == "1" else f" {symbol}"
-        scale = f"each row {factor * low:.3g} to {factor * high:.3g}{unit}" if high > low else f"all {factor * low:.3g}{unit}"
+        scale = (
+            f"each row {factor * low:.3g} to {factor * high:.3g}{unit}"
+            if high > low
+            else f"all {factor * low:.3g}{unit}"
+        )
         ax.set_title(f"{self.title}, {scale}", loc="left", fontsize=9, color=INK)
 
     def _values(self) -> FloatArray:
@@ -169,8 +180,8 @@ class SpikePanel:
         most = int(by_channel.argmax())
         active = int(np.count_nonzero(by_channel))
         return (
-            f"{self.title}, {active} of which had some; {self.spikes.total / max(self.seconds, 1e-300):.4g} a second in "
-            f"all; most on {self.channels[most].name} ({by_channel[most]:,})."
+            f"{self.title}, {active} of which had some; "
+            f"{self.spikes.total / max(self.seconds, 1e-300):.4g} a second in all; most on {self.channels[most].name} ({by_channel[most]:,})."
         )
 
     def note(self) -> str:
@@ -199,6 +210,7 @@ class SpikePanel:
     def draw(self, ax: "Axes") -> None:
         """Draw it."""
         from matplotlib.patches import PathPatch
+        from matplotlib.ticker import MaxNLocator
 
         if self.spikes.times is not None and self.spikes.channels is not None:
             rows = self.spikes.channels.astype(np.float64)
@@ -216,7 +228,7 @@ class SpikePanel:
             ax.set_yticks(range(count), short_names([channel.name for channel in self.channels], 12))
             ax.tick_params(axis="y", labelsize=7)
         else:
-            ax.yaxis.get_major_locator().set_params(integer=True)
+            ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_ylabel("output")
         ax.set_title(self.title, loc="left", fontsize=9, color=INK)
 
@@ -284,9 +296,7 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width, break_long_words=True))
 
 
-def _traces(
-    side: str, unit: str, channels: Sequence[Channel], columns: list[int], envelope: Envelope
-) -> TracePanel:
+def _traces(side: str, unit: str, channels: Sequence[Channel], columns: list[int], envelope: Envelope) -> TracePanel:
     least, greatest = envelope.least[:, columns], envelope.greatest[:, columns]
     with np.errstate(invalid="ignore"):
         low, high = np.fmin.reduce(least, axis=0, initial=np.inf), np.fmax.reduce(greatest, axis=0, initial=-np.inf)

@@ -28,8 +28,8 @@ def draw(
 ) -> "Figure":
     """Draw a section of a recording: stimulus, traces by unit, raster of spikes, markers.
 
-    Of many samples the least and greatest of each of 1,600 bins are drawn, of many spikes every bin of an output that has
-    one; the figure says so.
+    Of many samples the least and greatest of each of 1,600 bins are drawn, of many spikes every bin of an output
+    that has one; the figure says so.
 
     Parameters
     ----------

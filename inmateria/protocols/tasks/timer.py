@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
