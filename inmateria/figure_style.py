@@ -54,7 +54,8 @@ def style_axes(ax: "Axes") -> None:
     """Draw axes without a frame at the top and on the right, with small labels."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(GREY)
-    ax.tick_params(colors=INK, labelsize=8, length=3)
+    ax.tick_params(which="both", colors=INK)
+    ax.tick_params(labelsize=8, length=3)
     ax.xaxis.label.set(fontsize=9, color=INK)
     ax.yaxis.label.set(fontsize=9, color=INK)
     ax.title.set(fontsize=10, color=INK)

@@ -68,7 +68,7 @@ def _gains(rows: Sequence[Row]) -> PageFigure:
         name="gains",
         heading="Gains",
         caption="Gain of the matter over the best control, and over the best that lacks memory, nonlinearity or both; "
-        "bars are standard deviations over seeds. The tasks have different scores, and a gain of one is not that of another.",
+        "bars are standard deviations over seeds. Tasks have different scores: a gain of one is no gain of another.",
         alt=f"Gain over the best control. {'; '.join(words)}.",
         drawing=figure,
         tables={"": csv_of(["task", "substrate", "gain", "mean", "standard deviation"], table)},

@@ -243,9 +243,7 @@ def _surface(of: Surface, number: int) -> PageFigure:
             of.x, of.y, np.array(table), cmap="viridis", norm=norm, shading="nearest", rasterized=True
         )
         for x, y, value in of.points:
-            ax.scatter(
-                [x], [y], s=110, c=[value], cmap="viridis", norm=norm, ec="#fefefe", lw=1.6, clip_on=False, zorder=4
-            )
+            ax.scatter([x], [y], s=110, c=[value], cmap="viridis", norm=norm, ec=PAPER, lw=1.6, clip_on=False, zorder=4)
         ax.set(title=title, xlabel=of.x_label, ylabel=of.y_label, aspect="equal")
     bar = figure.colorbar(image, ax=axes, label=of.value_label, orientation="horizontal", shrink=0.7, aspect=30)
     style_bar(bar)

@@ -105,5 +105,5 @@ class EnvelopeBuilder:
             values: FloatArray = np.concatenate([self._least[:0], *(each for _, each, _ in self._kept)])
             last: FloatArray = np.concatenate([np.empty(0), *(each for _, _, each in self._kept)])
             return Envelope(times, last, values, values, True, 0.0, self._samples)
-        edges = self._begin + self._period * np.arange(len(self._least) + 1)
+        edges: FloatArray = self._begin + self._period * np.arange(len(self._least) + 1, dtype=np.float64)
         return Envelope(edges[:-1], edges[1:], self._least, self._greatest, False, self._period, self._samples)

@@ -179,9 +179,10 @@ class SpikePanel:
             return f"No spike of {_outputs(len(self.channels))}."
         most = int(by_channel.argmax())
         active = int(np.count_nonzero(by_channel))
+        rate = self.spikes.total / max(self.seconds, 1e-300)
         return (
-            f"{self.title}, {active} of which had some; "
-            f"{self.spikes.total / max(self.seconds, 1e-300):.4g} a second in all; most on {self.channels[most].name} ({by_channel[most]:,})."
+            f"{self.title}, {active} of which had some; {rate:.4g} a second in all; most on "
+            f"{self.channels[most].name} ({by_channel[most]:,})."
         )
 
     def note(self) -> str:
