@@ -141,7 +141,8 @@ TEXTS = """() => [...document.querySelectorAll('body *')].filter(e => !e.closest
     getComputedStyle(b || document.body).backgroundColor]})"""
 SHAPES = """() => [...document.querySelectorAll('figure svg *')].filter(e => e instanceof SVGGeometryElement ||
     e.tagName == 'text' || e.tagName == 'use').filter(e => !e.closest('defs') && !e.closest('clipPath')).map(e => {
-    const s = getComputedStyle(e); return [e.tagName, s.fill, s.stroke, (e.closest('g[id]') || e).id]})"""
+    const s = getComputedStyle(e); return [e.tagName, s.fillOpacity > 0 ? s.fill : 'none',
+    s.strokeOpacity > 0 ? s.stroke : 'none', (e.closest('g[id]') || e).id]})"""
 SIZES = """() => [...document.querySelectorAll('figure svg text')].map(e => {
     const svg = e.ownerSVGElement; return parseFloat(getComputedStyle(e).fontSize) *
     svg.getBoundingClientRect().width / svg.viewBox.baseVal.width})"""
