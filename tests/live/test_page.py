@@ -48,6 +48,7 @@ async def opened(browser: Browser, address: str, **settings: Any) -> tuple[Page,
         lambda request: None if request.url.startswith(address.partition("#")[0]) else wrong.append(request.url),
     )
     await page.goto(address)
+    await until(page, "Boolean(window.livePage?.hello)")  # it has joined, so that nothing is sent before
     return page, wrong
 
 
