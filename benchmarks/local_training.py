@@ -231,9 +231,9 @@ def flat(X: Any, segments: int) -> FloatArray:
 
 
 async def solve(
-    part: str, problem: Problem, strategies: Sequence[str], tell: Any, kept: KeptResults
+    part: str, problem: Problem, strategies: Sequence[str], settings: dict[str, Any], tell: Any, kept: KeptResults
 ) -> dict[str, dict[str, Any]]:
-    """Run all strategies and controls on a problem of a part."""
+    """Run all strategies with some settings, and controls, on a problem of a part."""
     found: dict[str, dict[str, Any]] = {}
 
     def add(name: str, result: dict[str, Any]) -> None:
@@ -244,16 +244,16 @@ async def solve(
             f"{result.get('seconds', 0):.1f} s {own}"
         )
 
-    def run(strategy: str, uris: tuple[str, ...] = problem.uris) -> Awaitable[dict[str, Any]]:
-        training = training_named("physics-aware" if strategy == "oracle" else strategy.partition("@")[0])
+    def run(strategy: str, uris: tuple[str, ...], **settings: Any) -> Awaitable[dict[str, Any]]:
+        training = training_named("physics-aware" if strategy == "oracle" else strategy.partition("@")[0], **settings)
         layer = {name: value for name, value in problem.layer.items() if name != "features"}
         key = (
             f"{part}, seed {problem.seed}: {strategy}, {training}, {problem.passes} passes, {layer}, {', '.join(uris)}"
         )
-        return kept.result(key, lambda: run_strategy(problem, strategy, uris))
+        return kept.result(key, lambda: run_strategy(problem, strategy, uris, **settings))
 
     for name in strategies:
-        add(name, await run(name))
+        add(name, await run(name, problem.uris, **settings))
     for name, train in (("one wide layer, random", "none"), ("one wide layer, bottleneck", "bottleneck-in-turn")):
         add(name, await run(train, (problem.wide,)))
     A, B = flat(problem.X, problem.segments), flat(problem.T, problem.segments)
@@ -394,6 +394,7 @@ def main() -> None:
     parser.add_argument("--part", default="digits", help="one of those above; 'noise' is all levels")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds")
     parser.add_argument("--only", help="strategies, separated by commas; all of the part's by default")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of all of --only")
     parser.add_argument("--keep", type=Path, help="file in which results are kept as they come, and found again")
     parser.add_argument("--passes", type=int, help="passes of the strategies by gradient, instead of the part's own")
     asked = parser.parse_args()
@@ -401,6 +402,9 @@ def main() -> None:
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
+    if asked.set and not asked.only:
+        parser.error("--set is for the strategies of --only; name them")
+    settings = {name: json.loads(value) for name, _, value in (each.partition("=") for each in asked.set)}
     kept = KeptResults(asked.keep)
     parts = [name for name in PARTS if name == asked.part or name.split()[0] == asked.part]
     if not parts:
@@ -415,7 +419,7 @@ def main() -> None:
             problem = make(seed)
             if asked.passes is not None:
                 problem = replace(problem, passes=asked.passes)
-            results[part].append(asyncio.run(solve(part, problem, strategies, tell, kept)))
+            results[part].append(asyncio.run(solve(part, problem, strategies, settings, tell, kept)))
     if asked.json:
         print(json.dumps({"claim": "layers trained by local bottlenecks", "parts": results}))
         return
