@@ -99,8 +99,10 @@ CHOICES: dict[str, Choice] = {
     ),
     "waveform": Choice(
         task="waveform",
-        on="nanowire://?seed=101..103",
+        on="nanowire://?seed=101",
         over={"amplitude": "log:.02..1", "bias": "0..4"},
+        trials=20,
+        seeds=1,
     ),
     "stack": Choice(
         task="stack",
