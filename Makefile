@@ -10,12 +10,15 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3; do \
 # Workers share the cores already: several threads of linear algebra in each are many times slower than one.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
-.PHONY: demo test test-slow coverage lint docs bench clean mutants
+# What is not about the tests themselves goes on at the same time: the linters, and the compilation of kernels.
+MAKEFLAGS += --jobs=2 --output-sync=target
+
+.PHONY: demo test test-slow coverage lint compiled docs bench clean mutants
 
 demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
 
-test: $(VENV)/.installed-test lint
+test: $(VENV)/.installed-test lint compiled
 	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(PYTEST)
 
 test-slow: $(VENV)/.installed-test
@@ -31,6 +34,10 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+# Every kernel, once: workers that need the same one at the same time would each compile it.
+compiled: $(VENV)/.installed-test
+	$(BIN)/inmateria compile
 
 # The documentation as a site in build/site; a warning is an error, and nothing in it is loaded from elsewhere.
 docs: $(VENV)/.installed-test

@@ -1,6 +1,7 @@
 """Every command of `inmateria`, registered with the application."""
 
 from inmateria.cli import (
+    compiling,
     desk,
     imports,
     passports,
@@ -17,6 +18,7 @@ from inmateria.cli.application import app, run_application
 
 __all__ = [
     "app",
+    "compiling",
     "desk",
     "imports",
     "passports",

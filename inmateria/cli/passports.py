@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from inmateria.substrate import Substrate, SubstrateInfo
 
 _ALPHA = 0.01
-_SOURCES = {
-    "serial": "a serial number or name that it states",
-    "host": "the address it is reached at",
-    "user": "a name that the user gave",
-    "parameters": "the parameters of the simulation",
-    "unstated": "not stated by its adapter",
-}
 
 Out = Annotated[Path, typer.Option(help="Folder of the runs, beside which the passports are kept.")]
 Database = Annotated[
@@ -75,6 +68,7 @@ def passport(
     plot: Annotated[
         Path | None, typer.Option(help="Where the picture goes; by default passport-<device>.png beside the runs.")
     ] = None,
+    page: Annotated[Path | None, typer.Option(help="Write an HTML page: drift, scores, controls, readouts.")] = None,
     json: Json = False,
 ) -> None:
     """Show a device's passport: info, drift, scores and readouts."""
@@ -90,6 +84,11 @@ def passport(
     picture = out / f"passport-{device}.png" if plot is None else plot
     picture.parent.mkdir(parents=True, exist_ok=True)
     drift(found, _ALPHA).savefig(picture, dpi=150)
+    if page is not None:
+        from inmateria.devices.passport_page import passport_page
+
+        page.write_text(passport_page(found, _ALPHA), encoding="utf-8")
+        typer.echo(str(page), err=json)
     _print_passport(found, picture, json)
 
 
@@ -212,12 +211,14 @@ def _print_passport(found: "Passport", picture: Path, json: bool) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from inmateria.devices.passport_page import SOURCES
+
     console = Console()
     info = found.info
     console.print(
         f"[bold]{info.id}[/bold]  {escape(info.kind)}, {len(info.inputs)} inputs, {len(info.outputs)} outputs"
     )
-    console.print(f"its id comes from: {_SOURCES[found.identity_source]}")
+    console.print(f"its id comes from: {SOURCES[found.identity_source]}")
     console.print(f"first seen {found.first_seen}; {len(found.calibrations)} calibrations", highlight=False)
     for taken, fields in found.changes():
         console.print(f"since {taken} with other {', '.join(fields)}", highlight=False)

@@ -11,7 +11,7 @@ from inmateria.cli.sweep_progress import SweepProgress
 if TYPE_CHECKING:
     from inmateria.desk.survey_table import Row
 
-_WRITTEN = {".md": "as_markdown", ".csv": "as_csv", ".html": "as_html"}
+_WRITTEN = {".md": "as_markdown", ".csv": "as_csv", ".html": ""}
 
 
 @app.command()
@@ -53,7 +53,11 @@ def survey(
             on_progress=live.watch,
         )  # fmt: skip
     if to is not None:
-        to.write_text(getattr(survey_table, _WRITTEN[to.suffix])(result.rows), encoding="utf-8")
+        if to.suffix == ".html":
+            from inmateria.desk.survey_page import survey_page as write
+        else:
+            write = getattr(survey_table, _WRITTEN[to.suffix])
+        to.write_text(write(result.rows), encoding="utf-8")
     if json:
         typer.echo(msgspec.json.encode([{**asdict(row), "verdict": row.verdict} for row in result.rows]).decode())
     else:

@@ -52,9 +52,11 @@ class Comparison:
         table = [["", *self.names]]
         table += [[name, *(_text(value) for value in values)] for name, values in self.differences.items()]
         for (source, readout), values in self.scores.items():
-            each = ["" if value is None else f"{value[0]:.4g} ± {value[1]:.2g}" for value in values]
+            each = ["" if value is None else f"{value[0]:.4g} ± {round(value[1], 9):.2g}" for value in values]
             table.append([f"{source}: {readout}", *each])
-        gains = ["" if gain is None else f"{gain[0]:+.4g} ± {gain[1]:.2g} over {gain[2]}" for gain in self.gains]
+        gains = [
+            "" if gain is None else f"{gain[0]:+.4g} ± {round(gain[1], 9):.2g} over {gain[2]}" for gain in self.gains
+        ]
         table.append(["gain", *gains])
         return table
 

@@ -4,23 +4,17 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
 from inmateria.desk.summaries import RunSummary
 
-__all__ = ["HEADING", "Row", "as_csv", "as_html", "as_markdown", "row_of_runs"]
+__all__ = ["HEADING", "Row", "as_csv", "as_markdown", "row_of_runs"]
 
 HEADING = (
     "task", "substrate", "seeds", "score", "1 % noise", "without memory or linear", "gain over it", "best control",
     "gain", "matter", "stimuli", "device time", "energy",
 )  # fmt: skip
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:80rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
-    "table{border-collapse:collapse;display:block;overflow-x:auto}th,td{padding:.3rem .6rem;text-align:left;"
-    "border-bottom:1px solid #8884;white-space:nowrap}"
-)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -127,19 +121,6 @@ def as_csv(rows: Sequence[Row]) -> str:
     text = io.StringIO()
     csv.writer(text).writerows([HEADING, *(row.cells() for row in rows)])
     return text.getvalue()
-
-
-def as_html(rows: Sequence[Row]) -> str:
-    """Return the table as a page of its own."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADING)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row.cells())}</tr>\n" for row in rows)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>Does it help?</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
-        "<body><h1>Does it help?</h1>\n"
-        f"<p>Mean and standard deviation over seeds; gains are over the best control of each run.</p>\n"
-        f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></body></html>\n"
-    )
 
 
 def _mean(values: Sequence[float]) -> tuple[float, float]:

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from inmateria.devices.fingerprints import noise_of
 from inmateria.devices.passports import Passport
-from inmateria.figure_style import BLUE, GREEN, GREY, RED, style_axes
+from inmateria.figure_style import BLUE, GREEN, GREY, PAPER, RED, SERIES, style_axes
 
 
 @rc_context({"date.converter": "concise"})
-def drift(passport: Passport, alpha: float = 0.01) -> Figure:
+def drift(passport: Passport, alpha: float = 0.01, width: float = 7.2) -> Figure:
     """Draw the distance of each calibration to the first over time, and the scores of the runs below it.
 
     Parameters
@@ -21,19 +21,24 @@ def drift(passport: Passport, alpha: float = 0.01) -> Figure:
     passport : Passport
     alpha : float
         Calibrations whose p-value is at most that are drawn filled.
+    width : float
+        Width of the figure, inches.
     """
     scored = [score for score in passport.scores if not score.control]
-    figure = Figure(figsize=(7.2, 5.6 if scored else 3.4), layout="constrained")
+    figure = Figure(figsize=(width, 5.6 if scored else 3.4), layout="constrained")
     axes = figure.subplots(2 if scored else 1, 1, squeeze=False, sharex=True).ravel().tolist()
     for ax in axes:
         style_axes(ax)
     _draw_drift(axes[0], passport, alpha)
     if scored:
-        for name in dict.fromkeys(f"{score.task}, {score.readout}" for score in scored):
+        for number, name in enumerate(dict.fromkeys(f"{score.task}, {score.readout}" for score in scored)):
             rows = [score for score in scored if f"{score.task}, {score.readout}" == name]
-            axes[1].plot([_day(row.taken) for row in rows], [row.score for row in rows], ".-", label=name)
+            axes[1].plot(
+                [_day(row.taken) for row in rows], [row.score for row in rows], ".-", label=name,
+                color=SERIES[number % len(SERIES)],
+            )  # fmt: skip
         axes[1].set(ylabel="score of the run", title="Scores")
-        axes[1].legend(fontsize=7, frameon=False)
+        axes[1].legend(fontsize=7.5, frameon=False)
     return figure
 
 
@@ -54,7 +59,7 @@ def _draw_drift(ax: Axes, passport: Passport, alpha: float) -> None:
             label="by chance, 95 % of the time",
         )  # fmt: skip
         ax.plot(days, [found.distance for _, found in compared], color=BLUE, lw=1.2)
-        for drifted, face in ((True, RED), (False, "white")):
+        for drifted, face in ((True, RED), (False, PAPER)):
             shown = [pair for pair in zip(days, compared, strict=True) if (pair[1][1].p_value <= alpha) == drifted]
             label = f"{'changed' if drifted else 'not shown to have changed'} (p {'≤' if drifted else '>'} {alpha:g})"
             if shown:
@@ -67,14 +72,14 @@ def _draw_drift(ax: Axes, passport: Passport, alpha: float) -> None:
         ax.axvline(day, color=GREEN, lw=0.8, ls="--")
         ax.annotate(
             readout.name, (day, 0), (3, 4), xycoords=("data", "axes fraction"), textcoords="offset points",
-            fontsize=7, color=GREEN,
+            fontsize=7.5, color=GREEN,
         )  # fmt: skip
     bounds = sorted({readout.bound for readout in passport.readouts})
     for bound in bounds:
         ax.axhline(bound, color=GREEN, lw=0.8, label=f"readouts refuse beyond {bound:g}")
     ax.set_ylim(0, 1.5 * ax.get_ylim()[1])  # room for the legend
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=7, frameon=False, loc="upper left")
+        ax.legend(fontsize=7.5, frameon=False, loc="upper left")
 
 
 def _day(taken: str) -> Any:  # matplotlib draws dates, but its types say only numbers

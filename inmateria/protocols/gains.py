@@ -1,7 +1,7 @@
 """Does the matter help? The substrate's score minus that of its best control, and what that says in a sentence."""
 
 from collections.abc import Sequence
-from math import sqrt
+from math import isfinite, sqrt
 from statistics import fmean, pstdev
 
 import msgspec
@@ -87,8 +87,11 @@ def _gain(main: Score, scores: Sequence[Score]) -> Gain:
 
 
 def _best_control(main: Score, scores: Sequence[Score], kinds: tuple[str, ...]) -> Score | None:
-    """Return the best control of some kinds, of the same readout if there is one; None if there is none."""
-    controls = [score for score in scores if score.control]
+    """Return the best control of some kinds, of the same readout if there is one; None if there is none.
+
+    A control whose score is not finite has failed, and is none.
+    """
+    controls = [score for score in scores if score.control and isfinite(fmean(score.splits))]
     alike = [score for score in controls if score.readout == main.readout] or controls
     allowed = [score for score in alike if score.kind in kinds]
     return max(allowed, key=lambda score: fmean(score.splits)) if allowed else None
@@ -131,6 +134,10 @@ def verdict(outcome: Outcome, *, own_controls: bool = False) -> str:
         sentences = [_sentence(main, outcome, named=len(mains) > 1) for main in mains]
     if not own_controls and (missing := missing_controls(outcome)):
         sentences.append(f"It lacks controls that could win: {' and '.join(missing)}.")
+    if failed := dict.fromkeys(
+        score.on for score in outcome.scores if score.control and not isfinite(fmean(score.splits))
+    ):
+        sentences.append(f"Controls without a finite score, which are left out: {', '.join(failed)}.")
     return " ".join(sentences)
 
 
@@ -149,6 +156,8 @@ def _of_many(mains: Sequence[Score], outcome: Outcome) -> list[str]:
 
 def _sentence(main: Score, outcome: Outcome, *, named: bool) -> str:
     begin = f"{main.readout}: the" if named else "The"
+    if not isfinite(fmean(main.splits)):
+        return f"{begin} score of the matter is not finite: it does not say whether the matter helped."
     best = _over_best(main, outcome, _ALL)
     if _better_than(main, outcome, _ALL):
         return f"{begin} matter helped: {best} is the best control."

@@ -46,6 +46,8 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
         Memory and nonlinearity of a control; see `inmateria.protocols.controls.ControlKind`.
     noisy : tuple of float
         Score of every split if reading adds noise of 1 % of each feature's standard deviation; none by default.
+    metric : str
+        Name of the score if it is another than the outcome's `metric`; empty by default.
     """
 
     readout: str
@@ -57,6 +59,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[float, ...] = ()
     kind: str = ""
     noisy: tuple[float, ...] = ()
+    metric: str = ""
 
     __repr__ = one_line
 
@@ -260,6 +263,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         Further figures of merit: name and value.
     verdict : str
         Whether the matter helped; the runner writes it, from the scores.
+    items : str
+        Name of what `trained` and `held_out` count.
     """
 
     title: str
@@ -283,6 +288,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     error_name: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     verdict: str = ""
+    items: str = "items"
 
     __repr__ = one_line
 

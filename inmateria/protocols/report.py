@@ -1,32 +1,32 @@
 """The report of a run: one self-contained HTML page, made from the run folder alone."""
 
-import io
-import re
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 
-from inmateria.adapters.uri import is_simulated
-from inmateria.protocols import figures
-from inmateria.protocols.circuits import learning_channels
+from inmateria.pages.page_figures import PageFigure
+from inmateria.pages.rendering import render_page
 from inmateria.protocols.gains import Gain, gains_of, shown_gain
 from inmateria.protocols.outcome import Outcome, Score, shown_error
-from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run, shown_on
-from inmateria.recording import Exchange, Recording, open_recording
-from inmateria.substrate import Response, Stimulus
+from inmateria.protocols.outcome_figures import figures_of_outcome
+from inmateria.protocols.recording_figures import figures_of_recording
+from inmateria.protocols.report_sentences import (
+    data_sentence,
+    device_sentence,
+    has_gains,
+    kept_sentence,
+    len_of_splits,
+    no_recording_sentence,
+    shown_mean,
+    tiles,
+    title,
+)
+from inmateria.protocols.runs import RECORDING_FILE, REPORT_FILE, Run, read_run
+from inmateria.recording import open_recording
 
-_STRETCH = 3
-"""Exchanges that the figure of stimulus and response shows."""
-_MOST_STEPS, _MOST_UPDATES = 1000, 40
-"""Steps of an exchange that the figure shows at most; while matter is trained."""
+__all__ = ["render", "write_report"]
 
 
 def write_report(folder: Path) -> Path:
@@ -38,11 +38,12 @@ def write_report(folder: Path) -> Path:
         If the folder is not a run's, or the recording cannot be read.
     """
     run = read_run(folder)
-    if run.keep == "nothing":
-        page = render(run, [], "Nothing that was measured was kept.")
+    recorded = folder / RECORDING_FILE
+    if run.keep == "nothing" or not recorded.exists():
+        page = render(run, [], no_recording_sentence(run))
     else:
-        with open_recording(folder / RECORDING_FILE) as recording:
-            page = render(run, stretch(recording), _kept(recording))
+        with open_recording(recorded) as recording:
+            page = render(run, figures_of_recording(recording), kept_sentence(recording), recorded=True)
     path = folder / REPORT_FILE
     draft = folder / f".{REPORT_FILE}"
     draft.write_text(page, encoding="utf-8")
@@ -50,222 +51,94 @@ def write_report(folder: Path) -> Path:
     return path
 
 
-def stretch(recording: Recording) -> list[Exchange]:
-    """Read a few exchanges to show, from where the streaming, or the training of the matter, begins."""
-    steps = recording.exchanges["steps"]
-    first = int(np.argmax(steps > 1)) if len(steps) else 0
-    channels = learning_channels(recording.info)
-    if channels is None:
-        return [_beginning(recording.exchange(k), _MOST_STEPS) for k in islice(range(first, len(recording)), _STRETCH)]
-    for k in range(first, len(recording)):
-        exchange = recording.exchange(k)
-        if exchange.stimulus.drive[:, channels.learn].any():
-            return [_beginning(exchange, _MOST_UPDATES)]
-    return []
+def render(run: Run, of_recording: Sequence[PageFigure], kept: str, *, recorded: bool = False) -> str:
+    """Write the page.
 
-
-def _beginning(exchange: Exchange, steps: int) -> Exchange:
-    """Return the first steps of an exchange that is too long to draw."""
-    stimulus, response = exchange.stimulus, exchange.response
-    if len(stimulus.drive) <= steps or response.spikes is not None or response.signal is None:
-        return exchange
-    return replace(
-        exchange,
-        stimulus=Stimulus(stimulus.drive[:steps], stimulus.step),
-        response=Response(response.signal[:steps], None, response.start, response.sequence),
-    )
-
-
-def _kept(recording: Recording) -> str:
-    """Describe what the recording holds."""
-    kept = recording.kept
-    if not kept:
-        return "The recording holds everything that was sent and measured."
-    each = f"{kept['samples']} sample{'' if kept['samples'] == 1 else 's'} of each step, which the readouts read"
-    if kept["others"] == "left out":
-        return f"The recording holds what was sent, and {each}; others were left out."
-    return (
-        f"The recording holds everything that was sent and measured: exactly {each}; others rounded to "
-        f"{kept['significant_bits']} binary digits."
-    )
-
-
-def render(run: Run, exchanges: list[Exchange], kept: str = "") -> str:
-    """Write the page; `kept` says what the recording holds."""
-    info, outcome = run.substrate, run.outcome
-    pictures = []
-    if outcome.confusion:
-        pictures.append(
-            (
-                "Confusion of the readouts",
-                f"Held-out items{' of the first split' if _splits(outcome) > 1 else ''}. Entries off the diagonal are "
-                "errors.",
-                svg_of("confusion", figures.confusion(outcome)),
-            )
-        )
-    if outcome.learning_curve:
-        pictures.append(
-            (
-                "Learning online, each item once",
-                "The online readout predicts every item before it learns from it.",
-                svg_of("learning", figures.learning_curve(outcome)),
-            )
-        )
-    pictures += [
-        (curves.heading, curves.text, svg_of(f"curves{number}", figures.curves(curves)))
-        for number, curves in enumerate(outcome.curves)
-    ]
-    pictures += [
-        (each.heading, each.text, svg_of(f"surface{number}", figures.surface(each)))
-        for number, each in enumerate(outcome.surfaces)
-    ]
-    pictures += [
-        (each.heading, each.text, svg_of(f"network{number}", figures.network(each)))
-        for number, each in enumerate(outcome.networks)
-    ]
-    if info.layout is not None:
-        pictures.append(
-            (
-                "The substrate",
-                f"{info.id}: places of its inputs and outputs.",
-                svg_of("layout", figures.layout(info, info.layout)),
-            )
-        )
-    if exchanges:
-        pictures.append(
-            (
-                "Stimulus and response",
-                _stimuli(exchanges),
-                svg_of("traces", figures.traces(info, exchanges)),
-            )
-        )
-    if outcome.weights:
-        pictures.append(
-            (
-                "Weights of the readout",
-                "Root mean square of the weights of a readout of the substrate, by output channel.",
-                svg_of("weights", figures.weights(info, outcome)),
-            )
-        )
-    environment = Environment(
-        loader=PackageLoader("inmateria.protocols", "."), autoescape=select_autoescape(default=True)
-    )
-    exchanged = outcome.exchanges
-    noise = any(score.noisy for score in outcome.scores)
+    Parameters
+    ----------
+    run : Run
+    of_recording : sequence of PageFigure
+        Figures of what was measured.
+    kept : str
+        Description of what the recording holds.
+    recorded : bool
+        Whether there is a recording beside the page.
+    """
+    outcome = run.outcome
+    heading, numbers = _heading(outcome)
     gains = {gain.readout: gain for gain in gains_of(outcome.scores)}
-    return environment.get_template("report.html.jinja").render(
-        title=f"{outcome.title} on {info.id}",
-        sentence=f"{outcome.sentence} The task ran on {info.id}, a {info.kind} of {len(info.inputs)} inputs and "
-        f"{len(info.outputs)} outputs, {_way(run)}.",
-        figures_of_merit=[
-            *(
-                (f"{score.readout}: {outcome.metric}", f"{score.score:.3f}")
-                for score in outcome.scores
-                if not score.control
-            ),
-            *outcome.facts,
-            ("exchanges per second", f"{exchanged.per_second:.0f}"),
-            ("round trip, median", f"{1e3 * exchanged.round_trip_p50:.2f} ms"),
-            ("round trip, 99th percentile", f"{1e3 * exchanged.round_trip_p99:.2f} ms"),
-        ],
-        scores=[_row(score, gains.get(score.readout)) for score in outcome.scores],
+    rows = [_row(outcome, score, gains.get(score.readout)) for score in outcome.scores]
+    if outcome.chance_description:
+        rows.append(["baseline", outcome.chance_description, "", f"{outcome.chance:.3f}", *[""] * (len(heading) - 4)])
+    substrates = ""
+    if run.substrates > 1:
+        substrates = (
+            f" It is of the first of {run.substrates} substrates; those of the others are recording-2.h5 and so on."
+        )
+    return render_page(
+        "inmateria.protocols",
+        "report.html.jinja",
+        title=title(run),
+        sentence=" ".join(filter(None, (outcome.sentence, device_sentence(run)))),
         verdict=outcome.verdict,
-        noise=noise,
-        splits=_splits(outcome),
-        repeated=outcome.repeated,
-        error_name=outcome.error_name,
-        controls=any(score.control for score in outcome.scores),
-        metric=f"{outcome.metric}, held out" if outcome.trained else outcome.metric,
-        chance=f"{outcome.chance:.3f}",
-        baseline=outcome.chance_description,
-        split_sentence=" ".join(filter(None, (_part(run), _split(outcome), outcome.splitting, _round_trips(outcome)))),
-        pictures=pictures,
+        tiles=tiles(run),
+        scores_heading="Scores beside their controls" if any(s.control for s in outcome.scores) else "Scores",
+        heading=heading,
+        numbers=numbers,
+        rows=rows,
+        chief=[k for k, score in enumerate(outcome.scores) if not score.control],
+        split_sentence=data_sentence(run),
+        figures=[*of_recording, *figures_of_outcome(run.substrate, outcome)],
         created=run.created,
-        kept=kept,
-        recorded=run.keep != "nothing",
-        details=msgspec.json.format(
-            msgspec.json.encode(
-                {
-                    "settings": run.settings,
-                    "on": run.on,
-                    "over": run.over,
-                    "device": run.substrate.parameters,
-                    "versions": run.versions,
-                }
-            ),
-            indent=2,
-        ).decode(),
+        kept=kept + (substrates if recorded else ""),
+        recorded=recorded,
+        details=msgspec.json.format(msgspec.json.encode(_details(run)), indent=2).decode(),
     )
 
 
-def _way(run: Run) -> str:
-    """Describe how the substrate was reached."""
-    if run.over == "remote":
-        return f"remote, reached over MQTT: {run.on}"
-    if run.over == "mqtt":
-        return f"reached over MQTT and served from a process of its own: {shown_on(run)}"
-    scheme, mark, _ = run.on.partition("://")
-    if scheme == "replay":
-        return "replayed from a recording"
-    if mark and not is_simulated(run.on):
-        return f"reached through its adapter, {scheme}://"
-    return f"in the same process: {shown_on(run)}" if "?" in run.on else "in the same process"
-
-
-def _stimuli(exchanges: list[Exchange]) -> str:
-    """Describe the exchanges that are drawn."""
-    lengths = sorted({len(each.stimulus.drive) for each in exchanges})
-    steps = sorted({each.stimulus.step for each in exchanges})
-    count = f"The first {len(exchanges)} stimuli" if len(exchanges) > 1 else "A stimulus"
-    of_several = " of several steps" if lengths[0] > 1 and len(exchanges) > 1 else ""
-    length = f"{lengths[0]:,}" if len(lengths) == 1 else f"{lengths[0]:,} to {lengths[-1]:,}"
-    duration = f" of {1e3 * steps[0]:g} ms" if len(steps) == 1 else ""
-    long = " Of longer ones only the first steps are drawn." if lengths[-1] in (_MOST_STEPS, _MOST_UPDATES) else ""
-    return f"{count}{of_several}: {length} step{'' if lengths == [1] else 's'}{duration} each.{long}"
-
-
-def _splits(outcome: Outcome) -> int:
-    return max(len(score.splits) for score in outcome.scores)
-
-
-def _part(run: Run) -> str:
-    if run.part == "test":
-        return ""
-    return "A run for choosing settings: its scores are of data that no reported run tests on."
-
-
-def _split(outcome: Outcome) -> str:
-    if outcome.trained:
-        return f"{outcome.trained:,} items learned and {outcome.held_out:,} held out."
-    return ""
-
-
-def _round_trips(outcome: Outcome) -> str:
-    return f"The round trip is that of {outcome.exchanges.round_trips} exchanges of a single step, one at a time."
-
-
-def _row(score: Score, gain: Gain | None) -> dict[str, Any]:
-    spread = f"{np.mean(score.splits):.3f} ± {np.std(score.splits):.3f}" if len(score.splits) > 1 else ""
+def _details(run: Run) -> dict[str, Any]:
     return {
-        "on": score.on,
-        "readout": score.readout,
-        "features": score.features,
-        "score": f"{score.score:.3f}",
-        "spread": spread,
-        "control": score.control,
-        "error": shown_error(score),
-        "noisy": f"{np.mean(score.noisy):.3f}" if score.noisy else "",
-        "gain": "" if score.control or gain is None else shown_gain(gain),
+        "task": run.task,
+        "settings": run.settings,
+        "on": run.on,
+        "over": run.over,
+        "device": run.substrate.parameters,
+        "cost": run.cost,
+        "versions": run.versions,
     }
 
 
-def svg_of(prefix: str, figure: Figure) -> Markup:
-    """Write a figure as inline SVG, its text as text and its names beginning with a prefix."""
-    with rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": prefix}):
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
-    # Several drawings share the page: their definitions must not share names.
-    svg = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', svg)
-    svg = re.sub(r'(xlink:href="#|url\(#)([^")]+)', rf"\1{prefix}-\2", svg)
-    return Markup(svg)  # our own drawing; every text in it was escaped by matplotlib
+def _heading(outcome: Outcome) -> tuple[list[str], list[str]]:
+    """Return the heading of the table of scores, and those columns that are numbers."""
+    # A row whose score is another one says so in the name of its readout.
+    metric = "score" if any(score.metric for score in outcome.scores) else outcome.metric
+    metric = f"{metric}, held out" if outcome.trained else metric
+    numbers = ["features", metric]
+    if len_of_splits(outcome) > 1:
+        numbers.append(f"mean ± sd over {len_of_splits(outcome)} {outcome.repeated}")
+    if any(score.noisy for score in outcome.scores):
+        numbers.append("mean with 1 % noise of reading")
+    if has_gains(outcome):
+        numbers.append("gain over the best control")
+    if outcome.error_name:
+        numbers.append(outcome.error_name)
+    return ["read from", "readout", *numbers], numbers
+
+
+def _row(outcome: Outcome, score: Score, gain: Gain | None) -> list[str]:
+    readout = score.readout if score.metric in ("", *_own_words(score)) else f"{score.readout}: {score.metric}"
+    row = [score.on, readout, f"{score.features:,}", f"{score.score:.3f}"]
+    if len_of_splits(outcome) > 1:
+        row.append(shown_mean(score) if len(score.splits) > 1 else "")
+    if any(each.noisy for each in outcome.scores):
+        row.append(f"{sum(score.noisy) / len(score.noisy):.3f}" if score.noisy else "")
+    if has_gains(outcome):
+        row.append("" if score.control or gain is None else shown_gain(gain))
+    if outcome.error_name:
+        row.append(shown_error(score))
+    return row
+
+
+def _own_words(score: Score) -> tuple[str, ...]:
+    """Return the metric of a score if its readout is already named after it."""
+    return (score.metric,) if score.metric in score.readout else ()

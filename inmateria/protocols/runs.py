@@ -13,6 +13,7 @@ import msgspec
 from inmateria.one_line import one_line
 from inmateria.protocols.costs import Cost
 from inmateria.protocols.outcome import Outcome
+from inmateria.recording.documents import from_json, to_json
 from inmateria.substrate import SubstrateInfo
 
 __all__ = ["Run", "RunFolderError", "make_folder", "read_run", "shown_on", "write_run"]
@@ -79,6 +80,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     __repr__ = one_line
 
+    @property
+    def substrates(self) -> int:
+        """Number of substrates that it was on."""
+        return len(self.on.split(", "))
+
 
 def shown_on(run: Run) -> str:
     """Write the URIs that a run was on; of more than three, the first and the last."""
@@ -113,7 +119,7 @@ def write_run(folder: Path, run: Run) -> Path:
     """Write run.json, whole or not at all, and return its path."""
     path = folder / RUN_FILE
     draft = folder / f".{RUN_FILE}"
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2))
+    draft.write_bytes(msgspec.json.format(to_json(run), indent=2))
     draft.replace(path)
     return path
 
@@ -134,6 +140,9 @@ def read_run(folder: Path) -> Run:
     except OSError as error:
         raise RunFolderError(f"{path} cannot be read ({error.strerror})") from None
     try:
-        return msgspec.json.decode(text, type=Run)
+        try:
+            return msgspec.json.decode(text, type=Run)
+        except msgspec.ValidationError:  # a number in it may not be finite
+            return msgspec.convert(from_json(text), Run)
     except (msgspec.DecodeError, ValueError) as error:
         raise RunFolderError(f"{path} is not a run that can be read here ({error})") from None

@@ -253,7 +253,7 @@ async def run_series(
     else:
         drawn = curves(compared)
     return compared.outcome(
-        problem.title, presented.exchanges, presented.outputs, sentence=problem.sentence, curves=drawn
+        problem.title, presented.exchanges, presented.outputs, sentence=problem.sentence, curves=drawn, items="steps"
     )
 
 
@@ -287,7 +287,9 @@ async def run_labelled_series(
     )
     feature_sets = {on: X[rows] for on, X in presented.by_step(seed=settings.seed).items()}
     compared = await asyncio.to_thread(score, feature_sets, problem.labels[rows])
-    return compared.outcome(problem.title, presented.exchanges, presented.outputs, sentence=problem.sentence)
+    return compared.outcome(
+        problem.title, presented.exchanges, presented.outputs, sentence=problem.sentence, items="steps"
+    )
 
 
 async def _present(

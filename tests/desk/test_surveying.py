@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from inmateria.cli.commands import app
 from inmateria.desk import SurveyEntry, survey
 from inmateria.desk.configuration import ConfigurationError
-from inmateria.desk.survey_table import HEADING, as_csv, as_html, as_markdown
+from inmateria.desk.survey_page import survey_page
+from inmateria.desk.survey_table import HEADING, as_csv, as_markdown
 from inmateria.desk.surveying import entries_for, points_of, read_survey
 from inmateria.protocols.task import UnsuitableSubstrate
 
@@ -59,7 +60,7 @@ def test_a_row_has_the_mean_and_spread_over_its_runs_and_a_survey_goes_on(tmp_pa
     table = list(csv.DictReader(io.StringIO(as_csv(result.rows))))
     assert table[0]["substrate"] == "small"
     assert len(as_markdown(result.rows).splitlines()) == 3
-    assert all(name in as_html(result.rows) for name in HEADING)
+    assert all(name in survey_page(result.rows) for name in HEADING)
 
 
 def test_the_command_reads_a_file_and_writes_the_table(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import pytest
 from inmateria.protocols.activity import activity_figures
 from inmateria.simulators import Activity, Bursting, NeuralCulture, Pulses
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(5)
 BIN = 0.002
 VOLLEY = np.arange(8, 24)

@@ -129,6 +129,7 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         sentence=f"A random series was to be recalled 1 to {settings.delays} steps later, and products of its past "
         f"values up to degree {settings.degree} were to be computed; the capacities of linear readouts are added up.",
         metric="capacity",
+        items="steps",
         chance=0.0,
         chance_description="below the threshold counts as 0",
         trained=settings.steps - start - (blocks[0][1] - blocks[0][0]),

@@ -178,6 +178,8 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, on_progress:
         metric="fraction of the time it stood",
         chance=chance,
         chance_description="pushes at random",
+        items="episodes",
+        repeated="episodes",
         trained=settings.rounds * settings.episodes,
         held_out=settings.episodes,
         splitting=f"The mean of {settings.episodes} episodes, then each of them.",

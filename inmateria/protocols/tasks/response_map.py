@@ -95,6 +95,7 @@ async def map_responses(substrate: Substrate, settings: ResponseMapSettings, on_
         sentence=f"Single pulses were given on {len(chosen)} electrodes at {len(amplitudes)} amplitudes, "
         f"{settings.repeats} times each, in random order.",
         metric="spikes",
+        repeated="repeats",
         chance=float(total[0].mean()),
         chance_description="no pulse",
         held_out=len(trials),

@@ -124,6 +124,7 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_p
         metric="accuracy",
         chance=float(np.bincount(shown).max() / len(shown)),
         chance_description="most frequent digit",
+        items="digits",
         trained=len(shown) // 2,
         held_out=len(shown) - len(shown) // 2,
         splitting=f"Every digit is predicted before it is learned; scores are of the second half, in {_BLOCKS} blocks.",

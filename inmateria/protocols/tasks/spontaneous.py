@@ -72,6 +72,7 @@ async def listen(substrate: Substrate, settings: SpontaneousSettings, on_progres
         title="Spontaneous activity",
         sentence=f"The network was left alone for {settings.seconds:g} s.",
         metric="value",
+        repeated="parts",
         held_out=len(counts),
         splitting=f"The value of the whole recording, then mean and spread of {_PARTS} parts of it.",
         scores=tuple(scores),

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
+import msgspec
 import numpy as np
 from msgspec import Meta
 
@@ -100,7 +101,7 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, on_progress: 
         presented.outputs,
         sentence="One of two places was stimulated; spikes counted later were to tell which, and how long ago.",
         splitting=f"{last.splitting} Elapsed time: blocks of trials.",
-        scores=(*scores, *elapsed.scores),
+        scores=(*scores, *(msgspec.structs.replace(each, metric=elapsed.metric) for each in elapsed.scores)),
         classes=("second place",),
         curves=(
             Curves(

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.contrastive.edges import LINEAR, MOSFET
 from inmateria.simulators.contrastive.operating_point import (
+    FREE,
+    NO,
     PLAIN,
     Floats,
     Law,
@@ -295,7 +297,7 @@ def operating_points_in_lanes(
             for i in range(nodes - n):
                 voltage[n + i, lane] = sources[s, i]
         find_lanes(
-            plan, single, law, n, False, lanes.none, lanes.none, voltage, tolerance, lanes, memory, 0, lanes.none, False
+            plan, single, law, n, NO, lanes.none, lanes.none, voltage, tolerance, lanes, memory, FREE, lanes.none, NO
         )  # fmt: skip
         for lane in range(LANES):
             s = sequence[min(lane * run + t, count - 1)]

@@ -8,6 +8,8 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.contrastive.operating_point import (
+    AWAY,
+    FREE,
     Floats,
     Law,
     Work,
@@ -122,7 +124,7 @@ def learn(
     active, nudge, near, state = n, 0.0, 0.0, 1
     learner.contrast[:] = 0.0
     if kind == CENTRED_NUDGE:
-        left = find(plan, law, n, -rule[1], label, held, tolerance, work, memory, 1, 0.0)
+        left = find(plan, law, n, -rule[1], label, held, tolerance, work, memory, AWAY, 0.0)
         if left != 0.0:
             return left
         state = 2
@@ -265,7 +267,7 @@ def advance(
         for i in range(len(rails)):
             free[n + inputs + i] = rails[i]
         for _ in range(intervals):
-            tally[2] = find(plan, law, n, 0.0, label, free, tolerance, work, memory, 0, 0.0)
+            tally[2] = find(plan, law, n, 0.0, label, free, tolerance, work, memory, FREE, 0.0)
             if tally[2] != 0.0:
                 return row
             linearise(plan, work)
@@ -345,7 +347,7 @@ def train(
             voltage, moved, memory, label = warm.free[kept], warm.shift[kept], warm.memory[kept], labels[s]
             for i in range(len(rails)):
                 voltage[n + inputs.shape[1] + i] = rails[i]
-            tally[2] = find(plan, law, n, 0.0, label, voltage, tolerance, work, memory, 0, 0.0)
+            tally[2] = find(plan, law, n, 0.0, label, voltage, tolerance, work, memory, FREE, 0.0)
             if tally[2] != 0.0:
                 return epoch
             linearise(plan, work)

@@ -24,7 +24,7 @@ from inmateria.simulators.contrastive.learning import (
     read_drops,
     uniform,
 )
-from inmateria.simulators.contrastive.operating_point import Floats, Law, heat, inner, linearise, outer
+from inmateria.simulators.contrastive.operating_point import FREE, NO, Floats, Law, heat, inner, linearise, outer
 from inmateria.simulators.contrastive.plan import Plan
 from inmateria.simulators.contrastive.rules import CENTRED_NUDGE, NUDGE, STRAIN
 from inmateria.simulators.contrastive.warm_starts import WarmStarts, cell_of
@@ -261,7 +261,7 @@ def train_lanes(
                     label[o, lane] = labels[s, o]
             for i in range(rails.shape[0]):
                 put(voltage, n + inputs.shape[1] + i, get(rails, i))
-            find_lanes(plan, single, law, n, False, none, label, voltage, tolerance, lanes, memory, 0, none, False)
+            find_lanes(plan, single, law, n, NO, none, label, voltage, tolerance, lanes, memory, FREE, none, NO)
             mark(learner, state, failed, first_epoch + epoch)
             linearise(plan, work)
             put(learner.tally, 0, fused(heat(plan, voltage, work), get(limits, 7), get(learner.tally, 0)))

@@ -583,7 +583,7 @@ class ContrastiveNetwork:
     def operating_points(self, X: npt.ArrayLike) -> FloatArray:
         """Return the voltages of all nodes in the free state, shape (samples, nodes), V; see `predict`."""
         inputs = self._samples("X", X)
-        sources = np.column_stack((inputs, np.tile(self._graph.rail_voltages, (len(inputs), 1))))
+        sources = _read_only(np.column_stack((inputs, np.tile(self._graph.rail_voltages, (len(inputs), 1)))))
         found, left, begin = np.empty((len(inputs), self.node_count)), np.zeros(1), self._start_voltage()
         if len(inputs) >= 2 * LANES and not len(self._plan.column):
             plan, law = self._plan, self._law
@@ -701,12 +701,19 @@ class ContrastiveNetwork:
                     f"sample {wrong[0]} of {name} has {column[wrong[0]]} V on {channel.name}; allowed are "
                     f"{channel.low:g} to {channel.high:g} V: scale it, or make the network with another low or high"
                 )
-        return np.ascontiguousarray(array)
+        return _read_only(array)
 
     def _refuse(self, before: ContrastiveState, where: str) -> None:
         left = float(self._learner.tally[2])
         self.restore(before)
         raise _not_found(where, left)
+
+
+def _read_only(array: npt.ArrayLike) -> FloatArray:
+    """Return a view that cannot be written to, as a drive is: for one type of argument kernels are compiled once."""
+    view: FloatArray = np.ascontiguousarray(array, dtype=np.float64).view()
+    view.flags.writeable = False
+    return view
 
 
 def _writeable(value: Any) -> Any:

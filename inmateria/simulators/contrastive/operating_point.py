@@ -23,6 +23,11 @@ from inmateria.simulators.sparse_ldl import factor_both_into, solve_both_into
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
+FREE: Any = np.int64(0)
+AWAY: Any = np.int64(1)
+NO: Any = np.bool_(False)
+"""Constants as arguments: for each of Python's own, numba would compile a function anew."""
+
 PLAIN, MOST = 40, 600
 """Iterations without damping, and all."""
 
@@ -373,7 +378,7 @@ def correct(plan: Plan, active: int, nudge: float, keep: bool, work: Work) -> No
         solve(plan, active, work)
 
 
-@inner
+@function
 def factorise_blocks(plan: Plan, nudge: float, work: Work) -> None:
     """Assemble and eliminate in dense blocks."""
     assemble(plan, nudge != 0.0, nudge, work)
@@ -566,7 +571,7 @@ def operating_points(
         for i in range(sources.shape[1]):
             voltage[n + i] = sources[t, i]
         near = 1.0 if t > 0 and law.kind == LINEAR else 0.0
-        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work, memory, 0, near)
+        left[0] = find(plan, law, n, 0.0, sources[t], voltage, tolerance, work, memory, FREE, near)
         memory[3] += 1.0
         if left[0] != 0.0:
             return t

@@ -1,0 +1,125 @@
+"""Small work that compiles every kernel of the package: ``python -m inmateria.cli.kernels NAME`` does one part of it.
+
+numba compiles a kernel when it is first called, and keeps it on disk. Each function calls some kernels, through the
+classes that people use, with arguments of the types that they are always called with.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["KERNELS"]
+
+
+def _drive(simulator: Any, steps: int = 2) -> None:
+    simulator.advance(simulator.info.stimulus(simulator.info.rest_drive(steps)))
+
+
+def _nanowires() -> None:
+    from inmateria.simulators import NanowireNetwork
+
+    for wires in (20, 1000):  # factored pair by pair, and by supernodes
+        network = NanowireNetwork(wires=wires, seed=1)
+        _drive(network)
+    network.age(1.0)
+
+
+def _nanowire_ensembles() -> None:
+    from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+
+    ensemble = NanowireEnsemble([NanowireNetwork(wires=20, seed=1).copy() for _ in range(16)])
+    ensemble.advance(np.zeros((1, len(ensemble.networks[0].info.inputs))))
+
+
+def _cultures() -> None:
+    from inmateria.simulators import NeuralCulture
+
+    _drive(NeuralCulture(neurons=50, seed=1), 1)
+
+
+def _contrastive_networks() -> None:
+    from inmateria.simulators import ContrastiveNetwork
+
+    network = ContrastiveNetwork(seed=1)
+    _drive(network)
+    network.weights = network.weights
+    network.fit([[0.0, 0.1]], [0.0], epochs=1)
+
+
+def _contrastive_networks_in_lanes() -> None:
+    from inmateria.simulators import ContrastiveNetwork
+
+    networks = [ContrastiveNetwork(seed=seed) for seed in range(16)]
+    ContrastiveNetwork.fit_many(networks, [[0.0, 0.1]], [0.0], epochs=1)
+
+
+def _contrastive_predictions() -> None:
+    from inmateria.simulators import ContrastiveNetwork
+
+    network = ContrastiveNetwork(seed=1)
+    for samples in (1, 32):  # one at a time, and in lanes
+        network.predict(np.zeros((samples, 2)))
+
+
+def _resistive_layers() -> None:
+    from inmateria.simulators import ResistiveLayers
+
+    network = ResistiveLayers((2, 3, 2), seed=1, centred=False)
+    _drive(network)
+    network.fit([[0.0, 0.1]], [0], epochs=1)
+    network.predict([[0.0, 0.1]])
+
+
+def _integer_echo_states() -> None:
+    from inmateria.simulators import IntegerEchoStateNetwork
+
+    _drive(IntegerEchoStateNetwork(seed=1))
+
+
+def _online_readouts() -> None:
+    from inmateria.reservoir import FORCEReadout, KalmanReadout, LMSReadout, ShiftLMSReadout
+
+    X, Y = np.eye(4), np.ones((4, 1))
+    for readout in (
+        FORCEReadout(),
+        KalmanReadout(),
+        LMSReadout(),
+        ShiftLMSReadout(feature_range=4.0, target_range=4.0),
+    ):
+        for _ in range(2):
+            readout.partial_fit(X, Y)
+        readout.predict(X)
+
+
+def _ternary_readouts() -> None:
+    from inmateria.reservoir import TernaryReadout
+
+    X = np.random.default_rng(0).standard_normal((40, 8))
+    TernaryReadout().fit(X, X[:, 0])
+
+
+def _recordings_of_counts() -> None:
+    from inmateria.recording.counts import get_ready
+
+    get_ready()
+
+
+KERNELS: dict[str, Callable[[], None]] = {
+    "contrastive networks": _contrastive_networks,
+    "contrastive networks in lanes": _contrastive_networks_in_lanes,
+    "predictions of contrastive networks": _contrastive_predictions,
+    "resistive layers": _resistive_layers,
+    "online readouts": _online_readouts,
+    "nanowire networks": _nanowires,
+    "nanowire ensembles": _nanowire_ensembles,
+    "cultures": _cultures,
+    "integer echo-state networks": _integer_echo_states,
+    "ternary readouts": _ternary_readouts,
+    "recordings of counts": _recordings_of_counts,
+}
+"""Parts of the work by their names, the longest first."""
+
+if __name__ == "__main__":
+    KERNELS[sys.argv[1]]()

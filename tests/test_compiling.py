@@ -1,0 +1,79 @@
+"""`inmateria compile`: what a first run needs is compiled before, in a cache of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inmateria.cli.kernels import KERNELS
+
+FIRST_RUNS = """
+import sys
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from inmateria import KalmanReadout, TernaryReadout
+from inmateria.reservoir import FORCEReadout, LMSReadout, ShiftLMSReadout
+from inmateria.simulators import (
+    ContrastiveNetwork, IntegerEchoStateNetwork, NanowireEnsemble, NanowireNetwork, NeuralCulture, RateBalance,
+    ResistiveLayers,
+)
+
+for simulator in (
+    NanowireNetwork(seed=3), NanowireNetwork(seed=3, model=RateBalance()), NanowireNetwork(wires=1500, seed=3),
+    NeuralCulture(neurons=80, seed=3), ContrastiveNetwork(seed=3), ResistiveLayers((4, 5, 3), seed=3),
+    IntegerEchoStateNetwork(seed=3),
+):
+    simulator.advance(simulator.info.stimulus(simulator.info.rest_drive(3)))
+networks = [NanowireNetwork(seed=seed) for seed in range(8)]
+NanowireEnsemble([networks[0].copy() for _ in range(16)]).advance(np.zeros((2, len(networks[0].info.inputs))))
+X, Y = np.array([[0.0, 0.0], [0.0, 0.45], [0.45, 0.0]]), [0.0, -0.08, -0.08]
+ContrastiveNetwork(seed=3).fit(X, Y, epochs=2)
+ContrastiveNetwork.fit_many([ContrastiveNetwork(seed=seed) for seed in range(16)], X, Y, epochs=2)
+ContrastiveNetwork(seed=3).predict(np.tile(X, (20, 1)))
+random = np.random.default_rng(0)
+features, targets = random.standard_normal((60, 12)), random.standard_normal((60, 2))
+for readout in (FORCEReadout(), LMSReadout(), KalmanReadout(), ShiftLMSReadout(feature_range=8.0, target_range=8.0)):
+    readout.partial_fit(features, targets)
+    readout.partial_fit(features, targets)
+TernaryReadout().fit(features, targets)
+
+kernels = {
+    id(each): each
+    for name, module in list(sys.modules.items())
+    if name.startswith("inmateria")
+    for each in vars(module).values()
+    if isinstance(each, Dispatcher)
+}
+assert len(kernels) > 50
+print([f"{each.py_func.__module__}.{each.__name__}" for each in kernels.values() if each.stats.cache_misses])
+"""
+
+
+def ran(*command: str, cache: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, *command], env=os.environ | {"NUMBA_CACHE_DIR": str(cache)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_after_it_first_runs_compile_nothing(tmp_path: Path) -> None:
+    parts = json.loads(ran("-m", "inmateria", "compile", "--json", cache=tmp_path))["parts"]
+    assert set(parts) == set(KERNELS)
+    assert ran("-c", FIRST_RUNS, cache=tmp_path).strip() == "[]"
+
+
+def test_a_part_that_fails_is_named(tmp_path: Path) -> None:
+    (tmp_path / "numba.py").write_text("raise OSError('a broken installation')")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, "-m", "inmateria", "compile", "--workers", "2"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "nanowire networks: OSError: a broken installation" in done.stderr
