@@ -3,8 +3,8 @@
     python benchmarks/choose_settings.py [--only NAME ...] [--trials N] [--workers N] [--folder FOLDER] [--list]
 
 Every choice is of two steps. First settings are tried: by a search (`inmateria.desk.search`), or all of a grid. Then
-the best of them stands beside the present settings on further seeds of validation, since the best of many reads too good: it
-is worth taking if it is better there by more than twice the standard error of the difference. Both run on
+the best of them stands beside the present settings on further seeds of validation, since the best of many reads too
+good: it is worth taking if it is better there by more than twice the standard error of the difference. Both run on
 part="validation" of the task's data: of digits and flowers the items that no split tests on, of series and sequences
 those of seeds from 2**31 on, of Mackey-Glass another beginning. Networks have seeds from 101 on, those of the reports
 other ones.
