@@ -127,7 +127,7 @@ export class Charts {
     return counts.map((count) => count / over);
   }
 
-  // Activity of each output, 0 to 1: its rate, or the size of its last value, beside the largest.
+  // Activity of each output, 0 to 1: its rate, or the size of its last value, beside the largest of its unit.
   activity() {
     let values = this.spikes ? this.rates() : new Float32Array(this.hello.outputs.length);
     if (!this.spikes && this.signal) {
@@ -136,8 +136,10 @@ export class Charts {
         return low <= high ? Math.abs(low + high) / 2 : 0;
       });
     }
-    const top = values.reduce((a, b) => Math.max(a, b), 0);
-    return top > 0 ? values.map((value) => value / top) : values;
+    const units = this.hello.outputs.map((each) => (this.spikes ? "" : each.unit));
+    const tops = {};
+    values.forEach((value, k) => (tops[units[k]] = Math.max(tops[units[k]] ?? 0, value)));
+    return values.map((value, k) => (tops[units[k]] > 0 ? value / tops[units[k]] : 0));
   }
 
   // Least and greatest value of an output in the last column in view.
