@@ -8,9 +8,10 @@ Parts, chosen with --part:
   nanowire  three nanowire networks as the layers, reached over MQTT through an embedded broker
   vowels    Japanese Vowels, series of 12 features, three nanowire networks with memory over MQTT
   mnist     10,000 MNIST digits for training, 2,000 test digits, three scattering media of 20 ports
-  choose    how settings are chosen: on the 896 digits that no split tests on, a quarter of them held back
 
 Digits are split by `inmateria.protocols.data_sets`, which keeps every second digit of each class from all tests.
+Settings are chosen on those by choose_settings.py. With --keep FILE, results are kept in the file as they come, and
+what is there is not run again: a part that was stopped goes on, and one whose defaults changed runs those only.
 
 Every strategy reads by the same ridge readout: the last layer, then all layers. Beside them stand ridge and
 logistic regression on the raw input, one random and one bottleneck layer with as many ports and observables
@@ -27,7 +28,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -43,7 +44,6 @@ from sklearn.preprocessing import StandardScaler
 from inmateria.adapters import DeviceServer, EmbeddedBroker, connect, simulator_from_uri
 from inmateria.adapters.simulated import SimulatedSubstrate
 from inmateria.protocols import data_sets
-from inmateria.protocols.data_parts import data_of
 from inmateria.reservoir import PhysicalLayer, PhysicalStack, RidgeClassifierReadout, VirtualNodes, training_named
 from inmateria.reservoir.layers.batches import parts_of
 from inmateria.simulators import ScatteringMedium
@@ -51,7 +51,6 @@ from inmateria.simulators import ScatteringMedium
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
 
-# --part choose chooses the defaults of each anew; docs/local_training.md says for which that was done.
 EVERY = (
     "none", "bottleneck", "bottleneck-in-turn", "bottleneck-online", "hsic", "phsic", "local-ce", "forward-forward",
     "augmented-dfa", "dfa", "physics-aware", "in-silico", "spsa", "local-spsa", "node-perturbation",
@@ -59,7 +58,6 @@ EVERY = (
 )  # fmt: skip
 NEW = ("dfa", "in-silico", "local-spsa", "node-perturbation", "evolution-strategies")
 MISMATCHES = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)
-CHOOSING_SEEDS = (101, 102)
 CHEAP = ("none", "bottleneck", "bottleneck-in-turn", "bottleneck-online")
 
 
@@ -78,6 +76,36 @@ class Problem:
     mqtt: bool = False
     seed: int = 0
     passes: int = 0
+
+
+class KeptResults:
+    """Results by key, each a line of JSON in a file once it is there, so that what was run is not run again.
+
+    Parameters
+    ----------
+    path : Path, optional
+        The file; without one nothing is kept.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
+        self.results: dict[str, dict[str, Any]] = {}
+        if path is not None and path.is_file():
+            for line in path.read_text().splitlines():
+                try:
+                    self.results |= json.loads(line)
+                except json.JSONDecodeError:  # the process was killed while it wrote: that one is run again
+                    continue
+
+    async def result(self, key: str, make: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        """Return what is kept with this key, or else make it and keep it."""
+        if key not in self.results:
+            self.results[key] = await make()
+            if self.path is not None:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                with self.path.open("a") as file:
+                    file.write("\n" + json.dumps({key: self.results[key]}))
+        return self.results[key]
 
 
 class ExactTwin:
@@ -202,8 +230,10 @@ def flat(X: Any, segments: int) -> FloatArray:
     return np.stack([np.concatenate([part.mean(axis=0) for part in parts_of(each, segments)]) for each in X])
 
 
-async def solve(problem: Problem, strategies: Sequence[str], tell: Any) -> dict[str, dict[str, Any]]:
-    """Run all strategies and controls on a problem."""
+async def solve(
+    part: str, problem: Problem, strategies: Sequence[str], settings: dict[str, Any], tell: Any, kept: KeptResults
+) -> dict[str, dict[str, Any]]:
+    """Run all strategies with some settings, and controls, on a problem of a part."""
     found: dict[str, dict[str, Any]] = {}
 
     def add(name: str, result: dict[str, Any]) -> None:
@@ -214,10 +244,18 @@ async def solve(problem: Problem, strategies: Sequence[str], tell: Any) -> dict[
             f"{result.get('seconds', 0):.1f} s {own}"
         )
 
+    def run(strategy: str, uris: tuple[str, ...], **settings: Any) -> Awaitable[dict[str, Any]]:
+        training = training_named("physics-aware" if strategy == "oracle" else strategy.partition("@")[0], **settings)
+        layer = {name: value for name, value in problem.layer.items() if name != "features"}
+        key = (
+            f"{part}, seed {problem.seed}: {strategy}, {training}, {problem.passes} passes, {layer}, {', '.join(uris)}"
+        )
+        return kept.result(key, lambda: run_strategy(problem, strategy, uris, **settings))
+
     for name in strategies:
-        add(name, await run_strategy(problem, name))
+        add(name, await run(name, problem.uris, **settings))
     for name, train in (("one wide layer, random", "none"), ("one wide layer, bottleneck", "bottleneck-in-turn")):
-        add(name, await run_strategy(problem, train, (problem.wide,)))
+        add(name, await run(train, (problem.wide,)))
     A, B = flat(problem.X, problem.segments), flat(problem.T, problem.segments)
     for name, readout in (("raw input, ridge", None), ("raw input, logistic", LogisticRegression(max_iter=2000))):
         right = score(A, problem.y, B, problem.t, readout)
@@ -307,55 +345,6 @@ def data(name: str) -> Path:
     return path
 
 
-async def choose(only: Sequence[str], tell: Any) -> list[dict[str, Any]]:
-    """Score settings on digits that no reported split tests on, a quarter of them held back, and on other media."""
-    grid: list[tuple[str, dict[str, Any]]] = [
-        *(("bottleneck-in-turn", {"ridge": ridge}) for ridge in (1e-4, 1e-3, 1e-2)),
-        *(("bottleneck-online", {"forgetting": kept, "ridge": r}) for kept in (0.8, 0.9, 0.95) for r in (1e-2, 1e-1)),
-        *(("hsic", {"learning_rate": r, "regularisation": e}) for r in (0.01, 0.03) for e in (1e-3, 1e-2, 1e-1)),
-        *(("phsic", {"learning_rate": r, "lambda_y": y}) for r in (0.003, 0.005, 0.01) for y in (1.0, 2.0, 4.0)),
-        *(("phsic", {"sigma": sigma}) for sigma in (0.5, 1.5, 2.0)),
-        *(("local-ce", {"learning_rate": rate}) for rate in (0.003, 0.01, 0.03)),
-        *(("forward-forward", {"learning_rate": r, "sharpness": s}) for r in (0.01, 0.03) for s in (1.0, 4.0)),
-        *(("augmented-dfa", {"learning_rate": rate}) for rate in (0.003, 0.01, 0.03)),
-        *(("physics-aware", {"learning_rate": rate}) for rate in (0.003, 0.01, 0.03)),
-        *(("spsa", {"learning_rate": r, "nudge": c}) for r in (0.003, 0.01) for c in (0.02, 0.1)),
-        *(("dfa", {"learning_rate": rate}) for rate in (0.001, 0.003, 0.01)),
-        *(("in-silico", {"learning_rate": r, "explore": e}) for r in (0.003, 0.01, 0.03) for e in (0.1, 0.3, 1.0)),
-        *(("in-silico", {"twin_passes": t}) for t in (1, 4)),
-        *(
-            ("local-spsa", {"learning_rate": r, "nudge": c, "batch_size": b})
-            for r in (0.003, 0.01)
-            for c in (0.02, 0.1)
-            for b in (32, 128)
-        ),
-        *(
-            ("node-perturbation", {"learning_rate": r, "nudge": c, "batch_size": b})
-            for r in (0.01, 0.03)
-            for c in (0.1, 0.3)
-            for b in (64, 128)
-        ),
-        *(("evolution-strategies", {"learning_rate": r, "nudge": c}) for r in (0.01, 0.03) for c in (0.05, 0.2)),
-        ("evolution-strategies", {"pairs": 4}),
-    ]
-    rows = []
-    for name, settings in grid:
-        if only and name not in only:
-            continue
-        scores = []
-        for seed in CHOOSING_SEEDS:
-            with data_of("validation"):
-                X, y, T, t = split_digits(seed, held_out=224)
-            uris, wide = media(3, 20, 100, 0.02, seed)
-            problem = Problem(uris=uris, wide=wide, X=X, y=y, T=T, t=t, seed=seed)
-            found = await run_strategy(problem, name, **settings)
-            scores.append((found["last"], found["all"]))
-        last, everything = np.mean(scores, axis=0).tolist()
-        tell(f"{name:20} {settings}: {last:.4f} {everything:.4f}")
-        rows.append({"strategy": name, "settings": settings, "last": last, "all": everything})
-    return rows
-
-
 PARTS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "digits": (digits, EVERY),
     "harder": (
@@ -405,20 +394,21 @@ def main() -> None:
     parser.add_argument("--part", default="digits", help="one of those above; 'noise' is all levels")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds")
     parser.add_argument("--only", help="strategies, separated by commas; all of the part's by default")
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="settings of all of --only")
+    parser.add_argument("--keep", type=Path, help="file in which results are kept as they come, and found again")
     parser.add_argument("--passes", type=int, help="passes of the strategies by gradient, instead of the part's own")
     asked = parser.parse_args()
 
     def tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    if asked.part == "choose":
-        rows = asyncio.run(choose(asked.only.split(",") if asked.only else (), tell))
-        if asked.json:
-            print(json.dumps({"claim": "settings chosen on training digits", "rows": rows}))
-        return
+    if asked.set and not asked.only:
+        parser.error("--set is for the strategies of --only; name them")
+    settings = {name: json.loads(value) for name, _, value in (each.partition("=") for each in asked.set)}
+    kept = KeptResults(asked.keep)
     parts = [name for name in PARTS if name == asked.part or name.split()[0] == asked.part]
     if not parts:
-        sys.exit(f"there is no part {asked.part!r}; there are {', '.join({name.split()[0] for name in PARTS})}, choose")
+        sys.exit(f"there is no part {asked.part!r}; there are {', '.join({name.split()[0] for name in PARTS})}")
     results: dict[str, list[dict[str, dict[str, Any]]]] = {}
     for part in parts:
         make, strategies = PARTS[part]
@@ -429,7 +419,7 @@ def main() -> None:
             problem = make(seed)
             if asked.passes is not None:
                 problem = replace(problem, passes=asked.passes)
-            results[part].append(asyncio.run(solve(problem, strategies, tell)))
+            results[part].append(asyncio.run(solve(part, problem, strategies, settings, tell, kept)))
     if asked.json:
         print(json.dumps({"claim": "layers trained by local bottlenecks", "parts": results}))
         return

@@ -75,6 +75,7 @@ async def panels(opened: Browser, width: int = 900, *, dark: bool = False) -> As
     context = await opened.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     await context.route("http://panels.test/**", _serve)
     page = await context.new_page()
+    page.set_default_timeout(300_000)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
@@ -312,18 +313,20 @@ async def test_a_run_that_goes_on_is_seen_in_the_browser(tmp_path: Path) -> None
         address = next(iter(json.loads(await served.stdout.readline()).values()))
         async with browser() as opened:
             page = await opened.new_page(viewport={"width": 400, "height": 900}, bypass_csp=True)
+            page.set_default_timeout(300_000)
             await page.goto(address)
             await page.wait_for_function("document.querySelector('#run .how')?.textContent.includes('running')")
-            await page.wait_for_function("livePage.outputs?.times?.length > 100", timeout=60_000)
+            await page.wait_for_function("livePage.outputs?.times?.length > 100")
             assert await page.evaluate("document.querySelector('#run').dataset.state") == "running"
             held.unlink()
-            await page.wait_for_function("document.querySelector('#run').dataset.state === 'finished'", timeout=60_000)
-            await page.wait_for_function("livePage.outputs.times.length === 600", timeout=60_000)
+            await page.wait_for_function("document.querySelector('#run').dataset.state === 'finished'")
+            await page.wait_for_function("livePage.outputs.times.length === 600")
             await page.wait_for_function("document.querySelector('#run .verdict')?.textContent.length > 10")
             assert len(where(await pixels(page, "#outputs canvas"), "#0b63b5")) > 100
             late = await opened.new_page(bypass_csp=True)  # comes when all is over
+            late.set_default_timeout(300_000)
             await late.goto(address)
-            await late.wait_for_function("livePage.outputs?.times?.length === 600", timeout=60_000)
+            await late.wait_for_function("livePage.outputs?.times?.length === 600")
             await late.wait_for_function("document.querySelector('#run').dataset.state === 'finished'")
     finally:
         served.terminate()

@@ -77,6 +77,13 @@ def test_what_a_sine_alone_can_become_is_what_fourier_says() -> None:
     assert found["input alone", "doubled"] == pytest.approx(0, abs=0.01)
 
 
+def test_a_square_wave_is_a_function_of_the_sine_also_where_the_sine_crosses_zero() -> None:
+    # At half a hertz and steps of 50 ms every twentieth sample is a crossing, rounded to either side: with the sign of
+    # the rounding as its target, no readout could have more than 1 - sqrt(.05), .78.
+    found = scores(run("waveform", 40, steps=4000))
+    assert found["rectified lags", "square"] > 0.9
+
+
 def test_two_taps_of_a_sine_give_it_a_quarter_later_exactly() -> None:
     found = scores(run("waveform", 2, steps=4000))
     assert found["substrate", "shifted"] > 0.999  # less what regularisation costs

@@ -41,7 +41,8 @@ async def transform_waveform(
         "and one of twice the frequency.",
         u=np.sin(phase),
         targets={
-            "square": np.sign(np.sin(phase)),
+            # Up at the crossings themselves, where the sign of the rounded sine is that of its rounding error.
+            "square": np.where(np.sin(phase) > -1e-9, 1.0, -1.0),
             "triangle": 2 / np.pi * np.arcsin(np.sin(phase)),
             "shifted": np.cos(phase),
             "doubled": np.sin(2 * phase),
