@@ -63,6 +63,8 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "furo"
+html_static_path = ["site_parts/static"]
+html_css_files = ["narrow_and_dark.css"]
 html_title = f"inmateria {release}"
 html_show_sphinx = False
 html_copy_source = False

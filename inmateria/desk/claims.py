@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-__all__ = ["Claim", "Owner", "claim_point", "this_process"]
+__all__ = ["Claim", "HeldClaim", "Owner", "claim_point", "held_claims", "this_process"]
 
 _BEAT = 5.0
 """Seconds between two signs of life of a claim."""
@@ -73,6 +73,57 @@ def _is_alive(owner: Owner) -> bool:
     except OSError:
         return True
     return state[0] != "Z" and (not owner.started or state[19] == owner.started)
+
+
+class HeldClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A claim as others see it.
+
+    Parameters
+    ----------
+    digest : str
+        Of the point.
+    attempt : int
+        How many claims of the same point there were before.
+    owner : Owner or None
+        None if it cannot be read.
+    lives : bool
+        Whether its process gives signs of life.
+    """
+
+    digest: str
+    attempt: int
+    owner: Owner | None
+    lives: bool
+
+
+def held_claims(folder: Path) -> list[HeldClaim]:
+    """Return the last claim of each point in a folder, without writing to it; by digest.
+
+    A process of this machine lives if it is there. One of another machine does if it gave a sign of life in the last
+    minute, by this machine's clock.
+    """
+    last: dict[str, int] = {}
+    with os.scandir(folder) as found:
+        for each in found:
+            digest, _, number = each.name.partition(".")
+            if digest and number.isdigit():
+                last[digest] = max(last.get(digest, 0), int(number))
+    here = _host()
+    held = []
+    for digest, attempt in sorted(last.items()):
+        path = folder / f"{digest}.{attempt}"
+        try:
+            owner: Owner | None = msgspec.json.decode(path.read_bytes(), type=Owner)
+        except FileNotFoundError:
+            continue  # completed or given back meanwhile
+        except (msgspec.DecodeError, OSError):
+            owner = None
+        if owner is not None and owner.host == here:
+            lives = _is_alive(owner)
+        else:
+            lives = time.time() - _modified(path) < SILENCE
+        held.append(HeldClaim(digest=digest, attempt=attempt, owner=owner, lives=lives))
+    return held
 
 
 class Claim:

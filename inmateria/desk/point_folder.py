@@ -132,6 +132,15 @@ class PointFolder:
         folder.mkdir()
         return folder
 
+    def run_at_work(self, digest: str, attempt: int) -> Path | None:
+        """Return the folder of the run that is being made of a point; None if it has not begun."""
+        try:
+            with os.scandir(self._working / f"{digest}.{attempt}") as found:
+                names = sorted(each.name for each in found if not each.name.startswith("."))
+        except OSError:
+            return None
+        return self._working / f"{digest}.{attempt}" / names[-1] if names else None
+
     def forget_working(self, digest: str, attempts: int) -> None:
         """Remove the folders in which a point was run, also those of processes that died."""
         for attempt in range(attempts + 1):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from inmateria.protocols.outcome import ExchangeStatistics
-from inmateria.protocols.presenting import Presented, measure_round_trips
+from inmateria.protocols.presenting import Presented, measure_round_trips, note_presentation
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.task import ProgressCallback
 from inmateria.reservoir import InputMask, PhysicalReservoir, VirtualNodes
 from inmateria.reservoir.encoding import room_of
@@ -77,6 +78,7 @@ async def present_in_closed_loop(
     step: float,
     samples: int,
     feedback: Feedback,
+    targets: Targets | None = None,
 ) -> Presented:
     """Drive a substrate from rest with a series and with its own outputs, step by step, and read its signal.
 
@@ -96,6 +98,8 @@ async def present_in_closed_loop(
     samples : int
         Number of samples of every step and output that are read.
     feedback : Feedback
+    targets : Targets, optional
+        What is to be read out, for those who watch the run.
 
     Returns
     -------
@@ -119,6 +123,7 @@ async def present_in_closed_loop(
         if reservoir.info.resettable:
             await reservoir.reset()
         seconds_each = await measure_round_trips(reservoir, round_trips, on_progress)
+        note_presentation(reservoir, targets, stage="streaming", exchanges=len(u))
         reservoir.encoding = _WithOutputs(mask, feedback)
         begun = time.perf_counter()
         features: list[FloatArray] = []

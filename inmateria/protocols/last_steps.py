@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import present_trials
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import Folds, Labels, score_classification
 from inmateria.protocols.series import ALPHAS, DriveSettings, mask_of
 from inmateria.protocols.task import ProgressCallback
@@ -90,7 +91,10 @@ async def run_last_steps(
         substrate, mask, SignalOrCounts(settings.samples), step=settings.step, rest=settings.rest
     )
     async with reservoir:
-        presented = await present_trials(reservoir, list(problem.trials), settings.round_trips, on_progress, reset=True)
+        targets = Targets.of_classes(problem.labels, problem.readout, row="last step")
+        presented = await present_trials(
+            reservoir, list(problem.trials), settings.round_trips, on_progress, reset=True, targets=targets
+        )
         exchanges = presented.exchanges
         erased: FloatArray | None = None
         if reservoir.info.resettable:

@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, NetworkDrawing, Score
+from inmateria.protocols.run_progress import note_learning, recorded_by
 from inmateria.protocols.task import ProgressCallback, UnsuitableSubstrate
 from inmateria.reservoir import ContrastiveRegressor
 from inmateria.reservoir.contrastive.learning_channels import learning_channels
@@ -32,12 +33,15 @@ __all__ = [
     "error_of",
     "exchanges_of",
     "facts_of",
+    "graph_of",
     "learning_curves",
     "least_squares",
+    "lines_of_edges",
     "logistic",
     "nearest_mean",
     "network_drawing",
     "nrmse_score",
+    "places_of_nodes",
     "score_of",
     "train",
     "train_starts",
@@ -234,6 +238,8 @@ async def train(substrate: Substrate, samples: Samples, settings: Course, tell: 
         tell(phase, done, of, sent + steps)
 
     tell("training", 0, 1, sent)
+    recording, number = recorded_by(substrate)
+    note_learning([info.inputs[k].name for k in matter.channels.labels], recording=recording, first=number)
     await trained.fit_async(samples.X, labels[:, 0] if labels.shape[1] == 1 else labels, told)
     matter.steps += trained.stimuli_ + 1  # at rest, at the end
     matter.count += trained.exchanges_
@@ -437,10 +443,10 @@ def network_drawing(
     tuple of NetworkDrawing
         Empty for a device whose graph is not known, or too large to draw.
     """
-    made = _graph_of(start)
+    made = start.simulator if isinstance(start.simulator, ContrastiveNetwork) else graph_of(start.info)
     if made is None or len(made.edges) > _MOST_EDGES:
         return ()
-    places, columns = _places(made)
+    places, columns = places_of_nodes(made)
     titles = ("before training", "after training")
     weights: dict[str, tuple[float, ...]] = {}
     label = ("", "")
@@ -479,7 +485,7 @@ def network_drawing(
             text=f"Nodes with their voltages in the free state for {said}. {drawn}"
             + (" The grid is periodic: edges that leave it come back on the other side." if columns else ""),
             places=tuple((float(x), float(y)) for x, y in places),
-            segments=_segments(places, made.edges, wraps=bool(columns)),
+            segments=lines_of_edges(places, made.edges, wraps=bool(columns)),
             voltages={title: tuple(each[sample].tolist()) for title, each in zip(titles, start.voltages, strict=True)},
             weights=weights,
             weight_name=label[0],
@@ -490,13 +496,11 @@ def network_drawing(
     )
 
 
-def _graph_of(start: Start) -> ContrastiveNetwork | None:
-    """Return a network of the graph of the device: the simulator, or one made from the parameters."""
-    if isinstance(start.simulator, ContrastiveNetwork):
-        return start.simulator
-    if start.info.kind != "contrastive-network":
+def graph_of(info: SubstrateInfo) -> ContrastiveNetwork | None:
+    """Return a network of the graph of a device, made from its parameters; None if they do not say it."""
+    if info.kind != "contrastive-network":
         return None
-    parameters: dict[str, Any] = dict(start.info.parameters)
+    parameters: dict[str, Any] = dict(info.parameters)
     try:
         if "pairs" in parameters:
             return ContrastiveNetwork.from_edges(**parameters)
@@ -505,7 +509,7 @@ def _graph_of(start: Start) -> ContrastiveNetwork | None:
         return None  # a machine that describes itself in its own way
 
 
-def _places(network: ContrastiveNetwork) -> tuple[FloatArray, int]:
+def places_of_nodes(network: ContrastiveNetwork) -> tuple[FloatArray, int]:
     """Return a place for each node, and the columns of the grid, or 0: other graphs are drawn on a circle."""
     grid = str(network.info.parameters.get("grid", ""))
     nodes = np.arange(network.node_count)
@@ -516,7 +520,7 @@ def _places(network: ContrastiveNetwork) -> tuple[FloatArray, int]:
     return len(nodes) / 6 * np.column_stack((np.cos(angle), np.sin(angle))), 0
 
 
-def _segments(
+def lines_of_edges(
     places: FloatArray, edges: npt.NDArray[np.intp], wraps: bool
 ) -> tuple[tuple[int, float, float, float, float], ...]:
     """Return straight lines for each edge; one around a periodic boundary is two stubs."""

@@ -14,6 +14,7 @@ import numpy as np
 from inmateria.one_line import one_line
 from inmateria.protocols.controls import Control, controls_by_step, controls_by_trial
 from inmateria.protocols.outcome import ExchangeStatistics
+from inmateria.protocols.run_progress import Targets, note_reading, recorded_by
 from inmateria.protocols.task import ProgressCallback
 from inmateria.reservoir import PhysicalReservoir, SignalOrCounts
 from inmateria.reservoir.encoding import Encoding
@@ -24,6 +25,7 @@ __all__ = [
     "SIGNAL_CONTROLS",
     "Presented",
     "measure_round_trips",
+    "note_presentation",
     "present_series",
     "present_trials",
     "stream_trials",
@@ -138,6 +140,7 @@ async def present_series(
     *,
     step: float | None = None,
     samples: int = 1,
+    targets: Targets | None = None,
 ) -> Presented:
     """Drive a substrate from rest with a series, and read its signal.
 
@@ -157,6 +160,8 @@ async def present_series(
         Duration of a substrate step, s; the substrate's own by default.
     samples : int, optional
         Number of samples of every step and output that are read; by default the last one only.
+    targets : Targets, optional
+        What is to be read out, for those who watch the run.
 
     Raises
     ------
@@ -167,7 +172,7 @@ async def present_series(
     pieces = [u[begin : begin + _PIECE] for begin in range(0, len(u), _PIECE)]
     reservoir = PhysicalReservoir(substrate, encoding, SignalOrCounts(samples), step=step)
     async with reservoir:
-        return await present_trials(reservoir, pieces, round_trips, on_progress, reset=True)
+        return await present_trials(reservoir, pieces, round_trips, on_progress, reset=True, targets=targets)
 
 
 async def present_trials(
@@ -179,6 +184,7 @@ async def present_trials(
     phase: str = "streaming",
     reset: bool = False,
     learn: Learn | None = None,
+    targets: Targets | None = None,
 ) -> Presented:
     """Present trials to a reservoir, each followed by the reservoir's rest.
 
@@ -198,6 +204,8 @@ async def present_trials(
         Return to rest first, if the substrate is resettable.
     learn : async callable, optional
         ``(number of the trial, features)``, awaited after every trial: an online readout.
+    targets : Targets, optional
+        What is to be read out of the trials, in their order, for those who watch the run.
     """
     drives = [reservoir.check(trial).reshape(len(trial), -1) for trial in trials]
     names = reservoir.feature_names  # an error if the substrate does not give these features
@@ -205,6 +213,7 @@ async def present_trials(
         await reservoir.reset()
     await _send_rest(reservoir)  # code may be compiled at the first exchange, which is no round trip
     seconds_each = await measure_round_trips(reservoir, round_trips, on_progress)
+    note_presentation(reservoir, targets, stage=phase, exchanges=len(trials))
     begun = time.perf_counter()
     responses = await stream_trials(reservoir, trials, on_progress, phase=phase, learn=learn)
     exchanges = ExchangeStatistics.measured(
@@ -215,6 +224,22 @@ async def present_trials(
     )
     outputs = list(dict.fromkeys(name.partition("@")[0] for name in names))
     return Presented(list(trials), drives, responses, outputs, exchanges)
+
+
+def note_presentation(reservoir: PhysicalReservoir, targets: Targets | None, *, stage: str, exchanges: int) -> None:
+    """Note, for those who watch the run, what is to be read out of the exchanges of a reservoir that follow."""
+    recording, first = recorded_by(reservoir.substrate)
+    positions = reservoir.encoding.positions
+    note_reading(
+        targets,
+        stage=stage,
+        recording=recording,
+        first=first,
+        exchanges=exchanges,
+        features=reservoir.features,
+        positions=positions,
+        resting=round(reservoir.rest / reservoir.duration_of_step / positions),
+    )
 
 
 async def stream_trials(

@@ -23,6 +23,7 @@ from inmateria.protocols.data_parts import Part, checked_part, data_of, settings
 from inmateria.protocols.gains import verdict
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.run_log import log_file
+from inmateria.protocols.run_progress import progress_file
 from inmateria.protocols.runs import RECORDING_FILE, Run, make_folder, write_run
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.recording import CompressionStopped, Exchange, KeptSamples, RecordedSubstrate, RecordingError, compress
@@ -124,45 +125,52 @@ async def run_task(
             _RecordedSubstrate(task, settings, each, path, record, kept)
             for each, path in zip(several, paths, strict=True)
         ]
-    try:
-        with log_file(folder), data_of(part):
-            outcome: Outcome = await task.run(recorded if task.several else recorded[0], drawn, on_progress)
-    except BaseException as error:
-        if isinstance(error, OSError):  # a driver's own words may not say of which device they are
-            error.add_note(f"while {task.name} ran on {', '.join(_name_of(each) for each in several)}")
-        written = [str(each.path) for each in recorded if isinstance(each, _RecordedSubstrate) and each.exchanges]
-        if not written:
-            shutil.rmtree(folder)
-        else:
-            _logger.warning("the task did not finish; the recording of its exchanges is in %s", ", ".join(written))
-        raise
-    if task.validation is not None:
-        own = bool(task.own_controls) or learning_channels(recorded[0].device_info) is not None
-        outcome = msgspec.structs.replace(outcome, verdict=verdict(outcome, own_controls=own))
-    run = Run(
-        task=task.name,
-        created=begun.isoformat(timespec="seconds"),
-        on=on,
-        over=over,
-        settings=msgspec.to_builtins(settings),
-        substrate=recorded[0].device_info,
-        outcome=outcome,
-        versions=software(),
-        keep=keep,
-        part=part,
-        seconds=time.monotonic() - clock,
-        cost=sum_of_costs([each.meter.cost for each in recorded if each.meter is not None]),
-        threads=max((pool["num_threads"] for pool in threadpool_info()), default=1),
-    )
-    await asyncio.to_thread(write_run, folder, run)
-    if report:
-        on_progress("report", 0, 1, 0)
-        await asyncio.to_thread(_write_report, folder)
-        on_progress("report", 1, 1, 0)
-    if passport and part == "test":
-        await asyncio.to_thread(add_to_passport, folder, run, folder.parent)
-    if keep != "nothing":
-        await _compress(paths, on_progress)
+    document = {"task": task.name, "on": on, "over": over, "keep": keep, "part": part}
+    with progress_file(folder, document | {"created": begun.isoformat(timespec="seconds")}) as progress:
+
+        def tell(phase: str, done: int, of: int, steps: int) -> None:
+            progress.stage(phase, done, of, steps)
+            on_progress(phase, done, of, steps)
+
+        try:
+            with log_file(folder), data_of(part):
+                outcome: Outcome = await task.run(recorded if task.several else recorded[0], drawn, tell)
+        except BaseException as error:
+            if isinstance(error, OSError):  # a driver's own words may not say of which device they are
+                error.add_note(f"while {task.name} ran on {', '.join(_name_of(each) for each in several)}")
+            written = [str(each.path) for each in recorded if isinstance(each, _RecordedSubstrate) and each.exchanges]
+            if not written:
+                shutil.rmtree(folder)
+            else:
+                _logger.warning("the task did not finish; the recording of its exchanges is in %s", ", ".join(written))
+            raise
+        if task.validation is not None:
+            own = bool(task.own_controls) or learning_channels(recorded[0].device_info) is not None
+            outcome = msgspec.structs.replace(outcome, verdict=verdict(outcome, own_controls=own))
+        run = Run(
+            task=task.name,
+            created=begun.isoformat(timespec="seconds"),
+            on=on,
+            over=over,
+            settings=msgspec.to_builtins(settings),
+            substrate=recorded[0].device_info,
+            outcome=outcome,
+            versions=software(),
+            keep=keep,
+            part=part,
+            seconds=time.monotonic() - clock,
+            cost=sum_of_costs([each.meter.cost for each in recorded if each.meter is not None]),
+            threads=max((pool["num_threads"] for pool in threadpool_info()), default=1),
+        )
+        await asyncio.to_thread(write_run, folder, run)
+        if report:
+            tell("report", 0, 1, 0)
+            await asyncio.to_thread(_write_report, folder)
+            tell("report", 1, 1, 0)
+        if passport and part == "test":
+            await asyncio.to_thread(add_to_passport, folder, run, folder.parent)
+        if keep != "nothing":
+            await _compress(paths, tell)
     return folder
 
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 from inmateria.protocols.closed_loop import Feedback, present_in_closed_loop
 from inmateria.protocols.outcome import Curves, Outcome
 from inmateria.protocols.presenting import SIGNAL_CONTROLS, Presented, present_series
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import (
     BLOCKS_OF_TIME,
     Comparison,
@@ -235,7 +236,8 @@ async def run_series(
     curves : callable, optional
         Draws the figures of the report; by default, each target beside its predictions.
     """
-    presented = await _present(problem.u, substrate, settings, on_progress)
+    targets = Targets.of_numbers(problem.targets, washout=settings.washout, metric=problem.metric)
+    presented = await _present(problem.u, substrate, settings, on_progress, targets)
     score = partial(
         score_regression,
         washout=settings.washout,
@@ -273,7 +275,8 @@ async def run_labelled_series(
     on_progress : ProgressCallback
         Called with the progress.
     """
-    presented = await _present(problem.u, substrate, settings, on_progress)
+    targets = Targets.of_classes(problem.labels, problem.readout, row="step", washout=settings.washout)
+    presented = await _present(problem.u, substrate, settings, on_progress, targets)
     rows = np.flatnonzero(problem.labels >= 0)
     rows = rows[rows >= settings.washout]
     score = partial(
@@ -293,7 +296,7 @@ async def run_labelled_series(
 
 
 async def _present(
-    u: FloatArray, substrate: Substrate, settings: SeriesSettings, on_progress: ProgressCallback
+    u: FloatArray, substrate: Substrate, settings: SeriesSettings, on_progress: ProgressCallback, targets: Targets
 ) -> Presented:
     """Present a series, step by step if outputs are fed back."""
     gain, outputs = settings.feedback, settings.fed_back
@@ -308,6 +311,7 @@ async def _present(
         on_progress,
         step=settings.step,
         samples=settings.samples,
+        targets=targets,
     )
 
 

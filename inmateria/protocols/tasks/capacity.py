@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from inmateria.protocols.controls import Control
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import present_series
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.recording import reading_order, realigned
 from inmateria.reservoir import (
@@ -32,6 +33,7 @@ from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _BLOCKS = 4
 _RECALLED = 6
+_WATCHED = (1, 2, 4, 8)
 
 
 class CapacitySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +107,9 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         on_progress,
         step=settings.step or None,
         samples=settings.samples,
+        targets=Targets.of_numbers(
+            {f"{back} back": _delayed(u, back) for back in _WATCHED}, washout=start, metric="r²"
+        ),
     )
     feature_sets = presented.by_step(seed=settings.seed)
     bounds = dict.fromkeys(range(2, settings.degree + 1), settings.product_delays) | {1: settings.delays}
@@ -144,6 +149,11 @@ async def measure_capacity(substrate: Substrate, settings: CapacitySettings, on_
         curves=_curves(memories, products["substrate"]),
         facts=facts,
     )
+
+
+def _delayed(u: FloatArray, back: int) -> FloatArray:
+    """Return the input of some steps ago (steps,), NaN where there was none."""
+    return np.concatenate([np.full(back, np.nan), u[: len(u) - back]])
 
 
 def _usual(control: Control) -> FloatArray:

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.pulses import unused_by_levels
+from inmateria.protocols.run_progress import note_no_targets, note_score
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude, PulsePlace, RidgeReadout
 from inmateria.reservoir.spike_features import spike_counts
@@ -112,6 +113,7 @@ class _Loop:
                 stood = tick + 1
                 break
         self._episodes += 1
+        note_score("fraction of the time it stood, each episode", stood / self.settings.longest, self._episodes)
         self._on_progress("episodes", min(self._episodes, self._of), self._of, len(self.round_trips))
         return stood
 
@@ -138,6 +140,7 @@ async def balance(substrate: Substrate, settings: CartPoleSettings, on_progress:
     """Learn to balance the pole with the substrate and without it, and score both."""
     reservoir = PhysicalReservoir(substrate, step=None if settings.rate is None else 1.0 / settings.rate)
     begun = time.perf_counter()
+    note_no_targets("the right push depends on how the pole moves, and is known only as it is given")
     async with reservoir:
         rate = 1.0 / reservoir.duration_of_step
         reservoir.features = spike_counts(reservoir.info)

@@ -13,6 +13,7 @@ from msgspec import Meta
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.pulses import places_of, unused_by_levels
+from inmateria.protocols.run_progress import note_no_targets
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
 from inmateria.reservoir.spike_features import spike_counts
@@ -59,6 +60,7 @@ async def shift_centre(substrate: Substrate, settings: CentreSettings, on_progre
     """Probe, pause, probe, stimulate a pair at high frequency, and probe again."""
     encoding = PulseAmplitude(strength=settings.strength)
     reservoir = PhysicalReservoir(substrate, encoding, step=settings.step, rest=settings.rest)
+    note_no_targets("this task measures where responses lie, and reads out no target")
     async with reservoir:
         info, step = reservoir.info, reservoir.duration_of_step
         _check(settings, info, step)

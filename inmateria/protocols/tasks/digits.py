@@ -36,6 +36,7 @@ from inmateria.protocols.learned_matter import (
 )
 from inmateria.protocols.outcome import Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials
+from inmateria.protocols.run_progress import Targets, note_score
 from inmateria.protocols.scoring import Labels, confusion_table, features_of, one_thread, with_reading_noise
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import (
@@ -50,6 +51,7 @@ from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _RIDGE, _ONLINE = "ridge, batch", "RLS, online"
 _TO_STANDARDISE = 100
+_WINDOW = 100
 
 
 class DigitsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +217,10 @@ async def _stream(
             await asyncio.to_thread(reader.learn, features.ravel(), int(labels[order[number]]))
 
     series = list(_through_window(images, settings.window)[order])
-    return await present_trials(reservoir, series, settings.round_trips, on_progress, reset=True, learn=learn)
+    return await present_trials(
+        reservoir, series, settings.round_trips, on_progress, reset=True, learn=learn,
+        targets=Targets.of_classes(labels[order], "digit"),
+    )  # fmt: skip
 
 
 def _through_window(images: FloatArray, size: int) -> FloatArray:
@@ -248,6 +253,8 @@ class _OnlineReader:
     def _learn(self, scaler: StandardScaler, x: FloatArray, label: int) -> None:
         row = scaler.transform(x[np.newaxis])
         self.correct.append(int(bool(self.correct) and self.readout.predict(row)[0] == label))
+        last = self.correct[-_WINDOW:]
+        note_score(f"accuracy of the run's online readout, last {_WINDOW}", sum(last) / len(last), len(self.correct))
         self.readout.partial_fit(row, [label], classes=np.arange(10))
 
     def predict(self, X: FloatArray) -> Labels:

@@ -23,6 +23,7 @@ from inmateria.protocols.pulses import (
     features_of,
     unused_with_values,
 )
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import score_regression
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
@@ -57,6 +58,7 @@ async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: P
     """Drive with the Henon map, value after value, and read the next one."""
     series = henon_map(settings.values + 1)
     u = (series - series.min()) / np.ptp(series)
+    target = 2.0 * u[1:] - 1.0
     reservoir = PhysicalReservoir(substrate, step=settings.step)
     async with reservoir:
         reservoir.encoding = encoding_of(settings, reservoir, settings.interval)
@@ -66,7 +68,8 @@ async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: P
         else:
             values = np.repeat(np.column_stack([u, 1.0 - u])[:-1], settings.electrodes // 2, axis=1)
         pieces = [values[begin : begin + _PIECE] for begin in range(0, len(values), _PIECE)]
-        presented = await present_trials(reservoir, pieces, settings.round_trips, on_progress)
+        targets = Targets.of_numbers({"next value": target})
+        presented = await present_trials(reservoir, pieces, settings.round_trips, on_progress, targets=targets)
     positions = reservoir.encoding.positions
     binned = bin_spikes(np.concatenate(presented.responses), settings.features, positions, settings.bins)
     alone = u[:-1, np.newaxis]
@@ -75,7 +78,6 @@ async def forecast(substrate: Substrate, settings: HenonSettings, on_progress: P
         "values alone": Control(lambda: [alone], "linear"),
         **controls_by_step(np.concatenate(presented.drives), alone, binned.shape[1]),
     }
-    target = 2.0 * u[1:] - 1.0
     compared = await asyncio.to_thread(score_regression, feature_sets, {"next value": target}, on_progress=on_progress)
     shown = compared.held_out_rows[:_PIECE]
     curve = Curves(

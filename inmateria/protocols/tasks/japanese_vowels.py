@@ -16,6 +16,7 @@ from inmateria.protocols.data_sets import averaged_parts, japanese_vowels
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import PULSE_CONTROLS, present_trials
 from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of, unused_with_values
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import score_classification
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
@@ -62,7 +63,8 @@ async def recognise_speakers(substrate: Substrate, settings: VowelSettings, on_p
     async with reservoir:
         reservoir.encoding = encoding_of(settings, reservoir, settings.interval)
         reservoir.features = features_of(settings.features, settings.time_constant, reservoir.info)
-        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
+        targets = Targets.of_classes(speakers, "speaker")
+        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress, targets=targets)
     positions = reservoir.encoding.positions
     binned = [bin_spikes(X, settings.features, positions, settings.bins) for X in presented.responses]
     feature_sets = replace(presented, responses=binned).by_trial(PULSE_CONTROLS)

@@ -24,6 +24,7 @@ from inmateria.protocols.pulses import (
     steps_within,
     unused_with_values,
 )
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import score_classification
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
@@ -83,7 +84,8 @@ async def recognise_patterns(substrate: Substrate, settings: PatternSettings, on
         kept = clean & (generator.random(clean.shape) >= settings.missing)
         pulses = (kept | (~clean & (generator.random(clean.shape) < settings.stray))).astype(np.float64)
         trials = [each[np.newaxis] for each in pulses]
-        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
+        targets = Targets.of_classes(labels, settings.kind.removesuffix("s"))
+        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress, targets=targets)
     responses = np.concatenate(presented.responses)
     counted = bin_spikes(responses, settings.features, positions, settings.bins)
     feature_sets = {

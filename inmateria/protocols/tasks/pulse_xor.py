@@ -19,6 +19,7 @@ from inmateria.protocols.controls import Control, controls_by_trial
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.pulses import PulseSettings, bin_spikes, steps_within, unused_by_levels
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import score_classification
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
@@ -74,7 +75,8 @@ async def tell_apart(substrate: Substrate, settings: PulseXorSettings, on_progre
             trials[:, at, begin : begin + settings.electrodes] = bit[:, np.newaxis]
         reservoir.features = spike_counts(reservoir.info)
         reservoir.encoding = PulseAmplitude(strength=settings.strength)
-        presented = await present_trials(reservoir, list(trials), settings.round_trips, on_progress)
+        targets = Targets.of_classes(bits[:, 0] ^ bits[:, 1], "exactly one volley", classes=("no", "yes"))
+        presented = await present_trials(reservoir, list(trials), settings.round_trips, on_progress, targets=targets)
     seen = np.array([X[before:].ravel() for X in presented.responses])
     counted = bin_spikes(seen, "counts", after, settings.bins)
     # What is given is two volleys; a control without memory sees what is given while it is read, the second one.

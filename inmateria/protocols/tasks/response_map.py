@@ -13,6 +13,7 @@ from msgspec import Meta
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.pulses import unused_by_levels
+from inmateria.protocols.run_progress import note_no_targets
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir, PulseAmplitude
 from inmateria.reservoir.pulse_encoding import pulse_amplitude
@@ -58,6 +59,7 @@ class ResponseMapSettings(msgspec.Struct, frozen=True, kw_only=True):
 async def map_responses(substrate: Substrate, settings: ResponseMapSettings, on_progress: ProgressCallback) -> Outcome:
     """Apply one pulse at a time, on each electrode at each amplitude, in random order, and count spikes after it."""
     reservoir = PhysicalReservoir(substrate, PulseAmplitude(strength=1.0), step=settings.step, rest=settings.rest)
+    note_no_targets("this task measures responses, and reads out no target")
     async with reservoir:
         info, step = reservoir.info, reservoir.duration_of_step
         length = max(2, round(settings.after / step))

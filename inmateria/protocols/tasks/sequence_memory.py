@@ -21,6 +21,7 @@ from inmateria.protocols.controls import Control, controls_by_step
 from inmateria.protocols.data_sets import digits
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials, stream_trials
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import Labels, features_of, one_thread, with_reading_noise
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, SignalOrCounts
@@ -76,7 +77,7 @@ class SequenceSettings(msgspec.Struct, frozen=True, kw_only=True):
 async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_progress: ProgressCallback) -> Outcome:
     """Show the digits twice, the second time with the memory erased between them, and read the past out."""
     shown, images = semi_repetitive(settings)
-    presented, erased = await _show(substrate, list(images), settings, on_progress)
+    presented, erased = await _show(substrate, list(images), shown, settings, on_progress)
     read, without = (np.array([X.ravel() for X in each]) for each in (presented.responses, erased))
     pixels, drives = images.reshape(len(images), -1), np.array([drive.ravel() for drive in presented.drives])
     feature_sets: dict[str, FloatArray | Control] = {
@@ -146,15 +147,20 @@ async def remember_digits(substrate: Substrate, settings: SequenceSettings, on_p
 
 
 async def _show(
-    substrate: Substrate, images: list[FloatArray], settings: SequenceSettings, on_progress: ProgressCallback
+    substrate: Substrate,
+    images: list[FloatArray],
+    shown: Labels,
+    settings: SequenceSettings,
+    on_progress: ProgressCallback,
 ) -> tuple[Presented, list[FloatArray]]:
     """Show the images twice; give the first presentation, and the features of the one with the memory erased."""
     # In units of an input's whole room, so that the mixture of a row of pixels has space to either side.
     mask = InputMask(amplitude=1.0, scale=settings.amplitude, positions=settings.positions, seed=settings.seed)
     reservoir = PhysicalReservoir(substrate, mask, SignalOrCounts(1), step=settings.step)
+    targets = Targets.of_classes(np.concatenate([[-1], shown[:-1]]), "digit, 1 back")
     async with reservoir:
         presented = await present_trials(
-            reservoir, images, settings.round_trips, on_progress, phase="substrate", reset=True
+            reservoir, images, settings.round_trips, on_progress, phase="substrate", reset=True, targets=targets
         )
         reservoir.rest = settings.erase
         if reservoir.info.resettable:

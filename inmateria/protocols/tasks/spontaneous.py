@@ -12,6 +12,7 @@ from msgspec import Meta
 from inmateria.protocols.activity import activity_figures
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
+from inmateria.protocols.run_progress import note_no_targets
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
 from inmateria.reservoir.spike_features import spike_counts
@@ -44,6 +45,7 @@ class SpontaneousSettings(msgspec.Struct, frozen=True, kw_only=True):
 async def listen(substrate: Substrate, settings: SpontaneousSettings, on_progress: ProgressCallback) -> Outcome:
     """Leave the inputs at rest and count spikes."""
     reservoir = PhysicalReservoir(substrate, step=settings.bin)
+    note_no_targets("this task listens, and reads out no target")
     async with reservoir:
         bin_, inputs = reservoir.duration_of_step, len(reservoir.info.inputs)
         reservoir.features = spike_counts(reservoir.info)

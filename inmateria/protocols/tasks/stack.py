@@ -22,6 +22,7 @@ from inmateria.protocols.controls import RECTIFIER, controls_by_step
 from inmateria.protocols.data_sets import digits
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import measure_round_trips
+from inmateria.protocols.run_progress import note_no_targets
 from inmateria.protocols.scoring import confusion_table
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import (
@@ -126,6 +127,7 @@ async def read_in_layers(
         )
         for each in substrates
     ]
+    note_no_targets("layers are trained one after another, and a readout reads them only then")
     stack = PhysicalStack(layers, train=_training(settings), seed=settings.seed)
     async with stack:
         reservoir = PhysicalReservoir(substrates[0])

@@ -17,6 +17,7 @@ from inmateria.protocols.controls import Control, controls_by_step
 from inmateria.protocols.outcome import Curves, Outcome, Score
 from inmateria.protocols.presenting import present_trials
 from inmateria.protocols.pulses import PulseSettings, steps_within, unused_by_levels
+from inmateria.protocols.run_progress import Targets
 from inmateria.protocols.scoring import (
     Comparison,
     Labels,
@@ -79,7 +80,8 @@ async def tell_time(substrate: Substrate, settings: TimerSettings, on_progress: 
         pulses[labels == 0, :electrodes] = 1.0
         pulses[labels == 1, inputs - electrodes :] = 1.0
         trials = [pattern[np.newaxis] for pattern in pulses]
-        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress)
+        targets = Targets.of_classes(labels, "place", classes=("first place", "second place"))
+        presented = await present_trials(reservoir, trials, settings.round_trips, on_progress, targets=targets)
     counts = np.concatenate([X.reshape(bins, each, -1).sum(axis=1) for X in presented.responses])
     given, places = np.zeros((settings.trials, bins, inputs)), np.zeros((settings.trials, bins, 2))
     given[:, 0], places[np.arange(settings.trials), 0, labels] = pulses, 1.0

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,21 +13,24 @@ import numpy as np
 
 from inmateria.adapters.mqtt.wire.address import ROOT, Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
-from inmateria.adapters.mqtt.wire.frames import Kind, decode, response_of
+from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, response_of
 from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import shown
 from inmateria.one_line import one_line
 from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateInfo, UnknownSubstrate
 
-__all__ = ["Device", "Observation", "find_devices", "observe"]
+__all__ = ["Device", "Observation", "OnExchange", "find_devices", "observe"]
 
 _SAMPLES = 240
 _RATED = 5.0
-_STIMULI = 4096
+_STIMULI, _STIMULUS_BYTES, _SESSIONS = 4096, 1 << 26, 1024
 _LISTENING = 0.5
 _ANNOUNCED: Any = msgspec.json.Decoder(SubstrateInfo)
 _STATUS: Any = msgspec.json.Decoder(Status)
+
+OnExchange = Callable[[Frame | None, Frame], None]
+"""Called with the frame of a stimulus, None if it was not heard, and that of its response."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,17 @@ class Observation:
     ----------
     status : Status or None
     info : SubstrateInfo or None
-    responses, steps, spikes : int
-        Counted since the observer subscribed.
+    responses, steps, spikes, refused : int
+        Counted since the observer subscribed; what is sent again counts once.
+    refusal : str
+        The last refusal in words.
     rate : float
         Responses a second, over about the last second.
     round_trip : float
         Seconds from a stimulus to its response as they pass the observer, median of the last 100; NaN where
         the broker lets the observer read no stimuli.
     recent : ndarray of float, shape (samples, outputs)
-        The last samples of the signal, at most 240.
+        The last samples of the signal, at most 240; with `on_exchange`, no more than the last of each response.
     spikes_by_output : ndarray of int, shape (outputs,)
         Spikes of each output since the observer subscribed; empty before the first response with spikes.
     spike_rates : ndarray of float, shape (outputs,)
@@ -70,10 +75,15 @@ class Observation:
     responses: int = 0
     steps: int = 0
     spikes: int = 0
+    refused: int = 0
+    refusal: str = ""
     rate: float = 0.0
+    on_exchange: OnExchange | None = field(default=None, repr=False)
     _parts: PartAssembler = field(default_factory=PartAssembler, repr=False)
     _began: float = field(default_factory=time.monotonic, repr=False)
-    _passed: dict[tuple[str, int], float] = field(default_factory=dict, repr=False)
+    _passed: dict[tuple[str, int], tuple[float, Frame | None]] = field(default_factory=dict, repr=False)
+    _passed_bytes: int = field(default=0, repr=False)
+    _answered: OrderedDict[str, int] = field(default_factory=OrderedDict, repr=False)
     _trips: deque[float] = field(default_factory=lambda: deque(maxlen=100), repr=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=4096), repr=False)
     _signals: deque[np.ndarray[Any, Any]] = field(default_factory=lambda: deque(maxlen=_SAMPLES), repr=False)
@@ -160,30 +170,75 @@ class Observation:
             if whole is None:
                 return
             frame = whole
+        if sent:
+            self._hear_stimulus(frame, now)
+        elif frame.header.kind in (Kind.RESPONSE, Kind.REFUSED, Kind.DONE):
+            self._hear_answer(frame, now)
+
+    def _hear_stimulus(self, frame: Frame, now: float) -> None:
         header = frame.header
         key = (header.session, header.sequence)
-        if sent:
-            if header.kind is Kind.STIMULUS:
-                if len(self._passed) >= _STIMULI:
-                    self._passed.clear()
-                self._passed.setdefault(key, now)
+        if header.kind is not Kind.STIMULUS or key in self._passed:
+            return
+        size = 0 if frame.array is None or self.on_exchange is None else frame.array.nbytes
+        if len(self._passed) >= _STIMULI or self._passed_bytes + size > _STIMULUS_BYTES:
+            self._passed.clear()
+            self._passed_bytes = 0
+        self._passed[key] = (now, frame if self.on_exchange else None)
+        self._passed_bytes += size
+
+    def _hear_answer(self, frame: Frame, now: float) -> None:
+        header = frame.header
+        began, stimulus = self._passed.pop((header.session, header.sequence), (None, None))
+        if stimulus is not None and stimulus.array is not None:
+            self._passed_bytes -= stimulus.array.nbytes
+        if self._is_answered(header):
+            return
+        if header.kind is Kind.REFUSED:
+            self.refused += 1
+            self.refusal = "; ".join(word for word in header.error[1:] if word)
         elif header.kind is Kind.RESPONSE and self.info is not None:
-            response = response_of(frame, self.info)
-            if (began := self._passed.pop(key, None)) is not None:
+            response = response_of(_with_last_rows(frame, 1 if self.on_exchange else _SAMPLES), self.info)
+            if began is not None:
                 self._trips.append(now - began)
             self.responses += 1
             self._times.append(now)
             if response.spikes is not None:
                 self._count_spikes(response.start, response.spikes["channel"], len(self.info.outputs))
             if response.signal is not None:
-                self.steps += len(response.signal)
-                rows = response.signal.reshape(-1, response.signal.shape[-1])[-_SAMPLES:]
+                assert frame.array is not None
+                self.steps += len(frame.array)
+                rows = response.signal.reshape(-1, response.signal.shape[-1])
                 if self._signals and self._signals[-1].shape[1] != rows.shape[1]:
                     self._signals.clear()
                 self._signals.append(np.array(rows, dtype=np.float64))
+            if self.on_exchange is not None:
+                self.on_exchange(stimulus, frame)
+
+    def _is_answered(self, header: Header) -> bool:
+        """Return whether an answer was heard before; note it if not."""
+        if header.sequence < 0:
+            return False
+        if header.sequence <= self._answered.get(header.session, -1):
+            return True
+        self._answered[header.session] = header.sequence
+        self._answered.move_to_end(header.session)
+        if len(self._answered) > _SESSIONS:
+            self._answered.popitem(last=False)
+        return False
 
 
-async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> AsyncIterator[Observation]:
+def _with_last_rows(frame: Frame, most: int) -> Frame:
+    """Return a frame with no more than the last samples of its signal, so that no others are converted."""
+    signal = frame.array
+    if signal is None or signal.ndim != 3 or signal.shape[0] * signal.shape[1] <= most:
+        return frame
+    return Frame(frame.header, signal.reshape(-1, 1, signal.shape[-1])[-most:], frame.spikes)
+
+
+async def observe(
+    uri: str, *, every: float = 0.25, timeout: float = 5.0, on_exchange: OnExchange | None = None
+) -> AsyncIterator[Observation]:
     """Observe a device without a lease, and yield the counts so far at regular intervals.
 
     Parameters
@@ -194,6 +249,8 @@ async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> Asy
         Seconds between two updates.
     timeout : float
         Seconds to wait for the broker.
+    on_exchange : callable, optional
+        Called with each response as it comes, and the stimulus that it answers, both frames as they were sent.
 
     Yields
     ------
@@ -206,7 +263,7 @@ async def observe(uri: str, *, every: float = 0.25, timeout: float = 5.0) -> Asy
         If no broker answers, or the connection is lost.
     """
     broker, address = Broker.from_uri(uri), Address.from_uri(uri)
-    seen = Observation()
+    seen = Observation(on_exchange=on_exchange)
     async with open_link(broker, timeout=timeout) as link:
         await link.subscribe(
             *(address.topic(each) for each in ("info", "status")),
