@@ -289,7 +289,7 @@ def digits(seed: int, layers: int = 3, ports: int = 20, observables: int = 100, 
     return Problem(uris=uris, wide=wide, X=X, y=y, T=T, t=t, seed=seed)
 
 
-# Chosen on training digits of earlier splits; choose_settings.py --only stack chooses them anew on other digits.
+# choose_settings.py --only stack, on digits that no split tests on, found none better than these.
 NANOWIRE = "nanowire://?wires={}&electrodes={}&inputs={}&integration_step=2.5e-3&step=5e-3&seed={}"
 NANOWIRE_LAYER = {"hold": 4, "rest": 0.15, "amplitude": 1.0, "gain": 0.3, "features": VirtualNodes(1)}
 
