@@ -68,8 +68,9 @@ class RealTimeArray:
         self.info = info()
         self._sequence = 0
         self._clock = 0.0
-        waves = 500 * np.sin(np.arange(600)[:, np.newaxis] / 600 * 2 * np.pi + np.arange(CHANNELS) / 8)
-        noise = np.random.default_rng(0).normal(0, 30, (600, CHANNELS))
+        rows = STEPS * round(RATE * STEP)
+        waves = 500 * np.sin(np.arange(rows)[:, np.newaxis] / 600 * 2 * np.pi + np.arange(CHANNELS) / 8)
+        noise = np.random.default_rng(0).normal(0, 30, (rows, CHANNELS))
         self._signal = (waves + noise).reshape(STEPS, -1, CHANNELS)
 
     def reset(self) -> None:
@@ -266,16 +267,17 @@ def processor() -> str:
 
 async def measure(seconds: float, rounds: int, viewers: int) -> dict[str, Any]:
     """Measure all of it."""
-    async with broker() as uri, running(__file__, "--stream", uri) as (_, named):
+    async with broker() as uri, running(__file__, "--stream", uri, "--steps", str(STEPS)) as (_, named):
         device = await page_of(named, seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "r.h5")
-        async with running(__file__, "--write", path):
+        async with running(__file__, "--write", path, "--steps", str(STEPS)):
             recording = await page_of(path, seconds)
     many = await crowd(viewers, seconds / 2, rounds)
     load = psutil.getloadavg()[0]
     return {
         "processor": processor(), "cores": psutil.cpu_count(), "load": load, "channels": CHANNELS, "rate": RATE,
+        "exchange_ms": 1e3 * STEP * STEPS,
         "device": device, "recording": recording, "crowd": many,
     }  # fmt: skip
 
@@ -290,7 +292,9 @@ def main() -> None:
     parser.add_argument("--stream", help=argparse.SUPPRESS)
     parser.add_argument("--quick", help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, default=STEPS, help="steps of 1 ms in an exchange")
     given = parser.parse_args()
+    globals()["STEPS"] = given.steps
     if given.write:
         write_recording(given.write)
     elif given.stream or given.quick:
