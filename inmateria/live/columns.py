@@ -231,6 +231,7 @@ def _reduce_rows(
     rows: Any, each: int, limits: Any, whole: bool, scale: FloatArray, offset: FloatArray, low: Any, high: Any
 ) -> None:
     total, width = rows.shape
+    none = limits[2]  # read once, or the loop cannot be in vectors
     least, most = np.empty(width, rows.dtype), np.empty(width, rows.dtype)
     for column in range(low.shape[0]):
         least[:], most[:] = limits[0], limits[1]
@@ -238,7 +239,7 @@ def _reduce_rows(
             for k in range(width):
                 value = rows[row, k]
                 # NaN is neither less nor greater; the integer for no value is greater than none.
-                least[k] = value if (value < least[k]) & (whole | (value != limits[2])) else least[k]
+                least[k] = value if (value < least[k]) & (whole | (value != none)) else least[k]
                 most[k] = value if value > most[k] else most[k]
         for k in range(width):
             if least[k] > most[k]:
