@@ -216,6 +216,8 @@ async def test_a_device_that_goes_and_comes_back_is_watched_again(tmp_path: Path
                 lease = await wait_for(lambda each: isinstance(each, Event) and each.label != "online")
                 assert lease.label.startswith("lease of anyone/")
                 assert len((await wait_for(lambda each: isinstance(each, Columns))).starts) > 0
+            seen.clear()
+            assert await wait_for(lambda each: isinstance(each, Status) and not each.holder)  # the session is over
             mosquitto.kill()
             seen.clear()
             gone = await wait_for(lambda each: isinstance(each, Status) and each.state == "no broker")
