@@ -11,7 +11,7 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3; do \
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
 # What is not about the tests themselves goes on at the same time: the linters, and the compilation of kernels.
-MAKEFLAGS += --jobs=2 --output-sync=target
+MAKEFLAGS += --jobs=2
 
 .PHONY: demo test test-slow coverage lint compiled docs bench clean mutants
 

@@ -314,7 +314,8 @@ async def score_of(choice: Choice, parameters: Mapping[str, Any], seed: int) -> 
     """Return the score on validation of some settings, with a seed of the task that goes with one of the network."""
     task = find_task(choice.task)
     own = {name: value for name, value in parameters.items() if not name.startswith("on.")}
-    settings = task.settings_from({**choice.settings, **own, "seed": seed})
+    seeded = {"seed": seed} if hasattr(task.settings, "seed") else {}  # else the network alone has one
+    settings = task.settings_from({**choice.settings, **own, **seeded})
     uri = None
     if choice.on is not None:
         uri = with_parameter(choice.on, "seed", 100 + seed)
