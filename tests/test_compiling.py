@@ -16,8 +16,7 @@ import sys
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from inmateria import KalmanReadout, TernaryReadout
-from inmateria.reservoir import FORCEReadout, LMSReadout, ShiftLMSReadout
+from inmateria.reservoir import FORCEReadout, KalmanReadout, LMSReadout, ShiftLMSReadout, TernaryReadout
 from inmateria.simulators import (
     ContrastiveNetwork, IntegerEchoStateNetwork, NanowireEnsemble, NanowireNetwork, NeuralCulture, RateBalance,
     ResistiveLayers,

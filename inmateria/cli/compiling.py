@@ -16,7 +16,7 @@ def compile_kernels(
     workers: Annotated[int, typer.Option(help="Processes; 0 is one for each processor.", min=0)] = 0,
     json: Json = False,
 ) -> None:
-    """Compile every kernel of simulators and readouts now: a minute or two, once on a machine."""
+    """Compile every kernel of simulators and readouts now: some minutes, once on a machine."""
     begun = time.perf_counter()
     seconds = awaited(_compile(workers or os.cpu_count() or 1, json))
     whole = time.perf_counter() - begun
