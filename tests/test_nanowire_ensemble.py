@@ -116,7 +116,8 @@ def test_precision_is_part_of_the_id_and_goes_into_a_pickle():
     ids = {NanowireEnsemble(networks, precision=each).id for each in ("double", "mixed", "single")}
     assert len(ids) == 3
     mixed = pickle.loads(pickle.dumps(NanowireEnsemble(networks, precision="mixed")))
-    assert mixed.parameters == {"networks": [network.info.id for network in networks], "precision": "mixed"}
+    ids_of_all = [network.info.id for network in networks]
+    assert mixed.parameters == {"networks": ids_of_all, "precision": "mixed", "on": "cpu"}
     assert mixed.id == NanowireEnsemble(networks, precision="mixed").id
     with pytest.raises(ValueError, match="precision is 'half'; give 'double' or 'mixed' or 'single'"):
         NanowireEnsemble(networks, precision="half")

@@ -11,6 +11,7 @@ from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.nanowire import kernel, lanes
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
+from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, refusal, require_cuda
 from inmateria.simulators.nanowire.models import Filament
 from inmateria.simulators.nanowire.network import NanowireNetwork
 from inmateria.simulators.parameters import either
@@ -46,14 +47,27 @@ class NanowireEnsemble:
         ``"double"``, as a part of the largest input voltage, from the same states; states and conductances are double.
         Trajectories agree as closely in the ordered regime only. Networks that run one after another are solved in
         double whatever is given.
+    on : {"cpu", "cuda"}
+        Processor, or the current CUDA device (the extra ``cuda``), which is meant for thousands of networks of a graph
+        and works in double precision. There is no noise on it, and none of what `Instrument` and `JunctionValues` add.
 
     Raises
     ------
     ValueError
-        If networks do not fit together, or conductances differ by more than single precision holds.
+        If networks do not fit together, conductances differ by more than single precision holds, or a network cannot
+        run on a CUDA device.
+    RuntimeError
+        If there is no CUDA device, or what is needed to use it is not installed.
     """
 
-    def __init__(self, networks: Iterable[NanowireNetwork], *, precision: Precision = "double") -> None:
+    def __init__(
+        self,
+        networks: Iterable[NanowireNetwork],
+        *,
+        precision: Precision = "double",
+        on: Literal["cpu", "cuda"] = "cpu",
+    ) -> None:
+        self.on: Literal["cpu", "cuda"] = either("on", on, "cpu", "cuda")  # type: ignore[assignment]
         self.precision: Precision = either("precision", precision, "double", "mixed", "single")  # type: ignore[assignment]
         self.networks = tuple(networks)
         if not self.networks:
@@ -69,22 +83,43 @@ class NanowireEnsemble:
                 f"the networks differ in (inputs, outputs, sampling_rate): {sorted(shapes, key=str)}; "
                 "give networks of one kind"
             )
-        alike: dict[tuple[type, int, bytes], list[int]] = {}
-        self._alone = []
+        self._alone: list[int] = []
+        self._groups: list[tuple[list[int], _Group | CudaGroup]] = []
+        if self.on == "cuda":
+            self._place_on_device()
+        else:
+            self._place_in_lanes()
+
+    def _place_in_lanes(self) -> None:
         for number, network in enumerate(self.networks):
-            if _fits_a_lane(network):
-                key = type(network._junction), network._substeps, network._plan.tobytes()
-                alike.setdefault(key, []).append(number)
-            else:
+            if not _fits_a_lane(network):
                 self._alone.append(number)
-        self._groups: list[tuple[list[int], _Group]] = []
-        for members in alike.values():
+        for members in self._alike(set(range(len(self))) - set(self._alone)):
             for at in range(0, len(members), LANES):
                 group = members[at : at + LANES]
                 if len(group) >= _WORTH_IT:
                     self._groups.append((group, _Group([self.networks[number] for number in group], self.precision)))
                 else:
                     self._alone += group
+
+    def _place_on_device(self) -> None:
+        if self.precision != "double":
+            raise ValueError(f"precision is {self.precision!r}; on='cuda' works in 'double'")
+        for network in self.networks:
+            if (reason := refusal(network)) is not None:
+                raise ValueError(f"{network.info.id} cannot run on a CUDA device: {reason}; use on='cpu'")
+        require_cuda()
+        for members in self._alike(set(range(len(self)))):
+            self._groups.append((members, CudaGroup([self.networks[number] for number in members])))
+
+    def _alike(self, numbers: set[int]) -> Iterable[list[int]]:
+        """Return lists of networks that share a graph and a model."""
+        alike: dict[tuple[type, int, bytes], list[int]] = {}
+        for number in sorted(numbers):
+            network = self.networks[number]
+            key = type(network._junction), network._substeps, network._plan.tobytes()
+            alike.setdefault(key, []).append(number)
+        return alike.values()
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -94,12 +129,13 @@ class NanowireEnsemble:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The rest, an address among it, is made anew.
-        return functools.partial(type(self), precision=self.precision), (self.networks,)
+        return functools.partial(type(self), precision=self.precision, on=self.on), (self.networks,)
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """How results come about, as plain values: the ids of the networks, and the precision."""
-        return {"networks": [network.info.id for network in self.networks], "precision": self.precision}
+        """How results come about, as plain values: ids of the networks, precision, and processor or device."""
+        names = [network.info.id for network in self.networks]
+        return {"networks": names, "precision": self.precision, "on": self.on}
 
     @property
     def id(self) -> str:
