@@ -48,7 +48,7 @@ def largest_errors(network: NanowireNetwork, drives: Floats) -> dict[str, float]
                 member.restore(state)
             ensemble = NanowireEnsemble(members, precision=precision)  # type: ignore[arg-type]
             ensemble.advance(drives[:, t : t + 1], 1e-3)
-            (_, group), *_ = ensemble._groups
+            group: Any = ensemble._groups[0][1]
             place = group._plan[18 : 18 + network.wire_count]
             voltages = group._nodes[: network.wire_count * LANES].reshape(-1, LANES)[place]
             difference = abs(voltages - np.stack([v[0] for v in expected if v is not None], axis=1)).max()

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from numba.core import config
 
 from inmateria.simulators import Binary, Filament, NanowireEnsemble, NanowireNetwork, RateBalance, Variability
-from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, require_cuda
+from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, NoCudaDevice, require_cuda
 
 Floats = npt.NDArray[np.float64]
 
@@ -145,7 +145,10 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=540.0, help="seconds after which nothing new is begun")
     chosen = parser.parse_args()
     begun = time.perf_counter()
-    cuda = require_cuda()
+    try:
+        cuda = require_cuda()
+    except NoCudaDevice as error:
+        raise SystemExit(str(error)) from None
     warnings.simplefilter("ignore")
     simulated = bool(getattr(config, "ENABLE_CUDASIM", 0))
     device = "numba's simulator" if simulated else str(cuda.get_current_device().name)

@@ -99,7 +99,9 @@ class CudaGroup:
         self._fits = plan.scratch * 8 <= _SHARED
         self.shared = plan.scratch * 8 if self._fits else 0  # bytes a block
         self._junctions = len(first.junctions)
-        self._plan = [self._cuda.to_device(each) for each in plan]
+        # All blocks read the plan in every step, so that its bytes count.
+        short = all(each.max(initial=0) < 1 << 16 for each in plan)
+        self._plan = [self._cuda.to_device(each.astype(np.uint16 if short else np.uint32)) for each in plan]
         self._constants = self._cuda.to_device(np.stack([network._constants for network in networks]))
         self._loads = self._cuda.to_device(np.stack(loads).reshape(len(networks), free))
         self._scratch = self._cuda.device_array((1, 1) if self._fits else (len(networks), plan.scratch))
