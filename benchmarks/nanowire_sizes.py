@@ -46,7 +46,8 @@ def operations(network: NanowireNetwork) -> float:
 def check_currents(network: NanowireNetwork, drive: Any) -> float:
     """Return the largest sum of currents into a free wire, as a fraction of the largest current; stop if above 1e-9."""
     made = network.copy().simulate(drive, 1e-3, record=("voltages", "conductances"))
-    assert made.voltages is not None and made.conductances is not None
+    assert made.voltages is not None
+    assert made.conductances is not None
     a, b = network.junctions.T
     worst = 0.0
     for voltage, conductance in zip(made.voltages, made.conductances, strict=True):
