@@ -1,0 +1,19 @@
+"""Every re-creation of a public script runs on its platform's emulator, and docs/platform_scripts.md says what ran."""
+
+from pathlib import Path
+
+import pytest
+from platform_scripts.table import emulator_of, page_rows, read, run, scripts
+
+
+@pytest.mark.parametrize("path", scripts(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_script_runs_as_the_page_says(path: Path) -> None:
+    if emulator_of(path).MISSING:
+        pytest.skip(emulator_of(path).MISSING)
+    row = run(read(path))
+    assert row in page_rows(), "run python tests/platform_scripts/table.py"
+
+
+def test_the_page_has_no_row_without_its_script() -> None:
+    links = [f"[{each.title}]({each.source})" for each in map(read, scripts())]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in page_rows()] == links
