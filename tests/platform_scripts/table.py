@@ -6,9 +6,10 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -87,7 +88,7 @@ def run(script: Script) -> str:
     running: Callable[[Path], AbstractContextManager[Any]] = emulator_of(script.path).running
     ran, left = 0, [script.left] if script.left else []
     counted = [cell for cell in script.cells if cell.kind != "check"]
-    with running(script.path) as platform, asyncio.Runner() as runner:
+    with running(script.path) as platform, asyncio.Runner() as runner, redirect_stdout(StringIO()):
         names: dict[str, Any] = {"__name__": "__main__", "__file__": str(script.path)}
         for cell in script.cells:
             if cell.kind == "check":
