@@ -5,6 +5,7 @@ import sys
 import textwrap
 import threading
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
 
@@ -228,11 +229,97 @@ def test_what_would_go_wrong_on_the_platform_is_told() -> None:
         intan.read_count()
     with pytest.raises(StimulusRejected, match="run for another 150 ms"):
         trigger.send(flags(0))
-    intan.close()
+    trigger.close()
     with pytest.raises(SubstrateError, match="is closed"):
-        intan.read_count()
+        trigger.send(flags(0))
     with pytest.raises(SubstrateError, match="there are no organoids 'fs1'"):
         package.Database().get_spike_event(*2 * [__import__("datetime").datetime(2024, 4, 5)], "fs1")
+
+
+def test_parameters_may_be_sent_before_an_experiment_and_after_a_controller_was_closed() -> None:
+    platform = twin(bookings=[BOOKING, Booking(token="TOMORROW", start=9e9)])
+    package = version1(platform)
+    intan, param = package.IntanSofware(), package.StimParam(index=3, phase_amplitude1=2.0, phase_amplitude2=2.0)
+    with pytest.raises(StimulusRejected, match=r"without a booking; Experiment\(token\) first"):
+        intan.send_stimparam([param])
+    package.Experiment("TOMORROW")
+    with pytest.raises(SubstrateBusy, match="outside of the booking of fs300"):
+        intan.send_stimparam([param])
+    exp = package.Experiment("OURS")
+    with pytest.raises(StimulusRejected, match="electrode 40 is not of this booking"):
+        intan.send_stimparam([package.StimParam(index=40)])
+    intan.send_stimparam([param])
+    intan.close()
+    trigger = package.TriggerController(email="us@example.org")
+    with pytest.raises(StimulusRejected, match="outside of an experiment"):
+        trigger.send(flags(0))
+    assert exp.start()
+    trigger.send(flags(0))
+    assert [each[1] for each in platform.given] == [3]
+    exp.stop()
+    param.enable = False
+    intan.send_stimparam([param])  # a closed controller is opened again
+    before = package.datetime_now()
+    package.wait(2.5)
+    assert (package.datetime_now() - before).total_seconds() == 2.5
+    assert before.utcoffset().total_seconds() == 0
+
+
+def test_the_database_records_events_apart_and_tells_empty_times_with_all_columns() -> None:
+    zone = timezone(timedelta(hours=5, minutes=30))
+    begin = datetime(2024, 4, 5, tzinfo=UTC)
+    # Each electrode fires every 2 ms: of these the database has every second one, as an event lasts 3 ms.
+    platform = twin(cultures=PulsedCulture(32, period=0.002))
+    database = version1(platform).Database()
+    platform.clock.sleep(1.0)
+    platform.spikes(0.0, 1e12)
+    platform.clock.sleep(1.0)  # events are the same, however often they were asked for before
+    events = database.get_spike_event(begin, begin + timedelta(seconds=2), "fs300")
+    gaps = events.groupby("channel")["Time"].diff().dropna().dt.total_seconds()
+    assert gaps.min() == pytest.approx(0.004, abs=1e-6) == gaps.max()
+    assert len(events) == len(platform.spikes(0.0, 1e12)[0]) / 2
+    same = database.get_spike_event(begin.astimezone(zone), datetime(2024, 4, 5, 0, 0, 2), "fs300")
+    assert same.equals(events)
+    assert database.get_spike_count(begin, begin + timedelta(seconds=2), "fs300")["Spike per minutes"].sum() == len(
+        events
+    )
+    at = events["Time"][events["channel"] == 9].iloc[30]
+    raw = database.get_raw_spike(at - timedelta(milliseconds=1), at + timedelta(milliseconds=2), np.int64(9))
+    assert len(raw) == 90
+    assert len(database.get_raw_spike(at, at + timedelta(milliseconds=1), 9)) == 30
+    assert database.get_raw_spike(at, at, 9).columns.tolist() == ["Time", "channel", "Amplitude"]
+    early = begin - timedelta(days=1)
+    for name, columns in (
+        ("get_all_triggers", ["_time", "_value", "trigger", "up"]),
+        ("get_impedance", ["Time", "channel", "impedance"]),
+        ("door", ["Time", "value"]),
+    ):
+        empty = getattr(database, name)(early, begin)
+        assert empty.columns.tolist() == columns
+        assert len(empty) == 0
+        assert str(empty[columns[0]].dt.tz) == "UTC"
+    with pytest.raises(SubstrateError, match="before its start"):
+        database.get_all_triggers(begin, early)
+    with pytest.raises(SubstrateError, match="no electrode 128"):
+        database.get_raw_spike(early, begin, 128)
+    with pytest.raises(AttributeError, match="has no get_triggers; it has get_spike_event"):
+        database.get_triggers(early, begin)
+
+
+async def test_version_2_answers_each_request_and_says_that_it_has_no_pictures() -> None:
+    with emulated(twin(), version=2):
+        from neuroplatformv2.core.camera import CameraController
+        from neuroplatformv2.core.intan import IntanController
+        from neuroplatformv2.utils.enumerations import MEA
+        from neuroplatformv2.utils.schemas import StimParam
+
+        intan = IntanController()
+        await intan._close()
+        assert (await intan._send_stimparam([StimParam()])).status
+        assert (await intan._upload_stimparam()).message == ""
+        assert len(await CameraController(MEA.One)._last_capture()) == 0
+        with pytest.raises(SubstrateError, match="no camera"):
+            CameraController(MEA.One)._image_from(1)
 
 
 def test_a_booking_is_for_its_holder_its_time_and_one_experiment() -> None:

@@ -100,7 +100,7 @@ def run(script: Script) -> str:
                     raise
                 if cell.words not in str(error):
                     raise AssertionError(f"{cell.words!r} is not in the message: {error}") from error
-                left.append(f"refused: {' '.join(str(error).split())}")
+                left.append(f"refused: {_short(' '.join(str(error).split()))}")
                 continue
             if cell.kind == "refused":
                 raise AssertionError(f"the cell 'refused: {cell.words}' of {script.path.name} was not refused")
@@ -108,6 +108,11 @@ def run(script: Script) -> str:
     whole = f"whole, {ran} cells" if ran == len(counted) else f"{ran} of {len(counted)} cells"
     rest = "; ".join(left).replace("|", "\\|") or "nothing"
     return f"| [{script.title}]({script.source}) | {whole} | {rest} |"
+
+
+def _short(message: str) -> str:
+    """Return a message without what is longer than a row of a table should be."""
+    return message if len(message) <= 220 else f"{message[:220].rsplit(' ', 1)[0]} ..."
 
 
 def _run(code: CodeType, names: dict[str, Any], runner: asyncio.Runner) -> None:

@@ -1,7 +1,7 @@
 """np-utils, parameters_loader: parameters checked, enabled, sent, disabled.
 
 Source: https://github.com/FinalSpark-np/np-utils/blob/20da0a757b387c8291bbded77021d4359d4610da/src/np_utils/parameters_loader.py
-Left: the preview with plotly.
+Left: the preview with plotly; triphasic parameters, which the loader checks and the twin refuses to play.
 """
 
 # %% imports
@@ -49,9 +49,3 @@ intan.send_stimparam(stimparams)
 
 # %% check: none is
 assert platform._loaded == {}
-
-# %% refused: does not play the shape Triphasic
-three = StimParam()
-three.stim_shape = StimShape.Triphasic
-three.phase_amplitude2 = 0.5
-intan.send_stimparam([three])

@@ -26,9 +26,7 @@ def utc(value):
 # %% events, of a time given in another zone
 time.sleep(70)
 start, stop = utc("2024-04-05T02:00:00+02:00"), utc("2024-04-05T00:01:00Z")
-spikes = run_maybe_async(
-    DatabaseController.get_spike_event(SpikeEventQuery(start=start, stop=stop, fsname="fs300"))
-)
+spikes = run_maybe_async(DatabaseController.get_spike_event(SpikeEventQuery(start=start, stop=stop, fsname="fs300")))
 triggers = run_maybe_async(DatabaseController.get_all_triggers(TriggersQuery(start=start, stop=stop)))
 
 # %% columns that it knows

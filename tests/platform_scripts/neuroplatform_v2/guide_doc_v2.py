@@ -134,6 +134,3 @@ assert list(df_trig.columns) == ["_time", "_value", "trigger"] and df_trig["trig
 assert count_spike.shape == (128,)
 assert len(raw) == 90 and np.isclose(raw["Amplitude"].abs().max(), df_events["Amplitude"].iloc[0], rtol=0.02)
 assert df["Spike per minutes"].sum() == len(df_events)
-
-# %% refused: the twin has no camera
-cam._image_from(0)

@@ -45,9 +45,6 @@ resp = await intan._upload_stimparam()
 if not resp.status:
     raise RuntimeError(resp.message)
 
-# %% refused: changing parameters takes 10 s
-await trigger.send(np.eye(16, dtype=np.uint8)[3])
-
 # %% triggers, one by one
 time.sleep(10)
 for i in np.arange(0, 16, 5):
