@@ -99,8 +99,8 @@ def test_frames_are_the_cultures_samples_that_are_nearest_in_time() -> None:
 def recording(path: Path, **changed: object) -> Path:
     """Write a small recording as the SDK's PyTables does."""
     spike = np.dtype([("timestamp", "<i8"), ("channel", "u1"), ("samples", "<f4", (75,))])
-    entries = [msgspec.msgpack.encode(each) for each in ({"x": 1}, "text", {b"nd": True, b"type": "<f8", b"shape": [2],
-                                                                             b"data": np.array([1.5, 2]).tobytes()})]  # fmt: skip
+    array = {b"nd": True, b"type": "<f8", b"shape": [2], b"data": np.array([1.5, 2]).tobytes()}
+    entries = [msgspec.msgpack.encode(each) for each in ({"x": 1}, "text", array)]
     ends = np.cumsum([len(each) for each in entries])
     with h5py.File(path, "w") as file:
         attributes = {

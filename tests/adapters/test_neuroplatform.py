@@ -486,3 +486,22 @@ def test_arrays_have_32_electrodes(tmp_path: Path) -> None:
     spikes, _ = both.spikes(now, now + 1.0)
     assert (np.diff(spikes["time"]) >= 0).all()
     assert set(spikes["channel"]) == {*range(32), *range(96, 128)}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_triggers_that_the_platform_tells_of_are_told_apart_from_those_asked_for(version: int) -> None:
+    platform = twin()
+    async with NeuroplatformSubstrate(platform=platform, version=version, triggers=4) as lab:
+        with pytest.raises(SubstrateError, match="no stimulus yet"):
+            await lab.confirmed()
+        drive = np.array([[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]], dtype=float)
+        await lab.stimulate(lab.info.stimulus(drive))
+        assert np.array_equal(await lab.confirmed(), drive > 0)
+        # A trigger that was sent, and never reached the generator, is not in the database.
+        first = lab._sent[0][0]
+        platform.triggers = [each for each in platform.triggers if (each[0] - first < 0.1) or each[1] != 0]
+        expected = drive > 0
+        expected[3, 0] = False
+        assert np.array_equal(await lab.confirmed(), expected)
+        await lab.stimulate(lab.info.stimulus(np.zeros((2, 4))))
+        assert not (await lab.confirmed()).any()
