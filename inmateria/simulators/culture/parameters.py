@@ -136,11 +136,12 @@ class CultureParameters:
         if not 0 < self.learning_rate <= 0.5:
             raise ValueError(f"learning_rate is {self.learning_rate}; give more than 0 and at most 0.5")
 
-    def packed(self, excitatory: int) -> FloatArray:
-        """Return all constants of the compiled step, for a number of excitatory neurons."""
+    def packed(self, excitatory: int, shortest_delay: int) -> FloatArray:
+        """Return all constants of the compiled step, for a number of excitatory neurons and a shortest delay, steps."""
         model, array, dt = self.regime, self.array, self.dt
         constants = model.packed(dt)
         constants[kernel.EXCITATORY] = excitatory
+        constants[kernel.TOGETHER] = min(shortest_delay, kernel.LONGEST)
         constants[kernel.DEAD] = round(array.dead_time / dt)
         constants[kernel.FATIGUE] = array.fatigue
         constants[kernel.FATIGUE_RECOVERY] = array.fatigue_recovery / dt
