@@ -376,9 +376,11 @@ class NeuralCulture:
     ) -> npt.NDArray[np.float32] | None:
         """Synthesise the voltage since `clock` if it is wanted; keep the spikes and pulses that still show later."""
         dt, now = self._dt, self._clock
-        shifted = pulses.copy()
-        shifted["time"] += clock
-        shifted = np.concatenate((self._seen_pulses, shifted))
+        shifted = self._seen_pulses
+        if len(pulses):
+            late = pulses.copy()
+            late["time"] += clock
+            shifted = np.concatenate((shifted, late))
         fired = np.concatenate((self._seen_spikes, fired), axis=1)
         raw = None
         if wanted:
