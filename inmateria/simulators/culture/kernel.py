@@ -115,7 +115,8 @@ def advance(
     ring : ndarray, shape (2, slots, columns)
         Excitation and inhibition of each neuron in the steps to come, mV.
     synapses : tuple
-        First synapse of each neuron, target and delay of each synapse; first place of each neuron in the list of
+        First synapse of each neuron; target of each synapse, and where it writes into a ring (2nd and 3rd axis flat)
+        for a spike in slot 0; first place of each neuron in the list of
         incoming synapses that learn, their indices, and their sources.
     weights : ndarray, shape (synapses,)
         mV; the sign is the neuron's.
@@ -165,7 +166,8 @@ def advance(
                 if constants[POTENTIATION] > 0 and n < constants[EXCITATORY]:
                     learn(step, n, constants, neurons, spiked, synapses, weights, eligible, tagged)
                 spiked[n] = step
-                send(n, step % slots, released, synapses, weights, ring[0 if n < constants[EXCITATORY] else 1])
+                kind = 0 if n < constants[EXCITATORY] else 1
+                send(n, step % slots * ring.shape[2], released, synapses, weights, ring[kind].reshape(-1))
                 for pair in range(heard[0][n], heard[0][n + 1]):
                     electrode = heard[1][pair]
                     if (
@@ -300,14 +302,13 @@ def find(threshold: np.float32, constants: Floats, neurons: Single, held: Intege
 
 
 @_inner
-def send(n: int, slot: int, released: np.float32, synapses: tuple[Any, ...], weights: Single, ring: Single) -> None:
-    """Write the spike of a neuron into the steps in which it arrives."""
-    first, target, delay = synapses[0], synapses[1], synapses[2]
-    slots = np.uint64(len(ring))
+def send(n: int, start: int, released: np.float32, synapses: tuple[Any, ...], weights: Single, ring: Single) -> None:
+    """Write the spike of a neuron into the steps in which it arrives; ``start`` is where its own step begins."""
+    first, place, size = synapses[0], synapses[2], np.uint64(len(ring))
     for s in range(np.uint64(first[n]), np.uint64(first[n + 1])):
-        at = np.uint64(slot) + np.uint64(delay[s])
-        at -= slots if at >= slots else np.uint64(0)
-        ring[at, np.uint64(target[s])] += weights[s] * released
+        at = np.uint64(start) + np.uint64(place[s])
+        at -= size if at >= size else np.uint64(0)
+        ring[at] += weights[s] * released
 
 
 @_inner

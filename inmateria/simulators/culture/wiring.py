@@ -137,7 +137,8 @@ def draw_wiring(own: CultureParameters, rng: np.random.Generator) -> tuple[Wirin
     # The same synapses again by their targets: a spike changes the synapses whose spikes came in before it.
     incoming = np.flatnonzero(learning)[np.argsort(target[learning], kind="stable")]
     incoming_first = np.searchsorted(target[incoming], np.arange(count + 1))
-    lists = (first, target, delay, incoming_first, incoming, source[incoming])
+    into = delay * columns_of(count) + target
+    lists = (first, target, into, incoming_first, incoming, source[incoming])
     return (
         Wiring(
             tissue, source, target, delay, tuple(each.astype(np.int32) for each in lists), scale, learning,
@@ -172,9 +173,14 @@ IN_COLUMNS = ("neurons", "held", "random", "ring")
 """Arrays whose last axis the compiled step takes sixteen neurons at a time."""
 
 
+def columns_of(neurons: int) -> int:
+    """Return the number of columns for so many neurons: whole lanes."""
+    return -(-neurons // LANES) * LANES
+
+
 def in_columns(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return a copy whose last axis is filled with zeros to whole lanes, aligned to lines of the processor's cache."""
-    columns = -(-array.shape[-1] // LANES) * LANES
+    columns = columns_of(array.shape[-1])
     size = array.size // array.shape[-1] * columns
     room = np.zeros(size + _LINE // array.itemsize, dtype=array.dtype)
     begin = -room.ctypes.data // array.itemsize % (_LINE // array.itemsize)
