@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.special import erf
 
 from inmateria.simulators import Asynchronous, Connectivity, NeuralCulture, Pulses
 from inmateria.simulators.culture import kernel
@@ -104,7 +106,7 @@ def spikes_in_numpy(culture: NeuralCulture, steps: int, pulses: Pulses | None) -
 @pytest.mark.parametrize("pulsed", [False, True])
 def test_the_spikes_are_those_of_the_equations_solved_in_numpy(parameters: dict[str, object], pulsed: bool) -> None:
     culture = NeuralCulture(**parameters)
-    duration, electrodes = 0.25, int(culture.info.parameters["electrodes"])
+    duration, electrodes = 0.15, int(culture.info.parameters["electrodes"])
     random = np.random.default_rng(0)
     pulses = Pulses(random.uniform(0, duration, 40), random.integers(0, electrodes, 40), 3e-6) if pulsed else None
     expected = spikes_in_numpy(culture, round(duration / float(culture.info.parameters["dt"])), pulses)
@@ -127,3 +129,35 @@ def test_what_has_faded_is_zero_and_never_a_denormal_number() -> None:
         faded += values[values > 0].tolist()
     assert min(faded) == float(np.finfo(np.float32).tiny)
     assert (values[: kernel.BIAS] == 0).all()
+
+
+def rate_of_alone(dt: float, corrected: bool, noise: float = 5.0) -> float:
+    """Rate of neurons without synapses, Hz."""
+    regime = Asynchronous(
+        drive=6.0, drive_spread=0.0, noise=noise, excitation=0.0, inhibition=0.0, adaptation=0.0,
+        refractory_inhibitory=3e-3,
+    )  # fmt: skip
+    culture = NeuralCulture(neurons=1000, seed=1, regime=regime, dt=dt, continuity_correction=corrected)
+    culture.run(1.0)
+    return len(culture.run(20.0, neuron_spikes=True).neuron_spikes) / 1000 / 20.0
+
+
+def test_corrected_coarse_steps_fire_at_the_rate_of_fine_ones() -> None:
+    """Beside the rate in closed form (Siegert 1951), with the threshold that steps of 0.1 ms amount to."""
+    mean, spread, reset, membrane = 6.0, 5.0, 3.0, 20e-3
+    threshold = 15.0 + 0.5826 * spread * np.sqrt(1 - np.exp(-2 * 1e-4 / membrane))
+    low, high = ((each - mean) / spread / np.sqrt(2) for each in (reset, threshold))
+    mean_interval = 3e-3 + membrane * np.sqrt(np.pi) * quad(lambda x: np.exp(x**2) * (1 + erf(x)), low, high)[0]
+    expected = 1 / mean_interval
+    assert rate_of_alone(1e-4, corrected=False) == pytest.approx(expected, rel=0.02)
+    assert rate_of_alone(1e-4, corrected=True) == rate_of_alone(1e-4, corrected=False)
+    assert rate_of_alone(5e-4, corrected=True) == pytest.approx(expected, rel=0.02)
+    assert rate_of_alone(5e-4, corrected=False) < 0.95 * expected
+
+
+def test_a_correction_down_to_the_reset_is_refused_and_it_is_part_of_the_id() -> None:
+    with pytest.raises(ValueError, match="give a smaller dt, or a lower reset"):
+        NeuralCulture(neurons=10, regime=Asynchronous(reset=14.9), dt=1e-3, continuity_correction=True)
+    plain, corrected = (NeuralCulture(neurons=10, dt=5e-4, continuity_correction=each) for each in (False, True))
+    assert plain.info.id == "culture-10-s0-f434f1baea77"  # as it was before there was a correction
+    assert corrected.info.id != plain.info.id
