@@ -85,3 +85,12 @@ def test_what_is_refused_is_refused_for_all() -> None:
         with pytest.raises(ValueError, match=says):
             CultureEnsemble(wrong)
     assert len(ensemble) == 4
+
+
+def test_long_runs_on_several_cores_are_those_of_each_alone() -> None:
+    cultures, alone = ([NeuralCulture(neurons=500, seed=seed, electrodes=8) for seed in range(3)] for _ in range(2))
+    ensemble = CultureEnsemble(cultures)
+    found = ensemble.run(0.5, neuron_spikes=True)  # 2.5 million updates of neurons in each
+    for activity, culture in zip(found, alone, strict=True):
+        assert np.array_equal(activity.neuron_spikes, culture.run(0.5, neuron_spikes=True).neuron_spikes)
+    assert_same_state(ensemble, alone)

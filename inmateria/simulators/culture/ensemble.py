@@ -1,9 +1,9 @@
 """Many cultures advanced with one call, side by side on the processor's cores."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,16 @@ from inmateria.simulators.culture.records import Activity
 from inmateria.substrate import Response, StimulusRejected
 
 Given = Pulses | PulseArray | None
+Result = TypeVar("Result")
+
+_WORTH_A_THREAD = 50_000  # updates of neurons: below, Python takes longer than the compiled step
 
 
 class CultureEnsemble:
     """Several cultures that are advanced with one call; they may differ in seed, age, regime and size.
 
-    Each culture runs on one core, as many at once as there are cores; its results are those of the culture on its own,
-    to the bit. State stays in the cultures.
+    Each culture runs on one core, as many at once as there are cores, or one after another where a call is so short
+    that threads would not pay. Results are those of each culture on its own, to the bit. State stays in the cultures.
 
     Parameters
     ----------
@@ -87,8 +90,7 @@ class CultureEnsemble:
                 "give one drive to each culture, or one to all",
             )
         stimuli = [culture.info.stimulus(own, step) for culture, own in zip(self.cultures, given, strict=True)]
-        with ThreadPoolExecutor(_threads(len(self))) as pool:
-            return tuple(pool.map(NeuralCulture.advance, self.cultures, stimuli))
+        return self._each(NeuralCulture.advance, stimuli, stimuli[0].duration)
 
     def run(
         self,
@@ -127,13 +129,17 @@ class CultureEnsemble:
             raise ValueError(f"{len(each)} sets of pulses for {len(self)} cultures; give one to each, or one to all")
         for culture, own in zip(self.cultures, each, strict=True):
             admitted(own, duration, len(culture.info.inputs), culture.info.inputs[0].high)
-        with ThreadPoolExecutor(_threads(len(self))) as pool:
-            return tuple(
-                pool.map(lambda culture, own: culture.run(duration, own, voltage, neuron_spikes), self.cultures, each)
-            )
+        return self._each(lambda culture, own: culture.run(duration, own, voltage, neuron_spikes), each, duration)
 
-
-def _threads(most: int) -> int:
-    """Return how many cores this process may use, and no more than there are cultures."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(most, allowed)
+    def _each(
+        self, work: Callable[[NeuralCulture, Any], Result], given: Sequence[Any], duration: float
+    ) -> tuple[Result, ...]:
+        """Do some work of a duration with each culture and what is given to it."""
+        updates = sum(
+            len(culture.positions) * duration / float(culture.info.parameters["dt"]) for culture in self.cultures
+        )
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if cores == 1 or updates < _WORTH_A_THREAD * len(self):
+            return tuple(map(work, self.cultures, given))
+        with ThreadPoolExecutor(min(cores, len(self))) as pool:
+            return tuple(pool.map(work, self.cultures, given))
