@@ -10,7 +10,7 @@ With ``--sizes``, instead, what a neuron costs in a step in cultures of 100 to 1
 is the arithmetic, counted in the compiled step: 33 vector instructions for sixteen neurons with AVX-512, two in a
 cycle, or 70 and three with AVX2; the clock is that of a chain of products. The other is the bytes that have to come
 and go, of the ring of arriving spikes in each step and of the neurons once in as many as the shortest delay, at the
-rate at which this core copies arrays of the culture's size.
+rate at which this core changes the sign of arrays of the culture's size in place.
 
     python benchmarks/culture.py [--json] [--quick] [--sizes]
 """
@@ -27,6 +27,7 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import llvmlite.binding  # type: ignore[import-untyped]
 import numba
@@ -35,6 +36,7 @@ import numpy.typing as npt
 
 from inmateria.simulators import Asynchronous, NeuralCulture
 from inmateria.simulators.culture import kernel
+from inmateria.simulators.culture.tissue import Tissue
 
 Row = dict[str, Any]
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
@@ -298,24 +300,38 @@ def bound(culture: NeuralCulture) -> tuple[float, float]:
     # Read and written: two entries of the ring in each step; five numbers, one count and two words now and then.
     traffic = 2 * 4 * (2 + 8 / together)
     size = sum(arrays[name].nbytes for name in ("ring", "neurons", "held", "random"))
-    source, copy = (np.ones(size // 8, dtype=np.float32) for _ in range(2))
+    array = np.ones(size // 4, dtype=np.float32)
     many = max(1, 10_000_000 // size)
 
-    def copying() -> None:
+    def change() -> None:
         for _ in range(many):
-            np.copyto(copy, source)
+            np.negative(array, out=array)
 
-    return arithmetic, traffic * least(copying, 10) / (many * 2 * source.nbytes)
+    return arithmetic, traffic * least(change, 20) / (many * 2 * array.nbytes)
+
+
+def any_synapses(
+    rng: np.random.Generator, tissue: Tissue, synapses: float, length: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Draw targets anywhere in the organoid of a neuron: as many as usual, in seconds instead of an hour."""
+    many, of = round(synapses), tissue.organoid_of
+    members, sizes = np.argsort(of, kind="stable"), np.bincount(of)
+    before = np.cumsum(sizes) - sizes
+    at = before[of][:, np.newaxis] + (rng.random((len(of), many)) * sizes[of][:, np.newaxis]).astype(np.intp)
+    target = np.sort(members[at], axis=1).reshape(-1)
+    way = tissue.neurons[target] - np.repeat(tissue.neurons, many, axis=0)
+    return np.arange(len(of) + 1) * many, target, np.hypot(*way.T)
 
 
 def cost_of(neurons: int, repeats: int) -> Row:
-    """Time a culture of organoids of up to 1,000 neurons, whose synapses are quickly drawn."""
+    """Time a culture of organoids of up to 1,000 neurons."""
     organoids = max(1, neurons // 1000)
-    culture = NeuralCulture(
-        neurons=neurons, regime="asynchronous", seed=1, organoids=organoids, electrodes=max(32, organoids)
-    )
-    culture.run(0.5)
-    state, steps = culture.state, min(10_000, max(500, 10_000_000 // neurons))
+    with mock.patch("inmateria.simulators.culture.wiring.draw_synapses", any_synapses):
+        culture = NeuralCulture(
+            neurons=neurons, regime="asynchronous", seed=1, organoids=organoids, electrodes=max(32, organoids)
+        )
+    culture.run(0.1)
+    state, steps = culture.state, min(10_000, max(200, 10_000_000 // neurons))
     spent = float("inf")
     for _ in range(repeats):
         culture.restore(state)
