@@ -177,7 +177,7 @@ def main() -> None:
         print(
             json.dumps(
                 {
-                    "claim": "nHSIC step < 2x its products; closed form < 0.2 s",
+                    "claim": "nHSIC step < 2x its products; closed form < 0.2 s; never slower than one thread",
                     "steps": steps,
                     "fits": fits,
                     "busy": busy,

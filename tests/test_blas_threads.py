@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,9 +47,12 @@ def test_large_products_keep_their_threads() -> None:
 def test_hsic_training_has_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     objective = hsic.nhsic_objective
-    monkeypatch.setattr(
-        hsic, "nhsic_objective", lambda *given, **more: (seen.append(threads()), objective(*given, **more))[1]
-    )
+
+    def watched(*given: Any, **more: Any) -> Any:
+        seen.append(threads())
+        return objective(*given, **more)
+
+    monkeypatch.setattr(hsic, "nhsic_objective", watched)
     X = np.random.default_rng(0).standard_normal((20, 4))
     HSICBottleneck(2, epochs=1).fit(X, X[:, :1])
     assert seen
