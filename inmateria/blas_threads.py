@@ -1,8 +1,8 @@
 """One BLAS thread for loops of small matrix products.
 
 Several threads make them no faster, and many times slower on a busy machine: a thread that waits for the others spins,
-and each product then lasts as long as a time slice of the operating system. Products of at least `LARGE` multiplications
-keep the threads that BLAS has.
+and each product then lasts as long as a time slice of the operating system. Products of at least `LARGE`
+multiplications keep the threads that BLAS has.
 """
 
 import threading
