@@ -22,7 +22,7 @@ COMMANDS = {
     "import inmateria": [sys.executable, "-c", "import inmateria"],
     "inmateria --help": [sys.executable, "-m", "inmateria", "--help"],
 }
-RUN = [sys.executable, "-m", "inmateria", "run", "henon", "--on", "nanowire"]
+RUN = [sys.executable, "-m", "inmateria", "run", "memory", "--on", "nanowire://?wires=50"]
 FIRST_SIGN, FIRST_EXCHANGE = "inmateria run: first sign", "inmateria run: first exchange"
 GOALS = {"import inmateria": 0.3, "inmateria --help": 0.5, FIRST_SIGN: 0.5, FIRST_EXCHANGE: 2.0}
 
@@ -37,7 +37,10 @@ def first_signs() -> tuple[float, float]:
         shown, first = b"", 0.0
         try:
             while re.search(rb" \d+/\d", shown) is None:  # how far the first phase is
-                shown += os.read(ours, 4096)
+                try:
+                    shown += os.read(ours, 4096)
+                except OSError:  # it has ended
+                    raise SystemExit(f"{' '.join(RUN)} failed: {shown.decode()}") from None
                 first = first or time.perf_counter() - begun
             return first, time.perf_counter() - begun
         finally:
