@@ -43,14 +43,12 @@ def series(samples: int, features: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def recursive(features: int, samples: int) -> list[Row]:
-    """Learn one sample after another: steps a second."""
+    """Learn one sample after another, in turn with the peers: steps a second."""
     X, y = series(samples, features)
     alpha = 1e-3
     ours = RecursiveLeastSquares(alpha=alpha, fit_intercept=False)
-    ours.fit(X[:10], y[:10])  # compiled before it is timed
-    rows: list[Row] = [
-        {"claim": f"RLS, {features} features", "who": "inmateria", "seconds": seconds(lambda: ours.fit(X, y))}
-    ]
+    ours.fit(X, y)  # compiled before it is timed
+    fits: dict[str, Callable[[], Any]] = {"inmateria": lambda: ours.fit(X, y)}
     try:
         from reservoirpy.nodes import RLS
 
@@ -61,7 +59,7 @@ def recursive(features: int, samples: int) -> list[Row]:
 
         answer = np.asarray(theirs().Wout).ravel()
         assert np.allclose(answer, ours.coef_.ravel(), atol=1e-6), "reservoirpy's RLS gave another answer"
-        rows.append({"claim": rows[0]["claim"], "who": "reservoirpy", "seconds": seconds(theirs, 1)})
+        fits["reservoirpy"] = theirs
     except ModuleNotFoundError:
         print("reservoirpy is not installed and was left out")
     try:
@@ -73,12 +71,18 @@ def recursive(features: int, samples: int) -> list[Row]:
             return readout
 
         assert np.allclose(compiled().predict(X[:100]), X[:100] @ ours.coef_.T, atol=1e-5), "rclib gave another answer"
-        rows.append({"claim": rows[0]["claim"], "who": "rclib (C++)", "seconds": seconds(compiled, 2)})
+        fits["rclib (C++)"] = compiled
     except ModuleNotFoundError:
         print("rclib is not installed and was left out")
-    for row in rows:
-        row["per second"] = samples / row["seconds"]
-    return rows
+    spent: dict[str, float] = {}
+    for turn in range(10):
+        for who, fit in fits.items():
+            if who != "reservoirpy" or not turn:  # so much slower that one round is enough
+                spent[who] = min(spent.get(who, np.inf), seconds(fit, 1))
+    claim = f"RLS, {features} features"
+    return [
+        {"claim": claim, "who": who, "seconds": least, "per second": samples / least} for who, least in spent.items()
+    ]
 
 
 def leave_one_out() -> list[Row]:
@@ -182,7 +186,7 @@ def _most_memory() -> float:
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     # First: memory is that of the process at its largest.
     "streamed": streamed,
-    "recursive": lambda _: recursive(100, 50_000) + recursive(500, 5_000),
+    "recursive": lambda _: recursive(100, 20_000) + recursive(500, 2_000),
     "leave-one-out": lambda _: leave_one_out(),
     "one fit": lambda _: one_fit(),
     "wide": lambda _: wide(),
@@ -190,9 +194,9 @@ PARTS: dict[str, Callable[[int], list[Row]]] = {
 
 GOALS = {
     ("RLS, 100 features", "reservoirpy"): 15.0,
-    ("RLS, 100 features", "rclib (C++)"): 2.5,
+    ("RLS, 100 features", "rclib (C++)"): 3.5,
     ("RLS, 500 features", "reservoirpy"): 15.0,
-    ("RLS, 500 features", "rclib (C++)"): 2.5,
+    ("RLS, 500 features", "rclib (C++)"): 4.8,
     ("exact leave-one-out", "inmateria, one plain fit"): 1 / 3.5,
     ("exact leave-one-out", "RidgeCV, 11 alphas"): 10.0,
     ("ridge, 100 x 16,000", "RidgeCV"): 1.0,

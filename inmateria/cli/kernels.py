@@ -80,13 +80,14 @@ def _integer_echo_states() -> None:
 
 
 def _online_readouts() -> None:
-    from inmateria.reservoir import FORCEReadout, KalmanReadout, LMSReadout, ShiftLMSReadout
+    from inmateria.reservoir import FORCEReadout, KalmanReadout, LMSReadout, RecursiveLeastSquares, ShiftLMSReadout
 
     X, Y = np.eye(4), np.ones((4, 1))
     for readout in (
         FORCEReadout(),
         KalmanReadout(),
         LMSReadout(),
+        RecursiveLeastSquares(),
         ShiftLMSReadout(feature_range=4.0, target_range=4.0),
     ):
         for _ in range(2):

@@ -4,8 +4,7 @@ A task names its feature sets, the substrate's first, and its targets; everythin
 that a control added here stands beside every task.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,8 +13,8 @@ import numpy.typing as npt
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 
+from inmateria.blas_threads import one_blas_thread
 from inmateria.one_line import one_line
 from inmateria.protocols.controls import Control, ControlKind, FeatureSets
 from inmateria.protocols.outcome import ExchangeStatistics, Outcome, Score, weights_by_output
@@ -32,7 +31,6 @@ __all__ = [
     "blocks_of_time",
     "confusion_table",
     "features_of",
-    "one_thread",
     "score_classification",
     "score_regression",
     "stratified_folds",
@@ -129,14 +127,7 @@ class Comparison:
         return Outcome(title=title, exchanges=exchanges, **{**fields, **further})
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread: several are no faster on fits of this size, and many times slower on a busy machine."""
-    with threadpool_limits(1):
-        yield
-
-
-@one_thread()
+@one_blas_thread()
 def score_classification(
     feature_sets: FeatureSets,
     labels: Labels,
@@ -217,7 +208,7 @@ def score_classification(
     )
 
 
-@one_thread()
+@one_blas_thread()
 def score_regression(
     feature_sets: FeatureSets,
     targets: Mapping[str, FloatArray],
@@ -317,7 +308,7 @@ def stratified_folds(labels: Labels, seed: int) -> Folds:
     return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels))
 
 
-@one_thread()
+@one_blas_thread()
 def features_of(
     given: FloatArray | Control, train: npt.NDArray[np.intp], Y: FloatArray, alphas: Sequence[float] = _ALPHAS
 ) -> FloatArray:

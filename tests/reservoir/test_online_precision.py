@@ -267,3 +267,27 @@ def test_the_rows_of_the_online_bottleneck_are_those_of_ridge_regression_whateve
         exact / size, abs=1e-8
     )
     assert online.mean_ == pytest.approx([float(m) for m in mean[:4]], rel=1e-14)
+
+
+@pytest.mark.parametrize("size", [5, 13, 31, 60])  # parts of vectors, several blocks of rows
+@pytest.mark.parametrize("forgetting", [1.0, 0.97])
+@pytest.mark.parametrize("delay", [0, 3])
+def test_samples_in_calls_of_any_length_are_answered_in_order_by_the_least_squares_so_far(
+    size: int, forgetting: float, delay: int
+) -> None:
+    generator, samples, alpha = np.random.default_rng(size), 90, 1e-2
+    X, Y = generator.normal(size=(samples, size)), generator.normal(size=(samples, 3))
+    Y[generator.random(samples) < 0.2] = np.nan
+    readout = RecursiveLeastSquares(forgetting, alpha=alpha, fit_intercept=False, delay=delay).begin(size, 3)
+    told = []
+    for length in (1, 2, 3, 4, 5, 7, 23, 1, 26, 18):
+        begin = len(told)
+        told.extend(readout.learn(X[begin : begin + length], Y[begin : begin + length]))
+    assert len(told) == samples
+    A, B = alpha * np.eye(size), np.zeros((size, 3))
+    for t in range(samples):
+        assert told[t] == pytest.approx(X[t] @ np.linalg.solve(A, B), rel=1e-8, abs=1e-8), t
+        if t >= delay and not np.isnan(Y[t]).any():
+            x = X[t - delay]
+            A, B = forgetting * A + np.outer(x, x), forgetting * B + np.outer(x, Y[t])
+    assert readout.coef_ == pytest.approx(np.linalg.solve(A, B).T, rel=1e-8, abs=1e-8)

@@ -20,6 +20,7 @@ from msgspec import Meta
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.blas_threads import one_blas_thread
 from inmateria.protocols.circuits import Circuit, learning_channels
 from inmateria.protocols.controls import Control
 from inmateria.protocols.data_sets import digits
@@ -37,7 +38,7 @@ from inmateria.protocols.learned_matter import (
 from inmateria.protocols.outcome import Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials
 from inmateria.protocols.run_progress import Targets, note_score
-from inmateria.protocols.scoring import Labels, confusion_table, features_of, one_thread, with_reading_noise
+from inmateria.protocols.scoring import Labels, confusion_table, features_of, with_reading_noise
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import (
     InputMask,
@@ -268,7 +269,7 @@ class _OnlineReader:
         return predicted
 
 
-@one_thread()
+@one_blas_thread()
 def _read_online(
     X: FloatArray, labels: Labels, train: Labels, test: Labels, settings: DigitsSettings
 ) -> tuple[Labels, FloatArray]:
@@ -279,7 +280,7 @@ def _read_online(
     return readout.predict(scaler.transform(X[test])), readout.coef_
 
 
-@one_thread()
+@one_blas_thread()
 def _read_ridge(
     X: FloatArray, labels: Labels, train: Labels, test: Labels, settings: DigitsSettings
 ) -> tuple[Labels, FloatArray]:

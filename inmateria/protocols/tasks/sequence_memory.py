@@ -17,12 +17,13 @@ import numpy as np
 from msgspec import Meta
 from sklearn.preprocessing import StandardScaler
 
+from inmateria.blas_threads import one_blas_thread
 from inmateria.protocols.controls import Control, controls_by_step
 from inmateria.protocols.data_sets import digits
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import Presented, present_trials, stream_trials
 from inmateria.protocols.run_progress import Targets
-from inmateria.protocols.scoring import Labels, features_of, one_thread, with_reading_noise
+from inmateria.protocols.scoring import Labels, features_of, with_reading_noise
 from inmateria.protocols.task import ProgressCallback, Task, samples_read
 from inmateria.reservoir import InputMask, PhysicalReservoir, RecursiveLeastSquaresClassifier, SignalOrCounts
 from inmateria.substrate import FloatArray, Substrate
@@ -211,7 +212,7 @@ def _chosen(control: Control, shown: Labels, back: int) -> FloatArray:
     return features_of(control, np.arange(back, len(shown) // 2), wanted)
 
 
-@one_thread()
+@one_blas_thread()
 def _learn_to_recall(X: FloatArray, shown: Labels, back: int, alpha: float) -> tuple[FloatArray, FloatArray]:
     """Predict the digit so many back, then learn it, one after another; give which were correct, and the weights."""
     standardised = StandardScaler().fit(X[:_TO_STANDARDISE]).transform(X)

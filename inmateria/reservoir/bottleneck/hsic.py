@@ -13,6 +13,7 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.blas_threads import one_blas_thread
 from inmateria.reservoir.bottleneck.dependence import (
     PHSIC_FLOOR,
     REGULARISATION,
@@ -156,7 +157,10 @@ class HSICBottleneck(BottleneckTransformer):
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to inputs (samples, inputs) and targets (samples, targets), one-hot for classes."""
         with fit_transaction(self):
-            self._fit(*self._checked_pairs(X, y, reset=True))
+            inputs, targets = self._checked_pairs(X, y, reset=True)
+            batch = min(len(inputs), 2 * self.batch_size)  # at most: rows are split evenly
+            with one_blas_thread(0.0 if self.random_features else float(batch) ** 3):
+                self._fit(inputs, targets)
         return self
 
     def _fit(self, inputs: FloatArray, targets: FloatArray) -> None:

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.multiclass import check_classification_targets
 
 from inmateria.adapters import connect
+from inmateria.blas_threads import one_blas_thread
 from inmateria.reservoir.layers.batches import PassInformation, parts_of, samples_of
 from inmateria.reservoir.layers.layer import PhysicalLayer
 from inmateria.reservoir.layers.pipeline import (
@@ -179,7 +180,8 @@ class PhysicalStack:
         await self._rehearse(rows, lengths, targets, labels)
         self.trace.clear()
         pipeline = self._pipeline(LayerPipeline, rows, targets.shape[1], self.trace)
-        found = await pipeline.train(rows, lengths, targets, self._order(), Progress(on_progress))
+        with one_blas_thread(float(pipeline.training.batch_size) ** 3):
+            found = await pipeline.train(rows, lengths, targets, self._order(), Progress(on_progress))
         features = [self._pooled(each, lengths) for each in found]
         readout = make_pipeline(StandardScaler(), clone(self.readout))
         await asyncio.to_thread(readout.fit, self._chosen(features), labels)

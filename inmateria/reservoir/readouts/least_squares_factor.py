@@ -24,10 +24,14 @@ free intercept this leaves the weights as they are.
 import numpy as np
 from numba import njit
 
+from inmateria.kernel_compilation import recompile_with
+from inmateria.reservoir.readouts.eight_lanes import load, minus, plus, store, times
+from inmateria.reservoir.readouts.online import LANES
+
 ROWS = 4
 """Rows of the factor that are updated together; a width must be a multiple of it."""
 
-_BATCH = 16
+_BATCH = 24
 """Samples that pass through those rows, which stay in the nearest cache, before the next rows are read."""
 
 _STEEP = 0.25
@@ -199,37 +203,30 @@ def _rotate(  # type: ignore[no-untyped-def]
     """Add rows to the factor, or predict only; `rows` and `errors` are reduced, predictions are added to `told`."""
     entries, size = rows.shape
     growth = 1.0 / forgetting
+    # Single elements and no views of rows: numba counts references to a view, atomically, at each turn of a loop.
     for k in range(0, size, ROWS):
-        unit0, unit1, unit2, unit3 = unit[k], unit[k + 1], unit[k + 2], unit[k + 3]
         e0, e1, e2, e3 = variances[k], variances[k + 1], variances[k + 2], variances[k + 3]
-        u01, u02, u03, u12, u13, u23 = (
-            unit0[k + 1],
-            unit0[k + 2],
-            unit0[k + 3],
-            unit1[k + 2],
-            unit1[k + 3],
-            unit2[k + 3],
-        )
+        u01, u02, u03 = unit[k, k + 1], unit[k, k + 2], unit[k, k + 3]
+        u12, u13, u23 = unit[k + 1, k + 2], unit[k + 1, k + 3], unit[k + 2, k + 3]
         for entry in range(entries):
-            row, floor, noise, turn = rows[entry], floors[entry], noises[entry], turns[entry]
-            x0, a1, a2, a3 = row[k], row[k + 1], row[k + 2], row[k + 3]
-            x0 = x0 if x0 * x0 > noise[k] else 0.0
+            x0, a1, a2, a3 = rows[entry, k], rows[entry, k + 1], rows[entry, k + 2], rows[entry, k + 3]
+            x0 = x0 if x0 * x0 > noises[entry, k] else 0.0
             x1, b2, b3 = a1 - x0 * u01, a2 - x0 * u02, a3 - x0 * u03
-            x1 = x1 if x1 * x1 > noise[k + 1] else 0.0
+            x1 = x1 if x1 * x1 > noises[entry, k + 1] else 0.0
             x2, c3 = b2 - x1 * u12, b3 - x1 * u13
-            x2 = x2 if x2 * x2 > noise[k + 2] else 0.0
+            x2 = x2 if x2 * x2 > noises[entry, k + 2] else 0.0
             x3 = c3 - x2 * u23
-            x3 = x3 if x3 * x3 > noise[k + 3] else 0.0
-            turn[0], turn[1], turn[2], turn[3] = x0, x1, x2, x3
+            x3 = x3 if x3 * x3 > noises[entry, k + 3] else 0.0
+            turns[entry, 0], turns[entry, 1], turns[entry, 2], turns[entry, 3] = x0, x1, x2, x3
             if not learns[entry]:
-                turn[4] = turn[5] = turn[6] = turn[7] = 0.0
-                turn[8] = -1.0
+                turns[entry, 4] = turns[entry, 5] = turns[entry, 6] = turns[entry, 7] = 0.0
+                turns[entry, 8] = -1.0
                 continue
             if forgetting < 1.0:
-                e0 = min(growth * e0, max(e0, floor[k]))
-                e1 = min(growth * e1, max(e1, floor[k + 1]))
-                e2 = min(growth * e2, max(e2, floor[k + 2]))
-                e3 = min(growth * e3, max(e3, floor[k + 3]))
+                e0 = min(growth * e0, max(e0, floors[entry, k]))
+                e1 = min(growth * e1, max(e1, floors[entry, k + 1]))
+                e2 = min(growth * e2, max(e2, floors[entry, k + 2]))
+                e3 = min(growth * e3, max(e3, floors[entry, k + 3]))
             r0, r1, r2, r3 = x0 * e0, x1 * e1, x2 * e2, x3 * e3
             g0 = gammas[entry]
             g1 = g0 + x0 * r0
@@ -241,37 +238,32 @@ def _rotate(  # type: ignore[no-untyped-def]
             s0, s1, s2, s3 = r0 * i1, r1 * i2, r2 * i3, r3 * i4
             c0, c1, c2, c3_ = g0 * i1, g1 * i2, g2 * i3, g3 * i4
             e0, e1, e2, e3 = e0 * c0, e1 * c1, e2 * c2, e3 * c3_
-            turn[4], turn[5], turn[6], turn[7] = s0, s1, s2, s3
+            turns[entry, 4], turns[entry, 5], turns[entry, 6], turns[entry, 7] = s0, s1, s2, s3
             if min(min(c0, c1), min(c2, c3_)) > _STEEP:
-                turn[8] = -1.0
+                turns[entry, 8] = -1.0
                 u01, u02, u03 = u01 + s0 * x1, u02 + s0 * b2, u03 + s0 * b3
                 u12, u13, u23 = u12 + s1 * x2, u13 + s1 * c3, u23 + s2 * x3
             else:
-                turn[8], turn[9], turn[10], turn[11] = c0, c1, c2, c3_
+                turns[entry, 8], turns[entry, 9], turns[entry, 10], turns[entry, 11] = c0, c1, c2, c3_
                 u01, u02, u03 = c0 * u01 + s0 * a1, c0 * u02 + s0 * a2, c0 * u03 + s0 * a3
                 u12, u13, u23 = c1 * u12 + s1 * b2, c1 * u13 + s1 * b3, c2 * u23 + s2 * c3
         variances[k], variances[k + 1], variances[k + 2], variances[k + 3] = e0, e1, e2, e3
-        unit0[k + 1], unit0[k + 2], unit0[k + 3], unit1[k + 2], unit1[k + 3], unit2[k + 3] = (
-            u01,
-            u02,
-            u03,
-            u12,
-            u13,
-            u23,
-        )
         _rotate_targets(entries, k, turns, rotated, errors, told)
-        tail = k + ROWS
-        _rotate_tails(entries, tail, turns, rows, unit0[tail:], unit1[tail:], unit2[tail:], unit3[tail:])
+        _rotate_tails(entries, k, turns, rows, unit)
+        # Afterwards, because the vectors of the further columns may begin in the block.
+        for i in range(ROWS):
+            for j in range(i + 1):
+                unit[k + i, k + j] = 0.0
+        unit[k, k + 1], unit[k, k + 2], unit[k, k + 3] = u01, u02, u03
+        unit[k + 1, k + 2], unit[k + 1, k + 3], unit[k + 2, k + 3] = u12, u13, u23
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _rotate_targets(entries, k, turns, rotated, errors, told):  # type: ignore[no-untyped-def]
     for output in range(rotated.shape[0]):
-        of_output = rotated[output]
-        h0, h1, h2, h3 = of_output[k], of_output[k + 1], of_output[k + 2], of_output[k + 3]
+        h0, h1, h2, h3 = rotated[output, k], rotated[output, k + 1], rotated[output, k + 2], rotated[output, k + 3]
         for entry in range(entries):
-            turn = turns[entry]
-            x0, x1, x2, x3 = turn[0], turn[1], turn[2], turn[3]
+            x0, x1, x2, x3 = turns[entry, 0], turns[entry, 1], turns[entry, 2], turns[entry, 3]
             z = errors[output, entry]
             v0 = z - x0 * h0
             v1 = v0 - x1 * h1
@@ -279,74 +271,116 @@ def _rotate_targets(entries, k, turns, rotated, errors, told):  # type: ignore[n
             v3 = v2 - x3 * h3
             errors[output, entry] = v3
             told[output, entry] += (x0 * h0 + x1 * h1) + (x2 * h2 + x3 * h3)
-            if turn[8] < 0.0:
-                h0, h1, h2, h3 = h0 + turn[4] * v0, h1 + turn[5] * v1, h2 + turn[6] * v2, h3 + turn[7] * v3
+            s0, s1, s2, s3 = turns[entry, 4], turns[entry, 5], turns[entry, 6], turns[entry, 7]
+            if turns[entry, 8] < 0.0:
+                h0, h1, h2, h3 = h0 + s0 * v0, h1 + s1 * v1, h2 + s2 * v2, h3 + s3 * v3
             else:
-                h0, h1 = turn[8] * h0 + turn[4] * z, turn[9] * h1 + turn[5] * v0
-                h2, h3 = turn[10] * h2 + turn[6] * v1, turn[11] * h3 + turn[7] * v2
-        of_output[k], of_output[k + 1], of_output[k + 2], of_output[k + 3] = h0, h1, h2, h3
+                h0, h1 = turns[entry, 8] * h0 + s0 * z, turns[entry, 9] * h1 + s1 * v0
+                h2, h3 = turns[entry, 10] * h2 + s2 * v1, turns[entry, 11] * h3 + s3 * v2
+        rotated[output, k], rotated[output, k + 1], rotated[output, k + 2], rotated[output, k + 3] = h0, h1, h2, h3
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate_tails(entries, tail, turns, rows, t0, t1, t2, t3):  # type: ignore[no-untyped-def]
-    """Rotate all further columns: two entries at a time if both are flat, so that the factor is read once for both."""
+def _rotate_tails(entries, k, turns, rows, unit):  # type: ignore[no-untyped-def]
+    """Rotate all further columns: up to four flat entries at a time, so that the factor is read once for all of them.
+
+    Columns of the block itself may be written to.
+    """
     entry = 0
     while entry < entries:
-        turn, x = turns[entry], rows[entry, tail:]
-        x0, x1, x2, x3 = turn[0], turn[1], turn[2], turn[3]
-        s0, s1, s2, s3 = turn[4], turn[5], turn[6], turn[7]
-        if turn[8] >= 0.0:
-            c0, c1, c2, c3 = turn[8], turn[9], turn[10], turn[11]
-            for j in range(len(x)):
-                z0, u0, u1, u2, u3 = x[j], t0[j], t1[j], t2[j], t3[j]
-                z1 = z0 - x0 * u0
-                z2 = z1 - x1 * u1
-                z3 = z2 - x2 * u2
-                t0[j] = c0 * u0 + s0 * z0
-                t1[j] = c1 * u1 + s1 * z1
-                t2[j] = c2 * u2 + s2 * z2
-                t3[j] = c3 * u3 + s3 * z3
-                x[j] = z3 - x3 * u3
-        elif entry + 1 < entries and turns[entry + 1, 8] < 0.0:
-            turn, y = turns[entry + 1], rows[entry + 1, tail:]
-            y0, y1, y2, y3 = turn[0], turn[1], turn[2], turn[3]
-            r0, r1, r2, r3 = turn[4], turn[5], turn[6], turn[7]
-            for j in range(len(x)):
-                v, w, u = x[j], y[j], t0[j]
-                v -= x0 * u
-                u += s0 * v
-                w -= y0 * u
-                t0[j] = u + r0 * w
-                u = t1[j]
-                v -= x1 * u
-                u += s1 * v
-                w -= y1 * u
-                t1[j] = u + r1 * w
-                u = t2[j]
-                v -= x2 * u
-                u += s2 * v
-                w -= y2 * u
-                t2[j] = u + r2 * w
-                u = t3[j]
-                v -= x3 * u
-                u += s3 * v
-                w -= y3 * u
-                t3[j] = u + r3 * w
-                x[j], y[j] = v, w
+        flat = 0
+        while flat < 4 and entry + flat < entries and turns[entry + flat, 8] < 0.0:
+            flat += 1
+        if flat == 4:
+            _rotate_four(entry, k, turns, rows, unit)
+            entry += 4
+        elif flat >= 2:
+            _rotate_two(entry, k, turns, rows, unit)
+            entry += 2
+        elif flat == 1:
+            _rotate_one(entry, k, turns, rows, unit)
             entry += 1
         else:
-            for j in range(len(x)):
-                v, u = x[j], t0[j]
-                v -= x0 * u
-                t0[j] = u + s0 * v
-                u = t1[j]
-                v -= x1 * u
-                t1[j] = u + s1 * v
-                u = t2[j]
-                v -= x2 * u
-                t2[j] = u + s2 * v
-                u = t3[j]
-                v -= x3 * u
-                t3[j] = u + s3 * v
-                x[j] = v
-        entry += 1
+            _rotate_steeply(entry, k, turns, rows, unit)
+            entry += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate_four(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
+    # Read once, as the compiler cannot know that they are not written to.
+    x0, x1, x2, x3 = _four(turns, entry, 0), _four(turns, entry, 1), _four(turns, entry, 2), _four(turns, entry, 3)
+    s0, s1, s2, s3 = _four(turns, entry, 4), _four(turns, entry, 5), _four(turns, entry, 6), _four(turns, entry, 7)
+    begin = (k + ROWS) // LANES * LANES
+    for j in range(begin, rows.shape[1], LANES):
+        v, w = load(rows, entry, j), load(rows, entry + 1, j)
+        y, z = load(rows, entry + 2, j), load(rows, entry + 3, j)
+        v, w, y, z = _rotate_row(unit, k, j, v, w, y, z, x0, s0)
+        v, w, y, z = _rotate_row(unit, k + 1, j, v, w, y, z, x1, s1)
+        v, w, y, z = _rotate_row(unit, k + 2, j, v, w, y, z, x2, s2)
+        v, w, y, z = _rotate_row(unit, k + 3, j, v, w, y, z, x3, s3)
+        store(rows, entry, j, v)
+        store(rows, entry + 1, j, w)
+        store(rows, entry + 2, j, y)
+        store(rows, entry + 3, j, z)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _four(turns, entry, i):  # type: ignore[no-untyped-def]
+    return turns[entry, i], turns[entry + 1, i], turns[entry + 2, i], turns[entry + 3, i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate_row(unit, row, j, v, w, y, z, x, s):  # type: ignore[no-untyped-def]
+    u = load(unit, row, j)
+    v = minus(v, x[0], u)
+    u = plus(u, s[0], v)
+    w = minus(w, x[1], u)
+    u = plus(u, s[1], w)
+    y = minus(y, x[2], u)
+    u = plus(u, s[2], y)
+    z = minus(z, x[3], u)
+    store(unit, row, j, plus(u, s[3], z))
+    return v, w, y, z
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate_two(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
+    begin = (k + ROWS) // LANES * LANES
+    for j in range(begin, rows.shape[1], LANES):
+        v, w = load(rows, entry, j), load(rows, entry + 1, j)
+        for i in range(ROWS):
+            u = load(unit, k + i, j)
+            v = minus(v, turns[entry, i], u)
+            u = plus(u, turns[entry, ROWS + i], v)
+            w = minus(w, turns[entry + 1, i], u)
+            u = plus(u, turns[entry + 1, ROWS + i], w)
+            store(unit, k + i, j, u)
+        store(rows, entry, j, v)
+        store(rows, entry + 1, j, w)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate_one(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
+    begin = (k + ROWS) // LANES * LANES
+    for j in range(begin, rows.shape[1], LANES):
+        v = load(rows, entry, j)
+        for i in range(ROWS):
+            u = load(unit, k + i, j)
+            v = minus(v, turns[entry, i], u)
+            store(unit, k + i, j, plus(u, turns[entry, ROWS + i], v))
+        store(rows, entry, j, v)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _rotate_steeply(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
+    begin = (k + ROWS) // LANES * LANES
+    for j in range(begin, rows.shape[1], LANES):
+        v = load(rows, entry, j)
+        for i in range(ROWS):
+            u = load(unit, k + i, j)
+            store(unit, k + i, j, plus(times(turns[entry, 2 * ROWS + i], u), turns[entry, ROWS + i], v))
+            v = minus(v, turns[entry, i], u)
+        store(rows, entry, j, v)
+
+
+recompile_with(learn_rows, "inmateria.reservoir.readouts.eight_lanes")

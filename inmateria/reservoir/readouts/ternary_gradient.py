@@ -9,6 +9,8 @@ rounds what the first one leaves. Classes are learned by cross-entropy, other ta
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.blas_threads import one_blas_thread
+
 FloatArray = npt.NDArray[np.float64]
 
 _BATCH = 128
@@ -20,6 +22,7 @@ _RATE = 3e-3
 _MOMENTUM, _DECAY = 0.9, 0.999
 
 
+@one_blas_thread()
 def trained_planes(
     X: FloatArray, Y: FloatArray, planes: int, alpha: float, *, is_classifier: bool, centred: bool, seed: int
 ) -> tuple[npt.NDArray[np.int8], FloatArray, FloatArray]:
