@@ -6,7 +6,8 @@ classes that people use, with arguments of the types that they are always called
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
@@ -64,10 +65,10 @@ def _contrastive_predictions() -> None:
         network.predict(np.zeros((samples, 2)))
 
 
-def _resistive_layers() -> None:
+def _resistive_layers(precision: Literal["single", "double"] = "single") -> None:
     from inmateria.simulators import ResistiveLayers
 
-    network = ResistiveLayers((2, 3, 2), seed=1, centred=False)
+    network = ResistiveLayers((2, 3, 2), seed=1, centred=False, precision=precision)
     _drive(network)
     network.fit([[0.0, 0.1]], [0], epochs=1)
     network.predict([[0.0, 0.1]])
@@ -113,6 +114,7 @@ KERNELS: dict[str, Callable[[], None]] = {
     "contrastive networks in lanes": _contrastive_networks_in_lanes,
     "predictions of contrastive networks": _contrastive_predictions,
     "resistive layers": _resistive_layers,
+    "resistive layers in double precision": partial(_resistive_layers, "double"),
     "online readouts": _online_readouts,
     "nanowire networks": _nanowires,
     "nanowire ensembles": _nanowire_ensembles,
