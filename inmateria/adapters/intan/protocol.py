@@ -171,7 +171,7 @@ def encode_waveform(first: int, values: npt.NDArray[np.uint16]) -> bytes:
     blocks = np.zeros(len(values) // BLOCK, dtype=np.dtype([("magic", "<u4"), ("rows", row, (BLOCK,))]))
     blocks["magic"] = WAVEFORM_MAGIC
     blocks["rows"]["timestamp"] = ((first + np.arange(len(values))) % (1 << 32)).reshape(-1, BLOCK)
-    blocks["rows"]["values"] = values.reshape(-1, BLOCK, values.shape[1])
+    blocks["rows"]["values"] = values.reshape(len(blocks), BLOCK, values.shape[1])
     return blocks.tobytes()
 
 

@@ -18,7 +18,7 @@ OLD = "old_"  # scripts written for RHX 3.0 ask for the controller by its old na
 def running(path: Path) -> Iterator[IntanEmulator]:
     version = "3.0.6" if path.name.startswith(OLD) else "3.4.0"
     emulator = IntanEmulator(
-        NeuralCulture(seed=1, current_limit=1e-3), ports=(5000, 5001, 5002), version=version
+        NeuralCulture(seed=1, regime="asynchronous", current_limit=1e-3), ports=(5000, 5001, 5002), version=version
     )
     ready, end, failed = threading.Event(), asyncio.Event(), []
     loop = asyncio.new_event_loop()

@@ -47,5 +47,8 @@ time.sleep(0.1)
 scommand.close()
 
 # %% check: five pulses with the phases that were set, and nothing was answered with an error
-assert [pulse[1:] for pulse in platform.pulses] == [(10, -1e-05, 0.0005, 0.0, 0.0001)] * 5
+import numpy as np
+
+given = np.array([pulse[1:] for pulse in platform.pulses])
+assert np.allclose(given, [(10, -1e-05, 0.0005, 0.0, 0.0001)] * 5, rtol=1e-9, atol=0), given
 assert platform.not_simulated == 5
