@@ -6,7 +6,13 @@ import pytest
 from platform_scripts.table import emulator_of, page_rows, read, run, scripts
 
 
-@pytest.mark.parametrize("path", scripts(), ids=lambda path: f"{path.parent.name}/{path.stem}")
+def parameters() -> list[object]:
+    marks = {path: [pytest.mark.slow] if getattr(emulator_of(path), "SLOW", False) else [] for path in scripts()}
+    return [pytest.param(path, marks=marks[path], id=f"{path.parent.name}/{path.stem}") for path in scripts()]
+
+
+@pytest.mark.filterwarnings("default")  # scripts of others, with their own deprecations
+@pytest.mark.parametrize("path", parameters())
 def test_a_script_runs_as_the_page_says(path: Path) -> None:
     if emulator_of(path).MISSING:
         pytest.skip(emulator_of(path).MISSING)

@@ -6,9 +6,10 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -87,7 +88,7 @@ def run(script: Script) -> str:
     running: Callable[[Path], AbstractContextManager[Any]] = emulator_of(script.path).running
     ran, left = 0, [script.left] if script.left else []
     counted = [cell for cell in script.cells if cell.kind != "check"]
-    with running(script.path) as platform, asyncio.Runner() as runner:
+    with running(script.path) as platform, asyncio.Runner() as runner, redirect_stdout(StringIO()):
         names: dict[str, Any] = {"__name__": "__main__", "__file__": str(script.path)}
         for cell in script.cells:
             if cell.kind == "check":
@@ -99,7 +100,7 @@ def run(script: Script) -> str:
                     raise
                 if cell.words not in str(error):
                     raise AssertionError(f"{cell.words!r} is not in the message: {error}") from error
-                left.append(f"refused: {' '.join(str(error).split())}")
+                left.append(f"refused: {_short(' '.join(str(error).split()))}")
                 continue
             if cell.kind == "refused":
                 raise AssertionError(f"the cell 'refused: {cell.words}' of {script.path.name} was not refused")
@@ -107,6 +108,11 @@ def run(script: Script) -> str:
     whole = f"whole, {ran} cells" if ran == len(counted) else f"{ran} of {len(counted)} cells"
     rest = "; ".join(left).replace("|", "\\|") or "nothing"
     return f"| [{script.title}]({script.source}) | {whole} | {rest} |"
+
+
+def _short(message: str) -> str:
+    """Return a message without what is longer than a row of a table should be."""
+    return message if len(message) <= 220 else f"{message[:220].rsplit(' ', 1)[0]} ..."
 
 
 def _run(code: CodeType, names: dict[str, Any], runner: asyncio.Runner) -> None:

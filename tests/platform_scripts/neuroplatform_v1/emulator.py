@@ -14,6 +14,6 @@ MISSING = ""
 
 @contextmanager
 def running(path: Path) -> Iterator[Neuroplatform]:
-    culture = NeuralCulture(seed=1, organoids=4, current_limit=1e-3)
+    culture = NeuralCulture(seed=1, neurons=200, organoids=4, current_limit=1e-3)
     with emulated(Neuroplatform(culture, [Booking(token="OURTOKEN01", fs_name="fs300")]), version=1) as platform:
         yield platform
