@@ -146,12 +146,14 @@ def test_what_cannot_be_handed_over_is_told(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_sorter_finds_the_units_of_a_known_truth(tmp_path: Path) -> None:
+    from multiprocessing import resource_tracker
+
     from spikeinterface.comparison import compare_sorter_to_ground_truth
     from spikeinterface.preprocessing import bandpass_filter, common_reference
     from spikeinterface.sorters import run_sorter
 
     known, truth = core.generate_ground_truth_recording(
-        durations=[4.0], num_channels=8, num_units=4, seed=0, sampling_frequency=RATE * 30
+        durations=[4.0], num_channels=8, num_units=2, seed=0, sampling_frequency=RATE * 30
     )
     info = SubstrateInfo(
         id="truth",
@@ -171,7 +173,7 @@ def test_a_sorter_finds_the_units_of_a_known_truth(tmp_path: Path) -> None:
         raw = spikeinterface_recording(recording, positions=known.get_channel_locations())
         clean = common_reference(bandpass_filter(raw, 300, 6000))
         saved = clean.save(folder=tmp_path / "clean", verbose=False, progress_bar=False)
-        kmeans = {"n_clusters": 4, "random_state": 0}
+        kmeans = {"n_clusters": 2, "random_state": 0}
         jobs = {"n_jobs": 1, "progress_bar": False}
         sorting = run_sorter(
             "simple", saved, folder=tmp_path / "sorted", clusterer="kmeans", clusterer_kwargs=kmeans, job_kwargs=jobs
@@ -184,5 +186,6 @@ def test_a_sorter_finds_the_units_of_a_known_truth(tmp_path: Path) -> None:
     back = {name: samples[spikes["channel"] == k] for k, name in enumerate(names)}
     found = core.NumpySorting.from_unit_dict(back, 30 * RATE)
     score = compare_sorter_to_ground_truth(truth, found, exhaustive_gt=True).get_performance()
-    assert (score["precision"] > 0.9).all()
-    assert (score["recall"].astype(float) > 0.5).all()
+    resource_tracker._resource_tracker._stop()  # a process that the sorter started  # type: ignore[attr-defined]
+    print(score)
+    assert (score["accuracy"].astype(float) > 0.9).all()

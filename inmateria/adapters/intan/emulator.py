@@ -24,6 +24,7 @@ from inmateria.adapters.intan.parameters import CHANNEL, GLOBAL, ParameterSet
 from inmateria.adapters.intan.protocol import BLOCK, SPIKE_EVENT, encode_spikes, encode_waveform
 from inmateria.adapters.intan.rhs_file import RhsFiles
 from inmateria.adapters.intan.stimulator import MOST_STEPS, Played, Stimulators
+from inmateria.adapters.intan.whole_writes import WholeWrites
 from inmateria.adapters.tissue.culture_twin import Culture, CultureTwin
 from inmateria.adapters.tissue.guard import PulseArray
 from inmateria.adapters.tissue.stimulator_rounding import current_steps
@@ -122,6 +123,7 @@ class IntanEmulator:
         self._responsive.set()
         self._waveforms: set[asyncio.StreamWriter] = set()
         self._spikes: set[asyncio.StreamWriter] = set()
+        self._writes: dict[asyncio.StreamWriter, WholeWrites] = {}
         self._exits = AsyncExitStack()
         self.pulses: list[tuple[float, ...]] = []
         self.not_simulated = 0
@@ -204,6 +206,8 @@ class IntanEmulator:
             self._handlers.discard(task)
             self._waveforms.discard(writer)
             self._spikes.discard(writer)
+            if writer in self._writes:
+                self._writes.pop(writer).close()
             writer.close()
 
     def _obey(self, command: str) -> str:
@@ -480,13 +484,13 @@ class IntanEmulator:
     def _send(self, writers: set[asyncio.StreamWriter], data: bytes) -> None:
         """Send to all clients; one that leaves too much unread is disconnected, and the clock goes on."""
         for writer in list(writers):
-            if writer.transport.get_write_buffer_size() > _MOST_UNREAD:
+            writes = self._writes.setdefault(writer, WholeWrites(writer))
+            if writes.unread > _MOST_UNREAD:
                 _logger.warning("a client left %d MB unread and is disconnected", _MOST_UNREAD >> 20)
                 writer.transport.abort()
                 writers.discard(writer)
             elif data:
-                with suppress(ConnectionError):
-                    writer.write(data)
+                writes.put(data)
 
 
 _PHASES = (("amplitude", "duration"), ("second_amplitude", "second_duration"))

@@ -1,7 +1,8 @@
 """Vendor's demo of RHX 3.0: run and stimulate.
 
 Source: https://github.com/sjafari2/K8sKafkaPipeline/blob/dca8eefc9e52882b21ecd1ad2e03cdd1967bc610/seizureproject/ExamplePythonTCPclients/RHXRunAndStimulateDemo.py
-Left: the second between pulses, here 0.2 s. It asks for the controller's old name, with which the emulator answers as version 3.0.6.
+Left: the second between pulses, here 0.2 s.
+It asks for the controller's old name, with which the emulator answers as version 3.0.6.
 """
 
 # %% connect, and ask what the controller is

@@ -1,7 +1,8 @@
 """Vendor's demo: run and stimulate.
 
 Source: https://github.com/Neuro-Mechatronics-Interfaces/python-intan/blob/c141e209f1c1c1a60c1a4d5700ce8aebbfdcac26/examples/intan_tcp/RHXRunAndStimulateDemo.py
-Left: the second between pulses, here 0.2 s. Its pulse has no second phase, and the simulated culture does not answer charge that stays.
+Left: the second between pulses, here 0.2 s.
+Its pulse has no second phase, and the simulated culture does not answer charge that stays.
 """
 
 # %% connect, and ask what the controller is

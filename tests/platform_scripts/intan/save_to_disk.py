@@ -5,10 +5,10 @@ Left: the dialog that asks for the place, and four of its five seconds.
 """
 
 # %% connect, stop it if it runs, and ask what the controller is
-import os.path
 import socket
 import tempfile
 import time
+from pathlib import Path
 
 COMMAND_BUFFER_SIZE = 1024
 scommand = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -22,8 +22,8 @@ is_stim = str(scommand.recv(COMMAND_BUFFER_SIZE), "utf-8") == "Return: Type Cont
 
 # %% choose a place, which ends as the controller's files do
 suffix = ".rhs" if is_stim else ".rhd"
-full_name = os.path.join(tempfile.mkdtemp(), "a demo" + suffix)
-path, base_name = os.path.dirname(full_name), os.path.basename(full_name)[:-4]
+full_name = Path(tempfile.mkdtemp()) / ("a demo" + suffix)
+path, base_name = str(full_name.parent), full_name.name[:-4]
 scommand.sendall(b"set filename.basefilename " + base_name.encode("utf-8"))
 time.sleep(0.1)
 scommand.sendall(b"set filename.path " + path.encode("utf-8"))
@@ -40,7 +40,6 @@ scommand.close()
 
 # %% check: neo reads the file, and it holds the signal and no stimulation
 import shutil
-from pathlib import Path
 
 from neo.rawio import IntanRawIO
 
