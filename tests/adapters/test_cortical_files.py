@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from inmateria.adapters.cortical.files import is_recording, read_recording
 from inmateria.adapters.cortical.phases import RECOVERY, balanced_pulses
-from inmateria.recording import RecordingError
+from inmateria.cli import main
+from inmateria.recording import RecordingError, open_recording
 
 
 def current_at(pieces: list[tuple[float, float, float, float, float]], t: np.ndarray) -> np.ndarray:
@@ -169,3 +170,19 @@ def test_code_in_a_recording_and_a_time_that_goes_back_are_refused(tmp_path: Pat
     h5py.File(other, "w").close()
     with pytest.raises(RecordingError, match="no recording of the CL1"):
         read_recording(other)
+
+
+def test_a_recording_is_imported_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, made = recording(tmp_path / "r.h5"), tmp_path / "imported.h5"
+    monkeypatch.setattr(sys, "argv", ["inmateria", "import", str(path), str(made), "--yes"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    with open_recording(made) as ours:
+        assert (ours.info.id, ours.info.sampling_rate) == ("cl1-7", 25_000)
+        notes = [note.label for note in ours.notes]
+        assert {"e09", "e10", '{"x": 1}'} <= set(notes)
+        (exchange,) = list(ours)
+        signal = exchange.response.signal
+        assert np.isnan(signal.reshape(-1, signal.shape[-1])[300:, :64]).all()
+        assert len(exchange.response.spikes) == 3

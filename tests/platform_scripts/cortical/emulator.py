@@ -15,6 +15,9 @@ NAME = "Cortical Labs CL1"
 SLOW = True  # the SDK starts processes of its own for each `cl.open`
 MISSING = "" if sys.version_info >= (3, 12) and find_spec("cl") else "cl-sdk 1.0 needs Python 3.12"
 
+if not MISSING:
+    resource_tracker.ensure_running()  # which the SDK uses, and which stays until the process ends
+
 _CHOSEN = {
     "CL_SDK_VISUALISATION": "0",
     "CL_SDK_ACCELERATED_TIME": "1",
@@ -27,7 +30,6 @@ _CHOSEN = {
 @contextmanager
 def running(path: Path) -> Iterator[Path]:
     """Choose the culture, in a folder of its own; yield the folder."""
-    resource_tracker.ensure_running()  # it stays until the process ends
     import cl
     import gc
 
