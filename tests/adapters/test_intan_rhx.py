@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from inmateria.adapters.intan.bands import BandFilter
 from inmateria.adapters.intan.confirmation import Confirmation, PulseOnsets
 from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.adapters.intan.protocol import encode_waveform
+from inmateria.adapters.intan.whole_writes import WholeWrites
 from inmateria.recording import RecordedSubstrate, open_recording
 from inmateria.substrate import SubstrateDisconnected, SubstrateError
 
@@ -438,3 +440,33 @@ def test_beginnings_are_found_across_blocks_and_matched_in_order() -> None:
     pulses, others = confirmation.take(111)
     assert [(each.electrode, each.triggered, each.began) for each in pulses] == [(1, 10, None)]
     assert others == []
+
+
+async def test_a_client_that_reads_once_gets_whole_writes() -> None:
+    held: list[WholeWrites] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writes = WholeWrites(writer)
+        held.append(writes)
+        for k in range(40):
+            writes.put(bytes([k]) * 7720)
+        await reader.read(1)
+        writes.close()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, server.sockets[0].getsockname())
+        await asyncio.sleep(0.3)
+        found = bytearray()
+        while len(found) < 40 * 7720:
+            data = await loop.sock_recv(client, 400_000)
+            assert len(data) % 7720 == 0
+            found += data
+            await asyncio.sleep(0.1)
+        assert found == b"".join(bytes([k]) * 7720 for k in range(40))
+        assert held[0].unread == 0
+    server.close()
+    await server.wait_closed()
