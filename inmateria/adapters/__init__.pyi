@@ -21,6 +21,7 @@ from .scpi.substrate import ScpiSubstrate
 from .simulated import SimulatedSubstrate
 from .streams.brainflow_source import BrainflowSource
 from .streams.lsl_source import LslSource
+from .streams.maxwell_twin import MaxwellTwin
 from .streams.open_ephys_source import OpenEphysSource
 from .streams.open_ephys_twin import OpenEphysTwin
 from .streams.published import PublishedSubstrate
@@ -45,6 +46,7 @@ __all__ = [
     "IntanSubstrate",
     "LslSource",
     "LslStimuli",
+    "MaxwellTwin",
     "Neuroplatform",
     "NeuroplatformSubstrate",
     "OpenEphysSource",

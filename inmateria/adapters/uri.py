@@ -69,6 +69,7 @@ _ADAPTERS = {
         "a board that BrainFlow reads: brainflow://synthetic",
     ),
     "openephys": ("inmateria.adapters.streams.uris:open_ephys_from_uri", "Open Ephys' ZMQ Interface: openephys://host"),
+    "maxwell": ("inmateria.adapters.streams.uris:maxwell_from_uri", "a stream of MaxWell's server: maxwell://host"),
 }
 
 
@@ -99,6 +100,7 @@ _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
         "inmateria.adapters.streams.uris:open_ephys_stream",
         ("heartbeats", "electrodes", "continuous_unit", "events", *_STREAM),
     ),
+    "maxwell": ("inmateria.adapters.streams.uris:maxwell_stream", ()),
 } | dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS))
 """The class whose docstring describes the query of each adapter's URI, and the names in it that the query takes."""
 

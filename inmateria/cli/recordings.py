@@ -27,7 +27,7 @@ def record(
         str,
         typer.Argument(
             help="mqtt://host/group/device: what others do with it, without a lease. lsl://NAME, brainflow://BOARD or "
-            "openephys://host: a stream. Any other: driven with nothing.",
+            "openephys://host, maxwell://host: a stream. Any other: driven with nothing.",
             autocompletion=complete_substrate,
         ),
     ],

@@ -1,6 +1,7 @@
 from .compression import Compression, CompressionStopped, compress
 from .format import Exchange, Note, RecordingError
 from .formats.neo_blocks import read_block
+from .formats.spike_sorting import record_sorting, spikeinterface_recording
 from .kept import KeptSamples
 from .order_of_reading import ReadingOrder, ReadingOrderWarning, reading_order, realigned
 from .reading import Recording, open_recording
@@ -26,5 +27,7 @@ __all__ = [
     "read_block",
     "reading_order",
     "realigned",
+    "record_sorting",
     "recover",
+    "spikeinterface_recording",
 ]

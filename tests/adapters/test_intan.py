@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pulsed import PulsedCulture
+from pulsed import PulsedActivity, PulsedCulture
 
 from inmateria.adapters import connect
 from inmateria.adapters.intan.emulator import IntanEmulator
@@ -24,6 +24,24 @@ from inmateria.substrate import (
 )
 
 LIMITS = PulseLimits(interval=0.0, rate=1000)
+
+
+class Sines(PulsedCulture):
+    """A culture whose electrode k has 50 uV, a sine of 20 Hz of 20 k uV, and one of 3 kHz of 10 k uV."""
+
+    def run(self, duration: float, pulses: np.ndarray | None = None, voltage: bool = False) -> PulsedActivity:
+        first = round(self.now * 30_000)
+        activity = super().run(duration, pulses, voltage)
+        if activity.voltage is not None:
+            time = (first + np.arange(len(activity.voltage)))[:, np.newaxis] / 30_000
+            activity.voltage[:] = sines(time, np.arange(self.electrodes))
+        return activity
+
+
+def sines(time: np.ndarray, electrode: np.ndarray) -> np.ndarray:
+    return 1e-6 * (
+        50 + 20 * electrode * np.sin(2 * np.pi * 20 * time) + 10 * electrode * np.sin(2 * np.pi * 3000 * time)
+    )
 
 
 def reach(emulator: IntanEmulator, **changed: object) -> IntanSubstrate:
@@ -84,7 +102,7 @@ async def test_nothing_else_is_armed_and_all_is_off_in_the_end() -> None:
             await intan.stimulate(intan.info.stimulus(drive(3, (0, 1, 1.0), (1, 2, 1.0), (2, 2, 1.5)), 0.02))
             await given(twin, 3)
         assert [pulse[1] for pulse in twin.pulses] == [1, 2, 2]
-        assert all(stim["stimenabled"] == "False" for stim in twin._uploaded.values())
+        assert not twin._armed()
         assert twin.commands[-2:] == ["set runmode stop", "get runmode"]
 
 
@@ -103,12 +121,12 @@ async def test_a_pulse_that_was_released_is_given_whatever_is_set_after() -> Non
 
 
 async def test_voltage_is_that_of_the_electrodes() -> None:
-    async with emulated() as twin, reach(twin, voltage=True) as intan:
+    async with emulated(culture=Sines(8)) as twin, reach(twin, voltage=True) as intan:
         response = await intan.stimulate(intan.info.stimulus(drive(3), 0.01))
         assert response.signal is not None
         assert response.signal.shape == (3, 300, 8)
-        # The twin's culture has k uV on electrode k; RHX sends it in bits of 0.195 uV.
-        assert np.abs(1e6 * response.signal - np.arange(8)).max() < 0.1
+        # The twin's culture has a sine of 10 k uV on electrode k, which the software filter lets pass.
+        assert 1e6 * response.signal.std(axis=(0, 1)) == pytest.approx(10 * np.arange(8) / 2**0.5, rel=0.01, abs=0.1)
 
 
 async def test_the_clock_goes_on_where_32_bits_end() -> None:

@@ -87,6 +87,11 @@ async def entered(name: str, sender: Sender, count: int = 100, **options: Any) -
         yield substrate
 
 
+async def take_on(substrate: StreamSubstrate) -> None:
+    for _ in range(100):
+        await take(substrate, 1)
+
+
 async def take(substrate: StreamSubstrate, steps: int) -> Any:
     return await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(steps)))
 
@@ -130,6 +135,36 @@ async def test_a_gap_is_nan_and_marked_and_a_whole_stretch_is_left_out(tmp_path:
         gaps = [note for note in substrate.take_notes() if note.label == "gap"]
         found_gaps = [(note.device, note.duration, note.details["samples"]) for note in gaps]
         assert found_gaps == [(100 / RATE, 7 / RATE, 7), (137 / RATE, 13 / RATE, 13), (150 / RATE, 187 / RATE, 187)]
+
+
+async def test_17_ms_that_are_lost_are_nan_and_marked_in_the_recording(tmp_path: Path) -> None:
+    path = tmp_path / "gap.h5"
+    out = outlet("lossy", rate=1000.0)
+    sender = Sender(out, rate=1000.0)
+    substrate = RecordedSubstrate(StreamSubstrate(LslSource("lossy"), step=0.05, timeout=20.0), path)
+    async with substrate:
+        assert await asyncio.to_thread(out.wait_for_consumers, 20.0)
+        sender.send(400)
+        sender.send(400, skip=17)
+        for _ in range(3):
+            await take(substrate, 4)
+    with open_recording(path) as recording:
+        signal = recording.signal()
+        (gap,) = [note for note in recording.notes if note.label == "gap"]
+    assert np.flatnonzero(np.isnan(signal).any(axis=1)).tolist() == list(range(400, 417))
+    assert np.array_equal(signal[417:], samples(417, len(signal) - 417))
+    assert (gap.device, gap.duration, gap.details["samples"]) == (0.4, 0.017, 17)
+
+
+async def test_time_that_goes_back_is_an_error() -> None:
+    out = outlet("backwards")
+    sender = Sender(out)
+    async with entered("backwards", sender, count=200) as substrate:
+        await take(substrate, 10)
+        sender.begun -= 30.0
+        sender.send(150)  # a hundred in a row that are late by 30 s and by less
+        with pytest.raises(SubstrateDisconnected, match=r"the time of the LSL stream 'backwards' went back by 29\.5"):
+            await take_on(substrate)
 
 
 async def test_jittered_timestamps_are_no_gaps_and_pyxdf_agrees() -> None:

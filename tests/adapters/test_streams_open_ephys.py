@@ -47,6 +47,11 @@ class Feeding:
         await self.substrate.__aexit__(*details)
 
 
+async def take_on(substrate) -> None:
+    for _ in range(100):
+        await take(substrate, 1)
+
+
 async def take(substrate, steps: int):
     return await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(steps)))
 
@@ -143,6 +148,31 @@ async def test_an_acquisition_that_begins_anew_goes_on_after_a_break() -> None:
         flat = last.signal.reshape(-1, 4)
         assert np.array_equal(flat, counted(flat[0, 0] + np.arange(50)))  # of the new acquisition, in order
         assert flat[0, 0] < device.sample
+
+
+async def test_17_ms_that_are_lost_are_nan_and_marked() -> None:
+    async with twin(block=17) as device, Feeding(device) as substrate:
+        first = substrate.info.parameters["first_sample"]
+        await device.play(40, lose=(20,))
+        lost = device.sample - 20 * 17 - first  # 20 blocks of 17 samples at 1 kHz ago, one was lost
+        async with asyncio.timeout(30):
+            whole = await take(substrate, (lost + 40) // BLOCK + 1)
+        flat = whole.signal.reshape(-1, 4)
+        assert np.flatnonzero(np.isnan(flat).all(axis=1)).tolist() == list(range(lost, lost + 17))
+        assert np.isfinite(np.delete(flat, np.arange(lost, lost + 17), axis=0)).all()
+        (gap,) = [note for note in substrate.take_notes() if note.label == "gap"]
+        assert (gap.device, gap.duration) == pytest.approx((lost / RATE, 0.017))
+        assert gap.details == {"samples": 17, "channels": "all"}
+
+
+async def test_sample_numbers_that_go_back_are_an_error() -> None:
+    async with twin() as device, Feeding(device) as substrate:
+        await device.play(60)
+        await take(substrate, 20)
+        device.sample -= 50 * BLOCK  # the messages go on, so it is no new acquisition
+        await device.play(2)
+        with pytest.raises(SubstrateDisconnected, match=r"the time of Open Ephys' stream .* went back by 2\.\d+ s"):
+            await take_on(substrate)
 
 
 async def test_other_channels_or_rates_are_refused() -> None:

@@ -3,54 +3,59 @@
 It behaves as RHX does, awkward parts included: replies without an end, silence on ``set``, commands read piece by
 piece and never joined, 32-bit timestamps that wrap, durations rounded to samples and currents to steps, no check
 that settings fit together, stimulation that stays armed for the next client, and data only while it runs. A pulse
-begins at the sample at which its trigger arrived. If the machine is too slow, the twin's clock is slow.
+begins at the sample at which its trigger arrived. If the machine is too slow, the twin's clock is slow. What it cannot
+do, it answers with an error that says so.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing, suppress
-from dataclasses import fields
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from inmateria.adapters.intan.protocol import (
-    BLOCK,
-    SPIKE_EVENT,
-    StimSettings,
-    encode_spikes,
-    encode_waveform,
-    rhx_name,
-)
+from inmateria.adapters.intan.bands import BandFilter, amplifier_words, dc_words, stimulation_words
+from inmateria.adapters.intan.parameters import CHANNEL, GLOBAL, ParameterSet
+from inmateria.adapters.intan.protocol import BLOCK, SPIKE_EVENT, encode_spikes, encode_waveform
+from inmateria.adapters.intan.rhs_file import RhsFiles
+from inmateria.adapters.intan.stimulator import MOST_STEPS, Played, Stimulators
+from inmateria.adapters.intan.whole_writes import WholeWrites
 from inmateria.adapters.tissue.culture_twin import Culture, CultureTwin
-from inmateria.adapters.tissue.guard import PULSE, PulseArray
-from inmateria.adapters.tissue.stimulator_rounding import current_steps, duration_samples
+from inmateria.adapters.tissue.guard import PulseArray
+from inmateria.adapters.tissue.stimulator_rounding import current_steps
 from inmateria.concurrency import cancel_and_wait
+from inmateria.substrate import SpikeArray
 
 __all__ = ["IntanEmulator"]
 
-_DEFAULTS = {
-    "sampleratehertz": ("SampleRateHertz", "30000"),
-    "type": ("Type", "ControllerStimRecord"),
-    "stimstepsizemicroamps": ("StimStepSizeMicroAmps", "0.1"),
-    "tcpnumberdatablocksperwrite": ("TCPNumberDataBlocksPerWrite", "10"),
-    "version": ("Version", "3.4.0"),
-}
-_READ_ONLY = {"sampleratehertz", "type", "stimstepsizemicroamps", "version"}
-_CHANNEL = {
-    **{rhx_name(each.name): _text for each in fields(StimSettings) for _text in [str(each.default)]},
-    "TCPDataOutputEnabled": "False",
-    "TCPDataOutputEnabledHigh": "False",
-    "TCPDataOutputEnabledSpike": "False",
-}
+_logger = logging.getLogger(__name__)
 _PORT = 32  # electrodes of one port
-_BANDS = ("TCPDataOutputEnabled", "TCPDataOutputEnabledHigh")
+_WAVES = ("", "Low", "High", "DC", "Stim")
+"""Bands that have a value in each sample, in RHX's order."""
+_MOST_UNREAD = 64 << 20  # bytes that a client may leave unread before it is disconnected
+_STOPPED_ACTIONS = {
+    "uploadampsettlesettings": "UploadAmpSettleSettings",
+    "uploadchargerecoverysettings": "UploadChargeRecoverySettings",
+    "uploadbandwidthsettings": "UploadBandwidthSettings",
+    "uploadstimparameters": "UploadStimParameters",
+    "rescanports": "RescanPorts",
+}
+_KEYS = tuple(f"f{k}" for k in range(1, 9))
+_NOT_EMULATED = ("measureimpedance", "saveimpedance", "setspikedetectionthresholds")
+_CONNECTING = tuple(f"{do}tcp{what}dataoutput" for do in ("connect", "disconnect") for what in ("waveform", "spike"))
 
 
 class IntanEmulator:
     """Emulator of Intan's RHX with a simulated culture; enter it, and connect to its `uri`.
+
+    A pulse that the culture does not simulate (beyond its limit, or with phases that leave charge behind) is given by
+    the emulator's stimulators, and shows in `pulses` and in the stimulation and DC bands; the culture does not answer
+    it, which is logged.
 
     Parameters
     ----------
@@ -65,11 +70,17 @@ class IntanEmulator:
         First value of its 32-bit clock, for tests of its overflow.
     step : float
         Step size of the stimulation current, uA.
+    version : str
+        Version of RHX. Up to 3.0 the controller's type is ``ControllerStimRecordUSB2``, which older scripts expect.
+    resistance : float
+        Resistance of every electrode, ohm: the DC band has the voltage of the stimulation current over it.
 
     Attributes
     ----------
     pulses : list of tuple
-        Every pulse applied to the culture, as `PULSE`, on the emulator's clock.
+        Every pulse of the stimulators, as `PULSE`, on the emulator's clock.
+    not_simulated : int
+        How many of them the culture does not simulate.
     commands : list of str
         Every command received.
     """
@@ -83,24 +94,39 @@ class IntanEmulator:
         ports: tuple[int, int, int] = (0, 0, 0),
         first_timestamp: int = 0,
         step: float = 0.1,
+        version: str = "3.4.0",
+        resistance: float = 1e5,
     ) -> None:
         self._twin = CultureTwin(culture)
         self._speed, self._host, self._ports, self._first = speed, host, ports, first_timestamp
+        self._resistance = resistance
         self._names = [f"{'ABCDEFGH'[k // _PORT]}-{k % _PORT:03d}" for k in range(self._twin.electrodes)]
-        self._settings = {key: value for key, (_, value) in _DEFAULTS.items()}
-        self._settings["stimstepsizemicroamps"] = f"{step:g}"
-        self._channels = {name.lower(): {key.lower(): text for key, text in _CHANNEL.items()} for name in self._names}
-        self._uploaded: dict[str, dict[str, str]] = {}
-        self._fired: list[tuple[float, int, dict[str, str]]] = []  # when, electrode, its stimulation as it was then
+        kind = "ControllerStimRecordUSB2" if _is_old(version) else "ControllerStimRecord"
+        own = {"StimStepSizeMicroAmps": f"{step:g}", "Version": version, "Type": kind}
+        self._settings = ParameterSet(replace(each, default=own.get(each.name, each.default)) for each in GLOBAL)
+        self._channels = {name.lower(): ParameterSet(CHANNEL) for name in self._names}
+        self._files = {
+            "filename": {"path": "", "basefilename": ""},
+            "impedancefilename": {"path": "", "basefilename": ""},
+        }
+        self._stimulators = Stimulators(self._twin.electrodes, self._twin.rate, step)
+        self._step = 1e-6 * step
+        self._limit = np.array([channel.high for channel in culture.info.inputs] or [np.inf])
         self._block = (0.0, 0.0)  # when the present block began: on the system's clock, on the twin's
         self._mode = "Stop"
+        self._filters: dict[str, BandFilter] = {}
+        self._shown = np.zeros((2, self._twin.electrodes), dtype=np.uint16)
+        self._sent: dict[str, list[bool]] = {}
+        self._recording: RhsFiles | None = None
         self._running = asyncio.Event()
         self._responsive = asyncio.Event()
         self._responsive.set()
         self._waveforms: set[asyncio.StreamWriter] = set()
         self._spikes: set[asyncio.StreamWriter] = set()
+        self._writes: dict[asyncio.StreamWriter, WholeWrites] = {}
         self._exits = AsyncExitStack()
         self.pulses: list[tuple[float, ...]] = []
+        self.not_simulated = 0
         self.commands: list[str] = []
 
     @property
@@ -137,6 +163,7 @@ class IntanEmulator:
                 for server in servers:
                     server.close()
                 await cancel_and_wait(board, *self._handlers)
+                self._end_recording()
                 for server in servers:
                     await server.wait_closed()
 
@@ -153,8 +180,8 @@ class IntanEmulator:
         async with aclosing(self._received(reader, writer)) as received:
             async for data in received:
                 await self._responsive.wait()
-                said = "".join(self._obey(command.strip()) for command in data.decode("ascii", "replace").split(";"))
-                writer.write(said.encode("ascii", "replace"))
+                said = "".join(self._obey(command.strip()) for command in data.decode("utf-8", "replace").split(";"))
+                writer.write(said.encode("latin-1", "replace"))
                 await writer.drain()
 
     async def _watched(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -179,6 +206,8 @@ class IntanEmulator:
             self._handlers.discard(task)
             self._waveforms.discard(writer)
             self._spikes.discard(writer)
+            if writer in self._writes:
+                self._writes.pop(writer).close()
             writer.close()
 
     def _obey(self, command: str) -> str:
@@ -186,9 +215,9 @@ class IntanEmulator:
         if not command:
             return ""
         self.commands.append(command)
-        match command.split():
+        match command.split(maxsplit=2):
             case [verb, name] if verb.lower() == "get":
-                return self._get(name)
+                return self._get(name.lower())
             case [verb, name, value] if verb.lower() == "set":
                 return self._set(name.lower(), value)
             case [verb, action] if verb.lower() == "execute":
@@ -197,159 +226,276 @@ class IntanEmulator:
                 return self._execute(action.lower(), what.lower())
         return "Error - Unrecognized command"
 
-    def _get(self, asked: str) -> str:
-        name = asked.lower()
+    def _get(self, name: str) -> str:
+        channel, _, item = name.partition(".")
+        if channel in self._files and item in self._files[channel]:
+            whole = "Filename" if channel == "filename" else "ImpedanceFilename"
+            return f"Return: {whole}.{item} {self._files[channel][item]}"
         if name == "runmode":
             return f"Return: RunMode {self._mode}"
         if name in self._settings:
-            return f"Return: {_DEFAULTS[name][0]} {self._settings[name]}"
-        channel, _, item = name.partition(".")
-        proper = {key.lower(): key for key in _CHANNEL}
-        if channel in self._channels and item in proper:
-            return f"Return: {channel.upper()}.{proper[item]} {self._channels[channel][item]}"
+            return self._settings.get(name)
+        if channel in self._channels:
+            if item == "nativechannelname":
+                return f"Return: NativeChannelName {channel.upper()}"
+            if item in self._channels[channel]:
+                return self._channels[channel].get(item)
+        if name in ("currenttimestamp", "currenttimeseconds"):
+            if self._mode == "Stop":
+                return "Return: -1"
+            stamp = (self._first + self._twin.samples) % (1 << 32)
+            return f"Return: {stamp if name.endswith('stamp') else f'{stamp / self._twin.rate:g}'}"
+        for what, port, clients in (("Waveform", 1, self._waveforms), ("Spike", 2, self._spikes)):
+            if name.startswith(about := f"tcp{what.lower()}dataoutput"):
+                told = {"host": self._host, "port": self._ports[port]}
+                told["connectionstatus"] = "Connected" if clients else "Pending"
+                rest = name.removeprefix(about)
+                if rest in told:
+                    proper = {"host": "Host", "port": "Port", "connectionstatus": "ConnectionStatus"}[rest]
+                    return f"Return: TCP{what}DataOutput{proper} {told[rest]}"
         return "Error - Unrecognized parameter"
 
     def _set(self, name: str, value: str) -> str:
         channel, _, item = name.partition(".")
+        running = self._mode != "Stop"
+        if channel in self._files and item in self._files[channel]:
+            if running and channel == "filename":
+                return "Error - Filename cannot be set while controller is running."
+            self._files[channel][item] = value
+            return ""
         if name == "runmode":
-            wanted = value.lower()
-            if wanted not in ("run", "stop") or (wanted == "run") == (self._mode == "Run"):
+            return self._set_mode(value.lower())
+        if name in self._settings:
+            return self._settings.set(name, value, running)
+        if channel in self._channels and item == "nativechannelname":
+            return "Error - NativeChannelName cannot be changed once software has started."
+        if channel in self._channels and item in self._channels[channel]:
+            return self._channels[channel].set(item, value, running)
+        return "Error - Unrecognized parameter"
+
+    def _set_mode(self, wanted: str) -> str:
+        running = self._mode != "Stop"
+        if wanted == "stop":
+            if not running:
+                return "Error - Board must be running in order to stop"
+            self._mode = "Stop"
+            self._running.clear()
+            return ""
+        if wanted not in ("run", "record", "trigger"):
+            return "Error - Invalid value for SetRunMode command"
+        if running:
+            doing = {"run": "running", "record": "recording", "trigger": "trigger"}[wanted]
+            return f"Error - Board must be stopped in order to start {doing}"
+        if wanted == "trigger":
+            return "Error - RunMode Trigger is not emulated; the emulator has Run, Record and Stop"
+        if wanted == "record":
+            path, name = self._files["filename"]["path"], self._files["filename"]["basefilename"]
+            if not (path and name):
                 return (
-                    "Error - Board must be stopped in order to start running" if wanted == "run" else "Error - RunMode"
+                    "Error - Filename.BaseFilename and Filename.Path must both be specified before recording can occur"
                 )
-            self._mode = wanted.capitalize()
-            (self._running.set if wanted == "run" else self._running.clear)()
-        elif name in self._settings:
-            if name in _READ_ONLY or self._mode == "Run":
-                return f"Error - {_DEFAULTS[name][0]} cannot be set while controller is running"
-            self._settings[name] = value
-        elif channel in self._channels and item in self._channels[channel]:
-            self._channels[channel][item] = value.capitalize() if value.lower() in ("true", "false") else value
-        else:
-            return "Error - Unrecognized parameter"
+            self._end_recording()
+            try:
+                self._recording = RhsFiles(self._settings.values, path, name, self._names, self._twin.rate)
+            except OSError as error:
+                return f"Error - the recording cannot be made ({error.strerror or error})"
+        self._mode = wanted.capitalize()
+        self._filters.clear()
+        self._sent = {}
+        self._running.set()
         return ""
 
     def _execute(self, action: str, what: str) -> str:
+        if not what and action in _STOPPED_ACTIONS and self._mode != "Stop":
+            return f"Error - {_STOPPED_ACTIONS[action]} cannot be executed while the board is running"
         if action == "clearalldataoutputs":
             for channel in self._channels.values():
-                channel.update({key: "False" for key in channel if key.startswith("tcp")})
-        elif action == "uploadstimparameters" and not what:
-            if self._mode == "Run":
-                return "Error - UploadStimParameters cannot be executed while the board is running"
-            self._uploaded = {name: dict(channel) for name, channel in self._channels.items()}
+                channel.values.update({key: False for key in channel.values if key.startswith("tcp")})
         elif action == "uploadstimparameters":
-            if what in self._channels:
-                self._uploaded[what] = dict(self._channels[what])
-        elif action == "manualstimtriggerpulse":
-            self._fire(f"keypress{what}")
-        else:
+            for electrode, name in enumerate(self._channels):
+                if what in ("", name):
+                    self._stimulators.upload(electrode, self._channels[name].values)
+        elif action in ("manualstimtriggerpulse", "manualstimtriggeron", "manualstimtriggeroff") and what:
+            if what not in _KEYS:
+                return f"Error - Unrecognized key {what}; allowed are F1 to F8"
+            self._press(action.removeprefix("manualstimtrigger"), f"keypress{what}")
+        elif action in _NOT_EMULATED:
+            return f"Error - {action} is not emulated"
+        elif action not in _STOPPED_ACTIONS and action not in _CONNECTING:
             return "Error - Unrecognized action"
         return ""
 
-    def _fire(self, source: str) -> None:
-        """Trigger the armed electrodes of a source; on the chip a trigger is an edge."""
-        if self._mode != "Run":
-            return
-        begun, at = self._block
-        # If the machine is too slow, the twin's clock stands still at the end of a block.
-        size = BLOCK * int(self._settings["tcpnumberdatablocksperwrite"])
-        now = min(at + self._speed * (time.perf_counter() - begun), at + size / self._twin.rate)
-        self._fired += [
-            (now, electrode, stim)
-            for electrode, stim in self._armed()
-            if stim["source"].lower() == source and stim["triggeredgeorlevel"].lower() == "edge"
-        ]
-
-    def _armed(self) -> list[tuple[int, dict[str, str]]]:
-        return [
-            (electrode, stim)
-            for electrode, name in enumerate(self._names)
-            if (stim := self._uploaded.get(name.lower(), {})).get("stimenabled") == "True"
-        ]
-
-    def _released(self, end: float) -> PulseArray:
-        """Return the pulses triggered before a time; a trigger of the past acts now."""
-        fired = [each for each in self._fired if each[0] < end]
-        self._fired = [each for each in self._fired if each[0] >= end]
-        # No source is high by itself: one that acts at the low level acts all the time.
-        always = [
-            (self._twin.now, electrode, stim)
-            for electrode, stim in self._armed()
-            if (stim["triggeredgeorlevel"].lower(), stim["triggerhighorlow"].lower()) == ("level", "low")
-        ]
-        pulses = [
-            _chip_pulses(stim, max(at, self._twin.now), electrode, self._twin.rate, self._grain)
-            for at, electrode, stim in [*fired, *always]
-        ]
-        return np.concatenate([*pulses, np.zeros(0, dtype=PULSE)])
+    def _press(self, how: str, source: str) -> None:
+        if how == "off":
+            self._stimulators.release(source)
+        elif how == "on":
+            self._stimulators.hold(source, self._present, self._speed * time.perf_counter())
+        else:
+            self._fire(source)
 
     @property
-    def _grain(self) -> float:
-        return float(self._settings["stimstepsizemicroamps"])
+    def _present(self) -> int:
+        """The sample that is taken now."""
+        begun, at = self._block
+        # If the machine is too slow, the twin's clock stands still at the end of a block.
+        size = BLOCK * int(self._settings.values["tcpnumberdatablocksperwrite"])
+        now = min(at + self._speed * (time.perf_counter() - begun), at + size / self._twin.rate)
+        return max(self._twin.samples, int(now * self._twin.rate + 1e-6))
+
+    def _fire(self, source: str) -> None:
+        """Trigger the armed electrodes of a source; on the chip a trigger is an edge."""
+        if self._mode != "Stop":
+            self._stimulators.trigger(source, self._present, self._speed * time.perf_counter())
+
+    @property
+    def _fired(self) -> bool:
+        """Whether something was triggered that has not begun."""
+        return self._stimulators.waiting
+
+    def _armed(self) -> list[str]:
+        return [self._names[k] for k in self._stimulators.armed]
+
+    def _enabled(self, band: str) -> list[bool]:
+        key = f"tcpdataoutputenabled{band}".lower()
+        return [bool(channel.values[key]) for channel in self._channels.values()]
 
     async def _run(self) -> None:
         """Advance the culture while the board runs, and send what it does."""
-        held = np.zeros(0, dtype=PULSE)
         while True:
             if not self._running.is_set():
+                self._end_recording()
                 await self._running.wait()
                 self._block = (time.perf_counter(), self._twin.now)
-            size = BLOCK * int(self._settings["tcpnumberdatablocksperwrite"])
+            size = BLOCK * int(self._settings.values["tcpnumberdatablocksperwrite"])
             over = self._block[0] + size / self._twin.rate / self._speed
             await asyncio.sleep(max(0.0, over - time.perf_counter()))  # a block is sent once it is over
-            bands = [
-                (electrode, band)
-                for electrode, name in enumerate(self._names)
-                for band in _BANDS
-                if self._channels[name.lower()][band.lower()] == "True"
-            ]
-            voltage = any(band.endswith("High") for _, band in bands)
-            end = self._twin.now + size / self._twin.rate
-            held = np.concatenate([held, self._released(end)])
-            now, held = held[held["time"] < end], held[held["time"] >= end]
-            self.pulses += now.tolist()
+            wanted = {band: self._enabled(band) for band in (*_WAVES, "Spike")}
+            if wanted != self._sent:
+                self._sent = wanted
+                self._read_magnitudes()
+            played = self._stimulators.play(self._twin.samples, size)
+            self.pulses += played.pulses.tolist()
             first = self._first + self._twin.samples
-            spikes, traces = await asyncio.to_thread(self._twin.advance, size, now, voltage)
-            values = np.full((size, len(bands)), 32768, dtype=np.uint16)
-            if traces is not None:
-                bits = np.clip(np.round(traces[:, [electrode for electrode, _ in bands]] / 0.195e-6) + 32768, 0, 65535)
-                values[:] = bits.astype(np.uint16)
-            events = np.zeros(len(spikes), dtype=SPIKE_EVENT)
-            events["channel"] = np.array(self._names, dtype="S5")[spikes["channel"]] if len(spikes) else b""
-            events["timestamp"] = (self._first + np.floor(spikes["time"] * self._twin.rate)).astype(np.int64) % (
-                1 << 32
-            )
+            voltage = self._recording is not None or any(any(wanted[band]) for band in ("", "Low", "High"))
+            spikes, words = await asyncio.to_thread(self._advance, size, played, voltage, wanted)
+            if any(map(any, wanted.values())):
+                self._send(self._waveforms, encode_waveform(first, words))
+            chosen = spikes[np.array(wanted["Spike"], dtype=bool)[spikes["channel"]]]
+            events = np.zeros(len(chosen), dtype=SPIKE_EVENT)
+            events["channel"] = np.array(self._names, dtype="S5")[chosen["channel"]] if len(chosen) else b""
+            stamps = self._first + np.floor(chosen["time"] * self._twin.rate).astype(np.int64)
+            events["timestamp"] = stamps % (1 << 32)
             events["id"] = 1
-            wanted = [self._channels[name.lower()]["tcpdataoutputenabledspike"] == "True" for name in self._names]
-            events = events[np.array(wanted)[spikes["channel"]]] if len(spikes) else events
-            await _send(self._waveforms, encode_waveform(first, values) if bands else b"")
-            await _send(self._spikes, encode_spikes(events))
+            self._send(self._spikes, encode_spikes(events))
             # A block that took longer than it lasts is not made up for.
             self._block = (max(over, time.perf_counter() - size / self._twin.rate / self._speed), self._twin.now)
 
+    def _advance(
+        self, size: int, played: Played, with_voltage: bool, wanted: dict[str, list[bool]]
+    ) -> tuple[SpikeArray, npt.NDArray[np.uint16]]:
+        """Advance the culture; return its spikes, and the words of the bands that are sent, in RHX's order."""
+        first = self._first + self._twin.samples
+        spikes, traces = self._simulate(size, played, with_voltage)
+        electrode_voltage = played.steps.astype(np.float64) * (self._step * self._resistance)
+        made: dict[str, npt.NDArray[np.uint16]] = {}
+        if any(wanted["DC"]) or self._recording is not None:
+            made["DC"] = dc_words(electrode_voltage)
+        if any(wanted["Stim"]) or self._recording is not None:
+            made["Stim"] = stimulation_words(played.steps, played.flags, electrode_voltage, self._shown)
+        if traces is not None:
+            volts = traces.astype(np.float64)
+            made[""] = amplifier_words(volts)
+            for name in ("Low", "High"):
+                if any(wanted[name]):
+                    made[name] = amplifier_words(self._filter(name)(volts))
+        if self._recording is not None:
+            try:
+                self._recording.write(first, made[""], made["DC"], made["Stim"])
+            except OSError as error:
+                _logger.error("the recording is ended: %s", error)
+                self._end_recording()
+        columns = [
+            made[band][:, electrode]
+            for electrode in range(self._twin.electrodes)
+            for band in _WAVES
+            if wanted[band][electrode]
+        ]
+        return spikes, np.stack(columns, axis=1) if columns else np.zeros((size, 0), dtype=np.uint16)
 
-def _chip_pulses(stim: dict[str, str], at: float, electrode: int, rate: float, step: float) -> PulseArray:
-    """Return the pulses of one trigger as RHX programs the chip: whole samples, whole steps of current."""
+    def _read_magnitudes(self) -> None:
+        """Take the magnitudes that the stimulation band shows, as RHX does: when it starts, or other bands are sent."""
+        step = 1e6 * self._step
+        for electrode, channel in enumerate(self._channels.values()):
+            both = [
+                min(MOST_STEPS, current_steps(float(channel.values[f"{phase}phaseamplitudemicroamps"]), step))
+                for phase in ("first", "second")
+            ]
+            self._shown[:, electrode] = both if channel.values["polarity"] == "PositiveFirst" else both[::-1]
 
-    def seconds(name: str) -> float:
-        return duration_samples(float(stim[f"{name}microseconds"]), rate) / rate
+    def _filter(self, band: str) -> BandFilter:
+        if band not in self._filters:
+            values, name = self._settings.values, "lowpass" if band == "Low" else "highpass"
+            self._filters[band] = BandFilter(
+                str(values[f"{name}filtertype"]), band == "High", float(values[f"{name}filtercutofffreqhertz"]),
+                self._twin.rate,
+            )  # fmt: skip
+        return self._filters[band]
 
-    def amperes(name: str) -> float:
-        return 1e-6 * step * current_steps(float(stim[f"{name}microamps"]), step)
+    def _simulate(
+        self, size: int, played: Played, voltage: bool
+    ) -> tuple[SpikeArray, npt.NDArray[np.floating[Any]] | None]:
+        pulses = played.pulses
+        answered = self._simulated(pulses) & ~played.third
+        if not answered.all():
+            self._say_not_simulated(pulses[~answered], played.third[~answered])
+        try:
+            return self._twin.advance(size, pulses[answered], voltage)
+        except ValueError as error:
+            _logger.warning("the culture refuses a pulse, and goes on without: %s", error)
+            self.not_simulated += int(answered.sum())
+            return self._twin.advance(size, pulses[:0], voltage)
 
-    count = int(stim["numberofstimpulses"]) if stim["pulseortrain"].lower() == "pulsetrain" else 1
-    sign = -1 if stim["polarity"].lower() == "negativefirst" else 1
-    pulses = np.zeros(count, dtype=PULSE)
-    pulses["time"] = at + seconds("posttriggerdelay") + seconds("pulsetrainperiod") * np.arange(count)
-    pulses["electrode"] = electrode
-    pulses["amplitude"], pulses["duration"] = sign * amperes("firstphaseamplitude"), seconds("firstphaseduration")
-    pulses["second_amplitude"] = -sign * amperes("secondphaseamplitude")
-    pulses["second_duration"] = seconds("secondphaseduration")
-    return pulses
+    def _simulated(self, pulses: PulseArray) -> npt.NDArray[np.bool_]:
+        """Return which pulses a culture can be given: within its limits, and with phases that leave no charge."""
+        one, two = (pulses[name] * pulses[time] for name, time in _PHASES)
+        limit = self._limit[np.minimum(pulses["electrode"], len(self._limit) - 1)] * (1 + 1e-9)
+        most = np.maximum(np.abs(pulses["amplitude"]), np.abs(pulses["second_amplitude"]))
+        balanced = np.abs(one + two) <= 1e-3 * np.maximum(np.abs(one), np.abs(two))
+        return np.asarray((most <= limit) & balanced & (one != 0))
+
+    def _say_not_simulated(self, pulses: PulseArray, third: npt.NDArray[np.bool_]) -> None:
+        before, self.not_simulated = self.not_simulated, self.not_simulated + len(pulses)
+        if before:
+            return
+        pulse, limit = pulses[0], self._limit[min(int(pulses[0]["electrode"]), len(self._limit) - 1)]
+        _logger.warning(
+            "%s: a pulse of %g uA for %g us, then %g uA for %g us%s is given, and not answered: the culture simulates "
+            "pulses of two phases that leave no charge behind, up to %g uA; later ones are counted in not_simulated",
+            self._names[int(pulse["electrode"])], 1e6 * pulse["amplitude"], 1e6 * pulse["duration"],
+            1e6 * pulse["second_amplitude"], 1e6 * pulse["second_duration"], ", then a third phase" if third[0] else "",
+            1e6 * limit,
+        )  # fmt: skip
+
+    def _end_recording(self) -> None:
+        if self._recording is not None:
+            self._recording.close()
+            self._recording = None
+
+    def _send(self, writers: set[asyncio.StreamWriter], data: bytes) -> None:
+        """Send to all clients; one that leaves too much unread is disconnected, and the clock goes on."""
+        for writer in list(writers):
+            writes = self._writes.setdefault(writer, WholeWrites(writer))
+            if writes.unread > _MOST_UNREAD:
+                _logger.warning("a client left %d MB unread and is disconnected", _MOST_UNREAD >> 20)
+                writer.transport.abort()
+                writers.discard(writer)
+            elif data:
+                writes.put(data)
 
 
-async def _send(writers: set[asyncio.StreamWriter], data: bytes) -> None:
-    for writer in list(writers):
-        with suppress(ConnectionError):
-            writer.write(data)
-            await writer.drain()
+_PHASES = (("amplitude", "duration"), ("second_amplitude", "second_duration"))
+
+
+def _is_old(version: str) -> bool:
+    major, minor = (int(each) for each in version.split(".")[:2])
+    return (major, minor) < (3, 1)

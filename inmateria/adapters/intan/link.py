@@ -1,6 +1,7 @@
 """A connection to Intan's RHX: acknowledged commands, and the two data streams followed by their timestamps."""
 
 import asyncio
+import logging
 import socket
 from collections import deque
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.adapters.intan.confirmation import Confirmation, PulseOnsets
 from inmateria.adapters.intan.protocol import (
     ReplyParser,
     SpikeParser,
@@ -29,6 +31,8 @@ from inmateria.substrate import (
 )
 
 __all__ = ["CommandRefused", "IntanLink"]
+
+_logger = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, str], str, str]
 """Values by lower-case name, run mode, and error text of one batch of commands."""
@@ -59,12 +63,15 @@ class IntanLink:
         Samples since RHX's clock began, up to the last data received; it does not wrap.
     unanswered : int
         Batches of commands that were sent and have no answer yet.
+    gaps : list of (int, int)
+        First sample and number of samples that did not come.
     """
 
     def __init__(self, host: str, ports: tuple[int, int, int], timeout: float) -> None:
         self._host, self._ports, self._timeout = host, ports, timeout
         self._exits = AsyncExitStack()
         self.clock = self.unanswered = 0
+        self.gaps: list[tuple[int, int]] = []
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as exits:
@@ -72,7 +79,7 @@ class IntanLink:
             self._answers: deque[Answer] = deque()
             self.unanswered = 0
             self._commanding = asyncio.Lock()
-            self.clock = 0
+            self.clock, self.gaps = 0, []
             self._lost: SubstrateError | None = None
             self._moved = asyncio.Condition()
             self._wanted: tuple[int, int] = (0, 0)
@@ -91,18 +98,23 @@ class IntanLink:
     ) -> None:
         await self._exits.__aexit__(kind, error, trace)
 
-    def follow(self, bands: int, voltage: bool) -> None:
+    def follow(self, channels: int, voltage: bool, confirmation: Confirmation | None) -> None:
         """Begin to read the two data ports.
 
         Parameters
         ----------
-        bands : int
-            Values in each sample.
+        channels : int
         voltage : bool
-            Whether to keep the values, or only the timestamps.
+            Whether each channel has a band of voltage, whose values are kept.
+        confirmation : Confirmation, optional
+            What gets the beginnings of stimulation, if each channel has the stimulation band. If there are neither,
+            one band is read for its timestamps.
         """
+        self._voltage, self._confirmation = voltage, confirmation
+        self._onsets = PulseOnsets(channels)
+        bands = max(1, channels * (voltage + (confirmation is not None)))
         self._following = [
-            asyncio.create_task(self._read_waveforms(WaveformParser(bands), voltage), name="waveforms of RHX"),
+            asyncio.create_task(self._read_waveforms(WaveformParser(bands)), name="waveforms of RHX"),
             asyncio.create_task(self._read_spikes(SpikeParser()), name="spikes of RHX"),
         ]
 
@@ -218,15 +230,22 @@ class IntanLink:
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _read_waveforms(self, parser: WaveformParser, voltage: bool) -> None:
+    async def _read_waveforms(self, parser: WaveformParser) -> None:
         """Read the waveform port; its timestamps are the clock."""
+        begun = False
         async with self._noting_loss():
             while data := await self._waveforms[0].read(1 << 18):
                 stamps, values = parser.feed(data)
                 if not len(stamps):
                     continue
                 at = unwrapped(stamps, self.clock)
-                if voltage and at[-1] >= self._wanted[0] and at[0] < self._wanted[1]:
+                self._check_time(at, self.clock - 1 if begun else int(at[0]) - 1)
+                begun = True
+                if self._confirmation is not None:
+                    for row, electrode, _ in self._onsets.find(values[:, 1::2] if self._voltage else values):
+                        self._confirmation.began(electrode, int(at[row]))
+                    values = values[:, ::2]
+                if self._voltage and at[-1] >= self._wanted[0] and at[0] < self._wanted[1]:
                     breaks = np.flatnonzero(np.diff(at) != 1) + 1
                     pieces = zip(np.split(at, breaks), np.split(microvolts(values), breaks), strict=True)
                     self._blocks += [(int(times[0]), piece) for times, piece in pieces]
@@ -234,6 +253,21 @@ class IntanLink:
                     self.clock = int(at[-1]) + 1
                     self._moved.notify_all()
             raise SubstrateDisconnected(f"RHX at {self._host} closed the waveform port")
+
+    def _check_time(self, at: npt.NDArray[np.int64], last: int) -> None:
+        """Note the gaps in timestamps, which count up by one."""
+        steps = np.diff(at, prepend=last)
+        if (steps < 1).any():
+            row = int(np.flatnonzero(steps < 1)[0])
+            raise SubstrateDisconnected(
+                f"the clock of RHX at {self._host} went back by {1 - int(steps[row])} samples, to timestamp {at[row]}",
+                "timestamps count up by one as long as it runs",
+                "check whether it was stopped and started in its window, and connect again",
+            )
+        for row in np.flatnonzero(steps > 1).tolist():
+            missing = int(steps[row]) - 1
+            _logger.warning("RHX at %s: %d samples before timestamp %d are missing", self._host, missing, at[row])
+            self.gaps.append((int(at[row]) - missing, missing))
 
     async def _read_spikes(self, parser: SpikeParser) -> None:
         """Read the spike port."""

@@ -143,9 +143,15 @@ class ReplyParser:
         # No answer is the beginning of another one, so a match is complete.
         while answer := _ANSWER.search(self._held):
             text, self._held = self._held[: answer.start()], self._held[answer.end() :]
-            values = {name.lower(): value.strip() for name, value in _RETURN.findall(text)}
+            found = [(name.lower(), value.strip()) for name, value in _RETURN.findall(text)]
+            values = {_key(name, value): value for name, value in found}
             finished.append((values, answer[1], _RETURN.sub("", text).strip()))
         return finished
+
+
+def _key(name: str, value: str) -> str:
+    """Return the key of an answer; RHX tells the channel of a parameter only where it is the value."""
+    return f"{value.lower()}.nativechannelname" if name.endswith("nativechannelname") else name
 
 
 def batches(commands: Iterable[str]) -> Iterable[bytes]:
@@ -165,7 +171,7 @@ def encode_waveform(first: int, values: npt.NDArray[np.uint16]) -> bytes:
     blocks = np.zeros(len(values) // BLOCK, dtype=np.dtype([("magic", "<u4"), ("rows", row, (BLOCK,))]))
     blocks["magic"] = WAVEFORM_MAGIC
     blocks["rows"]["timestamp"] = ((first + np.arange(len(values))) % (1 << 32)).reshape(-1, BLOCK)
-    blocks["rows"]["values"] = values.reshape(-1, BLOCK, values.shape[1])
+    blocks["rows"]["values"] = values.reshape(len(blocks), BLOCK, values.shape[1])
     return blocks.tobytes()
 
 

@@ -9,6 +9,7 @@ begins when its data say so, and an exchange is answered one data block (4.3 ms 
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
@@ -18,6 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.adapters.intan.confirmation import Confirmation
 from inmateria.adapters.intan.link import IntanLink
 from inmateria.adapters.intan.protocol import BLOCK, StimSettings
 from inmateria.adapters.tissue.guard import PulseLimits, TissueGuard, biphasic, steady_time
@@ -27,6 +29,7 @@ from inmateria.adapters.tissue.stimulator_rounding import duration_samples
 from inmateria.adapters.tissue.substrate import TissueSubstrate, as_identifier, place_of
 from inmateria.adapters.uri import parameters_for, query_of
 from inmateria.concurrency import wait_to_completion
+from inmateria.recording.format import MARKER, Note
 from inmateria.substrate import (
     SPIKE,
     Channel,
@@ -45,6 +48,7 @@ from inmateria.substrate import (
 __all__ = ["IntanSubstrate", "intan_from_uri"]
 
 _logger = logging.getLogger(__name__)
+_PATIENCE = 0.25  # s, within which a triggered pulse shows in the data
 _EVERY_ELECTRODE = tuple(f"{port}-{k:03d}" for port in "ABCDEFGH" for k in range(32))
 
 
@@ -68,6 +72,8 @@ class IntanSubstrate(TissueSubstrate):
         logged and applied.
     voltage : bool
         Whether responses also carry the voltage (the band above the software filter).
+    confirm : bool
+        Whether to read back from the stimulation band which pulses were given; see `take_notes`.
     limits : PulseLimits
         Limits on the pulses.
     id : str
@@ -99,6 +105,7 @@ class IntanSubstrate(TissueSubstrate):
         step: float = 0.01,
         phase: float = 200e-6,
         voltage: bool = False,
+        confirm: bool = True,
         limits: PulseLimits | None = None,
         id: str = "",  # noqa: A002
         log: str = "",
@@ -110,6 +117,7 @@ class IntanSubstrate(TissueSubstrate):
         self._host, self._ports = host, (commands, waveforms, spikes)
         self._names = [f"{port.upper()}-{k:03d}" for k in range(channels)]
         self._step, self._asked_phase, self._voltage = step, phase, voltage
+        self._confirm = confirm
         self._limits = limits or PulseLimits()
         self._id = id or log_name("intan", place_of(host), commands, port)
         self._identity: IdentitySource = "user" if id else "host"
@@ -122,13 +130,16 @@ class IntanSubstrate(TissueSubstrate):
         self._phase = duration_samples(1e6 * self._asked_phase, self._rate) / self._rate
         self._limits.check(biphasic(0.0, 0, -1e-12, self._phase))
         self._armed: dict[str, StimSettings | None] = dict.fromkeys(self._names)  # None: not known
+        confirmation = Confirmation(round(_PATIENCE * self._rate)) if self._confirm else None
+        self._confirmation = confirmation
         # Nothing that an earlier client armed may answer a trigger, whichever port it is on.
         await self._link.tell(
             "execute clearalldataoutputs",
             "set tcpnumberdatablocksperwrite 1",
             *(f"set {name}.tcpdataoutputenabledspike true" for name in self._names),
-            # Without voltage one channel is sent all the same: its timestamps are the clock.
-            *([f"set {self._names[0]}.tcpdataoutputenabled true"] if not self._voltage else []),
+            # If nothing else is sent one channel is all the same: its timestamps are the clock.
+            *([f"set {self._names[0]}.tcpdataoutputenabled true"] if not (self._voltage or self._confirm) else []),
+            *(f"set {name}.tcpdataoutputenabledstim true" for name in self._names if self._confirm),
             *(f"set {name}.tcpdataoutputenabledhigh true" for name in self._names if self._voltage),
             *(
                 command
@@ -137,7 +148,7 @@ class IntanSubstrate(TissueSubstrate):
             ),
         )
         await self._arm()
-        self._link.follow(len(self._names) if self._voltage else 1, self._voltage)
+        self._link.follow(len(self._names), self._voltage, confirmation)
         exits.push_async_exit(self._leave)
         await self._link.tell("set runmode run")
         await self._link.reach(1, "the first block")
@@ -171,6 +182,39 @@ class IntanSubstrate(TissueSubstrate):
                 "they are disarmed on leaving",
                 "disarm them in RHX's window, or connect again: that disarms all",
             )
+
+    def take_notes(self, *, ending: bool = False) -> list[Note]:
+        """Return what the data showed since the last call, as markers for a recording.
+
+        ``"pulses given"`` has the electrodes, the times at which their pulses began (s on the device's clock), and how
+        long after the trigger; ``"pulse not given"`` is one that was triggered and did not begin within 0.25 s;
+        ``"pulse of another"`` one that was not triggered from here; ``"gap"`` is a run of samples that did not come.
+        """
+        host, notes = time.time(), []
+        gaps, self._link.gaps = self._link.gaps, []
+        for first, samples in gaps:
+            details: dict[str, object] = {"samples": samples, "channels": "all"}
+            notes.append(Note(MARKER, "gap", details, host, first / self._rate, samples / self._rate))
+        if self._confirmation is None:
+            return notes
+        found, others = self._confirmation.take(self._link.clock)
+        given = [(each, each.began) for each in found if each.began is not None]
+        if given:
+            details = {
+                "electrodes": [self._names[each.electrode] for each, _ in given],
+                "times": [began / self._rate for _, began in given],
+                "delays": [(began - each.triggered) / self._rate for each, began in given],
+            }
+            notes.append(Note(MARKER, "pulses given", details, host, given[0][1] / self._rate))
+        for each in found:
+            if each.began is None:
+                _logger.warning("%s: a pulse on %s was triggered and not given", self._id, self._names[each.electrode])
+                details = {"electrode": self._names[each.electrode]}
+                notes.append(Note(MARKER, "pulse not given", details, host, each.triggered / self._rate))
+        for electrode, sample in others:
+            details = {"electrode": self._names[electrode]}
+            notes.append(Note(MARKER, "pulse of another", details, host, sample / self._rate))
+        return notes
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus and return what was measured meanwhile.
@@ -218,6 +262,8 @@ class IntanSubstrate(TissueSubstrate):
     def _settings(self, current: float) -> StimSettings:
         """Return the settings of one electrode for a current, uA."""
         size = round(current, 6)
+        # RHX reads the magnitudes of the stimulation band when it starts; one of 0 would show no pulse.
+        amplitude = size or self._grain
         # The chip itself keeps the least interval too, as far as it can: whole samples, rounded up.
         left = max(1e-3, self._limits.interval - 2 * self._phase)
         refractory = min(1e6 * math.ceil(left * self._rate - 1e-6) / self._rate, 1e6)
@@ -225,8 +271,8 @@ class IntanSubstrate(TissueSubstrate):
             stim_enabled=size > 0,
             first_phase_duration_microseconds=1e6 * self._phase,
             second_phase_duration_microseconds=1e6 * self._phase,
-            first_phase_amplitude_micro_amps=size,
-            second_phase_amplitude_micro_amps=size,
+            first_phase_amplitude_micro_amps=amplitude,
+            second_phase_amplitude_micro_amps=amplitude,
             refractory_period_microseconds=refractory,
         )
 
@@ -261,6 +307,8 @@ class IntanSubstrate(TissueSubstrate):
             left[sent["electrode"]] = row[sent["electrode"]]
             await self._arm(left)
         if sent.size:
+            if self._confirmation is not None:
+                self._confirmation.triggered(sent["electrode"].tolist(), self._link.clock)
             await self._link.tell("execute manualstimtriggerpulse f1")
             self._spacing.acknowledged()
 
@@ -282,7 +330,7 @@ class IntanSubstrate(TissueSubstrate):
         asked = list(dict.fromkeys([*self._names, *_EVERY_ELECTRODE]))
         values, mode = await self._link.ask(
             *(f"get {item}" for item in ("type", "sampleratehertz", "stimstepsizemicroamps")),
-            *(f"get {name.lower()}.stimenabled" for name in asked),
+            *(f"get {name.lower()}.nativechannelname" for name in asked),
         )
         if mode != "Stop":
             raise SubstrateBusy(
@@ -295,7 +343,7 @@ class IntanSubstrate(TissueSubstrate):
                 f"RHX at {self._host} has a controller of type {values.get('type')}",
                 "allowed are stimulating ones (ControllerStimRecord, RHS)",
             )
-        found = [name for name in asked if f"{name.lower()}.stimenabled" in values]
+        found = [name for name in asked if f"{name.lower()}.nativechannelname" in values]
         missing = [name for name in self._names if name not in found]
         if missing:
             raise SubstrateDisconnected(

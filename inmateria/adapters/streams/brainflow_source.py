@@ -17,6 +17,7 @@ from inmateria.adapters.streams.source import (
     StreamMark,
     StreamSource,
     StreamSpike,
+    time_went_back,
 )
 from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.errors import SubstrateDisconnected
@@ -187,7 +188,7 @@ class BrainflowSource(StreamSource):
     def _numbered(self, packages: Any, stamps: Any, notes: list[Any]) -> Any:
         """Return the numbers of samples, by the board's counter, or by timestamps if it does not count them."""
         if self._counter is not None:
-            return self._counter.count(stamps)
+            return self._counted(self._counter, stamps)
         if self._last < 0:
             steps = np.diff(packages) % self._wrap
             if len(packages) > 2 and np.median(steps) != 1:
@@ -197,12 +198,18 @@ class BrainflowSource(StreamSource):
                 )  # fmt: skip
                 self._counter = TimestampCounter(self._rate)
                 notes.append(StreamMark("numbered by timestamps", 0.0))
-                return self._counter.count(stamps)
+                return self._counted(self._counter, stamps)
             self._offset = int(packages[0])
             self._last, self._stamp = -1, float(stamps[0]) - 1.0 / self._rate
         seconds = np.diff(stamps, prepend=self._stamp)
         shifted = (packages - self._offset) % self._wrap
         return unwrapped_counts(shifted, self._last, self._wrap, seconds, self._rate)
+
+    def _counted(self, counter: TimestampCounter, stamps: Any) -> Any:
+        index = counter.count(stamps)
+        for step in counter.steps_back:
+            raise time_went_back(f"the board {self._board_name}", step)
+        return index
 
 
 _ADDRESSES = ("serial_number", "mac_address", "serial_port", "ip_address", "file")

@@ -22,6 +22,7 @@ from inmateria.adapters.streams.source import (
     StreamMark,
     StreamSource,
     StreamSpike,
+    time_went_back,
 )
 from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.errors import SubstrateDisconnected, SubstrateTimeout
@@ -196,10 +197,8 @@ class LslSource(StreamSource):
     def _numbered(self, stamps: FloatArray, marks: list[Any]) -> npt.NDArray[np.int64]:
         before, first = len(self._counter.steps_back), self._counter.last < 0
         index = self._counter.count(stamps)
-        marks += [
-            StreamMark("clock set back", self._device(float(stamps[-1])), details={"seconds": step})
-            for step in self._counter.steps_back[before:]
-        ]
+        for step in self._counter.steps_back[before:]:
+            raise time_went_back(f"the LSL stream {self._name!r}", step)
         if first:
             details = {"tolerance": self._counter.tolerance / self._rate, "unit": "s"}
             marks.append(StreamMark("shortest gap that is seen", 0.0, details=details))

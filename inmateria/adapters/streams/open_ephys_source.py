@@ -27,6 +27,7 @@ from inmateria.adapters.streams.source import (
     StreamMark,
     StreamSource,
     StreamSpike,
+    time_went_back,
 )
 from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.concurrency import cancel_and_wait
@@ -207,7 +208,7 @@ class OpenEphysSource(StreamSource):
         if self._number is not None and number > self._number + 1:
             details = {"messages": number - self._number - 1, "before": number}
             items.append(StreamMark("messages lost", (self._end - self._origin) / self._rate, details=details))
-        anew = self._number is not None and self._number > 1 and number == 1
+        anew = self._number is not None and (1 == number < self._number or number + _MOST_AT_ONCE < self._number)
         self._begun_anew |= anew
         self._number = number if self._number is None or anew else max(number, self._number)
 
@@ -243,7 +244,9 @@ class OpenEphysSource(StreamSource):
                 f"it sent channels {sorted(self._columns)} at {self._rate:g} Hz", "enter it again",
             )  # fmt: skip
         first, samples = message.sample - self._origin, len(message.values)
-        if self._begun_anew or message.sample + samples < self._end - self._rate:
+        if not self._begun_anew and message.sample + samples < self._end - self._rate:
+            raise time_went_back(f"Open Ephys' stream {self._stream!r}", (self._end - message.sample) / self._rate)
+        if self._begun_anew:
             # A new acquisition counts samples from 0 again: it goes on after what was before, as the host's clock says.
             self._begun_anew = False
             moved = self._end - message.sample

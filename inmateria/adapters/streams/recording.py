@@ -13,7 +13,7 @@ from inmateria.substrate import SubstrateTimeout
 
 __all__ = ["STREAM_SCHEMES", "record_stream"]
 
-STREAM_SCHEMES = ("lsl", "brainflow", "openephys")
+STREAM_SCHEMES = ("lsl", "brainflow", "openephys", "maxwell")
 _SECONDS = 0.5
 
 
@@ -35,7 +35,7 @@ async def record_stream(
     Parameters
     ----------
     uri : str
-        ``lsl://NAME``, ``brainflow://BOARD`` or ``openephys://host``.
+        ``lsl://NAME``, ``brainflow://BOARD``, ``openephys://host`` or ``maxwell://host``.
     path : path-like
         Recording to make; it must not exist.
     annotations : dict, optional

@@ -8,11 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.adapters.streams.clock_relation import ClockRelation
-from inmateria.errors import SubstrateError
+from inmateria.errors import SubstrateDisconnected, SubstrateError
 from inmateria.exchange import FloatArray
 from inmateria.substrate_info import Channel, IdentitySource
 
-__all__ = ["Block", "MissingStreamPackage", "StreamDescription", "StreamMark", "StreamSource", "StreamSpike"]
+__all__ = [
+    "Block",
+    "MissingStreamPackage",
+    "StreamDescription",
+    "StreamMark",
+    "StreamSource",
+    "StreamSpike",
+    "time_went_back",
+]
 
 HIGHEST = float(np.finfo(np.float32).max)
 """Limit of an output whose range the stream does not state."""
@@ -23,6 +31,15 @@ class MissingStreamPackage(SubstrateError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed", "it reads these streams", f'pip install "inmateria[{extra}]"')
+
+
+def time_went_back(what: str, seconds: float) -> SubstrateDisconnected:
+    """Return the error for a stream whose time has gone back by some seconds."""
+    return SubstrateDisconnected(
+        f"the time of {what} went back by {seconds:.4g} s",
+        "samples that come later have later times, and which of both times is right is not known",
+        "check whether the sender's clock was set, and enter it again",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,11 @@
-"""From ``lsl://``, ``brainflow://`` and ``openephys://`` to the substrate that they name."""
+"""From ``lsl://``, ``brainflow://``, ``openephys://`` and ``maxwell://`` to the substrate that they name."""
 
 from collections.abc import Callable, Mapping
 from urllib.parse import unquote, urlsplit
 
 from inmateria.adapters.streams.brainflow_source import BrainflowSource
 from inmateria.adapters.streams.lsl_source import LslSource
+from inmateria.adapters.streams.maxwell_source import MaxwellSource
 from inmateria.adapters.streams.open_ephys_events import NetworkEvents
 from inmateria.adapters.streams.open_ephys_source import OpenEphysSource
 from inmateria.adapters.streams.stimulators import DeviceMarkers, LslStimuli, OtherSubstrate, Stimulator
@@ -17,6 +18,8 @@ __all__ = [
     "brainflow_stream",
     "lsl_from_uri",
     "lsl_stream",
+    "maxwell_from_uri",
+    "maxwell_stream",
     "open_ephys_from_uri",
     "open_ephys_stream",
 ]
@@ -222,6 +225,62 @@ def open_ephys_stream(
     lines = None if events is None else NetworkEvents(host, events, timeout=timeout)
     stimulator = _stimulator(stimuli, inputs, low, high, unit, drive, lines)
     return StreamSubstrate(source, stimulator, step=step, late=late, timeout=timeout)
+
+
+def maxwell_from_uri(uri: str) -> StreamSubstrate:
+    """Read ``maxwell://host:7205?channels=0,17``; the query takes the parameters of `maxwell_stream`."""
+    parts = urlsplit(uri)
+    if not parts.hostname or parts.path.strip("/"):
+        raise UnknownSubstrate(f"{shown(uri)!r} names no host", "maxwell://host:7205, such as maxwell://localhost")
+    given = parameters_for(maxwell_stream, query_of(uri), "maxwell")
+    return _made("maxwell", uri, lambda: maxwell_stream(str(parts.hostname), parts.port or 7205, **given))
+
+
+def maxwell_stream(
+    host: str = "",
+    port: int = 7205,
+    *,
+    rate: float = 20_000.0,
+    channels: str = "",
+    spikes: bool = True,
+    spike_bytes: int = 24,
+    continuous_unit: str = "1",
+    step: float | None = None,
+    late: float = 0.15,
+    timeout: float = 10.0,
+    id: str = "",  # noqa: A002
+) -> StreamSubstrate:
+    """Open a data stream of MaxWell Biosystems' server; it is only read.
+
+    Parameters
+    ----------
+    rate : float
+        Frames per second: 20,000 on a MaxOne, 10,000 on a MaxTwo.
+    channels : str
+        Numbers of the channels that are read, with commas between; all by default.
+    spikes : bool
+        Whether to read the spikes that the server found.
+    spike_bytes : int
+        Size of a spike in bytes, 24 or 16, by the version of the server.
+    continuous_unit : str
+        Unit of the amplitudes, which the stream does not name.
+    step : float
+        Default duration of a step, s, rounded to whole samples.
+    late : float
+        How long spikes are waited for, s on the stream's clock; the server's own filter takes 0.1 s.
+    timeout : float
+        Longest time without data, s.
+    id : str
+        Identity of the device.
+    """
+    words = _words(channels)
+    if not all(word.isdigit() for word in words):
+        raise ValueError(f"channels are {channels!r}; give numbers with commas between, such as 0,17")
+    source = MaxwellSource(
+        host, port, rate=rate, channels=[int(word) for word in words], spikes=spikes, spike_bytes=spike_bytes,
+        unit=continuous_unit, id=id, timeout=timeout,
+    )  # fmt: skip
+    return StreamSubstrate(source, step=step, late=late, timeout=timeout)
 
 
 def _stimulator(
