@@ -151,8 +151,7 @@ def eliminate_supernodes(
     n, size = len(grounded), np.int64(room[0])
     values, inverse = work[:size], work[size : size + n]
     scratch = work[size + n : size + n + np.int64(room[1])]
-    # The last part of the scratch holds indices: marks, of which there are as many as places, and three a supernode.
-    marks = (n + 1 + 3 * (len(column) - 1) + 1) // 2
+    split = len(scratch) - (np.int64(room[2]) + 1) // 2  # the last part holds indices
     values[:] = 0.0
     for k in range(n):
         values[grounded[k]] = load[k]
@@ -161,8 +160,7 @@ def eliminate_supernodes(
     for i in range(border.shape[0]):
         values[grounded[border[i, 1]]] += conductance[border[i, 0]]
     factor_into(
-        column, begin, supernode_rows, value, values, inverse, scratch,
-        scratch[len(scratch) - marks :].view(np.uint32),
+        column, begin, supernode_rows, value, values, inverse, scratch[:split], scratch[split:].view(np.uint32),
     )  # fmt: skip
 
 
