@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba.core.codegen import get_host_cpu_features
 
-from inmateria.simulators.vector_lanes import LANES, load_run, splat, store_run
+from inmateria.simulators.vector_lanes import LANES, load_run, load_same, splat, store_run
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -53,19 +53,6 @@ def add_scaled(to: Floats, into: int, factor: float, give: Floats, first: int, c
 
 
 @_inner
-def add_four(
-    values: Floats, into: int, f0: float, f1: float, f2: float, f3: float, first: int, step: int, count: int
-) -> None:
-    """Add multiples of four runs of entries, each ``step`` after the one before, to another."""
-    a, u0, d = _unsigned(into), _unsigned(first), _unsigned(step)
-    u1 = u0 + d
-    u2 = u1 + d
-    u3 = u2 + d
-    for b in range(_unsigned(count)):
-        values[a + b] += f0 * values[u0 + b] + f1 * values[u1 + b] + f2 * values[u2 + b] + f3 * values[u3 + b]
-
-
-@_inner
 def add_spread(to: Floats, into: int, local: Indices, give: Floats, first: int, low: int, count: int) -> None:
     """Add entries ``low`` to ``count - 1`` of a run to places that are listed."""
     a, u = _unsigned(into), _unsigned(first)
@@ -85,36 +72,14 @@ def eliminate_columns(
         Column after column from ``at`` on, each with ``height`` rows, the first ``width`` of which are the columns' own.
     inverse : ndarray
         Becomes the inverse of the diagonal, from ``first`` on.
-    room : ndarray, shape (PANEL * (height + width),)
-        Scratch.
+    room : ndarray
+        Scratch, `front_room`.
     """  # fmt: skip
     for low in range(0, width, PANEL):
         high = min(low + PANEL, width)
         if low > 0:
             _add_earlier(values, at, height, low, high, inverse, first, room)
-        half = min(low + PANEL // 2, high)
-        _eliminate_few(values, at, height, low, half, inverse, first)
-        if half < high:  # four columns are added at once, so that what they change is loaded and stored once
-            k = at + low * height
-            for j in range(half, high):
-                f0 = values[k + j] * inverse[first + low]
-                f1 = values[k + height + j] * inverse[first + low + 1]
-                f2 = values[k + 2 * height + j] * inverse[first + low + 2]
-                f3 = values[k + 3 * height + j] * inverse[first + low + 3]
-                into = at + j * height
-                add_four(values, into + j + 1, f0, f1, f2, f3, k + j + 1, height, height - j - 1)
-            _eliminate_few(values, at, height, half, high, inverse, first)
-
-
-@_inner
-def _eliminate_few(values: Floats, at: int, height: int, low: int, high: int, inverse: Floats, first: int) -> None:
-    """Eliminate columns ``low`` to ``high - 1``, one after another."""
-    for i in range(low, high):
-        k = at + i * height
-        inverse[first + i] = 1.0 / sum_of(values, k + i + 1, height - i - 1)
-        for j in range(i + 1, high):
-            factor, into = values[k + j] * inverse[first + i], at + j * height
-            add_scaled(values, into + j + 1, factor, values, k + j + 1, height - j - 1)
+        _eliminate_panel(values, at, height, low, high, inverse, first, room)
 
 
 @_inner
@@ -122,29 +87,103 @@ def _add_earlier(
     values: Floats, at: int, height: int, low: int, high: int, inverse: Floats, first: int, room: Floats
 ) -> None:
     """Add what the first ``low`` columns of a supernode change in its columns ``low`` to ``high - 1``."""
-    factors = PANEL * height
-    some = high - low
-    for k in range(low):
-        for i in range(some):
-            room[factors + PANEL * k + i] = values[at + k * height + low + i] * inverse[first + k]
-        for i in range(some, PANEL):
-            room[factors + PANEL * k + i] = 0.0
     if height - low < LANES:
-        for i in range(some):
-            into = at + (low + i) * height
+        for i in range(low, high):
             for k in range(low):
-                factor = room[factors + PANEL * k + i]
-                below = low + i + 1
-                add_scaled(values, into + below, factor, values, at + k * height + below, height - below)
+                factor, below = values[at + k * height + i] * inverse[first + k], height - i - 1
+                add_scaled(values, at + i * height + i + 1, factor, values, at + k * height + i + 1, below)
         return
+    factors, some = PANEL * height, high - low
+    for k in range(low):  # those beyond the last column are not used
+        store_run(room, factors + PANEL * k, load_run(values, at + k * height + low) * load_same(inverse, first + k))
     b = low
     while b < height:
         b = min(b, height - LANES)  # the last block may repeat some rows of the one before
         multiply(values, at + b, height, room, factors, low, room, b, height, some)
         b += LANES
     for i in range(some):
-        into, give = at + (low + i) * height, i * height
-        add_run(values, into + low + i + 1, room, give + low + i + 1, height - low - i - 1)
+        add_run(values, at + (low + i) * height + low + i + 1, room, i * height + low + i + 1, height - low - i - 1)
+
+
+@_inner
+def _eliminate_panel(
+    values: Floats, at: int, height: int, low: int, high: int, inverse: Floats, first: int, room: Floats
+) -> None:
+    """Eliminate columns ``low`` to ``high - 1`` of a supernode, with the rows below them first as their sums."""
+    some, below = high - low, height - high
+    for i in range(some):
+        room[i] = sum_of(values, at + (low + i) * height + high, below)
+    f = PANEL
+    for j in range(some):
+        column = at + (low + j) * height + low
+        for i in range(j):
+            k = at + (low + i) * height + low
+            factor = values[k + j] * inverse[first + low + i]
+            room[f] = factor
+            f += 1
+            room[j] += factor * room[i]
+            for r in range(j + 1, some):
+                values[column + r] += factor * values[k + r]
+        total = room[j]
+        for r in range(j + 1, some):
+            total += values[column + r]
+        inverse[first + low + j] = 1.0 / total
+    k = at + low * height + high
+    if below < LANES:
+        f = PANEL
+        for j in range(some):
+            for i in range(j):
+                add_scaled(values, k + j * height, room[f], values, k + i * height, below)
+                f += 1
+        return
+    rest, kept = below % LANES, PANEL + PANEL * (PANEL - 1) // 2
+    if rest:  # the last sixteen rows, some of which are in the block before, are computed before they change
+        _add_within(values, k + below - LANES, height, some, room, PANEL, room, kept, LANES)
+    for b in range(0, below - rest, LANES):
+        _add_within(values, k + b, height, some, room, PANEL, values, k + b, height)
+    if rest:
+        for i in range(some):
+            store_run(values, k + i * height + below - LANES, load_run(room, kept + i * LANES))
+
+
+@_inner
+def _add_within(
+    values: Floats, at: int, height: int, some: int, factors: Floats, f: int, out: Floats, to: int, step: int
+) -> None:
+    """Add multiples of earlier columns to later ones, in sixteen rows of up to eight columns."""
+    x0 = load_run(values, at)
+    store_run(out, to, x0)
+    x1, x2, x3, x4, x5, x6 = splat(0.0), splat(0.0), splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+    if some > 1:
+        x1 = load_run(values, at + height) + load_same(factors, f) * x0
+        store_run(out, to + step, x1)
+    if some > 2:
+        x2 = load_run(values, at + 2 * height) + load_same(factors, f + 1) * x0 + load_same(factors, f + 2) * x1
+        store_run(out, to + 2 * step, x2)
+    if some > 3:
+        x3 = load_run(values, at + 3 * height) + load_same(factors, f + 3) * x0 + load_same(factors, f + 4) * x1
+        x3 = x3 + load_same(factors, f + 5) * x2
+        store_run(out, to + 3 * step, x3)
+    if some > 4:
+        x4 = load_run(values, at + 4 * height) + load_same(factors, f + 6) * x0 + load_same(factors, f + 7) * x1
+        x4 = x4 + load_same(factors, f + 8) * x2 + load_same(factors, f + 9) * x3
+        store_run(out, to + 4 * step, x4)
+    if some > 5:
+        x5 = load_run(values, at + 5 * height) + load_same(factors, f + 10) * x0 + load_same(factors, f + 11) * x1
+        x5 = x5 + load_same(factors, f + 12) * x2 + load_same(factors, f + 13) * x3
+        x5 = x5 + load_same(factors, f + 14) * x4
+        store_run(out, to + 5 * step, x5)
+    if some > 6:
+        x6 = load_run(values, at + 6 * height) + load_same(factors, f + 15) * x0 + load_same(factors, f + 16) * x1
+        x6 = x6 + load_same(factors, f + 17) * x2 + load_same(factors, f + 18) * x3
+        x6 = x6 + load_same(factors, f + 19) * x4 + load_same(factors, f + 20) * x5
+        store_run(out, to + 6 * step, x6)
+    if some > 7:
+        x7 = load_run(values, at + 7 * height) + load_same(factors, f + 21) * x0 + load_same(factors, f + 22) * x1
+        x7 = x7 + load_same(factors, f + 23) * x2 + load_same(factors, f + 24) * x3
+        x7 = x7 + load_same(factors, f + 25) * x4 + load_same(factors, f + 26) * x5
+        x7 = x7 + load_same(factors, f + 27) * x6
+        store_run(out, to + 7 * step, x7)
 
 
 @_inner
@@ -158,14 +197,14 @@ def multiply(
         f = begin
         for k in range(depth):
             u = load_run(left, at + k * stride)
-            x0 = x0 + splat(factors[f]) * u
-            x1 = x1 + splat(factors[f + 1]) * u
-            x2 = x2 + splat(factors[f + 2]) * u
-            x3 = x3 + splat(factors[f + 3]) * u
-            x4 = x4 + splat(factors[f + 4]) * u
-            x5 = x5 + splat(factors[f + 5]) * u
-            x6 = x6 + splat(factors[f + 6]) * u
-            x7 = x7 + splat(factors[f + 7]) * u
+            x0 = x0 + load_same(factors, f) * u
+            x1 = x1 + load_same(factors, f + 1) * u
+            x2 = x2 + load_same(factors, f + 2) * u
+            x3 = x3 + load_same(factors, f + 3) * u
+            x4 = x4 + load_same(factors, f + 4) * u
+            x5 = x5 + load_same(factors, f + 5) * u
+            x6 = x6 + load_same(factors, f + 6) * u
+            x7 = x7 + load_same(factors, f + 7) * u
             f += PANEL
         store_run(out, to, x0)
         if some > 1:
@@ -188,8 +227,8 @@ def multiply(
         f = begin + i
         for k in range(depth):
             u = load_run(left, at + k * stride)
-            x0 = x0 + splat(factors[f]) * u
-            x1 = x1 + splat(factors[f + 1]) * u
+            x0 = x0 + load_same(factors, f) * u
+            x1 = x1 + load_same(factors, f + 1) * u
             f += PANEL
         store_run(out, to + i * step, x0)
         if i + 1 < some:
@@ -213,7 +252,7 @@ def leave(
     added : bool
         Whether it is added to what is there.
     room : ndarray
-        Scratch, `leave_room`.
+        Scratch, `front_room`.
     """
     below = height - width
     if below < LANES:
@@ -236,17 +275,17 @@ def leave(
             if row + LANES <= below:
                 store_run(room, p, load_run(values, u))
             else:
-                for b in range(LANES):
-                    room[p + b] = values[u + b] if row + b < below else 0.0
-    sums = packed + PANEL * width
+                for b in range(below - row):
+                    room[p + b] = values[u + b]
+                for b in range(below - row, LANES):
+                    room[p + b] = 0.0
+    sums = packed + PANEL * width + LANES
     for j in range(0, below - 1, PANEL):
         some = min(PANEL, below - 1 - j)
         block, row = j // LANES, j % LANES
         for k in range(width):
-            p, f = (block * width + k) * LANES + row, packed + PANEL * k
-            scale = inverse[first + k]
-            for i in range(PANEL):
-                room[f + i] = room[p + i] * scale
+            scaled = load_run(room, (block * width + k) * LANES + row) * load_same(inverse, first + k)
+            store_run(room, packed + PANEL * k, scaled)
         for b in range(block, blocks):
             into = to + j * step + b * LANES
             if added:
@@ -258,9 +297,10 @@ def leave(
 
 
 @_inner
-def leave_room(below: int, width: int) -> int:
-    """Return the number of float64 of scratch that `leave` needs for a supernode."""
-    return ((below + LANES - 1) // LANES * LANES + PANEL) * width + PANEL * LANES
+def front_room(height: int, width: int) -> int:
+    """Return the number of float64 of scratch that a supernode needs."""
+    own = PANEL * (height + width) + PANEL * (PANEL - 1) // 2 + (PANEL + 2) * LANES
+    return own + ((height - width + LANES - 1) // LANES * LANES) * width + PANEL * LANES
 
 
 @_inner

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
-from inmateria.simulators.sparse_ldl.fronts import PANEL, add_spread, eliminate_columns, leave, leave_room, padded
+from inmateria.simulators.sparse_ldl.fronts import add_spread, eliminate_columns, front_room, leave, padded
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -154,7 +154,7 @@ def place_fronts(
     small = 0
     for s in range(supernodes):
         width, height = _whole(column[s + 1]) - _whole(column[s]), _whole(begin[s + 1]) - _whole(begin[s])
-        small = max(small, PANEL * (height + width), leave_room(height - width, width))
+        small = max(small, front_room(height, width))
         child[s], alone[s] = 0, 0
         for i in range(width):
             owner[column[s] + i] = s
