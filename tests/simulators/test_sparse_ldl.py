@@ -148,7 +148,7 @@ def test_the_order_fills_no_more_than_that_of_superlu():
     assert sorted(approximate_minimum_degree(500, tree)) == list(range(500))
 
 
-def test_memory_grows_with_the_factor_not_with_its_multiplications():
+def test_memory_grows_with_the_factor_and_its_largest_fronts_not_with_its_multiplications():
     nodes = 2000
     edges = np.array(networkx.random_regular_graph(4, nodes, seed=2).edges)
     analyse(nodes, edges)  # compiled before anything is measured
@@ -160,7 +160,8 @@ def test_memory_grows_with_the_factor_not_with_its_multiplications():
     tracemalloc.stop()
     entries = int(order_of(nodes, edges).column_counts.sum())
     assert symbolic.values < 1.35 * entries
-    assert peak < 12 * 1.35 * entries + 2000 * nodes
+    largest = int(np.diff(symbolic.begin.astype(int)).max())
+    assert peak < 12 * 1.35 * entries + 2000 * nodes + 8 * 2.5 * largest**2  # a child's and its parent's
     plan = sum(array.nbytes for array in symbolic)
     assert plan < 4 * entries
 

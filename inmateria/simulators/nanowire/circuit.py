@@ -258,6 +258,7 @@ SOURCES = (
     "inmateria.simulators.nanowire.junction_table",
     "inmateria.simulators.nanowire.solution",
     "inmateria.simulators.sparse_ldl.numeric",
+    "inmateria.simulators.sparse_ldl.fronts",
     "inmateria.simulators.vector_lanes",
 )
 """Modules of which `solve_circuit` is made, besides this one."""

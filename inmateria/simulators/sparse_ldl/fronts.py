@@ -1,7 +1,7 @@
 """Dense blocks of a factorisation: eliminate the columns of one supernode, and what they leave among its other rows.
 
-The blocks are small beside a library's; they are kept in registers by sixteen rows and eight columns, where the
-processor has 32 wide registers, or two columns.
+They are multiplied in blocks of sixteen rows and eight columns that stay in registers, or of two columns where the
+processor has fewer of them than AVX-512.
 """
 
 from typing import Any
@@ -33,6 +33,15 @@ def sum_of(values: Floats, first: int, count: int) -> float:
     begin, total = _unsigned(first), 0.0
     for b in range(_unsigned(count)):
         total += values[begin + b]
+    return total
+
+
+@_sums
+def product(a: Floats, first: int, b: Floats, second: int, count: int) -> float:
+    """Return the sum of products of two runs of entries."""
+    u, v, total = _unsigned(first), _unsigned(second), 0.0
+    for i in range(_unsigned(count)):
+        total += a[u + i] * b[v + i]
     return total
 
 
@@ -254,25 +263,25 @@ def leave(
     room : ndarray
         Scratch, `front_room`.
     """
-    below = height - width
-    if below < LANES:
+    below, corner = height - width, at + width
+    # A vector may reach into the next column, and what comes of it into rows that are not used.
+    inside = at + width * height + LANES <= len(values)
+    if below < LANES and not inside:
         for j in range(below - 1):
-            into = to + j * step
-            if not added:
-                for b in range(j + 1, below):
-                    out[into + b] = 0.0
+            a = to + j * step
+            for b in range(j + 1, j + 1 if added else below):
+                out[a + b] = 0.0
             for k in range(width):
-                u = at + k * height + width
-                factor = values[u + j] * inverse[first + k]
-                add_scaled(out, into + j + 1, factor, values, u + j + 1, below - j - 1)
+                u = corner + k * height
+                add_scaled(out, a + j + 1, values[u + j] * inverse[first + k], values, u + j + 1, below - j - 1)
         return
     blocks = (below + LANES - 1) // LANES
     packed = blocks * width * LANES
     for block in range(blocks):
         row = block * LANES
         for k in range(width):
-            u, p = at + k * height + width + row, (block * width + k) * LANES
-            if row + LANES <= below:
+            u, p = corner + k * height + row, (block * width + k) * LANES
+            if inside or row + LANES <= below:
                 store_run(room, p, load_run(values, u))
             else:
                 for b in range(below - row):
@@ -305,5 +314,5 @@ def front_room(height: int, width: int) -> int:
 
 @_inner
 def padded(below: int) -> int:
-    """Return the rows between two columns of what a supernode leaves: whole vectors, unless they are few."""
-    return below if below < LANES else (below + LANES - 1) // LANES * LANES
+    """Return the rows between two columns of what a supernode leaves: whole vectors."""
+    return (below + LANES - 1) // LANES * LANES

@@ -15,7 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
-from inmateria.simulators.sparse_ldl.fronts import add_spread, eliminate_columns, front_room, leave, padded
+from inmateria.simulators.sparse_ldl.fronts import (
+    add_scaled,
+    add_spread,
+    eliminate_columns,
+    front_room,
+    leave,
+    padded,
+    product,
+)
+from inmateria.simulators.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -26,7 +35,6 @@ _whole: Any = np.int64  # numba makes a float of the sum of a signed and an unsi
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
-_sums = numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True)
 
 
 @_outer
@@ -186,7 +194,8 @@ def place_fronts(
             base[s] = _whole(base[c]) + width * (_whole(step[c]) + 1)
             continue
         step[s] = padded(below)
-        taken = (below - 1) * _whole(step[s])
+        # Vectors of a parent that borrows the place may reach beyond it.
+        taken = (below - 1) * _whole(step[s]) + LANES if below > 1 else 0
         if alone[s] & _SECOND:
             start[s] = high
             high += taken
@@ -234,10 +243,8 @@ def solve_into(
             x[b] = solution[first + b]
         x[width:] = 0.0
         for i in range(width):
-            u = values[at + i * height : at + (i + 1) * height]
             f = x[i] * inverse[first + i]
-            for b in range(i + 1, height - 1):
-                x[b] += f * u[b]
+            add_scaled(x, i + 1, f, values, at + i * height + i + 1, height - i - 2)
         for b in range(width):
             solution[first + b] = x[b]
         for b in range(width, height - 1):
@@ -251,19 +258,9 @@ def solve_into(
             x[b] = solution[rows[top + b]]
         for m in range(width):
             i = width - 1 - m
-            u = values[at + i * height : at + (i + 1) * height]
-            x[i] = (x[i] + dot(u, x, i + 1, height - 1)) * inverse[first + i]
+            x[i] = (x[i] + product(values, at + i * height + i + 1, x, i + 1, height - i - 2)) * inverse[first + i]
             solution[first + i] = x[i]
 
 
-@_sums
-def dot(a: Floats, b: Floats, low: int, high: int) -> float:
-    """Return the sum of products of entries ``low`` to ``high - 1``."""
-    total = 0.0
-    for i in range(low, high):
-        total += a[i] * b[i]
-    return total
-
-
-recompile_with(factor_into, "inmateria.simulators.vector_lanes", "inmateria.simulators.sparse_ldl.fronts")
-recompile_with(place_fronts, "inmateria.simulators.sparse_ldl.fronts")
+for _kernel in (factor_into, place_fronts, solve_into):
+    recompile_with(_kernel, "inmateria.simulators.vector_lanes", "inmateria.simulators.sparse_ldl.fronts")

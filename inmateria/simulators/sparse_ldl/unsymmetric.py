@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
-from inmateria.simulators.sparse_ldl.numeric import dot
 from inmateria.simulators.vector_lanes import LANES, load_run, splat, store_run
 
 Floats = npt.NDArray[np.float64]
@@ -21,6 +20,7 @@ Indices = npt.NDArray[np.uint32]
 _whole: Any = np.int64  # numba makes a float of the sum of a signed and an unsigned integer
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
+_sums = numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True)
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
 
 
@@ -237,5 +237,14 @@ def solve_both_into(
             solution[first + i] = x[i]
 
 
+@_sums
+def dot(a: Floats, b: Floats, low: int, high: int) -> float:
+    """Return the sum of products of entries ``low`` to ``high - 1``."""
+    total = 0.0
+    for i in range(low, high):
+        total += a[i] * b[i]
+    return total
+
+
 for _kernel in (factor_both_into, solve_both_into):
-    recompile_with(_kernel, "inmateria.simulators.vector_lanes", "inmateria.simulators.sparse_ldl.numeric")
+    recompile_with(_kernel, "inmateria.simulators.vector_lanes")
