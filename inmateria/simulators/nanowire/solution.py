@@ -62,6 +62,50 @@ def unpack(plan: Indices) -> Any:
 
 
 @_inner
+def unchanged(conductance: Floats, nodes: Floats) -> bool:
+    """Whether all conductances are, to the bit, what they were at the last call that is remembered.
+
+    After a change seven calls pass before one is remembered, so that a network that changes at every step has next to
+    no cost. The answer depends on the calls before, and what is solved does not: it is the same to the bit.
+
+    Parameters
+    ----------
+    nodes : ndarray
+        As in `kernel.advance`; the last part is what is remembered, and calls until the next is.
+    """
+    count = len(conductance)
+    end = len(nodes) - 1
+    before = nodes[end - count : end]
+    if nodes[end] > 0.0:
+        nodes[end] -= 1.0
+        if nodes[end] == 0.0:
+            for j in range(count):
+                before[j] = conductance[j]
+        return False
+    for low in range(0, count, 64):  # a loop that may end at any junction is not vectorised
+        differing = 0
+        for j in range(low, min(low + 64, count)):
+            differing += 1 if conductance[j] != before[j] else 0
+        if differing:
+            nodes[end] = 8.0
+            return False
+    return True
+
+
+@_inner
+def drive_again(
+    border: Indices, start: Indices, rows: Indices, conductance: Floats, work: Floats, voltage: Floats
+) -> None:
+    """Find the voltage of every free place after `solve`, for other voltages of fixed places."""
+    free = voltage[: len(start) - 1]
+    for k in range(len(free)):
+        free[k] = 0.0
+    for i in range(border.shape[0]):
+        free[border[i, 1]] += conductance[border[i, 0]] * voltage[border[i, 2]]
+    solve_again(start, rows, work, free)
+
+
+@_inner
 def solve(
     slot: Indices,
     border: Indices,
