@@ -75,6 +75,22 @@ def test_every_kind_of_graph_is_solved_as_scipy_does(name):
     np.testing.assert_array_equal(one, voltage[:, 1])
 
 
+@pytest.mark.parametrize("size", [2, 8, 9, 15, 16, 17, 18, 24, 25, 31, 32, 33, 63, 64, 65, 80, 129, 200])
+def test_blocks_of_every_size_are_solved_as_numpy_does(size):
+    """Complete graphs, alone and as two that share some nodes, so that fronts have all remainders of rows and columns."""
+    rng = np.random.default_rng(size)
+    for shared in (size, size // 2, 1):
+        nodes = 2 * size - shared
+        left = np.column_stack(np.triu_indices(size, 1))
+        edges = np.concatenate((left, left + size - shared)) if shared < size else left
+        conductance, to_ground = 10 ** rng.uniform(-2, 0, len(edges)), np.zeros(nodes)
+        to_ground[rng.integers(nodes)] = 0.5
+        current = rng.normal(size=nodes)
+        voltage = factorise(analyse(nodes, edges), conductance, to_ground).solve(current)
+        expected = np.linalg.solve(laplacian(nodes, edges, conductance, to_ground).toarray(), current)
+        np.testing.assert_allclose(voltage, expected, rtol=0, atol=1e-11 * abs(expected).max())
+
+
 @settings(max_examples=60, deadline=None)
 @given(nodes=st.integers(1, 80), extra=st.integers(0, 300), seed=st.integers(0, 10_000), decades=st.floats(0, 3))
 def test_random_graphs_are_solved_as_numpy_does(nodes, extra, seed, decades):

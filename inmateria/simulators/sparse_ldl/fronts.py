@@ -21,7 +21,8 @@ PANEL = 8
 
 _unsigned: Any = np.uint64  # no test for negative indices, without which loops are vectorised
 
-_MANY_REGISTERS = "+avx512f" in get_host_cpu_features()
+_FEATURES = get_host_cpu_features() if numba.config.CPU_FEATURES is None else numba.config.CPU_FEATURES
+_MANY_REGISTERS = "+avx512f" in _FEATURES
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _sums = numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True)

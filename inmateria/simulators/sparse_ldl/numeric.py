@@ -131,9 +131,7 @@ def _split(marks: Indices, n: int, supernodes: int) -> Any:
 
 
 @_outer
-def place_fronts(
-    column: Indices, begin: Indices, rows: Indices, n: int, size: int, marks: Indices
-) -> tuple[int, int]:
+def place_fronts(column: Indices, begin: Indices, rows: Indices, n: int, size: int, marks: Indices) -> tuple[int, int]:
     """Find the parent of each supernode, and where in the scratch it leaves its matrix.
 
     Matrices are kept on two stacks that grow towards each other, children on the other one than their parent, so that
