@@ -363,9 +363,10 @@ def main() -> None:
     print("| graph | set-up s | MB | ours | splu | beside splu | PARDISO |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for row in dense:
+        other = "" if row["pardiso_ms"] is None else f"{row['pardiso_ms']:.1f}"
         print(
             f"| {row['graph']} | {row['setup_s']:.2f} | {row['MB']:.1f} | {row['ms']:.1f} | {row['splu_ms']:.0f} "
-            f"| {row['splu_ms'] / row['ms']:.1f} x | {'' if row['pardiso_ms'] is None else round(row['pardiso_ms'], 1)} |"
+            f"| {row['splu_ms'] / row['ms']:.1f} x | {other} |"
         )
     print("\nDriven too weakly for any junction to change, microseconds a step:\n")
     print("| wires | density | ours | eliminated at every step | ratio |")

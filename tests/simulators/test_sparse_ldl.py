@@ -77,7 +77,7 @@ def test_every_kind_of_graph_is_solved_as_scipy_does(name):
 
 @pytest.mark.parametrize("size", [2, 8, 9, 15, 16, 17, 18, 24, 25, 31, 32, 33, 63, 64, 65, 80, 129, 200])
 def test_blocks_of_every_size_are_solved_as_numpy_does(size):
-    """Complete graphs, alone and as two that share some nodes, so that fronts have all remainders of rows and columns."""
+    """Complete graphs, alone and as two that share some nodes, so that fronts have all remainders."""
     rng = np.random.default_rng(size)
     for shared in (size, size // 2, 1):
         nodes = 2 * size - shared

@@ -21,7 +21,8 @@ PANEL = 8
 
 _unsigned: Any = np.uint64  # no test for negative indices, without which loops are vectorised
 
-_FEATURES = get_host_cpu_features() if numba.config.CPU_FEATURES is None else numba.config.CPU_FEATURES
+_CONFIGURED: str | None = getattr(numba.config, "CPU_FEATURES", None)
+_FEATURES: str = get_host_cpu_features() if _CONFIGURED is None else _CONFIGURED  # type: ignore[no-untyped-call]
 _MANY_REGISTERS = "+avx512f" in _FEATURES
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
@@ -79,7 +80,8 @@ def eliminate_columns(
     Parameters
     ----------
     values : ndarray
-        Column after column from ``at`` on, each with ``height`` rows, the first ``width`` of which are the columns' own.
+        Column after column from ``at`` on, each with ``height`` rows, the first ``width``
+        of which are the columns' own.
     inverse : ndarray
         Becomes the inverse of the diagonal, from ``first`` on.
     room : ndarray
@@ -198,7 +200,8 @@ def _add_within(
 
 @_inner
 def multiply(
-    left: Floats, at: int, stride: int, factors: Floats, begin: int, depth: int, out: Floats, to: int, step: int, some: int
+    left: Floats, at: int, stride: int, factors: Floats, begin: int, depth: int, out: Floats, to: int, step: int,
+    some: int,
 ) -> None:  # fmt: skip
     """Set a block of sixteen rows and the first ``some`` of eight columns to a sum of ``depth`` outer products."""
     if _MANY_REGISTERS:

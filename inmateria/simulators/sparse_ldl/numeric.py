@@ -4,8 +4,8 @@ Eliminating a node of a network of resistors joins its neighbours pairwise (the 
 of LDL^T, where the diagonal is kept as the sum of its row, ground included, in place of a difference: only
 positive numbers are added, multiplied and divided, so that voltages are right to rounding for any spread of weights.
 
-The elimination is multifrontal: what the columns of a supernode leave among its other rows is a small dense matrix, which is
-kept until its parent in the tree adds it to its own: Duff and Reid, ACM Trans. Math. Softw. 9, 302 (1983).
+The elimination is multifrontal: what the columns of a supernode leave among its other rows is a dense matrix, kept
+until its parent in the tree adds it to its own: Duff and Reid, ACM Trans. Math. Softw. 9, 302 (1983).
 """
 
 from typing import Any
@@ -65,7 +65,7 @@ def factor_into(
     n = len(inverse)
     place_fronts(column, begin, rows, n, len(room), marks)
     where = marks[: n + 1]  # of each place among the rows of the current supernode
-    parent, child, later, base, step, alone = _split(marks, n, supernodes)
+    _, child, later, base, step, alone = _split(marks, n, supernodes)
     local = marks[n + 1 + 7 * supernodes :]
     for s in range(supernodes):
         first, width = _whole(column[s]), _whole(column[s + 1]) - _whole(column[s])
@@ -110,7 +110,8 @@ def factor_into(
 def locate(column: Indices, begin: Indices, rows: Indices, where: Indices, c: int, local: Indices) -> int:
     """Find the rows of a child that are not its own columns among those of its parent; return their number."""
     own = _whole(column[c + 1]) - _whole(column[c])
-    top, below = _whole(begin[c]) + own, _whole(begin[c + 1]) - _whole(begin[c]) - own
+    top = _whole(begin[c]) + own
+    below: int = _whole(begin[c + 1]) - top
     at = _unsigned(top)
     for b in range(_unsigned(below)):
         local[b] = where[rows[at + b]]
