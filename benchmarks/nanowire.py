@@ -1,7 +1,9 @@
 """How fast the simulated nanowire network is beside what people use, on the same network, drive and answers.
 
 The plain step builds the sparse nodal matrix, calls scipy's spsolve and updates all junctions with numpy; the
-dense step does the same with numpy.linalg.solve; mnns, where it is installed, solves the static network.
+dense step does the same with numpy.linalg.solve; mnns, where it is installed, solves the static network. Graphs that
+fill in are solved beside scipy's splu, and PARDISO where pypardiso is installed; and steps in which no junction changes
+beside the same ones eliminated anew.
 
     python benchmarks/nanowire.py [--json] [--quick]
 """
@@ -17,11 +19,11 @@ import networkx  # type: ignore[import-untyped,unused-ignore]
 import numpy as np
 import numpy.typing as npt
 from machine_peak import measured_peak
-from scipy.sparse import csc_array, diags_array
+from scipy.sparse import csc_array, diags_array, triu
 from scipy.sparse.linalg import splu, spsolve
 from threadpoolctl import threadpool_limits
 
-from inmateria.simulators import LinearDrift, NanowireEnsemble, NanowireNetwork
+from inmateria.simulators import LinearDrift, NanowireEnsemble, NanowireNetwork, RandomWires
 from inmateria.simulators.nanowire.solution import unpack
 from inmateria.simulators.vector_lanes import LANES
 
@@ -219,6 +221,8 @@ def dense_graphs(quick: bool) -> list[dict[str, Any]]:
         "random, degree four, 5000": (5000, np.array(networkx.random_regular_graph(4, 5000, seed=1).edges)),
         "cube, 20 x 20 x 20": (20**3, cube),
     }
+    wires_alone = NanowireNetwork(wires=10_000, geometry=RandomWires(density=0.14))
+    graphs["wires, density .14, 10000"] = (wires_alone.wire_count, wires_alone.junctions)
     NanowireNetwork.from_junctions(1000, np.array(networkx.random_regular_graph(4, 1000, seed=1).edges), [0], [1])
     rows = []
     for name, (wires, pairs) in graphs.items():
@@ -252,9 +256,53 @@ def dense_graphs(quick: bool) -> list[dict[str, Any]]:
                 "MB": (network._plan.nbytes + network._nodes.nbytes) / 1e6,
                 "ms": fastest(lambda network=network: network.simulate([1.0], record=()), repeats) * 1e3,  # type: ignore[misc]
                 "splu_ms": fastest(factor, repeats) * 1e3,
+                "pardiso_ms": pardiso_ms(matrix, current, voltages[0, 2:], repeats),
                 "difference_V": difference,
             }
         )
+    return rows
+
+
+def pardiso_ms(matrix: Any, current: Floats, expected: Floats, repeats: int) -> float | None:
+    """Processor time of one refactorisation and solution by MKL's PARDISO; None where pypardiso is not installed.
+
+    Give MKL one thread, by MKL_NUM_THREADS=1.
+    """
+    try:
+        from pypardiso import PyPardisoSolver  # type: ignore[import-not-found,unused-ignore]
+    except ImportError:
+        return None
+    upper, solver = triu(matrix).tocsr(), PyPardisoSolver(mtype=2)
+    upper.sort_indices()
+    solver.set_phase(12)
+    solver._call_pardiso(upper, current[:, np.newaxis])
+    solver.set_phase(23)
+    found = solver._call_pardiso(upper, current[:, np.newaxis])
+    if abs(np.ravel(found) - expected).max() > 1e-9:
+        raise SystemExit("ours and PARDISO differ; times mean nothing")
+    return fastest(lambda: solver._call_pardiso(upper, current[:, np.newaxis]), repeats) * 1e3
+
+
+def still_networks(quick: bool) -> list[dict[str, Any]]:
+    """Drive networks too weakly for any junction to change, with and without eliminating them at every step."""
+    rows = []
+    for wires, density in ((100, 0.06), (500, 0.06), (2000, 0.06), (10_000, 0.06), (10_000, 0.14)):
+        network = NanowireNetwork(wires=wires, seed=42, geometry=RandomWires(density=density))
+        always = network.copy()
+        steps = max(10, 50_000 // wires)
+        stimulus = network.info.stimulus(0.004 * np.sin(np.arange(8 * steps)).reshape(steps, 8), 1e-3)
+
+        def eliminated(always: NanowireNetwork = always, stimulus: Any = stimulus) -> Any:
+            always._nodes[-1] = 1e9  # so many steps pass before conductances are remembered
+            return always.advance(stimulus).signal
+
+        if (network.advance(stimulus).signal != eliminated()).any():
+            raise SystemExit(f"{wires} wires: what is left out changes the answer; times mean nothing")
+        fast, slow = float("inf"), float("inf")
+        for _ in range(3 if quick else 12):  # in turn
+            fast = min(fast, fastest(lambda network=network, given=stimulus: network.advance(given), 1))  # type: ignore[misc]
+            slow = min(slow, fastest(eliminated, 1))
+        rows.append({"wires": wires, "density": density, "us": fast / steps * 1e6, "eliminated_us": slow / steps * 1e6})
     return rows
 
 
@@ -268,6 +316,7 @@ def main() -> None:
     rows = [measure(wires, chosen.quick) for wires in (100, 500, 2000, 10_000)]
     mnns = beside_mnns(chosen.quick)
     dense = dense_graphs(chosen.quick)
+    still = still_networks(chosen.quick)
     peak = measured_peak()
     if chosen.json:
         print(
@@ -279,6 +328,7 @@ def main() -> None:
                     "peak": peak,
                     "mnns": mnns,
                     "dense": dense,
+                    "still": still,
                 }
             )
         )
@@ -310,12 +360,21 @@ def main() -> None:
             f"| {row['ensemble_gflops'] / peak['gflops']:.0%} | {row['ensemble_GBs']:.0f} | {row['ensemble_kB']:,.0f} |"
         )
     print("\nGraphs that fill in, milliseconds a step:\n")
-    print("| graph | set-up s | MB | ours | splu | beside splu |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| graph | set-up s | MB | ours | splu | beside splu | PARDISO |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for row in dense:
+        other = "" if row["pardiso_ms"] is None else f"{row['pardiso_ms']:.1f}"
         print(
             f"| {row['graph']} | {row['setup_s']:.2f} | {row['MB']:.1f} | {row['ms']:.1f} | {row['splu_ms']:.0f} "
-            f"| {row['splu_ms'] / row['ms']:.1f} x |"
+            f"| {row['splu_ms'] / row['ms']:.1f} x | {other} |"
+        )
+    print("\nDriven too weakly for any junction to change, microseconds a step:\n")
+    print("| wires | density | ours | eliminated at every step | ratio |")
+    print("| --- | --- | --- | --- | --- |")
+    for row in still:
+        print(
+            f"| {row['wires']} | {row['density']} | {row['us']:.1f} | {row['eliminated_us']:.1f} "
+            f"| {row['eliminated_us'] / row['us']:.1f} x |"
         )
     if mnns is None:
         print("\nmnns is not installed; pip install mnns compares with it.")

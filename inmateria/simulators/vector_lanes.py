@@ -126,6 +126,22 @@ def splat(typing: Any, number: Any) -> Any:
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
+def load_same(typing: Any, array: Any, index: Any) -> Any:
+    """Load the number of this index of a plain array into all lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        index = arguments[1]
+        wide = builder.zext(index, _WORD) if index.type.width < 64 else index
+        number = builder.load(builder.gep(base, [wide]))
+        first = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), number, ir.Constant(ir.IntType(32), 0))
+        same = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+        return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), same)
+
+    return lanes_type(array, index), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
 def to_single(typing: Any, value: Any) -> Any:
     """Round sixteen float64 to float32."""
 

@@ -11,7 +11,14 @@ import numpy.typing as npt
 
 from inmateria.simulators.nanowire.elimination import Elimination
 from inmateria.simulators.nanowire.junction_table import CONDUCTANCE, DROP
-from inmateria.simulators.nanowire.solution import eliminate_supernodes, solve, solve_again, solve_supernodes, unpack
+from inmateria.simulators.nanowire.solution import (
+    eliminate_supernodes,
+    solve,
+    solve_again,
+    solve_supernodes,
+    unchanged,
+    unpack,
+)
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
@@ -69,7 +76,10 @@ def solve_circuit(plan: Indices, junctions: Floats, nodes: Floats) -> None:
     for p in range(fixed):
         voltage[n + p] = terminal[p] = source[p]
         known = known and _is_known(source, contact, limit, p)
-    if supernodes:
+    again = unchanged(conductance, nodes)  # the resistances in series never change
+    if again:
+        pass
+    elif supernodes:
         eliminate_supernodes(column, begin, supernode_rows, value, grounded, room, slot, border, load, links, work)
     else:
         solve(slot, border, start, rows, target, load, links, work, voltage)
@@ -105,7 +115,7 @@ def solve_circuit(plan: Indices, junctions: Floats, nodes: Floats) -> None:
         matrix = work[at : at + fixed * fixed].reshape(fixed, fixed)
         at += fixed * fixed
         _solve_star(star, matrix, source, contact, limit, terminal, work[at : at + 4 * fixed], voltage[n:])
-    if supernodes or not known:
+    if supernodes or again or not known:
         free[:] = 0.0
         for i in range(border.shape[0]):
             free[border[i, 1]] += links[border[i, 0]] * voltage[border[i, 2]]
@@ -258,6 +268,7 @@ SOURCES = (
     "inmateria.simulators.nanowire.junction_table",
     "inmateria.simulators.nanowire.solution",
     "inmateria.simulators.sparse_ldl.numeric",
+    "inmateria.simulators.sparse_ldl.fronts",
     "inmateria.simulators.vector_lanes",
 )
 """Modules of which `solve_circuit` is made, besides this one."""

@@ -79,7 +79,8 @@ def connect_electrodes(
         voltages = np.zeros(len(driven))
         around = np.concatenate((voltages, at_source, limits, voltages, series[: count if in_series else 0]))
     scratch = np.zeros(scratch_of(elimination, ports, in_series))
-    nodes = np.concatenate((np.zeros(graph.wire_count), loads, around, scratch))
+    remembered = np.append(np.zeros(count), 1.0)
+    nodes = np.concatenate((np.zeros(graph.wire_count), loads, around, scratch, remembered))
     plain = not surrounded and len(kinds.models) == 1 and bool((read == 1).all())
     return Electrodes(plan, nodes, read, surrounded, plain)
 

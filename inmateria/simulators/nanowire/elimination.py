@@ -56,8 +56,8 @@ class Elimination(NamedTuple):
         Of a `Symbolic`, or empty.
     grounded : shape (n,)
         Place among its values of each free place's conductance to fixed ones.
-    room : shape (2,)
-        Numbers of float64 that it needs: values, and scratch.
+    room : shape (3,)
+        Numbers of float64 that it needs: values, and scratch; and of the uint32 that are the last part of the scratch.
     """
 
     place: IndexArray
@@ -99,7 +99,7 @@ class Elimination(NamedTuple):
     def scratch(self) -> int:
         """Number of float64 that eliminating the free nodes needs."""
         n = len(self.start) - 1
-        return int(self.room.sum()) + n if len(self.column) else len(self.rows) + 3 * n
+        return int(self.room[:2].sum()) + n if len(self.column) else len(self.rows) + 3 * n
 
 
 class Places(NamedTuple):
@@ -206,7 +206,8 @@ def by_supernodes(places: Places) -> Elimination:
     symbolic = factor_places(places.order._replace(place=free), ends)
     slot = np.column_stack((places.inner, symbolic.slot))
     start = np.zeros(len(free) + 1)
-    room = np.array([symbolic.values, symbolic.room + (symbolic.marks + 1) // 2])
+    marks = symbolic.front_marks
+    room = np.array([symbolic.values, symbolic.front_room + (marks + 1) // 2, marks])
     arrays = (
         places.place, places.first, places.second, slot, places.border, places.contact, start, _NONE, _NONE,
         symbolic.column, symbolic.begin, symbolic.rows, symbolic.value, symbolic.grounded, room,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve, call_solve
 from inmateria.simulators.nanowire.junction_table import CONDUCTANCE, CONDUCTS, DROP, FEELS, ROWS, STATE, WALK
-from inmateria.simulators.nanowire.solution import solve, unpack
+from inmateria.simulators.nanowire.solution import drive_again, solve, unchanged, unpack
 
 __all__ = ["CONDUCTANCE", "CONDUCTS", "DROP", "FEELS", "ROWS", "STATE", "WALK", "advance", "rest"]
 
@@ -65,7 +65,7 @@ def advance(
         The table of junctions; changed in place.
     nodes : ndarray
         Voltage of every place, then load of every free place to 0 V in S, then what `circuit.solve_circuit`
-        needs, or scratch.
+        needs, or scratch; in the end what `solution.unchanged` remembers.
     noise : ndarray, shape (5,)
         Standard deviation of log conductance, 0 for none, and its correlation time, s. Then, for the check of steps,
         the factor by which a conductance may change in a part of a step, 0 to allow any; in return, the largest voltage
@@ -123,7 +123,10 @@ def advance(
             if surrounded:
                 call_solve(solver, plan, junctions, nodes)
             else:
-                solve(slot, border, start, rows, target, load, conductance, work, voltage)
+                if unchanged(conductance, nodes):
+                    drive_again(border, start, rows, conductance, work, voltage)
+                else:
+                    solve(slot, border, start, rows, target, load, conductance, work, voltage)
                 for j in range(count):
                     drop[j] = voltage[first[j]] - voltage[second[j]]
             if part % substeps == 0:

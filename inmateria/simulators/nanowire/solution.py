@@ -62,6 +62,50 @@ def unpack(plan: Indices) -> Any:
 
 
 @_inner
+def unchanged(conductance: Floats, nodes: Floats) -> bool:
+    """Whether all conductances are, to the bit, what they were at the last call that is remembered.
+
+    After a change seven calls pass before one is remembered, so that a network that changes at every step has next to
+    no cost. The answer depends on the calls before, and what is solved does not: it is the same to the bit.
+
+    Parameters
+    ----------
+    nodes : ndarray
+        As in `kernel.advance`; the last part is what is remembered, and calls until the next is.
+    """
+    count = len(conductance)
+    end = len(nodes) - 1
+    before = nodes[end - count : end]
+    if nodes[end] > 0.0:
+        nodes[end] -= 1.0
+        if nodes[end] == 0.0:
+            for j in range(count):
+                before[j] = conductance[j]
+        return False
+    for low in range(0, count, 64):  # a loop that may end at any junction is not vectorised
+        differing = 0
+        for j in range(low, min(low + 64, count)):
+            differing += 1 if conductance[j] != before[j] else 0
+        if differing:
+            nodes[end] = 8.0
+            return False
+    return True
+
+
+@_inner
+def drive_again(
+    border: Indices, start: Indices, rows: Indices, conductance: Floats, work: Floats, voltage: Floats
+) -> None:
+    """Find the voltage of every free place after `solve`, for other voltages of fixed places."""
+    free = voltage[: len(start) - 1]
+    for k in range(len(free)):
+        free[k] = 0.0
+    for i in range(border.shape[0]):
+        free[border[i, 1]] += conductance[border[i, 0]] * voltage[border[i, 2]]
+    solve_again(start, rows, work, free)
+
+
+@_inner
 def solve(
     slot: Indices,
     border: Indices,
@@ -151,8 +195,7 @@ def eliminate_supernodes(
     n, size = len(grounded), np.int64(room[0])
     values, inverse = work[:size], work[size : size + n]
     scratch = work[size + n : size + n + np.int64(room[1])]
-    # The last part of the scratch holds indices: marks, of which there are as many as places, and three a supernode.
-    marks = (n + 1 + 3 * (len(column) - 1) + 1) // 2
+    split = len(scratch) - (np.int64(room[2]) + 1) // 2  # the last part holds indices
     values[:] = 0.0
     for k in range(n):
         values[grounded[k]] = load[k]
@@ -161,8 +204,7 @@ def eliminate_supernodes(
     for i in range(border.shape[0]):
         values[grounded[border[i, 1]]] += conductance[border[i, 0]]
     factor_into(
-        column, begin, supernode_rows, value, values, inverse, scratch,
-        scratch[len(scratch) - marks :].view(np.uint32),
+        column, begin, supernode_rows, value, values, inverse, scratch[:split], scratch[split:].view(np.uint32),
     )  # fmt: skip
 
 

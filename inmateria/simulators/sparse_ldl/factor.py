@@ -86,7 +86,7 @@ def factorise(symbolic: Symbolic, conductance: npt.ArrayLike, to_ground: npt.Arr
     np.add.at(values, symbolic.slot, weight)
     values[symbolic.grounded] = ground[np.argsort(symbolic.place)]
     _, column, begin, rows, value, _ = symbolic
-    room, marks = np.empty(symbolic.room), np.empty(symbolic.marks, dtype=np.uint32)
+    room, marks = np.empty(symbolic.front_room), np.empty(symbolic.front_marks, dtype=np.uint32)
     factor_into(column, begin, rows, value, values, inverse, room, marks)
     if not np.isfinite(inverse).all():
         raise ValueError("a node has no way to the ground; give each connected part of the graph one")

@@ -3,6 +3,9 @@
 Eliminating a node of a network of resistors joins its neighbours pairwise (the star-mesh transform). That is one column
 of LDL^T, where the diagonal is kept as the sum of its row, ground included, in place of a difference: only
 positive numbers are added, multiplied and divided, so that voltages are right to rounding for any spread of weights.
+
+The elimination is multifrontal: what the columns of a supernode leave among its other rows is a dense matrix, kept
+until its parent in the tree adds it to its own: Duff and Reid, ACM Trans. Math. Softw. 9, 302 (1983).
 """
 
 from typing import Any
@@ -12,16 +15,26 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
-from inmateria.simulators.vector_lanes import LANES, load_run, splat, store_run
+from inmateria.simulators.sparse_ldl.fronts import (
+    add_scaled,
+    add_spread,
+    eliminate_columns,
+    front_room,
+    leave,
+    padded,
+    product,
+)
+from inmateria.simulators.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
+_ALONE, _SECOND = 1, 2  # flags: added to what its only child has left; on the second stack
+_unsigned: Any = np.uint64  # no test for negative indices
 _whole: Any = np.int64  # numba makes a float of the sum of a signed and an unsigned integer
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
-_sums = numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True)
 
 
 @_outer
@@ -35,7 +48,7 @@ def factor_into(
     room: Floats,
     marks: Indices,
 ) -> None:
-    """Eliminate all nodes; each supernode takes what earlier ones add to it, then its own columns are eliminated.
+    """Eliminate all nodes, supernode by supernode.
 
     Parameters
     ----------
@@ -46,127 +59,158 @@ def factor_into(
     inverse : ndarray, shape (nodes,)
         Becomes the inverse of the diagonal.
     room, marks : ndarray
-        Scratch, `Symbolic.room` and `Symbolic.marks`.
+        Scratch, `Symbolic.front_room` and `Symbolic.front_marks`.
     """  # fmt: skip
     supernodes = len(column) - 1
     n = len(inverse)
+    place_fronts(column, begin, rows, n, len(room), marks)
     where = marks[: n + 1]  # of each place among the rows of the current supernode
-    waiting = marks[n + 1 : n + 1 + supernodes]  # first supernode + 1 that adds to this one next
-    later = marks[n + 1 + supernodes : n + 1 + 2 * supernodes]  # the next such, + 1
-    reached = marks[n + 1 + 2 * supernodes : n + 1 + 3 * supernodes]  # number of its rows that are done
-    waiting[:] = 0
+    _, child, later, base, step, alone = _split(marks, n, supernodes)
+    local = marks[n + 1 + 7 * supernodes :]
     for s in range(supernodes):
-        first, last = _whole(column[s]), _whole(column[s + 1])
+        first, width = _whole(column[s]), _whole(column[s + 1]) - _whole(column[s])
         top, height = _whole(begin[s]), _whole(begin[s + 1]) - _whole(begin[s])
-        at = _whole(value[s])
-        for i in range(height):
-            where[rows[top + i]] = i
-        one: Any = _whole(waiting[s])
+        at, below = _whole(value[s]), height - width
+        if child[s]:
+            for i in range(height):
+                where[rows[top + i]] = i
+        one: Any = _whole(child[s])
         while one > 0:
-            d = one - 1
-            one = _whole(later[d])
-            d_top, d_height = _whole(begin[d]), _whole(begin[d + 1]) - _whole(begin[d])
-            d_width, d_at = _whole(column[d + 1]) - _whole(column[d]), _whole(value[d])
-            low = _whole(reached[d])
-            high = low
-            while high < d_height and _whole(rows[d_top + high]) < last:
-                high += 1
-            for a in range(low, high, 4):
-                some = min(4, high - a)
-                add_columns(values, values, inverse, room, d_at, d_height, d_width, _whole(column[d]), a, some)
-                for i in range(some):
-                    into = at + (_whole(rows[d_top + a + i]) - first) * height
-                    give = i * d_height
-                    for b in range(a + i + 1, d_height):
-                        values[into + where[rows[d_top + b]]] += room[give + b]
-            if high < d_height - 1:
-                wait(column, rows, waiting, later, reached, d, d_top, high)
-        width = last - first
+            c = one - 1
+            one = _whole(later[c])
+            c_below = locate(column, begin, rows, where, c, local)
+            give, j = _whole(base[c]), 0
+            while j < c_below - 1 and _whole(local[j]) < width:
+                into = at + _whole(local[j]) * height
+                add_spread(values, into, local, room, give, j + 1, c_below)
+                give += _whole(step[c])
+                j += 1
+        eliminate_columns(values, at, height, width, inverse, first, room)
+        if below < 2:
+            continue
+        out, ahead = _whole(base[s]), _whole(step[s])
+        leave(values, at, height, width, inverse, first, room, out, ahead, (alone[s] & _ALONE) > 0, room)
+        one = 0 if alone[s] & _ALONE else _whole(child[s])
+        while one > 0:
+            c = one - 1
+            one = _whole(later[c])
+            c_below = locate(column, begin, rows, where, c, local)
+            c_base, c_step = _whole(base[c]), _whole(step[c])
+            j = 0
+            while j < c_below - 1 and _whole(local[j]) < width:
+                j += 1
+            for b in range(j, c_below):
+                local[b] -= np.uint32(width)
+            for i in range(j, c_below - 1):
+                into, give = out + _whole(local[i]) * ahead, c_base + i * c_step
+                add_spread(room, into, local, room, give, i + 1, c_below)
+
+
+@_inner
+def locate(column: Indices, begin: Indices, rows: Indices, where: Indices, c: int, local: Indices) -> int:
+    """Find the rows of a child that are not its own columns among those of its parent; return their number."""
+    own = _whole(column[c + 1]) - _whole(column[c])
+    top = _whole(begin[c]) + own
+    below: int = _whole(begin[c + 1]) - top
+    at = _unsigned(top)
+    for b in range(_unsigned(below)):
+        local[b] = where[rows[at + b]]
+    return below
+
+
+@_inner
+def _split(marks: Indices, n: int, supernodes: int) -> Any:
+    at = n + 1
+    return (
+        marks[at : at + supernodes],
+        marks[at + supernodes : at + 2 * supernodes],
+        marks[at + 2 * supernodes : at + 3 * supernodes],
+        marks[at + 3 * supernodes : at + 4 * supernodes],
+        marks[at + 4 * supernodes : at + 5 * supernodes],
+        marks[at + 5 * supernodes : at + 6 * supernodes],
+    )
+
+
+@_outer
+def place_fronts(column: Indices, begin: Indices, rows: Indices, n: int, size: int, marks: Indices) -> tuple[int, int]:
+    """Find the parent of each supernode, and where in the scratch it leaves its matrix.
+
+    Matrices are kept on two stacks that grow towards each other, children on the other one than their parent, so that
+    a parent's is written before its children's are taken away. A child without siblings that has the same rows lends
+    its place.
+
+    Parameters
+    ----------
+    column, begin, rows : ndarray
+        Of a `Symbolic`.
+    n, size : int
+        Numbers of nodes, and of float64 of scratch; 0 to find out how many are needed.
+    marks : ndarray
+        Becomes, for each supernode after n + 1 entries: parent, last child + 1, next child of the same parent + 1,
+        place, rows between columns, flags `_ALONE` and `_SECOND`; and where its stack ended before.
+
+    Returns
+    -------
+    needed, small : int
+        Number of float64 of scratch, and how many of them are for single supernodes.
+    """  # fmt: skip
+    supernodes = len(column) - 1
+    owner = marks[: n + 1]
+    parent, child, later, base, step, alone = _split(marks, n, supernodes)
+    start = marks[n + 1 + 6 * supernodes : n + 1 + 7 * supernodes]
+    small = 0
+    for s in range(supernodes):
+        width, height = _whole(column[s + 1]) - _whole(column[s]), _whole(begin[s + 1]) - _whole(begin[s])
+        small = max(small, front_room(height, width))
+        child[s], alone[s] = 0, 0
         for i in range(width):
-            k = at + i * height
-            if i:
-                add_columns(values, values, inverse, room, at, height, i, first, i, 1)
-                for b in range(i + 1, height):
-                    values[k + b] += room[b]
-            total = 0.0
-            for b in range(i + 1, height):
-                total += values[k + b]
-            inverse[first + i] = 1.0 / total
+            owner[column[s] + i] = s
+    for s in range(supernodes):
+        width, height = _whole(column[s + 1]) - _whole(column[s]), _whole(begin[s + 1]) - _whole(begin[s])
+        parent[s], later[s] = supernodes, 0
         if width < height - 1:
-            wait(column, rows, waiting, later, reached, s, top, width)
-
-
-@_inner
-def wait(
-    column: Indices, rows: Indices, waiting: Indices, later: Indices, reached: Indices, d: int, top: int, row: int
-) -> None:
-    """Let a supernode wait for the one that has its next row as a column."""
-    place = rows[top + row]
-    low, high = d, len(column) - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if column[middle] <= place:
-            low = middle
+            above = _whole(owner[rows[_whole(begin[s]) + width]])
+            parent[s], later[s] = above, child[above]
+            child[above] = s + 1
+    for t in range(supernodes):
+        s = supernodes - 1 - t
+        above = _whole(parent[s])
+        if above < supernodes:
+            rest = _whole(begin[s + 1]) - _whole(begin[s]) - _whole(column[s + 1]) + _whole(column[s])
+            only = later[s] == 0 and _whole(child[above]) == s + 1
+            if only and rest == _whole(begin[above + 1]) - _whole(begin[above]):
+                alone[above] |= _ALONE
+                alone[s] = alone[above] & _SECOND
+            else:
+                alone[s] = _SECOND - (alone[above] & _SECOND)
+    low, high, most = small, 0, small
+    for s in range(supernodes):
+        width, height = _whole(column[s + 1]) - _whole(column[s]), _whole(begin[s + 1]) - _whole(begin[s])
+        below, one = height - width, _whole(child[s])
+        if alone[s] & _ALONE:
+            c = one - 1
+            step[s], start[s] = step[c], start[c]
+            base[s] = _whole(base[c]) + width * (_whole(step[c]) + 1)
+            continue
+        step[s] = padded(below)
+        # Vectors of a parent that borrows the place may reach beyond it.
+        taken = (below - 1) * _whole(step[s]) + LANES if below > 1 else 0
+        if alone[s] & _SECOND:
+            start[s] = high
+            high += taken
+            base[s] = size - high
         else:
-            high = middle
-    reached[d] = row
-    later[d] = waiting[low]
-    waiting[low] = d + 1
-
-
-@_inner
-def add_columns(
-    values: Floats,
-    by: Floats,
-    inverse: Floats,
-    room: Floats,
-    at: int,
-    height: int,
-    width: int,
-    column: int,
-    a: int,
-    some: int,
-) -> None:
-    """Sum what the columns of a supernode add to up to four columns (those of its rows a, a + 1, ...) into ``room``.
-
-    Each entry of ``values`` is multiplied by that of ``by`` in row a, a + 1, ...; they are the same if the matrix is
-    symmetric.
-    """
-    factor = 4 * height
-    for k in range(width):
-        for i in range(some):
-            room[factor + 4 * k + i] = by[at + k * height + a + i] * inverse[column + k]
-    if height - a < LANES:
-        for i in range(some):
-            for b in range(a + i, height):
-                total = 0.0
-                for k in range(width):
-                    total += room[factor + 4 * k + i] * values[at + k * height + b]
-                room[i * height + b] = total
-        return
-    b = a
-    while b < height:
-        b = min(b, height - LANES)  # the last vector may repeat some of the one before
-        if some == 4:
-            x0, x1, x2, x3 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
-            for k in range(width):
-                u = load_run(values, at + k * height + b)
-                f = factor + 4 * k
-                x0 = x0 + splat(room[f]) * u
-                x1 = x1 + splat(room[f + 1]) * u
-                x2 = x2 + splat(room[f + 2]) * u
-                x3 = x3 + splat(room[f + 3]) * u
-            store_run(room, b, x0)
-            store_run(room, height + b, x1)
-            store_run(room, 2 * height + b, x2)
-            store_run(room, 3 * height + b, x3)
-        else:
-            for i in range(some):
-                x = splat(0.0)
-                for k in range(width):
-                    x = x + splat(room[factor + 4 * k + i]) * load_run(values, at + k * height + b)
-                store_run(room, i * height + b, x)
-        b += LANES
+            start[s] = base[s] = low
+            low += taken
+        most = max(most, low + high)
+        while one > 0:  # the children's are taken away, the first one last
+            c = one - 1
+            one = _whole(later[c])
+            if alone[c] & _SECOND:
+                high = _whole(start[c])
+            else:
+                low = _whole(start[c])
+    return most, small
 
 
 @_outer
@@ -198,10 +242,8 @@ def solve_into(
             x[b] = solution[first + b]
         x[width:] = 0.0
         for i in range(width):
-            u = values[at + i * height : at + (i + 1) * height]
             f = x[i] * inverse[first + i]
-            for b in range(i + 1, height - 1):
-                x[b] += f * u[b]
+            add_scaled(x, i + 1, f, values, at + i * height + i + 1, height - i - 2)
         for b in range(width):
             solution[first + b] = x[b]
         for b in range(width, height - 1):
@@ -215,18 +257,9 @@ def solve_into(
             x[b] = solution[rows[top + b]]
         for m in range(width):
             i = width - 1 - m
-            u = values[at + i * height : at + (i + 1) * height]
-            x[i] = (x[i] + dot(u, x, i + 1, height - 1)) * inverse[first + i]
+            x[i] = (x[i] + product(values, at + i * height + i + 1, x, i + 1, height - i - 2)) * inverse[first + i]
             solution[first + i] = x[i]
 
 
-@_sums
-def dot(a: Floats, b: Floats, low: int, high: int) -> float:
-    """Return the sum of products of entries ``low`` to ``high - 1``."""
-    total = 0.0
-    for i in range(low, high):
-        total += a[i] * b[i]
-    return total
-
-
-recompile_with(factor_into, "inmateria.simulators.vector_lanes")
+for _kernel in (factor_into, place_fronts, solve_into):
+    recompile_with(_kernel, "inmateria.simulators.vector_lanes", "inmateria.simulators.sparse_ldl.fronts")

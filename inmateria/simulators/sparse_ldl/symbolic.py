@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.simulators.sparse_ldl.numeric import place_fronts
 from inmateria.simulators.sparse_ldl.ordering import adjacency, approximate_minimum_degree
 
 Places = npt.NDArray[np.int64]
@@ -64,13 +65,25 @@ class Symbolic(NamedTuple):
 
     @property
     def room(self) -> int:
-        """Number of float64 of scratch that `factor_into` and `solve_into` need."""
+        """Number of float64 of scratch that `factor_both_into` and all solutions need."""
         return 4 * (int(np.diff(self.begin.astype(np.int64)).max(initial=0)) + WIDEST)
 
     @property
     def marks(self) -> int:
-        """Number of uint32 of scratch that `factor_into` needs."""
+        """Number of uint32 of scratch that `factor_both_into` needs."""
         return self.nodes + 1 + 3 * (len(self.column) - 1)
+
+    @property
+    def front_room(self) -> int:
+        """Number of float64 of scratch that `factor_into` needs; enough for `solve_into`."""
+        marks = np.empty(self.front_marks, dtype=np.uint32)
+        return max(self.room, place_fronts(self.column, self.begin, self.rows, self.nodes, 0, marks)[0])
+
+    @property
+    def front_marks(self) -> int:
+        """Number of uint32 of scratch that `factor_into` needs."""
+        highest = int(np.diff(self.begin.astype(np.int64)).max(initial=0))
+        return self.nodes + 1 + 7 * (len(self.column) - 1) + highest
 
 
 class Order(NamedTuple):

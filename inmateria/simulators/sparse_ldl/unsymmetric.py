@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import recompile_with
-from inmateria.simulators.sparse_ldl.numeric import add_columns, dot, wait
+from inmateria.simulators.vector_lanes import LANES, load_run, splat, store_run
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
 _whole: Any = np.int64  # numba makes a float of the sum of a signed and an unsigned integer
 
+_inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
+_sums = numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True)
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
 
 
@@ -101,6 +103,79 @@ def factor_both_into(
             wait(column, rows, waiting, later, reached, s, top, width)
 
 
+@_inner
+def wait(
+    column: Indices, rows: Indices, waiting: Indices, later: Indices, reached: Indices, d: int, top: int, row: int
+) -> None:
+    """Let a supernode wait for the one that has its next row as a column."""
+    place = rows[top + row]
+    low, high = d, len(column) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if column[middle] <= place:
+            low = middle
+        else:
+            high = middle
+    reached[d] = row
+    later[d] = waiting[low]
+    waiting[low] = d + 1
+
+
+@_inner
+def add_columns(
+    values: Floats,
+    by: Floats,
+    inverse: Floats,
+    room: Floats,
+    at: int,
+    height: int,
+    width: int,
+    column: int,
+    a: int,
+    some: int,
+) -> None:
+    """Sum what the columns of a supernode add to up to four columns (those of its rows a, a + 1, ...) into ``room``.
+
+    Each entry of ``values`` is multiplied by that of ``by`` in row a, a + 1, ...; they are the same if the matrix is
+    symmetric.
+    """
+    factor = 4 * height
+    for k in range(width):
+        for i in range(some):
+            room[factor + 4 * k + i] = by[at + k * height + a + i] * inverse[column + k]
+    if height - a < LANES:
+        for i in range(some):
+            for b in range(a + i, height):
+                total = 0.0
+                for k in range(width):
+                    total += room[factor + 4 * k + i] * values[at + k * height + b]
+                room[i * height + b] = total
+        return
+    b = a
+    while b < height:
+        b = min(b, height - LANES)  # the last vector may repeat some of the one before
+        if some == 4:
+            x0, x1, x2, x3 = splat(0.0), splat(0.0), splat(0.0), splat(0.0)
+            for k in range(width):
+                u = load_run(values, at + k * height + b)
+                f = factor + 4 * k
+                x0 = x0 + splat(room[f]) * u
+                x1 = x1 + splat(room[f + 1]) * u
+                x2 = x2 + splat(room[f + 2]) * u
+                x3 = x3 + splat(room[f + 3]) * u
+            store_run(room, b, x0)
+            store_run(room, height + b, x1)
+            store_run(room, 2 * height + b, x2)
+            store_run(room, 3 * height + b, x3)
+        else:
+            for i in range(some):
+                x = splat(0.0)
+                for k in range(width):
+                    x = x + splat(room[factor + 4 * k + i]) * load_run(values, at + k * height + b)
+                store_run(room, i * height + b, x)
+        b += LANES
+
+
 @_outer
 def solve_both_into(
     column: Indices,
@@ -162,5 +237,14 @@ def solve_both_into(
             solution[first + i] = x[i]
 
 
+@_sums
+def dot(a: Floats, b: Floats, low: int, high: int) -> float:
+    """Return the sum of products of entries ``low`` to ``high - 1``."""
+    total = 0.0
+    for i in range(low, high):
+        total += a[i] * b[i]
+    return total
+
+
 for _kernel in (factor_both_into, solve_both_into):
-    recompile_with(_kernel, "inmateria.simulators.vector_lanes", "inmateria.simulators.sparse_ldl.numeric")
+    recompile_with(_kernel, "inmateria.simulators.vector_lanes")
