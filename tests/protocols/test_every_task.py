@@ -75,6 +75,7 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "narma": [{"steps": 1000}],
     "parity": [{"steps": 1000}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
+    "periodic-signal": [{"period": 10, "train": 5, "test": 5}],
     "pong": [{"cycles": 1, "balls": 4, "calibration": 1, "pause": 0.1, "miss": 0.5}],
     "pulse-xor": [{"trials": 60, "rest": 0.05}],
     "regression": [{"epochs": 5}],

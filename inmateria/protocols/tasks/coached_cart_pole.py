@@ -1,7 +1,7 @@
 """Balance a pole by a fixed decoding of neurons that are coached: trains of pulses after episodes that fell early.
 
 After A. Robbins et al., Goal-directed learning in cortical organoids, Cell Reports (2026). The side to which the pole
-leans is stimulated, more often the farther it leans, and two groups of outputs push against each other; nothing on the
+falls is stimulated, more often the farther it leans, and two groups of outputs push against each other; nothing on the
 computer reads out more than their difference. After an episode that stood for less time than those before it, a pair of
 other inputs is stimulated at high frequency. In one arm the pair is chosen by its value, which later episodes raise or
 lower; in a second one at random, as many trains; in a third one there is a pause in place of each train. A gain over
@@ -30,7 +30,7 @@ from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
-_LEAST = 0.2
+_LEAST = 0.5
 """Volleys a tick, one at most, while the pole stands upright."""
 _AT_RANDOM = 500
 """Episodes of random pushes that tell chance."""
@@ -47,6 +47,9 @@ class CoachedCartPoleSettings(LoopSettings, frozen=True, kw_only=True):
         In each arm of each cycle.
     longest : int
         Ticks after which an episode ends with the pole standing.
+    ahead : float
+        Seconds of the pole's own time by which its angle is extrapolated before the side is chosen: by the angle alone
+        (0) no push stands for long.
     electrodes : int
         Stimulated together for each side.
     candidates : int
@@ -69,6 +72,7 @@ class CoachedCartPoleSettings(LoopSettings, frozen=True, kw_only=True):
 
     episodes: Annotated[int, Meta(ge=4)] = 60
     longest: Annotated[int, Meta(ge=20)] = 200
+    ahead: Annotated[float, Meta(ge=0.0)] = 0.3
     electrodes: Annotated[int, Meta(ge=1)] = 3
     candidates: Annotated[int, Meta(ge=2)] = 6
     train: Annotated[float, Meta(gt=0.0)] = 0.5
@@ -185,14 +189,20 @@ async def _episode(
     state, phase = generator.uniform(-0.05, 0.05, 4), generator.random()
     game.forget()
     for tick in range(settings.longest):
-        phase += _LEAST + (1.0 - _LEAST) * min(abs(state[2]) / FALLEN, 1.0)
-        volley = sides[int(state[2] > 0)] if phase >= 1.0 else ()
+        leaning = _leaning(state, settings)
+        phase += _LEAST + (1.0 - _LEAST) * min(abs(leaning) / FALLEN, 1.0)
+        volley = sides[int(leaning > 0)] if phase >= 1.0 else ()
         phase %= 1.0
         direction = await game.tick(volley)
         state = pushed(state, direction if direction else float(generator.choice([-1.0, 1.0])))
         if has_fallen(state):
             return tick + 1
     return settings.longest
+
+
+def _leaning(state: FloatArray, settings: CoachedCartPoleSettings) -> float:
+    """Return the angle that is encoded, rad: the present one and what its velocity adds soon."""
+    return float(state[2] + settings.ahead * state[3])
 
 
 def _drawn(
@@ -224,7 +234,9 @@ def _without_matter(settings: CoachedCartPoleSettings, how: Literal["at random",
     for _ in range(_AT_RANDOM):
         state, ticks = generator.uniform(-0.05, 0.05, 4), 0
         while ticks < settings.longest and not has_fallen(state):
-            state = pushed(state, state[2] if how == "leaning" else float(generator.choice([-1.0, 1.0])))
+            state = pushed(
+                state, _leaning(state, settings) if how == "leaning" else float(generator.choice([-1.0, 1.0]))
+            )
             ticks += 1
         stood.append(ticks / settings.longest)
     return float(np.mean(stood))

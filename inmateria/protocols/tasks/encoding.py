@@ -45,7 +45,10 @@ class EncodingSettings(PulseSettings, frozen=True, kw_only=True):
     duration : float
         Seconds within which the pulses lie.
     after : float
-        Seconds after these that are also read.
+        Seconds after these that are read.
+    read : {"whole", "after"}
+        Whether spikes are also read while the pulses are given, or only after `duration`: where the places of pulses
+        differ, what they evoke directly says all.
     bins : int
         Equal parts of the time read, in which spikes are counted separately, as many as there are steps at most.
     trials : int
@@ -61,7 +64,8 @@ class EncodingSettings(PulseSettings, frozen=True, kw_only=True):
     electrodes: Annotated[int, Meta(ge=1)] = 2
     pulses: Annotated[int, Meta(ge=1)] = 1
     duration: Annotated[float, Meta(gt=0.0)] = 0.1
-    after: Annotated[float, Meta(ge=0.0)] = 0.1
+    after: Annotated[float, Meta(gt=0.0)] = 0.1
+    read: Literal["whole", "after"] = "whole"
     bins: Annotated[int, Meta(ge=1)] = 5
     trials: Annotated[int, Meta(ge=50)] = 240
     rest: Annotated[float, Meta(ge=0.0)] = 0.5
@@ -77,7 +81,7 @@ async def measure_information(
     reservoir = PhysicalReservoir(substrate, OneToOne(), step=settings.step, rest=settings.rest)
     async with reservoir:
         info = reservoir.info
-        given, after = (steps_within(reservoir, settings.duration), round(settings.after / reservoir.duration_of_step))
+        given, after = (steps_within(reservoir, each) for each in (settings.duration, settings.after))
         _check(settings, info, given, reservoir.duration_of_step)
         reservoir.features = spike_counts(info)
         coded = _encoded((labels + 0.5) / settings.values, settings, info, given)
@@ -85,8 +89,9 @@ async def measure_information(
         both[0::2, :given], both[1::2, :given] = coded, _moved(coded, generator)
         targets = Targets.of_classes(np.column_stack([labels, np.full(len(labels), -1)]).ravel(), "value")
         presented = await present_trials(reservoir, list(both), settings.round_trips, on_progress, targets=targets)
-    counts = np.array([X.ravel() for X in presented.responses])
-    counted = bin_spikes(counts, "counts", given + after, settings.bins)
+    unread = given if settings.read == "after" else 0
+    counts = np.array([X[unread:].ravel() for X in presented.responses])
+    counted = bin_spikes(counts, "counts", given + after - unread, settings.bins)
     pulses = coded.reshape(len(coded), -1)
     pulses = pulses[:, pulses.any(axis=0)]
     feature_sets: dict[str, FloatArray | Control] = {
