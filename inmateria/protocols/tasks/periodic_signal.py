@@ -139,7 +139,7 @@ async def generate(substrate: Substrate, settings: PeriodicSignalSettings, on_pr
         "stimuli alone": stimuli,
         "responses shuffled in time": _in_turn(iter(shuffled)),
         "leaky integrators": _integrators(features),
-        **{f"{_ECHO}{number}": _echo_state(features, *each, settings.seed) for number, each in enumerate(_ECHOES)},
+        **{f"{_ECHO}{number}": _echo_state(features, *each, settings) for number, each in enumerate(_ECHOES)},
     }
     for name, answer in answers.items():
         outputs[name] = await asyncio.to_thread(asyncio.run, _force(answer, target, settings))
@@ -240,9 +240,9 @@ def _integrators(count: int) -> Answer:
     return answer
 
 
-def _echo_state(units: int, radius: float, scale: float, leak: float, seed: int) -> Answer:
+def _echo_state(units: int, radius: float, scale: float, leak: float, settings: PeriodicSignalSettings) -> Answer:
     """Answer by an echo-state network that what is fed back drives."""
-    generator = np.random.default_rng([seed, 3])
+    generator = np.random.default_rng([settings.seed, 3])
     W = generator.standard_normal((units, units))
     W *= radius / max(np.abs(np.linalg.eigvals(W)).max(), 1e-12)
     W_in, bias = scale * generator.uniform(-1.0, 1.0, (2, units))
