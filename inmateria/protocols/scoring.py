@@ -19,6 +19,7 @@ from inmateria.one_line import one_line
 from inmateria.protocols.controls import Control, ControlKind, FeatureSets
 from inmateria.protocols.outcome import ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.reservoir import RidgeClassifierReadout, RidgeReadout, accuracy
+from inmateria.reservoir.measures import transmitted_information
 from inmateria.substrate import FloatArray
 
 __all__ = [
@@ -134,12 +135,13 @@ def score_classification(
     folds: Folds | None = None,
     *,
     readout: str = "ridge",
+    metric: Literal["accuracy", "bits"] = "accuracy",
     splitting: str = "",
     alphas: Sequence[float] = _ALPHAS,
     seed: int = 0,
     on_progress: Callable[[str, int, int, int], None] | None = None,
 ) -> Comparison:
-    """Score a ridge readout of classes on each feature set: accuracy.
+    """Score a ridge readout of classes on each feature set.
 
     Parameters
     ----------
@@ -151,6 +153,9 @@ def score_classification(
         Stratified folds drawn with the seed by default.
     readout : str
         Name of the scores.
+    metric : {"accuracy", "bits"}
+        The fraction of classes that are named rightly, or the information about them in the named ones, of which 0 is
+        expected by chance; see `inmateria.reservoir.measures.transmitted_information`.
     splitting : str
         Description of the given folds.
     alphas : sequence of float
@@ -167,6 +172,7 @@ def score_classification(
     scores: list[Score] = []
     confusion, first, by_target = {}, {}, {}
     coef: FloatArray = np.empty(0)
+    measure = accuracy if metric == "accuracy" else transmitted_information
     ones = np.where(labels[:, np.newaxis] == classes, 1.0, -1.0)
 
     def named(X: FloatArray, train: Labels, test: Labels) -> tuple[Labels, Any]:
@@ -179,9 +185,9 @@ def score_classification(
         for train, test in folds:
             X = features_of(given, train, ones, alphas)
             predicted, fitted = named(X, train, test)
-            splits.append(accuracy(labels[test], predicted))
+            splits.append(measure(labels[test], predicted))
             if isinstance(given, np.ndarray) and on == SUBSTRATE:
-                noisy.append(accuracy(labels[test], named(with_reading_noise(X, train, seed), train, test)[0]))
+                noisy.append(measure(labels[test], named(with_reading_noise(X, train, seed), train, test)[0]))
             count.one_more()
             if len(splits) == 1:
                 confusion[f"{readout}, {on}"] = confusion_table(labels[test], predicted, classes)
@@ -193,9 +199,9 @@ def score_classification(
     names = tuple(str(name) for name in classes)
     return Comparison(
         scores=tuple(scores),
-        metric="accuracy",
-        chance=float(np.unique(labels[test], return_counts=True)[1].max() / len(test)),
-        chance_description="most frequent class of the held-out part",
+        metric=metric,
+        chance=float(np.unique(labels[test], return_counts=True)[1].max() / len(test)) if metric == "accuracy" else 0.0,
+        chance_description="most frequent class of the held-out part" if metric == "accuracy" else "unrelated labels",
         trained=len(train),
         held_out=len(test),
         splitting=splitting,

@@ -56,8 +56,12 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "capacity": [{"steps": 2000, "delays": 10, "degree": 2}],
     "cart-pole": [{"rounds": 1, "episodes": 2, "encoding": encoding} for encoding in ("place", "amplitude")],
     "centre-of-activity": [{"probes": 10, "seconds": 1, "rest": 0.05}],
+    "coached-cart-pole": [
+        {"cycles": 1, "episodes": 4, "block": 2, "trains": 1, "calibration": 1, "pause": 0.1, "candidates": 2}
+    ],
     "delayed-match": [{"steps": 1000}],
     "digits": [{"splits": 1, "rest": 0.02, "window": 8, "positions": 1}],
+    "encoding": [{"trials": 50, "rest": 0.05, "encoding": each} for each in ("place", "rate", "latency", "amplitude")],
     "henon": [
         {"values": 200, "encoding": "place", "features": "rates"},
         {"values": 200, "encoding": "rate"},
@@ -73,6 +77,8 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "narma": [{"steps": 1000}],
     "parity": [{"steps": 1000}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
+    "periodic-signal": [{"period": 10, "train": 5, "test": 5}],
+    "pong": [{"cycles": 1, "balls": 4, "calibration": 1, "pause": 0.1, "miss": 0.5}],
     "pulse-xor": [{"trials": 60, "rest": 0.05}],
     "regression": [{"epochs": 5}],
     "response-map": [{"electrodes": 2, "repeats": 2, "rest": 0.05}],
@@ -193,7 +199,8 @@ def test_a_task_has_no_setting_that_it_does_not_use_and_says_that_it_scores(name
     assert {field.name for field in msgspec.structs.fields(find_task(name).settings)} <= read
     # Those left out count what was exchanged and fit nothing beyond some hundredths of a second.
     if name not in ("centre-of-activity", "response-map", "spontaneous"):
-        assert phases[-1] == {"capacity": "measuring", "cart-pole": "episodes"}.get(name, "scoring")
+        last = {"capacity": "measuring", "cart-pole": "episodes", "coached-cart-pole": "episodes", "pong": "balls"}
+        assert phases[-1] == last.get(name, "scoring")
 
 
 @pytest.mark.parametrize("name", [_slow(each) if each in LONG else each for each in SIGNAL])
@@ -212,6 +219,8 @@ def test_a_task_of_signals_runs_on_inputs_of_any_range_and_rest(name: str) -> No
         first = outcome.scores[0]
         if name in ("delayed-match", "parity"):  # of which nothing linear knows anything
             assert first.score == pytest.approx(0.5, abs=0.1)
+        elif name == "periodic-signal":  # one time constant cannot oscillate
+            assert first.score < 0.2
         else:
             assert first.score > outcome.chance
 
@@ -333,13 +342,14 @@ ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
     ],
     "narma": [{"steps": 500, "washout": 100}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": features} for features in ("counts", "latency")],
+    "periodic-signal": SHORT["periodic-signal"],
     "stack": [{"train": "none", "hold": 1, "rest": 0.01, "held_out": 300, "step": 0.01}],
 }
 """Choices beside which some other settings have no effect."""
 
 OTHER_VALUES: dict[str, Any] = {
     "bins": 1, "compare": False, "electrodes": 2, "most": 1, "product_delays": 3, "time_constant": 0.5, "width": 1,
-    "amplitudes": (0.5,), "strength": 0.6, "bias_spread": 0.125, "bias_sign": "same", "fed_back": 2,
+    "amplitudes": (0.5,), "strength": 0.6, "bias_spread": 0.125, "memory": 2.0, "bias_sign": "same", "fed_back": 2,
 }  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from inmateria.adapters.neuroplatform.twin import Neuroplatform
 from inmateria.protocols import Run, data_sets, find_task, read_run, run_task
 from inmateria.protocols.activity import activity_figures
 from inmateria.protocols.data_sets import japanese_vowels
+from inmateria.protocols.pole import pushed
 from inmateria.protocols.pulses import EncodedValueSettings, bin_spikes, encoding_of, features_of
-from inmateria.protocols.tasks.cart_pole import _pushed
 from inmateria.reservoir import (
     FilteredRates,
     FirstSpikeLatency,
@@ -121,7 +121,7 @@ def test_the_pole_falls_as_gymnasiums_does() -> None:
             there.reset()
             there.state = state = generator.uniform(-0.1, 0.1, 4)
             continue
-        state = _pushed(state, 1.0 if right else -1.0)
+        state = pushed(state, 1.0 if right else -1.0)
         assert state == pytest.approx(np.asarray(there.state), rel=1e-9)
     there.close()
 

@@ -106,6 +106,7 @@ QUICK = {
     "narma": {"steps": "500"},
     "parity": {"steps": "500"},
     "delayed-match": {"steps": "1000"},
+    "periodic-signal": {"train": "10", "test": "5", "step": "0.05"},
     "row-digits": {"splits": "1", "round_trips": "2"},
     "spoken-vowels": {"parts": "2", "round_trips": "2"},
     "waveform": {"steps": "500"},

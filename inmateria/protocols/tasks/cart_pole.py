@@ -3,9 +3,11 @@
 Angle and angular velocity go in as pulses, counts of spikes come out, and a linear readout of them pushes the
 cart left or right. The readout learns from a teacher that sees the pole; after every round of learning it drives
 the loop itself, and the teacher gives the right push for each state (Ross, Gordon and Bagnell, AISTATS 2011). Beside
-it: a readout of random weights, one trained in the same way on the pulses themselves, and pushes at random. The pole
-is that of Barto, Sutton and Anderson, IEEE Trans. Syst. Man Cybern. 13, 834 (1983); a tick is always 20 ms of its own
-time, whatever the platform's rate.
+it: a readout of random weights, one trained in the same way on the pulses themselves, and pushes at random. A tick is
+always 20 ms of the pole's own time, whatever the platform's rate.
+
+Nothing is asked of the tissue here but to answer: what learns is a readout on a computer. The published experiment, in
+which the decoding is fixed and the tissue is coached, is the task `coached-cart-pole`.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
+from inmateria.protocols.pole import FALLEN, has_fallen, pushed
 from inmateria.protocols.pulses import unused_by_levels
 from inmateria.protocols.run_progress import note_no_targets, note_score
 from inmateria.protocols.task import ProgressCallback, Task
@@ -25,10 +28,8 @@ from inmateria.reservoir import PhysicalReservoir, PulseAmplitude, PulsePlace, R
 from inmateria.reservoir.spike_features import spike_counts
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
-_TICK = 0.02  # s of the pole's own time
 _ALPHAS = tuple(float(alpha) for alpha in 10.0 ** np.arange(-2, 7))
-_FALLEN, _GONE = np.radians(12.0), 2.4
-_WIDEST, _FASTEST = np.radians(12.0), 2.0  # encoded by the strongest pulse
+_WIDEST, _FASTEST = FALLEN, 2.0  # encoded by the strongest pulse
 
 Decide = Callable[[FloatArray, FloatArray], float]
 """From features of the substrate and of the pulses to a push: positive to the right."""
@@ -108,8 +109,8 @@ class _Loop:
                 self.counts.append(counts)
                 self.pulses.append(pulses)
                 self.pushes.append(1.0 if _teacher(state) > 0 else -1.0)
-            state = _pushed(state, decide(counts, pulses))
-            if abs(state[0]) > _GONE or abs(state[2]) > _FALLEN:
+            state = pushed(state, decide(counts, pulses))
+            if has_fallen(state):
                 stood = tick + 1
                 break
         self._episodes += 1
@@ -227,17 +228,6 @@ def _signal(state: FloatArray, settings: CartPoleSettings) -> FloatArray:
 def _teacher(state: FloatArray) -> float:
     """Return the right push (its sign) from angle and angular velocity, which the pulses encode too."""
     return float(state[2] + 0.3 * state[3])
-
-
-def _pushed(state: FloatArray, push: float) -> FloatArray:
-    """Return the state (place, speed, angle, angular velocity) a tick after a push of 10 N left or right."""
-    place, speed, angle, turning = state
-    force = 10.0 if push > 0 else -10.0
-    cos, sin = np.cos(angle), np.sin(angle)
-    inner = (force + 0.05 * turning**2 * sin) / 1.1
-    bent = (9.8 * sin - cos * inner) / (0.5 * (4.0 / 3.0 - 0.1 * cos**2 / 1.1))
-    sped = inner - 0.05 * bent * cos / 1.1
-    return np.array([place + _TICK * speed, speed + _TICK * sped, angle + _TICK * turning, turning + _TICK * bent])
 
 
 def _unused(settings: CartPoleSettings, info: SubstrateInfo) -> dict[str, str]:

@@ -1,5 +1,6 @@
 from .capacity import InformationProcessingCapacity, MemoryCapacity, information_processing_capacity, memory_capacity
 from .forgetting import FadingMemory, fading_memory
+from .information import transmitted_information
 from .scores import accuracy, nmse, nrmse
 from .separability import (
     Separation,
@@ -28,4 +29,5 @@ __all__ = [
     "nmse",
     "nrmse",
     "separation",
+    "transmitted_information",
 ]
