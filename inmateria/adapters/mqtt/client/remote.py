@@ -20,12 +20,14 @@ import msgspec
 from inmateria.adapters.mqtt.client.errors import error_of, not_there, with_numbers
 from inmateria.adapters.mqtt.client.in_flight import FlowWindow, PendingCommand, SentCommands
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
-from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS, Address, Broker
+from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS
 from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, ONLINE, STOPPED, PreviousSession, Status
+from inmateria.adapters.mqtt.wire.device_socket import address_of, names_a_socket, place_of
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, response_of
-from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE, open_link
+from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import AROUND, SMALL, largest_message
+from inmateria.adapters.mqtt.wire.opening import open_link
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, PartAssembler, in_parts
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.response_encoder import response_bytes
@@ -55,12 +57,13 @@ _ROUND_TRIPS = 10_000
 
 
 class RemoteSubstrate(Substrate):
-    """A device behind an MQTT broker.
+    """A device in another process: behind an MQTT broker, or at a socket of its own.
 
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``; see `Broker.from_uri` for certificates and passwords.
+        ``mqtt://host:port/group/device``; see `Broker.from_uri` for certificates and passwords. Without a broker,
+        ``unix:///path`` or ``tcp://host:port/group/device``.
     window, window_steps, window_bytes : int
         Largest numbers of stimuli, of steps, and of bytes of stimuli and their responses in flight; one stimulus is
         always allowed. A slow consumer slows the producer. The device may allow fewer.
@@ -99,8 +102,8 @@ class RemoteSubstrate(Substrate):
                 f"window {window}, window_steps {window_steps}, window_bytes {window_bytes}, "
                 f"connect_timeout {connect_timeout}, timeout {timeout}: all must be more than 0"
             )
-        self._broker = Broker.from_uri(uri)
-        self._address = Address.from_uri(uri)
+        self._broker = place_of(uri)
+        self._address = address_of(uri)
         self._open_link = open_link
         self._asked_window = (window, window_steps, window_bytes)
         self._connect_timeout, self._timeout = connect_timeout, timeout
@@ -282,7 +285,7 @@ class RemoteSubstrate(Substrate):
             except LinkLost as error:
                 if not opened.done():
                     raise SubstrateDisconnected(
-                        f"the broker at {self._broker} closed the connection ({error})", "", "see the broker's log"
+                        f"{self._broker.described} closed the connection ({error})", "", "see its log"
                     ) from None
                 pause = _BACKOFF
                 if self._away_since is None:
@@ -300,7 +303,7 @@ class RemoteSubstrate(Substrate):
                 raise
             if self._away_since is not None and (away := time.monotonic() - self._away_since) > self._lease:
                 self._end_session(SubstrateDisconnected(
-                    f"the broker at {self._broker} has been gone for {away:.0f} s",
+                    f"{self._broker.described} has been gone for {away:.0f} s",
                     f"the lease on {self._address} lasts {self._lease:g} s",
                 ))  # fmt: skip
                 return
@@ -551,14 +554,16 @@ class RemoteSubstrate(Substrate):
 
 
 def remote_from_uri(uri: str) -> RemoteSubstrate:
-    """Make the substrate that ``mqtt://host:port/group/device?window=8&timeout=30`` names."""
-    options = {name: word for name, word in query_of(uri).items() if name not in BROKER_OPTIONS}
+    """Make the substrate that ``mqtt://host:port/group/device?window=8&timeout=30`` or ``unix:///path`` names."""
+    of_the_broker = () if names_a_socket(uri) else BROKER_OPTIONS
+    options = {name: word for name, word in query_of(uri).items() if name not in of_the_broker}
+    scheme = uri.partition("://")[0]
     known = {"window": int, "window_steps": int, "window_bytes": int, "connect_timeout": float, "timeout": float}
     try:
         return RemoteSubstrate(uri, **{name: known[name](word) for name, word in options.items()})
     except KeyError as error:
         raise UnknownSubstrate(
-            f"mqtt:// was given {error.args[0]}", f"it takes {', '.join((*known, *BROKER_OPTIONS))}"
+            f"{scheme}:// was given {error.args[0]}", f"it takes {', '.join((*known, *of_the_broker))}"
         ) from None
     except ValueError as error:
-        raise UnknownSubstrate(f"mqtt:// was given {options}: {error}") from None
+        raise UnknownSubstrate(f"{scheme}:// was given {options}: {error}") from None

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
-from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.device_socket import Place
 from inmateria.substrate import SubstrateDisconnected
 
 __all__ = ["BrokerGone", "BrokerRefused", "LinkLost", "LinkProtocol", "Message", "OpenLink"]
@@ -63,7 +63,7 @@ class LinkProtocol(Protocol):
 class OpenLink(Protocol):
     """Opens a connection to a broker; called again each time one was lost."""
 
-    def __call__(self, broker: Broker, *, timeout: float) -> AbstractAsyncContextManager[LinkProtocol]:
+    def __call__(self, broker: Place, *, timeout: float) -> AbstractAsyncContextManager[LinkProtocol]:
         """Open a connection within `timeout` seconds.
 
         Raises
