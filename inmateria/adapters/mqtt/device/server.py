@@ -33,6 +33,7 @@ from inmateria.adapters.mqtt.wire.device_socket import ONLY_DEVICE, DeviceSocket
 from inmateria.adapters.mqtt.wire.link import open_link
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
+from inmateria.adapters.mqtt.wire.opening import open_link as open_any_link
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.concurrency import cancel_and_wait, wait_for_first
@@ -105,13 +106,13 @@ class DeviceServer:
         dtype: Literal["float64", "float32", "int16"] = "float64",
         whole: bool = False,
         journal: str | Path | None = None,
-        open_data_link: OpenLink = open_link,
+        open_data_link: OpenLink = open_any_link,
         exposed: bool = False,
     ) -> None:
         self._substrate = substrate
         self._broker = place_of(broker)
         if isinstance(self._broker, DeviceSocket):
-            if open_data_link is not open_link:
+            if open_data_link is not open_any_link:
                 raise ValueError(f"{self._broker} is served without a broker; leave out open_data_link")
             if self._broker.address != ONLY_DEVICE:
                 raise ValueError(f"{broker} names a device; give group and name apart, and tcp://host:port alone")

@@ -94,7 +94,9 @@ class SocketHub:
             if self.place.path:
                 listening = _unix_socket(self.place.path, exits)
                 try:
-                    server: Any = await loop.create_unix_server(lambda: _Client(self), sock=listening)
+                    server: Any = await loop.create_unix_server(
+                        lambda: _Client(self), sock=listening, start_serving=False
+                    )
                 except NotImplementedError:
                     raise SubstrateError(
                         f"{self.place} cannot be served on this system", "Unix sockets are of Linux and macOS",
@@ -102,7 +104,9 @@ class SocketHub:
                     ) from None  # fmt: skip
             else:
                 try:
-                    server = await loop.create_server(lambda: _Client(self), self.place.host, self.place.port)
+                    server = await loop.create_server(
+                        lambda: _Client(self), self.place.host, self.place.port, start_serving=False
+                    )
                 except OSError as error:
                     raise SubstrateBusy(
                         f"{self.place} cannot be listened on ({error.strerror or error})",
@@ -111,6 +115,7 @@ class SocketHub:
                 self.place = replace(self.place, port=server.sockets[0].getsockname()[1])
             exits.push_async_callback(self._close_clients)
             exits.callback(server.close)
+            await server.start_serving()  # apart, since a cancellation within it would leave the server behind
             watching = asyncio.create_task(self._watch_clients(), name=f"watching the clients of {self.address}")
             exits.push_async_callback(cancel_and_wait, watching)
             self._exits = exits.pop_all()
@@ -497,6 +502,7 @@ def _unix_socket(path: str, exits: AsyncExitStack) -> socket.socket:
     except SubstrateBusy:
         listening.close()
         raise
+    exits.callback(listening.close)
     exits.callback(_remove_own_socket, path, os.stat(path).st_ino)  # noqa: PTH116
     return listening
 

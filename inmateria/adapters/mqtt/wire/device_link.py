@@ -130,7 +130,7 @@ class DeviceLink(asyncio.Protocol):
             if now - before > 5 * tick or self._paused:  # what came meanwhile was not looked at yet
                 self._received = now
             before = now
-            if self._lost is None and self._writable is None:
+            if self._writable is None:
                 self._transport.write(packed(StreamKind.PING))
             if now - self._received > SILENT * KEEPALIVE:
                 self._lose(LinkLost(f"the device was silent for {now - self._received:.1f} s"))
@@ -274,7 +274,8 @@ async def open_device_link(place: DeviceSocket, *, timeout: float) -> AsyncItera
             ) from None
         except (OSError, LinkLost) as error:  # TimeoutError is an OSError
             raise BrokerGone(
-                f"no device at {place} within {timeout:g} s ({str(error) or type(error).__name__})",
+                f"no device at {place} within {timeout:g} s "
+                f"({getattr(error, 'strerror', '') or str(error) or type(error).__name__})",
                 "a device that is served there", "start it with `inmateria serve --at`, or check the address",
             ) from None  # fmt: skip
         keeping = asyncio.create_task(link.keep_alive(), name=f"keeping {place} alive")

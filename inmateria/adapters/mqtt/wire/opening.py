@@ -12,11 +12,11 @@ __all__ = ["open_link"]
 
 
 @asynccontextmanager
-async def open_link(place: Place, *, timeout: float) -> AsyncIterator[LinkProtocol]:
+async def open_link(broker: Place, *, timeout: float) -> AsyncIterator[LinkProtocol]:
     """Open a connection within `timeout` seconds; see `wire.link.open_link` and `wire.device_link.open_device_link`."""
-    if isinstance(place, DeviceSocket):
-        async with open_device_link(place, timeout=timeout) as link:
+    if isinstance(broker, DeviceSocket):
+        async with open_device_link(broker, timeout=timeout) as link:
             yield link
     else:
-        async with open_broker_link(place, timeout=timeout) as broker_link:
+        async with open_broker_link(broker, timeout=timeout) as broker_link:
             yield broker_link
