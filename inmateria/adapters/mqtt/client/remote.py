@@ -25,7 +25,7 @@ from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, ONLINE, STOPPED
 from inmateria.adapters.mqtt.wire.device_socket import address_of, names_a_socket, place_of
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, response_of
 from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, LinkLost, LinkProtocol, OpenLink
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, HandsOver, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import AROUND, SMALL, largest_message
 from inmateria.adapters.mqtt.wire.opening import open_link
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, PartAssembler, in_parts
@@ -116,6 +116,7 @@ class RemoteSubstrate(Substrate):
         self._session = uuid4().hex[:12]
         self._window = self._asked_window
         self._stimuli = self._address.topic("stimulus", self._broker.controller, self._session)
+        self._responses = self._address.topic("response", self._broker.controller, self._session)
         self._probe = AccessProbe()
         self._largest: dict[int, int] = {}
         self._device_takes = 0
@@ -164,7 +165,8 @@ class RemoteSubstrate(Substrate):
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus on the device and return the response."""
-        await self._resume()
+        if self._refused:
+            await self._resume()
         return response_of(await (await self._send(Kind.STIMULUS, stimulus)).answer, self.info)
 
     async def reset(self) -> None:
@@ -316,9 +318,11 @@ class RemoteSubstrate(Substrate):
             await link.subscribe(
                 self._address.topic("info"),
                 self._address.topic("status"),
-                self._address.topic("response", self._broker.controller, self._session),
+                self._responses,
                 *([] if self._grant else [self._stimuli]),
             )
+            if isinstance(link, HandsOver):
+                link.take_message = self._take_response
             try:
                 if not self._grant:
                     self._probe.unheard.add(self._stimuli)
@@ -329,6 +333,27 @@ class RemoteSubstrate(Substrate):
                 if self._grant:
                     with suppress(LinkLost):
                         await self._publish_unnumbered(link, Kind.CLOSE)
+
+    def _take_response(self, topic: str, payload: bytes) -> bool:
+        """Take the answer to the oldest command, where it is one that was applied; all else goes to `_receive`."""
+        waiting = self._commands.waiting
+        if topic != self._responses or not waiting or len(payload) > SMALL or self._offline_since is not None:
+            return False
+        try:
+            frame = decode(payload)
+        except FrameError:
+            return False
+        header = frame.header
+        if (
+            header.sequence != next(iter(waiting))
+            or header.session != self._session
+            or header.kind not in (Kind.RESPONSE, Kind.DONE)
+        ):
+            return False
+        each = self._commands.answered(header.sequence, refused=False)
+        if each is not None and not each.answer.done():  # its caller may have been cancelled
+            self._take_answer(each, frame)
+        return True
 
     async def _receive(self, link: LinkProtocol, opened: asyncio.Future[None]) -> None:
         """Handle each message that comes."""
@@ -408,7 +433,7 @@ class RemoteSubstrate(Substrate):
             if each.answer.done():
                 return  # its caller was cancelled; it was applied all the same
             if refused:
-                each.answer.set_exception(error_of(header))
+                each.fail(error_of(header))
             else:
                 self._take_answer(each, frame)
             # The device answers in order: the answer to an older one that is still waiting was lost.
@@ -548,8 +573,7 @@ class RemoteSubstrate(Substrate):
         """Fail the commands that wait, and all later ones, with the numbers that were applied."""
         self._broken = with_numbers(error, self._known())
         for each in self._commands.waiting.values():
-            if not each.answer.done():
-                each.answer.set_exception(self._broken)
+            each.fail(self._broken)
         self._commands.waiting.clear()
 
 

@@ -31,7 +31,7 @@ from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
 from inmateria.adapters.mqtt.wire.device_socket import ONLY_DEVICE, DeviceSocket, place_of
 from inmateria.adapters.mqtt.wire.link import open_link
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused, LinkLost, LinkProtocol, OpenLink
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused, HandsOver, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
 from inmateria.adapters.mqtt.wire.opening import open_link as open_any_link
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
@@ -254,6 +254,17 @@ class DeviceServer:
 
     async def _receive_frames(self, link: LinkProtocol, probe: AccessProbe, own_status: OwnStatus) -> None:
         status, stimuli = self._address.topic("status"), self._address.topic("stimulus", "")
+
+        def take(topic: str, payload: bytes) -> bool:
+            return (
+                not probe.unheard
+                and len(payload) <= SMALL
+                and topic.startswith(stimuli)
+                and self._commands.take(topic[len(stimuli) :], payload)
+            )
+
+        if isinstance(link, HandsOver):
+            link.take_message = take
         async for topic, payload, _ in link.messages():
             if probe.unheard and probe.heard(topic, payload):
                 continue
@@ -304,7 +315,10 @@ class DeviceServer:
         if link is not None:
             try:
                 takes = self._commands.takes
-                if takes and len(frame) > SMALL:
+                if len(frame) <= SMALL:
+                    await link.publish(topic, frame)
+                    return
+                if takes:
                     if self._largest is None:
                         self._largest = await largest_message(self._broker, self._address, LARGEST_PART, self._timeout)
                     takes = min(takes, self._largest)

@@ -24,7 +24,7 @@ import msgspec
 from inmateria.adapters.mqtt.wire.address import ROOT, Address
 from inmateria.adapters.mqtt.wire.device_link import KEEPALIVE, MOST_MESSAGE, SILENT, VERSION, Hello
 from inmateria.adapters.mqtt.wire.device_socket import DeviceSocket
-from inmateria.adapters.mqtt.wire.link_protocol import Message
+from inmateria.adapters.mqtt.wire.link_protocol import Message, TakeMessage
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, packed
 from inmateria.concurrency import cancel_and_wait
@@ -262,6 +262,7 @@ class _OwnLink:
     def __init__(self, hub: SocketHub) -> None:
         self._hub = hub
         self.topics = _Topics()
+        self.take_message: TakeMessage | None = None
         self._queue: deque[tuple[Message, _Client | None]] = deque()
         self._wanted: asyncio.Future[None] | None = None
 
@@ -300,6 +301,8 @@ class _OwnLink:
             await self._wanted
 
     def put(self, message: Message, sender: "_Client | None") -> None:
+        if not self._queue and self.take_message is not None and self.take_message(message.topic, message.payload):
+            return
         self._queue.append((message, sender))
         if sender is not None:
             sender.waits(len(message.payload))

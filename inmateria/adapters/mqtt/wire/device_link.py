@@ -11,7 +11,7 @@ import msgspec
 
 from inmateria.adapters.mqtt.wire.address import ROOT
 from inmateria.adapters.mqtt.wire.device_socket import ONLY_DEVICE, DeviceSocket
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message, TakeMessage
 from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, packed
 from inmateria.concurrency import cancel_and_wait
 
@@ -60,6 +60,7 @@ class DeviceLink(asyncio.Protocol):
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader = MessageReader(MOST_MESSAGE)
         self._greeted: asyncio.Future[Hello] = self._loop.create_future()
+        self.take_message: TakeMessage | None = None
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         self._wanted: asyncio.Future[None] | None = None
@@ -157,6 +158,8 @@ class DeviceLink(asyncio.Protocol):
                     name = self._came.get(topic)
                     if name is None:
                         name = self._name(topic)
+                    if not self._queue and self.take_message is not None and self.take_message(name, payload):
+                        continue
                     self._queue.append(Message(name, payload, kind == StreamKind.RETAINED))
                     self._queued_bytes += len(payload)
                 elif kind == StreamKind.HELLO and not self._greeted.done():

@@ -25,7 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inmateria.adapters.mqtt.wire.address import WEBSOCKET_PATH, Broker
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message, TakeMessage
 from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
 from inmateria.concurrency import cancel_and_wait, wait_to_completion
 
@@ -67,6 +67,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
         self._writing = self._paused = False
+        self.take_message: TakeMessage | None = None
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         self._wanted: asyncio.Future[None] | None = None
@@ -279,6 +280,8 @@ class Link:
 
     def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
         payload = bytes(message.payload)
+        if not self._queue and self.take_message is not None and self.take_message(message.topic, payload):
+            return
         self._queue.append(Message(message.topic, payload, message.retain))
         self._queued_bytes += len(payload)
         if not self._has_room() and not self._paused and self._descriptor >= 0:
