@@ -64,7 +64,7 @@ def runner(uvloop: bool) -> Callable[[Any], Any]:
     if uvloop:
         import uvloop as fast
 
-        return fast.run  # type: ignore[no-any-return]
+        return fast.run
     return asyncio.run
 
 

@@ -26,8 +26,8 @@ def record(
     substrate: Annotated[
         str,
         typer.Argument(
-            help="mqtt://host/group/device or unix:///path: what others do with it, without a lease. lsl://NAME, brainflow://BOARD or "
-            "openephys://host: a stream. Any other: driven with nothing.",
+            help="mqtt://host/group/device or unix:///path: what others do with it, without a lease. lsl://NAME, "
+            "brainflow://BOARD or openephys://host: a stream. Any other: driven with nothing.",
             autocompletion=complete_substrate,
         ),
     ],

@@ -74,6 +74,19 @@ def port_of(server: DeviceServer) -> int:
     return DeviceSocket.from_uri(server.uri).port
 
 
+def exists(at: str) -> bool:
+    return Path(at.removeprefix("unix://")).exists()
+
+
+def text_of(path: str) -> str:
+    return Path(path).read_text("utf-8")
+
+
+def write_in_place_of(path: str, text: str) -> None:
+    Path(path).unlink()
+    Path(path).write_text(text, "utf-8")
+
+
 async def raw(server: DeviceServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", port_of(server))
 
@@ -260,20 +273,20 @@ async def test_wherever_serving_is_cancelled_the_socket_is_free_again(at: str) -
 
     while await cancelled(serve(), count):
         count += 1
-        assert not Path(at.removeprefix("unix://")).exists()
+        assert not exists(at)
     assert count > 2
 
 
 async def test_a_socket_may_be_opened_by_its_owner_only_and_is_removed_at_the_end(at: str) -> None:
-    path = Path(at.removeprefix("unix://"))
     before = os.umask(0)
     try:
         async with served(at, LeakySimulator()):
-            assert stat.S_ISSOCK(path.stat().st_mode)
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            mode = os.stat(at.removeprefix("unix://")).st_mode  # noqa: PTH116
+            assert stat.S_ISSOCK(mode)
+            assert stat.S_IMODE(mode) == 0o600
     finally:
         os.umask(before)
-    assert not path.exists()
+    assert not exists(at)
 
 
 async def test_one_device_a_socket_and_an_old_socket_is_replaced(at: str, tmp_path: Path) -> None:
@@ -294,12 +307,11 @@ async def test_one_device_a_socket_and_an_old_socket_is_replaced(at: str, tmp_pa
         with pytest.raises(SubstrateBusy, match="another program listens"):
             async with served(at, LeakySimulator()):
                 pass
-    Path(path).unlink()
-    Path(path).write_text("mine")
+    write_in_place_of(path, "mine")
     with pytest.raises(SubstrateError, match="there is a file that is no socket"):
         async with served(at, LeakySimulator()):
             pass
-    assert Path(path).read_text() == "mine"
+    assert text_of(path) == "mine"
     with pytest.raises(SubstrateError, match="a folder that this user may write to"):
         async with served(f"unix://{tmp_path}/none/d.sock", LeakySimulator()):
             pass
@@ -338,7 +350,7 @@ def test_addresses() -> None:
 
 
 async def test_what_is_not_there_and_what_is_no_device_are_said(at: str) -> None:
-    with pytest.raises(BrokerGone, match="no device at unix://.*No such file"):
+    with pytest.raises(BrokerGone, match=r"no device at unix://.*No such file"):
         async with RemoteSubstrate(at, connect_timeout=1):
             pass
 
