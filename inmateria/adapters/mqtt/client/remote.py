@@ -134,6 +134,7 @@ class RemoteSubstrate(Substrate):
         self._commands = SentCommands()
         self._refused = False
         self._broken: SubstrateError | None = None
+        self._fault: Exception | None = None
         self._offline_since: float | None = None
         self._away_since: float | None = None
         self._before: PreviousSession | None = None
@@ -352,13 +353,20 @@ class RemoteSubstrate(Substrate):
             return False
         each = self._commands.answered(header.sequence, refused=False)
         if each is not None and not each.answer.done():  # its caller may have been cancelled
-            self._take_answer(each, frame)
+            try:
+                self._take_answer(each, frame)
+            except Exception as error:  # a fault of ours, which ends the session in the task that receives
+                self._commands.waiting = {each.sequence: each, **waiting}
+                self._fault = error
+                return False
         return True
 
     async def _receive(self, link: LinkProtocol, opened: asyncio.Future[None]) -> None:
         """Handle each message that comes."""
         info, status = self._address.topic("info"), self._address.topic("status")
         async for topic, payload, _ in link.messages():
+            if self._fault is not None:
+                raise self._fault
             try:
                 if topic == info:
                     await self._handle_info(link, payload)
