@@ -46,7 +46,7 @@ _SMALL = 65_536
 """Bytes of a message that is sent without the library; of more, part would often have to wait."""
 _CHUNK = 1 << 18
 _HEADERS_KEPT = 256
-_PUBLISH = 0x30
+_PUBLISH, _PING = 0x30, b"\xc0\x00"
 _IN_A_ROW = 64
 """Messages that are handed out before other tasks get a turn."""
 _NO_RETAINED = 2
@@ -198,7 +198,7 @@ class Link:
     async def keep_alive(self) -> None:
         """Send pings while nothing else is sent, and give up a broker from which nothing comes for two keepalives."""
         tick = KEEPALIVE / _TICKS
-        before = time.monotonic()
+        before = pinged = time.monotonic()
         while self._lost is None:
             await asyncio.sleep(tick)
             now = time.monotonic()
@@ -207,6 +207,10 @@ class Link:
             before = now
             if self._sending():
                 self._received = max(self._received, self._progressed)
+            elif self._plain:  # the library does not know what was read without it
+                if now - pinged > KEEPALIVE / 2:
+                    pinged = now
+                    self._ping()
             else:
                 self._client.loop_misc()  # which would take the broker for dead while a ping waits behind the backlog
             if now - self._received > _SILENT * KEEPALIVE:
@@ -275,6 +279,15 @@ class Link:
             self._client.send_rest(packet[sent:])
             self._write_later()
         return True
+
+    def _ping(self) -> None:
+        """Send a ping, unless something waits to be sent; a connection that is gone is found out by reading."""
+        if not self._client.want_write() and self._descriptor >= 0:
+            with suppress(OSError):
+                sent = self._socket.send(_PING)
+                if sent < len(_PING):
+                    self._client.send_rest(_PING[sent:])
+                    self._write_later()
 
     def _read(self) -> None:
         self._received = time.monotonic()
