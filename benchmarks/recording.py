@@ -7,6 +7,12 @@ values in microvolts that a substrate gives, which are turned back into counts a
 h5py dataset that the same arrays are appended to, without rows of exchanges, clocks or checksums. Every
 way ends with the disk having synced, and what was written is read back and compared.
 
+Smaller files: the same values in microvolts as float64, all exact, or with ten samples of each step exact and the
+others rounded, as a run keeps them; both compressed once they are ended, as a run does beside its next work.
+
+`--recover` records a million exchanges of one sample, and copies them as `inmateria recover FILE -o NEW` does; the copy
+has the same rows. Claim: at most 5 s.
+
 At real time, a substrate that gives an exchange each 10 ms is recorded, and the processor time of the
 same without a recording is taken away.
 """
@@ -26,7 +32,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from inmateria.recording import Exchange, RecordedSubstrate, RecordingWriter, open_recording
+from inmateria.exchange import evenly_spaced
+from inmateria.recording import Exchange, KeptSamples, RecordedSubstrate, RecordingWriter, open_recording, recover
+from inmateria.recording.compression import compress
+from inmateria.recording.format import DATA
 from inmateria.substrate import SPIKE, Channel, Response, Stimulus, Substrate, SubstrateInfo
 
 CHANNELS, RATE, STEP, SCALE = 128, 30_000, 0.01, 0.195
@@ -124,6 +133,71 @@ def flat_out(folder: Path, seconds: float, rounds: int) -> dict[str, tuple[float
     return {name: (seconds / float(wall), seconds / float(used)) for name, (wall, used) in medians.items()}
 
 
+def smaller_files(folder: Path, seconds: float, rounds: int) -> dict[str, dict[str, float]]:
+    """Give, for exact and for rounded samples, times real time by the processor's clock, and the files' megabytes."""
+    count = round(seconds / STEP)
+    given = exchanges(count, in_units=True)
+    keep = KeptSamples(10)
+    took: dict[str, list[float]] = {"exact": [], "rounded": []}
+    told: dict[str, dict[str, float]] = {}
+    for number in range(rounds + 1):
+        for name in took:
+            path = folder / f"{name}.h5"
+            path.unlink(missing_ok=True)
+            used = time.process_time()
+            writer = RecordingWriter(path, INFO, keep=keep if name == "rounded" else None)
+            for first in range(0, len(given), BATCH):
+                some = given[first : first + BATCH]
+                if name == "rounded":
+                    some = [as_kept(each, keep) for each in some]
+                writer.append(some)
+            writer.sync()
+            writer.end()
+            if number:
+                took[name].append(time.process_time() - used)
+    for name, times in took.items():
+        used = time.process_time()
+        made = compress(folder / f"{name}.h5")
+        told[name] = {
+            "times_real_time": seconds / float(np.median(times)),
+            "megabytes": made.before / 1e6,
+            "compressed_megabytes": made.after / 1e6,
+            "compressing_times_real_time": seconds / (time.process_time() - used),
+        }
+    with open_recording(folder / "rounded.h5") as recording:
+        found = np.asarray(recording.exchange(7).response.signal)[0]
+        exact = evenly_spaced(keep.samples, SAMPLES)
+        expected = frames()[7][0] * SCALE
+        assert np.array_equal(found[exact], expected[exact])
+        assert (abs(found - expected) <= abs(expected) / 64).all()
+    return told
+
+
+def as_kept(exchange: Exchange, keep: KeptSamples) -> Exchange:
+    """Return an exchange as it is kept."""
+    kept = keep.response(exchange.response, SAMPLES)
+    return Exchange(exchange.stimulus, kept, exchange.session, exchange.sent, exchange.round_trip)
+
+
+def recovery(folder: Path, count: int) -> float:
+    """Give the processor time that it takes to verify and copy a recording of so many exchanges of a sample, s."""
+    channel = (Channel(name="v", unit="V", low=-1, high=1),)
+    info = SubstrateInfo(id="one", kind="wire", inputs=channel, outputs=channel, step=1e-3, sampling_rate=1e3)
+    writer = RecordingWriter(folder / "many.h5", info)
+    stimulus, signal = Stimulus(np.zeros((1, 1)), 1e-3), np.full((1, 1, 1), 0.1)
+    for first in range(0, count, 10_000):
+        numbers = range(first, min(first + 10_000, count))
+        writer.append([Exchange(stimulus, Response(signal, None, k * 1e-3, k), 0, 1e9 + k, 1e-4) for k in numbers])
+    writer.end()
+    used = time.process_time()
+    assert recover(folder / "many.h5", folder / "copy.h5").whole == count
+    used = time.process_time() - used
+    with h5py.File(folder / "many.h5") as one, h5py.File(folder / "copy.h5") as other:
+        for name in ("exchanges", *DATA):
+            assert one[name][:].tobytes() == other[name][:].tobytes(), f"the copy has another /{name}"
+    return used
+
+
 class Probe(Substrate):
     """Gives an exchange each 10 ms."""
 
@@ -173,9 +247,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of data")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="where files are written; a temporary folder by default")
+    parser.add_argument("--recover", type=int, nargs="?", const=1_000_000, metavar="COUNT", help="only that")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=asked.folder))
     try:
+        if asked.recover:
+            used = recovery(folder, asked.recover)
+            row = {"claim": "a million exchanges in 5 s", "exchanges": asked.recover, "recover_seconds": used}
+            print(json.dumps(row) if asked.json else f"{asked.recover:,} exchanges verified and copied in {used:.1f} s")
+            return
+        smaller = smaller_files(folder, min(asked.seconds, 4.0), asked.rounds)
         speeds = flat_out(folder, asked.seconds, asked.rounds)
         costs = {
             "counts": asyncio.run(cost_at_real_time(folder, asked.seconds, in_units=False)),
@@ -192,12 +273,19 @@ def main() -> None:
         told["times_real_time"] = {name: speed for name, (speed, _) in speeds.items()}
         told["times_real_time_by_processor_time"] = {name: alone for name, (_, alone) in speeds.items()}
         told["core_at_real_time"] = {name: cost for name, (cost, _) in costs.items()}
+        told["smaller_files"] = smaller
         print(json.dumps(told))
         return
     print(f"{CHANNELS} channels at {RATE / 1000:g} kHz, int16, {SPIKES / STEP:,.0f} spikes/s: {rate:.2f} MB/s")
     for name, (speed, alone) in speeds.items():
         line = f"  flat out, {name:18} {speed:6.1f} x real time  {speed * rate:6.0f} MB/s"
         print(f"{line}  ({alone:.1f} x by processor time)")
+    for name, row in smaller.items():
+        print(
+            f"  float64, {name:8} {row['times_real_time']:6.1f} x real time by processor time, "
+            f"{row['megabytes']:.0f} MB, compressed {row['compressed_megabytes']:.0f} MB "
+            f"at {row['compressing_times_real_time']:.1f} x"
+        )
     for name, (cost, pace) in costs.items():
         print(f"  at {pace:.2f} x real time, {name:11} {100 * cost:5.1f} % of one core")
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from inmateria.live.columns import ColumnMaker, compile_columns
 from inmateria.live.maps import map_of
-from inmateria.live.messages import Columns, Event, Hello, Message, Status, traces_of
+from inmateria.live.messages import Columns, Event, Hello, Message, Status, hello_of
 from inmateria.recording.following import FollowedRecording, WrittenExchange
 from inmateria.recording.format import END, Note, RecordingError
 
@@ -39,11 +39,7 @@ class GrowingRecording:
         self._followed = await asyncio.to_thread(FollowedRecording, self._path)
         info = self._followed.info
         self._maker = ColumnMaker(len(info.inputs), len(info.outputs), info.sampling_rate)
-        self.hello = Hello(
-            title=self._path.name, kind="recording", matter=info.kind, id=info.id, inputs=traces_of(info.inputs),
-            outputs=traces_of(info.outputs), signal=info.sampling_rate is not None, spiking=info.spiking,
-            map=map_of(info),
-        )  # fmt: skip
+        self.hello = hello_of(info, title=self._path.name, kind="recording", drawn=map_of(info))
         return self
 
     async def __aexit__(

@@ -32,7 +32,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.substrate_info import Channel
+from inmateria.substrate_info import Channel, SubstrateInfo
 
 __all__ = [
     "Ack",
@@ -63,7 +63,7 @@ __all__ = [
     "encode_columns",
     "encode_text",
     "from_viewer",
-    "traces_of",
+    "hello_of",
 ]
 
 Kind = Literal["device", "recording", "replay", "run", "sweep"]
@@ -540,6 +540,16 @@ def from_viewer(text: str | bytes) -> Ack | Stop:
     return message
 
 
-def traces_of(channels: Iterable[Channel]) -> tuple[Trace, ...]:
-    """Return the traces of some channels."""
+def hello_of(
+    info: SubstrateInfo, *, title: str, kind: Kind, drawn: Map, stops: bool = False, readout: Readout | None = None
+) -> Hello:
+    """Return the description of a source that shows a substrate."""
+    return Hello(
+        title=title, kind=kind, matter=info.kind, id=info.id, inputs=_traces_of(info.inputs),
+        outputs=_traces_of(info.outputs), signal=info.sampling_rate is not None, spiking=info.spiking, stops=stops,
+        map=drawn, readout=readout,
+    )  # fmt: skip
+
+
+def _traces_of(channels: Iterable[Channel]) -> tuple[Trace, ...]:
     return tuple(Trace(name=each.name, unit=each.unit, low=each.low, high=each.high) for each in channels)

@@ -11,7 +11,7 @@ import numpy as np
 
 from inmateria.live.columns import ColumnMaker, compile_columns
 from inmateria.live.maps import map_of
-from inmateria.live.messages import Columns, Event, Hello, Message, Status, traces_of
+from inmateria.live.messages import Columns, Event, Hello, Message, Status, hello_of
 from inmateria.recording import open_recording
 from inmateria.recording.format import END
 
@@ -49,11 +49,7 @@ class ReplayedRecording:
         self._recording = await asyncio.to_thread(open_recording, self._path)
         info = self._recording.info
         self._maker = ColumnMaker(len(info.inputs), len(info.outputs), info.sampling_rate, pace=self._speed)
-        self.hello = Hello(
-            title=self._path.name, kind="replay", matter=info.kind, id=info.id, inputs=traces_of(info.inputs),
-            outputs=traces_of(info.outputs), signal=info.sampling_rate is not None, spiking=info.spiking,
-            map=map_of(info),
-        )  # fmt: skip
+        self.hello = hello_of(info, title=self._path.name, kind="replay", drawn=map_of(info))
         return self
 
     async def __aexit__(

@@ -13,7 +13,7 @@ import numpy as np
 
 from inmateria.live.columns import ColumnMaker, compile_columns
 from inmateria.live.maps import map_of
-from inmateria.live.messages import Columns, Hello, Message, Outputs, Progress, Readout, RunState, Status, traces_of
+from inmateria.live.messages import Columns, Hello, Message, Outputs, Progress, Readout, RunState, Status, hello_of
 from inmateria.live.online_reading import OnlineReading, Read
 from inmateria.live.recording_tail import RecordingTail
 from inmateria.live.run_view import RunView
@@ -168,17 +168,8 @@ class RunSource:
             )  # fmt: skip
         if self._maker is None:
             self._maker = ColumnMaker(len(info.inputs), len(info.outputs), info.sampling_rate, pace=10.0)
-        self.hello = Hello(
-            title=str(self.folder),
-            kind="run",
-            matter=info.kind,
-            id=info.id,
-            inputs=traces_of(info.inputs),
-            outputs=traces_of(info.outputs),
-            signal=info.sampling_rate is not None,
-            spiking=info.spiking,
-            map=self.hello.map or map_of(info),
-            readout=readout,
+        self.hello = hello_of(
+            info, title=str(self.folder), kind="run", drawn=self.hello.map or map_of(info), readout=readout
         )
 
     def _take(self, exchanges: list[Exchange], first: int, maker: ColumnMaker) -> None:

@@ -16,7 +16,7 @@ from inmateria.adapters.uri import shown
 from inmateria.errors import SubstrateDisconnected
 from inmateria.live.columns import ColumnMaker, compile_columns
 from inmateria.live.maps import map_of
-from inmateria.live.messages import Columns, Event, Hello, Message, Status, traces_of
+from inmateria.live.messages import Columns, Event, Hello, Message, Status, hello_of
 from inmateria.substrate import SubstrateInfo
 
 __all__ = ["WatchedDevice"]
@@ -119,12 +119,7 @@ class WatchedDevice:
             return
         self._info, self._announced = info, False
         self._maker = ColumnMaker(len(info.inputs), len(info.outputs), info.sampling_rate)
-        self.hello = Hello(
-            title=self.hello.title, kind="device", stops=True, matter=info.kind, id=info.id,
-            inputs=traces_of(info.inputs), outputs=traces_of(info.outputs), signal=info.sampling_rate is not None,
-            spiking=info.spiking,
-            map=map_of(info),
-        )  # fmt: skip
+        self.hello = hello_of(info, title=self.hello.title, kind="device", drawn=map_of(info), stops=True)
 
     def _take(self, stimulus: Frame | None, answer: Frame) -> None:
         """Reduce an exchange; integers are converted into units after that."""

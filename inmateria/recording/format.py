@@ -133,6 +133,24 @@ class Exchange:
     __repr__ = one_line
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class StoredExchanges:
+    """Consecutive exchanges as they are stored, to be written without making each of them.
+
+    Parameters
+    ----------
+    rows : ndarray of void
+        Rows of /exchanges, of any version; their places and checksums are made anew where they are written.
+    data : dict of ndarray
+        Rows of each table of `DATA` that they refer to.
+    """
+
+    rows: npt.NDArray[np.void]
+    data: dict[str, npt.NDArray[Any]]
+
+    __repr__ = one_line
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """An event that is not an exchange.

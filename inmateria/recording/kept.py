@@ -18,6 +18,9 @@ SIGNIFICANT_BITS = 6
 _MANTISSA = 52
 """Stored bits of the significand of a float64; the first of its 53 digits is not stored."""
 
+_SURELY_FINITE = 2.0**1023
+"""Numbers of smaller size stay finite when they are rounded."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeptSamples:
@@ -110,11 +113,7 @@ def rounded(values: npt.NDArray[Any], bits: int = SIGNIFICANT_BITS) -> FloatArra
     words = floats.view(np.uint64) + np.uint64(1 << (drop - 1))
     words &= ~np.uint64((1 << drop) - 1)
     found: FloatArray = words.view(np.float64)
-    finite = np.isfinite(found)
-    with np.errstate(over="ignore", invalid="ignore"):  # a sum of large numbers may be infinite, too: looked at below
-        suspect = not np.isfinite(np.add.reduce(floats, axis=None))
-    if not finite.all():
-        found = np.where(finite & np.isfinite(floats), found, floats)
-    elif suspect:  # a NaN may have become a number
-        found = np.where(np.isfinite(floats), found, floats)
+    # Two passes over the numbers, which are false for NaN: looking at each result would take as long as rounding.
+    if floats.size and not (floats.max() < _SURELY_FINITE and floats.min() > -_SURELY_FINITE):
+        found = np.where(np.isfinite(found) & np.isfinite(floats), found, floats)
     return found

@@ -2,14 +2,15 @@
 
 import time
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from inmateria.one_line import one_line
-from inmateria.recording.format import DAMAGED, END, Exchange, Note, RecordingError
+from inmateria.recording.format import DAMAGED, DATA, END, Note, RecordingError, StoredExchanges
 from inmateria.recording.kept import KeptSamples
 from inmateria.recording.reading import Recording, open_recording
 from inmateria.recording.unclosed import UnclosedFile, is_closed
@@ -139,13 +140,15 @@ def _copy(recording: Recording, good: np.ndarray[tuple[int], np.dtype[np.bool_]]
                     writer.append([notes.pop(0)])
                 writer.append([_note_of_missing(recording, first, last, session)])
                 continue
-            items: list[Exchange | Note] = []
-            for index, exchange in enumerate(recording.between(first, last), first):
-                while notes and notes[0].exchange <= index:
-                    items.append(notes.pop(0))
-                items.append(exchange)
-                session = exchange.session
-            writer.append(items)
+            stored, at = _stored(recording, first, last), first
+            items: list[StoredExchanges | Note] = []
+            while notes and notes[0].exchange < last:
+                if notes[0].exchange > at:
+                    items.append(_part(stored, at - first, notes[0].exchange - first))
+                    at = notes[0].exchange
+                items.append(notes.pop(0))
+            writer.append([*items, _part(stored, at - first, last - first)])
+            session = int(recording.exchanges["session"][last - 1])
         writer.append(notes)
         writer.sync()
     except BaseException:
@@ -159,14 +162,35 @@ def _copy(recording: Recording, good: np.ndarray[tuple[int], np.dtype[np.bool_]]
         writer.close()
 
 
+def _stored(recording: Recording, first: int, last: int) -> StoredExchanges:
+    """Read consecutive exchanges, verified."""
+    rows = recording.exchanges[first:last]
+    places = {table: _place(rows, table) for table in DATA}
+    return StoredExchanges(rows, {table: recording.rows(table, *place) for table, place in places.items()})
+
+
+def _part(stored: StoredExchanges, first: int, last: int) -> StoredExchanges:
+    """Return some of the exchanges; at least one."""
+    rows = stored.rows[first:last]
+    data = {}
+    for table, some in stored.data.items():
+        begin, end = _place(rows, table)
+        before = int(stored.rows[DATA[table][0]][0])
+        data[table] = some[begin - before : end - before]
+    return StoredExchanges(rows, data)
+
+
+def _place(rows: npt.NDArray[np.void], table: str) -> tuple[int, int]:
+    """Return the first row of a table that exchanges refer to, and the one after the last."""
+    first, count, _ = DATA[table]
+    return int(rows[first][0]), int(rows[first][-1]) + int(rows[count][-1])
+
+
 def _runs(recording: Recording, good: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> list[tuple[int, int]]:
     """Return ranges of consecutive exchanges that are all intact, of about 8 MB, or all damaged."""
-    found = []
-    for first, last in recording.batches():
-        for _, run in groupby(range(first, last), key=lambda index: bool(good[index])):
-            indices = list(run)
-            found.append((indices[0], indices[-1] + 1))
-    return found
+    ends = np.flatnonzero(good[1:] != good[:-1]) + 1
+    borders = np.unique(np.concatenate([[0, len(good)], ends, [last for _, last in recording.batches()]]))
+    return list(pairwise(borders.astype(int).tolist()))
 
 
 def _note_of_missing(recording: Recording, first: int, last: int, session: int) -> Note:

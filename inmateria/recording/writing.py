@@ -3,6 +3,7 @@
 import os
 import tempfile
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.errors import is_disk_full
-from inmateria.recording.checksums import checksum
+from inmateria.recording.checksums import checksum, sealed
 from inmateria.recording.documents import to_json
 from inmateria.recording.format import (
     CHECK,
@@ -29,6 +30,7 @@ from inmateria.recording.format import (
     Exchange,
     Note,
     RecordingError,
+    StoredExchanges,
     check_row,
     exchange_row,
     note_row,
@@ -44,6 +46,7 @@ _LEAST_CHUNK, _MOST_CHUNK = 1 << 14, 1 << 20
 _HEADER = 1 << 16
 """More bytes than the headers of a new file take, apart from its documents."""
 _READ_BYTES = 8_000_000
+_SEAL_BYTES = 4
 
 
 class RecordingWriter:
@@ -152,7 +155,7 @@ class RecordingWriter:
         table = self._tables[name]
         return int(table.dtype.itemsize * np.prod(table.shape[1:], dtype=int))
 
-    def append(self, items: Sequence[Exchange | Note]) -> None:
+    def append(self, items: Sequence[Exchange | StoredExchanges | Note]) -> None:
         """Append exchanges and notes, in order.
 
         Raises
@@ -177,6 +180,13 @@ class RecordingWriter:
                 noted.append(note_row(values, text))
                 parts["text"].append(np.frombuffer(text, np.uint8))
                 at["text"] += len(text)
+                continue
+            if isinstance(item, StoredExchanges):
+                rows.append(self._stored_rows(item, at, running, checks))
+                for name, some in item.data.items():
+                    parts[name].append(some)
+                    at[name] += len(some)
+                at["exchanges"] += len(item.rows)
                 continue
             stimulus, response = item.stimulus, item.response
             spikes = np.empty(0, dtype=SPIKE) if response.spikes is None else response.spikes
@@ -206,6 +216,34 @@ class RecordingWriter:
             raise OSError(str(error)) from None
         self._running = running
         self._live.note()
+
+    def _stored_rows(
+        self, item: StoredExchanges, at: dict[str, int], running: dict[str, int], checks: list[bytes]
+    ) -> bytes:
+        """Return rows of /exchanges for where they will stand, and continue the running checksums over their data."""
+        rows = np.zeros(len(item.rows), dtype=EXCHANGE)
+        for name in item.rows.dtype.names or ():
+            rows[name] = item.rows[name]
+        for table, (first, count, check) in DATA.items():
+            ends = np.cumsum(rows[count], dtype=np.int64)
+            rows[first] = at[table] + ends - rows[count].astype(np.int64)
+            data, size, stride = np.ascontiguousarray(item.data[table]), self._row_bytes(table), self._strides[table]
+            view, value, begin = memoryview(data.view(np.uint8).reshape(-1)), running[table], 0
+            values = []
+            for end in ends.tolist():
+                if end - begin <= stride:
+                    value = zlib.crc32(view[begin * size : end * size], value)
+                else:
+                    running[table] = value
+                    checks += self._run_on(table, data[begin:end], at[table] + begin, running)
+                    value = running[table]
+                values.append(value)
+                begin = end
+            running[table], rows[check] = value, values
+        bare, size = memoryview(rows.view(np.uint8).reshape(-1)), rows.itemsize
+        return b"".join(
+            [sealed(bytes(bare[end - size : end - _SEAL_BYTES])) for end in range(size, len(bare) + 1, size)]
+        )
 
     def check_file(self) -> None:
         """Raise `RecordingError` if another program has changed, replaced or removed the file since it was written."""

@@ -46,6 +46,7 @@ def drive(steps: int, inputs: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (steps, inputs))
 
 
+@pytest.mark.slow
 async def test_a_large_stimulus_arrives_over_a_slow_line_and_the_lease_is_kept(
     mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -237,6 +237,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(tmp_path: Path) -> None:
     """Twenty times the data, of a single exchange each, in the memory of one: less than one recording more."""
     generator = np.random.default_rng(0)

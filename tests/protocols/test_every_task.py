@@ -43,6 +43,8 @@ LEARNING = [name for name in BUILT_IN if find_task(name).needs == "learning"]
 
 LONG = ("stack", "waveform", "digits", "row-digits", "sequence-memory", "spoken-vowels")
 """Tasks of some seconds, whose variants are left to the slow tests."""
+LONGEST = ("digits", "sequence-memory")
+"""Tasks of more than that, of which test_cli and test_kept run one each."""
 
 
 def _slow(name: str) -> Any:
@@ -171,7 +173,7 @@ class Noted:
         return getattr(self._settings, name)
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize("name", [_slow(each) if each in LONGEST else each for each in BUILT_IN])
 def test_a_task_has_no_setting_that_it_does_not_use_and_says_that_it_scores(name: str, few_vowels: None) -> None:
     read: set[str] = set()
     phases: list[str] = []
@@ -259,7 +261,7 @@ class Dish(Board):
         return Response(None, response.spikes, response.start, response.sequence)
 
 
-@pytest.mark.parametrize("name", SIGNAL)
+@pytest.mark.parametrize("name", [_slow(each) if each in LONG else each for each in SIGNAL])
 def test_a_task_of_signals_counts_spikes_where_there_is_no_signal(name: str) -> None:
     given = {each: value for each, value in SHORT[name][0].items() if each != "samples"}
     outcome = run(name, [Dish(f"dish{k}") for k in range(2)], chosen(name, **given))
@@ -350,7 +352,14 @@ def neurons(switched: bool = False) -> list[LeakySimulator]:
     return made
 
 
-@pytest.mark.parametrize(("name", "given"), [(name, each) for name, some in ALTERNATIVES.items() for each in some])
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        pytest.param(name, each, marks=[pytest.mark.slow] if name in LONG else [])
+        for name, some in ALTERNATIVES.items()
+        for each in some
+    ],
+)
 def test_settings_said_to_have_no_effect_have_none_and_all_others_are_read(
     name: str, given: dict[str, Any], few_vowels: None
 ) -> None:

@@ -106,6 +106,7 @@ def test_the_order_repeats_itself_and_surprises_as_asked() -> None:
     assert (images.min(), images.max()) == (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_what_still_holds_the_last_digit_recalls_it_and_what_was_erased_does_not() -> None:
     settings = SequenceSettings(digits=1000, surprise=1.0, back=1, positions=1, step=0.05, erase=5.0, round_trips=3)
     simulator = DelayLine(70)  # eight steps a digit: more than eight digits' worth

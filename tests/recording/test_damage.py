@@ -219,6 +219,20 @@ def test_recovery_keeps_what_is_before_and_behind_the_damage_and_says_what_is_mi
     assert recover(saved).damaged == ()
 
 
+def test_a_copy_has_the_tables_that_writing_each_exchange_gives(tmp_path: Path) -> None:
+    path, saved = tmp_path / "r.h5", tmp_path / "saved.h5"
+    writer = write(path, end=False)
+    writer.append([Note("marker", "after the last"), Note("marker", "and another")])
+    writer.close()
+    assert recover(path, saved).whole == COUNT
+    with h5py.File(path) as one, h5py.File(saved) as other:
+        assert len(one["checks"]) > 0
+        assert len(one["notes"]) == 22
+        for name in one:
+            assert one[name].dtype == other[name].dtype
+            assert one[name][:].tobytes() == other[name][:].tobytes(), name
+
+
 def test_the_annotations_alone_may_be_lost(tmp_path: Path) -> None:
     path, saved = tmp_path / "r.h5", tmp_path / "saved.h5"
     write(path, annotations={"text": "x" * 200_000})

@@ -123,6 +123,7 @@ def test_voltages_are_those_of_ngspice_with_nearly_ideal_diodes(tmp_path: Path) 
             assert np.abs(theirs - network.operating_points(x[np.newaxis])[0]).max() < 2e-5
 
 
+@pytest.mark.slow  # double precision, compiled for this
 def test_a_nudge_away_that_is_stronger_than_the_network_is_an_error() -> None:
     network = random_network("5-8-3", 1)
     X, Y = samples(network, 1)

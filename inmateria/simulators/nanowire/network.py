@@ -53,7 +53,7 @@ _FILAMENT, _RANDOM_WIRES, _STEADY, _ALIKE, _BARE = (
 )  # fmt: skip
 
 
-_MOST_WIRES = 100_000
+_MOST_WIRES = 400_000
 
 
 class NanowireNetwork:
