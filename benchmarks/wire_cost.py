@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from streaming import Mirror
@@ -119,10 +120,8 @@ def _timed(once: Callable[[], None]) -> float:
     return least(taken)
 
 
-async def measure(
-    ways: tuple[str, ...], channels: tuple[int, ...], devices: tuple[int, ...]
-) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+async def measure(ways: tuple[str, ...], channels: tuple[int, ...], devices: tuple[int, ...]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     for way in ways:
         alone = 0.0
         for count in channels:
@@ -171,7 +170,7 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['what']}, {row['case']:18} {row['size']:6} {1e6 * row['seconds']:12.1f} {1e6 * row['bound']:12.2f}"
-        )  # type: ignore[operator]
+        )
 
 
 if __name__ == "__main__":
