@@ -6,7 +6,13 @@ normal number for each neuron at each step is most of what Brian2 does otherwise
 rate of each neuron, the variation of intervals and bursts are compared before any time is told. One thread, processor
 time.
 
-    python benchmarks/culture.py [--json] [--quick]
+With ``--sizes``, instead, what a neuron costs in a step in cultures of 100 to 100,000 neurons, beside two limits. One
+is the arithmetic, counted in the compiled step: 33 vector instructions for sixteen neurons with AVX-512, two in a
+cycle, or 70 and three with AVX2; the clock is that of a chain of products. The other is the bytes that have to come
+and go, of the ring of arriving spikes in each step and of the neurons once in as many as the shortest delay, at the
+rate at which this core changes the sign of arrays of the culture's size in place.
+
+    python benchmarks/culture.py [--json] [--quick] [--sizes]
 """
 
 import argparse
@@ -19,15 +25,23 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import llvmlite.binding  # type: ignore[import-untyped]
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators import Asynchronous, NeuralCulture
+from inmateria.simulators.culture import kernel
+from inmateria.simulators.culture.tissue import Tissue
 
 Row = dict[str, Any]
 Spikes = tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]
+
+_compiled: Any = numba.njit
 
 SETTLING = 3.0  # s, left out of the statistics
 NETWORKS: dict[str, Row] = {
@@ -258,13 +272,117 @@ def alone(neurons: int, regime: str, duration: float, repeats: int) -> Row:
     }
 
 
+@_compiled  # type: ignore[untyped-decorator]
+def chain(steps: int, x: np.uint64) -> np.uint64:
+    """Multiply and add one after another: four cycles a step."""
+    for _ in range(steps):
+        x = x * x + np.uint64(1)
+    return x
+
+
+def least(work: Any, repeats: int) -> float:
+    """Return the least processor time of some repetitions, s."""
+    spent = float("inf")
+    for _ in range(repeats):
+        begun = time.thread_time()
+        work()
+        spent = min(spent, time.thread_time() - begun)
+    return spent
+
+
+def bound(culture: NeuralCulture) -> tuple[float, float]:
+    """Return the least seconds a neuron and step by arithmetic and by memory traffic."""
+    chain(1, np.uint64(3))
+    cycle = least(lambda: chain(100_000, np.uint64(3)), 20) / 400_000
+    wide = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+    arithmetic = (33 / 2 if wide else 70 / 3) / 16 * cycle
+    arrays, together = culture._arrays, float(culture._constants[kernel.TOGETHER])
+    # Read and written: two entries of the ring in each step; five numbers, one count and two words now and then.
+    traffic = 2 * 4 * (2 + 8 / together)
+    size = sum(arrays[name].nbytes for name in ("ring", "neurons", "held", "random"))
+    array = np.ones(size // 4, dtype=np.float32)
+    many = max(1, 10_000_000 // size)
+
+    def change() -> None:
+        for _ in range(many):
+            np.negative(array, out=array)
+
+    return arithmetic, traffic * least(change, 20) / (many * 2 * array.nbytes)
+
+
+def any_synapses(
+    rng: np.random.Generator, tissue: Tissue, synapses: float, length: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Draw targets anywhere in the organoid of a neuron: as many as usual, in seconds instead of an hour."""
+    many, of = round(synapses), tissue.organoid_of
+    members, sizes = np.argsort(of, kind="stable"), np.bincount(of)
+    before = np.cumsum(sizes) - sizes
+    at = before[of][:, np.newaxis] + (rng.random((len(of), many)) * sizes[of][:, np.newaxis]).astype(np.intp)
+    target = np.sort(members[at], axis=1).reshape(-1)
+    way = tissue.neurons[target] - np.repeat(tissue.neurons, many, axis=0)
+    return np.arange(len(of) + 1) * many, target, np.hypot(*way.T)
+
+
+def cost_of(neurons: int, repeats: int) -> Row:
+    """Time a culture of organoids of up to 1,000 neurons."""
+    organoids = max(1, neurons // 1000)
+    with mock.patch("inmateria.simulators.culture.wiring.draw_synapses", any_synapses):
+        culture = NeuralCulture(
+            neurons=neurons, regime="asynchronous", seed=1, organoids=organoids, electrodes=max(32, organoids)
+        )
+    culture.run(0.1)
+    state, steps = culture.state, min(10_000, max(200, 10_000_000 // neurons))
+    spent = float("inf")
+    for _ in range(repeats):
+        culture.restore(state)
+        spent = min(spent, least(lambda: culture.run(steps * 1e-4), 1))
+    arithmetic, memory = bound(culture)
+    return {
+        "size": neurons,
+        "s_a_neuron_step": spent / neurons / steps,
+        "bound_s": max(arithmetic, memory),
+        "bound": "arithmetic" if arithmetic > memory else "memory",
+        "arithmetic_s": arithmetic,
+        "memory_s": memory,
+    }
+
+
+def processor() -> str:
+    """Return the name of the processor, where the system tells it."""
+    try:
+        with Path("/proc/cpuinfo").open() as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def print_sizes(as_json: bool, repeats: int) -> None:
+    """Measure what a neuron costs in cultures of many sizes, and print it beside its limits."""
+    rows = [cost_of(neurons, repeats) for neurons in (100, 300, 1000, 3000, 10_000, 30_000, 100_000)]
+    if as_json:
+        print(json.dumps({"benchmark": "culture sizes", "machine": processor(), "dt": 1e-4, "rows": rows}))
+        return
+    print(f"asynchronous, 0.1 ms, one thread, {processor()}:\n")
+    print("| neurons | ns a neuron and step | limit, ns | of | by arithmetic | by memory |")
+    print("|" + " --- |" * 6)
+    for row in rows:
+        print(
+            f"| {row['size']:,} | {row['s_a_neuron_step'] * 1e9:.2f} | {row['bound_s'] * 1e9:.2f} | {row['bound']} "
+            f"| {row['arithmetic_s'] * 1e9:.2f} | {row['memory_s'] * 1e9:.2f} |"
+        )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
     parser.add_argument("--quick", action="store_true", help="shorter and fewer runs, none in single precision")
+    parser.add_argument("--sizes", action="store_true", help="cost against size instead of Brian2")
     chosen = parser.parse_args()
     repeats = 2 if chosen.quick else 5
+    if chosen.sizes:
+        print_sizes(chosen.json, 3 * repeats)
+        return
     rows: list[Row] = []
     for name in NETWORKS:
         long = (60.0, 120.0) if name == "bursting" else (12.0, 40.0)

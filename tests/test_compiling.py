@@ -29,7 +29,9 @@ for simulator in (
 ):
     simulator.advance(simulator.info.stimulus(simulator.info.rest_drive(3)))
 networks = [NanowireNetwork(seed=seed) for seed in range(8)]
-NanowireEnsemble([networks[0].copy() for _ in range(16)]).advance(np.zeros((2, len(networks[0].info.inputs))))
+for precision in ("double", "mixed", "single"):
+    replicas = [networks[0].copy() for _ in range(16)]
+    NanowireEnsemble(replicas, precision=precision).advance(np.zeros((2, len(networks[0].info.inputs))))
 X, Y = np.array([[0.0, 0.0], [0.0, 0.45], [0.45, 0.0]]), [0.0, -0.08, -0.08]
 ContrastiveNetwork(seed=3).fit(X, Y, epochs=2)
 ContrastiveNetwork.fit_many([ContrastiveNetwork(seed=seed) for seed in range(16)], X, Y, epochs=2)

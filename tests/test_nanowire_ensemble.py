@@ -1,5 +1,7 @@
 """Ensembles of nanowire networks give what each network gives on its own."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,63 @@ def test_each_member_does_what_it_does_alone(mixture):
     assert max(np.ptp(np.log(network.conductance)) for network in members) > 0.3  # something did switch
     ensemble.reset()
     assert all(network.state.clock == 0 for network in ensemble)
+
+
+ACCURACY = {"mixed": 1e-9, "single": 1e-5}  # as documented: largest error of a voltage, as a part of the largest input
+
+ORDERED = {
+    "filaments": lambda: [NanowireNetwork(model=Filament(set_voltage=0.01 + 0.002 * k)) for k in range(5)],
+    "loads": lambda: [NanowireNetwork(wires=300, load=10.0 ** (6 - k)) for k in range(4)],
+    "rate balance": lambda: [NanowireNetwork(wires=300, model="rate-balance") for _ in range(4)],
+    "binary": lambda: [NanowireNetwork(model="binary") for _ in range(4)],
+    "far apart": lambda: [NanowireNetwork(model=Filament(off_conductance=1e-15)) for _ in range(4)],
+}
+
+
+@pytest.mark.parametrize("precision", ACCURACY)
+@pytest.mark.parametrize("mixture", ORDERED)
+def test_single_precision_is_as_close_to_double_as_it_says(mixture, precision):
+    members = ORDERED[mixture]()
+    alone = [network.copy() for network in members]
+    ensemble = NanowireEnsemble(members, precision=precision)
+    drive = 0.5 * drives(len(members), 200)  # slow: in the ordered regime
+    furthest = 0.0
+    for at in range(0, 200, 40):  # from equal states each time
+        signal = ensemble.advance(drive[:, at : at + 1], 1e-3)
+        for network, member, own, got in zip(alone, members, drive, signal, strict=True):
+            expected = network.advance(network.info.stimulus(own[at : at + 1], 1e-3)).signal
+            furthest = max(furthest, abs(got - expected)[..., :7].max() / abs(own[at]).max())
+            network.advance(network.info.stimulus(own[at + 1 : at + 40], 1e-3))
+            member.restore(network.state)
+    assert 0 < furthest < ACCURACY[precision]
+    if mixture == "far apart":
+        return  # eleven decades of conductance: one junction that switches magnifies any error
+    for network in (*members, *alone):
+        network.reset()
+    together = ensemble.advance(drive, 1e-3)[..., :7]
+    apart = np.stack([n.advance(n.info.stimulus(own, 1e-3)).signal for n, own in zip(alone, drive, strict=True)])
+    # Over a trajectory, states carry the errors on; the regime does not let them grow.
+    assert abs(together - apart[..., :7]).max() < 100 * ACCURACY[precision] * abs(drive).max()
+    assert max(np.ptp(np.log(network.conductance)) for network in members) > 0.3
+
+
+def test_precision_is_part_of_the_id_and_goes_into_a_pickle():
+    networks = [NanowireNetwork(seed=3).copy() for _ in range(4)]
+    ids = {NanowireEnsemble(networks, precision=each).id for each in ("double", "mixed", "single")}
+    assert len(ids) == 3
+    mixed = pickle.loads(pickle.dumps(NanowireEnsemble(networks, precision="mixed")))
+    ids_of_all = [network.info.id for network in networks]
+    assert mixed.parameters == {"networks": ids_of_all, "precision": "mixed", "on": "cpu"}
+    assert mixed.id == NanowireEnsemble(networks, precision="mixed").id
+    with pytest.raises(ValueError, match="precision is 'half'; give 'double' or 'mixed' or 'single'"):
+        NanowireEnsemble(networks, precision="half")
+
+
+def test_conductances_too_far_apart_for_single_precision_are_refused():
+    networks = [NanowireNetwork(model=Filament(off_conductance=1e-20)) for _ in range(4)]
+    with pytest.raises(ValueError, match=r"conductances from 1e-20 to 7\.77e-05 S"):
+        NanowireEnsemble(networks, precision="mixed")
+    NanowireEnsemble(networks)
 
 
 def test_one_drive_goes_to_all():

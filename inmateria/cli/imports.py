@@ -99,14 +99,22 @@ def _planned(
     decimal: str | None,
     header: bool | None,
 ) -> "Plan":
+    from inmateria.adapters.cortical.files import is_recording, read_recording
     from inmateria.adapters.neuroplatform.files import is_export, read_export
     from inmateria.recording.formats.importing import Stated, plan_block, plan_import
 
-    if is_export(source):
+    for belongs, read_block, what in (
+        (is_export, read_export, "an export of the Neuroplatform"),
+        (is_recording, read_recording, "a recording of the CL1"),
+    ):
+        if not belongs(source):
+            continue
         given = (time, driven, ground, read, units or None, rate, stimulus, separator, decimal, header)
         if any(each is not None and each != [] for each in given):
-            raise typer.BadParameter("an export of the Neuroplatform states all roles itself; leave out all but --kind")
-        return plan_block(read_export(source), kind=kind or "neural-culture", source="export of the Neuroplatform")
+            raise typer.BadParameter(
+                f"an {what} states all roles itself; leave out all but --kind".replace("an r", "a r")
+            )
+        return plan_block(read_block(source), kind=kind or "neural-culture", source=what)
     stated = Stated(time, driven or None, ground or None, read or None, units, rate)
     return plan_import(
         source, stated=stated, stimulus=stimulus, kind=kind, separator=separator, decimal=decimal, header=header

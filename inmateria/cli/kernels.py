@@ -29,8 +29,9 @@ def _nanowires() -> None:
 def _nanowire_ensembles() -> None:
     from inmateria.simulators import NanowireEnsemble, NanowireNetwork
 
-    ensemble = NanowireEnsemble([NanowireNetwork(wires=20, seed=1).copy() for _ in range(16)])
-    ensemble.advance(np.zeros((1, len(ensemble.networks[0].info.inputs))))
+    for precision in ("double", "mixed"):  # "single" runs the code of "mixed"
+        ensemble = NanowireEnsemble([NanowireNetwork(wires=20, seed=1).copy() for _ in range(16)], precision=precision)
+        ensemble.advance(np.zeros((1, len(ensemble.networks[0].info.inputs))))
 
 
 def _cultures() -> None:

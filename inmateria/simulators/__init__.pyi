@@ -3,6 +3,7 @@ from .contrastive.network import ContrastiveNetwork
 from .contrastive.operating_point import NoOperatingPoint
 from .contrastive.records import ContrastiveState, ContrastiveTraining
 from .contrastive.rules import CoupledLearning, DirectedAging, EquilibriumPropagation, Imperfections, SignRule
+from .culture.ensemble import CultureEnsemble
 from .culture.model import Asynchronous, Bursting
 from .culture.network import PULSE, Activity, CultureState, NeuralCulture, Pulses
 from .culture.parameters import Connectivity, ElectrodeArray
@@ -33,6 +34,7 @@ __all__ = [
     "ContrastiveState",
     "ContrastiveTraining",
     "CoupledLearning",
+    "CultureEnsemble",
     "CultureState",
     "Diode",
     "DirectedAging",

@@ -1,7 +1,8 @@
-"""Sixteen float64 in one value, for numba: a type lowered to vectors of LLVM, on any processor.
+"""Sixteen numbers in one value, for numba: a type lowered to vectors of LLVM, on any processor.
 
-numba does not reliably vectorise loops in which every access is indirect. Here each operation is two instructions
-of AVX-512, four of AVX, eight of NEON. An array of lanes is a flat one of float64, sixteen numbers to an entry.
+numba does not reliably vectorise loops in which every access is indirect. Here each operation on float64 is two
+instructions of AVX-512, four of AVX, eight of NEON; on float32 half as many. An array of lanes is a flat one of either
+type, sixteen numbers to an entry.
 """
 
 import operator
@@ -16,6 +17,7 @@ LANES = 16
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
 VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+SINGLE_VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _WORD = ir.IntType(64)
 BITS = ir.VectorType(_WORD, LANES)
 _SIGN = ir.Constant(BITS, [-(2**63)] * LANES)
@@ -29,7 +31,14 @@ class LanesType(types.Type):
         super().__init__(name=f"Lanes{LANES}")
 
 
-lanes_type = LanesType()
+class SingleLanesType(types.Type):
+    """Type of sixteen float32."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"SingleLanes{LANES}")
+
+
+lanes_type, single_lanes_type = LanesType(), SingleLanesType()
 
 
 @register_model(LanesType)
@@ -38,10 +47,22 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, VECTOR)  # type: ignore[no-untyped-call]
 
 
+@register_model(SingleLanesType)
+class _SingleLanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, SINGLE_VECTOR)  # type: ignore[no-untyped-call]
+
+
+def _of(array: Any) -> Any:
+    """Return the type of the entries of an array of lanes."""
+    return single_lanes_type if array.dtype == types.float32 else lanes_type
+
+
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, stride: int = LANES) -> Any:
     base = context.make_array(array_type)(context, builder, array).data
     wide = builder.zext(index, _WORD) if index.type.width < 64 else index
-    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, stride))]), VECTOR.as_pointer())
+    vector = SINGLE_VECTOR if array_type.dtype == types.float32 else VECTOR
+    return builder.bitcast(builder.gep(base, [builder.mul(wide, ir.Constant(_WORD, stride))]), vector.as_pointer())
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -50,10 +71,10 @@ def load(typing: Any, array: Any, entry: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_address(context, builder, signature.args[0], *arguments))
-        value.align = 8
+        value.align = signature.args[0].dtype.bitwidth // 8
         return value
 
-    return lanes_type(array, entry), generate
+    return _of(array)(array, entry), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -62,7 +83,7 @@ def store(typing: Any, array: Any, entry: Any, value: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         done = builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))
-        done.align = 8
+        done.align = signature.args[0].dtype.bitwidth // 8
         return context.get_dummy_value()
 
     return types.void(array, entry, value), generate
@@ -102,6 +123,26 @@ def splat(typing: Any, number: Any) -> Any:
         return builder.shuffle_vector(first, ir.Constant(VECTOR, ir.Undefined), same)
 
     return lanes_type(types.float64), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def to_single(typing: Any, value: Any) -> Any:
+    """Round sixteen float64 to float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fptrunc(arguments[0], SINGLE_VECTOR)
+
+    return single_lanes_type(value), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def to_double(typing: Any, value: Any) -> Any:
+    """Widen sixteen float32 to float64."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fpext(arguments[0], VECTOR)
+
+    return lanes_type(value), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -170,10 +211,10 @@ def _arithmetic(operation: Callable[..., Any], instruction: str) -> None:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             return getattr(builder, instruction)(*arguments, flags=("contract",))
 
-        return lanes_type(a, b), generate
+        return a(a, b), generate
 
     def typed(a, b):  # type: ignore[no-untyped-def] # numba wants the same bare names as in the lambda
-        if isinstance(a, LanesType) and isinstance(b, LanesType):
+        if isinstance(a, (LanesType, SingleLanesType)) and a == b:
             return lambda a, b: compute(a, b)
         return None
 

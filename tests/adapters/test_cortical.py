@@ -21,6 +21,7 @@ from inmateria.adapters.tissue.pulse_log import PulseLog, log_name
 from inmateria.devices.errors import PassportError
 from inmateria.devices.identity import require_identity
 from inmateria.substrate import (
+    ResponseMismatch,
     Stimulus,
     StimulusRejected,
     SubstrateBusy,
@@ -93,6 +94,52 @@ async def test_pulses_reach_their_electrodes_in_their_tick_and_are_answered(cl1:
     wanted = [response.start + begin + after + 80e-6 for begin, _, after in late]
     assert response.spikes["time"] == pytest.approx(wanted, abs=2.01 / 25_000)
     assert response.start == pytest.approx(first.start + 0.2)
+
+
+async def test_what_the_device_says_it_gave_is_told_apart_from_what_was_asked_for(
+    cl1: CorticalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SubstrateError, match="no stimulus yet"):
+        _ = cl1.confirmed
+    asked = drive(6, (0, 10, 1.0), (0, 11, 1.0), (3, 20, 2.5), (5, 30, 0.5))
+    await cl1.stimulate(Stimulus(asked, 0.01))
+    assert np.array_equal(cl1.confirmed, asked > 0)
+    stim = cl.Neurons.stim
+
+    def deaf(self: cl.Neurons, channels: cl.ChannelSet, design: cl.StimDesign) -> None:
+        if 20 not in list(channels):
+            stim(self, channels, design)
+
+    monkeypatch.setattr(cl.Neurons, "stim", deaf)
+    await cl1.stimulate(Stimulus(asked, 0.01))
+    expected = asked > 0
+    expected[3] = False
+    assert np.array_equal(cl1.confirmed, expected)
+
+
+async def test_lost_frames_are_nan_and_a_time_that_goes_back_ends_the_session(
+    cl1: CorticalSubstrate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await cl1.stimulate(Stimulus(drive(2), 0.01))
+    thread = cl1._thread
+    follow, ticks = TickLoop._follow, []
+
+    def shifted(self: TickLoop, begin: int, end: int) -> None:
+        ticks.append(begin)
+        missing = 425 if len(ticks) >= 3 else 0  # 17 ms
+        follow(self, begin + missing, end + missing)
+
+    monkeypatch.setattr(TickLoop, "_follow", shifted)
+    with pytest.warns(RuntimeWarning, match=r"425 frames \(17 ms\) were lost"):
+        response = await cl1.stimulate(Stimulus(drive(5), 0.01))
+    assert response.signal is not None
+    assert np.isnan(response.signal).all(axis=(1, 2)).sum() == 1
+    monkeypatch.setattr(TickLoop, "_follow", lambda self, begin, end: follow(self, begin - 5000, end - 5000))
+    with pytest.raises(ResponseMismatch, match="time went back"):
+        await cl1.stimulate(Stimulus(drive(5), 0.01))
+    with pytest.raises(ResponseMismatch, match="time went back"):
+        await cl1.stimulate(Stimulus(drive(1), 0.01))
+    assert not thread.is_alive()
 
 
 async def test_in_accelerated_time_exchanges_follow_without_a_gap_and_take_turns(cl1: CorticalSubstrate) -> None:

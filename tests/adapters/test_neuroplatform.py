@@ -5,6 +5,7 @@ import sys
 import textwrap
 import threading
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from types import ModuleType
 
@@ -142,10 +143,10 @@ def test_a_script_for_version_1_runs_as_it_is(capsys: pytest.CaptureFixture[str]
     assert events["channel"].tolist()[own:] == [8, 9, 20, 21] * 3  # type: ignore[index]
     given = [(pulse[1], *np.round(pulse[2:], 9)) for pulse in platform.given]
     assert given[:2] == [(8, -1e-6, 1e-4, 1e-6, 1e-4), (20, 2e-6, 1e-4, -2e-6, 1e-4)]
-    assert names["minutes"]["Spike per minute"].sum() == own + 12  # type: ignore[index]
+    assert names["minutes"]["Spike per minutes"].sum() == own + 12  # type: ignore[index]
     triggers = names["triggers"]
     assert triggers["trigger"].tolist()[::2] == [0, 3, 5] * 3  # type: ignore[index]
-    assert set(triggers["tag"]) == {7}  # type: ignore[index]
+    assert set(triggers["_value"]) == {7}  # type: ignore[index]
     raw = names["raw"]
     assert len(raw) == 90  # type: ignore[arg-type]
     assert raw["Amplitude"].abs().max() == pytest.approx(60, rel=0.01)  # type: ignore[index]
@@ -228,11 +229,97 @@ def test_what_would_go_wrong_on_the_platform_is_told() -> None:
         intan.read_count()
     with pytest.raises(StimulusRejected, match="run for another 150 ms"):
         trigger.send(flags(0))
-    intan.close()
+    trigger.close()
     with pytest.raises(SubstrateError, match="is closed"):
-        intan.read_count()
+        trigger.send(flags(0))
     with pytest.raises(SubstrateError, match="there are no organoids 'fs1'"):
         package.Database().get_spike_event(*2 * [__import__("datetime").datetime(2024, 4, 5)], "fs1")
+
+
+def test_parameters_may_be_sent_before_an_experiment_and_after_a_controller_was_closed() -> None:
+    platform = twin(bookings=[BOOKING, Booking(token="TOMORROW", start=9e9)])
+    package = version1(platform)
+    intan, param = package.IntanSofware(), package.StimParam(index=3, phase_amplitude1=2.0, phase_amplitude2=2.0)
+    with pytest.raises(StimulusRejected, match=r"without a booking; Experiment\(token\) first"):
+        intan.send_stimparam([param])
+    package.Experiment("TOMORROW")
+    with pytest.raises(SubstrateBusy, match="outside of the booking of fs300"):
+        intan.send_stimparam([param])
+    exp = package.Experiment("OURS")
+    with pytest.raises(StimulusRejected, match="electrode 40 is not of this booking"):
+        intan.send_stimparam([package.StimParam(index=40)])
+    intan.send_stimparam([param])
+    intan.close()
+    trigger = package.TriggerController(email="us@example.org")
+    with pytest.raises(StimulusRejected, match="outside of an experiment"):
+        trigger.send(flags(0))
+    assert exp.start()
+    trigger.send(flags(0))
+    assert [each[1] for each in platform.given] == [3]
+    exp.stop()
+    param.enable = False
+    intan.send_stimparam([param])  # a closed controller is opened again
+    before = package.datetime_now()
+    package.wait(2.5)
+    assert (package.datetime_now() - before).total_seconds() == 2.5
+    assert before.utcoffset().total_seconds() == 0
+
+
+def test_the_database_records_events_apart_and_tells_empty_times_with_all_columns() -> None:
+    zone = timezone(timedelta(hours=5, minutes=30))
+    begin = datetime(2024, 4, 5, tzinfo=UTC)
+    # Each electrode fires every 2 ms: of these the database has every second one, as an event lasts 3 ms.
+    platform = twin(cultures=PulsedCulture(32, period=0.002))
+    database = version1(platform).Database()
+    platform.clock.sleep(1.0)
+    platform.spikes(0.0, 1e12)
+    platform.clock.sleep(1.0)  # events are the same, however often they were asked for before
+    events = database.get_spike_event(begin, begin + timedelta(seconds=2), "fs300")
+    gaps = events.groupby("channel")["Time"].diff().dropna().dt.total_seconds()
+    assert gaps.min() == pytest.approx(0.004, abs=1e-6) == gaps.max()
+    assert len(events) == len(platform.spikes(0.0, 1e12)[0]) / 2
+    same = database.get_spike_event(begin.astimezone(zone), datetime(2024, 4, 5, 0, 0, 2), "fs300")
+    assert same.equals(events)
+    assert database.get_spike_count(begin, begin + timedelta(seconds=2), "fs300")["Spike per minutes"].sum() == len(
+        events
+    )
+    at = events["Time"][events["channel"] == 9].iloc[30]
+    raw = database.get_raw_spike(at - timedelta(milliseconds=1), at + timedelta(milliseconds=2), np.int64(9))
+    assert len(raw) == 90
+    assert len(database.get_raw_spike(at, at + timedelta(milliseconds=1), 9)) == 30
+    assert database.get_raw_spike(at, at, 9).columns.tolist() == ["Time", "channel", "Amplitude"]
+    early = begin - timedelta(days=1)
+    for name, columns in (
+        ("get_all_triggers", ["_time", "_value", "trigger", "up"]),
+        ("get_impedance", ["Time", "channel", "impedance"]),
+        ("door", ["Time", "value"]),
+    ):
+        empty = getattr(database, name)(early, begin)
+        assert empty.columns.tolist() == columns
+        assert len(empty) == 0
+        assert str(empty[columns[0]].dt.tz) == "UTC"
+    with pytest.raises(SubstrateError, match="before its start"):
+        database.get_all_triggers(begin, early)
+    with pytest.raises(SubstrateError, match="no electrode 128"):
+        database.get_raw_spike(early, begin, 128)
+    with pytest.raises(AttributeError, match="has no get_triggers; it has get_spike_event"):
+        database.get_triggers(early, begin)
+
+
+async def test_version_2_answers_each_request_and_says_that_it_has_no_pictures() -> None:
+    with emulated(twin(), version=2):
+        from neuroplatformv2.core.camera import CameraController
+        from neuroplatformv2.core.intan import IntanController
+        from neuroplatformv2.utils.enumerations import MEA
+        from neuroplatformv2.utils.schemas import StimParam
+
+        intan = IntanController()
+        await intan._close()
+        assert (await intan._send_stimparam([StimParam()])).status
+        assert (await intan._upload_stimparam()).message == ""
+        assert len(await CameraController(MEA.One)._last_capture()) == 0
+        with pytest.raises(SubstrateError, match="no camera"):
+            CameraController(MEA.One)._image_from(1)
 
 
 def test_a_booking_is_for_its_holder_its_time_and_one_experiment() -> None:
@@ -399,3 +486,22 @@ def test_arrays_have_32_electrodes(tmp_path: Path) -> None:
     spikes, _ = both.spikes(now, now + 1.0)
     assert (np.diff(spikes["time"]) >= 0).all()
     assert set(spikes["channel"]) == {*range(32), *range(96, 128)}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_triggers_that_the_platform_tells_of_are_told_apart_from_those_asked_for(version: int) -> None:
+    platform = twin()
+    async with NeuroplatformSubstrate(platform=platform, version=version, triggers=4) as lab:
+        with pytest.raises(SubstrateError, match="no stimulus yet"):
+            await lab.confirmed()
+        drive = np.array([[1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]], dtype=float)
+        await lab.stimulate(lab.info.stimulus(drive))
+        assert np.array_equal(await lab.confirmed(), drive > 0)
+        # A trigger that was sent, and never reached the generator, is not in the database.
+        first = lab._sent[0][0]
+        platform.triggers = [each for each in platform.triggers if (each[0] - first < 0.1) or each[1] != 0]
+        expected = drive > 0
+        expected[3, 0] = False
+        assert np.array_equal(await lab.confirmed(), expected)
+        await lab.stimulate(lab.info.stimulus(np.zeros((2, 4))))
+        assert not (await lab.confirmed()).any()

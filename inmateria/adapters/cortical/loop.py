@@ -26,6 +26,7 @@ from inmateria.substrate import (
     SPIKE,
     FloatArray,
     Response,
+    ResponseMismatch,
     SpikeArray,
     SubstrateDisconnected,
     SubstrateError,
@@ -40,6 +41,7 @@ CHANNELS = 64
 FRAMES_PER_SECOND = 25_000
 STIMMABLE = tuple(channel for channel in range(CHANNELS) if channel not in (0, 4, 7, 56, 63))
 """Electrodes that may be stimulated; the others are ground or reference."""
+_COLUMN = {channel: column for column, channel in enumerate(STIMMABLE)}
 
 _LEAD = 80e-6  # s from the call to the pulse, the SDK's least
 _PATIENCE = 30.0  # s
@@ -79,6 +81,10 @@ class Exchange:
         """Set by the caller when it no longer wants the rest."""
         self.dropped = 0
         """Pulses that came too late and were not given."""
+        self.lost = 0
+        """Frames that the device did not hand over."""
+        self.confirmed = np.zeros(drive.shape, dtype=bool)
+        """For each value of the drive, whether the device said that it gave the pulse."""
         self.wait = 0  # ticks until row 0
         self.row = -1  # the last that was released
         self.start = 0  # frame in which row 0 begins
@@ -136,6 +142,8 @@ class TickLoop(threading.Thread):
         # A pulse that late is still its least interval away from one of the next tick.
         self._grace = max(0.0, min(_GRACE / rate, 1 / rate - limits.interval))
         self._sequence = 0
+        self._read: int | None = None  # first frame that no tick has brought
+        self._lost = 0  # frames before those of the last tick that none has brought
         self._gone: BaseException | None = None
 
     def ask(self, exchange: Exchange) -> None:
@@ -165,6 +173,7 @@ class TickLoop(threading.Thread):
                 guard = exits.enter_context(TissueGuard(self._limits, log, lambda: self._now))
                 self._ready(opened)
                 for tick in neurons.loop(self._rate, ignore_jitter=True):
+                    self._follow(tick.analysis.start_timestamp, tick.analysis.stop_timestamp)
                     self._now = self._time(tick.iteration_timestamp)
                     before = current
                     if current is not None:
@@ -266,7 +275,7 @@ class TickLoop(threading.Thread):
         return float(self._origin + frame / FRAMES_PER_SECOND)
 
     def _collect(self, exchange: Exchange, tick: "cl.LoopTick", guard: TissueGuard) -> Exchange | None:
-        """Take the spikes of the last period; None when that was all of the exchange."""
+        """Take the spikes and stims of the last period; None when that was all of the exchange."""
         if exchange.given_up.is_set():
             guard.withdraw(exchange.pulses_after(exchange.row))
             return None
@@ -276,12 +285,37 @@ class TickLoop(threading.Thread):
         spikes = np.array([(each.timestamp / FRAMES_PER_SECOND, each.channel) for each in found], dtype=SPIKE)
         exchange.spikes.append(np.sort(spikes, order="time"))
         np.add.at(exchange.counts[exchange.row, 0], spikes["channel"], 1.0)
+        if self._lost:  # a count of a part of the period would read as one of all of it
+            exchange.lost += self._lost
+            exchange.counts[exchange.row] = np.nan
+        self._confirm(exchange, tick)
         if exchange.row + 1 < len(exchange.drive):
             return exchange
         start = exchange.start / FRAMES_PER_SECOND
         exchange.answer(Response(exchange.counts, np.concatenate(exchange.spikes), start, self._sequence))
         self._sequence += 1
         return None
+
+    def _follow(self, begin: int, end: int) -> None:
+        """Note which frames a tick has brought, and how many are missing before them."""
+        if self._read is not None and begin < self._read:
+            raise ResponseMismatch(
+                f"the CL1's time went back, from frame {self._read} to {begin}",
+                "its frames are counted up",
+                "enter it again",
+            )
+        self._lost, self._read = 0 if self._read is None else begin - self._read, end
+
+    def _confirm(self, exchange: Exchange, tick: "cl.LoopTick") -> None:
+        """Note which pulses the device says it gave; one that was given late belongs to the row before."""
+        for stim in tick.analysis.stims:
+            row = min(exchange.row, (stim.timestamp - exchange.start) * self._rate // FRAMES_PER_SECOND)
+            column = _COLUMN.get(stim.channel)
+            while row >= 0 and column is not None:
+                if exchange.drive[row, column] and not exchange.confirmed[row, column]:
+                    exchange.confirmed[row, column] = True
+                    break
+                row -= 1
 
     @contextmanager
     def _device(self) -> "Iterator[tuple[cl.Neurons, Opened]]":

@@ -18,6 +18,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from inmateria.adapters.cortical.loop import (
     CHANNELS,
@@ -123,6 +125,18 @@ class CorticalSubstrate(Substrate):
         self._id = id
         self._culture = (culture, {"seed": seed, "neurons": neurons, "electrodes": CHANNELS})
         self._exits = AsyncExitStack()
+        self._last: Exchange | None = None
+
+    @property
+    def confirmed(self) -> npt.NDArray[np.bool_]:
+        """For each value of the last stimulus's drive, shape (steps, 59), whether the device said it gave the pulse.
+
+        A pulse that was asked for and is False here was dropped, or the device has not told of it by the end of its
+        tick. The log counts it as given all the same: it may have been.
+        """
+        if self._last is None:
+            raise SubstrateError("there has been no stimulus yet", "", "stimulate first")
+        return self._last.confirmed.copy()
 
     async def __aenter__(self) -> Self:
         if find_spec("cl") is None:
@@ -174,6 +188,7 @@ class CorticalSubstrate(Substrate):
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Response] = loop.create_future()
         exchange = Exchange(stimulus.drive, lambda told: _tell(loop, answered, told))
+        self._last = exchange
         self._thread.ask(exchange)
         limit = self._timeout + stimulus.duration
         try:
@@ -187,6 +202,13 @@ class CorticalSubstrate(Substrate):
             warnings.warn(
                 f"{exchange.dropped} of {len(exchange.row_of_pulse)} pulses came too late to be given within limits "
                 "and were not; keep the process from being held up, or leave more time between pulses",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        if exchange.lost:
+            warnings.warn(
+                f"{exchange.lost} frames ({1e3 * exchange.lost / FRAMES_PER_SECOND:g} ms) were lost; "
+                "the counts of their ticks are NaN",
                 RuntimeWarning,
                 stacklevel=2,
             )

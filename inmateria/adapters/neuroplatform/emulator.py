@@ -36,7 +36,8 @@ def emulated(platform: Neuroplatform, version: int = 1, own_time: bool = True) -
         Replace `time.sleep`, `asyncio.sleep`, `time.time` and `datetime.now` in this process by the platform's
         simulated clock. Modules that imported `datetime` or `sleep` by name before keep the real one.
     """
-    modules = {"neuroplatform": version1(platform)} if version == 1 else version2(platform)
+    # Older notebooks import the database from `elab`: the same module, as nothing public tells what else it had.
+    modules = dict.fromkeys(("neuroplatform", "elab"), version1(platform)) if version == 1 else version2(platform)
     with ExitStack() as exits:
         exits.enter_context(mock.patch.dict(sys.modules, modules))
         if own_time and platform.clock.simulated:

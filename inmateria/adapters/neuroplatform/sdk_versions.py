@@ -5,6 +5,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -64,6 +65,10 @@ class SdkVersion(ABC):
         acknowledged : callable
             Called as soon as the triggers have been sent, possibly in another thread.
         """
+
+    @abstractmethod
+    async def sent_triggers(self, start: datetime, stop: datetime) -> Any:
+        """Return the database's table of triggers of a time: _time, trigger, up."""
 
     def _package(self, name: str) -> Any:
         """Return a module of the vendor's package, or the twin's."""
@@ -182,6 +187,10 @@ class SdkVersion1(SdkVersion):
 
         return np.asarray(await self._do(count), dtype=np.float64)
 
+    async def sent_triggers(self, start: datetime, stop: datetime) -> Any:
+        """Return the database's table of triggers of a time: _time, trigger, up."""
+        return await self._do(lambda: self._sdk.Database().get_all_triggers(start, stop))
+
     async def _do(self, call: Callable[..., Result], *arguments: Any) -> Result:
         """Call in the thread, and wait for its end also where the caller is cancelled."""
         return await _named(
@@ -235,6 +244,11 @@ class SdkVersion2(SdkVersion):
         acknowledged()
         await self.wait(BLANKING)
         return np.asarray(await _named(self._intan._count_spike(1e3 * (WINDOW - BLANKING))), dtype=np.float64)
+
+    async def sent_triggers(self, start: datetime, stop: datetime) -> Any:
+        """Return the database's table of triggers of a time: _time, trigger, up."""
+        database = self._package("neuroplatformv2.core.database")
+        return await _named(database.DatabaseController.get_all_triggers(database.TriggersQuery(start, stop)))
 
 
 def _first_error(calls: list[Callable[[], Any]]) -> Exception | None:

@@ -9,6 +9,7 @@ left out. One trigger is kept without a pulse, to count in steps without a pulse
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,7 @@ from inmateria.substrate import (
     Limits,
     Response,
     Stimulus,
+    SubstrateError,
     SubstrateInfo,
     UnknownSubstrate,
 )
@@ -138,6 +140,8 @@ class NeuroplatformSubstrate(TissueSubstrate):
             raise ValueError(f"id is {id!r}; allowed are letters, digits, '.', '_' and '-', first and last no sign")
         self._amplitude, self._step, self._id = amplitude, step, id
         self._phase = duration_samples(1e6 * phase, RATE) / RATE  # what the platform makes of it
+        self._asked: npt.NDArray[np.bool_] | None = None
+        self._sent: list[tuple[float, int, int]] = []  # time, step and key of each trigger of the last stimulus
         self._limits, self._log = limits or NEUROPLATFORM_LIMITS, log or ("none" if platform is not None else "")
 
     async def _open(self, exits: AsyncExitStack) -> None:
@@ -173,6 +177,7 @@ class NeuroplatformSubstrate(TissueSubstrate):
         """
         async with self._turn:
             start = self._sdk.now()
+            self._asked, self._sent = stimulus.drive > 0, []
             pulses, row = self._pulses(stimulus.drive, start)
             signal = np.full((len(stimulus.drive), 1, len(self._read)), np.nan)
             with PulsePlan(self._guard, self._spacing, pulses, row) as plan:
@@ -185,6 +190,40 @@ class NeuroplatformSubstrate(TissueSubstrate):
             self._sequence += 1
             return Response(signal, None, start, self._sequence - 1)
 
+    async def confirmed(self) -> npt.NDArray[np.bool_]:
+        """Ask the platform's database which triggers of the last stimulus it sent.
+
+        A trigger counts that the database has within half a step of the time at which it was sent from here, so the
+        clocks of both must agree to that. The pulses of a trigger are not in the database.
+
+        Returns
+        -------
+        ndarray of bool, shape (steps, triggers)
+            True where a pulse was asked for and the platform tells of its trigger.
+
+        Raises
+        ------
+        SubstrateError
+            If there has been no stimulus yet.
+        """
+        if self._asked is None:
+            raise SubstrateError("there has been no stimulus yet", "", "stimulate first")
+        async with self._turn:
+            found = np.zeros(self._asked.shape, dtype=bool)
+            if not self._sent:
+                return found
+            margin = timedelta(seconds=self._step / 2)
+            first, last = (datetime.fromtimestamp(self._sent[k][0], UTC) for k in (0, -1))
+            table = await self._sdk.sent_triggers(first - margin, last + margin)
+            table = table[table["up"] == 1]
+            told = [(at.timestamp(), int(key)) for at, key in zip(table["_time"], table["trigger"], strict=True)]
+            for sent, step, key in self._sent:
+                near = [each for each in told if each[1] == key and abs(each[0] - sent) < self._step / 2]
+                if near:
+                    told.remove(near[0])
+                    found[step, key] = self._asked[step, key]
+            return found
+
     async def _release(self, plan: PulsePlan, step: int) -> FloatArray | None:
         """Send the triggers of a step, less those whose pulses are dropped, and count; None if nothing can count."""
         flags = np.zeros(TRIGGERS, dtype=np.uint8)
@@ -194,6 +233,7 @@ class NeuroplatformSubstrate(TissueSubstrate):
             flags[_SILENT] = 1
         if not flags.any():
             return None
+        self._sent += [(self._sdk.now(), step, key) for key in np.flatnonzero(flags[: self._count]).tolist()]
         try:
             return await self._sdk.send_and_count(flags, self._spacing.acknowledged)
         finally:

@@ -32,6 +32,8 @@ WINDOW, BLANKING = 0.2, 0.01
 """Duration of a count after a trigger, s, and its beginning that is left out, s."""
 READ_DELAY = 0.04
 """Duration of reading the counts over the network, s."""
+EVENT = 3e-3
+"""Seconds that the database records of an event, in which it records no other of the electrode."""
 _SLACK = 1e-6  # s, of a clock of seconds since 1970
 
 LIMITS = PulseLimits(amplitude=100e-6, charge=10e-9, phase=(33e-6, 5e-3), interval=0.0, rate=1000.0, dose=1e-2)
@@ -164,6 +166,7 @@ class Neuroplatform:
         self._guards: dict[int, TissueGuard] = {}  # of each electrode: a train may end after the next trigger
         self._charges: deque[tuple[float, float]] = deque()  # time and charge of the pulses of the last hour
         self.running: Booking | None = None
+        self._known: list[Booking] = []  # whose tokens were given
         self.shared = True
         """Whether an experiment has to be started before pulses are given."""
         self._sent: dict[int, Stimulation] = {}
@@ -172,6 +175,8 @@ class Neuroplatform:
         self._pending = np.zeros(0, dtype=PULSE)
         self._spikes: list[SpikeArray] = []
         self._heights: list[npt.NDArray[np.float64]] = []
+        self._apart: list[npt.NDArray[np.bool_]] = []  # which spikes are events of the database
+        self._last_event = np.full(ELECTRODES, -np.inf)
         self._listened: frozenset[int] = frozenset()
         self._counted: tuple[float, int] | None = None  # when the last count window began, and by which trigger
         self.tag = 0
@@ -184,6 +189,8 @@ class Neuroplatform:
         """Return the booking of a token."""
         for booking in self.bookings:
             if secrets.compare_digest(booking.token, token):
+                if booking not in self._known:
+                    self._known.append(booking)
                 return booking
         raise SubstrateError(
             "no booking has this token", "allowed is the token that came with the booking", "ask the platform's staff"
@@ -217,11 +224,30 @@ class Neuroplatform:
             raise SubstrateBusy(f"{what} after the end of the booking", f"it ended at {self.running.stop:.0f}")
         return self.running
 
+    def _settable(self) -> tuple[int, ...] | None:
+        """Return the electrodes whose parameters may be changed now; None for all.
+
+        Without an experiment they are those of the bookings whose token was given: the vendor's guide sends parameters
+        before `Experiment.start`.
+        """
+        if not self.shared:
+            return None
+        if self.running is not None:
+            self._allowed("parameters were sent")
+            return self.running.electrodes
+        if not self._known:
+            raise StimulusRejected("parameters were sent without a booking", "Experiment(token) first")
+        now = self.clock.now()
+        mine = [each for each in self._known if each.start <= now < each.stop]
+        if not mine:
+            raise SubstrateBusy(f"parameters were sent outside of the booking of {self._known[0].fs_name}")
+        return tuple(sorted({electrode for each in mine for electrode in each.electrodes}))
+
     # Parameters and triggers
 
     def send_parameters(self, stimulations: Sequence[Stimulation]) -> None:
         """Check and keep parameters; they take effect when they are uploaded."""
-        booking = self._allowed("parameters were sent")
+        settable = self._settable()
         indices = [each.index for each in stimulations]
         for each in stimulations:
             if each.index not in range(ELECTRODES) or each.trigger_key not in range(TRIGGERS):
@@ -229,10 +255,10 @@ class Neuroplatform:
                     f"a StimParam has index {each.index} and trigger_key {each.trigger_key}",
                     f"index 0 to {ELECTRODES - 1}, trigger_key 0 to {TRIGGERS - 1}",
                 )
-            if booking is not None and each.index not in booking.electrodes:
+            if settable is not None and each.index not in settable:
                 raise StimulusRejected(
                     f"electrode {each.index} is not of this booking",
-                    f"its electrodes are {booking.electrodes[0]} to {booking.electrodes[-1]}",
+                    f"its electrodes are {settable[0]} to {settable[-1]}",
                     "take them from Experiment(token).electrodes",
                 )
             if indices.count(each.index) > 1:
@@ -247,7 +273,7 @@ class Neuroplatform:
 
     def upload(self) -> None:
         """Begin to upload the parameters sent; for 10 s no trigger works."""
-        self._allowed("parameters were uploaded")
+        self._settable()
         self.settle()
         self._loaded = {index: each for index, each in self._sent.items() if each.enable}
         self._ready = self.clock.now() + UPLOAD
@@ -353,12 +379,30 @@ class Neuroplatform:
 
     def spikes(self, start: float, stop: float) -> tuple[SpikeArray, npt.NDArray[np.float64]]:
         """Return the spikes of all electrodes between two times (s since 1970), and their heights in uV."""
+        spikes, heights, _ = self._between(start, stop)
+        return spikes, heights
+
+    def events(self, start: float, stop: float) -> tuple[SpikeArray, npt.NDArray[np.float64]]:
+        """Return those spikes that the database records: an event lasts 3 ms, in which its electrode has no other."""
+        spikes, heights, apart = self._between(start, stop)
+        return spikes[apart], heights[apart]
+
+    def _between(self, start: float, stop: float) -> tuple[SpikeArray, npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         self.settle()
         held = np.concatenate([*self._spikes, np.zeros(0, dtype=SPIKE)])
         heights = np.concatenate([*self._heights, np.zeros(0)])
-        self._spikes, self._heights = [held], [heights]
+        apart = np.concatenate([*self._apart, np.zeros(0, dtype=bool)])
+        self._spikes, self._heights, self._apart = [held], [heights], [apart]
         first, last = np.searchsorted(held["time"], [start, stop])
-        return held[first:last], heights[first:last]
+        return held[first:last], heights[first:last], apart[first:last]
+
+    def _events_of(self, spikes: SpikeArray) -> npt.NDArray[np.bool_]:
+        """Return which of the next spikes of an array are events of their own."""
+        apart = np.zeros(len(spikes), dtype=bool)
+        for k, (at, channel) in enumerate(zip(spikes["time"].tolist(), spikes["channel"].tolist(), strict=True)):
+            if at >= self._last_event[channel] + EVENT - _SLACK:
+                apart[k], self._last_event[channel] = True, at
+        return apart
 
     def settle(self) -> None:
         """Advance the cultures to the present."""
@@ -378,7 +422,9 @@ class Neuroplatform:
             heights = getattr(twin.last, "amplitudes", None)
             self._spikes.append(spikes)
             self._heights.append(-60.0 * np.ones(len(spikes)) if heights is None else 1e6 * np.asarray(heights))
+            self._apart.append(self._events_of(spikes))
         if len(self._twins) > 1 and len(self._spikes) > 1:
             held, heights = np.concatenate(self._spikes), np.concatenate(self._heights)
+            apart = np.concatenate(self._apart)
             order = np.argsort(held["time"], kind="stable")
-            self._spikes, self._heights = [held[order]], [heights[order]]
+            self._spikes, self._heights, self._apart = [held[order]], [heights[order]], [apart[order]]

@@ -1,26 +1,22 @@
 """The vendor's package ``neuroplatform`` (version 1, blocking), with its own names and units, over a twin.
 
-Names and behaviour follow the vendor's public guide (np-docs: np_usage, closed_loop, db_usage). Columns of tables
-that the guide does not print are listed in docs/neuroplatform.md.
+Names and behaviour follow the vendor's public guide (np-docs: np_usage, closed_loop, db_usage). `TriggerController`,
+`datetime_now` and `wait` are not in the guide; many public scripts import them.
 """
 
 import enum
 from datetime import UTC, datetime
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.adapters.neuroplatform.twin import ELECTRODES, UPLOAD, Neuroplatform, Stimulation
-from inmateria.substrate import SubstrateError
+from inmateria.adapters.neuroplatform.database import PlatformDatabase
+from inmateria.adapters.neuroplatform.twin import UPLOAD, Neuroplatform, Stimulation
+from inmateria.substrate import StimulusRejected, SubstrateError
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-__all__ = ["PlatformDatabase", "StimParam", "StimPolarity", "StimShape", "version1"]
-
-_INCUBATOR = {"co2": 5.0, "o2": 20.0, "temperature": 37.0, "pressure": 1013.0, "humidity": 95.0, "flowrate": 0.0}
+__all__ = ["StimParam", "StimPolarity", "StimShape", "stimulation_of", "version1"]
 
 
 class StimPolarity(enum.Enum):
@@ -39,9 +35,9 @@ class StimShape(enum.Enum):
 
 
 class StimParam:
-    """Parameters of the stimulation of one electrode; us and uA. Attributes are set one by one, as on the platform."""
+    """Parameters of the stimulation of one electrode; us and uA. Attributes are set one by one, or by keyword."""
 
-    def __init__(self) -> None:
+    def __init__(self, **given: Any) -> None:
         self.enable: bool = True
         self.index: int = 0
         self.trigger_key: int = 0
@@ -62,6 +58,8 @@ class StimParam:
         self.enable_charge_recovery: bool = True
         self.post_charge_recovery_on: float = 0.0
         self.post_charge_recovery_off: float = 100.0
+        for name, value in given.items():
+            setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _ATTRIBUTES:
@@ -85,7 +83,11 @@ _ATTRIBUTES = (
 def stimulation_of(param: Any) -> Stimulation:
     """Convert a StimParam."""
     if param.stim_shape is not StimShape.Biphasic:
-        raise SubstrateError(f"the twin does not play the shape {param.stim_shape.name}", "allowed is Biphasic")
+        raise StimulusRejected(
+            f"the twin does not play the shape {param.stim_shape.name}, which electrode {param.index} was given",
+            "allowed is StimShape.Biphasic",
+            "use it, with phase_duration2 and phase_amplitude2 that balance the first phase",
+        )
     return Stimulation(
         index=int(param.index),
         trigger_key=int(param.trigger_key),
@@ -99,110 +101,6 @@ def stimulation_of(param: Any) -> Stimulation:
         nb_pulse=int(param.nb_pulse),
         pulse_train_period=float(param.pulse_train_period),
     )
-
-
-class PlatformDatabase:
-    """The platform's database, which returns tables; times are UTC.
-
-    Parameters
-    ----------
-    platform : Neuroplatform
-    """
-
-    def __init__(self, platform: Neuroplatform) -> None:
-        self._platform = platform
-
-    def get_spike_event(self, start: datetime, stop: datetime, fsname: str) -> "pd.DataFrame":
-        """Return Time, Amplitude (uV) and channel of each spike of one booking's electrodes."""
-        spikes, heights = self._spikes(start, stop, fsname)
-        return _table(Time=_times(spikes["time"]), Amplitude=heights, channel=spikes["channel"].astype(np.int64))
-
-    def get_spike_count(self, start: datetime, stop: datetime, fsname: str) -> "pd.DataFrame":
-        """Return the spikes of each electrode in each minute: Time, channel and Spike per minute."""
-        spikes, _ = self._spikes(start, stop, fsname)
-        minutes = np.floor((spikes["time"] - _seconds(start)) / 60).astype(np.int64)
-        found, counts = np.unique(np.column_stack([minutes, spikes["channel"]]), axis=0, return_counts=True)
-        times = _seconds(start) + 60.0 * found[:, 0]
-        return _table(Time=_times(times), channel=found[:, 1], **{"Spike per minute": counts})
-
-    def get_raw_spike(self, start: datetime, stop: datetime, index: int) -> "pd.DataFrame":
-        """Return 3 ms around the spikes of an electrode within a time, at 30 kHz: Time, channel and Amplitude (uV).
-
-        The twin draws the same shape around every spike, as high as the spike was.
-        """
-        spikes, heights = self._platform.spikes(_seconds(start), _seconds(stop))
-        chosen = spikes["channel"] == index
-        offset = (np.arange(90) - 30) / 30_000
-        # A fast trough and a slower, smaller hump, as of an extracellular spike.
-        shape = np.exp(-((offset / 2e-4) ** 2)) - 0.35 * np.exp(-(((offset - 6e-4) / 4e-4) ** 2))
-        shape /= shape.max()
-        times = (spikes["time"][chosen, np.newaxis] + offset).ravel()
-        return _table(
-            Time=_times(times),
-            channel=np.full(len(times), index),
-            Amplitude=(heights[chosen, np.newaxis] * shape).ravel(),
-        )
-
-    def get_all_triggers(self, start: datetime, stop: datetime, fsname: str | None = None) -> "pd.DataFrame":
-        """Return when each trigger went up and down again: _time, _value, trigger, up and tag."""
-        rows = [each for each in self._platform.triggers if _seconds(start) <= each[0] < _seconds(stop)]
-        edges = [(at + 1e-3 * (1 - up), key, up, tag) for at, key, tag in rows for up in (1, 0)]
-        return _table(
-            _time=_times(np.array([edge[0] for edge in edges])),
-            _value=[edge[2] for edge in edges],
-            trigger=[edge[1] for edge in edges],
-            up=[edge[2] for edge in edges],
-            tag=[edge[3] for edge in edges],
-        )
-
-    def get_impedance(self, start: datetime, stop: datetime) -> "pd.DataFrame":
-        """Return measured impedances: Time, channel, impedance (ohm); the twin's are all equal."""
-        times = [at for at in self._platform.impedances if _seconds(start) <= at < _seconds(stop)]
-        return _table(
-            Time=_times(np.repeat(times, ELECTRODES)),
-            channel=np.tile(np.arange(ELECTRODES), len(times)),
-            impedance=np.full(len(times) * ELECTRODES, 50e3),
-        )
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "door":
-            return lambda start, stop: _table(Time=_times(np.zeros(0)), value=[])
-        if name not in _INCUBATOR:
-            raise AttributeError(f"the database has no {name}")
-
-        def measured(start: datetime, stop: datetime, *_: object) -> "pd.DataFrame":
-            times = np.arange(_seconds(start), _seconds(stop), 60.0)
-            return _table(Time=_times(times), value=np.full(len(times), _INCUBATOR[name]))
-
-        return measured
-
-    def _spikes(self, start: datetime, stop: datetime, fsname: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        electrodes = [each.electrodes for each in self._platform.bookings if each.fs_name == fsname]
-        if not electrodes:
-            known = ", ".join(sorted({each.fs_name for each in self._platform.bookings}))
-            raise SubstrateError(f"there are no organoids {fsname!r}", f"known are {known}", "see Experiment.exp_name")
-        spikes, heights = self._platform.spikes(_seconds(start), _seconds(stop))
-        own = np.isin(spikes["channel"], electrodes[0])
-        return spikes[own], heights[own]
-
-
-def _seconds(at: datetime) -> float:
-    """Convert a time to seconds since 1970; a time without a zone is UTC."""
-    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
-
-
-def _times(seconds: npt.NDArray[np.float64]) -> "pd.DatetimeIndex":
-    import pandas as pd
-
-    return pd.to_datetime(np.asarray(seconds, dtype=np.float64), unit="s", utc=True)
-
-
-def _table(**columns: Any) -> "pd.DataFrame":
-    try:
-        import pandas as pd
-    except ImportError:
-        raise SubstrateError("the database gives pandas tables", 'pip install "inmateria[neuroplatform]"') from None
-    return pd.DataFrame(columns)
 
 
 def version1(platform: Neuroplatform) -> ModuleType:
@@ -223,43 +121,34 @@ def version1(platform: Neuroplatform) -> ModuleType:
             platform.stop(self._booking)
 
     class IntanSofware:
-        """The recording and stimulating system; its name is spelled as the vendor does."""
+        """The recording and stimulating system; its name is spelled as the vendor does.
 
-        def __init__(self) -> None:
-            self._closed = False
+        It can be used after `close`, as the vendor's guide does: the connection is opened again.
+        """
 
         def send_stimparam(self, params: list[StimParam]) -> None:
-            self._check()
             platform.send_parameters([stimulation_of(each) for each in params])
             platform.upload()
             platform.clock.sleep(UPLOAD)
 
         def var_threshold(self, enable: bool) -> None:
-            self._check()
+            """Do nothing: the twin's threshold does not vary."""
 
         def impedance(self) -> None:
-            self._check()
             platform.clock.sleep(UPLOAD)
             platform.impedances.append(platform.clock.now())
 
         def set_tag_trigger(self, tag: int) -> None:
-            self._check()
             platform.tag = int(tag)
 
         def set_count(self, triggers: list[int]) -> None:
-            self._check()
             platform.listen(triggers)
 
         def read_count(self) -> npt.NDArray[np.int64]:
-            self._check()
             return platform.counts()
 
         def close(self) -> None:
-            self._closed = True
-
-        def _check(self) -> None:
-            if self._closed:
-                raise SubstrateError("the connection to the Intan software is closed", "", "make a new one")
+            """Do nothing: the twin has no connection to close."""
 
     class Trigger:
         """The trigger generator."""
@@ -275,13 +164,28 @@ def version1(platform: Neuroplatform) -> ModuleType:
         def close(self) -> None:
             self._closed = True
 
+    class TriggerController(Trigger):
+        """The trigger generator, for a user who is named by the address that the booking was made with."""
+
+        def __init__(self, email: str = "") -> None:
+            super().__init__()
+
     class Database(PlatformDatabase):
         """The platform's database."""
 
         def __init__(self) -> None:
             super().__init__(platform)
 
+    def datetime_now() -> datetime:
+        """Return the platform's present time, with its zone, UTC."""
+        return datetime.fromtimestamp(platform.clock.now(), UTC)
+
+    def wait(seconds: float) -> None:
+        """Let time pass."""
+        platform.clock.sleep(seconds)
+
     module = ModuleType("neuroplatform", "The vendor's package, over a twin of the platform.")
-    for each in (Experiment, IntanSofware, Trigger, Database, StimParam, StimPolarity, StimShape):
+    classes = (Experiment, IntanSofware, Trigger, TriggerController, Database, StimParam, StimPolarity, StimShape)
+    for each in (*classes, datetime_now, wait):
         setattr(module, each.__name__, each)
     return module

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.adapters.neuroplatform.database import PlatformDatabase
 from inmateria.adapters.neuroplatform.twin import Neuroplatform
-from inmateria.adapters.neuroplatform.v1 import PlatformDatabase, StimParam, StimPolarity, StimShape, stimulation_of
+from inmateria.adapters.neuroplatform.v1 import StimParam, StimPolarity, StimShape, stimulation_of
 from inmateria.substrate import SubstrateError
 
 if TYPE_CHECKING:
@@ -71,9 +72,20 @@ class RawSpikeQuery:
 
 @dataclass
 class StartRawRecordingRequest:
-    """A request to record raw data; the twin ignores it."""
+    """A request to record raw data; scripts import it, and none sends it."""
 
     index: list[int]
+
+
+@dataclass
+class Answer:
+    """What the Intan controller says of a request; the twin raises an error where it would say False."""
+
+    status: bool
+    message: str = ""
+
+
+_QUERIES = (TriggersQuery, SpikeCountQuery, SpikeEventQuery, RawSpikeQuery)
 
 
 def version2(platform: Neuroplatform) -> dict[str, ModuleType]:
@@ -82,31 +94,26 @@ def version2(platform: Neuroplatform) -> dict[str, ModuleType]:
     database = PlatformDatabase(platform)
 
     class IntanController:
-        """The recording and stimulating system."""
+        """The recording and stimulating system.
 
-        def __init__(self) -> None:
-            self._closed = False
+        It can be used after `_close`, as the vendor's guide does: the connection is opened again.
+        """
 
-        async def _send_stimparam(self, params: list[StimParam]) -> None:
-            self._check()
+        async def _send_stimparam(self, params: list[StimParam]) -> Answer:
             platform.send_parameters([stimulation_of(each) for each in params])
+            return Answer(True)
 
-        async def _upload_stimparam(self) -> None:
-            self._check()
+        async def _upload_stimparam(self) -> Answer:
             platform.upload()
+            return Answer(True)
 
         async def _count_spike(self, milliseconds: float) -> npt.NDArray[np.int64]:
-            self._check()
             begun = platform.clock.now()
             await _wait(platform, 1e-3 * milliseconds)
             return platform.counts_between(begun, begun + 1e-3 * milliseconds)
 
         async def _close(self) -> None:
-            self._closed = True
-
-        def _check(self) -> None:
-            if self._closed:
-                raise SubstrateError("the connection to the Intan controller is closed", "", "make a new one")
+            """Do nothing: the twin has no connection to close."""
 
     class TriggerController:
         """The trigger generator."""
@@ -137,6 +144,10 @@ def version2(platform: Neuroplatform) -> dict[str, ModuleType]:
         async def get_spike_event(query: SpikeEventQuery) -> "pd.DataFrame":
             return database.get_spike_event(query.start, query.stop, query.fsname)
 
+        @staticmethod
+        async def get_raw_spike(query: RawSpikeQuery) -> "pd.DataFrame":
+            return await get_raw_spike(query)
+
     async def get_raw_spike(query: RawSpikeQuery) -> "pd.DataFrame":
         return database.get_raw_spike(query.start, query.stop, query.index)
 
@@ -151,15 +162,17 @@ def version2(platform: Neuroplatform) -> dict[str, ModuleType]:
 
             return pd.DataFrame({"id": []})
 
+        def _image_from(self, capture: object) -> None:
+            raise SubstrateError(
+                "the twin has no camera", "", "ask only if _last_capture() has rows, as the guide does; it has none"
+            )
+
     contents: dict[str, list[Callable[..., Any]]] = {
         "core.trigger": [TriggerController],
-        "core.database": [
-            *(DatabaseController, TriggersQuery, SpikeCountQuery, SpikeEventQuery, RawSpikeQuery),
-            get_raw_spike,
-        ],
+        "core.database": [DatabaseController, *_QUERIES, get_raw_spike],
         "core.intan": [IntanController],
         "core.camera": [CameraController],
-        "utils.schemas": [StimParam, StimPolarity, StimShape, StartRawRecordingRequest],
+        "utils.schemas": [StimParam, StimPolarity, StimShape, StartRawRecordingRequest, *_QUERIES],
         "utils.enumerations": [MEA],
     }
     modules = {name: ModuleType(f"neuroplatformv2{name}") for name in ("", ".core", ".utils")}

@@ -8,6 +8,8 @@ from inmateria.substrate import Channel, Layout, Limits, SubstrateInfo
 
 _NOT_IN_ID = ("days",)
 """The age: a culture is the same culture a week later."""
+_SINCE_THEN = "continuity_correction"
+"""A parameter newer than the ids that are known of cultures, which are those without it."""
 
 
 def describe(parameters: CultureParameters, tissue: Tissue) -> SubstrateInfo:
@@ -19,7 +21,11 @@ def describe(parameters: CultureParameters, tissue: Tissue) -> SubstrateInfo:
     return SubstrateInfo(
         id=simulator_id(
             f"culture-{parameters.neurons}-s{parameters.seed}",
-            {name: value for name, value in plain.items() if name not in _NOT_IN_ID},
+            {
+                name: value
+                for name, value in plain.items()
+                if name not in _NOT_IN_ID and not (name == _SINCE_THEN and value is False)
+            },
         ),
         identity="parameters",
         kind="neural-culture",

@@ -4,6 +4,9 @@ Leaky integrate-and-fire neurons with exponential currents are linear between sp
 (Rotter and Diesmann, Biol. Cybern. 81, 381 (1999)). A spike is written at once into a ring of future steps, where
 its delay puts it; short-term plasticity is brought up to date only when its neuron fires. Voltages are in mV
 above rest, times in steps. One function, no Python in it and the GIL released.
+
+No spike arrives sooner than the shortest delay, so that each sixteen neurons are advanced by that many steps while
+their state stays in registers; the spikes found are then sent in order of time and neuron.
 """
 
 import math
@@ -13,10 +16,26 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.kernel_compilation import recompile_with
+from inmateria.simulators.culture.lanes import (
+    LANES,
+    above,
+    at_least,
+    bits,
+    count_from,
+    fused,
+    load,
+    splat,
+    store,
+    to_floats,
+    where,
+)
+
 Single = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 Steps = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint32]
 
 VOLTAGE, EXCITED, INHIBITED, ADAPTED, BIAS, UTILISED, AVAILABLE, TRACED = range(8)
 """Rows of the table of neurons: membrane voltage, excitatory and inhibitory current, adaptation and constant drive,
@@ -41,10 +60,15 @@ FATIGUE, FATIGUE_RECOVERY, PULSE_RELEASE = range(20, 23)
 POTENTIATION, DEPRESSION, TRACE, WEIGHT_LIMIT, ELIGIBILITY = range(23, 28)
 """Spike-timing plasticity: mV added, and part of the weight taken, by a pair of no lag (both 0 without it); time
 constant of the window, steps; largest weight, mV; steps that eligibility lasts, with reward-modulated plasticity."""
-CONSTANTS = 28
+TOGETHER = 28
+"""Steps that neurons are advanced by at once: at most the shortest delay, and at most `LONGEST`."""
+CONSTANTS = 29
+LONGEST = 16
 
-_BLOCK = 64
-_ZERO = np.float32(0.0)
+_SETTLING = 64  # steps between two looks for what has faded
+_FADED = np.float32(1e-20)  # mV; far below, the processor would work on denormal numbers, ten times as slowly
+_ZERO, _NEVER = np.float32(0.0), np.float32(np.inf)
+_SCALE = np.float32(1.0 / math.sqrt(4 * (256**2 - 1) / 12))
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
@@ -58,7 +82,7 @@ def advance(
     neurons: Single,
     held: Integers,
     spiked: Steps,
-    random: npt.NDArray[np.uint32],
+    random: Words,
     ring: Single,
     synapses: tuple[Any, ...],
     weights: Single,
@@ -79,16 +103,20 @@ def advance(
     begin, steps : int
     constants : ndarray
         `CultureParameters.packed`.
-    neurons : ndarray, shape (8, neurons)
-        Changed in place, as are all arrays of state below.
-    held, spiked : ndarray, shape (neurons,)
-        Steps left of the refractory period; step of the last spike.
-    random : ndarray, shape (2, neurons)
+    neurons : ndarray, shape (8, columns)
+        Changed in place, as are all arrays of state below. A column is a neuron; the last ones, up to a multiple of
+        sixteen, are 0 and fire never.
+    held : ndarray, shape (columns,)
+        Steps left of the refractory period.
+    spiked : ndarray, shape (neurons,)
+        Step of the last spike.
+    random : ndarray, shape (2, columns)
         State of one xoroshiro64 generator a neuron (Blackman and Vigna, 2021).
-    ring : ndarray, shape (2, slots, neurons)
+    ring : ndarray, shape (2, slots, columns)
         Excitation and inhibition of each neuron in the steps to come, mV.
     synapses : tuple
-        First synapse of each neuron, target and delay of each synapse; first place of each neuron in the list of
+        First synapse of each neuron; target of each synapse, and where it writes into a ring (2nd and 3rd axis flat)
+        for a spike in slot 0; first place of each neuron in the list of
         incoming synapses that learn, their indices, and their sources.
     weights : ndarray, shape (synapses,)
         mV; the sign is the neuron's.
@@ -105,59 +133,41 @@ def advance(
     fired, detected : ndarray, shape (2, capacity)
         Step and neuron; step and pair of ``heard``.
     """
-    count = neurons.shape[1]
-    slots = ring.shape[1]
-    excitatory = int(constants[EXCITATORY])
-    keep = np.float32(constants[KEEP])
-    keep_e, keep_i, keep_a = np.float32(constants[KEEP_E]), np.float32(constants[KEEP_I]), np.float32(constants[KEEP_A])
-    from_e, from_i, from_a = np.float32(constants[FROM_E]), np.float32(constants[FROM_I]), np.float32(constants[FROM_A])
-    noise = np.float32(constants[NOISE])
-    threshold, reset = np.float32(constants[THRESHOLD]), np.float32(constants[RESET])
-    plastic = constants[POTENTIATION] > 0
-    first, target, delay = synapses[0], synapses[1], synapses[2]
+    count, slots = len(spiked), ring.shape[1]
+    threshold = np.float32(constants[THRESHOLD])
+    together = int(constants[TOGETHER])
     pulse_step, pulse_electrode, pulse_strength, pulse_blanking = pulses
-    v, e, i, a, bias = neurons[VOLTAGE], neurons[EXCITED], neurons[INHIBITED], neurons[ADAPTED], neurons[BIAS]
-    high, low = random[0], random[1]
+    found, many = np.empty((together, count), np.int32), np.empty(together, np.int64)
     spikes = detections = pulse = 0
-    for step in range(begin, begin + steps):
-        slot = step % slots
-        integrate(
-            v, e, i, a, bias, held, high, low, ring[0, slot], ring[1, slot], keep, keep_e, keep_i, keep_a,
-            from_e, from_i, from_a, noise, reset,
-        )  # fmt: skip
-        while pulse < len(pulse_step) and pulse_step[pulse] <= step:
-            kick(
-                step, pulse_electrode[pulse], pulse_strength[pulse], pulse_blanking[pulse], constants, v, e, held,
-                reach, electrodes, tired,
-            )  # fmt: skip
-            pulse += 1
-        for block in range(0, count, _BLOCK):
-            end = min(block + _BLOCK, count)
-            above = 0
-            for n in range(block, end):
-                above += v[n] >= threshold
-            if above == 0:
-                continue
-            for n in range(block, end):
-                if v[n] < threshold:
-                    continue
+    step, end = begin, begin + steps
+    while step < end:
+        if step % _SETTLING == 0:
+            settle(neurons)
+        until = min(end, step + together, step - step % _SETTLING + _SETTLING)
+        if pulse < len(pulse_step):
+            until = min(until, max(pulse_step[pulse], step + 1))
+        pulsed = pulse < len(pulse_step) and pulse_step[pulse] <= step
+        limit = _NEVER if pulsed else threshold  # a pulse comes before the threshold is looked at
+        integrate(until - step, step % slots, constants, limit, neurons, held, random, ring, found, many)
+        if pulsed:
+            while pulse < len(pulse_step) and pulse_step[pulse] <= step:
+                kick(
+                    step, pulse_electrode[pulse], pulse_strength[pulse], pulse_blanking[pulse], constants,
+                    neurons[VOLTAGE], neurons[EXCITED], held, reach, electrodes, tired,
+                )  # fmt: skip
+                pulse += 1
+            many[0] = find(threshold, constants, neurons, held, count, found[0])
+        for k in range(until - step):
+            for place in range(many[k]):
+                n = found[k, place]
                 fired[0, spikes], fired[1, spikes] = step, n
                 spikes += 1
-                v[n] = reset
-                if n < excitatory:
-                    a[n] += np.float32(constants[ADAPTATION])
-                    held[n] = int(constants[REFRACTORY_E])
-                else:
-                    held[n] = int(constants[REFRACTORY_I])
-                released = release(step - spiked[n], n, n < excitatory, constants, neurons)
-                if plastic and n < excitatory:
+                released = release(step - spiked[n], n, n < constants[EXCITATORY], constants, neurons)
+                if constants[POTENTIATION] > 0 and n < constants[EXCITATORY]:
                     learn(step, n, constants, neurons, spiked, synapses, weights, eligible, tagged)
                 spiked[n] = step
-                kind = 0 if n < excitatory else 1
-                for s in range(first[n], first[n + 1]):
-                    at = slot + delay[s]
-                    at -= slots if at >= slots else 0
-                    ring[kind, at, target[s]] += weights[s] * released
+                kind = 0 if n < constants[EXCITATORY] else 1
+                send(n, step % slots * ring.shape[2], released, synapses, weights, ring[kind].reshape(-1))
                 for pair in range(heard[0][n], heard[0][n + 1]):
                     electrode = heard[1][pair]
                     if (
@@ -167,52 +177,138 @@ def advance(
                         electrodes[DETECTED, electrode] = step
                         detected[0, detections], detected[1, detections] = step, pair
                         detections += 1
+            step += 1
     return spikes, detections
+
+
+recompile_with(advance, "inmateria.simulators.culture.lanes")
 
 
 @_inner
 def integrate(
-    v: Single,
-    e: Single,
-    i: Single,
-    a: Single,
-    bias: Single,
+    steps: int,
+    slot: int,
+    constants: Floats,
+    threshold: np.float32,
+    neurons: Single,
     held: Integers,
-    high: npt.NDArray[np.uint32],
-    low: npt.NDArray[np.uint32],
-    exciting: Single,
-    inhibiting: Single,
-    keep: np.float32,
-    keep_e: np.float32,
-    keep_i: np.float32,
-    keep_a: np.float32,
-    from_e: np.float32,
-    from_i: np.float32,
-    from_a: np.float32,
-    noise: np.float32,
-    reset: np.float32,
+    random: Words,
+    ring: Single,
+    found: Integers,
+    many: Steps,
 ) -> None:
-    """Advance every membrane by one step, exactly; spikes that arrive in this step count from its start."""
-    middle, scale = np.float32(510.0), np.float32(1.0 / math.sqrt(4 * (256**2 - 1) / 12))
-    for n in range(len(v)):
-        s0, s1 = high[n], low[n]
-        drawn = np.uint32(s0 * np.uint32(0x9E3779BB))
-        s1 = np.uint32(s1 ^ s0)
-        high[n] = np.uint32((np.uint32(s0 << 26) | np.uint32(s0 >> 6)) ^ s1 ^ np.uint32(s1 << 9))
-        low[n] = np.uint32(s1 << 13) | np.uint32(s1 >> 19)
-        # The sum of four bytes: the membrane sums over hundreds of these, so it need be no closer to normal.
-        total = np.int32((drawn & 255) + ((drawn >> 8) & 255) + ((drawn >> 16) & 255) + (drawn >> 24))
-        gauss = (np.float32(total) - middle) * scale
-        excited = e[n] + exciting[n]
-        inhibited = i[n] + inhibiting[n]
-        exciting[n] = _ZERO
-        inhibiting[n] = _ZERO
-        moved = keep * v[n] + bias[n] + from_e * excited - from_i * inhibited - from_a * a[n] + noise * gauss
-        v[n] = moved if held[n] <= 0 else reset
-        held[n] = held[n] - 1 if held[n] > 0 else 0
-        e[n] = keep_e * excited
-        i[n] = keep_i * inhibited
-        a[n] = keep_a * a[n]
+    """Advance every membrane by some steps, exactly, and list for each step the neurons that fire in it.
+
+    Spikes that arrive in a step count from its start; ``slot`` is that of the first step. The neurons that fire are
+    reset and held.
+    """
+    columns, slots = neurons.shape[1], ring.shape[1]
+    arriving, inhibiting = ring.reshape(-1), slots * columns
+    many[:] = 0
+    v_, e_, i_, a_, bias_ = neurons[VOLTAGE], neurons[EXCITED], neurons[INHIBITED], neurons[ADAPTED], neurons[BIAS]
+    high_, low_ = random[0], random[1]
+    keep, keep_e = splat(np.float32(constants[KEEP])), splat(np.float32(constants[KEEP_E]))
+    keep_i, keep_a = splat(np.float32(constants[KEEP_I])), splat(np.float32(constants[KEEP_A]))
+    from_e, from_i = splat(np.float32(constants[FROM_E])), splat(np.float32(-constants[FROM_I]))
+    from_a, noise = splat(np.float32(-constants[FROM_A])), splat(np.float32(constants[NOISE]))
+    noisy = constants[NOISE] > 0
+    reset, edge = splat(np.float32(constants[RESET])), splat(threshold)
+    none, nothing, one, scale = splat(_ZERO), splat(np.uint32(0)), splat(np.uint32(1)), splat(_SCALE)
+    for at in range(0, columns, LANES):
+        v, e, i, a, bias = load(v_, at), load(e_, at), load(i_, at), load(a_, at), load(bias_, at)
+        wait, high, low = load(held, at), load(high_, at), load(low_, at)
+        now = slot
+        for k in range(steps):
+            place = now * columns + at
+            excited, inhibited = e + load(arriving, place), i + load(arriving, inhibiting + place)
+            store(arriving, place, none)
+            store(arriving, inhibiting + place, none)
+            moved = fused(from_e, excited, fused(keep, v, bias))
+            moved = fused(from_a, a, fused(from_i, inhibited, moved))
+            if noisy:
+                drawn = high * splat(np.uint32(0x9E3779BB))
+                low = low ^ high
+                high = rotated(high, 26) ^ low ^ (low << splat(np.uint32(9)))
+                low = rotated(low, 13)
+                moved = fused(noise, to_floats(sum_of_bytes(drawn) - splat(np.uint32(510))) * scale, moved)
+            waits = above(wait, nothing)
+            v = where(waits, reset, moved)
+            wait = where(waits, wait - one, nothing)
+            e, i, a = keep_e * excited, keep_i * inhibited, keep_a * a
+            fires = at_least(v, edge)
+            which = bits(fires)
+            if which != 0:
+                excites = above(splat(np.uint32(constants[EXCITATORY])), count_from(np.uint32(at)))
+                v = where(fires, reset, v)
+                a = where(fires, a + where(excites, splat(np.float32(constants[ADAPTATION])), none), a)
+                longer, shorter = np.uint32(constants[REFRACTORY_E]), np.uint32(constants[REFRACTORY_I])
+                wait = where(fires, where(excites, splat(longer), splat(shorter)), wait)
+                for lane in range(LANES):
+                    if (which >> np.uint32(lane)) & np.uint32(1):
+                        found[k, many[k]] = at + lane
+                        many[k] += 1
+            now = now + 1 if now + 1 < slots else 0
+        store(v_, at, v)
+        store(e_, at, e)
+        store(i_, at, i)
+        store(a_, at, a)
+        store(held, at, wait)
+        store(high_, at, high)
+        store(low_, at, low)
+
+
+@_inner
+def rotated(word: Any, left: int) -> Any:
+    """Rotate the bits of each lane to the left."""
+    return (word << splat(np.uint32(left))) | (word >> splat(np.uint32(32 - left)))
+
+
+@_inner
+def sum_of_bytes(word: Any) -> Any:
+    """Add the four bytes of each lane.
+
+    With 510 taken off and divided by the standard deviation of the sum, it is a random number of mean 0 and variance 1.
+    The membrane sums over hundreds of these, so it need be no closer to normal.
+    """
+    every_other = splat(np.uint32(0x00FF00FF))
+    pairs = (word & every_other) + ((word >> splat(np.uint32(8))) & every_other)
+    return (pairs & splat(np.uint32(0xFFFF))) + (pairs >> splat(np.uint32(16)))
+
+
+@_inner
+def settle(neurons: Single) -> None:
+    """Set to 0 what has faded, at steps that do not depend on how a run is divided."""
+    for row in range(BIAS):
+        values = neurons[row]
+        for n in range(len(values)):
+            values[n] = values[n] if abs(values[n]) > _FADED else _ZERO
+
+
+@_inner
+def find(threshold: np.float32, constants: Floats, neurons: Single, held: Integers, count: int, found: Integers) -> int:
+    """List the neurons that are above the threshold, reset and hold them; return their number."""
+    many = 0
+    for n in range(count):
+        if neurons[VOLTAGE, n] >= threshold:
+            neurons[VOLTAGE, n] = np.float32(constants[RESET])
+            if n < constants[EXCITATORY]:
+                neurons[ADAPTED, n] += np.float32(constants[ADAPTATION])
+                held[n] = int(constants[REFRACTORY_E])
+            else:
+                held[n] = int(constants[REFRACTORY_I])
+            found[many] = n
+            many += 1
+    return many
+
+
+@_inner
+def send(n: int, start: int, released: np.float32, synapses: tuple[Any, ...], weights: Single, ring: Single) -> None:
+    """Write the spike of a neuron into the steps in which it arrives; ``start`` is where its own step begins."""
+    first, place, size = synapses[0], synapses[2], np.uint64(len(ring))
+    for s in range(np.uint64(first[n]), np.uint64(first[n + 1])):
+        at = np.uint64(start) + np.uint64(place[s])
+        at -= size if at >= size else np.uint64(0)
+        ring[at] += weights[s] * released
 
 
 @_inner

@@ -177,6 +177,10 @@ class CultureModel:
         if self.reset >= self.threshold:
             raise ValueError(f"reset is {self.reset} mV; give less than threshold, {self.threshold} mV")
 
+    def noise_of_step(self, dt: float) -> float:
+        """Return the standard deviation of the noise of a step of ``dt`` seconds, mV."""
+        return self.noise * math.sqrt(1 - math.exp(-dt / self.membrane_time) ** 2)
+
     def packed(self, dt: float) -> FloatArray:
         """Return the constants of a step of ``dt`` seconds where the kernel reads them; 0 for those of the culture."""
         keep, keep_e, keep_i, keep_a = (
@@ -197,7 +201,7 @@ class CultureModel:
             (kernel.FROM_E, moved(self.excitation_time, keep_e)),
             (kernel.FROM_I, moved(self.inhibition_time, keep_i)),
             (kernel.FROM_A, moved(self.adaptation_time, keep_a)),
-            (kernel.NOISE, self.noise * math.sqrt(1 - keep**2)),
+            (kernel.NOISE, self.noise_of_step(dt)),
             (kernel.THRESHOLD, self.threshold),
             (kernel.RESET, self.reset),
             (kernel.ADAPTATION, self.adaptation),

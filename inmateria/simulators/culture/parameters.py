@@ -13,6 +13,8 @@ from inmateria.simulators.parameters import check_size, convert_fields
 FloatArray = npt.NDArray[np.float64]
 
 _MOST_NEURONS = 200_000
+_USUAL_STEP = 1e-4  # s
+_BARRIER = 0.5826  # -zeta(1/2) / sqrt(2 pi)
 _PLASTICITY = ("none", "stdp", "reward")
 
 
@@ -114,6 +116,7 @@ class CultureParameters:
     phase_duration: float
     dt: float
     step: float
+    continuity_correction: bool
 
     def __post_init__(self) -> None:
         convert_fields(self)
@@ -131,16 +134,37 @@ class CultureParameters:
             )
         if not 1e-5 <= self.dt <= 1e-3:
             raise ValueError(f"dt is {self.dt} s; allowed is 1e-5 to 1e-3")
+        if self.continuity_correction and self.threshold <= self.regime.reset:
+            raise ValueError(
+                f"with continuity_correction and dt {self.dt} s the threshold is {self.threshold:.3g} mV, "
+                f"and the reset {self.regime.reset} mV; give a smaller dt, or a lower reset"
+            )
         if self.plasticity not in _PLASTICITY:
             raise ValueError(f"plasticity is {self.plasticity!r}; there are {', '.join(map(repr, _PLASTICITY))}")
         if not 0 < self.learning_rate <= 0.5:
             raise ValueError(f"learning_rate is {self.learning_rate}; give more than 0 and at most 0.5")
 
-    def packed(self, excitatory: int) -> FloatArray:
-        """Return all constants of the compiled step, for a number of excitatory neurons."""
+    @property
+    def threshold(self) -> float:
+        r"""Threshold that is compared with the membrane once a step, mV.
+
+        A noisy membrane that is looked at every :math:`h` crosses a threshold as often as one looked at all the time
+        crosses one that is higher by :math:`0.5826\, s`, with the standard deviation :math:`s` of the noise of a step
+        (M. Broadie, P. Glasserman and S. Kou, A continuity correction for discrete barrier options, Math. Finance 7,
+        325 (1997)). The correction is the difference to steps of 0.1 ms.
+        """
+        if not self.continuity_correction:
+            return self.regime.threshold
+        ours, usual = (self.regime.noise_of_step(dt) for dt in (self.dt, _USUAL_STEP))
+        return self.regime.threshold - _BARRIER * (ours - usual)
+
+    def packed(self, excitatory: int, shortest_delay: int) -> FloatArray:
+        """Return all constants of the compiled step, for a number of excitatory neurons and a shortest delay, steps."""
         model, array, dt = self.regime, self.array, self.dt
         constants = model.packed(dt)
         constants[kernel.EXCITATORY] = excitatory
+        constants[kernel.THRESHOLD] = self.threshold
+        constants[kernel.TOGETHER] = min(shortest_delay, kernel.LONGEST)
         constants[kernel.DEAD] = round(array.dead_time / dt)
         constants[kernel.FATIGUE] = array.fatigue
         constants[kernel.FATIGUE_RECOVERY] = array.fatigue_recovery / dt

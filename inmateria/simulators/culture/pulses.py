@@ -88,6 +88,8 @@ def admitted(pulses: "Pulses | PulseArray | None", duration: float, electrodes: 
     given = pulses.array if isinstance(pulses, Pulses) else np.asarray(pulses)
     if given.dtype != PULSE or given.ndim != 1:
         raise ValueError(f"pulses are of dtype {given.dtype}; give Pulses(...) or an array of dtype PULSE")
+    if not len(given):
+        return given
     first, second = given["amplitude"] * given["duration"], given["second_amplitude"] * given["second_duration"]
     checks = (
         ("time", (given["time"] >= 0) & (given["time"] < duration), f"0 to {duration:g} s"),

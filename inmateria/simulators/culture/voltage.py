@@ -21,6 +21,7 @@ _TROUGH = 0.4e-3  # s after the neuron fires
 _ARTEFACT = 1e-3  # V per uA at the stimulated electrode
 _ARTEFACT_DECAY = 1.2e-3  # s
 _ARTEFACT_RANGE = 60.0  # um
+_AT_ONCE = 2000  # spikes
 _RAIL = 5e-3  # V, where the amplifier saturates
 
 
@@ -87,13 +88,21 @@ def _add_spikes(
 ) -> None:
     first, electrode, peak = audible
     times, neurons = fired
+    shape = waveform()
+    sample = np.round(times * SAMPLING_RATE).astype(np.intp) - origin
+    shown = (sample > -len(shape)) & (sample < len(voltage))  # of the others nothing lies between the two times
+    sample, neurons = sample[shown], neurons[shown]
     many = first[neurons + 1] - first[neurons]
     pairs = np.repeat(first[neurons], many) + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-    at = np.repeat(np.round(times * SAMPLING_RATE).astype(np.intp) - origin, many)
-    for k, value in enumerate(waveform()):
-        row = at + k
+    at = np.repeat(sample, many)
+    # Sample after sample of all spikes, in this order at any size; few spikes are added in one call, which is faster.
+    step = len(shape) if len(pairs) <= _AT_ONCE else 1
+    for k in range(0, len(shape), step):
+        row = at + np.arange(k, k + step)[:, np.newaxis]
         seen = (row >= 0) & (row < len(voltage))
-        np.add.at(voltage, (row[seen], electrode[pairs[seen]]), (-value * peak[pairs[seen]]).astype(np.float32))
+        column = np.broadcast_to(electrode[pairs], row.shape)[seen]
+        height = (-shape[k : k + step, np.newaxis] * peak[pairs])[seen].astype(np.float32)
+        np.add.at(voltage, (row[seen], column), height)
 
 
 def _add_artefact(voltage: npt.NDArray[np.float32], origin: int, pulse: np.void, electrodes: FloatArray) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators.culture import kernel
+from inmateria.simulators.culture.lanes import LANES
 from inmateria.simulators.culture.model import CultureModel
 from inmateria.simulators.culture.parameters import CultureParameters
 from inmateria.simulators.culture.tissue import Tissue, draw_synapses, draw_tissue, pairs_near
@@ -21,6 +22,7 @@ Integers = npt.NDArray[np.int32]
 Single = npt.NDArray[np.float32]
 
 _NEVER = -(1 << 60)  # steps: so long ago that nothing is left of it
+_LINE = 64  # bytes of a line of the processor's cache
 _HEARING = 120.0  # um: spikes of farther neurons are not recorded
 _HEARD_LENGTH = 12.5  # um over which a spike falls by e
 _LOUDNESS, _LOUDNESS_SPREAD = 150e-6, 0.4  # V at the electrode itself; standard deviation of its logarithm
@@ -85,6 +87,11 @@ class Wiring:
         """Number of steps that the ring of spikes under way has to hold."""
         return int(self.delay.max(initial=1)) + 1
 
+    @property
+    def shortest_delay(self) -> int:
+        """Number of steps before which no spike arrives."""
+        return int(self.delay.min(initial=kernel.LONGEST))
+
     def weights(self, traits: Traits, model: CultureModel) -> FloatArray:
         """Return the weights of synapses that never learnt, mV: lognormal around their mean."""
         spread = model.weight_spread
@@ -130,7 +137,8 @@ def draw_wiring(own: CultureParameters, rng: np.random.Generator) -> tuple[Wirin
     # The same synapses again by their targets: a spike changes the synapses whose spikes came in before it.
     incoming = np.flatnonzero(learning)[np.argsort(target[learning], kind="stable")]
     incoming_first = np.searchsorted(target[incoming], np.arange(count + 1))
-    lists = (first, target, delay, incoming_first, incoming, source[incoming])
+    into = delay * columns_of(count) + target
+    lists = (first, target, into, incoming_first, incoming, source[incoming])
     return (
         Wiring(
             tissue, source, target, delay, tuple(each.astype(np.int32) for each in lists), scale, learning,
@@ -141,7 +149,7 @@ def draw_wiring(own: CultureParameters, rng: np.random.Generator) -> tuple[Wirin
 
 
 def resting(own: CultureParameters, wiring: Wiring, bias: Single) -> dict[str, npt.NDArray[Any]]:
-    """Return the arrays of a culture in which everything that fades within minutes has faded."""
+    """Return the arrays of a culture, as the state has them, in which all that fades within minutes has faded."""
     model, many, count = own.regime, wiring.tissue.excitatory, own.neurons
     neurons = np.zeros((kernel.ROWS, count), dtype=np.float32)
     neurons[kernel.BIAS] = bias
@@ -159,3 +167,33 @@ def resting(own: CultureParameters, wiring: Wiring, bias: Single) -> dict[str, n
         "electrodes": np.full((3, own.electrodes), _NEVER, dtype=np.int64),
         "tired": np.ones(own.electrodes),
     }
+
+
+IN_COLUMNS = ("neurons", "held", "random", "ring")
+"""Arrays whose last axis the compiled step takes sixteen neurons at a time."""
+
+
+def columns_of(neurons: int) -> int:
+    """Return the number of columns for so many neurons: whole lanes."""
+    return -(-neurons // LANES) * LANES
+
+
+def in_columns(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return a copy whose last axis is filled with zeros to whole lanes, aligned to lines of the processor's cache."""
+    columns = columns_of(array.shape[-1])
+    size = array.size // array.shape[-1] * columns
+    room = np.zeros(size + _LINE // array.itemsize, dtype=array.dtype)
+    begin = -room.ctypes.data // array.itemsize % (_LINE // array.itemsize)
+    copy = room[begin : begin + size].reshape(*array.shape[:-1], columns)
+    copy[..., : array.shape[-1]] = array
+    return copy
+
+
+def for_kernel(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """Return copies of the arrays of a state as the compiled step takes them."""
+    return {name: in_columns(each) if name in IN_COLUMNS else each.copy() for name, each in arrays.items()}
+
+
+def for_state(arrays: dict[str, npt.NDArray[Any]], neurons: int) -> dict[str, npt.NDArray[Any]]:
+    """Return views of the arrays of the compiled step as a state has them: a column for each neuron, and no more."""
+    return {name: each[..., :neurons] if name in IN_COLUMNS else each for name, each in arrays.items()}

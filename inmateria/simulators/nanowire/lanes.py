@@ -1,9 +1,7 @@
 """The compiled step of sixteen networks of one graph at once, each in one lane of the processor's vectors.
 
-The arithmetic is that of `kernel`. Links get the conductances of their junctions. They are
-eliminated column by column, but four at a time where four columns have the same rows below (a supernode: toward the
-end of the order nearly all are), so that the entries such a block changes are loaded and stored once instead of four
-times. Then each junction evolves; one that changed in none of the networks keeps its conductance.
+The arithmetic is that of `kernel`: voltages (`solution_lanes`), then each junction evolves; one that changed in none of
+the networks keeps its conductance.
 """
 
 from typing import Any
@@ -16,6 +14,7 @@ from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve_lanes
 from inmateria.simulators.nanowire.kernel import CONDUCTANCE, FEELS, WALK
 from inmateria.simulators.nanowire.solution import unpack
+from inmateria.simulators.nanowire.solution_lanes import solve_lanes
 from inmateria.simulators.vector_lanes import LANES, choose, load, signed, splat, store
 
 Floats = npt.NDArray[np.float64]
@@ -28,6 +27,9 @@ _inner = numba.njit(error_model="numpy", nogil=True)
 def advance_lanes(
     plan: Indices,
     origin: Indices,
+    meeting: Indices,
+    refinements: int,
+    scale: Floats,
     evolve: int,
     constants: Floats,
     step: float,
@@ -37,6 +39,7 @@ def advance_lanes(
     alike: bool,
     junctions: Floats,
     nodes: Floats,
+    work: npt.NDArray[Any],
     room: Indices,
     signal: Floats,
     substeps: int,
@@ -51,8 +54,10 @@ def advance_lanes(
     ----------
     plan, step, samples
         As in `kernel.advance`.
-    origin : ndarray
-        `origins` of the plan.
+    origin, meeting : ndarray
+        `origins` and `meetings` of the plan.
+    refinements, scale : int, ndarray of shape (16,)
+        See `solution_lanes.solve_lanes`.
     evolve : int
         Address of the model's function in lanes.
     constants : ndarray, shape (constants * 16,)
@@ -62,7 +67,9 @@ def advance_lanes(
     junctions : ndarray, shape (6, (junctions + 1) * 16)
         The table; the conductance of the last one is 0.
     nodes : ndarray
-        As in `kernel.advance`, in lanes.
+        Voltage of every place, and load of every free one, in lanes.
+    work : ndarray of float64 or float32
+        Scratch, whose type is the precision of the elimination.
     room : ndarray of uint32, shape (junctions + 1,)
         Scratch.
     signal : ndarray, shape (steps * samples * outputs * 16,)
@@ -77,7 +84,6 @@ def advance_lanes(
     free = len(start) - 1
     voltage = nodes[: len(place) * LANES]
     load_of = nodes[len(place) * LANES : (len(place) + free) * LANES]
-    work = nodes[(len(place) + free) * LANES :]
     conductance = junctions[CONDUCTANCE]
     # numba makes a float of the sum of a signed and an unsigned integer, so that all of these are unsigned.
     n, fixed = numba.uint64(free), numba.uint64(len(place) - free)
@@ -93,9 +99,9 @@ def advance_lanes(
         for i in range(numba.uint64(inputs), fixed):
             store(voltage, n + i, zero)
         for part in range(numba.uint64(samples * substeps)):
-            _assemble(origin, border, len(rows), load_of, conductance, voltage, work)
-            _eliminate(start, rows, target, work)
-            _substitute(start, rows, work, voltage)
+            solve_lanes(
+                origin, border, start, rows, target, meeting, refinements, scale, load_of, conductance, voltage, work
+            )
             if part % numba.uint64(substeps) == 0:
                 for i in range(len(read)):
                     store(signal, at, load(voltage, read[i]))
@@ -140,152 +146,11 @@ def _compare(
     store(exceeded, numba.uint64(0), worst)
 
 
-@_inner
-def _assemble(
-    origin: Indices, border: Indices, links: int, load_of: Floats, conductance: Floats, voltage: Floats, work: Floats
-) -> None:
-    entries = numba.uint64(links)
-    n = numba.uint64(len(load_of) // LANES)
-    toward, source = entries, entries + n  # where they begin
-    zero = splat(0.0)
-    for i in range(entries):
-        store(work, i, load(conductance, origin[i]))
-    for i in range(entries, numba.uint64(len(origin)), numba.uint64(2)):  # junctions parallel to another
-        into = origin[i]
-        store(work, into, load(work, into) + load(conductance, origin[i + numba.uint64(1)]))
-    for k in range(n):
-        store(work, toward + k, load(load_of, k))
-        store(work, source + k, zero)
-    for i in range(border.shape[0]):
-        g = load(conductance, border[i, 0])
-        k = numba.uint64(border[i, 1])
-        store(work, toward + k, load(work, toward + k) + g)
-        store(work, source + k, load(work, source + k) + g * load(voltage, border[i, 2]))
-
-
-@_inner
-def _eliminate(start: Indices, rows: Indices, target: Indices, work: Floats) -> None:
-    n, entries = numba.uint64(len(start) - 1), numba.uint64(len(rows))
-    toward, source, inverse = entries, entries + n, entries + n + n  # where they begin
-    one, two, three, four = numba.uint64(1), numba.uint64(2), numba.uint64(3), numba.uint64(4)
-    unit = splat(1.0)
-    pair: Any = numba.uint64(0)
-    k: Any = numba.uint64(0)
-    while k < n:
-        low, high = numba.uint64(start[k]), numba.uint64(start[k + one])
-        if k + three < n and high == low + (numba.uint64(start[k + four]) - numba.uint64(start[k + three])) + three:
-            wide = rows[low] == k + one and rows[low + one] == k + two and rows[low + two] == k + three
-        else:
-            wide = False
-        if not wide:
-            total = load(work, toward + k)
-            for i in range(low, high):
-                total = total + load(work, i)
-            inverted = unit / total
-            store(work, inverse + k, inverted)
-            to_fixed = load(work, toward + k) * inverted
-            from_fixed = load(work, source + k) * inverted
-            for i in range(low, high):
-                g = load(work, i)
-                r = numba.uint64(rows[i])
-                store(work, toward + r, load(work, toward + r) + g * to_fixed)
-                store(work, source + r, load(work, source + r) + g * from_fixed)
-                share = g * inverted
-                for j in range(i + one, high):
-                    to = target[pair]
-                    store(work, to, load(work, to) + share * load(work, j))
-                    pair += one
-            k += one
-            continue
-        # Four columns a, b, c, d, each of the rows of the one before but for itself; the last has these:
-        a, b, c, d = low, high, numba.uint64(start[k + two]), numba.uint64(start[k + three])
-        m = numba.uint64(start[k + four]) - d
-        pair += ((m + three) * (m + two) + (m + two) * (m + one) + (m + one) * m) // two
-        ab, ac, ad = load(work, a), load(work, a + one), load(work, a + two)
-        a, at_b, at_c, at_d = a + three, b + two, c + one, d
-        to_a, from_a = load(work, toward + k), load(work, source + k)
-        total = to_a + ab + ac + ad
-        for i in range(m):
-            total = total + load(work, a + i)
-        inverse_a = unit / total
-        store(work, inverse + k, inverse_a)
-
-        share_a = ab * inverse_a
-        bc, bd = load(work, b) + share_a * ac, load(work, b + one) + share_a * ad
-        store(work, b, bc)
-        store(work, b + one, bd)
-        b = at_b
-        to_b = load(work, toward + k + one) + share_a * to_a
-        from_b = load(work, source + k + one) + share_a * from_a
-        store(work, source + k + one, from_b)
-        total = to_b + bc + bd
-        for i in range(m):
-            value = load(work, b + i) + share_a * load(work, a + i)
-            store(work, b + i, value)
-            total = total + value
-        inverse_b = unit / total
-        store(work, inverse + k + one, inverse_b)
-
-        share_a, share_b = ac * inverse_a, bc * inverse_b
-        cd = load(work, c) + share_a * ad + share_b * bd
-        store(work, c, cd)
-        c = at_c
-        to_c = load(work, toward + k + two) + share_a * to_a + share_b * to_b
-        from_c = load(work, source + k + two) + share_a * from_a + share_b * from_b
-        store(work, source + k + two, from_c)
-        total = to_c + cd
-        for i in range(m):
-            value = load(work, c + i) + share_a * load(work, a + i) + share_b * load(work, b + i)
-            store(work, c + i, value)
-            total = total + value
-        inverse_c = unit / total
-        store(work, inverse + k + two, inverse_c)
-
-        share_a, share_b, share_c = ad * inverse_a, bd * inverse_b, cd * inverse_c
-        d = at_d
-        to_d = load(work, toward + k + three) + share_a * to_a + share_b * to_b + share_c * to_c
-        from_d = load(work, source + k + three) + share_a * from_a + share_b * from_b + share_c * from_c
-        store(work, source + k + three, from_d)
-        total = to_d
-        for i in range(m):
-            value = load(work, d + i) + share_a * load(work, a + i) + share_b * load(work, b + i)
-            value = value + share_c * load(work, c + i)
-            store(work, d + i, value)
-            total = total + value
-        inverse_d = unit / total
-        store(work, inverse + k + three, inverse_d)
-
-        for i in range(m):
-            share_a, share_b = load(work, a + i) * inverse_a, load(work, b + i) * inverse_b
-            share_c, share_d = load(work, c + i) * inverse_c, load(work, d + i) * inverse_d
-            r = numba.uint64(rows[d + i])
-            value = load(work, toward + r) + share_a * to_a + share_b * to_b
-            store(work, toward + r, value + share_c * to_c + share_d * to_d)
-            value = load(work, source + r) + share_a * from_a + share_b * from_b
-            store(work, source + r, value + share_c * from_c + share_d * from_d)
-            for j in range(i + one, m):
-                to = target[pair]
-                value = load(work, to) + share_a * load(work, a + j) + share_b * load(work, b + j)
-                store(work, to, value + share_c * load(work, c + j) + share_d * load(work, d + j))
-                pair += one
-        k += four
-
-
-@_inner
-def _substitute(start: Indices, rows: Indices, work: Floats, voltage: Floats) -> None:
-    n, entries = numba.uint64(len(start) - 1), numba.uint64(len(rows))
-    source, inverse = entries + n, entries + n + n
-    for m in range(n):
-        last: Any = n - numba.uint64(1) - m
-        current = load(work, source + last)
-        for i in range(numba.uint64(start[last]), numba.uint64(start[last + numba.uint64(1)])):
-            current = current + load(work, i) * load(voltage, rows[i])
-        store(voltage, last, current * load(work, inverse + last))
-
-
 recompile_with(
     advance_lanes,
-    "inmateria.simulators.nanowire.kernel",
+    "inmateria.simulators.nanowire.junction_table",
+    "inmateria.simulators.nanowire.solution",
+    "inmateria.simulators.nanowire.solution_lanes",
     "inmateria.simulators.vector_lanes",
     "inmateria.simulators.nanowire.compiled_calls",
 )
@@ -303,3 +168,14 @@ def origins(plan: Indices) -> Indices:
     origin[slot[once, 1]] = slot[once, 0]
     parallel = np.delete(slot, once, axis=0)[:, ::-1]
     return np.concatenate((origin, parallel.ravel())).astype(np.uint32)
+
+
+def meetings(plan: Indices) -> Indices:
+    """Return the junctions of each free place: where each list begins, and then pairs (junction, place beyond it)."""
+    _, first, second, _, _, _, start, *_ = unpack.py_func(plan)
+    free, number = len(start) - 1, np.arange(len(first))
+    here, beyond = np.concatenate((first, second)), np.concatenate((second, first))
+    order = np.argsort(here, kind="stable")
+    begin = np.searchsorted(here[order], np.arange(free + 1))
+    pairs = np.column_stack((np.tile(number, 2), beyond))[order[: begin[-1]]]
+    return np.concatenate((begin, pairs.ravel())).astype(np.uint32)

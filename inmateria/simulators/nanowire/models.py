@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.one_line import one_line
-from inmateria.simulators.nanowire import evolution, evolution_lanes
+from inmateria.simulators.nanowire import evolution, evolution_cuda, evolution_lanes
 from inmateria.simulators.parameters import convert_fields, group_from, type_name
 
 FloatArray = npt.NDArray[np.float64]
@@ -26,6 +26,8 @@ class JunctionModel(Protocol):
 
     - ``evolve_lanes``, the same for sixteen networks at once (`evolution_lanes`); without it, the networks of an
       ensemble run one after another;
+    - ``evolve_cuda``, the same for one junction (`evolution_cuda`); without it, an ensemble with ``on="cuda"`` refuses
+      its networks;
     - ``rests_at_once = True``, which says that a step at 0 V is exact whatever its duration; without it,
       `NanowireNetwork.age` makes its steps as long as two halves agree with the whole;
     - ``longest_step``, s: no step is longer, such as half of a time constant that explicit Euler steps have to resolve.
@@ -122,6 +124,7 @@ class Filament:
 
     evolve: ClassVar[Any] = staticmethod(evolution.tunnelling_filaments)
     evolve_lanes: ClassVar[Any] = staticmethod(evolution_lanes.tunnelling_filaments)
+    evolve_cuda: ClassVar[Any] = staticmethod(evolution_cuda.tunnelling_filament)
     rest: ClassVar[float] = 0.0
     rests_at_once: ClassVar[bool] = True
     set_voltage: float = 0.01
@@ -223,6 +226,7 @@ class Binary:
 
     evolve: ClassVar[Any] = staticmethod(evolution.switching_filaments)
     evolve_lanes: ClassVar[Any] = staticmethod(evolution_lanes.switching_filaments)
+    evolve_cuda: ClassVar[Any] = staticmethod(evolution_cuda.switching_filament)
     rest: ClassVar[float] = 0.0
     rests_at_once: ClassVar[bool] = True
     set_voltage: float = 0.01
@@ -318,6 +322,7 @@ class RateBalance:
 
     evolve: ClassVar[Any] = staticmethod(evolution.balanced_rates)
     evolve_lanes: ClassVar[Any] = staticmethod(evolution_lanes.balanced_rates)
+    evolve_cuda: ClassVar[Any] = staticmethod(evolution_cuda.balanced_rate)
     rests_at_once: ClassVar[bool] = True
     potentiation_rate: float = 2.555e-6
     depression_rate: float = 64.88

@@ -1,0 +1,204 @@
+"""Sixteen neurons in one value, for numba: single-precision numbers, 32-bit words and masks, lowered to LLVM's vectors.
+
+Each operation is one instruction of AVX-512, two of AVX2, four of NEON. Nothing is rounded together unless `fused` says
+so. Arrays are flat, and an index is that of the first of sixteen neighbours.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba.core import types
+from numba.extending import intrinsic, models, overload, register_model
+
+LANES = 16
+
+_intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
+_FLOATS = ir.VectorType(ir.FloatType(), LANES)
+_WORDS = ir.VectorType(ir.IntType(32), LANES)
+_BITS = ir.VectorType(ir.IntType(1), LANES)
+_FIRST, _SAME = ir.Constant(ir.IntType(32), 0), ir.Constant(_WORDS, [0] * LANES)
+
+
+class LanesType(types.Type):
+    """Type of sixteen numbers, words or truths."""
+
+    def __init__(self, name: str, vector: Any) -> None:
+        self.vector = vector
+        super().__init__(name=f"{name}{LANES}")
+
+
+class FloatsType(LanesType):
+    """Type of sixteen float32."""
+
+
+class WordsType(LanesType):
+    """Type of sixteen 32-bit integers; an operation, not the type, says whether they have a sign."""
+
+
+class MaskType(LanesType):
+    """Type of sixteen truths."""
+
+
+floats, words, mask = FloatsType("Floats", _FLOATS), WordsType("Words", _WORDS), MaskType("Mask", _BITS)
+
+
+@register_model(FloatsType)
+@register_model(WordsType)
+@register_model(MaskType)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: Any) -> None:
+        super().__init__(manager, fe_type, fe_type.vector)  # type: ignore[no-untyped-call]
+
+
+def _of(array: Any) -> LanesType:
+    return floats if isinstance(array.dtype, types.Float) else words
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, first: Any) -> Any:
+    base = context.make_array(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(base, [first]), _of(array_type).vector.as_pointer())
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def load(typing: Any, array: Any, first: Any) -> Any:
+    """Load sixteen neighbours."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_address(context, builder, signature.args[0], *arguments))
+        value.align = 4
+        return value
+
+    return _of(array)(array, types.intp), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def store(typing: Any, array: Any, first: Any, value: Any) -> Any:
+    """Store sixteen neighbours."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        done = builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))
+        done.align = 4
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, _of(array)), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def splat(typing: Any, value: Any) -> Any:
+    """Copy a float32 or an integer of 32 bits into all lanes."""
+    kind, given = (floats, types.float32) if isinstance(value, types.Float) else (words, types.uint32)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        empty = ir.Constant(kind.vector, ir.Undefined)
+        return builder.shuffle_vector(builder.insert_element(empty, arguments[0], _FIRST), empty, _SAME)
+
+    return kind(given), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def count_from(typing: Any, first: Any) -> Any:
+    """Return first, first + 1, and so on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        empty = ir.Constant(_WORDS, ir.Undefined)
+        same = builder.shuffle_vector(builder.insert_element(empty, arguments[0], _FIRST), empty, _SAME)
+        return builder.add(same, ir.Constant(_WORDS, list(range(LANES))))
+
+    return words(types.uint32), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """Compute a * b + c, rounded once where the processor can."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        name = f"llvm.fmuladd.v{LANES}f32"
+        known = builder.module.globals.get(name)
+        made = known or ir.Function(builder.module, ir.FunctionType(_FLOATS, [_FLOATS] * 3), name)
+        return builder.call(made, arguments)
+
+    return floats(floats, floats, floats), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def to_floats(typing: Any, value: Any) -> Any:
+    """Convert signed integers."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.sitofp(arguments[0], _FLOATS)
+
+    return floats(words), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def at_least(typing: Any, a: Any, b: Any) -> Any:
+    """Return where a >= b."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fcmp_ordered(">=", *arguments)
+
+    return mask(floats, floats), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def above(typing: Any, a: Any, b: Any) -> Any:
+    """Return where one integer with a sign is more than another."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.icmp_signed(">", *arguments)
+
+    return mask(words, words), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def where(typing: Any, condition: Any, yes: Any, no: Any) -> Any:
+    """Choose lane by lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return yes(mask, yes, yes), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def bits(typing: Any, condition: Any) -> Any:
+    """Return a mask as a number, the first lane as its lowest bit."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.zext(builder.bitcast(arguments[0], ir.IntType(LANES)), ir.IntType(32))
+
+    return types.uint32(mask), generate
+
+
+def _arithmetic(operation: Callable[..., Any], kind: Any, instruction: str) -> None:
+    @_intrinsic  # type: ignore[untyped-decorator]
+    def compute(typing: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments)
+
+        return kind(kind, kind), generate
+
+    def typed(a, b):  # type: ignore[no-untyped-def] # numba wants the same bare names as in the lambda
+        if a == kind and b == kind:
+            return lambda a, b: compute(a, b)
+        return None
+
+    overload(operation)(typed)
+
+
+for _operation, _kind, _instruction in (
+    (operator.add, floats, "fadd"),
+    (operator.sub, floats, "fsub"),
+    (operator.mul, floats, "fmul"),
+    (operator.add, words, "add"),
+    (operator.sub, words, "sub"),
+    (operator.mul, words, "mul"),
+    (operator.and_, words, "and_"),
+    (operator.or_, words, "or_"),
+    (operator.xor, words, "xor"),
+    (operator.lshift, words, "shl"),
+    (operator.rshift, words, "lshr"),
+):
+    _arithmetic(_operation, _kind, _instruction)

@@ -1,0 +1,44 @@
+"""Cortical Labs' SDK with a culture of ours in its simulator, by the environment alone."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from multiprocessing import resource_tracker
+from pathlib import Path
+from unittest import mock
+
+NAME = "Cortical Labs CL1"
+SLOW = True  # the SDK starts processes of its own for each `cl.open`
+MISSING = "" if sys.version_info >= (3, 12) and find_spec("cl") else "cl-sdk 1.0 needs Python 3.12"
+
+if not MISSING:
+    resource_tracker.ensure_running()  # which the SDK uses, and which stays until the process ends
+
+_CHOSEN = {
+    "CL_SDK_VISUALISATION": "0",
+    "CL_SDK_ACCELERATED_TIME": "1",
+    "CL_SDK_DATA_SOURCE": "inmateria.adapters.cortical.source:culture_source",
+    "CL_SDK_DATA_SOURCE_CONFIG": json.dumps({"parameters": {"seed": 1, "neurons": 200}}),
+    "CL_SDK_DATA_SOURCE_METADATA": json.dumps({"channel_count": 64, "seekable": False}),
+}
+
+
+@contextmanager
+def running(path: Path) -> Iterator[Path]:
+    """Choose the culture, in a folder of its own; yield the folder."""
+    import cl
+    import gc
+
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, _CHOSEN):
+        os.chdir(folder)
+        try:
+            yield Path(folder)
+        finally:
+            os.chdir(before)
+            cl.sim.clear_simulator_data_source()  # which ends the SDK's processes
+            gc.enable()  # the SDK switches it off
