@@ -13,7 +13,7 @@ import numpy as np
 from streaming import CHANNELS, EXCHANGES, NODELAY, ROUNDS, Mirror, brokers
 
 from inmateria.adapters import AiomqttLinks, DeviceServer, RemoteSubstrate, SimulatedSubstrate
-from inmateria.adapters.mqtt.wire.link import open_link
+from inmateria.adapters.mqtt.wire.opening import open_link
 from inmateria.substrate import Stimulus
 
 

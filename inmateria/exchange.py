@@ -19,6 +19,8 @@ SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
 """Data type of one spike: time in seconds on the device's clock, and index of the output channel."""
 
 
+_all = np.logical_and.reduce  # without the layer of Python around `ndarray.all`
+
 FLOAT = float("nan")
 """Drive of an input that is left undriven for a step; only for channels with ``floats=True``."""
 
@@ -62,7 +64,7 @@ class Stimulus:
                 "shape (steps, inputs) with at least one of each",
                 "for a single step, give drive[np.newaxis]",
             )
-        if not np.isfinite(drive).all() and (np.isinf(drive).any() or not self.floating):
+        if not _all(np.isfinite(drive), axis=None) and (np.isinf(drive).any() or not self.floating):
             row, column = np.argwhere(np.isinf(drive) if self.floating else ~np.isfinite(drive))[0]
             raise StimulusRejected(
                 f"the drive is {drive[row, column]} at step {row}, input {column}",
@@ -94,8 +96,10 @@ def immutable(drive: FloatArray) -> FloatArray:
     root: Any = drive
     while isinstance(root, np.ndarray):
         root = root.base
-    if isinstance(root, bytes) and drive.flags.c_contiguous and drive.flags.aligned:
-        return drive
+    if isinstance(root, bytes):
+        flags = drive.flags
+        if flags.c_contiguous and flags.aligned:
+            return drive
     return np.frombuffer(drive.tobytes(), dtype=np.float64).reshape(drive.shape)
 
 

@@ -33,6 +33,9 @@ class FaultProxy:
         How many frames were dropped, doubled or overtaken, and connections reset.
     """
 
+    _cut = False
+    """Whether a connection is reset in the middle of a packet."""
+
     def __init__(
         self,
         port: int,
@@ -54,6 +57,14 @@ class FaultProxy:
         self._half_dead: list[asyncio.StreamWriter] = []
         self.faults = 0
         self.port = 0
+
+    @staticmethod
+    async def _packet(reader: asyncio.StreamReader) -> bytes:
+        return await _mqtt_packet(reader)
+
+    @staticmethod
+    def _is_frame(packet: bytes) -> bool:
+        return _is_mqtt_frame(packet)
 
     @property
     def uri(self) -> str:
@@ -128,10 +139,10 @@ class FaultProxy:
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
                 while not writing.done():
-                    packet = await _packet(reader)
+                    packet = await self._packet(reader)
                     due = clock.time() + self._delay + self._chance.uniform(0, self._jitter)
                     copies = [packet]
-                    if _is_frame(packet):
+                    if self._is_frame(packet):
                         passed[0] += 1
                         fate = self._chance.random()
                         if fate < self._drop:
@@ -143,6 +154,9 @@ class FaultProxy:
                         self.faults += len(copies) != 1
                         if copies and held is not None:
                             copies, held = [*copies, held], None
+                    if self._cut and self._reset_every and passed[0] >= self._reset_every:
+                        writer.write(packet[: len(packet) // 2])
+                        return
                     for each in copies:
                         late.put_nowait((due, each))
                     if self._reset_every and passed[0] >= self._reset_every:
@@ -160,6 +174,25 @@ class FaultProxy:
                     await asyncio.sleep(due - clock.time())
                 writer.write(packet)
                 await writer.drain()
+
+
+class SocketFaultProxy(FaultProxy):
+    """The same for the stream of messages between a client and a device at a TCP socket, without a broker."""
+
+    _cut = True
+
+    @property
+    def uri(self) -> str:
+        return f"tcp://127.0.0.1:{self.port}/lab/leaky"
+
+    @staticmethod
+    async def _packet(reader: asyncio.StreamReader) -> bytes:
+        head = await reader.readexactly(4)
+        return head + await reader.readexactly(int.from_bytes(head, "little"))
+
+    @staticmethod
+    def _is_frame(packet: bytes) -> bool:
+        return packet[4] == 1 and packet[6:].startswith((b"stimulus/", b"response/"))
 
 
 class SlowLine:
@@ -245,7 +278,7 @@ class SlowLine:
                 self.passed += len(data) * forth
 
 
-async def _packet(reader: asyncio.StreamReader) -> bytes:
+async def _mqtt_packet(reader: asyncio.StreamReader) -> bytes:
     """Read one MQTT packet."""
     head = await reader.readexactly(1)
     length, shift = 0, 0
@@ -258,6 +291,6 @@ async def _packet(reader: asyncio.StreamReader) -> bytes:
             return head + await reader.readexactly(length)
 
 
-def _is_frame(packet: bytes) -> bool:
+def _is_mqtt_frame(packet: bytes) -> bool:
     """Tell whether it publishes, at QoS 0, a stimulus or a response."""
     return packet[0] == _PUBLISH << 4 and (b"/stimulus/" in packet[:200] or b"/response/" in packet[:200])

@@ -133,3 +133,46 @@ def test_a_simulator_is_served_as_a_source_meter_until_ctrl_c() -> None:
         assert asyncio.run(measured(lines[0].split()[-1] + "&nplc=0.01&step=0.001&limit=1")) > 0
         process.send_signal(signal.SIGINT)
         assert process.wait(HANGS) == 0
+
+
+async def test_a_device_is_served_watched_stopped_and_released_without_a_broker(
+    recording: Path, tmp_path: Path
+) -> None:
+    where = f"unix://{tmp_path}/device.sock"
+
+    async def said(*arguments: str) -> str:
+        process = await asyncio.create_subprocess_exec(*INMATERIA, *arguments, stdout=subprocess.PIPE, env=with_paths())
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        return out.decode()
+
+    with serving(f"replay://{recording}", "--at", where) as served:
+        assert served == where
+        async with connect(where) as remote:
+            assert (await remote.stimulate(Stimulus(np.zeros((2, 3)), 0.01))).sequence == 0
+        (listed,) = json.loads(await said("list", where, "--json"))
+        assert (listed["uri"], listed["id"], listed["state"]) == (where, "leaky", "online")
+        await said("stop", where)
+        last = (await said("watch", where, "--json", "--count", "2")).splitlines()[-1]
+        assert json.loads(last)["state"] == "stopped"
+        await said("release", where)
+        async with connect(where) as remote:
+            assert remote.info.id == "leaky"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--at", "unix:///tmp/d.sock", "--port", "1"], "--port is of a broker, and not with --at"),
+        (["--exposed"], "--exposed needs --at"),
+        (["--at", "tcp://0.0.0.0:0"], "could be reached by other machines"),
+        (["--at", "unix://d.sock"], "with three slashes"),
+    ],
+)
+def test_what_is_no_socket_of_this_machine_is_refused(arguments: list[str], why: str) -> None:
+    ran = subprocess.run(
+        [*INMATERIA, "serve", "echo://?units=5", *arguments], capture_output=True, text=True, timeout=HANGS,
+        check=False, env=with_paths() | {"COLUMNS": "200"},
+    )  # fmt: skip
+    assert ran.returncode != 0
+    assert why in ran.stderr.replace("\n", " ")

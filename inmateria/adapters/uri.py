@@ -52,12 +52,16 @@ _ADAPTERS = {
     "mqtts": (_REMOTE, "the same, encrypted"),
     "ws": (_REMOTE, "a device behind a broker that speaks WebSocket: ws://host/group/device"),
     "wss": (_REMOTE, "the same, encrypted"),
+    "unix": (_REMOTE, "a device of this machine, served without a broker: unix:///path"),
     "scpi": ("inmateria.adapters.scpi.substrate:scpi_from_uri", "an instrument that speaks SCPI: scpi://host:5025"),
     "serial": (
         "inmateria.adapters.boards.substrate:serial_from_uri",
         "a board with our firmware: serial:///dev/ttyACM0",
     ),
-    "tcp": ("inmateria.adapters.boards.substrate:tcp_from_uri", "the same behind a bridge: tcp://host:port"),
+    "tcp": (
+        "inmateria.adapters.boards.substrate:tcp_from_uri",
+        "the same behind a bridge: tcp://host:port; with /group/device, a device served without a broker",
+    ),
     "emulated-board": (
         "inmateria.adapters.boards.emulated:emulated_board_from_uri",
         "our firmware in an emulated chip, wired to a simulator: emulated-board://?substrate=nanowire://",
@@ -100,8 +104,14 @@ _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
         "inmateria.adapters.streams.uris:open_ephys_stream",
         ("heartbeats", "electrodes", "continuous_unit", "events", *_STREAM),
     ),
+<<<<<<< HEAD
     "maxwell": ("inmateria.adapters.streams.uris:maxwell_stream", ()),
 } | dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS))
+=======
+} | dict.fromkeys(
+    ("mqtt", "mqtts", "ws", "wss", "unix"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS)
+)
+>>>>>>> wire
 """The class whose docstring describes the query of each adapter's URI, and the names in it that the query takes."""
 
 
@@ -126,7 +136,8 @@ def connect(uri: str) -> Substrate:
 
         return SimulatedSubstrate(simulator_from_uri(uri))
     if scheme in _ADAPTERS:
-        opened = _load(_ADAPTERS[scheme][0])(uri)
+        served = scheme == "tcp" and bool(urlsplit(uri).path.strip("/"))  # without a path it is a board
+        opened = _load(_REMOTE if served else _ADAPTERS[scheme][0])(uri)
     else:
         found = plugin_names(_GROUP)
         if scheme not in found:

@@ -26,8 +26,8 @@ def record(
     substrate: Annotated[
         str,
         typer.Argument(
-            help="mqtt://host/group/device: what others do with it, without a lease. lsl://NAME, brainflow://BOARD or "
-            "openephys://host, maxwell://host: a stream. Any other: driven with nothing.",
+            help="mqtt://host/group/device or unix:///path: what others do with it, without a lease. lsl://NAME, "
+            "brainflow://BOARD, openephys://host or maxwell://host: a stream. Any other: driven with nothing.",
             autocompletion=complete_substrate,
         ),
     ],
@@ -62,6 +62,7 @@ async def _record(
     from rich.console import Console
 
     from inmateria.adapters.mqtt.operator.recording import record_device, record_rest
+    from inmateria.adapters.mqtt.wire.device_socket import names_a_device
     from inmateria.adapters.streams.recording import STREAM_SCHEMES, record_stream
     from inmateria.recording import KeptSamples
 
@@ -77,7 +78,7 @@ async def _record(
         def watch(count: int, lasted: float) -> None:
             status.update(f"recording {path}: {count:,} exchanges, {lasted:,.1f} s of the device; Ctrl-C ends it")
 
-        if uri.startswith(("mqtt://", "mqtts://")):
+        if names_a_device(uri):
             if seconds is not None:
                 exits.callback(loop.call_later(seconds, stop.set).cancel)
             return await record_device(uri, path, annotations, stop=stop, on_progress=watch, keep=kept)

@@ -124,16 +124,16 @@ def run(
         if chosen.substrates is not None and given_on:
             raise typer.BadParameter(f"the settings of {task} name its substrates; leave --on out (see --help)")
         from inmateria.adapters import SubprocessDevice, connect
-        from inmateria.adapters.mqtt.wire.address import names_a_broker
+        from inmateria.adapters.mqtt.wire.device_socket import names_a_device
         from inmateria.adapters.uri import shown
         from inmateria.protocols.runner import run_task
         from inmateria.protocols.runs import read_run
 
         uris = chosen.uris(settings, None if on is None else uri_of(on), scored)
-        remote = [names_a_broker(uri) for uri in uris]
+        remote = [names_a_device(uri) for uri in uris]
         if over == "mqtt" and any(remote):
             already = shown(uris[remote.index(True)])
-            raise typer.BadParameter(f"{already} is reached over MQTT already; leave --over out")
+            raise typer.BadParameter(f"{already} is in another process already; leave --over out")
         substrates = [SubprocessDevice(uri) if over == "mqtt" else connect(uri) for uri in uris]
         given = substrates if chosen.several else substrates[0]
         way = "remote" if all(remote) else over

@@ -8,8 +8,11 @@ import typer
 
 from inmateria.cli.application import GIVEN, Json, app, awaited, complete_substrate, plain, terminal, uri_of
 
-_OF_A_BROKER = ("broker", "port", "host", "passwords", "certificate", "key", "group", "name", "journal", "lsl")
-RemoteDevice = Annotated[str, typer.Argument(help="A device: mqtt[s]://host/group/device.")]
+_OF_A_BROKER = ("broker", "port", "host", "passwords", "certificate", "key")
+_OF_A_DEVICE = ("at", "exposed", "group", "name", "journal", "lsl")
+RemoteDevice = Annotated[
+    str, typer.Argument(help="A device: mqtt[s]://host/group/device, unix:///path or tcp://host:port/group/device.")
+]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for the broker, then for the device.", min=0.01)]
 
 
@@ -27,6 +30,17 @@ def serve(
         str,
         typer.Option(help="Broker: mqtt[s]://host:port, ws[s]://..., or 'embedded' to start one (docs/wire.md)."),
     ] = "embedded",
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Serve without a broker, for clients of this machine: unix:///path (only this user may open it), or "
+            "tcp://127.0.0.1:port (port 0 takes a free one).",
+        ),
+    ] = None,
+    exposed: Annotated[
+        bool, typer.Option("--exposed", help="With --at tcp://: let other machines in, without password or encryption.")
+    ] = False,
     port: Annotated[
         int, typer.Option(help="Port of the embedded broker; 0 takes a free one.", min=0, max=65535)
     ] = 1883,
@@ -66,13 +80,17 @@ def serve(
     until_eof: Annotated[bool, typer.Option("--until-eof", hidden=True)] = False,
     json: Json = False,
 ) -> None:
-    """Serve a substrate as a device on an MQTT broker, or a simulator as a source meter (SCPI), until Ctrl-C."""
-    wrong = _OF_A_BROKER if scpi is not None else ("terminals", "scale", "keep_output")
-    for parameter in wrong:
+    """Serve a substrate as a device, on an MQTT broker or at a socket, or a simulator by SCPI, until Ctrl-C."""
+    wrong = (
+        dict.fromkeys((*_OF_A_BROKER, *_OF_A_DEVICE), "is of a broker, and not with --scpi")
+        if scpi is not None
+        else dict.fromkeys(("terminals", "scale", "keep_output"), "needs --scpi")
+        | dict.fromkeys(_OF_A_BROKER if at is not None else (), "is of a broker, and not with --at")
+        | dict.fromkeys(("exposed",) if at is None else (), "needs --at tcp://host:port")
+    )
+    for parameter, reason in wrong.items():
         if parameter in context.meta[GIVEN]:
-            option = f"--{parameter.replace('_', '-')}"
-            reason = "is of a broker, and not with --scpi" if scpi is not None else "needs --scpi"
-            raise typer.BadParameter(f"{option} {reason}", context)
+            raise typer.BadParameter(f"--{parameter.replace('_', '-')} {reason}", context)
     if scpi is not None:
         _serve_scpi(uri_of(substrate), scpi, terminals, scale, keep_output, until_eof, json)
         return
@@ -92,7 +110,7 @@ def serve(
         opened = PublishedSubstrate(opened, lsl)
     awaited(
         serve_until_stopped(
-            opened, broker, port, group, name, ready,
+            opened, broker if at is None else at, port, group, name, ready, exposed=exposed,
             host=host, passwords=passwords, certificate=certificate, key=key, journal=journal, until_eof=until_eof,
         )
     )  # fmt: skip

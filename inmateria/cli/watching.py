@@ -24,8 +24,8 @@ def watch(
         str,
         typer.Argument(
             metavar="DEVICE",
-            help="A device: mqtt[s]://host/group/device; the folder of a run or sweep, 'latest', or the name of a task "
-            "for its latest run. With --web also a recording, growing or not.",
+            help="A device: mqtt[s]://host/group/device or unix:///path; the folder of a run or sweep, 'latest', or "
+            "the name of a task for its latest run. With --web also a recording, growing or not.",
         ),
     ],
     every: Annotated[float, typer.Option(help="Seconds between two updates.", min=0.05)] = 0.25,
@@ -53,9 +53,9 @@ def watch(
     if web:
         _serve(device, host, port, speed, certificate, key, json)
     else:
-        from inmateria.adapters.mqtt.wire.address import names_a_broker
+        from inmateria.adapters.mqtt.wire.device_socket import names_a_device
 
-        if names_a_broker(device):
+        if names_a_device(device):
             awaited(_watch(device, every, count, json))
         else:
             awaited(_watch_folder(device, every, count, json))
@@ -119,8 +119,8 @@ async def _watch_folder(named: str, every: float, count: int, json: bool) -> Non
     if folder is None:
         raise UnknownSubstrate(
             f"{named!r} cannot be watched in a terminal",
-            "allowed are a device (mqtt[s]://host/group/device), the folder of a run or a sweep, 'latest', and the "
-            "name of a task for its latest run",
+            "allowed are a device (mqtt[s]://host/group/device, unix:///path), the folder of a run or a sweep, "
+            "'latest', and the name of a task for its latest run",
             "a recording is shown by `inmateria watch FILE --web`",
         )
     from rich.live import Live

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from inmateria.adapters.mqtt.wire.address import names_a_broker
+from inmateria.adapters.mqtt.wire.device_socket import names_a_device
 from inmateria.adapters.uri import shown
 from inmateria.errors import UnknownSubstrate
 from inmateria.live.folders import folder_named, folder_source
@@ -16,8 +16,8 @@ from inmateria.recording import open_recording
 __all__ = ["open_source"]
 
 _ALLOWED = (
-    "a device (mqtt[s]://host/group/device), a recording (a file, or replay://FILE), the folder of a run or sweep, "
-    "'latest', or the name of a task for its latest run"
+    "a device (mqtt[s]://host/group/device, unix:///path), a recording (a file, or replay://FILE), the folder of a "
+    "run or sweep, 'latest', or the name of a task for its latest run"
 )
 
 
@@ -27,9 +27,9 @@ def open_source(named: str, *, speed: float | None = None) -> Source:
     Parameters
     ----------
     named : str
-        URI of a device on a broker; path of a recording, which is followed if it is being written and else replayed;
-        ``replay://`` and such a path; the folder of a run or a sweep; ``latest``, or the name of a task, for its
-        latest run below ``runs``.
+        URI of a device on a broker or at a socket; path of a recording, which is followed if it is being written and
+        else replayed; ``replay://`` and such a path; the folder of a run or a sweep; ``latest``, or the name of a task,
+        for its latest run below ``runs``.
     speed : float, optional
         Replay a recording at so many times its pace, also if it is being written.
 
@@ -42,7 +42,7 @@ def open_source(named: str, *, speed: float | None = None) -> Source:
     ValueError
         If the speed is not more than 0, or given for what is not replayed.
     """
-    if names_a_broker(named):
+    if names_a_device(named):
         _refuse_speed(named, speed)
         return WatchedDevice(named)
     scheme, mark, _ = named.partition("://")

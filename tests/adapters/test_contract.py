@@ -41,6 +41,8 @@ async def reached(
             return
         if way == "embedded":
             uri = (await exits.enter_async_context(EmbeddedBroker())).uri
+        elif way in ("unix", "tcp"):
+            uri = f"unix://{folder}/d.sock" if way == "unix" else "tcp://127.0.0.1:0"
         else:
             broker = Mosquitto(folder)
             exits.callback(broker.kill)
@@ -70,7 +72,7 @@ class Applying(ReplaySubstrate):
         return response
 
 
-@pytest.fixture(params=["in process", "embedded", "mosquitto", "aiomqtt", "replay"])
+@pytest.fixture(params=["in process", "embedded", "mosquitto", "aiomqtt", "unix", "tcp", "replay"])
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

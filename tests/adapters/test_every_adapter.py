@@ -29,7 +29,7 @@ from inmateria.testing import check_entered_substrate, small_stimuli
 WINDOW = 4
 ROOMY = PulseLimits(interval=0.0, rate=1000, dose=1.0)
 WAYS = (
-    *("in process", "embedded broker", "mosquitto", "replay"),
+    *("in process", "embedded broker", "mosquitto", "unix", "tcp", "replay"),
     *("intan", "cortical", "neuroplatform 1", "neuroplatform 2"),
 )
 
@@ -41,11 +41,13 @@ async def reached(way: str, folder: Path) -> AsyncIterator[Substrate]:
     async with AsyncExitStack() as exits:
         if way == "in process":
             yield await exits.enter_async_context(SimulatedSubstrate(LeakySimulator(spiking=True)))
-        elif way in ("embedded broker", "mosquitto"):
+        elif way in ("embedded broker", "mosquitto", "unix", "tcp"):
             if way == "mosquitto":
                 broker = Mosquitto(folder)
                 exits.callback(broker.kill)
                 uri = broker.uri
+            elif way in ("unix", "tcp"):
+                uri = f"unix://{folder}/d.sock" if way == "unix" else "tcp://127.0.0.1:0"
             else:
                 uri = (await exits.enter_async_context(EmbeddedBroker())).uri
             device = SimulatedSubstrate(LeakySimulator(spiking=True))

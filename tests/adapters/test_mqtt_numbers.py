@@ -79,10 +79,10 @@ async def another_device_has_its_name(session: Session) -> None:
 
 
 async def client_fails(session: Session) -> None:
-    async def fails(*_: object) -> None:
+    def fails(*_: object) -> None:
         raise RuntimeError("a fault of ours")
 
-    session.remote._handle_frame = fails  # type: ignore[method-assign]
+    session.remote._take_answer = fails  # type: ignore[method-assign]
     session.device.let_go.set()
 
 

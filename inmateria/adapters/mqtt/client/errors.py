@@ -2,7 +2,8 @@
 
 from collections.abc import Set as AbstractSet
 
-from inmateria.adapters.mqtt.wire.address import Address, Broker
+from inmateria.adapters.mqtt.wire.address import Address
+from inmateria.adapters.mqtt.wire.device_socket import Place
 from inmateria.adapters.mqtt.wire.frames import Header
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused
 from inmateria.substrate import SubstrateDisconnected, SubstrateError, SubstrateTimeout
@@ -13,7 +14,7 @@ _ERRORS: dict[str, type[SubstrateError]] = {each.__name__: each for each in Subs
 
 
 def not_there(
-    broker: Broker,
+    broker: Place,
     address: Address,
     waited: float,
     *,

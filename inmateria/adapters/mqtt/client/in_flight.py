@@ -55,8 +55,12 @@ class PendingCommand:
         """Whether it was given to a connection, so that the device may have received it."""
         self.patience = _RESEND
         self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
-        # An answer that is not waited for any more (a stream left early) is no error.
-        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+
+    def fail(self, error: Exception) -> None:
+        """Raise an error where the answer is waited for; where it is not any more (a stream left early), it is none."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            self.answer.exception()  # marks it as retrieved
 
 
 class SentCommands:

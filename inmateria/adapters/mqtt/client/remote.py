@@ -20,12 +20,14 @@ import msgspec
 from inmateria.adapters.mqtt.client.errors import error_of, not_there, with_numbers
 from inmateria.adapters.mqtt.client.in_flight import FlowWindow, PendingCommand, SentCommands
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
-from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS, Address, Broker
+from inmateria.adapters.mqtt.wire.address import BROKER_OPTIONS
 from inmateria.adapters.mqtt.wire.announcements import IN_FAULT, ONLINE, STOPPED, PreviousSession, Status
+from inmateria.adapters.mqtt.wire.device_socket import address_of, names_a_socket, place_of
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, response_of
-from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE, open_link
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, LinkLost, LinkProtocol, OpenLink
+from inmateria.adapters.mqtt.wire.link import MOST_MESSAGE
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, HandsOver, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import AROUND, SMALL, largest_message
+from inmateria.adapters.mqtt.wire.opening import open_link
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, PartAssembler, in_parts
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.response_encoder import response_bytes
@@ -55,12 +57,13 @@ _ROUND_TRIPS = 10_000
 
 
 class RemoteSubstrate(Substrate):
-    """A device behind an MQTT broker.
+    """A device in another process: behind an MQTT broker, or at a socket of its own.
 
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``; see `Broker.from_uri` for certificates and passwords.
+        ``mqtt://host:port/group/device``; see `Broker.from_uri` for certificates and passwords. Without a broker,
+        ``unix:///path`` or ``tcp://host:port/group/device``.
     window, window_steps, window_bytes : int
         Largest numbers of stimuli, of steps, and of bytes of stimuli and their responses in flight; one stimulus is
         always allowed. A slow consumer slows the producer. The device may allow fewer.
@@ -99,8 +102,8 @@ class RemoteSubstrate(Substrate):
                 f"window {window}, window_steps {window_steps}, window_bytes {window_bytes}, "
                 f"connect_timeout {connect_timeout}, timeout {timeout}: all must be more than 0"
             )
-        self._broker = Broker.from_uri(uri)
-        self._address = Address.from_uri(uri)
+        self._broker = place_of(uri)
+        self._address = address_of(uri)
         self._open_link = open_link
         self._asked_window = (window, window_steps, window_bytes)
         self._connect_timeout, self._timeout = connect_timeout, timeout
@@ -113,6 +116,7 @@ class RemoteSubstrate(Substrate):
         self._session = uuid4().hex[:12]
         self._window = self._asked_window
         self._stimuli = self._address.topic("stimulus", self._broker.controller, self._session)
+        self._responses = self._address.topic("response", self._broker.controller, self._session)
         self._probe = AccessProbe()
         self._largest: dict[int, int] = {}
         self._device_takes = 0
@@ -130,6 +134,7 @@ class RemoteSubstrate(Substrate):
         self._commands = SentCommands()
         self._refused = False
         self._broken: SubstrateError | None = None
+        self._fault: Exception | None = None
         self._offline_since: float | None = None
         self._away_since: float | None = None
         self._before: PreviousSession | None = None
@@ -161,7 +166,8 @@ class RemoteSubstrate(Substrate):
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus on the device and return the response."""
-        await self._resume()
+        if self._refused:
+            await self._resume()
         return response_of(await (await self._send(Kind.STIMULUS, stimulus)).answer, self.info)
 
     async def reset(self) -> None:
@@ -282,7 +288,7 @@ class RemoteSubstrate(Substrate):
             except LinkLost as error:
                 if not opened.done():
                     raise SubstrateDisconnected(
-                        f"the broker at {self._broker} closed the connection ({error})", "", "see the broker's log"
+                        f"{self._broker.described} closed the connection ({error})", "", "see its log"
                     ) from None
                 pause = _BACKOFF
                 if self._away_since is None:
@@ -300,7 +306,7 @@ class RemoteSubstrate(Substrate):
                 raise
             if self._away_since is not None and (away := time.monotonic() - self._away_since) > self._lease:
                 self._end_session(SubstrateDisconnected(
-                    f"the broker at {self._broker} has been gone for {away:.0f} s",
+                    f"{self._broker.described} has been gone for {away:.0f} s",
                     f"the lease on {self._address} lasts {self._lease:g} s",
                 ))  # fmt: skip
                 return
@@ -313,9 +319,11 @@ class RemoteSubstrate(Substrate):
             await link.subscribe(
                 self._address.topic("info"),
                 self._address.topic("status"),
-                self._address.topic("response", self._broker.controller, self._session),
+                self._responses,
                 *([] if self._grant else [self._stimuli]),
             )
+            if isinstance(link, HandsOver):
+                link.take_message = self._take_response
             try:
                 if not self._grant:
                     self._probe.unheard.add(self._stimuli)
@@ -327,10 +335,38 @@ class RemoteSubstrate(Substrate):
                     with suppress(LinkLost):
                         await self._publish_unnumbered(link, Kind.CLOSE)
 
+    def _take_response(self, topic: str, payload: bytes) -> bool:
+        """Take the answer to the oldest command, where it is one that was applied; all else goes to `_receive`."""
+        waiting = self._commands.waiting
+        if topic != self._responses or not waiting or len(payload) > SMALL or self._offline_since is not None:
+            return False
+        try:
+            frame = decode(payload)
+        except FrameError:
+            return False
+        header = frame.header
+        if (
+            header.sequence != next(iter(waiting))
+            or header.session != self._session
+            or header.kind not in (Kind.RESPONSE, Kind.DONE)
+        ):
+            return False
+        each = self._commands.answered(header.sequence, refused=False)
+        if each is not None and not each.answer.done():  # its caller may have been cancelled
+            try:
+                self._take_answer(each, frame)
+            except Exception as error:  # a fault of ours, which ends the session in the task that receives
+                self._commands.waiting = {each.sequence: each, **waiting}
+                self._fault = error
+                return False
+        return True
+
     async def _receive(self, link: LinkProtocol, opened: asyncio.Future[None]) -> None:
         """Handle each message that comes."""
         info, status = self._address.topic("info"), self._address.topic("status")
         async for topic, payload, _ in link.messages():
+            if self._fault is not None:
+                raise self._fault
             try:
                 if topic == info:
                     await self._handle_info(link, payload)
@@ -405,7 +441,7 @@ class RemoteSubstrate(Substrate):
             if each.answer.done():
                 return  # its caller was cancelled; it was applied all the same
             if refused:
-                each.answer.set_exception(error_of(header))
+                each.fail(error_of(header))
             else:
                 self._take_answer(each, frame)
             # The device answers in order: the answer to an older one that is still waiting was lost.
@@ -545,20 +581,21 @@ class RemoteSubstrate(Substrate):
         """Fail the commands that wait, and all later ones, with the numbers that were applied."""
         self._broken = with_numbers(error, self._known())
         for each in self._commands.waiting.values():
-            if not each.answer.done():
-                each.answer.set_exception(self._broken)
+            each.fail(self._broken)
         self._commands.waiting.clear()
 
 
 def remote_from_uri(uri: str) -> RemoteSubstrate:
-    """Make the substrate that ``mqtt://host:port/group/device?window=8&timeout=30`` names."""
-    options = {name: word for name, word in query_of(uri).items() if name not in BROKER_OPTIONS}
+    """Make the substrate that ``mqtt://host:port/group/device?window=8&timeout=30`` or ``unix:///path`` names."""
+    of_the_broker = () if names_a_socket(uri) else BROKER_OPTIONS
+    options = {name: word for name, word in query_of(uri).items() if name not in of_the_broker}
+    scheme = uri.partition("://")[0]
     known = {"window": int, "window_steps": int, "window_bytes": int, "connect_timeout": float, "timeout": float}
     try:
         return RemoteSubstrate(uri, **{name: known[name](word) for name, word in options.items()})
     except KeyError as error:
         raise UnknownSubstrate(
-            f"mqtt:// was given {error.args[0]}", f"it takes {', '.join((*known, *BROKER_OPTIONS))}"
+            f"{scheme}:// was given {error.args[0]}", f"it takes {', '.join((*known, *of_the_broker))}"
         ) from None
     except ValueError as error:
-        raise UnknownSubstrate(f"mqtt:// was given {options}: {error}") from None
+        raise UnknownSubstrate(f"{scheme}:// was given {options}: {error}") from None

@@ -8,6 +8,7 @@ is applied until the controller has confirmed it.
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 from inmateria.adapters.mqtt.device.interruptible import Interruptible
@@ -35,6 +36,7 @@ _logger = logging.getLogger("inmateria")
 _QUEUE = 256
 _QUEUE_STEPS = 1_000_000
 _QUEUE_BYTES = 64_000_000
+_APPLIED = frozenset((Kind.STIMULUS, Kind.RESET, Kind.RESUME))
 
 
 class Commands:
@@ -65,7 +67,8 @@ class Commands:
     ) -> None:
         self._substrate, self._encoder, self._device_state = substrate, encoder, device_state
         self._lease, self._send, self._journal = lease, send, journal
-        self._queue: asyncio.Queue[tuple[Frame, int]] = asyncio.Queue(_QUEUE)
+        self._queue: deque[tuple[Frame, int]] = deque()
+        self._came: asyncio.Future[None] | None = None
         self._queued_bytes = 0
         self._given = asyncio.Event()
         self._applying = Interruptible(self._apply_in_turn, self._reset, self._fail)
@@ -176,13 +179,34 @@ class Commands:
                     return
                 frame, header = whole, whole.header
                 size = 0 if whole.array is None else whole.array.nbytes
-            if header.kind in (Kind.STIMULUS, Kind.RESET, Kind.RESUME) and self._has_room(size):
-                # No room: dropped, and sent again when it is missed.
-                self._queued_bytes += size
-                self._queue.put_nowait((frame, size))
+            if header.kind in _APPLIED:
+                self._put(frame, size)
 
-    def _has_room(self, size: int) -> bool:
-        return self._queue.empty() or (not self._queue.full() and self._queued_bytes + size <= _QUEUE_BYTES)
+    def take(self, holder: str, payload: bytes) -> bool:
+        """Queue a command of the holder at once; returns False for anything else, which `receive` deals with."""
+        session = self._session
+        if holder != session.holder:
+            return False
+        try:
+            frame = decode(payload)
+        except FrameError:
+            return False
+        header = frame.header
+        if header.kind not in _APPLIED or header.grant != session.grant or not holder.endswith(f"/{header.session}"):
+            return False
+        session.until = time.monotonic() + self._lease
+        self._put(frame, len(payload))
+        return True
+
+    def _put(self, frame: Frame, size: int) -> None:
+        """Queue a command; where there is no room it is dropped, and sent again when it is missed."""
+        queue = self._queue
+        if queue and (len(queue) >= _QUEUE or self._queued_bytes + size > _QUEUE_BYTES):
+            return
+        self._queued_bytes += size
+        queue.append((frame, size))
+        if self._came is not None and not self._came.done():
+            self._came.set_result(None)
 
     async def _open(self, holder: str, session: str, takes: int) -> None:
         if not self._device_state.online:
@@ -223,7 +247,10 @@ class Commands:
             else:
                 if session.early:
                     await self._ask_for_missing(session)
-                frame, size = await self._queue.get()
+                while not self._queue:
+                    self._came = asyncio.get_running_loop().create_future()
+                    await self._came
+                frame, size = self._queue.popleft()
                 session = self._session
             self._queued_bytes -= size
             header = frame.header

@@ -14,7 +14,7 @@ import random
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 from uuid import uuid4
 
 import msgspec
@@ -23,14 +23,17 @@ from inmateria.adapters.mqtt.device.commands import Commands
 from inmateria.adapters.mqtt.device.journal import Journal
 from inmateria.adapters.mqtt.device.name_in_use import refuse_name_in_use
 from inmateria.adapters.mqtt.device.own_status import OwnStatus
+from inmateria.adapters.mqtt.device.socket_hub import SocketHub, refuse_exposed
 from inmateria.adapters.mqtt.device.state import DeviceState
 from inmateria.adapters.mqtt.device.stop_topics import StopTopics
 from inmateria.adapters.mqtt.wire.access_probe import AccessProbe
 from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
+from inmateria.adapters.mqtt.wire.device_socket import ONLY_DEVICE, DeviceSocket, place_of
 from inmateria.adapters.mqtt.wire.link import open_link
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused, LinkLost, LinkProtocol, OpenLink
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerRefused, HandsOver, LinkLost, LinkProtocol, OpenLink
 from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
+from inmateria.adapters.mqtt.wire.opening import open_link as open_any_link
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.concurrency import cancel_and_wait, wait_for_first
@@ -46,7 +49,7 @@ _BACKOFF, _MOST_BACKOFF = 0.1, 2.0
 
 
 class DeviceServer:
-    """Serves a substrate as a device on a broker; an async context manager.
+    """Serves a substrate as a device on a broker, or at a socket of its own; an async context manager.
 
     If the connection to the broker is lost, the server connects again, with growing pauses, and continues where it
     was.
@@ -56,9 +59,11 @@ class DeviceServer:
     substrate : Substrate
         Substrate to serve; entered and left with the server.
     broker : str
-        ``mqtt://host:port``; see `Broker.from_uri` for certificates and passwords.
+        ``mqtt://host:port``; see `Broker.from_uri` for certificates and passwords. ``unix:///path`` or
+        ``tcp://127.0.0.1:port`` serves without a broker, at a socket of its own: clients of this machine reach it in
+        less than half the time.
     group, name : str
-        The device's address on the broker; the name is the substrate's id by default.
+        The device's address on the broker, or at a TCP socket; the name is the substrate's id by default.
     lease : float
         Seconds for which the controller, the device or the broker may be away. A session whose controller was not
         heard for longer ends: the substrate returns to rest and another session may take over. The controller is
@@ -78,9 +83,13 @@ class DeviceServer:
     open_data_link : OpenLink
         Opens the connection for commands and answers, for instance `AiomqttLinks`. The server always opens the
         connection for emergency stops itself.
+    exposed : bool
+        Whether ``tcp://`` may listen where other machines can reach it; there are no passwords and no encryption.
 
     Raises
     ------
+    SubstrateBusy
+        On entering, if another device has that name, or is served at that socket.
     SubstrateDisconnected
         On entering, if no broker answers, or the broker denies one of the device's topics.
     """
@@ -97,10 +106,19 @@ class DeviceServer:
         dtype: Literal["float64", "float32", "int16"] = "float64",
         whole: bool = False,
         journal: str | Path | None = None,
-        open_data_link: OpenLink = open_link,
+        open_data_link: OpenLink = open_any_link,
+        exposed: bool = False,
     ) -> None:
         self._substrate = substrate
-        self._broker = Broker.from_uri(broker)
+        self._broker = place_of(broker)
+        if isinstance(self._broker, DeviceSocket):
+            if open_data_link is not open_any_link:
+                raise ValueError(f"{self._broker} is served without a broker; leave out open_data_link")
+            if self._broker.address != ONLY_DEVICE:
+                raise ValueError(f"{broker} names a device; give group and name apart, and tcp://host:port alone")
+            refuse_exposed(self._broker, exposed)
+        self._exposed = exposed
+        self._hub: SocketHub | None = None
         self._group, self._name = group, name
         self._lease = lease
         self._timeout = timeout
@@ -118,6 +136,10 @@ class DeviceServer:
     @property
     def uri(self) -> str:
         """URI of the device for clients; known once the server has been entered."""
+        if self._hub is not None:
+            return self._hub.uri
+        if isinstance(self._broker, DeviceSocket) and self._broker.path:
+            return str(self._broker)
         return f"{self._broker}/{self._address}"
 
     async def __aenter__(self) -> Self:
@@ -132,7 +154,11 @@ class DeviceServer:
                 exits.callback(journal.close)
                 device_state.before = journal.before
             self._address = Address.named(self._group, self._name or info.id)
-            await refuse_name_in_use(self._broker, self._address, self._timeout)
+            if isinstance(self._broker, DeviceSocket):
+                hub = SocketHub(self._broker, self._address, exposed=self._exposed)
+                self._hub = await exits.enter_async_context(hub)
+            else:
+                await refuse_name_in_use(self._broker, self._address, self._timeout)
             device_state.name = str(self._address)
             self._commands = Commands(self._substrate, encoder, device_state, self._lease, self._send, journal)
             online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -186,10 +212,13 @@ class DeviceServer:
         topic = self._address.topic
         gone = msgspec.json.encode(Status(OFFLINE, self._device_state.epoch))
         will = (topic("status"), gone)
-        async with (
-            open_link(self._broker, timeout=self._timeout, will=will) as stop_link,
-            self._open_data_link(self._broker, timeout=self._timeout) as data_link,
-        ):
+        async with AsyncExitStack() as exits:
+            if self._hub is not None:
+                stop_link: _StopLink = await exits.enter_async_context(self._hub.open_link())
+                data_link: LinkProtocol = await exits.enter_async_context(self._hub.open_link())
+            elif isinstance(self._broker, Broker):
+                stop_link = await exits.enter_async_context(open_link(self._broker, timeout=self._timeout, will=will))
+                data_link = await exits.enter_async_context(self._open_data_link(self._broker, timeout=self._timeout))
             stop_probe, data_probe = AccessProbe(), AccessProbe()
             stops = StopTopics(topic("stop"), topic("release"), stop_probe)
             stop_probe.unheard.update((topic("stop"), topic("release")))
@@ -225,6 +254,17 @@ class DeviceServer:
 
     async def _receive_frames(self, link: LinkProtocol, probe: AccessProbe, own_status: OwnStatus) -> None:
         status, stimuli = self._address.topic("status"), self._address.topic("stimulus", "")
+
+        def take(topic: str, payload: bytes) -> bool:
+            return (
+                not probe.unheard
+                and len(payload) <= SMALL
+                and topic.startswith(stimuli)
+                and self._commands.take(topic[len(stimuli) :], payload)
+            )
+
+        if isinstance(link, HandsOver):
+            link.take_message = take
         async for topic, payload, _ in link.messages():
             if probe.unheard and probe.heard(topic, payload):
                 continue
@@ -275,7 +315,10 @@ class DeviceServer:
         if link is not None:
             try:
                 takes = self._commands.takes
-                if takes and len(frame) > SMALL:
+                if len(frame) <= SMALL:
+                    await link.publish(topic, frame)
+                    return
+                if takes:
                     if self._largest is None:
                         self._largest = await largest_message(self._broker, self._address, LARGEST_PART, self._timeout)
                     takes = min(takes, self._largest)
@@ -283,6 +326,13 @@ class DeviceServer:
                     await link.publish(topic, message)
             except LinkLost as error:
                 _logger.debug("%s: an answer was lost with the connection (%s)", self._address, error)
+
+
+class _StopLink(LinkProtocol, Protocol):
+    """A connection that can leave out what is retained, as the one for stops does."""
+
+    async def subscribe(self, *topics: str, qos: int = 0, retained: bool = True) -> None:
+        """Subscribe to topics."""
 
 
 async def _end(task: asyncio.Task[None]) -> None:

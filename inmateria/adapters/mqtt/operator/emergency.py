@@ -2,9 +2,10 @@
 
 import asyncio
 
-from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import ONLINE, STOPPED, read_status
-from inmateria.adapters.mqtt.wire.link import Link, LinkLost, open_link
+from inmateria.adapters.mqtt.wire.device_socket import address_of, place_of
+from inmateria.adapters.mqtt.wire.link_protocol import LinkLost, LinkProtocol
+from inmateria.adapters.mqtt.wire.opening import open_link
 from inmateria.concurrency import wait_for_first
 from inmateria.substrate import SubstrateDisconnected, SubstrateTimeout
 
@@ -23,7 +24,7 @@ async def emergency_stop(uri: str, *, timeout: float = 5.0) -> None:
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``.
+        ``mqtt://host:port/group/device``, ``unix:///path`` or ``tcp://host:port/group/device``.
     timeout : float
         Seconds to wait for the broker, and then for the device to report that it has stopped.
 
@@ -43,7 +44,7 @@ async def release(uri: str, *, timeout: float = 5.0) -> None:
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``.
+        ``mqtt://host:port/group/device``, ``unix:///path`` or ``tcp://host:port/group/device``.
     timeout : float
         Seconds to wait for the broker, and then for the device to report that it is online.
 
@@ -59,7 +60,7 @@ async def release(uri: str, *, timeout: float = 5.0) -> None:
 
 async def _republish_until(uri: str, command: str, state: str, timeout: float) -> None:
     """Republish a command until the device reports the state."""
-    broker, address = Broker.from_uri(uri), Address.from_uri(uri)
+    broker, address = place_of(uri), address_of(uri)
     reported = ["nothing"]
     try:
         async with open_link(broker, timeout=timeout) as link, asyncio.timeout(timeout):
@@ -80,13 +81,13 @@ async def _republish_until(uri: str, command: str, state: str, timeout: float) -
         ) from None  # fmt: skip
 
 
-async def _republish(link: Link, topic: str) -> None:
+async def _republish(link: LinkProtocol, topic: str) -> None:
     while True:
         await link.publish(topic, b"", qos=1)
         await asyncio.sleep(_AGAIN)
 
 
-async def _wait_for_state(link: Link, topic: str, state: str, reported: list[str]) -> None:
+async def _wait_for_state(link: LinkProtocol, topic: str, state: str, reported: list[str]) -> None:
     await link.subscribe(topic)
     async for message in link.messages():
         if message.topic != topic:  # the embedded broker sends retained messages of other topics too

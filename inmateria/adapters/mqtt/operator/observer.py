@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import msgspec
 import numpy as np
 
-from inmateria.adapters.mqtt.wire.address import ROOT, Address, Broker
+from inmateria.adapters.mqtt.wire.address import ROOT, Address
 from inmateria.adapters.mqtt.wire.announcements import OFFLINE, Status
+from inmateria.adapters.mqtt.wire.device_socket import DeviceSocket, address_of, place_of
 from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, response_of
-from inmateria.adapters.mqtt.wire.link import LinkLost, open_link
+from inmateria.adapters.mqtt.wire.link_protocol import LinkLost
+from inmateria.adapters.mqtt.wire.opening import open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import shown
 from inmateria.one_line import one_line
@@ -244,7 +246,7 @@ async def observe(
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``.
+        ``mqtt://host:port/group/device``, ``unix:///path`` or ``tcp://host:port/group/device``.
     every : float
         Seconds between two updates.
     timeout : float
@@ -262,7 +264,7 @@ async def observe(
     SubstrateDisconnected
         If no broker answers, or the connection is lost.
     """
-    broker, address = Broker.from_uri(uri), Address.from_uri(uri)
+    broker, address = place_of(uri), address_of(uri)
     seen = Observation(on_exchange=on_exchange)
     async with open_link(broker, timeout=timeout) as link:
         await link.subscribe(
@@ -309,7 +311,8 @@ async def find_devices(uri: str, *, timeout: float = 5.0) -> list[Device]:
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port``, or ``mqtt://host:port/group`` for the devices of one group.
+        ``mqtt://host:port``, or ``mqtt://host:port/group`` for the devices of one group; or the address of a socket,
+        which has one device.
     timeout : float
         Seconds to wait for the broker. Announcements are then collected until there has been none for half a second.
 
@@ -318,7 +321,10 @@ async def find_devices(uri: str, *, timeout: float = 5.0) -> list[Device]:
     UnknownSubstrate
         If the URI names no broker, or has a path that is no group or device.
     """
-    broker, (group, device) = Broker.from_uri(uri), _filter_of(uri)
+    broker = place_of(uri)
+    at_socket = isinstance(broker, DeviceSocket)
+    only = address_of(uri) if at_socket else None
+    group, device = _filter_of(uri) if only is None else (only.group, only.device)
     infos: dict[Address, SubstrateInfo] = {}
     statuses: dict[Address, Status] = {}
     async with open_link(broker, timeout=timeout) as link:
@@ -342,6 +348,6 @@ async def find_devices(uri: str, *, timeout: float = 5.0) -> list[Device]:
             raise SubstrateDisconnected(f"the connection to {broker} was lost ({error})", "", "try again") from None
     unknown = Status(OFFLINE, "")
     return [
-        Device(f"{broker}/{address}", infos[address], statuses.get(address, unknown))
+        Device(shown(uri) if at_socket else f"{broker}/{address}", infos[address], statuses.get(address, unknown))
         for address in sorted(infos, key=str)
     ]

@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 
-from inmateria.adapters.mqtt.wire.address import Address, Broker
 from inmateria.adapters.mqtt.wire.announcements import read_status
+from inmateria.adapters.mqtt.wire.device_socket import address_of, place_of
 from inmateria.adapters.mqtt.wire.frames import Frame, Kind, decode, response_of, stimulus_of
-from inmateria.adapters.mqtt.wire.link import BrokerGone, LinkLost, open_link
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, LinkLost
+from inmateria.adapters.mqtt.wire.opening import open_link
 from inmateria.adapters.mqtt.wire.parts import PartAssembler
 from inmateria.adapters.uri import connect
 from inmateria.concurrency import cancel_and_wait
@@ -65,7 +66,7 @@ async def record_device(
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``.
+        ``mqtt://host:port/group/device``, ``unix:///path`` or ``tcp://host:port/group/device``.
     path : path-like
         Recording to make; it must not exist.
     annotations : dict, optional
@@ -111,7 +112,7 @@ class _Observer:
         keep: KeptSamples | None,
     ) -> None:
         self._keep = keep
-        self._broker, self._address = Broker.from_uri(uri), Address.from_uri(uri)
+        self._broker, self._address = place_of(uri), address_of(uri)
         self._path, self._annotations, self._on_progress = path, annotations, on_progress
         self._writer: BackgroundWriter | None = None
         self._pending: OrderedDict[tuple[str, int], tuple[Stimulus, float, float]] = OrderedDict()

@@ -138,6 +138,11 @@ class Broker:
             ) from None
         return context
 
+    @property
+    def described(self) -> str:
+        """The other end of the connection in words."""
+        return f"the broker at {self}"
+
     def __str__(self) -> str:
         scheme = next(name for name, each in _SCHEMES.items() if each[:2] == (self.tls, self.transport))
         return f"{scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"

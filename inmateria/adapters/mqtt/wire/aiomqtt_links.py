@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from paho.mqtt.client import topic_matches_sub
 
-from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.device_socket import DeviceSocket, Place
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.concurrency import cancel_and_wait
@@ -74,8 +74,12 @@ class AiomqttLinks:
         await self._lost.wait()
 
     @asynccontextmanager
-    async def __call__(self, broker: Broker, *, timeout: float) -> AsyncIterator["_SharedLink"]:
+    async def __call__(self, broker: Place, *, timeout: float) -> AsyncIterator["_SharedLink"]:
         """Return a connection over the client that is in use; see `OpenLink`."""
+        if isinstance(broker, DeviceSocket):
+            raise BrokerRefused(
+                f"{broker} was to be reached over an aiomqtt client", "a device on a broker", "leave out open_link"
+            )
         if self._client is None:
             raise BrokerGone(
                 f"no aiomqtt client for {broker} is in use", "a client that is connected", "see AiomqttLinks.use"

@@ -49,7 +49,7 @@ MAGIC, MAJOR = b"IM", 1
 NOT_READ = -32768
 """Stands in 16-bit integers for a value that was not read."""
 _MOST_INTEGER = 32767
-_PREFIX, _CHECK = struct.Struct("<2sBBI"), struct.Struct("<I")
+_PREFIX, _CHECK, _HEAD = struct.Struct("<2sBBI"), struct.Struct("<I"), struct.Struct("<2sBBII")
 _HEADER_AT = _PREFIX.size + _CHECK.size
 _LARGE, _PAD = 4096, 6
 _add = np.add.reduce
@@ -231,7 +231,7 @@ def decode(data: bytes) -> Frame:
         raise FrameError(
             f"{len(data)} bytes that begin with {data[:2]!r} are not a frame", f"a frame begins with {MAGIC!r}"
         )
-    _, major, covers, length = _PREFIX.unpack_from(data)
+    _, major, covers, length, check = _HEAD.unpack_from(data)
     if major != MAJOR:
         raise FrameError(
             f"a frame has major version {major}", f"version {MAJOR} is known here", "use a matching inmateria"
@@ -242,25 +242,25 @@ def decode(data: bytes) -> Frame:
             f"a frame announces a header of {length} bytes in {len(data)}", f"at most {_MOST_HEADER}, all of them there"
         )
     view = memoryview(data)
-    covered = view[_HEADER_AT:] if covers == _WHOLE else view[_HEADER_AT:end]
-    if crc32(covered, crc32(view[: _PREFIX.size])) != _CHECK.unpack_from(data, _PREFIX.size)[0]:
+    written = view[_HEADER_AT:end]
+    if crc32(view[_HEADER_AT:] if covers == _WHOLE else written, crc32(data[: _PREFIX.size])) != check:
         raise FrameError(f"the checksum of a frame of {len(data)} bytes is not that of its bytes", "CRC-32 as of zlib")
     try:
-        header = _decoder.decode(view[_HEADER_AT:end])
+        header = _decoder.decode(written)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"a frame's header cannot be read ({error})", "a msgpack map, see docs/wire.md") from None
     if header.kind is Kind.STIMULUS and covers != _WHOLE:
         raise FrameError("the checksum of a stimulus leaves its numbers out", "it covers them: nothing else is applied")
     array: npt.NDArray[Any] | None = None
-    size = 0
-    if header.shape:
+    size, shape = 0, header.shape
+    if shape:
         dtype = _DTYPES.get(header.dtype)
         if dtype is None:
             raise FrameError(f"a frame has dtype {header.dtype!r}", f"known are {', '.join(_DTYPES)}")
-        if len(header.shape) > _MOST_AXES or min(header.shape) < 1:
-            raise FrameError(f"a frame has shape {header.shape}", f"one to {_MOST_AXES} axes of at least 1")
-        size = prod(header.shape) * dtype.itemsize
-    count = max(0, header.spikes)
+        if len(shape) > _MOST_AXES or min(shape) < 1:
+            raise FrameError(f"a frame has shape {shape}", f"one to {_MOST_AXES} axes of at least 1")
+        size = prod(shape) * dtype.itemsize
+    count = header.spikes if header.spikes > 0 else 0
     if end + size + count * SPIKE.itemsize != len(data):
         raise FrameError(
             f"a frame announces {size} bytes of numbers and {count} spikes in a body of {len(data) - end} bytes",
@@ -271,7 +271,7 @@ def decode(data: bytes) -> Frame:
     ):
         raise FrameError(f"the sum of the numbers of a frame of {len(data)} bytes is not what its header says")
     if size:
-        array = np.frombuffer(data, dtype, prod(header.shape), end).reshape(header.shape)
+        array = np.ndarray(shape, dtype, data, end)
     spikes = np.frombuffer(data, SPIKE, count, end + size) if header.spikes >= 0 else None
     return Frame(header, array, spikes)
 

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.client import Client, MQTTMessage, MQTTMessageInfo, MQTTv5, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -25,7 +25,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inmateria.adapters.mqtt.wire.address import WEBSOCKET_PATH, Broker
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message, TakeMessage
+from inmateria.adapters.mqtt.wire.publish_packets import PacketReader, publish_header, published
 from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
 from inmateria.concurrency import cancel_and_wait, wait_to_completion
 
@@ -41,6 +42,11 @@ MOST_MESSAGE = 1 << 26
 """Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
 _MOST_QUEUED = 4096
 _MOST_QUEUED_BYTES = 1 << 26
+_SMALL = 65_536
+"""Bytes of a message that is sent without the library; of more, part would often have to wait."""
+_CHUNK = 1 << 18
+_HEADERS_KEPT = 256
+_PUBLISH, _PING = 0x30, b"\xc0\x00"
 _IN_A_ROW = 64
 """Messages that are handed out before other tasks get a turn."""
 _NO_RETAINED = 2
@@ -61,12 +67,17 @@ _BACKLOG = 1 << 16
 class Link:
     """An open connection to a broker; see `open_link`."""
 
-    def __init__(self, client: Client, timeout: float) -> None:
+    def __init__(self, client: "_Client", timeout: float, plain: bool) -> None:
         self._client = client
+        self._plain = plain
+        self._socket: Any = None
+        self._headers: dict[str, bytes] = {}
+        self._packets = PacketReader(MOST_MESSAGE, client.protocol == MQTTv5)
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
         self._writing = self._paused = False
+        self.take_message: TakeMessage | None = None
         self._queue: deque[Message] = deque()
         self._queued_bytes = 0
         self._wanted: asyncio.Future[None] | None = None
@@ -102,6 +113,8 @@ class Link:
                 f"the broker takes {self.largest} at most", "send less at a time, or raise its limit",
             )  # fmt: skip
         self._published += len(payload)
+        if self._plain and qos == 0 and not retain and len(payload) <= _SMALL and self._send_at_once(topic, payload):
+            return
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost(_GONE)
@@ -165,6 +178,7 @@ class Link:
         if open_socket is None:
             self._lose(_GONE)
             return
+        self._socket = open_socket
         self._descriptor = open_socket.fileno()
         self._loop.add_reader(self._descriptor, self._read)
 
@@ -184,7 +198,7 @@ class Link:
     async def keep_alive(self) -> None:
         """Send pings while nothing else is sent, and give up a broker from which nothing comes for two keepalives."""
         tick = KEEPALIVE / _TICKS
-        before = time.monotonic()
+        before = pinged = time.monotonic()
         while self._lost is None:
             await asyncio.sleep(tick)
             now = time.monotonic()
@@ -193,6 +207,10 @@ class Link:
             before = now
             if self._sending():
                 self._received = max(self._received, self._progressed)
+            elif self._plain:  # the library does not know what was read without it
+                if now - pinged > KEEPALIVE / 2:
+                    pinged = now
+                    self._ping()
             else:
                 self._client.loop_misc()  # which would take the broker for dead while a ping waits behind the backlog
             if now - self._received > _SILENT * KEEPALIVE:
@@ -243,9 +261,41 @@ class Link:
                 ioctl(self._descriptor, TIOCOUTQ, count)
         return count[0]
 
+    def _send_at_once(self, topic: str, payload: bytes) -> bool:
+        """Send a message at QoS 0, unless others wait to be sent; return False where the library is to do it."""
+        if self._client.want_write() or self._descriptor < 0:
+            return False
+        header = self._headers.get(topic)
+        if header is None:
+            if len(self._headers) >= _HEADERS_KEPT:
+                self._headers.clear()
+            header = self._headers[topic] = publish_header(topic, self._client.protocol == MQTTv5)
+        packet = published(header, payload)
+        try:
+            sent = self._socket.send(packet)
+        except OSError:  # it takes nothing now, or is gone: the library finds out which
+            return False
+        if sent < len(packet):
+            self._client.send_rest(packet[sent:])
+            self._write_later()
+        return True
+
+    def _ping(self) -> None:
+        """Send a ping, unless something waits to be sent; a connection that is gone is found out by reading."""
+        if not self._client.want_write() and self._descriptor >= 0:
+            with suppress(OSError):
+                sent = self._socket.send(_PING)
+                if sent < len(_PING):
+                    self._client.send_rest(_PING[sent:])
+                    self._write_later()
+
     def _read(self) -> None:
         self._received = time.monotonic()
         client = self._client
+        if self._plain:
+            self._read_packets()
+            self._write_later()
+            return
         client.loop_read()
         secured = client.socket()
         # Bytes that TLS has read already do not make the socket readable.
@@ -255,6 +305,26 @@ class Link:
         if client._in_packet["remaining_length"] > MOST_MESSAGE:  # the library has no bound of its own
             self._lose(f"a message of {client._in_packet['remaining_length']} bytes came; {MOST_MESSAGE} are allowed")
         self._write_later()
+
+    def _read_packets(self) -> None:
+        """Read what has come, deal with the messages at QoS 0, and hand the library all else."""
+        try:
+            data = self._socket.recv(_CHUNK)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._client.loop_read()  # which finds the end as well
+            return
+        try:
+            for packet in self._packets.take(data):
+                if not isinstance(packet, bytes):
+                    self._take(*packet)
+                elif self._lost is None:
+                    self._client.read_packet(packet)
+        except ValueError as error:
+            self._lose(str(error))
 
     def _write_later(self) -> None:
         """Have the event loop go on writing, where the connection did not take everything."""
@@ -278,8 +348,12 @@ class Link:
             self._connack.set_result(code)
 
     def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
-        payload = bytes(message.payload)
-        self._queue.append(Message(message.topic, payload, message.retain))
+        self._take(message.topic, bytes(message.payload), message.retain)
+
+    def _take(self, topic: str, payload: bytes, retained: bool) -> None:
+        if not self._queue and self.take_message is not None and self.take_message(topic, payload):
+            return
+        self._queue.append(Message(topic, payload, retained))
         self._queued_bytes += len(payload)
         if not self._has_room() and not self._paused and self._descriptor >= 0:
             self._paused = True
@@ -370,7 +444,7 @@ async def open_link(broker: Broker, *, timeout: float, will: tuple[str, bytes] |
         client.tls_set_context(tls)
     if will is not None:
         client.will_set(will[0], will[1], 1, True)
-    link = Link(client, timeout)
+    link = Link(client, timeout, broker.transport == "tcp" and not broker.tls)
     keeping: asyncio.Task[None] | None = None
     try:
         try:
@@ -416,6 +490,32 @@ class _Client(Client):
     """Closes its socket where a handshake fails, which the library forgets, and can be interrupted during one."""
 
     _opened: socket.socket | None = None
+    _given: bytes | None = None
+    """What is left of a packet that was read already."""
+
+    def read_packet(self, packet: bytes) -> None:
+        """Deal with a packet that was read already."""
+        self._given = packet
+        self.loop_read()
+        self._given = None
+
+    def send_rest(self, data: bytes) -> None:
+        """Send the rest of a packet, before anything else."""
+        number = self._mid_generate()
+        info = MQTTMessageInfo(number)
+        info.rc = MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._out_packet.append({
+            "command": _PUBLISH, "mid": number, "qos": 0, "pos": 0, "to_process": len(data), "packet": data,
+            "info": info,
+        })  # fmt: skip
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if self._given is None:
+            return super()._sock_recv(bufsize)
+        taken, self._given = self._given[:bufsize], self._given[bufsize:]
+        if not taken:
+            raise BlockingIOError
+        return taken
 
     def _create_socket_connection(self) -> socket.socket:
         self._opened = super()._create_socket_connection()

@@ -1,13 +1,22 @@
 """The connection to a broker that client and device need; `wire.link` is ours, `wire.aiomqtt_links` another."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
-from inmateria.adapters.mqtt.wire.address import Broker
+from inmateria.adapters.mqtt.wire.device_socket import Place
 from inmateria.substrate import SubstrateDisconnected
 
-__all__ = ["BrokerGone", "BrokerRefused", "LinkLost", "LinkProtocol", "Message", "OpenLink"]
+__all__ = [
+    "BrokerGone",
+    "BrokerRefused",
+    "HandsOver",
+    "LinkLost",
+    "LinkProtocol",
+    "Message",
+    "OpenLink",
+    "TakeMessage",
+]
 
 
 class LinkLost(Exception):
@@ -60,10 +69,28 @@ class LinkProtocol(Protocol):
         ...
 
 
+TakeMessage = Callable[[str, bytes], bool]
+"""Called with topic and payload of a message; returns whether it was dealt with."""
+
+
+@runtime_checkable
+class HandsOver(Protocol):
+    """What a connection may have besides: messages that can be dealt with at once need no turn of the event loop.
+
+    Attributes
+    ----------
+    take_message : TakeMessage or None
+        Called with each message as it is read, while none waits in the queue; what it returns False for is queued, and
+        comes out of `messages`. It must not wait, and raises nothing.
+    """
+
+    take_message: TakeMessage | None
+
+
 class OpenLink(Protocol):
     """Opens a connection to a broker; called again each time one was lost."""
 
-    def __call__(self, broker: Broker, *, timeout: float) -> AbstractAsyncContextManager[LinkProtocol]:
+    def __call__(self, broker: Place, *, timeout: float) -> AbstractAsyncContextManager[LinkProtocol]:
         """Open a connection within `timeout` seconds.
 
         Raises
