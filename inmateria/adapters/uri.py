@@ -104,14 +104,10 @@ _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
         "inmateria.adapters.streams.uris:open_ephys_stream",
         ("heartbeats", "electrodes", "continuous_unit", "events", *_STREAM),
     ),
-<<<<<<< HEAD
     "maxwell": ("inmateria.adapters.streams.uris:maxwell_stream", ()),
-} | dict.fromkeys(("mqtt", "mqtts", "ws", "wss"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS))
-=======
 } | dict.fromkeys(
     ("mqtt", "mqtts", "ws", "wss", "unix"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS)
 )
->>>>>>> wire
 """The class whose docstring describes the query of each adapter's URI, and the names in it that the query takes."""
 
 
