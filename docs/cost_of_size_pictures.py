@@ -23,30 +23,44 @@ PANELS = {
     "channels": ("Closed loop", "channels", "s an exchange"),
     "devices": ("Devices on one machine", "devices", "s an exchange with each"),
 }
-BOUND = "by the limit"
+BOUND = {"devices": "one device alone"}
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of all benchmarks whose lines are in a file."""
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    kept = ("what", "case", "size", "seconds", "bound", "machine")
-    return [
-        {name: (row | {"machine": line.get("machine", "")})[name] for name in kept if name in row or name == "machine"}
-        for line in lines
-        for row in line["rows"]
-    ]
+    """Return the rows of all benchmarks whose lines are in a file, in one form."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        told = json.loads(line)
+        for row in told["rows"]:
+            if "s_a_neuron_step" in row:
+                size = row["size"]
+                seconds, bound = size * row["s_a_neuron_step"], size * row["bound_s"]
+                found.append({"what": "neurons", "size": size, "seconds": seconds, "bound": bound})
+                continue
+            found.append({name: row[name] for name in ("what", "case", "size", "seconds", "bound") if name in row})
+            if row.get("ensemble_seconds"):
+                found[-1]["case"] = "alone"
+                together = {"case": "each of sixteen", "seconds": row["ensemble_seconds"], "bound": None}
+                found.append(found[-1] | together)
+    return found
 
 
 def draw(axes: Axes, what: str, rows: list[dict[str, Any]]) -> None:
     """Cost by size of one thing, each case a line, with the limit beside it."""
     title, size, cost = PANELS[what]
-    for number, case in enumerate(dict.fromkeys(row.get("case", "") for row in rows)):
-        of = sorted((row for row in rows if row.get("case", "") == case), key=lambda row: row["size"])
+    for number, case in enumerate(dict.fromkeys(row.get("case", "alone") for row in rows)):
+        of = sorted((row for row in rows if row.get("case", "alone") == case), key=lambda row: row["size"])
         sizes = [row["size"] for row in of]
-        axes.loglog(sizes, [row["seconds"] for row in of], "o-", color=f"C{number}", ms=3, label=case or "measured")
+        axes.loglog(sizes, [row["seconds"] for row in of], "o-", color=f"C{number}", ms=3, label=case)
         bound = [(row["size"], row["bound"]) for row in of if row.get("bound")]
         if bound:
-            axes.loglog(*zip(*bound, strict=True), "--", color=f"C{number}", lw=0.9, label=f"{case} {BOUND}".strip())
+            axes.loglog(
+                *zip(*bound, strict=True),
+                "--",
+                color=f"C{number}",
+                lw=0.9,
+                label=f"{case}, {BOUND.get(what, 'the limit')}",
+            )
     axes.set(title=title, xlabel=size, ylabel=cost)
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend(fontsize=7)
