@@ -258,7 +258,7 @@ def nobody_listens() -> int:
         (["run", "digits", "--set", "samples=99"], 1, "samples is 99"),
         (["run", "henon", "--on", "culture", "--electrodes", "4"], 2, "electrodes=4, which has no effect here"),
         (["run", "henon"], 2, "gives no spikes; henon counts the spikes that pulses evoke; give a culture"),
-        (["run", "memory", "--on", "nanowire://?wires=1e9"], 2, "give at most 100,000"),
+        (["run", "memory", "--on", "nanowire://?wires=1e9"], 2, "give at most 400,000"),
         (["run", "memory", "--on", "culture://?neurons=1e9"], 2, "give at most 200,000"),
         (["list", "nanowir"], 2, "did you mean nanowire?"),
         (["list", "mqtt://127.0.0.1/lab/x/y"], 2, "mqtt://host/group those of one group"),

@@ -104,7 +104,10 @@ _DESCRIBED: dict[str, tuple[str, tuple[str, ...]]] = {
         "inmateria.adapters.streams.uris:open_ephys_stream",
         ("heartbeats", "electrodes", "continuous_unit", "events", *_STREAM),
     ),
-    "maxwell": ("inmateria.adapters.streams.uris:maxwell_stream", ()),
+    "maxwell": (
+        "inmateria.adapters.streams.uris:maxwell_stream",
+        ("rate", "channels", "spikes", "spike_bytes", "continuous_unit", "step", "late", "timeout", "id"),
+    ),
 } | dict.fromkeys(
     ("mqtt", "mqtts", "ws", "wss", "unix"), ("inmateria.adapters.mqtt.client.remote:RemoteSubstrate", _OPTIONS)
 )
