@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from multiprocessing import resource_tracker
+from multiprocessing import active_children, resource_tracker
 from pathlib import Path
 from unittest import mock
 
@@ -40,5 +40,7 @@ def running(path: Path) -> Iterator[Path]:
             yield Path(folder)
         finally:
             os.chdir(before)
-            cl.sim.clear_simulator_data_source()  # which ends the SDK's processes
+            cl.sim.clear_simulator_data_source()  # which ends the SDK's processes, some a moment later
+            for child in active_children():
+                child.join(10.0)
             gc.enable()  # the SDK switches it off
