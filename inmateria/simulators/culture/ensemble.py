@@ -12,7 +12,8 @@ from inmateria.pulses import PulseArray
 from inmateria.simulators.culture.network import NeuralCulture
 from inmateria.simulators.culture.pulses import Pulses, admitted
 from inmateria.simulators.culture.records import Activity
-from inmateria.substrate import Response, StimulusRejected
+from inmateria.simulators.ensemble_drives import stimuli_of
+from inmateria.substrate import Response
 
 Given = Pulses | PulseArray | None
 Result = TypeVar("Result")
@@ -80,16 +81,7 @@ class CultureEnsemble:
         StimulusRejected
             If a drive is outside the limits of its culture; nothing is applied to any culture.
         """
-        given = np.asarray(drive, dtype=np.float64)
-        if given.ndim == 2:
-            given = np.broadcast_to(given, (len(self), *given.shape))
-        if given.ndim != 3 or len(given) != len(self):
-            raise StimulusRejected(
-                f"the drive has shape {np.shape(drive)}",
-                f"({len(self)}, steps, electrodes) or (steps, electrodes)",
-                "give one drive to each culture, or one to all",
-            )
-        stimuli = [culture.info.stimulus(own, step) for culture, own in zip(self.cultures, given, strict=True)]
+        stimuli = stimuli_of(drive, self.cultures, step, inputs="electrodes", member="culture")
         return self._each(NeuralCulture.advance, stimuli, stimuli[0].duration)
 
     def run(

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
+from inmateria.simulators.ensemble_drives import stimuli_of
 from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.nanowire import kernel, lanes
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
@@ -16,7 +17,7 @@ from inmateria.simulators.nanowire.models import Filament
 from inmateria.simulators.nanowire.network import NanowireNetwork
 from inmateria.simulators.parameters import either
 from inmateria.simulators.vector_lanes import LANES
-from inmateria.substrate import Stimulus, StimulusRejected
+from inmateria.substrate import Stimulus
 
 FloatArray = npt.NDArray[np.float64]
 Precision = Literal["double", "mixed", "single"]
@@ -167,18 +168,9 @@ class NanowireEnsemble:
         StimulusRejected
             If a drive is outside the limits of its network; nothing is applied to any network.
         """
-        given = np.asarray(drive, dtype=np.float64)
-        if given.ndim == 2:
-            given = np.broadcast_to(given, (len(self), *given.shape))
-        if given.ndim != 3 or len(given) != len(self):
-            raise StimulusRejected(
-                f"the drive has shape {np.shape(drive)}",
-                f"({len(self)}, steps, inputs) or (steps, inputs)",
-                "give one drive to each network, or one to all",
-            )
-        stimuli = [network.info.stimulus(own, step) for network, own in zip(self.networks, given, strict=True)]
+        stimuli = stimuli_of(drive, self.networks, step, inputs="inputs", member="network")
         info = self.networks[0].info
-        signal = np.empty((len(self), given.shape[1], info.samples(stimuli[0].step), len(info.outputs)))
+        signal = np.empty((len(self), len(stimuli[0].drive), info.samples(stimuli[0].step), len(info.outputs)))
         for number in self._alone:
             signal[number] = self.networks[number].advance(stimuli[number]).signal
         for members, group in self._groups:
