@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from inmateria.reservoir import RidgeReadout
 from inmateria.substrate import FloatArray
 
 __all__ = [
@@ -209,6 +208,8 @@ def echo_states(U: FloatArray, W: FloatArray, W_in: FloatArray, bias: FloatArray
 
 
 def _leave_one_out(X: FloatArray, Y: FloatArray, alphas: Sequence[float]) -> float:
+    from inmateria.reservoir import RidgeReadout  # loads scikit-learn, which the exchanges do without
+
     deviation = X.std(axis=0)
     standardised = (X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
     # Generalised cross-validation costs half as much, and is as good where samples are many.

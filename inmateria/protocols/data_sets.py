@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.datasets import load_digits, load_iris
 
 from inmateria.protocols.data_parts import present_part
 from inmateria.protocols.scoring import Labels
@@ -105,12 +104,16 @@ class Items:
 
 def digits() -> Items:
     """Return scikit-learn's handwritten digits, 8 x 8 pixels from 0 to 1: all 1,797, or the 896 for validation."""
+    from sklearn.datasets import load_digits
+
     found = load_digits()
     return _seen(found.data / 16.0, found.target, tuple(str(name) for name in found.target_names))
 
 
 def iris_flowers() -> Items:
     """Return Fisher's iris flowers, four lengths in cm: all 150, or the 75 for validation."""
+    from sklearn.datasets import load_iris
+
     found = load_iris()
     return _seen(found.data, found.target, tuple(str(name) for name in found.target_names))
 

@@ -1,7 +1,8 @@
 """Scoring the same ridge readout on the substrate's features and on each control, fold by fold.
 
 A task names its feature sets, the substrate's first, and its targets; everything else that a score needs is here, so
-that a control added here stands beside every task.
+that a control added here stands beside every task. scikit-learn takes seconds to load, so that it is loaded by what
+scores, after the exchanges.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,16 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from inmateria.blas_threads import one_blas_thread
 from inmateria.one_line import one_line
 from inmateria.protocols.controls import Control, ControlKind, FeatureSets
 from inmateria.protocols.outcome import ExchangeStatistics, Outcome, Score, weights_by_output
-from inmateria.reservoir import RidgeClassifierReadout, RidgeReadout, accuracy
-from inmateria.reservoir.measures import transmitted_information
 from inmateria.substrate import FloatArray
 
 __all__ = [
@@ -165,6 +161,12 @@ def score_classification(
     on_progress : ProgressCallback, optional
         Called after each fit.
     """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from inmateria.reservoir import RidgeClassifierReadout, accuracy
+    from inmateria.reservoir.measures import transmitted_information
+
     count = _Fits(on_progress, len(feature_sets) * (FOLDS if folds is None else len(folds)))
     if folds is None:
         folds, splitting = stratified_folds(labels, seed), f"{FOLDS} stratified folds, drawn with the seed."
@@ -248,6 +250,11 @@ def score_regression(
     on_progress : ProgressCallback, optional
         Called after each fit.
     """
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from inmateria.reservoir import RidgeReadout
+
     count = _Fits(on_progress, len(feature_sets) * FOLDS)
     names = list(targets)
     Y = np.column_stack([targets[name] for name in names])
@@ -306,11 +313,15 @@ def score_regression(
 
 def blocks_of_time(steps: int) -> Folds:
     """Hold out each of some blocks of time in turn, the last one first: learned from the past, scored on the future."""
+    from sklearn.model_selection import KFold
+
     return list(reversed(list(KFold(FOLDS).split(np.arange(steps)))))
 
 
 def stratified_folds(labels: Labels, seed: int) -> Folds:
     """Draw folds that have each class in its share."""
+    from sklearn.model_selection import StratifiedKFold
+
     return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels))
 
 

@@ -1,6 +1,8 @@
 """The tasks on series against the theory of simple substrates."""
 
 import asyncio
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -126,3 +128,42 @@ def test_every_task_is_found_by_its_name() -> None:
         assert task.settings_from({}) == task.settings()
     with pytest.raises(UnknownTask, match="did you mean waveform"):
         find_task("wavefrom")
+
+
+FIRST_EXCHANGE = """
+import asyncio, sys
+from inmateria.adapters import connect
+from inmateria.protocols import find_task
+
+class Reached(Exception):
+    pass
+
+async def run():
+    task = find_task(sys.argv[1])
+    async with connect(sys.argv[2]) as substrate:
+        def reached(stimulus):
+            raise Reached
+        substrate.stimulate = reached
+        await task.run(substrate, task.settings(), lambda *phase: None)
+
+try:
+    asyncio.run(run())
+except Reached:
+    sys.exit("sklearn" if "sklearn" in sys.modules else 0)
+sys.exit("no exchange")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "on"),
+    [
+        ("memory", "nanowire://?wires=30"),
+        ("mackey-glass", "nanowire://?wires=30"),
+        ("spoken-vowels", "nanowire://?wires=30"),
+        ("encoding", "culture://?neurons=100"),
+    ],
+)
+def test_a_task_exchanges_before_it_loads_what_scores(name: str, on: str) -> None:
+    command = [sys.executable, "-c", FIRST_EXCHANGE, name, on]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -13,7 +13,6 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from msgspec import Meta
-from sklearn.preprocessing import StandardScaler
 
 from inmateria.protocols.controls import Control
 from inmateria.protocols.outcome import Curves, Outcome, Score, weights_by_output
@@ -25,7 +24,6 @@ from inmateria.reservoir import (
     InformationProcessingCapacity,
     InputMask,
     MemoryCapacity,
-    RidgeReadout,
     information_processing_capacity,
     memory_capacity,
 )
@@ -213,6 +211,10 @@ def _scores(
 
 def _weights(X: FloatArray, u: FloatArray, outputs: list[str]) -> tuple[tuple[float, ...], ...]:
     """Return the weights of a readout that recalls the last few inputs."""
+    from sklearn.preprocessing import StandardScaler  # takes a second to load, which the exchanges do without
+
+    from inmateria.reservoir import RidgeReadout
+
     start = _RECALLED - 1
     recalled = np.stack([u[start - delay : len(u) - delay] for delay in range(_RECALLED)], axis=1)
     readout = RidgeReadout().fit(StandardScaler().fit_transform(X[start:]), recalled)
