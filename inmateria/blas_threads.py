@@ -33,15 +33,17 @@ def one_blas_thread(multiplications: float = 0.0) -> Iterator[None]:
     if multiplications >= LARGE:
         yield
         return
-    with _lock:
-        if not _inside:
-            _limit = threadpool_limits(1, user_api="blas")
-        _inside += 1
+    entered = False
     try:
+        with _lock:
+            if not _inside:
+                _limit = threadpool_limits(1, user_api="blas")
+            _inside, entered = _inside + 1, True
         yield
     finally:
-        with _lock:
-            _inside -= 1
-            if not _inside:
-                _limit.restore_original_limits()
-                _limit = None
+        if entered:
+            with _lock:
+                _inside -= 1
+                if not _inside:
+                    _limit.restore_original_limits()
+                    _limit = None
