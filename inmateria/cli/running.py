@@ -10,11 +10,14 @@ from inmateria.cli.metadata import MetadataFile, MetadataValues, metadata_of
 from inmateria.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.table import Table
 
     from inmateria.protocols.data_parts import Part
     from inmateria.protocols.runner import Keep
     from inmateria.protocols.runs import Run
+    from inmateria.substrate import Substrate
 
 
 def _complete_task(start: str) -> list[str]:
@@ -123,7 +126,7 @@ def run(
         settings = chosen.settings_from(pairs)
         if chosen.substrates is not None and given_on:
             raise typer.BadParameter(f"the settings of {task} name its substrates; leave --on out (see --help)")
-        from inmateria.adapters import SubprocessDevice, connect
+        from inmateria.adapters import connect
         from inmateria.adapters.mqtt.wire.device_socket import names_a_device
         from inmateria.adapters.uri import shown
         from inmateria.protocols.runner import run_task
@@ -134,7 +137,12 @@ def run(
         if over == "mqtt" and any(remote):
             already = shown(uris[remote.index(True)])
             raise typer.BadParameter(f"{already} is in another process already; leave --over out")
-        substrates = [SubprocessDevice(uri) if over == "mqtt" else connect(uri) for uri in uris]
+        enter: Callable[[str], Substrate] = connect
+        if over == "mqtt":
+            from inmateria.adapters import SubprocessDevice  # with a broker, which takes a third of a second to load
+
+            enter = SubprocessDevice
+        substrates = [enter(uri) for uri in uris]
         given = substrates if chosen.several else substrates[0]
         way = "remote" if all(remote) else over
         running = run_task(
