@@ -212,7 +212,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("module", ["typer", "inmateria.cli.running", "rich.progress", "numpy", "sklearn", "h5py"])
+@pytest.mark.parametrize("module", ["typer", "inmateria.cli.running", "rich.progress", "numpy", "numba", "h5py"])
 def test_ctrl_c_while_modules_are_imported_is_one_line(module: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", INTERRUPTED_AT, module, "run", "memory"]
     told = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, cwd=tmp_path)
