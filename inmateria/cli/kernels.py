@@ -39,7 +39,9 @@ def _nanowire_ensembles() -> None:
 def _cultures() -> None:
     from inmateria.simulators import NeuralCulture
 
-    _drive(NeuralCulture(neurons=50, seed=1), 1)
+    culture = NeuralCulture(neurons=50, seed=1)
+    _drive(culture, 1)
+    culture.run(0.5, voltage=True)
 
 
 def _contrastive_networks() -> None:

@@ -126,6 +126,8 @@ def strength_of(pulses: PulseArray, gain: float) -> FloatArray:
     The negative (cathodic) phase excites, by its own current and duration, and less where it comes second. A shorter
     phase needs more current: the law of Lapicque and Weiss, chronaxie 0.2 ms.
     """
+    if not len(pulses):
+        return np.zeros(0)
     first = pulses["amplitude"] <= 0
     current = np.abs(np.where(first, pulses["amplitude"], pulses["second_amplitude"]))
     phase = np.where(first, pulses["duration"], pulses["second_duration"])

@@ -5,9 +5,13 @@ made in parts equals one made in a single run.
 """
 
 import math
+from functools import cache
 
+import numba
 import numpy as np
 import numpy.typing as npt
+
+from inmateria.kernel_compilation import log_compilation
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -21,15 +25,17 @@ _TROUGH = 0.4e-3  # s after the neuron fires
 _ARTEFACT = 1e-3  # V per uA at the stimulated electrode
 _ARTEFACT_DECAY = 1.2e-3  # s
 _ARTEFACT_RANGE = 60.0  # um
-_AT_ONCE = 2000  # spikes
 _RAIL = 5e-3  # V, where the amplifier saturates
 
 
+@cache
 def waveform() -> FloatArray:
     """Return the shape of an extracellular spike, peak -1: a sharp trough and a slow, small return."""
     t = np.arange(round(_SPIKE * SAMPLING_RATE)) / SAMPLING_RATE - _TROUGH
     shape = -np.exp(-((t / 0.13e-3) ** 2)) + 0.3 * np.exp(-(((t - 0.6e-3) / 0.35e-3) ** 2))
-    return np.asarray(shape / -shape.min())
+    shape /= -shape.min()
+    shape.flags.writeable = False
+    return np.asarray(shape)
 
 
 def first_sample(time: float) -> int:
@@ -86,23 +92,32 @@ def _add_spikes(
     fired: tuple[FloatArray, IntArray],
     audible: tuple[IntArray, IntArray, FloatArray],
 ) -> None:
-    first, electrode, peak = audible
     times, neurons = fired
     shape = waveform()
     sample = np.round(times * SAMPLING_RATE).astype(np.intp) - origin
     shown = (sample > -len(shape)) & (sample < len(voltage))  # of the others nothing lies between the two times
-    sample, neurons = sample[shown], neurons[shown]
-    many = first[neurons + 1] - first[neurons]
-    pairs = np.repeat(first[neurons], many) + np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-    at = np.repeat(sample, many)
-    # Sample after sample of all spikes, in this order at any size; few spikes are added in one call, which is faster.
-    step = len(shape) if len(pairs) <= _AT_ONCE else 1
-    for k in range(0, len(shape), step):
-        row = at + np.arange(k, k + step)[:, np.newaxis]
-        seen = (row >= 0) & (row < len(voltage))
-        column = np.broadcast_to(electrode[pairs], row.shape)[seen]
-        height = (-shape[k : k + step, np.newaxis] * peak[pairs])[seen].astype(np.float32)
-        np.add.at(voltage, (row[seen], column), height)
+    if shown.any():
+        with log_compilation("the culture's voltage", _add_shapes):
+            _add_shapes(voltage, shape, sample[shown], neurons[shown], *audible)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_shapes(
+    voltage: npt.NDArray[np.float32],
+    shape: FloatArray,
+    sample: IntArray,
+    neurons: IntArray,
+    first: IntArray,
+    electrode: IntArray,
+    peak: FloatArray,
+) -> None:
+    """Add the shapes of spikes, sample after sample of all: in this order the sums are the same bits at any size."""
+    for k in range(len(shape)):
+        for spike in range(len(sample)):
+            row = sample[spike] + k
+            if 0 <= row < len(voltage):
+                for pair in range(first[neurons[spike]], first[neurons[spike] + 1]):
+                    voltage[row, electrode[pair]] += np.float32(-shape[k] * peak[pair])
 
 
 def _add_artefact(voltage: npt.NDArray[np.float32], origin: int, pulse: np.void, electrodes: FloatArray) -> None:
