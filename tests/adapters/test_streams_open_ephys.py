@@ -150,6 +150,40 @@ async def test_an_acquisition_that_begins_anew_goes_on_after_a_break() -> None:
         assert flat[0, 0] < device.sample
 
 
+@pytest.mark.parametrize("before", [10, 40])
+async def test_a_new_acquisition_is_seen_by_its_message_numbers_whatever_of_it_comes_first(before: int) -> None:
+    """After a short acquisition as after a long one, with a digital event and lost messages at its beginning."""
+    async with twin() as device, Feeding(device) as substrate:
+        await device.play(before)
+        first = substrate.info.parameters["first_sample"]
+        end = device.sample - first
+        await take(substrate, end // BLOCK - 2)
+        await asyncio.sleep(0.5)
+        device.begin_anew()
+        device.sample = 7 * BLOCK  # a source that does not begin at 0
+        device.messages += 3  # the first three messages were lost
+        await device.switch(1, True)
+        await device.play(60)
+        notes, flat = [], []
+        async with asyncio.timeout(30):
+            while len(flat) < 12:
+                response = await take(substrate, 1)
+                notes += substrate.take_notes()
+                flat.append((response.start, response.signal.reshape(-1, 4)))
+        (anew,) = [note for note in notes if note.label == "acquisition began anew"]
+        (event,) = [note for note in notes if note.label == "TTL 1 on"]
+        (lost,) = [note for note in notes if note.label == "messages lost"]
+        assert lost.details == {"messages": 3, "before": 4}
+        assert event.device == anew.device  # both are of the first sample of the new acquisition
+        assert end / RATE + 0.4 < anew.device < end / RATE + 2.0  # half a second by the host's clock, and its load
+        start, values = flat[-1]
+        assert np.array_equal(values, counted(values[0, 0] + np.arange(BLOCK)))
+        assert start - anew.device == pytest.approx((values[0, 0] - 7 * BLOCK) / RATE)
+        clock = substrate._source.clock.fit
+        assert clock is not None
+        assert abs(clock.host(anew.device) - event.host) < 0.05  # one clock through both
+
+
 async def test_17_ms_that_are_lost_are_nan_and_marked() -> None:
     async with twin(block=17) as device, Feeding(device) as substrate:
         first = substrate.info.parameters["first_sample"]

@@ -204,19 +204,25 @@ class OpenEphysSource(StreamSource):
         return items
 
     def _count_message(self, number: int, items: list[Any]) -> None:
-        """Mark messages that are missing in the plugin's count; it begins again with each acquisition."""
-        if self._number is not None and number > self._number + 1:
-            details = {"messages": number - self._number - 1, "before": number}
-            items.append(StreamMark("messages lost", (self._end - self._origin) / self._rate, details=details))
-        anew = self._number is not None and (1 == number < self._number or number + _MOST_AT_ONCE < self._number)
+        """Mark messages that are missing in the plugin's count; it begins again with each acquisition.
+
+        ZeroMQ keeps the order of a publisher's messages, so a number that is not higher is of another acquisition.
+        """
+        anew = self._number is not None and number <= self._number
         self._begun_anew |= anew
-        self._number = number if self._number is None or anew else max(number, self._number)
+        expected = number if self._number is None else 1 if anew else self._number + 1
+        if number > expected:
+            details = {"messages": number - expected, "before": number}
+            items.append(StreamMark("messages lost", (self._end - self._origin) / self._rate, details=details))
+        self._number = number
 
     def _take(self, message: Any, items: list[Any]) -> None:
         if message.stream != self._stream:
             raise SubstrateDisconnected(
                 f"Open Ephys sends the stream {message.stream!r} now", f"it was {self._stream!r}", "enter it again"
             )
+        if self._begun_anew:
+            self._begin_anew(message, items)
         at = (message.sample - self._origin) / self._rate
         if isinstance(message, ChannelData):
             self._take_data(message, items)
@@ -236,6 +242,18 @@ class OpenEphysSource(StreamSource):
         elif isinstance(message, TtlText):
             items.append(StreamMark(message.text, at, details={"node": message.node}))
 
+    def _begin_anew(self, message: Any, items: list[Any]) -> None:
+        """Go on after what was before, as the host's clock says: a new acquisition may count samples from 0 again."""
+        self._begun_anew = False
+        samples = len(message.values) if isinstance(message, ChannelData) else 0
+        moved = self._end - message.sample
+        silent = max(0, round((time.time() - self._last_host) * self._rate) - samples)
+        self._origin -= moved + silent
+        self._end = message.sample
+        self._deliveries.restart()
+        first = (message.sample - self._origin) / self._rate
+        items.append(StreamMark("acquisition began anew", first, details={"samples_moved": moved + silent}))
+
     def _take_data(self, message: ChannelData, items: list[Any]) -> None:
         column = self._columns.get(message.channel)
         if message.rate != self._rate or column is None:
@@ -244,20 +262,8 @@ class OpenEphysSource(StreamSource):
                 f"it sent channels {sorted(self._columns)} at {self._rate:g} Hz", "enter it again",
             )  # fmt: skip
         first, samples = message.sample - self._origin, len(message.values)
-        if not self._begun_anew and message.sample + samples < self._end - self._rate:
+        if message.sample + samples < self._end - self._rate:
             raise time_went_back(f"Open Ephys' stream {self._stream!r}", (self._end - message.sample) / self._rate)
-        if self._begun_anew:
-            # A new acquisition counts samples from 0 again: it goes on after what was before, as the host's clock says.
-            self._begun_anew = False
-            moved = self._end - message.sample
-            silent = max(0, round((time.time() - self._last_host) * self._rate) - samples)
-            self._origin -= moved + silent
-            first = message.sample - self._origin
-            self._end = message.sample
-            self._deliveries.restart()
-            items.append(
-                StreamMark("acquisition began anew", first / self._rate, details={"samples_moved": moved + silent})
-            )
         if message.sample + samples > self._end:
             self._end = message.sample + samples
             self._last_host = time.time()
