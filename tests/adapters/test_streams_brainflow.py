@@ -12,6 +12,7 @@ from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
 from brainflow.data_filter import DataFilter
 
 from inmateria.adapters import connect, record_stream
+from inmateria.adapters.streams.substrate import StreamSubstrate
 from inmateria.recording import open_recording, read_block
 from inmateria.substrate import SubstrateDisconnected, UnknownSubstrate
 from inmateria.testing import check_entered_substrate
@@ -30,6 +31,11 @@ def synthetic_file(path: Path, samples: int, *, lose: slice = slice(0, 0)) -> np
     rows = np.ascontiguousarray(np.delete(rows, np.arange(samples)[lose], axis=1))
     DataFilter.write_file(rows, str(path), "w")
     return DataFilter.read_file(str(path))
+
+
+async def take_on(substrate: StreamSubstrate) -> None:
+    for _ in range(30):
+        await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(1)))
 
 
 def playback(file: Path) -> str:
@@ -95,8 +101,7 @@ async def test_time_that_goes_back_is_an_error(tmp_path: Path, counter: str) -> 
         first = await substrate.stimulate(info.stimulus(info.rest_drive(4)))
         assert np.array_equal(first.signal[..., 0].ravel(), np.arange(100.0))
         with pytest.raises(SubstrateDisconnected, match=r"the time of the board playback went back by 29\.6"):
-            for _ in range(30):
-                await substrate.stimulate(info.stimulus(info.rest_drive(1)))
+            await take_on(substrate)
 
 
 async def test_samples_that_are_late_by_less_than_a_hundred_are_no_error(tmp_path: Path) -> None:
