@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,26 +22,23 @@ from inmateria.adapters.streams.open_ephys_protocol import (
 from inmateria.adapters.streams.source import (
     HIGHEST,
     Block,
-    MissingStreamPackage,
     StreamDescription,
     StreamMark,
     StreamSource,
     StreamSpike,
     time_went_back,
 )
+from inmateria.adapters.streams.zmq_subscription import Subscription
 from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.concurrency import cancel_and_wait
 from inmateria.errors import FrameError, SubstrateDisconnected, SubstrateTimeout
 from inmateria.substrate_info import Channel
 
-if TYPE_CHECKING:
-    import zmq.asyncio
-
 __all__ = ["OpenEphysSource"]
 
 _logger = logging.getLogger("inmateria")
 _HEARTBEAT = 2.0
-_MOST_AT_ONCE = 2000
+_BETWEEN = 0.005  # s between two looks at what has arrived
 
 
 class OpenEphysSource(StreamSource):
@@ -82,27 +79,14 @@ class OpenEphysSource(StreamSource):
         self._host, self._port, self._listening = host, port, port + 1 if heartbeats is None else heartbeats
         self._electrodes, self._unit, self._id, self._timeout = tuple(electrodes), unit, id, timeout
         self.spiking = bool(electrodes)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._sockets: list[zmq.asyncio.Socket] = []
-        self._context: zmq.asyncio.Context | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._subscription: Subscription | None = None
 
     async def open(self) -> StreamDescription:
         """Connect, and wait for the first block."""
-        try:
-            import zmq
-            import zmq.asyncio
-        except ImportError:
-            raise MissingStreamPackage("pyzmq", "openephys") from None
         super().__init__()
-        self._zmq = zmq
-        self._context = zmq.asyncio.Context()
-        data = self._context.socket(zmq.SUB)
-        data.setsockopt(zmq.LINGER, 0)
-        data.setsockopt(zmq.RCVHWM, 0)  # what waits here is ours to read; what PUB drops shows as a gap
-        data.connect(f"tcp://{self._host}:{self._port}")
-        data.setsockopt(zmq.SUBSCRIBE, b"")
-        self._sockets, self._data = [data], data
-        self._tasks = [asyncio.create_task(self._beat(), name="heartbeats to Open Ephys")]
+        self._subscription = Subscription("Open Ephys", self._host, self._port, "openephys")
+        self._beating = asyncio.create_task(self._beat(), name="heartbeats to Open Ephys")
         self._waiting: list[Any] = []
         self._number: int | None = None
         self._begun_anew, self._last_host = False, time.time()
@@ -143,60 +127,61 @@ class OpenEphysSource(StreamSource):
         clock begins with it.
         """
         blocks: dict[int, dict[int, ChannelData]] = {}
-        while True:
-            message = await self._next()
-            self._waiting.append(message)
-            if isinstance(message, ChannelData):
-                blocks.setdefault(message.sample, {})[message.channel] = message
-            if len(blocks) > 2:
-                _, second, _ = blocks
-                self._waiting = [each for each in self._waiting if each.sample >= second]
-                return [blocks[second][channel] for channel in sorted(blocks[second])]
-
-    async def _next(self) -> Any:
-        while True:
-            parts = await self._data.recv_multipart()
-            message = read_message(parts)
-            if message is not None:
-                return message
+        assert self._subscription is not None
+        while len(blocks) <= 2:
+            await asyncio.sleep(_BETWEEN)
+            parts, _ = self._subscription.take()
+            messages = [message for message in map(read_message, parts) if message is not None]
+            self._waiting += messages
+            for message in messages:
+                if isinstance(message, ChannelData):
+                    blocks.setdefault(message.sample, {})[message.channel] = message
+        _, second, *_ = blocks
+        self._waiting = [each for each in self._waiting if each.sample >= second]
+        return [blocks[second][channel] for channel in sorted(blocks[second])]
 
     async def _beat(self) -> None:
         """Send the plugin a sign of life every two seconds; what it answers, or whether it does, changes nothing."""
-        zmq, me = self._zmq, str(uuid.uuid4())
-        assert self._context is not None
-        while True:
-            with self._context.socket(zmq.REQ) as asked:
-                asked.setsockopt(zmq.LINGER, 0)
-                asked.connect(f"tcp://{self._host}:{self._listening}")
-                with suppress(TimeoutError):
-                    while True:
-                        await asked.send(heartbeat("inmateria", me))
-                        async with asyncio.timeout(10.0):
-                            await asked.recv()
-                        await asyncio.sleep(_HEARTBEAT)
+        import zmq.asyncio
+
+        me = str(uuid.uuid4())
+        with zmq.asyncio.Context() as context:
+            while True:
+                with context.socket(zmq.REQ) as asked:
+                    asked.setsockopt(zmq.LINGER, 0)
+                    asked.connect(f"tcp://{self._host}:{self._listening}")
+                    with suppress(TimeoutError):
+                        while True:
+                            await asked.send(heartbeat("inmateria", me))
+                            async with asyncio.timeout(10.0):
+                                await asked.recv()
+                            await asyncio.sleep(_HEARTBEAT)
 
     async def close(self) -> None:
         """Disconnect."""
-        await cancel_and_wait(*self._tasks)
-        for socket in self._sockets:
-            socket.close(0)
-        if self._context is not None:
-            self._context.destroy(0)
-        self._tasks, self._sockets, self._context = [], [], None
+        beating, self._beating = self._beating, None
+        subscription, self._subscription = self._subscription, None
+        if beating is not None:
+            await cancel_and_wait(beating)
+        if subscription is not None:
+            await subscription.close()
 
     async def read(self) -> list[Block | StreamMark | StreamSpike]:
         """Return what has arrived."""
+        await asyncio.sleep(_BETWEEN)
+        assert self._subscription is not None
+        received, overrun = self._subscription.take()
         messages, self._waiting = self._waiting, []
         items: list[Block | StreamMark | StreamSpike] = []
-        if not messages and await self._data.poll(1000 * 0.1):
-            with suppress(self._zmq.Again):
-                for _ in range(_MOST_AT_ONCE):
-                    parts = await self._data.recv_multipart(self._zmq.NOBLOCK)
-                    try:
-                        messages.append(read_message(parts))
-                    except FrameError as error:
-                        _logger.warning("Open Ephys at %s:%d: %s", self._host, self._port, error)
-                        items.append(StreamMark("a message cannot be read", details={"why": str(error)}))
+        if overrun:
+            at = (self._end - self._origin) / self._rate
+            items.append(StreamMark("messages not taken in time", at, details={"messages": overrun}))
+        for parts in received:
+            try:
+                messages.append(read_message(parts))
+            except FrameError as error:
+                _logger.warning("Open Ephys at %s:%d: %s", self._host, self._port, error)
+                items.append(StreamMark("a message cannot be read", details={"why": str(error)}))
         for message in messages:
             if message is not None:
                 self._count_message(message.number, items)
