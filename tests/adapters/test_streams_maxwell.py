@@ -186,7 +186,7 @@ def anything(numbers: np.ndarray) -> np.ndarray:
 
 @pytest.mark.slow
 async def test_a_whole_chip_at_20_khz_is_read_without_a_missing_frame() -> None:
-    """A second of 1,024 channels, sender and reader in one process; on a slow machine frames come late, none is lost."""
+    """Sender and reader in one process; on a slow machine frames come late, and none is lost."""
     async with (
         MaxwellTwin(anything, channels=1024, rate=RATE) as device,
         connect(f"{device.uri}&step=0.1&timeout=60") as substrate,

@@ -311,3 +311,38 @@ async def test_nothing_there_is_said() -> None:
     with pytest.raises(SubstrateTimeout, match="press play"):
         async with connect("openephys://127.0.0.1:9?timeout=0.3"):
             pass
+
+
+async def test_network_events_start_and_stop_acquisition_and_refuse_what_the_twin_has_not() -> None:
+    async with twin(real_time=True, block=10) as device:
+        context = zmq.asyncio.Context()
+        events, beats = context.socket(zmq.REQ), context.socket(zmq.REQ)
+        events.connect(f"tcp://127.0.0.1:{device.events}")
+        beats.connect(f"tcp://127.0.0.1:{device.listening}")
+
+        async def say(words: str) -> str:
+            await events.send_string(words)
+            return await events.recv_string()
+
+        try:
+            assert [await say(words) for words in ("StopAcquisition", "isacquiring")] == ["StoppedAcquisition", "0"]
+            await asyncio.sleep(0.05)
+            still = device.sample
+            await asyncio.sleep(0.1)
+            assert device.sample == still
+            messages = device.messages
+            assert await say("TTL Line=2 State=1") == "TTLHandled: Channel=2 on=1"
+            assert device.messages == messages  # nothing is sent while the GUI does not acquire
+            assert [await say(words) for words in ("StartAcquisition", "IsAcquiring")] == ["StartedAcquisition", "1"]
+            await asyncio.sleep(0.1)
+            assert 0 < device.sample < still + 500
+            assert await say("TTL Channel=9 on=1") == "InvalidChannel"
+            assert (
+                await say("StartRecord Prepend=a") == "NotHandled: StartRecord; the twin of Open Ephys does not record"
+            )
+            assert await say("IsRecording") == "0"
+            assert await say("LoadSignalChain x.xml") == "NotHandled"
+            await beats.send(b"{no JSON")
+            assert await beats.recv() == b"JSON message could not be read"
+        finally:
+            context.destroy(0)

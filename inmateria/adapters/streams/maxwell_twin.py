@@ -42,6 +42,11 @@ class MaxwellTwin:
         0 takes a free one; the server itself uses 7204 (raw) and 7205 (filtered).
     real_time : bool
         Play by itself; otherwise frames are sent by `play`.
+    spikes : callable, optional
+        Returns the spikes among some frames, with frame, channel and amplitude, for a twin that plays by itself.
+    commands : int, optional
+        Port on which the twin answers commands, each with an error that says that it only streams; the server itself
+        uses 7210. By default there is none.
     """
 
     def __init__(
@@ -54,11 +59,14 @@ class MaxwellTwin:
         first: int = 100_000,
         port: int = 0,
         real_time: bool = True,
+        spikes: Callable[[npt.NDArray[np.int64]], Sequence[tuple[int, int, float]]] | None = None,
+        commands: int | None = None,
     ) -> None:
         self._source, self.channels, self.rate, self._real_time = source, channels, rate, real_time
         self._spike_bytes, self._layout = spike_bytes, SPIKE_LAYOUTS[spike_bytes]
         self.frame, self.port = first, port
-        self._playing: asyncio.Task[None] | None = None
+        self._spikes, self._commands = spikes, commands
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def uri(self) -> str:
@@ -79,15 +87,17 @@ class MaxwellTwin:
             self._socket.bind(f"tcp://127.0.0.1:{self.port}")
         else:
             self.port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self._tasks = []
+        if self._commands is not None:
+            self._tasks.append(asyncio.create_task(self._refuse(self._commands)))
         if self._real_time:
-            self._playing = asyncio.create_task(self._play())
+            self._tasks.append(asyncio.create_task(self._play()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._playing is not None:
-            await cancel_and_wait(self._playing)
+        await cancel_and_wait(*self._tasks)
         self._context.destroy(0)
 
     def play(self, frames: int, *, lose: range = range(0), spikes: Sequence[tuple[int, int, float]] = ()) -> None:
@@ -122,16 +132,31 @@ class MaxwellTwin:
         while True:
             due = int((loop.time() - begun) * self.rate) - (self.frame - first)
             if due > 0:
+                frames = min(due, most)
                 try:
-                    self.play(min(due, most))
+                    found = self._spikes(self.frame + np.arange(frames)) if self._spikes is not None else ()
+                    self.play(frames, spikes=found)
                 except Exception:
                     _logger.exception("the twin of MaxWell has no frames, and stops")
                     return
             if due > _BEHIND * self.rate and not told:
                 told = True
                 _logger.warning(
-                    "the twin of MaxWell is %.1f s behind: this machine sends %.0f of %.0f frames a second of %d channels; "
-                    "frames come late, none is lost", due / self.rate, (self.frame - first) / (loop.time() - begun),
-                    self.rate, self.channels,
+                    "the twin of MaxWell is %.1f s behind: this machine sends %.0f of %.0f frames a second of %d "
+                    "channels; frames come late, none is lost",
+                    due / self.rate, (self.frame - first) / (loop.time() - begun), self.rate, self.channels,
                 )  # fmt: skip
             await asyncio.sleep(0.0 if due > most else _BETWEEN)
+
+    async def _refuse(self, port: int) -> None:
+        """Answer the server's commands, for stimulation, electrodes and settings, each with an error."""
+        import zmq.asyncio
+
+        with zmq.asyncio.Context() as context, context.socket(zmq.REP) as socket:
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.bind(f"tcp://127.0.0.1:{port}")
+            refused = "none"
+            while True:
+                words = await socket.recv_string()
+                refused = refused if words == "get_errors" else words
+                await socket.send_string(f"Error: {refused!r} is not served; the twin of MaxWell only streams")

@@ -5,9 +5,8 @@ import json
 import re
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,14 @@ from inmateria.adapters.streams.open_ephys_protocol import data_message, spike_m
 from inmateria.adapters.streams.source import MissingStreamPackage
 from inmateria.concurrency import cancel_and_wait
 
+if TYPE_CHECKING:
+    import zmq
+    import zmq.asyncio
+
 __all__ = ["OpenEphysTwin"]
 
-_TTL = re.compile(r"TTL(?:\s+Channel=(?P<line>[1-8])|\s+on=(?P<on>[01]))*\s*$", re.IGNORECASE)
+_TTL = re.compile(r"TTL(?:\s+(?:Channel|Line)=(?P<line>\d+)|\s+(?:on|State)=(?P<on>\d+))*\s*$", re.IGNORECASE)
+_LINES = 8
 Source = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 """Returns the samples of these numbers, shape (samples, channels), uV."""
 
@@ -38,7 +42,10 @@ class OpenEphysTwin:
     stream : str
         Name of the stream.
     real_time : bool
-        Play by itself; otherwise blocks are sent by `play`.
+        Play by itself while it acquires; otherwise blocks are sent by `play`.
+    ports : (int, int, int)
+        Ports of data, heartbeats and network events; 0 takes a free one. The plugins use 5556 and 5557, and for events
+        what is set in them.
 
     Attributes
     ----------
@@ -57,13 +64,15 @@ class OpenEphysTwin:
         block: int = 1024,
         stream: str = "example_data",
         real_time: bool = True,
+        ports: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         self._source, self.channels, self.rate, self.block, self._stream = source, channels, rate, block, stream
         self._real_time = real_time
-        self.port = self.listening = self.events = 0
+        self.port, self.listening, self.events = ports
         self.heartbeats: list[dict[str, str]] = []
         self.sample = self.messages = 0
         self._word = 0
+        self._acquiring = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -82,8 +91,14 @@ class OpenEphysTwin:
         self._data, self._listen, self._network = (self._context.socket(kind) for kind in (zmq.PUB, zmq.REP, zmq.REP))
         self._data.setsockopt(zmq.SNDHWM, 0)
         self.port, self.listening, self.events = (
-            each.bind_to_random_port("tcp://127.0.0.1") for each in (self._data, self._listen, self._network)
+            _bind(socket, port)
+            for socket, port in (
+                (self._data, self.port),
+                (self._listen, self.listening),
+                (self._network, self.events),
+            )
         )
+        self._acquiring.set()
         self._tasks = [asyncio.create_task(self._hear()), asyncio.create_task(self._obey())]
         if self._real_time:
             self._tasks.append(asyncio.create_task(self._play()))
@@ -141,29 +156,66 @@ class OpenEphysTwin:
 
     async def _play(self) -> None:
         loop = asyncio.get_running_loop()
-        begun, sent = loop.time(), 0
         while True:
-            await self.play(1)
-            sent += self.block
-            await asyncio.sleep(max(0.0, begun + sent / self.rate - loop.time()))
+            await self._acquiring.wait()
+            begun, sent = loop.time(), 0
+            while self._acquiring.is_set():
+                await self.play(1)
+                sent += self.block
+                await asyncio.sleep(max(0.0, begun + sent / self.rate - loop.time()))
 
     async def _hear(self) -> None:
         while True:
             words = await self._listen.recv()
-            with suppress(ValueError):
-                self.heartbeats.append(json.loads(words))
+            try:
+                said = json.loads(words)
+            except ValueError:
+                await self._listen.send(b"JSON message could not be read")
+                continue
+            if isinstance(said, dict) and said.get("type") == "event":
+                await self._listen.send(b"message correctly parsed")  # the plugin does nothing with it either
+                continue
+            self.heartbeats.append(said)
             await self._listen.send(b"heartbeat received")
 
     async def _obey(self) -> None:
         while True:
-            words = await self._network.recv_string()
-            found = _TTL.match(words)
-            if found is None:
-                await self._network.send_string("NotHandled")
-                continue
-            line, state = int(found["line"] or 1), found["on"] == "1"
-            await self.switch(line - 1, state)
-            await self._network.send_string(f"TTLHandled: Channel={line} on={int(state)}")
+            await self._network.send_string(await self._answer(await self._network.recv_string()))
+
+    async def _answer(self, words: str) -> str:
+        """Carry out a message of Network Events, and return its answer."""
+        acquires = self._acquiring.is_set()
+        found = _TTL.match(words)
+        if found is not None:
+            line, state = int(found["line"] or 1), int(found["on"] or 0) != 0
+            if not 1 <= line <= _LINES:
+                return "InvalidChannel"
+            if acquires:
+                await self.switch(line - 1, state)
+            return f"TTLHandled: Channel={line} on={int(state)}"
+        match words.split(maxsplit=1)[0].lower() if words.strip() else "":
+            case "startacquisition":
+                if not acquires:
+                    self.begin_anew()
+                    self._acquiring.set()
+                return "StartedAcquisition"
+            case "stopacquisition":
+                self._acquiring.clear()
+                return "StoppedAcquisition"
+            case "isacquiring":
+                return str(int(acquires))
+            case "isrecording":
+                return "0"
+            case "startrecord" | "stoprecord":
+                return f"NotHandled: {words.split()[0]}; the twin of Open Ephys does not record"
+        return "NotHandled"
+
+
+def _bind(socket: "zmq.Socket[bytes] | zmq.asyncio.Socket", port: int) -> int:
+    if port:
+        socket.bind(f"tcp://127.0.0.1:{port}")
+        return port
+    return int(socket.bind_to_random_port("tcp://127.0.0.1"))
 
 
 def _now() -> int:
