@@ -213,7 +213,7 @@ async def test_a_twin_that_the_machine_is_too_slow_for_says_so(caplog: pytest.Lo
                 signal = (await take(substrate, 1)).signal.reshape(-1, CHANNELS)
                 assert np.array_equal(signal, counted(first + np.arange(2000)))  # late, and whole
                 first += 2000
-    assert "of 20000 frames a second of 6 channels; frames come late, none is lost" in caplog.text
+    assert "of 20000 samples a second of 6 channels; they come late, none is lost" in caplog.text
 
 
 async def test_a_twin_whose_function_fails_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -179,9 +180,24 @@ async def test_a_new_acquisition_is_seen_by_its_message_numbers_whatever_of_it_c
         start, values = flat[-1]
         assert np.array_equal(values, counted(values[0, 0] + np.arange(BLOCK)))
         assert start - anew.device == pytest.approx((values[0, 0] - 7 * BLOCK) / RATE)
-        clock = substrate._source.clock.fit
-        assert clock is not None
-        assert abs(clock.host(anew.device) - event.host) < 0.05  # one clock through both
+
+
+async def test_one_clock_goes_through_two_acquisitions() -> None:
+    async with twin(real_time=True, block=20) as device, connect(f"{device.uri}&step=0.1&timeout=20") as substrate:
+        await take(substrate, 15)
+        device._acquiring.clear()
+        await asyncio.sleep(0.6)
+        device.begin_anew()
+        device._acquiring.set()
+        await take(substrate, 3)
+        begun = time.time()
+        response = await take(substrate, 12)
+        notes = substrate.take_notes()
+        assert "acquisition began anew" in [note.label for note in notes]
+        fit = substrate._source.clock.fit
+        assert fit is not None
+        assert abs(fit.host(response.start) - begun) < 0.25  # a block, what is late, and the machine's load
+        assert abs(fit.drift) < 0.1
 
 
 async def test_17_ms_that_are_lost_are_nan_and_marked() -> None:
@@ -346,3 +362,15 @@ async def test_network_events_start_and_stop_acquisition_and_refuse_what_the_twi
             assert await beats.recv() == b"JSON message could not be read"
         finally:
             context.destroy(0)
+
+
+async def test_a_twin_that_the_machine_is_too_slow_for_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def slow(numbers: np.ndarray) -> np.ndarray:
+        time.sleep(2.0 * len(numbers) / RATE)
+        return counted(numbers)
+
+    async with OpenEphysTwin(slow, channels=CHANNELS, rate=RATE, block=20):
+        async with asyncio.timeout(30):
+            while "the twin of Open Ephys is" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    assert "of 1000 samples a second of 4 channels; they come late, none is lost" in caplog.text

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from inmateria.adapters.streams.maxwell_protocol import SPIKE_LAYOUTS, spike_table
 from inmateria.adapters.streams.source import MissingStreamPackage
+from inmateria.adapters.streams.twin_pace import Pace
 from inmateria.concurrency import cancel_and_wait
 
 __all__ = ["MaxwellTwin"]
@@ -18,7 +19,6 @@ __all__ = ["MaxwellTwin"]
 _logger = logging.getLogger("inmateria")
 _BETWEEN = 0.005  # s between two looks at the clock
 _AT_ONCE = 0.02  # s of frames in one go: whatever else runs on the event loop has its turn after it
-_BEHIND = 1.0  # s behind the clock, after which the machine is too slow
 
 
 class MaxwellTwin:
@@ -127,25 +127,18 @@ class MaxwellTwin:
         self.frame += frames
 
     async def _play(self) -> None:
-        loop = asyncio.get_running_loop()
-        begun, first, most, told = loop.time(), self.frame, max(1, round(_AT_ONCE * self.rate)), False
+        pace, first = Pace("the twin of MaxWell", self.rate, self.channels), self.frame
+        most = max(1, round(_AT_ONCE * self.rate))
         while True:
-            due = int((loop.time() - begun) * self.rate) - (self.frame - first)
-            if due > 0:
-                frames = min(due, most)
+            due = pace.due(self.frame - first)
+            frames = min(due, most)
+            if frames > 0:
                 try:
                     found = self._spikes(self.frame + np.arange(frames)) if self._spikes is not None else ()
                     self.play(frames, spikes=found)
                 except Exception:
                     _logger.exception("the twin of MaxWell has no frames, and stops")
                     return
-            if due > _BEHIND * self.rate and not told:
-                told = True
-                _logger.warning(
-                    "the twin of MaxWell is %.1f s behind: this machine sends %.0f of %.0f frames a second of %d "
-                    "channels; frames come late, none is lost",
-                    due / self.rate, (self.frame - first) / (loop.time() - begun), self.rate, self.channels,
-                )  # fmt: skip
             await asyncio.sleep(0.0 if due > most else _BETWEEN)
 
     async def _refuse(self, port: int) -> None:

@@ -6,9 +6,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from inmateria.adapters.streams.clock_relation import FastestDeliveries
 from inmateria.adapters.streams.open_ephys_protocol import (
@@ -39,6 +41,15 @@ __all__ = ["OpenEphysSource"]
 _logger = logging.getLogger("inmateria")
 _HEARTBEAT = 2.0
 _BETWEEN = 0.005  # s between two looks at what has arrived
+
+
+@dataclass(slots=True)
+class _OpenBlock:
+    """Messages of one block that have arrived: its first sample, their number, and the values by column."""
+
+    first: int
+    samples: int
+    columns: dict[int, npt.NDArray[np.float32]]
 
 
 class OpenEphysSource(StreamSource):
@@ -88,6 +99,7 @@ class OpenEphysSource(StreamSource):
         self._subscription = Subscription("Open Ephys", self._host, self._port, "openephys")
         self._beating = asyncio.create_task(self._beat(), name="heartbeats to Open Ephys")
         self._waiting: list[Any] = []
+        self._block: _OpenBlock | None = None
         self._number: int | None = None
         self._begun_anew, self._last_host = False, time.time()
         self._strangers = set[str]()
@@ -186,6 +198,7 @@ class OpenEphysSource(StreamSource):
             if message is not None:
                 self._count_message(message.number, items)
                 self._take(message, items)
+        self._finish_block(items)
         return items
 
     def _count_message(self, number: int, items: list[Any]) -> None:
@@ -253,9 +266,22 @@ class OpenEphysSource(StreamSource):
             self._end = message.sample + samples
             self._last_host = time.time()
             self._deliveries.add((self._end - self._origin) / self._rate, self._last_host)
-        columns: tuple[int, ...] = (column,)
-        values = message.values.astype(np.float64)[:, np.newaxis]
-        if column == 0 and self._electrodes:  # outputs without a signal are as far as the first channel
-            columns = (column, *self._spike_columns.values())
-            values = np.hstack([values, np.full((samples, len(self._electrodes)), np.nan)])
-        items.append(Block(np.arange(first, first + samples), values, columns))
+        block = self._block
+        if block is None or (block.first, block.samples) != (first, samples) or column in block.columns:
+            self._finish_block(items)
+            block = self._block = _OpenBlock(first, samples, {})
+        block.columns[column] = message.values
+
+    def _finish_block(self, items: list[Any]) -> None:
+        """Put together the messages of a block, one a channel; outputs without a signal are as far as the first."""
+        block, self._block = self._block, None
+        if block is None:
+            return
+        columns = tuple(block.columns)
+        values = np.stack([block.columns[column] for column in columns], axis=1).astype(np.float64)
+        if 0 in columns and self._electrodes:
+            columns = (*columns, *self._spike_columns.values())
+            values = np.hstack([values, np.full((block.samples, len(self._electrodes)), np.nan)])
+        index = np.arange(block.first, block.first + block.samples)
+        whole = columns == tuple(range(len(self._columns) + len(self._electrodes)))
+        items.append(Block(index, values, None if whole else columns))

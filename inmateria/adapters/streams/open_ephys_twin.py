@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from inmateria.adapters.streams.open_ephys_protocol import data_message, spike_message, ttl_message
 from inmateria.adapters.streams.source import MissingStreamPackage
+from inmateria.adapters.streams.twin_pace import Pace
 from inmateria.concurrency import cancel_and_wait
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ Source = Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float32]]
 
 class OpenEphysTwin:
     """The two plugins, over samples of a function.
+
+    Where the machine is too slow for its blocks, they come late, and a warning says how many samples a second it sends.
 
     Parameters
     ----------
@@ -87,8 +90,9 @@ class OpenEphysTwin:
         except ImportError:
             raise MissingStreamPackage("pyzmq", "openephys") from None
         self._zmq = zmq
-        self._context = zmq.asyncio.Context()
-        self._data, self._listen, self._network = (self._context.socket(kind) for kind in (zmq.PUB, zmq.REP, zmq.REP))
+        self._context, self._publishing = zmq.asyncio.Context(), zmq.Context()
+        self._data = self._publishing.socket(zmq.PUB)
+        self._listen, self._network = self._context.socket(zmq.REP), self._context.socket(zmq.REP)
         self._data.setsockopt(zmq.SNDHWM, 0)
         self.port, self.listening, self.events = (
             _bind(socket, port)
@@ -109,6 +113,7 @@ class OpenEphysTwin:
     ) -> None:
         await cancel_and_wait(*self._tasks)
         self._context.destroy(0)
+        self._publishing.destroy(0)
 
     async def play(self, blocks: int, *, lose: tuple[int, ...] = (), lose_channel: int | None = None) -> None:
         """Send some blocks.
@@ -128,19 +133,20 @@ class OpenEphysTwin:
                 self.messages += 1
                 if k in lose and lose_channel in (None, channel):
                     continue
-                await self._data.send_multipart(
+                self._data.send_multipart(
                     data_message(
                         self.messages, self._stream, channel, self.sample, self.rate, values[:, channel], _now()
                     )
                 )
             self.sample += self.block
+            await asyncio.sleep(0.0)
 
     async def switch(self, line: int, state: bool) -> None:
         """Change a digital line, 0 to 7, at the next sample."""
         self._word = (self._word | 1 << line) if state else self._word & ~(1 << line)
         self.messages += 1
         message = ttl_message(self.messages, self._stream, self.sample, line, state, self._word, _now())
-        await self._data.send_multipart(message)
+        self._data.send_multipart(message)
 
     async def spike(self, electrode: str, unit: int = 0, *, before: int = 0) -> None:
         """Send a spike whose peak was so many samples before the next one."""
@@ -148,21 +154,23 @@ class OpenEphysTwin:
         waveform = np.zeros((1, 40), dtype=np.float32)
         at = self.sample - before
         message = spike_message(self.messages, self._stream, at, electrode, unit, waveform, _now())
-        await self._data.send_multipart(message)
+        self._data.send_multipart(message)
 
     def begin_anew(self) -> None:
         """Begin a new acquisition: sample numbers and messages count from their beginning again."""
         self.sample = self.messages = 0
 
     async def _play(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._acquiring.wait()
-            begun, sent = loop.time(), 0
+            pace, sent = Pace("the twin of Open Ephys", self.rate, self.channels), 0
             while self._acquiring.is_set():
+                missing = self.block - pace.due(sent)
+                if missing > 0:
+                    await asyncio.sleep(missing / self.rate)
+                    continue
                 await self.play(1)
                 sent += self.block
-                await asyncio.sleep(max(0.0, begun + sent / self.rate - loop.time()))
 
     async def _hear(self) -> None:
         while True:
