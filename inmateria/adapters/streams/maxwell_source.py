@@ -84,7 +84,7 @@ class MaxwellSource(StreamSource):
     async def open(self) -> StreamDescription:
         """Connect, and wait for the first frame."""
         super().__init__()
-        self._subscription = Subscription("MaxWell's server", self._host, self._port, "maxwell")
+        self._subscription = Subscription(self._host, self._port, "maxwell")
         self._early: list[list[bytes]] = []
         begun = time.monotonic()
         try:
@@ -96,7 +96,7 @@ class MaxwellSource(StreamSource):
                         "start its program Scope, or initialise the chip",
                     )
                 await asyncio.sleep(0.01)
-                self._early, _ = self._subscription.take()
+                self._early = self._subscription.take()
             first = self._early[0]
             self._origin, width = frame_number(first), len(first[1]) // 4
             if strange := [each for each in self._asked if each >= width]:
@@ -126,17 +126,14 @@ class MaxwellSource(StreamSource):
         """Stop receiving."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
-            await subscription.close()
+            subscription.close()
 
     async def read(self) -> list[Block | StreamMark | StreamSpike]:
         """Return what has arrived."""
         await asyncio.sleep(0.005)
         assert self._subscription is not None
-        frames, overrun = self._subscription.take()
-        frames, self._early = self._early + frames, []
+        frames, self._early = self._early + self._subscription.take(), []
         items: list[Block | StreamMark | StreamSpike] = []
-        if overrun:
-            items.append(StreamMark("frames not taken in time", self._time(self._last), details={"frames": overrun}))
         good = [parts for parts in frames if self._is_frame(parts, items)]
         if good:
             items.append(self._block(good))

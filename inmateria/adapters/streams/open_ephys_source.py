@@ -96,7 +96,7 @@ class OpenEphysSource(StreamSource):
     async def open(self) -> StreamDescription:
         """Connect, and wait for the first block."""
         super().__init__()
-        self._subscription = Subscription("Open Ephys", self._host, self._port, "openephys")
+        self._subscription = Subscription(self._host, self._port, "openephys")
         self._beating = asyncio.create_task(self._beat(), name="heartbeats to Open Ephys")
         self._waiting: list[Any] = []
         self._block: _OpenBlock | None = None
@@ -142,8 +142,7 @@ class OpenEphysSource(StreamSource):
         assert self._subscription is not None
         while len(blocks) <= 2:
             await asyncio.sleep(_BETWEEN)
-            parts, _ = self._subscription.take()
-            messages = [message for message in map(read_message, parts) if message is not None]
+            messages = [each for each in map(read_message, self._subscription.take()) if each is not None]
             self._waiting += messages
             for message in messages:
                 if isinstance(message, ChannelData):
@@ -176,19 +175,15 @@ class OpenEphysSource(StreamSource):
         if beating is not None:
             await cancel_and_wait(beating)
         if subscription is not None:
-            await subscription.close()
+            subscription.close()
 
     async def read(self) -> list[Block | StreamMark | StreamSpike]:
         """Return what has arrived."""
         await asyncio.sleep(_BETWEEN)
         assert self._subscription is not None
-        received, overrun = self._subscription.take()
         messages, self._waiting = self._waiting, []
         items: list[Block | StreamMark | StreamSpike] = []
-        if overrun:
-            at = (self._end - self._origin) / self._rate
-            items.append(StreamMark("messages not taken in time", at, details={"messages": overrun}))
-        for parts in received:
+        for parts in self._subscription.take():
             try:
                 messages.append(read_message(parts))
             except FrameError as error:
