@@ -102,7 +102,7 @@ async def test_nothing_else_is_armed_and_all_is_off_in_the_end() -> None:
             await intan.stimulate(intan.info.stimulus(drive(3, (0, 1, 1.0), (1, 2, 1.0), (2, 2, 1.5)), 0.02))
             await given(twin, 3)
         assert [pulse[1] for pulse in twin.pulses] == [1, 2, 2]
-        assert not twin._armed()
+        assert not twin.board.armed
         assert twin.commands[-2:] == ["set runmode stop", "get runmode"]
 
 
@@ -201,12 +201,12 @@ async def test_a_controller_that_runs_for_another_program_is_left_alone() -> Non
         with pytest.raises(SubstrateBusy, match="in run mode Run"):
             async with reach(twin):
                 pass
-        assert twin._mode == "Run"
+        assert twin.board.mode == "Run"
 
 
 async def test_a_controller_that_is_stopped_meanwhile_is_told() -> None:
     async with emulated() as twin, reach(twin, timeout=0.3) as intan:
-        twin._set("runmode", "stop")
+        twin.board.stop()
         with pytest.raises(SubstrateTimeout, match="check in its window whether it was stopped"):
             await intan.stimulate(intan.info.stimulus(drive(1), 0.02))
 

@@ -44,7 +44,7 @@ def given(twin: IntanEmulator) -> Counter[tuple[float, ...]]:
 async def settled(twin: IntanEmulator) -> Counter[tuple[float, ...]]:
     """Wait until what was triggered has been given, and count it."""
     async with asyncio.timeout(20):
-        while twin._fired:  # noqa: ASYNC110 (the twin gives no notice)
+        while twin.board.stimulators.waiting:  # noqa: ASYNC110 (the twin gives no notice)
             await asyncio.sleep(0)
     return given(twin)
 
@@ -65,7 +65,7 @@ def strong(steps: int = 2) -> np.ndarray:
 
 async def is_in_order(twin: IntanEmulator, intan: IntanSubstrate, log: Path) -> None:
     """Nothing is armed, answers belong to their commands, and the log is what was given."""
-    assert not twin._armed()
+    assert not twin.board.armed
     values, mode = await intan._link.ask("get a-003.stimenabled", "get sampleratehertz")
     assert (values, mode) == ({"stimenabled": "False", "sampleratehertz": "30000"}, "Run")
     assert await settled(twin) == logged(log)
@@ -122,8 +122,8 @@ async def test_cancelled_at_any_wait_of_entering_or_leaving_nothing_stays_armed_
         count = 0
         while await cancelled(visit(), count):
             count += 1
-            assert twin._mode == "Stop"
-            assert not twin._armed()
+            assert twin.board.mode == "Stop"
+            assert not twin.board.armed
         assert count > 30
 
 
@@ -176,10 +176,10 @@ async def test_where_the_connection_breaks_the_log_has_all_that_was_given(execut
             lost_trigger = number >= commands.index(TRIGGER)
             assert sum(logged(log).values()) == (8 if lost_trigger else 0)
             assert not given(twin) - logged(log)
-            if twin._mode == "Run":
-                twin._set("runmode", "stop")
+            if twin.board.mode == "Run":
+                twin.board.stop()
             async with reach(twin, log):
-                assert not twin._armed()
+                assert not twin.board.armed
 
 
 async def test_where_rhx_freezes_its_late_answers_are_discarded_and_the_log_is_what_was_given(tmp_path: Path) -> None:
@@ -229,7 +229,7 @@ async def test_where_rhx_refuses_a_command_no_trigger_follows(tmp_path: Path) ->
             with pytest.raises(CommandRefused, match="Another upload cannot be started"):
                 await intan.stimulate(intan.info.stimulus(strong(1), 0.01))
             twin._obey = obey  # type: ignore[method-assign]
-            assert not twin._armed()
+            assert not twin.board.armed
             await intan.stimulate(intan.info.stimulus(1.5e-6 * np.eye(8)[[3]], 0.01))
             log_and_given += Counter({(3, -1500.0, 200.0, 1500.0, 200.0): 1})
             assert await settled(twin) == logged(log) == log_and_given
@@ -252,7 +252,7 @@ async def test_nothing_that_an_earlier_client_armed_is_given_on_any_port(tmp_pat
             for command in f"set {channel}.{setting}".split(";"):
                 assert twin._obey(command) == ""
             twin._obey(f"execute uploadstimparameters {channel}")
-        assert len(twin._armed()) == 5
+        assert len(twin.board.armed) == 5
         async with reach(twin, log) as intan:
             await intan.stimulate(intan.info.stimulus(1e-6 * np.eye(8)[[5, 0]], 0.02))
             twin.external_trigger("DigitalIn01")
@@ -287,10 +287,13 @@ class TimedEmulator(IntanEmulator):
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.arrived: list[float] = []
+        fire = self.board.fire
 
-    def _fire(self, source: str) -> None:
-        self.arrived.append(time.perf_counter())
-        super()._fire(source)
+        def timed(source: str) -> None:
+            self.arrived.append(time.perf_counter())
+            fire(source)
+
+        self.board.fire = timed  # type: ignore[method-assign]
 
 
 @contextmanager

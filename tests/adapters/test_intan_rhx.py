@@ -238,7 +238,7 @@ async def test_a_trigger_within_the_refractory_period_is_not_taken() -> None:
             *["execute manualstimtriggerpulse f1"] * 3,
         )
         await given(twin, 1)
-        assert twin._stimulators.ignored == 2
+        assert twin.board.stimulators.ignored == 2
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ async def test_a_recording_is_a_file_that_neo_reads(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
         await rhx.ask("set runmode stop")
         async with asyncio.timeout(20):
-            while twin._recording is not None:  # noqa: ASYNC110
+            while twin.board._recording is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     (path,) = tmp_path.glob("my run_??????_??????/my run_??????_??????.rhs")  # noqa: ASYNC240
     reader = IntanRawIO(str(path))
@@ -386,7 +386,7 @@ async def test_17_ms_that_are_lost_are_nan_and_marked(voltage: bool, tmp_path: P
 
         def lose(writers: set[asyncio.StreamWriter], data: bytes) -> None:
             if writers is twin._waveforms and len(lost) < 4:  # 4 blocks of 128 samples
-                lost.append(twin._first + twin._twin.samples - 128)
+                lost.append(twin.board.timestamp - 128)
                 return
             send(writers, data)
 

@@ -8,7 +8,7 @@ from scipy.optimize import curve_fit
 
 from inmateria.adapters.streams.clock_relation import ClockRelation, FastestDeliveries
 from inmateria.adapters.streams.sample_buffer import Gap, SampleBuffer
-from inmateria.adapters.streams.sample_counting import TimestampCounter, unwrapped_counts
+from inmateria.adapters.streams.sample_counting import LateRun, TimestampCounter, unwrapped_counts
 from inmateria.adapters.streams.source import Block
 
 
@@ -134,6 +134,20 @@ def test_a_clock_that_is_set_back_goes_on_and_is_said() -> None:
     assert np.array_equal(first, np.arange(200))
     assert again[-1] == 199 + 300 - 99  # the first 99 counted as late
     assert counter.steps_back == pytest.approx([1000.0 + 2.0 - 5.99], abs=0.02)
+
+
+@given(chunk=st.integers(1, 400), late=st.integers(1, 250))
+def test_a_hundred_late_samples_in_a_row_are_a_clock_that_was_set_back(chunk: int, late: int) -> None:
+    """However the samples are divided into blocks; fewer, however early they are, came late."""
+    stamps = 1000.0 + np.arange(500) / 100.0
+    stamps[200 : 200 + late] -= 60.0
+    watch = LateRun()
+    found = [watch.step_back(stamps[k : k + chunk]) for k in range(0, 500, chunk)]
+    told = [step for step in found if step is not None]
+    if late < 100:
+        assert not told
+    else:
+        assert told[0] == pytest.approx(60.0 - 100 / 100.0)  # of the hundredth late one, behind the last one in time
 
 
 @given(

@@ -12,6 +12,7 @@ from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
 from brainflow.data_filter import DataFilter
 
 from inmateria.adapters import connect, record_stream
+from inmateria.adapters.streams.substrate import StreamSubstrate
 from inmateria.recording import open_recording, read_block
 from inmateria.substrate import SubstrateDisconnected, UnknownSubstrate
 from inmateria.testing import check_entered_substrate
@@ -30,6 +31,11 @@ def synthetic_file(path: Path, samples: int, *, lose: slice = slice(0, 0)) -> np
     rows = np.ascontiguousarray(np.delete(rows, np.arange(samples)[lose], axis=1))
     DataFilter.write_file(rows, str(path), "w")
     return DataFilter.read_file(str(path))
+
+
+async def take_on(substrate: StreamSubstrate) -> None:
+    for _ in range(30):
+        await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive(1)))
 
 
 def playback(file: Path) -> str:
@@ -79,6 +85,34 @@ async def test_a_file_is_played_sample_by_sample_with_its_gaps(tmp_path: Path, l
         assert sum(note.details["samples"] for note in gaps) == len(range(700)[lose])
     block = read_block(path)
     assert sum(each.analogsignals[-1].shape[0] for each in block.segments) == len(at)
+
+
+@pytest.mark.parametrize("counter", ["the board's", "timestamps"])
+async def test_time_that_goes_back_is_an_error(tmp_path: Path, counter: str) -> None:
+    """Of boards whose packages count samples, and of those that timestamps number; what came before stays readable."""
+    file, about = tmp_path / "back.csv", BoardShim.get_board_descr(SYNTHETIC)
+    rows = np.ascontiguousarray(synthetic_file(file, 800))
+    rows[about["timestamp_channel"], 500:] -= 30.0
+    if counter == "timestamps":
+        rows[about["package_num_channel"]] = np.arange(800) // 2 % 256
+    DataFilter.write_file(rows, str(file), "w")
+    async with connect(playback(file)) as substrate:
+        info = substrate.info
+        first = await substrate.stimulate(info.stimulus(info.rest_drive(4)))
+        assert np.array_equal(first.signal[..., 0].ravel(), np.arange(100.0))
+        with pytest.raises(SubstrateDisconnected, match=r"the time of the board playback went back by 29\.6"):
+            await take_on(substrate)
+
+
+async def test_samples_that_are_late_by_less_than_a_hundred_are_no_error(tmp_path: Path) -> None:
+    file, about = tmp_path / "late.csv", BoardShim.get_board_descr(SYNTHETIC)
+    rows = np.ascontiguousarray(synthetic_file(file, 600))
+    rows[about["timestamp_channel"], 300:390] -= 30.0
+    DataFilter.write_file(rows, str(file), "w")
+    async with connect(playback(file)) as substrate:
+        info = substrate.info
+        response = await substrate.stimulate(info.stimulus(info.rest_drive(20)))
+    assert np.array_equal(response.signal[..., 0].ravel(), np.arange(500.0))
 
 
 async def test_markers_are_written_into_the_boards_own_data() -> None:

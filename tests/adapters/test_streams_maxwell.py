@@ -3,6 +3,7 @@
 import array
 import asyncio
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -176,3 +177,51 @@ async def test_wrong_settings_and_nothing_there_are_told() -> None:
                 pass
     with pytest.raises(FrameError, match="give spike_bytes"):
         spikes_of(bytes(23), SPIKE_LAYOUTS[24])
+
+
+def anything(numbers: np.ndarray) -> np.ndarray:
+    """Frame k of channel c is (k + 7 c) modulo 4096: exact, and made quickly."""
+    return ((numbers[:, np.newaxis] + 7 * np.arange(1024)) & 4095).astype(np.float32)
+
+
+@pytest.mark.slow
+async def test_a_whole_chip_at_20_khz_is_read_without_a_missing_frame() -> None:
+    """Sender and reader in one process; on a slow machine frames come late, and none is lost."""
+    async with (
+        MaxwellTwin(anything, channels=1024, rate=RATE) as device,
+        connect(f"{device.uri}&step=0.1&timeout=60") as substrate,
+    ):
+        first = substrate.info.parameters["first_frame"]
+        for k in range(10):
+            signal = (await take(substrate, 1)).signal.reshape(-1, 1024)
+            assert np.array_equal(signal, anything(first + 2000 * k + np.arange(2000)))
+        assert not [note for note in substrate.take_notes() if note.label == "gap"]
+
+
+async def test_a_twin_that_the_machine_is_too_slow_for_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def slow(numbers: np.ndarray) -> np.ndarray:
+        time.sleep(2.0 * len(numbers) / RATE)
+        return counted(numbers)
+
+    async with (
+        MaxwellTwin(slow, channels=CHANNELS, rate=RATE) as device,
+        connect(f"{device.uri}&step=0.1&timeout=20") as substrate,
+    ):
+        first = substrate.info.parameters["first_frame"]
+        async with asyncio.timeout(30):
+            while "the twin of MaxWell is" not in caplog.text:
+                signal = (await take(substrate, 1)).signal.reshape(-1, CHANNELS)
+                assert np.array_equal(signal, counted(first + np.arange(2000)))  # late, and whole
+                first += 2000
+    assert "of 20000 samples a second of 6 channels; they come late, none is lost" in caplog.text
+
+
+async def test_a_twin_whose_function_fails_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(numbers: np.ndarray) -> np.ndarray:
+        raise OSError("the file of samples is gone")
+
+    async with MaxwellTwin(broken, channels=CHANNELS) as device:
+        with pytest.raises(SubstrateTimeout, match="no frame came"):
+            async with connect(f"{device.uri}&timeout=0.3"):
+                pass
+    assert "the file of samples is gone" in caplog.text

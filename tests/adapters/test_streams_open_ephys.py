@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,55 @@ async def test_an_acquisition_that_begins_anew_goes_on_after_a_break() -> None:
         assert flat[0, 0] < device.sample
 
 
+@pytest.mark.parametrize("before", [10, 40])
+async def test_a_new_acquisition_is_seen_by_its_message_numbers_whatever_of_it_comes_first(before: int) -> None:
+    """After a short acquisition as after a long one, with a digital event and lost messages at its beginning."""
+    async with twin() as device, Feeding(device) as substrate:
+        await device.play(before)
+        first = substrate.info.parameters["first_sample"]
+        end = device.sample - first
+        await take(substrate, end // BLOCK - 2)
+        await asyncio.sleep(0.5)
+        device.begin_anew()
+        device.sample = 7 * BLOCK  # a source that does not begin at 0
+        device.messages += 3  # the first three messages were lost
+        await device.switch(1, True)
+        await device.play(60)
+        notes, flat = [], []
+        async with asyncio.timeout(30):
+            while len(flat) < 12:
+                response = await take(substrate, 1)
+                notes += substrate.take_notes()
+                flat.append((response.start, response.signal.reshape(-1, 4)))
+        (anew,) = [note for note in notes if note.label == "acquisition began anew"]
+        (event,) = [note for note in notes if note.label == "TTL 1 on"]
+        (lost,) = [note for note in notes if note.label == "messages lost"]
+        assert lost.details == {"messages": 3, "before": 4}
+        assert event.device == anew.device  # both are of the first sample of the new acquisition
+        assert end / RATE + 0.4 < anew.device < end / RATE + 2.0  # half a second by the host's clock, and its load
+        start, values = flat[-1]
+        assert np.array_equal(values, counted(values[0, 0] + np.arange(BLOCK)))
+        assert start - anew.device == pytest.approx((values[0, 0] - 7 * BLOCK) / RATE)
+
+
+async def test_one_clock_goes_through_two_acquisitions() -> None:
+    async with twin(real_time=True, block=20) as device, connect(f"{device.uri}&step=0.1&timeout=20") as substrate:
+        await take(substrate, 15)
+        device._acquiring.clear()
+        await asyncio.sleep(0.6)
+        device.begin_anew()
+        device._acquiring.set()
+        await take(substrate, 3)
+        begun = time.time()
+        response = await take(substrate, 12)
+        notes = substrate.take_notes()
+        assert "acquisition began anew" in [note.label for note in notes]
+        fit = substrate._source.clock.fit
+        assert fit is not None
+        assert abs(fit.host(response.start) - begun) < 0.25  # a block, what is late, and the machine's load
+        assert abs(fit.drift) < 0.1
+
+
 async def test_17_ms_that_are_lost_are_nan_and_marked() -> None:
     async with twin(block=17) as device, Feeding(device) as substrate:
         first = substrate.info.parameters["first_sample"]
@@ -277,3 +327,50 @@ async def test_nothing_there_is_said() -> None:
     with pytest.raises(SubstrateTimeout, match="press play"):
         async with connect("openephys://127.0.0.1:9?timeout=0.3"):
             pass
+
+
+async def test_network_events_start_and_stop_acquisition_and_refuse_what_the_twin_has_not() -> None:
+    async with twin(real_time=True, block=10) as device:
+        context = zmq.asyncio.Context()
+        events, beats = context.socket(zmq.REQ), context.socket(zmq.REQ)
+        events.connect(f"tcp://127.0.0.1:{device.events}")
+        beats.connect(f"tcp://127.0.0.1:{device.listening}")
+
+        async def say(words: str) -> str:
+            await events.send_string(words)
+            return await events.recv_string()
+
+        try:
+            assert [await say(words) for words in ("StopAcquisition", "isacquiring")] == ["StoppedAcquisition", "0"]
+            await asyncio.sleep(0.05)
+            still = device.sample
+            await asyncio.sleep(0.1)
+            assert device.sample == still
+            messages = device.messages
+            assert await say("TTL Line=2 State=1") == "TTLHandled: Channel=2 on=1"
+            assert device.messages == messages  # nothing is sent while the GUI does not acquire
+            assert [await say(words) for words in ("StartAcquisition", "IsAcquiring")] == ["StartedAcquisition", "1"]
+            await asyncio.sleep(0.1)
+            assert 0 < device.sample < still + 500
+            assert await say("TTL Channel=9 on=1") == "InvalidChannel"
+            assert (
+                await say("StartRecord Prepend=a") == "NotHandled: StartRecord; the twin of Open Ephys does not record"
+            )
+            assert await say("IsRecording") == "0"
+            assert await say("LoadSignalChain x.xml") == "NotHandled"
+            await beats.send(b"{no JSON")
+            assert await beats.recv() == b"JSON message could not be read"
+        finally:
+            context.destroy(0)
+
+
+async def test_a_twin_that_the_machine_is_too_slow_for_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    def slow(numbers: np.ndarray) -> np.ndarray:
+        time.sleep(2.0 * len(numbers) / RATE)
+        return counted(numbers)
+
+    async with OpenEphysTwin(slow, channels=CHANNELS, rate=RATE, block=20):
+        async with asyncio.timeout(30):
+            while "the twin of Open Ephys is" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+    assert "of 1000 samples a second of 4 channels; they come late, none is lost" in caplog.text

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from inmateria.adapters.streams.clock_relation import FastestDeliveries
-from inmateria.adapters.streams.sample_counting import TimestampCounter, unwrapped_counts
+from inmateria.adapters.streams.sample_counting import LateRun, TimestampCounter, unwrapped_counts
 from inmateria.adapters.streams.source import (
     HIGHEST,
     Block,
@@ -88,6 +88,7 @@ class BrainflowSource(StreamSource):
             setattr(given, name, _number_of(value) if name == "master_board" else kind(value))
         self._deliveries: FastestDeliveries | None = None
         self._counter: TimestampCounter | None = None
+        self._late = LateRun()
         self._last, self._stamp = -1, 0.0
         self._held: list[Any] = []
         BoardShim.disable_board_logger()
@@ -176,8 +177,9 @@ class BrainflowSource(StreamSource):
         index = self._numbered(packages, stamps, notes)
         assert self._deliveries is not None
         newest = int(np.argmax(index))
-        self._deliveries.add(float(index[newest]) / self._rate, float(stamps[newest]))
-        self._last, self._stamp = max(self._last, int(index[newest])), float(stamps[newest])
+        if stamps[newest] >= self._stamp:
+            self._deliveries.add(float(index[newest]) / self._rate, float(stamps[newest]))
+        self._last, self._stamp = max(self._last, int(index[newest])), max(self._stamp, float(stamps.max()))
         markers = data[self._rows["marker"]]
         notes += [
             StreamMark(f"{markers[k]:g}", float(index[k]) / self._rate, details={"marker": float(markers[k])})
@@ -201,7 +203,11 @@ class BrainflowSource(StreamSource):
                 return self._counted(self._counter, stamps)
             self._offset = int(packages[0])
             self._last, self._stamp = -1, float(stamps[0]) - 1.0 / self._rate
-        seconds = np.diff(stamps, prepend=self._stamp)
+        back = self._late.step_back(stamps)
+        if back is not None:
+            raise time_went_back(f"the board {self._board_name}", back)
+        # Since the latest timestamp so far: one that is too early is followed by one that is not, and no gap.
+        seconds = np.diff(np.maximum.accumulate(np.maximum(stamps, self._stamp)), prepend=self._stamp)
         shifted = (packages - self._offset) % self._wrap
         return unwrapped_counts(shifted, self._last, self._wrap, seconds, self._rate)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from inmateria.errors import FrameError
 
-__all__ = ["SPIKE_LAYOUTS", "frame_message", "frame_number", "spikes_of"]
+__all__ = ["SPIKE_LAYOUTS", "frame_message", "frame_number", "spike_table", "spikes_of"]
 
 SPIKE_LAYOUTS: dict[int, np.dtype[Any]] = {
     24: np.dtype([("unused", "u1", (8,)), ("frame", "<u8"), ("channel", "<i4"), ("amplitude", "<f4")]),
@@ -65,8 +65,13 @@ def frame_message(
     layout : dtype
         One of `SPIKE_LAYOUTS`.
     """
+    raw = [number.to_bytes(8, "little"), amplitudes.astype("<f4").tobytes()]
+    return [*raw, spike_table(spikes, layout)] if len(spikes) else raw
+
+
+def spike_table(spikes: Sequence[tuple[int, int, float]], layout: "np.dtype[Any]") -> bytes:
+    """Make the third part of a frame, of the frame, channel and amplitude of each spike."""
     table = np.zeros(len(spikes), dtype=layout)
     for row, (frame, channel, amplitude) in zip(table, spikes, strict=True):
         row["frame"], row["channel"], row["amplitude"] = frame, channel, amplitude
-    raw = [number.to_bytes(8, "little"), amplitudes.astype("<f4").tobytes()]
-    return [*raw, table.tobytes()] if len(spikes) else raw
+    return table.tobytes()

@@ -6,9 +6,11 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from inmateria.adapters.streams.clock_relation import FastestDeliveries
 from inmateria.adapters.streams.open_ephys_protocol import (
@@ -22,26 +24,32 @@ from inmateria.adapters.streams.open_ephys_protocol import (
 from inmateria.adapters.streams.source import (
     HIGHEST,
     Block,
-    MissingStreamPackage,
     StreamDescription,
     StreamMark,
     StreamSource,
     StreamSpike,
     time_went_back,
 )
+from inmateria.adapters.streams.zmq_subscription import Subscription
 from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.concurrency import cancel_and_wait
 from inmateria.errors import FrameError, SubstrateDisconnected, SubstrateTimeout
 from inmateria.substrate_info import Channel
 
-if TYPE_CHECKING:
-    import zmq.asyncio
-
 __all__ = ["OpenEphysSource"]
 
 _logger = logging.getLogger("inmateria")
 _HEARTBEAT = 2.0
-_MOST_AT_ONCE = 2000
+_BETWEEN = 0.005  # s between two looks at what has arrived
+
+
+@dataclass(slots=True)
+class _OpenBlock:
+    """Messages of one block that have arrived: its first sample, their number, and the values by column."""
+
+    first: int
+    samples: int
+    columns: dict[int, npt.NDArray[np.float32]]
 
 
 class OpenEphysSource(StreamSource):
@@ -82,28 +90,16 @@ class OpenEphysSource(StreamSource):
         self._host, self._port, self._listening = host, port, port + 1 if heartbeats is None else heartbeats
         self._electrodes, self._unit, self._id, self._timeout = tuple(electrodes), unit, id, timeout
         self.spiking = bool(electrodes)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._sockets: list[zmq.asyncio.Socket] = []
-        self._context: zmq.asyncio.Context | None = None
+        self._beating: asyncio.Task[None] | None = None
+        self._subscription: Subscription | None = None
 
     async def open(self) -> StreamDescription:
         """Connect, and wait for the first block."""
-        try:
-            import zmq
-            import zmq.asyncio
-        except ImportError:
-            raise MissingStreamPackage("pyzmq", "openephys") from None
         super().__init__()
-        self._zmq = zmq
-        self._context = zmq.asyncio.Context()
-        data = self._context.socket(zmq.SUB)
-        data.setsockopt(zmq.LINGER, 0)
-        data.setsockopt(zmq.RCVHWM, 0)  # what waits here is ours to read; what PUB drops shows as a gap
-        data.connect(f"tcp://{self._host}:{self._port}")
-        data.setsockopt(zmq.SUBSCRIBE, b"")
-        self._sockets, self._data = [data], data
-        self._tasks = [asyncio.create_task(self._beat(), name="heartbeats to Open Ephys")]
+        self._subscription = Subscription(self._host, self._port, "openephys")
+        self._beating = asyncio.create_task(self._beat(), name="heartbeats to Open Ephys")
         self._waiting: list[Any] = []
+        self._block: _OpenBlock | None = None
         self._number: int | None = None
         self._begun_anew, self._last_host = False, time.time()
         self._strangers = set[str]()
@@ -143,80 +139,83 @@ class OpenEphysSource(StreamSource):
         clock begins with it.
         """
         blocks: dict[int, dict[int, ChannelData]] = {}
-        while True:
-            message = await self._next()
-            self._waiting.append(message)
-            if isinstance(message, ChannelData):
-                blocks.setdefault(message.sample, {})[message.channel] = message
-            if len(blocks) > 2:
-                _, second, _ = blocks
-                self._waiting = [each for each in self._waiting if each.sample >= second]
-                return [blocks[second][channel] for channel in sorted(blocks[second])]
-
-    async def _next(self) -> Any:
-        while True:
-            parts = await self._data.recv_multipart()
-            message = read_message(parts)
-            if message is not None:
-                return message
+        assert self._subscription is not None
+        while len(blocks) <= 2:
+            await asyncio.sleep(_BETWEEN)
+            messages = [each for each in map(read_message, self._subscription.take()) if each is not None]
+            self._waiting += messages
+            for message in messages:
+                if isinstance(message, ChannelData):
+                    blocks.setdefault(message.sample, {})[message.channel] = message
+        _, second, *_ = blocks
+        self._waiting = [each for each in self._waiting if each.sample >= second]
+        return [blocks[second][channel] for channel in sorted(blocks[second])]
 
     async def _beat(self) -> None:
         """Send the plugin a sign of life every two seconds; what it answers, or whether it does, changes nothing."""
-        zmq, me = self._zmq, str(uuid.uuid4())
-        assert self._context is not None
-        while True:
-            with self._context.socket(zmq.REQ) as asked:
-                asked.setsockopt(zmq.LINGER, 0)
-                asked.connect(f"tcp://{self._host}:{self._listening}")
-                with suppress(TimeoutError):
-                    while True:
-                        await asked.send(heartbeat("inmateria", me))
-                        async with asyncio.timeout(10.0):
-                            await asked.recv()
-                        await asyncio.sleep(_HEARTBEAT)
+        import zmq.asyncio
+
+        me = str(uuid.uuid4())
+        with zmq.asyncio.Context() as context:
+            while True:
+                with context.socket(zmq.REQ) as asked:
+                    asked.setsockopt(zmq.LINGER, 0)
+                    asked.connect(f"tcp://{self._host}:{self._listening}")
+                    with suppress(TimeoutError):
+                        while True:
+                            await asked.send(heartbeat("inmateria", me))
+                            async with asyncio.timeout(10.0):
+                                await asked.recv()
+                            await asyncio.sleep(_HEARTBEAT)
 
     async def close(self) -> None:
         """Disconnect."""
-        await cancel_and_wait(*self._tasks)
-        for socket in self._sockets:
-            socket.close(0)
-        if self._context is not None:
-            self._context.destroy(0)
-        self._tasks, self._sockets, self._context = [], [], None
+        beating, self._beating = self._beating, None
+        subscription, self._subscription = self._subscription, None
+        if beating is not None:
+            await cancel_and_wait(beating)
+        if subscription is not None:
+            subscription.close()
 
     async def read(self) -> list[Block | StreamMark | StreamSpike]:
         """Return what has arrived."""
+        await asyncio.sleep(_BETWEEN)
+        assert self._subscription is not None
         messages, self._waiting = self._waiting, []
         items: list[Block | StreamMark | StreamSpike] = []
-        if not messages and await self._data.poll(1000 * 0.1):
-            with suppress(self._zmq.Again):
-                for _ in range(_MOST_AT_ONCE):
-                    parts = await self._data.recv_multipart(self._zmq.NOBLOCK)
-                    try:
-                        messages.append(read_message(parts))
-                    except FrameError as error:
-                        _logger.warning("Open Ephys at %s:%d: %s", self._host, self._port, error)
-                        items.append(StreamMark("a message cannot be read", details={"why": str(error)}))
+        for parts in self._subscription.take():
+            try:
+                messages.append(read_message(parts))
+            except FrameError as error:
+                _logger.warning("Open Ephys at %s:%d: %s", self._host, self._port, error)
+                items.append(StreamMark("a message cannot be read", details={"why": str(error)}))
         for message in messages:
             if message is not None:
                 self._count_message(message.number, items)
                 self._take(message, items)
+        self._finish_block(items)
         return items
 
     def _count_message(self, number: int, items: list[Any]) -> None:
-        """Mark messages that are missing in the plugin's count; it begins again with each acquisition."""
-        if self._number is not None and number > self._number + 1:
-            details = {"messages": number - self._number - 1, "before": number}
-            items.append(StreamMark("messages lost", (self._end - self._origin) / self._rate, details=details))
-        anew = self._number is not None and (1 == number < self._number or number + _MOST_AT_ONCE < self._number)
+        """Mark messages that are missing in the plugin's count; it begins again with each acquisition.
+
+        ZeroMQ keeps the order of a publisher's messages, so a number that is not higher is of another acquisition.
+        """
+        anew = self._number is not None and number <= self._number
         self._begun_anew |= anew
-        self._number = number if self._number is None or anew else max(number, self._number)
+        expected = number if self._number is None else 1 if anew else self._number + 1
+        if number > expected:
+            details = {"messages": number - expected, "before": number}
+            items.append(StreamMark("messages lost", (self._end - self._origin) / self._rate, details=details))
+        self._number = number
 
     def _take(self, message: Any, items: list[Any]) -> None:
         if message.stream != self._stream:
             raise SubstrateDisconnected(
                 f"Open Ephys sends the stream {message.stream!r} now", f"it was {self._stream!r}", "enter it again"
             )
+        if self._begun_anew:
+            self._begin_anew(message, items)
         at = (message.sample - self._origin) / self._rate
         if isinstance(message, ChannelData):
             self._take_data(message, items)
@@ -236,6 +235,18 @@ class OpenEphysSource(StreamSource):
         elif isinstance(message, TtlText):
             items.append(StreamMark(message.text, at, details={"node": message.node}))
 
+    def _begin_anew(self, message: Any, items: list[Any]) -> None:
+        """Go on after what was before, as the host's clock says: a new acquisition may count samples from 0 again."""
+        self._begun_anew = False
+        samples = len(message.values) if isinstance(message, ChannelData) else 0
+        moved = self._end - message.sample
+        silent = max(0, round((time.time() - self._last_host) * self._rate) - samples)
+        self._origin -= moved + silent
+        self._end = message.sample
+        self._deliveries.restart()
+        first = (message.sample - self._origin) / self._rate
+        items.append(StreamMark("acquisition began anew", first, details={"samples_moved": moved + silent}))
+
     def _take_data(self, message: ChannelData, items: list[Any]) -> None:
         column = self._columns.get(message.channel)
         if message.rate != self._rate or column is None:
@@ -244,27 +255,28 @@ class OpenEphysSource(StreamSource):
                 f"it sent channels {sorted(self._columns)} at {self._rate:g} Hz", "enter it again",
             )  # fmt: skip
         first, samples = message.sample - self._origin, len(message.values)
-        if not self._begun_anew and message.sample + samples < self._end - self._rate:
+        if message.sample + samples < self._end - self._rate:
             raise time_went_back(f"Open Ephys' stream {self._stream!r}", (self._end - message.sample) / self._rate)
-        if self._begun_anew:
-            # A new acquisition counts samples from 0 again: it goes on after what was before, as the host's clock says.
-            self._begun_anew = False
-            moved = self._end - message.sample
-            silent = max(0, round((time.time() - self._last_host) * self._rate) - samples)
-            self._origin -= moved + silent
-            first = message.sample - self._origin
-            self._end = message.sample
-            self._deliveries.restart()
-            items.append(
-                StreamMark("acquisition began anew", first / self._rate, details={"samples_moved": moved + silent})
-            )
         if message.sample + samples > self._end:
             self._end = message.sample + samples
             self._last_host = time.time()
             self._deliveries.add((self._end - self._origin) / self._rate, self._last_host)
-        columns: tuple[int, ...] = (column,)
-        values = message.values.astype(np.float64)[:, np.newaxis]
-        if column == 0 and self._electrodes:  # outputs without a signal are as far as the first channel
-            columns = (column, *self._spike_columns.values())
-            values = np.hstack([values, np.full((samples, len(self._electrodes)), np.nan)])
-        items.append(Block(np.arange(first, first + samples), values, columns))
+        block = self._block
+        if block is None or (block.first, block.samples) != (first, samples) or column in block.columns:
+            self._finish_block(items)
+            block = self._block = _OpenBlock(first, samples, {})
+        block.columns[column] = message.values
+
+    def _finish_block(self, items: list[Any]) -> None:
+        """Put together the messages of a block, one a channel; outputs without a signal are as far as the first."""
+        block, self._block = self._block, None
+        if block is None:
+            return
+        columns = tuple(block.columns)
+        values = np.stack([block.columns[column] for column in columns], axis=1).astype(np.float64)
+        if 0 in columns and self._electrodes:
+            columns = (*columns, *self._spike_columns.values())
+            values = np.hstack([values, np.full((block.samples, len(self._electrodes)), np.nan)])
+        index = np.arange(block.first, block.first + block.samples)
+        whole = columns == tuple(range(len(self._columns) + len(self._electrodes)))
+        items.append(Block(index, values, None if whole else columns))

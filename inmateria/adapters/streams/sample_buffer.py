@@ -64,6 +64,8 @@ class SampleBuffer:
 
     def add(self, block: Block) -> None:
         """Put samples in their places; the first of two with one number counts."""
+        if self._append(block):
+            return
         columns = np.arange(self._values.shape[1]) if block.columns is None else np.array(block.columns)
         index, values = block.index, block.values
         known = index >= self._first
@@ -85,9 +87,28 @@ class SampleBuffer:
         self._seen[at, columns] = True
         self._ends[columns] = np.maximum(self._ends[columns], int(index[-1]) + 1)
 
+    def _append(self, block: Block) -> bool:
+        """Put samples without a gap behind all that have arrived, as most do; return whether they are such."""
+        first, count = (int(block.index[0]), len(block.index)) if len(block.index) else (0, 0)
+        if count == 0 or int(block.index[-1]) - first != count - 1 or (np.diff(block.index) != 1).any():
+            return False
+        columns = slice(None) if block.columns is None else list(block.columns)
+        if first < max(self._first, int(self._ends[columns].max())):
+            return False
+        self._make_room(first + count)
+        skipped = max(0, self._first - first)
+        self.overflowed += min(skipped, count)
+        at = slice(first + skipped - self._first, first + count - self._first)
+        self._values[at, columns] = block.values[skipped:]
+        self._seen[at, columns] = True
+        self._ends[columns] = first + count
+        return True
+
     def first_seen(self, first: int) -> int | None:
         """Return the lowest number, from `first` on, of which some channel has arrived."""
         begin, length = max(0, first - self._first), max(0, self.end - self._first)
+        if begin < length and self._seen[begin].any():
+            return self._first + begin
         seen = np.flatnonzero(self._seen[begin:length].any(axis=1))
         return self._first + begin + int(seen[0]) if seen.size else None
 
@@ -129,10 +150,10 @@ class SampleBuffer:
         if drop <= 0:
             self._first = max(self._first, first)
             return
-        left = max(0, self.end - first)
+        left, used = max(0, self.end - first), max(0, self.end - self._first)
         for table, empty in ((self._values, np.nan), (self._seen, False)):
             table[:left] = table[first - self._first : first - self._first + left].copy()
-            table[left:] = empty
+            table[left:used] = empty
         self._first = first
 
     def _make_room(self, end: int) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from inmateria.exchange import FloatArray
 
-__all__ = ["TimestampCounter", "unwrapped_counts"]
+__all__ = ["LateRun", "TimestampCounter", "unwrapped_counts"]
 
 _POINTS = 256
 _MOST_LATE = 100
@@ -169,6 +169,32 @@ class TimestampCounter:
             if 3 * error < abs(fitted - self._period) < 0.05 * self._period:
                 period = fitted
         self._line = (middle, mean, period)
+
+
+class LateRun:
+    """Watches the timestamps of samples that a counter numbers, for a clock that was set back.
+
+    As in `TimestampCounter`, a hundred samples in a row that are earlier than one before them mean that the clock was
+    set back; fewer came late.
+    """
+
+    def __init__(self) -> None:
+        self._latest = float("-inf")
+        self._late = 0
+
+    def step_back(self, stamps: FloatArray) -> float | None:
+        """Return how far the clock was set back, s, once a hundred samples in a row are late; otherwise None."""
+        before = np.maximum.accumulate(np.concatenate([[self._latest], stamps]))
+        on_time = np.flatnonzero(stamps >= before[:-1])
+        edges = np.concatenate([[-1 - self._late], on_time, [len(stamps)]])
+        runs = np.diff(edges) - 1
+        self._latest, self._late = float(before[-1]), int(runs[-1])
+        longest = int(np.argmax(runs))
+        if runs[longest] < _MOST_LATE:
+            return None
+        last = int(edges[longest]) + _MOST_LATE  # the hundredth of them
+        self._latest, self._late = float(stamps[-1]), 0
+        return float(before[last] - stamps[last])
 
 
 def unwrapped_counts(

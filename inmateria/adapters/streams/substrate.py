@@ -38,6 +38,7 @@ __all__ = ["StreamSubstrate"]
 
 _logger = logging.getLogger("inmateria")
 _BUFFERED = 120.0
+_MOST_VALUES = 120_000_000  # about 1 GiB
 _MOST_AWAY = 5.0
 _SILENCE = 1.0
 _MOST_SPIKES = 1_000_000
@@ -104,7 +105,7 @@ class StreamSubstrate(Substrate):
                 ),
                 parameters=about.parameters,
             )
-            self._most = max(4096, int(_BUFFERED * about.rate))
+            self._most = max(4096, min(int(_BUFFERED * about.rate), _MOST_VALUES // self._width))
             self._buffer = SampleBuffer(self._width, self._most)
             self._spikes: deque[StreamSpike] = deque(maxlen=_MOST_SPIKES)
             self._marks: list[Note] = []

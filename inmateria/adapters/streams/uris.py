@@ -162,11 +162,7 @@ _BRAINFLOW_SETTINGS = (
 
 def open_ephys_from_uri(uri: str) -> StreamSubstrate:
     """Read ``openephys://host:5556?electrodes=NAME``; the query takes the parameters of `open_ephys_stream`."""
-    parts = urlsplit(uri)
-    if not parts.hostname or parts.path.strip("/"):
-        raise UnknownSubstrate(f"{shown(uri)!r} names no host", "openephys://host:5556, such as openephys://localhost")
-    given = parameters_for(open_ephys_stream, query_of(uri), "openephys")
-    return _made("openephys", uri, lambda: open_ephys_stream(str(parts.hostname), parts.port or 5556, **given))
+    return _at_an_address(uri, "openephys", 5556, open_ephys_stream)
 
 
 def open_ephys_stream(
@@ -229,11 +225,7 @@ def open_ephys_stream(
 
 def maxwell_from_uri(uri: str) -> StreamSubstrate:
     """Read ``maxwell://host:7205?channels=0,17``; the query takes the parameters of `maxwell_stream`."""
-    parts = urlsplit(uri)
-    if not parts.hostname or parts.path.strip("/"):
-        raise UnknownSubstrate(f"{shown(uri)!r} names no host", "maxwell://host:7205, such as maxwell://localhost")
-    given = parameters_for(maxwell_stream, query_of(uri), "maxwell")
-    return _made("maxwell", uri, lambda: maxwell_stream(str(parts.hostname), parts.port or 7205, **given))
+    return _at_an_address(uri, "maxwell", 7205, maxwell_stream)
 
 
 def maxwell_stream(
@@ -307,6 +299,15 @@ def _parts(uri: str, scheme: str, example: str) -> tuple[str, dict[str, str]]:
     if not name:
         raise UnknownSubstrate(f"{shown(uri)!r} names nothing", example)
     return name, query_of(uri)
+
+
+def _at_an_address(uri: str, scheme: str, port: int, stream: Callable[..., StreamSubstrate]) -> StreamSubstrate:
+    parts = urlsplit(uri)
+    if not parts.hostname or parts.path.strip("/"):
+        example = f"{scheme}://host:{port}, such as {scheme}://localhost"
+        raise UnknownSubstrate(f"{shown(uri)!r} names no host", example)
+    given = parameters_for(stream, query_of(uri), scheme)
+    return _made(scheme, uri, lambda: stream(str(parts.hostname), parts.port or port, **given))
 
 
 def _made(scheme: str, uri: str, make: Callable[[], StreamSubstrate]) -> StreamSubstrate:

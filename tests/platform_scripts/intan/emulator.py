@@ -1,10 +1,10 @@
 """Intan's RHX on its own ports (5000, 5001, 5002), over a simulated culture, in a thread."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from platform_scripts.in_a_thread import in_a_thread
 
 from inmateria.adapters.intan.emulator import IntanEmulator
 from inmateria.simulators.culture.network import NeuralCulture
@@ -20,32 +20,5 @@ def running(path: Path) -> Iterator[IntanEmulator]:
     emulator = IntanEmulator(
         NeuralCulture(seed=1, regime="asynchronous", current_limit=1e-3), ports=(5000, 5001, 5002), version=version
     )
-    ready, end, failed = threading.Event(), asyncio.Event(), []
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with emulator:
-            ready.set()
-            await end.wait()
-
-    def work() -> None:
-        try:
-            loop.run_until_complete(serve())
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            ready.set()
-            loop.close()
-
-    thread = threading.Thread(target=work, name="emulated RHX")
-    thread.start()
-    ready.wait()
-    if failed:
-        raise failed[0]
-    try:
+    with in_a_thread(emulator):
         yield emulator
-    finally:
-        loop.call_soon_threadsafe(end.set)
-        thread.join()
-    if failed:
-        raise failed[0]
