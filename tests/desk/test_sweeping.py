@@ -12,7 +12,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from inmateria.cli.commands import app
 from inmateria.desk import Progress, SweepFolder, read_catalogue, sweep
 from inmateria.desk.points import make_points
 from inmateria.desk.sweep_folder import SweepFolderError
@@ -89,6 +91,15 @@ def test_all_points_are_of_the_part_that_is_asked_for(small: Path) -> None:
         with pytest.raises(UnsuitableSetting, match="no part for validation"):
             sweep("spontaneous", on, folder="s", part="validation")
     assert not (small / "s").exists()
+
+
+def test_the_part_stands_in_the_file_of_a_sweep_and_an_option_goes_before_it(small: Path) -> None:
+    Path("s.toml").write_text(f'task = "small"\non = "{ON}"\npart = "validation"\nworkers = 1\n')
+    for folder, options, part in (("a", [], "validation"), ("b", ["--part", "test"], "test")):
+        done = CliRunner().invoke(app, ["sweep", "--config", "s.toml", "--out", folder, "--workers", "1", *options])
+        assert done.exit_code == 0, done.output
+        assert [point.part for point in SweepFolder(Path(folder)).points.values()] == [part]
+        assert [run.part for run in read_catalogue(small / folder / "runs")] == [part]
 
 
 def test_failed_points_keep_their_error_and_the_others_run(small: Path) -> None:
