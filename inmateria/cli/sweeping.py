@@ -44,6 +44,10 @@ def sweep(
     ] = None,
     keep: Annotated[str | None, typer.Option(help="What recordings keep; by default there are none.")] = None,
     reports: Annotated[bool, typer.Option("--reports", help="Write a report of every run.")] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(help="What is scored: 'test', by default, or 'validation', data for choosing settings."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="TOML or JSON file with any of these; options go first.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the sweep in this folder.")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try points again that failed.")] = False,
@@ -60,11 +64,11 @@ def sweep(
     from inmateria.desk.sweeping import run_sweep
 
     if resume is not None:
-        if task is not None or on or setting or seeds or config is not None or out is not None or keep or reports:
+        if any((task, on, setting, seeds, config, out, keep, reports, part)):
             raise typer.BadParameter("--resume takes what is in the folder; leave the task and its options out")
         folder = SweepFolder(resume)
     else:
-        folder = _make(task, on, setting, seeds, out, keep, reports, config)
+        folder = _make(task, on, setting, seeds, out, keep, reports, part, config)
     if retry_failed:
         folder.forget_failures()
     with SweepProgress("points", _Best(folder).lines, hidden=json) as live:
@@ -102,11 +106,12 @@ def sweep(
 
 def _make(
     task: str | None, on: list[str] | None, setting: list[str] | None, seeds: int | None, out: Path | None,
-    keep: str | None, reports: bool, config: Path | None,
+    keep: str | None, reports: bool, part: str | None, config: Path | None,
 ) -> Any:  # fmt: skip
     """Make the sweep's folder from the options, and from the file for what they leave out."""
     from inmateria.desk.configuration import Experiment, read_experiment
     from inmateria.desk.sweeping import prepare_sweep
+    from inmateria.protocols.data_parts import checked_part
 
     written = Experiment() if config is None else read_experiment(config)
     name = task or written.task
@@ -117,6 +122,7 @@ def _make(
     return prepare_sweep(
         name, [uri_of(uri) for uri in uris], {**written.settings, **named_settings(setting or [])},
         seeds=seeds or written.seeds, folder=place, keep=keep or written.keep or "nothing", reports=reports,
+        part=checked_part(part or written.part or "test"),
     )  # fmt: skip
 
 

@@ -105,7 +105,11 @@ def expand_uri(uri: str) -> list[str]:
 
 
 def make_points(
-    task: Task, on: Sequence[str], settings: Mapping[str, Sequence[Any]], seeds: int | None = None
+    task: Task,
+    on: Sequence[str],
+    settings: Mapping[str, Sequence[Any]],
+    seeds: int | None = None,
+    part: Part = "test",
 ) -> list[Point]:
     """Make every point of a sweep, all settings checked.
 
@@ -118,6 +122,8 @@ def make_points(
         Values of settings of the task.
     seeds : int, optional
         Number of seeds for every other combination, from the given or default one on.
+    part : {"test", "validation"}
+        The data that are scored.
 
     Returns
     -------
@@ -145,7 +151,7 @@ def make_points(
         msgspec.to_builtins(task.settings_from(dict(zip(chosen, values, strict=True))))
         for values in itertools.product(*chosen.values())
     ]
-    points = (Point(task=task.name, on=uri, settings=each) for uri in uris for each in combinations)
+    points = (Point(task=task.name, on=uri, settings=each, part=part) for uri in uris for each in combinations)
     return list({point.digest: point for point in points}.values())
 
 

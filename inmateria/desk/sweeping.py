@@ -14,6 +14,7 @@ from inmateria.desk.run_tables import Row, rows_of, runs_to_pandas
 from inmateria.desk.summaries import RunSummary
 from inmateria.desk.sweep_folder import Failure, SweepFolder
 from inmateria.one_line import one_line
+from inmateria.protocols.data_parts import Part
 from inmateria.protocols.task import find_task
 from inmateria.substrate import SubstrateError
 
@@ -62,6 +63,7 @@ def sweep(
     workers: int | None = None,
     keep: str = "nothing",
     reports: bool = False,
+    part: Part = "test",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SweepResult:
     r"""Run a task on every combination of substrates, settings and seeds, in processes of their own.
@@ -88,6 +90,8 @@ def sweep(
         What the recordings keep; by default there are none.
     reports : bool
         Whether every run writes a report; `inmateria report` writes one later.
+    part : {"test", "validation"}
+        The data that are scored: ``"validation"`` to choose settings, on data that no reported run tests on.
     on_progress : callable, optional
         Called with a `Progress` a few times a second.
 
@@ -101,10 +105,12 @@ def sweep(
         If there is no such task, or it does not accept the settings.
     SweepFolderError
         If the folder is one of another sweep.
+    UnsuitableSetting
+        If the task has no part for validation.
     SweepFailed
         If workers die again and again.
     """
-    made = prepare_sweep(task, on, settings, seeds=seeds, folder=folder, keep=keep, reports=reports)
+    made = prepare_sweep(task, on, settings, seeds=seeds, folder=folder, keep=keep, reports=reports, part=part)
     return run_sweep(made, workers, on_progress)
 
 
@@ -117,15 +123,21 @@ def prepare_sweep(
     folder: Path | str = "sweep",
     keep: str = "nothing",
     reports: bool = False,
+    part: Part = "test",
 ) -> SweepFolder:
     """Make the folder of a sweep, or open it, with every setting and one URI of each kind tried; see `sweep`."""
     chosen = find_task(task)
     uris = [on] if isinstance(on, str) else list(on or ())
     values = {name: _values(value) for name, value in (settings or {}).items()}
-    points = make_points(chosen, uris, values, seeds)
+    points = make_points(chosen, uris, values, seeds, part)
     first = chosen.settings_from(points[0].settings)
-    for uri in uris if chosen.substrates is None else ():
-        substrate = connect(chosen.uris(first, expand_uri(uri)[0])[0])
+    own = chosen.substrates is not None
+    if own or not uris:
+        chosen.check_part(part, chosen.uris(first, None, part))
+    for uri in () if own else uris:
+        needed = chosen.uris(first, expand_uri(uri)[0], part)
+        chosen.check_part(part, needed)
+        substrate = connect(needed[0])
         with suppress(SubstrateError):  # known once it is entered
             chosen.check(substrate.info)
     return SweepFolder.make(Path(folder), points, keep=keep, reports=reports)

@@ -7,24 +7,29 @@ order is drawn anew for each cycle, and each begins after a pause.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from inmateria.protocols.outcome import Curves, ExchangeStatistics, Score
+from inmateria.one_line import one_line
+from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score
 from inmateria.protocols.pulses import steps_within
+from inmateria.protocols.run_progress import note_no_targets, note_score
+from inmateria.protocols.task import ProgressCallback
 from inmateria.reservoir import OneToOne, PhysicalReservoir
 from inmateria.reservoir.pulse_encoding import pulse_amplitude
 from inmateria.reservoir.spike_features import spike_counts
 from inmateria.substrate import FloatArray
 
-__all__ = ["Game", "LoopSettings", "arms_in_cycles", "learning_curves", "scores_of_arms"]
+__all__ = ["Game", "Indices", "LoopSettings", "PlayedArms", "outcome_of_arms", "play_arms"]
 
 Indices = npt.NDArray[np.intp]
+_Arm = TypeVar("_Arm")
 
 
 class LoopSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +98,11 @@ class Game:
         self._sent = 0
         self.pulses = 0
         reservoir.check(self._drive(np.ones((1, len(rest)), dtype=bool), self._steps))
+
+    @property
+    def decoded(self) -> int:
+        """Number of outputs that are decoded."""
+        return sum(map(len, self._groups))
 
     @property
     def inputs(self) -> int:
@@ -178,73 +188,152 @@ class Game:
         return drive
 
 
-async def arms_in_cycles(
-    game: Game, settings: LoopSettings, arms: Mapping[str, Callable[[], Awaitable[list[float]]]]
-) -> tuple[dict[str, list[list[float]]], dict[str, int]]:
-    """Play every arm once in each cycle, in an order drawn for each, after a pause.
+@dataclass(frozen=True)
+class PlayedArms:
+    """What came of a game that was played in several arms.
 
-    Returns
-    -------
+    Parameters
+    ----------
+    items : str
+        What is counted in the rounds, such as ``"episodes"``.
     rounds : dict of str to list of list of float
-        Result of every round of the game, for each cycle of each arm.
+        Result of every round of the game, for each cycle of each arm; the arm that is studied first, then the controls.
     pulses : dict of str to int
         Pulses given in each arm, those of the game included.
+    decoded : int
+        Number of outputs that were decoded.
+    exchanges : ExchangeStatistics
     """
+
+    items: str
+    rounds: dict[str, list[list[float]]]
+    pulses: dict[str, int]
+    decoded: int
+    exchanges: ExchangeStatistics
+
+    __repr__ = one_line
+
+
+async def play_arms(
+    game: Game,
+    settings: LoopSettings,
+    play: Callable[[_Arm], AsyncIterator[float]],
+    arms: Mapping[str, _Arm],
+    *,
+    rounds: int,
+    items: str,
+    result: str,
+    on_progress: ProgressCallback,
+) -> PlayedArms:
+    """Calibrate, then play every arm once in each cycle, in an order drawn for each, after a pause.
+
+    Parameters
+    ----------
+    game : Game
+    settings : LoopSettings
+    play : callable
+        ``arm -> results``: plays that arm, and yields the result of every round as soon as its feedback was given.
+    arms : mapping of str to object
+        What `play` is told of each arm, by the name of the arm; the one that is studied first.
+    rounds : int
+        Of the game, in each arm of each cycle.
+    items : str
+        Name of the rounds.
+    result : str
+        Name of the result of a round.
+    on_progress : callable
+    """
+    note_no_targets("nothing is read out: the neurons themselves are to improve")
+    await game.calibrate(settings.calibration)
     generator = np.random.default_rng([settings.seed, 5])
-    rounds: dict[str, list[list[float]]] = {name: [] for name in arms}
+    played: dict[str, list[list[float]]] = {name: [] for name in arms}
     pulses = dict.fromkeys(arms, 0)
+    done, of = 0, rounds * settings.cycles * len(arms)
     for _ in range(settings.cycles):
         for which in generator.permutation(len(arms)):
             name = list(arms)[which]
             await game.pause(settings.pause)
             before = game.pulses
-            rounds[name].append(await arms[name]())
+            played[name].append([])
+            async for each in play(arms[name]):
+                played[name][-1].append(each)
+                done += 1
+                note_score(f"{result}, {name}", each, done)
+                on_progress(items, done, of, game.steps)
             pulses[name] += game.pulses - before
-    return rounds, pulses
+    return PlayedArms(items, played, pulses, game.decoded, game.exchanges())
 
 
-def scores_of_arms(
-    readout: str, rounds: Mapping[str, Sequence[Sequence[float]]], studied: str, features: int
-) -> tuple[Score, ...]:
+def outcome_of_arms(
+    played: PlayedArms,
+    *,
+    title: str,
+    sentence: str,
+    metric: str,
+    readout: str,
+    chance: float,
+    chance_description: str,
+    perfect: tuple[str, float],
+    text: str,
+    y_label: str,
+) -> Outcome:
     """Score the later half of the rounds of each arm, and how much better it is than the earlier one, cycle by cycle.
 
     Parameters
     ----------
+    played : PlayedArms
+    title, sentence, metric, chance, chance_description
+        Of the outcome.
     readout : str
         Name of the result of a round.
-    rounds : mapping of str to sequence of sequence of float
-        As `arms_in_cycles` returns them.
-    studied : str
-        The arm that is no control.
-    features : int
-        Number of outputs that are decoded.
+    perfect : pair of str and float
+        What plays by what is sent alone, and its result: what the neurons could reach.
+    text, y_label : str
+        Of the figure of learning.
     """
-    scores = []
-    order = [studied, *(name for name in rounds if name != studied)]
+    each = len(next(iter(played.rounds.values()))[0])
+    name, could = perfect
+    return Outcome(
+        title=title,
+        sentence=sentence,
+        metric=metric,
+        chance=chance,
+        chance_description=chance_description,
+        items=played.items,
+        repeated="cycles",
+        held_out=each // 2,
+        splitting=f"The mean of the later half of {each} {played.items}, cycle by cycle.",
+        scores=_scores(readout, played),
+        exchanges=played.exchanges,
+        facts=(
+            *((f"pulses, {arm}", f"{number:,}") for arm, number in played.pulses.items()),
+            (f"{name}, without the matter", f"{could:.3f}"),
+        ),
+        curves=(_learning(played.rounds, text, y_label),),
+    )
+
+
+def _scores(readout: str, played: PlayedArms) -> tuple[Score, ...]:
+    studied = next(iter(played.rounds))
     halves = {
-        name: np.array([[np.mean(part) for part in np.array_split(each, 2)] for each in rounds[name]]) for name in order
+        name: np.array([[np.mean(part) for part in np.array_split(each, 2)] for each in cycles])
+        for name, cycles in played.rounds.items()
     }
     by_name: dict[str, Callable[[FloatArray], FloatArray]] = {
         f"{readout}, later half": lambda both: both[:, 1],
         "later less earlier half": lambda both: both[:, 1] - both[:, 0],
     }
+    scores = []
     for title, measure in by_name.items():
-        for name in order:
-            splits = tuple(float(value) for value in measure(halves[name]))
+        for name, both in halves.items():
+            splits = tuple(float(value) for value in measure(both))
             on = "substrate" if name == studied else name
-            scores.append(Score(readout=title, on=on, features=features, score=splits[0], splits=splits))
+            scores.append(Score(readout=title, on=on, features=played.decoded, score=splits[0], splits=splits))
     return tuple(scores)
 
 
-def learning_curves(rounds: Mapping[str, Sequence[Sequence[float]]], **labels: Any) -> Curves:
-    """Draw the mean over cycles of the rounds of each arm, in ten parts of each cycle.
-
-    Parameters
-    ----------
-    rounds : mapping of str to sequence of sequence of float
-    **labels
-        `heading`, `text` and `y_label` of the figure.
-    """
+def _learning(rounds: Mapping[str, Sequence[Sequence[float]]], text: str, y_label: str) -> Curves:
+    """Draw the mean over cycles of the rounds of each arm, in ten parts of each cycle."""
     parts = min(10, min(len(each) for cycles in rounds.values() for each in cycles))
     lines = {
         name: tuple(
@@ -253,4 +342,4 @@ def learning_curves(rounds: Mapping[str, Sequence[Sequence[float]]], **labels: A
         for name, cycles in rounds.items()
     }
     at = tuple(((np.arange(parts) + 0.5) / parts).tolist())
-    return Curves(x_label="part of the cycle", x=at, lines=lines, **labels)
+    return Curves(heading="Learning", text=text, x_label="part of the cycle", y_label=y_label, x=at, lines=lines)

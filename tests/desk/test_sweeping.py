@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from inmateria.cli.commands import app
 from inmateria.desk import Progress, SweepFolder, read_catalogue, sweep
 from inmateria.desk.points import make_points
 from inmateria.desk.sweep_folder import SweepFolderError
 from inmateria.desk.worker import run_point, work
-from inmateria.protocols.task import UnsuitableSubstrate, find_task
+from inmateria.protocols.task import UnsuitableSetting, UnsuitableSubstrate, find_task
 from inmateria.substrate import UnknownSubstrate
 
 ON = "scattering://?ports=2&observables=2"
@@ -73,6 +75,31 @@ def test_a_uri_that_makes_no_substrate_is_refused_before_anything_runs(small: Pa
     with pytest.raises(UnsuitableSubstrate, match="gives no spikes"):
         sweep("henon", ["culture://", "echo://?units=5"], folder="s")
     assert not (small / "s").exists()
+
+
+def test_all_points_are_of_the_part_that_is_asked_for(small: Path) -> None:
+    few = {"steps": 500, "delays": 3, "round_trips": 2}
+    test, validation = (
+        sweep("memory", "echo://?units=5", few, folder=part, workers=1, part=part) for part in ("test", "validation")
+    )
+    assert ([run.part for run in test.runs], [run.part for run in validation.runs]) == (["test"], ["validation"])
+    assert test.runs[0].settings["seed"] == validation.runs[0].settings["seed"]
+    assert test.runs[0].gain.score != validation.runs[0].gain.score  # of other data
+    with pytest.raises(SweepFolderError, match="another sweep"):
+        sweep("memory", "echo://?units=5", few, folder="test", part="validation")
+    for on in ("culture://", None):
+        with pytest.raises(UnsuitableSetting, match="no part for validation"):
+            sweep("spontaneous", on, folder="s", part="validation")
+    assert not (small / "s").exists()
+
+
+def test_the_part_stands_in_the_file_of_a_sweep_and_an_option_goes_before_it(small: Path) -> None:
+    Path("s.toml").write_text(f'task = "small"\non = "{ON}"\npart = "validation"\nworkers = 1\n')
+    for folder, options, part in (("a", [], "validation"), ("b", ["--part", "test"], "test")):
+        done = CliRunner().invoke(app, ["sweep", "--config", "s.toml", "--out", folder, "--workers", "1", *options])
+        assert done.exit_code == 0, done.output
+        assert [point.part for point in SweepFolder(Path(folder)).points.values()] == [part]
+        assert [run.part for run in read_catalogue(small / folder / "runs")] == [part]
 
 
 def test_failed_points_keep_their_error_and_the_others_run(small: Path) -> None:

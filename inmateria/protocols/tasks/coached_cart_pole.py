@@ -8,24 +8,17 @@ lower; in a second one at random, as many trains; in a third one there is a paus
 both is learning of the tissue, guided by its success. What `cart-pole` trains is a readout: another experiment.
 """
 
+from collections.abc import AsyncIterator, Mapping
 from itertools import combinations
 from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
 
-from inmateria.protocols.goal_directed import (
-    Game,
-    Indices,
-    LoopSettings,
-    arms_in_cycles,
-    learning_curves,
-    scores_of_arms,
-)
+from inmateria.protocols.goal_directed import Game, Indices, LoopSettings, outcome_of_arms, play_arms
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.pole import FALLEN, has_fallen, pushed
 from inmateria.protocols.pulses import unused_by_levels
-from inmateria.protocols.run_progress import note_no_targets, note_score
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
@@ -36,6 +29,11 @@ _AT_RANDOM = 500
 """Episodes of random pushes that tell chance."""
 
 Choice = Literal["by value", "at random", "none"]
+_ARMS: Mapping[str, Choice] = {
+    "coached by value": "by value",
+    "coached at random": "at random",
+    "not coached": "none",
+}
 
 
 class CoachedCartPoleSettings(LoopSettings, frozen=True, kw_only=True):
@@ -109,7 +107,6 @@ class _Coach:
 
 async def coach(substrate: Substrate, settings: CoachedCartPoleSettings, on_progress: ProgressCallback) -> Outcome:
     """Play all arms on one substrate, and score how long the pole stood in each."""
-    note_no_targets("nothing is read out: the neurons themselves are to improve")
     reservoir = PhysicalReservoir(substrate)
     async with reservoir:
         generator = np.random.default_rng([settings.seed, 4])
@@ -122,11 +119,8 @@ async def coach(substrate: Substrate, settings: CoachedCartPoleSettings, on_prog
         for train, pair in zip(trains, pairs, strict=True):
             train[np.ix_(np.arange(0, steps, every), np.array(pair))] = True
             game.check(train)
-        await game.calibrate(settings.calibration)
-        done, of = 0, settings.episodes * settings.cycles * 3
 
-        async def arm(choice: Choice) -> list[float]:
-            nonlocal done
+        async def arm(choice: Choice) -> AsyncIterator[float]:
             coach, stood, spent = _Coach(choice, len(pairs), settings), list[float](), 0
             for number in range(settings.episodes):
                 stood.append(await _episode(game, sides, settings, generator) / settings.longest)
@@ -139,46 +133,25 @@ async def coach(substrate: Substrate, settings: CoachedCartPoleSettings, on_prog
                 for _ in range(due):
                     await game.train(trains[coach.pair(generator)] & (choice != "none"))
                 spent = 0 if last else spent + due
-                done += 1
-                note_score(f"fraction of the time it stood, coached {choice}", stood[-1], done)
-                on_progress("episodes", done, of, game.steps)
-            return stood
+                yield stood[-1]
 
-        names: dict[str, Choice] = {
-            "coached by value": "by value", "coached at random": "at random", "not coached": "none",
-        }  # fmt: skip
-        rounds, pulses = await arms_in_cycles(
-            game,
-            settings,
-            {name: lambda choice=choice: arm(choice) for name, choice in names.items()},  # type: ignore[misc]
-        )
-        exchanges, decoded = game.exchanges(), sum(map(len, groups))
+        played = await play_arms(
+            game, settings, arm, _ARMS, rounds=settings.episodes, items="episodes", result="time it stood",
+            on_progress=on_progress,
+        )  # fmt: skip
     at_random, leaning = (_without_matter(settings, how) for how in ("at random", "leaning"))
-    return Outcome(
+    return outcome_of_arms(
+        played,
         title="A pole on a cart, coached",
         sentence=f"Neurons pushed a cart by the difference of two groups of outputs; of {settings.block} episodes, "
         f"{settings.trains} were followed by a train of pulses on a pair of other inputs.",
         metric="fraction of the time it stood",
+        readout="time it stood",
         chance=at_random,
         chance_description="pushes at random",
-        items="episodes",
-        repeated="cycles",
-        held_out=settings.episodes // 2,
-        splitting=f"The mean of the later half of {settings.episodes} episodes, cycle by cycle.",
-        scores=scores_of_arms("time it stood", rounds, "coached by value", decoded),
-        exchanges=exchanges,
-        facts=(
-            *((f"pulses, {name}", f"{number:,}") for name, number in pulses.items()),
-            ("pushes toward the side it leans to, without the matter", f"{leaning:.3f}"),
-        ),
-        curves=(
-            learning_curves(
-                rounds,
-                heading="Learning",
-                text="How long the pole stood in each tenth of a cycle, mean over cycles.",
-                y_label="fraction of the time",
-            ),
-        ),
+        perfect=("pushes toward the side it leans to", leaning),
+        text="How long the pole stood in each tenth of a cycle, mean over cycles.",
+        y_label="fraction of the time",
     )
 
 

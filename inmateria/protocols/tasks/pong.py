@@ -8,23 +8,16 @@ mean that the tissue learned from its feedback. The published stimuli differ in 
 the same number of equal pulses, so that only what they say differs.
 """
 
-from typing import Annotated, Literal
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from inmateria.protocols.goal_directed import (
-    Game,
-    Indices,
-    LoopSettings,
-    arms_in_cycles,
-    learning_curves,
-    scores_of_arms,
-)
+from inmateria.protocols.goal_directed import Game, Indices, LoopSettings, outcome_of_arms, play_arms
 from inmateria.protocols.outcome import Outcome
 from inmateria.protocols.pulses import places_of, unused_by_levels
-from inmateria.protocols.run_progress import note_no_targets, note_score
 from inmateria.protocols.task import ProgressCallback, Task
 from inmateria.reservoir import PhysicalReservoir
 from inmateria.substrate import Substrate, SubstrateInfo
@@ -108,7 +101,6 @@ class Field:
 
 async def play(substrate: Substrate, settings: PongSettings, on_progress: ProgressCallback) -> Outcome:
     """Play all arms on one substrate, and score the balls that were hit in each."""
-    note_no_targets("nothing is read out: the neurons themselves are to improve")
     reservoir = PhysicalReservoir(substrate)
     async with reservoir:
         generator = np.random.default_rng([settings.seed, 4])
@@ -120,22 +112,18 @@ async def play(substrate: Substrate, settings: PongSettings, on_progress: Progre
         scattered = max(every * settings.volleys, round(settings.miss / reservoir.duration_of_step))
         game.check(hit)
         game.check(_unpredictable(scattered, settings.volleys, every, sensory, game.inputs, generator))
-        await game.calibrate(settings.calibration)
-        done, of = 0, settings.balls * settings.cycles * 3
 
-        async def arm(answer: Answer) -> list[float]:
-            nonlocal done
-            field, hits, phase = Field(settings.paddle, generator), list[float](), 0.0
+        async def arm(answer: Answer) -> AsyncIterator[float]:
+            field, phase = Field(settings.paddle, generator), 0.0
             game.forget()
-            while len(hits) < settings.balls:
-                phase += _NEAR - (_NEAR - _FAR) * field.x
-                place = int(np.clip((field.apart + 1.0) / 2.0 * len(sensory), 0, len(sensory) - 1))
-                direction = await game.tick(sensory[place : place + 1] if phase >= 1.0 else ())
-                phase %= 1.0
-                was_hit = field.move(direction)
-                if was_hit is None:
-                    continue
-                hits.append(float(was_hit))
+            for _ in range(settings.balls):
+                was_hit = None
+                while was_hit is None:
+                    phase += _NEAR - (_NEAR - _FAR) * field.x
+                    place = int(np.clip((field.apart + 1.0) / 2.0 * len(sensory), 0, len(sensory) - 1))
+                    direction = await game.tick(sensory[place : place + 1] if phase >= 1.0 else ())
+                    phase %= 1.0
+                    was_hit = field.move(direction)
                 as_hit = was_hit if answer != "shuffled" else bool(generator.random() < 0.5)
                 given = (
                     hit
@@ -143,44 +131,25 @@ async def play(substrate: Substrate, settings: PongSettings, on_progress: Progre
                     else _unpredictable(scattered, settings.volleys, every, sensory, game.inputs, generator)
                 )
                 await game.train(given & (answer != "silent"))
-                done += 1
-                note_score(f"ball hit, {answer}", hits[-1], done)
-                on_progress("balls", done, of, game.steps)
-            return hits
+                yield float(was_hit)
 
-        answers: tuple[Answer, ...] = ("feedback", "silent", "shuffled")
-        rounds, pulses = await arms_in_cycles(
-            game,
-            settings,
-            {answer: lambda answer=answer: arm(answer) for answer in answers},  # type: ignore[misc]
-        )
-        exchanges, decoded = game.exchanges(), sum(map(len, groups))
+        played = await play_arms(
+            game, settings, arm, {answer: answer for answer in get_args(Answer)},
+            rounds=settings.balls, items="balls", result="balls hit", on_progress=on_progress,
+        )  # fmt: skip
     at_random, following = (_without_matter(settings, how) for how in ("at random", "following"))
-    return Outcome(
+    return outcome_of_arms(
+        played,
         title="Pong",
         sentence=f"Neurons moved a paddle of {settings.paddle:g} of the field by two groups of outputs; a hit was "
         "followed by a predictable stimulus, a miss by an unpredictable one of as many pulses.",
         metric="balls hit",
+        readout="balls hit",
         chance=at_random,
         chance_description="a paddle moved at random",
-        items="balls",
-        repeated="cycles",
-        held_out=settings.balls // 2,
-        splitting=f"The later half of {settings.balls} balls, cycle by cycle.",
-        scores=scores_of_arms("balls hit", rounds, "feedback", decoded),
-        exchanges=exchanges,
-        facts=(
-            *((f"pulses, {name}", f"{number:,}") for name, number in pulses.items()),
-            ("a paddle that follows the pulses, without the matter", f"{following:.3f}"),
-        ),
-        curves=(
-            learning_curves(
-                rounds,
-                heading="Learning",
-                text="Balls that were hit in each tenth of a cycle, mean over cycles.",
-                y_label="fraction of the balls",
-            ),
-        ),
+        perfect=("a paddle that follows the pulses", following),
+        text="Balls that were hit in each tenth of a cycle, mean over cycles.",
+        y_label="fraction of the balls",
     )
 
 
