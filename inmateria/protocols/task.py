@@ -55,7 +55,7 @@ _BUILT_IN = {
     "narma": "imitate a nonlinear filter with memory: NARMA of order 2, 5 or 10",
     "parity": "name the parity of past bits: exclusive or in time",
     "patterns": "tell bars or places of stimulation apart from spikes",
-    "periodic-signal": "generate a periodic signal in a loop that learned online",
+    "periodic-signal": "generate or follow a periodic signal by learning online",
     "pong": "play pong with neurons, with a predictable stimulus for a hit and an unpredictable one for a miss",
     "pulse-xor": "tell from spikes whether exactly one of two volleys of pulses was given",
     "regression": "train a network that learns on a curve of eight points",

@@ -77,7 +77,10 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "narma": [{"steps": 1000}],
     "parity": [{"steps": 1000}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
-    "periodic-signal": [{"period": 10, "train": 5, "test": 5}],
+    "periodic-signal": [
+        {"period": 10, "train": 5, "test": 5},
+        {"period": 10, "train": 5, "test": 5, "kind": "tracking"},
+    ],
     "pong": [{"cycles": 1, "balls": 4, "calibration": 1, "pause": 0.1, "miss": 0.5}],
     "pulse-xor": [{"trials": 60, "rest": 0.05}],
     "regression": [{"epochs": 5}],
@@ -350,6 +353,7 @@ ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
 OTHER_VALUES: dict[str, Any] = {
     "bins": 1, "compare": False, "electrodes": 2, "most": 1, "product_delays": 3, "time_constant": 0.5, "width": 1,
     "amplitudes": (0.5,), "strength": 0.6, "bias_spread": 0.125, "memory": 2.0, "bias_sign": "same", "fed_back": 2,
+    "shift": 0.1,
 }  # fmt: skip
 
 

@@ -1,11 +1,15 @@
-"""Generate a periodic signal: a readout learns online while its output is fed back as the only input.
+"""Generate or follow a periodic signal: a readout learns online, by recursive least squares, and then is left alone.
 
-FORCE learning of D. Sussillo and L. F. Abbott, Neuron 63, 544 (2009): recursive least squares keeps the error small
-from the first step on, so that what is fed back is nearly the target while it learns. Then learning stops, and the loop
-has to go on by itself. The output goes back through a random mask, or, where matter gives spikes only, as the place of
-a pulse. The same loop is closed through what is sent alone, through the responses shuffled in time (the same rates),
-through leaky integrators, which are linear and have memory but cannot oscillate by themselves, and through an
-echo-state network.
+To generate, its output is fed back as only input. This is FORCE learning of D. Sussillo and L. F. Abbott, Neuron 63,
+544 (2009): recursive least squares keeps the error small from the first step on, so that what is fed back is nearly the
+target while it learns. Then learning stops, and the loop has to go on by itself. The output goes back through a random
+mask, or, in a culture, as the place of a pulse. The same loop is closed through what is sent alone, through pulses that
+fade as the counts of spikes do, through the responses shuffled in time (the same rates), through leaky integrators,
+which are linear and have memory but cannot oscillate by themselves, and through an echo-state network.
+
+To follow, a sine drives matter, and the target is a signal of the same period that lags behind it, which takes memory,
+or has another shape, which takes nonlinearity. The controls are the same, driven by the same sine; leaky integrators
+answer a sine by sines, and follow nothing else.
 """
 
 import asyncio
@@ -20,26 +24,26 @@ from inmateria.protocols.controls import ECHO_STATE
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import measure_round_trips
 from inmateria.protocols.run_progress import note_no_targets, note_score
-from inmateria.protocols.task import ProgressCallback, Task, samples_read
-from inmateria.reservoir import FORCEReadout, InputMask, PhysicalReservoir, PulsePlace, SignalOrCounts
+from inmateria.protocols.task import ProgressCallback, Task, UnsuitableSetting, samples_read
+from inmateria.reservoir import FORCEReadout, InputMask, PhysicalReservoir, PulsePlace, SpikeCounts, VirtualNodes
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
 _WINDOWS = 5
 """Parts of the time without learning that are scored."""
-_ECHO = "echo state of radius "
+_ECHO = "echo state "
+_FADING = "stimuli that fade alike"
 _MOST = 2.0
 """Largest output of the readout; targets are from -1 to 1, and so is what is fed back."""
 _ECHOES = ((0.9, 0.3, 0.3), (1.2, 0.3, 0.3), (0.9, 1.0, 0.1), (0.9, 0.3, 1.0))
 """Spectral radii, largest weights of the input and leaks of echo-state networks; the best of them on what is scored is
 the control, in its favour."""
-_ECHO = "echo state "
-_MOST = 2.0
-"""Largest output of the readout; targets are from -1 to 1, and so is what is fed back."""
-_RADII = (0.8, 0.95, 1.2)
-"""Spectral radii of the echo-state networks; the best of them on what is scored is the control, in its favour."""
+
+_LONGER = 0.5 * (5**0.5 - 1)
+"""Steps by which the period of a sine that is followed is longer than the settings', so that no value comes back: a
+table of as many values as steps would tell the phase without any memory."""
 
 Answer = Callable[[float], Awaitable[FloatArray]]
-"""From the value that is fed back to the features of the next step."""
+"""From the value that drives a step to its features."""
 
 
 class PeriodicSignalSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,12 +51,16 @@ class PeriodicSignalSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
+    kind : {"generation", "tracking"}
+        Whether the output is fed back as the only input, or a sine drives matter and the output follows it.
     signal : {"sine", "triangle", "four sines"}
-        The last one has the amplitudes of the publication.
+        The target; the last one has the amplitudes of the publication.
+    shift : float
+        Periods by which a target that follows is behind the sine.
     period : int
-        Steps.
+        Steps; that of a sine which is followed is .618 steps longer, so that its values never repeat.
     train, test : int
-        Periods in which it learns, and in which the loop goes on by itself.
+        Periods in which it learns, and in which it has stopped to learn; the loop goes on by itself then.
     washout : int
         Periods before, in which the target is sent in place of the output; features are scaled by their spread there.
     alpha : float
@@ -68,14 +76,17 @@ class PeriodicSignalSettings(msgspec.Struct, frozen=True, kw_only=True):
     memory : float
         Steps after which a count of spikes has faded to 1/e in the features.
     step : float, optional
-        Duration of a step, s; the substrate's own by default.
+        Duration of a step, s; the substrate's own by default, or the shortest after which its limits allow another
+        pulse on the same electrode.
     round_trips : int
         Number of exchanges of a single step that are made first, to measure the round trip.
     seed : int
         Of the mask, the phase and the controls.
     """
 
+    kind: Literal["generation", "tracking"] = "generation"
     signal: Literal["sine", "triangle", "four sines"] = "sine"
+    shift: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.25
     period: Annotated[int, Meta(ge=4)] = 40
     train: Annotated[int, Meta(ge=1)] = 30
     test: Annotated[int, Meta(ge=5)] = 10
@@ -91,24 +102,35 @@ class PeriodicSignalSettings(msgspec.Struct, frozen=True, kw_only=True):
     seed: Annotated[int, Meta(ge=0)] = 0
 
 
-async def generate(substrate: Substrate, settings: PeriodicSignalSettings, on_progress: ProgressCallback) -> Outcome:
-    """Learn in the loop, then let it go on, through the substrate and through each control."""
-    note_no_targets("what is right at a step depends on the phase, which is free")
+async def learn_signal(
+    substrate: Substrate, settings: PeriodicSignalSettings, on_progress: ProgressCallback
+) -> Outcome:
+    """Learn online and then stop, through the substrate and through each control."""
+    following = settings.kind == "tracking"
+    note_no_targets(
+        "the output is learned from features that fade, which the task itself keeps"
+        if following
+        else "what is right at a step depends on the phase, which is free"
+    )
     target = _target(settings)
+    driver = np.sin(2 * np.pi * _turns(settings)) if following else None
+    place, keep = PulsePlace(1, settings.strength, width=settings.width), float(np.exp(-1.0 / settings.memory))
     mask = InputMask(
         amplitude=settings.amplitude, offset=settings.bias, offset_sign="random", kind="uniform", clip=True,
         seed=settings.seed,
     )  # fmt: skip
-    place, keep = PulsePlace(1, settings.strength, width=settings.width), float(np.exp(-1.0 / settings.memory))
-    reservoir = PhysicalReservoir(substrate, mask, SignalOrCounts(1), step=settings.step)
-    async with reservoir:
-        info, spikes = reservoir.info, reservoir.info.sampling_rate is None
-        if spikes:
-            reservoir.encoding = place
+    async with substrate:
+        info, pulses = substrate.info, _takes_pulses(substrate.info)
+        reservoir = PhysicalReservoir(
+            substrate,
+            place if pulses else mask,
+            SpikeCounts() if pulses else VirtualNodes(1),
+            step=_step(settings, info) if pulses else settings.step,
+        )
 
         def sent(value: float) -> FloatArray:
             """Return what the encoding takes."""
-            return np.array([0.5 + 0.5 * value if spikes else value])
+            return np.array([0.5 + 0.5 * value if pulses else value])
 
         reservoir.check(np.array([sent(-1.0), sent(1.0)]))
         if info.resettable:
@@ -119,13 +141,13 @@ async def generate(substrate: Substrate, settings: PeriodicSignalSettings, on_pr
 
         async def respond(value: float) -> FloatArray:
             nonlocal faded
-            faded = (keep * faded if spikes else 0.0) + await reservoir.step(sent(value))
+            faded = (keep * faded if pulses else 0.0) + await reservoir.step(sent(value))
             seen.append(faded)
             on_progress("streaming", len(seen), len(target), len(seen))
             return faded
 
         begun = asyncio.get_running_loop().time()
-        outputs = {"substrate": await _force(respond, target, settings)}
+        outputs = {"substrate": await _force(respond, target, driver, settings)}
         seconds = asyncio.get_running_loop().time() - begun
     on_progress("scoring", 0, 1, len(seen))
 
@@ -133,23 +155,35 @@ async def generate(substrate: Substrate, settings: PeriodicSignalSettings, on_pr
         drive: FloatArray = reservoir.encoding.drive(sent(value)[np.newaxis], info).ravel() - info.rest
         return drive
 
+    shown_before: FloatArray = np.zeros(len(info.inputs))
+
+    async def fading_stimuli(value: float) -> FloatArray:
+        nonlocal shown_before
+        shown_before = keep * shown_before + await stimuli(value)
+        return shown_before
+
     features = len(info.outputs)
     shuffled = np.random.default_rng([settings.seed, 2]).permuted(np.array(seen), axis=0)
     answers = {
         "stimuli alone": stimuli,
+        **({_FADING: fading_stimuli} if pulses else {}),
         "responses shuffled in time": _in_turn(iter(shuffled)),
         "leaky integrators": _integrators(features),
         **{f"{_ECHO}{number}": _echo_state(features, *each, settings) for number, each in enumerate(_ECHOES)},
     }
     for name, answer in answers.items():
-        outputs[name] = await asyncio.to_thread(asyncio.run, _force(answer, target, settings))
-    scores = _scores(outputs, target, settings, {"stimuli alone": len(info.inputs)}, features)
-    note_score("shape of the signal, 1 - NRMSE", scores[0].score, _WINDOWS)
+        outputs[name] = await asyncio.to_thread(asyncio.run, _force(answer, target, driver, settings))
+    scores = _scores(outputs, target, settings, dict.fromkeys(("stimuli alone", _FADING), len(info.inputs)), features)
+    note_score(f"{'signal' if following else 'shape of the signal'}, 1 - NRMSE", scores[0].score, _WINDOWS)
     on_progress("scoring", 1, 1, len(seen))
     shown = min(4 * settings.period, settings.test * settings.period)
     return Outcome(
-        title=f"A periodic signal: {settings.signal}",
-        sentence=f"A readout learned for {settings.train} periods of {settings.period} steps while its output was fed "
+        title=f"A periodic signal{' followed' if following else ''}: {settings.signal}",
+        sentence=f"A sine drove the matter, and a readout learned for {settings.train} periods of {settings.period} "
+        f"steps to follow {settings.shift:g} periods behind it as a {settings.signal}; then it stopped to learn, for "
+        f"{settings.test}."
+        if following
+        else f"A readout learned for {settings.train} periods of {settings.period} steps while its output was fed "
         f"back, and then the loop went on by itself for {settings.test}.",
         metric="1 - NRMSE",
         chance=0.0,
@@ -158,15 +192,15 @@ async def generate(substrate: Substrate, settings: PeriodicSignalSettings, on_pr
         repeated="parts",
         trained=settings.train * settings.period,
         held_out=settings.test * settings.period,
-        splitting=f"{_WINDOWS} parts of the time without learning, each compared with the target at the shift that "
-        "fits it best, and without a shift.",
+        splitting=f"{_WINDOWS} parts of the time without learning, each compared with the target"
+        + ("." if following else " at the shift that fits it best, and without a shift."),
         scores=scores,
         exchanges=ExchangeStatistics.measured(count=len(seen), steps=len(seen), seconds=seconds, round_trips=trips),
         classes=(settings.signal,),
         weights=weights_by_output(outputs["substrate"][1], [channel.name for channel in info.outputs]),
         curves=(
             Curves(
-                heading="The loop by itself",
+                heading="Without learning" if following else "The loop by itself",
                 text="The signal after learning has stopped.",
                 x_label="step",
                 y_label="output",
@@ -181,10 +215,17 @@ async def generate(substrate: Substrate, settings: PeriodicSignalSettings, on_pr
     )
 
 
+def _turns(settings: PeriodicSignalSettings) -> FloatArray:
+    """Return the phase of each step of washout, training and test, in periods."""
+    steps = (settings.washout + settings.train + settings.test) * settings.period
+    period = settings.period + (_LONGER if settings.kind == "tracking" else 0.0)
+    turns: FloatArray = np.arange(steps) / period + np.random.default_rng(settings.seed).random()
+    return turns
+
+
 def _target(settings: PeriodicSignalSettings) -> FloatArray:
     """Return the signal over washout, training and test, from -1 to 1."""
-    steps = (settings.washout + settings.train + settings.test) * settings.period
-    turns = np.arange(steps) / settings.period + np.random.default_rng(settings.seed).random()
+    turns = _turns(settings) - (settings.shift if settings.kind == "tracking" else 0.0)
     if settings.signal == "sine":
         return np.sin(2 * np.pi * turns)
     if settings.signal == "triangle":
@@ -195,8 +236,46 @@ def _target(settings: PeriodicSignalSettings) -> FloatArray:
     return whole
 
 
-async def _force(answer: Answer, target: FloatArray, settings: PeriodicSignalSettings) -> tuple[FloatArray, FloatArray]:
-    """Learn in the loop and let it go on.
+def _takes_pulses(info: SubstrateInfo) -> bool:
+    """Return whether a substrate is sent pulses by place; counts of a culture's spikes may come as a signal too."""
+    return info.sampling_rate is None or (info.spiking and info.kind == "neural-culture")
+
+
+def _step(settings: PeriodicSignalSettings, info: SubstrateInfo) -> float:
+    """Return the duration of a step, of which each may stimulate the same electrode, s.
+
+    Raises
+    ------
+    UnsuitableSetting
+        If the substrate's limits do not allow that.
+    """
+    limits = info.parameters.get("pulse_limits", {})
+    shortest = max(float(limits.get("interval", 0.0)), 1.0 / float(limits.get("rate", np.inf)))
+    step = max(info.step, shortest) if settings.step is None else settings.step
+    if step < shortest * (1 - 1e-9):
+        what = f"periodic-signal was given step={step:g}"
+    elif settings.step is None and step > info.limits.longest_step:
+        what = f"a step of {info.id} takes at most {info.limits.longest_step:g} s"
+    else:
+        return step
+    raise UnsuitableSetting(
+        f"{what}; two steps may stimulate the same electrode, on which {info.id} allows a pulse in {shortest:g} s; "
+        f"make steps of {shortest:g} s or longer"
+    )
+
+
+async def _force(
+    answer: Answer, target: FloatArray, driver: FloatArray | None, settings: PeriodicSignalSettings
+) -> tuple[FloatArray, FloatArray]:
+    """Learn, and stop to learn.
+
+    Parameters
+    ----------
+    answer : callable
+    target : ndarray of float, shape (steps,)
+    driver : ndarray of float, shape (steps,), or None
+        Values that drive the steps; the output of the step before each if there are none.
+    settings : PeriodicSignalSettings
 
     Returns
     -------
@@ -206,12 +285,14 @@ async def _force(answer: Answer, target: FloatArray, settings: PeriodicSignalSet
         Weights of the standardised features.
     """
     washout, learned = (each * settings.period for each in (settings.washout, settings.washout + settings.train))
-    before = np.array([await answer(float(target[t - 1])) for t in range(washout)])
+    given = np.roll(target, 1) if driver is None else driver
+    before = np.array([await answer(float(value)) for value in given[:washout]])
     mean, spread = before.mean(axis=0), before.std(axis=0)
     spread = np.where(spread > 1e-12 * np.abs(before).max(axis=0, initial=1e-300), spread, 1.0)
     readout = FORCEReadout(settings.alpha, fit_intercept=True).begin(before.shape[1])
     output, value = np.zeros(len(target)), float(target[washout - 1])
     for t in range(washout, len(target)):
+        value = value if driver is None else float(driver[t])
         features = (await answer(float(np.clip(value, -1.0, 1.0))) - mean) / spread
         value = float(readout.step(features, target[t] if t < learned else np.nan)[0])
         output[t] = value = float(np.clip(value, -_MOST, _MOST))
@@ -219,7 +300,7 @@ async def _force(answer: Answer, target: FloatArray, settings: PeriodicSignalSet
 
 
 def _in_turn(rows: Iterator[FloatArray]) -> Answer:
-    """Answer by rows that are there already, whatever is fed back."""
+    """Answer by rows that are there already, whatever drives them."""
 
     async def answer(value: float) -> FloatArray:
         return next(rows)
@@ -228,7 +309,7 @@ def _in_turn(rows: Iterator[FloatArray]) -> Answer:
 
 
 def _integrators(count: int) -> Answer:
-    """Answer by leaky integrators of what is fed back, with time constants from 1 to 100 steps."""
+    """Answer by leaky integrators of what drives them, with time constants from 1 to 100 steps."""
     keep = np.exp(-1.0 / np.geomspace(1.0, 100.0, count))
     state = np.zeros(count)
 
@@ -241,7 +322,7 @@ def _integrators(count: int) -> Answer:
 
 
 def _echo_state(units: int, radius: float, scale: float, leak: float, settings: PeriodicSignalSettings) -> Answer:
-    """Answer by an echo-state network that what is fed back drives."""
+    """Answer by an echo-state network."""
     generator = np.random.default_rng([settings.seed, 3])
     W = generator.standard_normal((units, units))
     W *= radius / max(np.abs(np.linalg.eigvals(W)).max(), 1e-12)
@@ -263,14 +344,15 @@ def _scores(
     widths: dict[str, int],
     features: int,
 ) -> tuple[Score, ...]:
-    """Score the shape of each output, and whether it is in phase, in parts of the time without learning.
+    """Score each output in parts of the time without learning: one that follows in phase, others by shape as well.
 
     Of the echo-state networks only the best is kept.
     """
     tested = target[-settings.test * settings.period :]
-    kinds = {"stimuli alone": "linear", "leaky integrators": "memory"}
+    kinds = {"stimuli alone": "linear", _FADING: "memory", "leaky integrators": "memory"}
     scores: list[Score] = []
-    for readout, shifts in (("shape", range(settings.period)), ("in phase", range(1))):
+    shifted = {"shape": range(settings.period)} if settings.kind == "generation" else {}
+    for readout, shifts in {**shifted, "in phase": range(1)}.items():
         of_echoes: list[Score] = []
         for on, (output, _) in outputs.items():
             parts = np.array_split(np.arange(len(tested)), _WINDOWS)
@@ -298,18 +380,21 @@ def _fit(target: FloatArray, output: FloatArray) -> float:
 
 
 def _unused(settings: PeriodicSignalSettings, info: SubstrateInfo) -> dict[str, str]:
-    if info.sampling_rate is None:
-        return dict.fromkeys(("amplitude", "bias"), f"{info.id} gives spikes only, and is sent pulses by place")
-    return dict.fromkeys(("strength", "width", "memory"), f"{info.id} gives a signal, and is driven through a mask")
+    unused = {"shift": "only kind=tracking uses it"} if settings.kind == "generation" else {}
+    if _takes_pulses(info):
+        return unused | dict.fromkeys(("amplitude", "bias"), f"{info.id} gives spikes, and is sent pulses by place")
+    return unused | dict.fromkeys(
+        ("strength", "width", "memory"), f"{info.id} gives a signal, and is driven through a mask"
+    )
 
 
 TASK = Task(
     "periodic-signal",
     PeriodicSignalSettings,
-    generate,
+    learn_signal,
     needs="signal",
     unused=_unused,
     reads=samples_read,
     validation="data",
-    own_controls="the loop is closed: the same one through the stimuli alone, shuffled responses and computers",
+    own_controls="it learns online: the same learning through the stimuli alone, shuffled responses and computers",
 )
