@@ -62,7 +62,8 @@ class PeriodicSignalSettings(msgspec.Struct, frozen=True, kw_only=True):
     train, test : int
         Periods in which it learns, and in which it has stopped to learn; the loop goes on by itself then.
     washout : int
-        Periods before, in which the target is sent in place of the output; features are scaled by their spread there.
+        Periods before, in which the target is sent in place of an output that is fed back; features are scaled by
+        their spread there.
     alpha : float
         Regularisation of the recursive least squares.
     amplitude : float
