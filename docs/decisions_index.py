@@ -25,7 +25,6 @@ SUBJECTS = {
     800: "Boards and instruments",
     850: "Tasks and their controls",
     900: "Pages and reports",
-    917: "Periodic signals",
 }
 """First number of each subject; a decision belongs to the last subject whose number is not above its own."""
 

@@ -14,6 +14,7 @@ import pytest
 from leaky import LeakySimulator
 from linear_learner import LinearLearner
 from numpy.lib.stride_tricks import sliding_window_view
+from sklearn import datasets
 
 import inmateria.protocols.tasks
 from inmateria.adapters import SimulatedSubstrate
@@ -504,7 +505,7 @@ def test_a_run_for_choosing_never_has_an_item_that_a_report_tests_on(
         return found
 
     for loader in ("load_digits", "load_iris"):
-        monkeypatch.setattr(data_sets, loader, partial(spoiled, getattr(data_sets, loader)))
+        monkeypatch.setattr(datasets, loader, partial(spoiled, getattr(datasets, loader)))
     utterances = [np.full_like(u, np.nan) if k >= vowels[2] else u for k, u in enumerate(vowels[0])]
     monkeypatch.setattr(data_sets, "_all_vowels", lambda: (utterances, *vowels[1:]))
     assert run_part(name, tmp_path, "validation").outcome.scores == before
