@@ -32,6 +32,7 @@ __all__ = [
     "UnknownTask",
     "UnsuitableSetting",
     "UnsuitableSubstrate",
+    "counts_spikes",
     "find_task",
     "samples_read",
     "task_names",
@@ -132,6 +133,8 @@ class Task:
         Requirement on the substrate. With ``"signal"``, inputs without discrete levels; the task reads the signal, or
         counts spikes if there is no signal. With ``"spikes"``, spikes evoked by pulses. With ``"learning"``, matter
         that is trained itself, by inputs, labels and ``learn``; each of the substrates is one start. None by default.
+    pulses_to_neurons : bool
+        Whether a task that needs a signal sends neurons pulses by place, for which inputs with levels will do.
     substrates : callable, optional
         ``settings -> URIs``, for a task whose settings name the substrates that it runs on.
     unused : callable, optional
@@ -159,6 +162,7 @@ class Task:
     settings: type[msgspec.Struct]
     run: Callable[[Any, Any, ProgressCallback], Awaitable[Outcome]]
     needs: Literal["signal", "spikes", "learning"] | None = None
+    pulses_to_neurons: bool = False
     substrates: Callable[[Any], list[str]] | None = None
     unused: Callable[[Any, SubstrateInfo], Mapping[str, str]] | None = None
     reads: Callable[[Any], SamplesRead] | None = None
@@ -308,20 +312,23 @@ class Task:
                 f"--on {'culture' if self.needs == 'spikes' else 'nanowire'}://, or run a task that trains matter, "
                 "such as xor"
             )
-        of_neurons = info.kind == "neural-culture"
-        if self.needs == "spikes":
-            counted = of_neurons and all(channel.unit == "1" for channel in info.outputs)
-            if not (info.spiking or counted):
-                raise UnsuitableSubstrate(
-                    f"{info.id} ({info.kind}) gives no spikes; {self.name} counts the spikes that pulses evoke; "
-                    "give a culture, such as --on culture://, or run a task that reads a signal, such as memory"
-                )
-        if self.needs == "signal" and any(channel.levels is not None for channel in info.inputs):
+        if self.needs == "spikes" and not (info.spiking or counts_spikes(info)):
+            raise UnsuitableSubstrate(
+                f"{info.id} ({info.kind}) gives no spikes; {self.name} counts the spikes that pulses evoke; "
+                "give a culture, such as --on culture://, or run a task that reads a signal, such as memory"
+            )
+        levels = any(channel.levels is not None for channel in info.inputs)
+        if self.needs == "signal" and levels and not (self.pulses_to_neurons and counts_spikes(info)):
             raise UnsuitableSubstrate(
                 f"{info.id} ({info.kind}) has inputs that take only certain levels; {self.name} drives its inputs with "
                 "any value of their range; give such a substrate, for instance --on nanowire://, or run a task of "
                 "pulses, such as henon"
             )
+
+
+def counts_spikes(info: SubstrateInfo) -> bool:
+    """Return whether the outputs of a substrate are counts of neurons' spikes."""
+    return info.kind == "neural-culture" and all(channel.unit == "1" for channel in info.outputs)
 
 
 def _seed_of(uri: str) -> int:

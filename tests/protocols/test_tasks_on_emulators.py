@@ -13,6 +13,8 @@ from pulsed import PulsedCulture
 
 from inmateria.adapters import connect
 from inmateria.adapters.intan.emulator import IntanEmulator
+from inmateria.adapters.neuroplatform.substrate import NeuroplatformSubstrate
+from inmateria.adapters.neuroplatform.twin import Neuroplatform
 from inmateria.protocols import Run, UnsuitableSetting, find_task, read_run, run_task
 from inmateria.substrate import Substrate
 
@@ -94,3 +96,15 @@ async def test_steps_too_short_for_the_limits_of_an_electrode_are_refused_before
         with pytest.raises(UnsuitableSetting, match=r"step=0.015.*a pulse in 0.02 s; make steps of 0.02 s or longer"):
             await run("periodic-signal", {"step": "0.015"}, tmp_path, connect(emulator.uri))
         assert not emulator.pulses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["periodic-signal", "periodic-signal tracking"])
+async def test_a_platform_whose_inputs_are_on_or_off_is_sent_pulses_by_place(which: str, tmp_path: Path) -> None:
+    platform = Neuroplatform(PulsedCulture(32, delay=0.02))
+    made = await run("periodic-signal", SHORT[which], tmp_path, NeuroplatformSubstrate(platform=platform))
+    assert np.isfinite([split for each in made.outcome.scores for split in each.splits]).all()
+    if which == "periodic-signal tracking":
+        same = score(made, "stimuli that fade alike", "in phase")
+        assert score(made, "substrate", "in phase") == pytest.approx(same, abs=0.15)
+        assert score(made, "responses shuffled in time", "in phase") < same - 0.2

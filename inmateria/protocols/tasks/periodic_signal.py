@@ -23,8 +23,9 @@ from msgspec import Meta
 from inmateria.protocols.controls import ECHO_STATE
 from inmateria.protocols.outcome import Curves, ExchangeStatistics, Outcome, Score, weights_by_output
 from inmateria.protocols.presenting import measure_round_trips
+from inmateria.protocols.pulses import unused_by_levels
 from inmateria.protocols.run_progress import note_no_targets, note_score
-from inmateria.protocols.task import ProgressCallback, Task, UnsuitableSetting, samples_read
+from inmateria.protocols.task import ProgressCallback, Task, UnsuitableSetting, counts_spikes, samples_read
 from inmateria.reservoir import FORCEReadout, InputMask, PhysicalReservoir, PulsePlace, SpikeCounts, VirtualNodes
 from inmateria.substrate import FloatArray, Substrate, SubstrateInfo
 
@@ -125,7 +126,7 @@ async def learn_signal(
         reservoir = PhysicalReservoir(
             substrate,
             place if pulses else mask,
-            SpikeCounts() if pulses else VirtualNodes(1),
+            SpikeCounts() if pulses and info.spiking else VirtualNodes(1),
             step=_step(settings, info) if pulses else settings.step,
         )
 
@@ -239,7 +240,7 @@ def _target(settings: PeriodicSignalSettings) -> FloatArray:
 
 def _takes_pulses(info: SubstrateInfo) -> bool:
     """Return whether a substrate is sent pulses by place; counts of a culture's spikes may come as a signal too."""
-    return info.sampling_rate is None or (info.spiking and info.kind == "neural-culture")
+    return info.sampling_rate is None or (info.spiking and info.kind == "neural-culture") or counts_spikes(info)
 
 
 def _step(settings: PeriodicSignalSettings, info: SubstrateInfo) -> float:
@@ -383,7 +384,8 @@ def _fit(target: FloatArray, output: FloatArray) -> float:
 def _unused(settings: PeriodicSignalSettings, info: SubstrateInfo) -> dict[str, str]:
     unused = {"shift": "only kind=tracking uses it"} if settings.kind == "generation" else {}
     if _takes_pulses(info):
-        return unused | dict.fromkeys(("amplitude", "bias"), f"{info.id} gives spikes, and is sent pulses by place")
+        reason = f"{info.id} gives spikes, and is sent pulses by place"
+        return unused | dict.fromkeys(("amplitude", "bias"), reason) | unused_by_levels(settings, info)
     return unused | dict.fromkeys(
         ("strength", "width", "memory"), f"{info.id} gives a signal, and is driven through a mask"
     )
@@ -394,6 +396,7 @@ TASK = Task(
     PeriodicSignalSettings,
     learn_signal,
     needs="signal",
+    pulses_to_neurons=True,
     unused=_unused,
     reads=samples_read,
     validation="data",
