@@ -41,7 +41,7 @@ def _cultures() -> None:
 
     culture = NeuralCulture(neurons=50, seed=1)
     _drive(culture, 1)
-    culture.run(0.5, voltage=True)
+    culture.run(1e-3, voltage=True)
 
 
 def _contrastive_networks() -> None:

@@ -328,7 +328,7 @@ class TickLoop(threading.Thread):
         culture, parameters = self._culture
         if simulated:
             # Compiled here first, for the SDK's process to find: it gives up on one that keeps it waiting.
-            make_culture(culture, parameters).run(1e-3)
+            make_culture(culture, parameters).run(1e-3, voltage=True)
         with _environment(CL_SDK_ACCELERATED_TIME=str(int(self._accelerated)), CL_SDK_VISUALISATION="0"):
             if simulated:
                 cl.sim.set_simulator_data_source(

@@ -65,7 +65,7 @@ class CultureSource(SimulatorDataSource):  # type: ignore[misc,unused-ignore]
 
     def open(self) -> None:
         """Make the culture; one of its kind has run before, so that nothing is left to compile or load."""
-        make_culture(self._place, self._parameters).run(1e-3)
+        make_culture(self._place, self._parameters).run(1e-3, voltage=True)
         self._twin = CultureTwin(make_culture(self._place, self._parameters), FRAMES_PER_SECOND)
 
     def on_stims(self, stims: Sequence[DataSourceStim]) -> None:

@@ -96,9 +96,8 @@ def _add_spikes(
     shape = waveform()
     sample = np.round(times * SAMPLING_RATE).astype(np.intp) - origin
     shown = (sample > -len(shape)) & (sample < len(voltage))  # of the others nothing lies between the two times
-    if shown.any():
-        with log_compilation("the culture's voltage", _add_shapes):
-            _add_shapes(voltage, shape, sample[shown], neurons[shown], *audible)
+    with log_compilation("the culture's voltage", _add_shapes):  # called without spikes too: the first run loads it
+        _add_shapes(voltage, shape, sample[shown], neurons[shown], *audible)
 
 
 @numba.njit(nogil=True, cache=True)

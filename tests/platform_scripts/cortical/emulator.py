@@ -27,6 +27,23 @@ _CHOSEN = {
 }
 
 
+_PATIENCE = 60.0  # s; in accelerated time the SDK gives its own process .1 s, which is too little on a busy machine
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Have the simulator wait for its own process as long as a busy machine takes."""
+    from cl._sim._data_buffer import SharedDataBuffer
+
+    wait = SharedDataBuffer.wait_for_timestamp
+
+    def wait_longer(self: SharedDataBuffer, timestamp: int, timeout_seconds: float | None = None) -> bool:
+        return bool(wait(self, timestamp, max(timeout_seconds or 0.0, _PATIENCE)))
+
+    with mock.patch.object(SharedDataBuffer, "wait_for_timestamp", wait_longer):
+        yield
+
+
 @contextmanager
 def running(path: Path) -> Iterator[Path]:
     """Choose the culture, in a folder of its own; yield the folder."""
@@ -34,7 +51,7 @@ def running(path: Path) -> Iterator[Path]:
     import gc
 
     before = Path.cwd()
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, _CHOSEN):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, _CHOSEN), _patient():
         os.chdir(folder)
         try:
             yield Path(folder)
