@@ -7,7 +7,8 @@ order is drawn anew for each cycle, and each begins after a pause.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -217,7 +218,7 @@ class PlayedArms:
 async def play_arms(
     game: Game,
     settings: LoopSettings,
-    play: Callable[[_Arm], AsyncIterator[float]],
+    play: Callable[[_Arm], AsyncGenerator[float]],
     arms: Mapping[str, _Arm],
     *,
     rounds: int,
@@ -255,11 +256,12 @@ async def play_arms(
             await game.pause(settings.pause)
             before = game.pulses
             played[name].append([])
-            async for each in play(arms[name]):
-                played[name][-1].append(each)
-                done += 1
-                note_score(f"{result}, {name}", each, done)
-                on_progress(items, done, of, game.steps)
+            async with aclosing(play(arms[name])) as results:
+                async for each in results:
+                    played[name][-1].append(each)
+                    done += 1
+                    note_score(f"{result}, {name}", each, done)
+                    on_progress(items, done, of, game.steps)
             pulses[name] += game.pulses - before
     return PlayedArms(items, played, pulses, game.decoded, game.exchanges())
 

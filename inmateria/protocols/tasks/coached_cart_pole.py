@@ -8,7 +8,7 @@ lower; in a second one at random, as many trains; in a third one there is a paus
 both is learning of the tissue, guided by its success. What `cart-pole` trains is a readout: another experiment.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from itertools import combinations
 from typing import Annotated, Literal
 
@@ -120,7 +120,7 @@ async def coach(substrate: Substrate, settings: CoachedCartPoleSettings, on_prog
             train[np.ix_(np.arange(0, steps, every), np.array(pair))] = True
             game.check(train)
 
-        async def arm(choice: Choice) -> AsyncIterator[float]:
+        async def arm(choice: Choice) -> AsyncGenerator[float]:
             coach, stood, spent = _Coach(choice, len(pairs), settings), list[float](), 0
             for number in range(settings.episodes):
                 stood.append(await _episode(game, sides, settings, generator) / settings.longest)

@@ -8,7 +8,7 @@ mean that the tissue learned from its feedback. The published stimuli differ in 
 the same number of equal pulses, so that only what they say differs.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Literal, get_args
 
 import numpy as np
@@ -113,7 +113,7 @@ async def play(substrate: Substrate, settings: PongSettings, on_progress: Progre
         game.check(hit)
         game.check(_unpredictable(scattered, settings.volleys, every, sensory, game.inputs, generator))
 
-        async def arm(answer: Answer) -> AsyncIterator[float]:
+        async def arm(answer: Answer) -> AsyncGenerator[float]:
             field, phase = Field(settings.paddle, generator), 0.0
             game.forget()
             for _ in range(settings.balls):
