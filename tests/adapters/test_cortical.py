@@ -139,6 +139,7 @@ async def test_lost_frames_are_nan_and_a_time_that_goes_back_ends_the_session(
         await cl1.stimulate(Stimulus(drive(5), 0.01))
     with pytest.raises(ResponseMismatch, match="time went back"):
         await cl1.stimulate(Stimulus(drive(1), 0.01))
+    await asyncio.to_thread(thread.join, 10.0)  # it answers before it ends
     assert not thread.is_alive()
 
 
