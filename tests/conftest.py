@@ -2,8 +2,10 @@
 
 import logging
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
 import lsl_alone
@@ -12,6 +14,7 @@ import pytest_asyncio
 from brokers import Mosquitto
 from hypothesis import settings
 
+from inmateria.cli import main
 from inmateria.testing import assert_no_leaked_tasks
 
 lsl_alone.use()  # before anything loads liblsl
@@ -85,3 +88,24 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
     broker = Mosquitto(tmp_path)
     yield broker
     broker.kill()
+
+
+@pytest.fixture
+def inmateria_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Run a command in this process and in the test's folder, where what it imports was imported already."""
+    logger = logging.getLogger("inmateria")
+    before = logger.level, logger.propagate, list(logger.handlers)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["inmateria", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(list(arguments), int(ended.value.code or 0), out, err)
+
+    yield run
+    logger.level, logger.propagate, logger.handlers[:] = before

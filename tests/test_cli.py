@@ -1,7 +1,6 @@
 """The command line as a person meets it: its answers, its one-line errors, its exit codes, and Ctrl-C."""
 
 import json
-import logging
 import os
 import re
 import shlex
@@ -9,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import numpy as np
 import pytest
 
 from inmateria import __version__, read_block
-from inmateria.cli import main
 from inmateria.protocols.runs import read_run
 from inmateria.recording import open_recording
 
@@ -28,27 +26,6 @@ HANGS = 500  # s after which a command is taken to hang; a busy machine is slow
 
 def inmateria(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*INMATERIA, *arguments], capture_output=True, text=True, timeout=HANGS, cwd=cwd)
-
-
-@pytest.fixture
-def inmateria_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Run a command in this process and in the test's folder, where what it imports was imported already."""
-    logger = logging.getLogger("inmateria")
-    before = logger.level, logger.propagate, list(logger.handlers)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        monkeypatch.setattr(sys, "argv", ["inmateria", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return subprocess.CompletedProcess(list(arguments), int(ended.value.code or 0), out, err)
-
-    yield run
-    logger.level, logger.propagate, logger.handlers[:] = before
 
 
 def test_help_names_every_command() -> None:
