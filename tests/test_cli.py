@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import neo
 import numpy as np
@@ -21,6 +20,7 @@ from inmateria.protocols.runs import read_run
 from inmateria.recording import open_recording
 
 INMATERIA = [sys.executable, "-m", "inmateria"]
+Inmateria = Callable[..., subprocess.CompletedProcess[str]]
 HANGS = 500  # s after which a command is taken to hang; a busy machine is slow
 
 
@@ -256,7 +256,7 @@ def nobody_listens() -> int:
     ],
 )
 def test_bad_input_is_one_clear_line_and_leaves_nothing(
-    arguments: list[str], code: int, says: str, tmp_path: Path, inmateria_here: Callable[..., Any]
+    arguments: list[str], code: int, says: str, tmp_path: Path, inmateria_here: Inmateria
 ) -> None:
     told = inmateria_here(*arguments)
     assert told.returncode == code
@@ -291,7 +291,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(
-    arguments: list[str], tmp_path: Path, inmateria_here: Callable[..., Any]
+    arguments: list[str], tmp_path: Path, inmateria_here: Inmateria
 ) -> None:
     told = inmateria_here(*arguments)
     assert list(tmp_path.iterdir()) == []
@@ -300,29 +300,29 @@ def test_a_wrong_command_line_is_said_with_exit_code_2(
     assert told.stderr.strip()
 
 
-def test_a_port_in_use_is_one_clear_line() -> None:
+def test_a_port_in_use_is_one_clear_line(inmateria_here: Inmateria) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        told = inmateria("serve", "nanowire://?wires=40", "--port", str(port))
+        told = inmateria_here("serve", "nanowire://?wires=40", "--port", str(port))
     assert told.returncode == 1
     assert f"cannot listen on port {port}" in told.stderr
     assert "Traceback" not in told.stderr
 
 
-def test_a_damaged_run_folder_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_damaged_run_folder_is_one_clear_line(tmp_path: Path, inmateria_here: Inmateria) -> None:
     for text in ("", "{", '{"task": "digits"}'):
         (tmp_path / "run.json").write_text(text)
-        told = inmateria("report", str(tmp_path))
+        told = inmateria_here("report", str(tmp_path))
         assert told.returncode == 2
         assert "not a run that can be read" in told.stderr
         assert not (tmp_path / "report.html").exists()
 
 
-def test_run_folders_that_cannot_be_made_are_said(tmp_path: Path) -> None:
+def test_run_folders_that_cannot_be_made_are_said(tmp_path: Path, inmateria_here: Inmateria) -> None:
     (tmp_path / "runs").write_text("a file stands here")
-    told = inmateria("run", "digits", cwd=tmp_path)
+    told = inmateria_here("run", "digits")
     assert told.returncode == 2
     assert "give another place with --out" in told.stderr
 

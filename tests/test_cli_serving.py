@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from inmateria.substrate import Stimulus
 
 HANGS = 500
 INMATERIA = [sys.executable, "-m", "inmateria"]
+Inmateria = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @contextmanager
@@ -76,22 +77,18 @@ async def test_over_mqtt_takes_whatever_connect_opens(recording: Path) -> None:
         (["--broker", "ssl://127.0.0.1:1"], 2, "does not name a broker"),
     ],
 )
-def test_what_a_device_cannot_be_called_is_refused_at_once(arguments: list[str], code: int, says: str) -> None:
-    told = subprocess.run(
-        [*INMATERIA, "serve", "nanowire://?wires=40", "--port", "0", *arguments], capture_output=True, text=True,
-        timeout=HANGS, env=with_paths(),
-    )  # fmt: skip
+def test_what_a_device_cannot_be_called_is_refused_at_once(
+    arguments: list[str], code: int, says: str, inmateria_here: Inmateria
+) -> None:
+    told = inmateria_here("serve", "nanowire://?wires=40", "--port", "0", *arguments)
     assert told.returncode == code
     assert says in told.stderr
     assert "Traceback" not in told.stderr
 
 
-def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto) -> None:
+def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto, inmateria_here: Inmateria) -> None:
     with serving("nanowire://?wires=40", "--broker", mosquitto.uri):
-        told = subprocess.run(
-            [*INMATERIA, "serve", "nanowire://?wires=40", "--broker", mosquitto.uri], capture_output=True, text=True,
-            timeout=HANGS, env=with_paths(),
-        )  # fmt: skip
+        told = inmateria_here("serve", "nanowire://?wires=40", "--broker", mosquitto.uri)
     assert told.returncode == 3
     assert "is served already" in told.stderr
 
@@ -107,11 +104,11 @@ def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto) -> None:
         (["replay:///none.h5", "--scpi", ":0"], 2, "has the scheme 'replay'"),
     ],
 )
-def test_what_cannot_be_a_source_meter_is_refused(arguments: list[str], code: int, why: str) -> None:
-    done = subprocess.run(
-        [*INMATERIA, "serve", *arguments], capture_output=True, text=True, env=with_paths() | {"COLUMNS": "300"},
-        check=False, timeout=HANGS,
-    )  # fmt: skip
+def test_what_cannot_be_a_source_meter_is_refused(
+    arguments: list[str], code: int, why: str, inmateria_here: Inmateria, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    done = inmateria_here("serve", *arguments)
     assert done.returncode == code
     assert why in done.stderr
 
@@ -169,10 +166,10 @@ async def test_a_device_is_served_watched_stopped_and_released_without_a_broker(
         (["--at", "unix://d.sock"], "with three slashes"),
     ],
 )
-def test_what_is_no_socket_of_this_machine_is_refused(arguments: list[str], why: str) -> None:
-    ran = subprocess.run(
-        [*INMATERIA, "serve", "echo://?units=5", *arguments], capture_output=True, text=True, timeout=HANGS,
-        check=False, env=with_paths() | {"COLUMNS": "200"},
-    )  # fmt: skip
+def test_what_is_no_socket_of_this_machine_is_refused(
+    arguments: list[str], why: str, inmateria_here: Inmateria, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    ran = inmateria_here("serve", "echo://?units=5", *arguments)
     assert ran.returncode != 0
     assert why in ran.stderr.replace("\n", " ")

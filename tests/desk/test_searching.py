@@ -323,6 +323,7 @@ def test_a_value_is_within_its_range_and_is_the_same_when_it_is_written(
     assert dimension.value(value) == value
 
 
+@pytest.mark.slow
 def test_a_space_in_the_form_of_reservoirpy_is_read(small: Path) -> None:
     file = small / "space.json"
     space = {

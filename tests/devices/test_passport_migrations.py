@@ -143,6 +143,7 @@ with Passports(sys.argv[1]) as passports:
 """
 
 
+@pytest.mark.slow
 def test_processes_that_migrate_at_once_find_one_database(file):
     processes = [
         subprocess.Popen(

@@ -3,14 +3,12 @@
 import asyncio
 import io
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import neo
 import numpy as np
@@ -19,40 +17,13 @@ from brokers import Mosquitto
 from leaky import LeakySimulator
 
 from inmateria.adapters import connect
-from inmateria.cli import main
 from inmateria.recording import Exchange, Note, RecordingWriter, open_recording
 from inmateria.substrate import Stimulus
 
 INMATERIA = [sys.executable, "-m", "inmateria"]
 
 
-class Told(NamedTuple):
-    """What a command ended with and said."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-Inmateria = Callable[..., Told]
-
-
-@pytest.fixture
-def inmateria(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Inmateria]:
-    """Run the command line in this process, which need not import everything for each command."""
-    logger = logging.getLogger("inmateria")
-    before = (logger.level, logger.propagate, list(logger.handlers))
-
-    def run(*arguments: str) -> Told:
-        monkeypatch.setattr(sys, "argv", ["inmateria", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return Told(int(ended.value.code or 0), out, err)
-
-    yield run
-    logger.level, logger.propagate, logger.handlers[:] = before
+Inmateria = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -68,48 +39,48 @@ def recording(tmp_path: Path) -> Path:
     return tmp_path / "r.h5"
 
 
-def test_what_is_in_a_recording_is_told_in_words_and_for_machines(inmateria: Inmateria, recording: Path) -> None:
-    words = inmateria("info", str(recording)).stdout
+def test_what_is_in_a_recording_is_told_in_words_and_for_machines(inmateria_here: Inmateria, recording: Path) -> None:
+    words = inmateria_here("info", str(recording)).stdout
     for part in ("leaky-integrator", "i0 (V)", "light on", "dish 7"):
         assert part in words
-    told = json.loads(inmateria("info", str(recording), "--json").stdout)
+    told = json.loads(inmateria_here("info", str(recording), "--json").stdout)
     assert (told["exchanges"], told["steps"], told["finished"]) == (50, 250, True)
     assert told["seconds"] == pytest.approx(2.5)
 
 
-def test_a_picture_is_drawn(inmateria: Inmateria, recording: Path, tmp_path: Path) -> None:
-    told = inmateria("plot", str(recording), "--out", str(tmp_path / "p.png"), "--start", "0.5", "--seconds", "1")
+def test_a_picture_is_drawn(inmateria_here: Inmateria, recording: Path, tmp_path: Path) -> None:
+    told = inmateria_here("plot", str(recording), "--out", str(tmp_path / "p.png"), "--start", "0.5", "--seconds", "1")
     assert told.returncode == 0, told.stderr
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
-    none = inmateria("plot", str(recording), "--session", "3")
+    none = inmateria_here("plot", str(recording), "--session", "3")
     assert none.returncode == 2
     assert "it has sessions 0 to 0" in none.stderr
 
 
 def test_an_export_says_what_it_left_out_and_comes_back_as_a_recording(
-    inmateria: Inmateria, recording: Path, tmp_path: Path
+    inmateria_here: Inmateria, recording: Path, tmp_path: Path
 ) -> None:
-    told = json.loads(inmateria("export", str(recording), str(tmp_path / "r.nix"), "--json").stdout)
+    told = json.loads(inmateria_here("export", str(recording), str(tmp_path / "r.nix"), "--json").stdout)
     assert told["paths"] == [str(tmp_path / "r.nix")]
     assert (told["left_out"], told["missing"]) == (["the checksum of each exchange"], [])
     with neo.NixIO(str(tmp_path / "r.nix"), mode="ro") as file:
         assert file.read_block().name == "leaky"
-    back = inmateria("import", str(tmp_path / "r.nix"), str(tmp_path / "back.h5"), "--json")
+    back = inmateria_here("import", str(tmp_path / "r.nix"), str(tmp_path / "back.h5"), "--json")
     assert json.loads(back.stdout)["exchanges"] == 50
     with open_recording(recording) as mine, open_recording(tmp_path / "back.h5") as its:
         assert np.array_equal(mine.drive(), its.drive())
-    again = inmateria("export", str(recording), str(tmp_path / "r.nix"))
+    again = inmateria_here("export", str(recording), str(tmp_path / "r.nix"))
     assert again.returncode == 2
     assert "never overwrites" in again.stderr
 
 
-def test_what_a_cut_left_is_told_and_saved(inmateria: Inmateria, recording: Path, tmp_path: Path) -> None:
+def test_what_a_cut_left_is_told_and_saved(inmateria_here: Inmateria, recording: Path, tmp_path: Path) -> None:
     os.truncate(recording, recording.stat().st_size * 3 // 4)
-    told = inmateria("recover", str(recording), "--out", str(tmp_path / "saved.h5"))
+    told = inmateria_here("recover", str(recording), "--out", str(tmp_path / "saved.h5"))
     assert told.returncode == 0, told.stderr
     assert "exchanges are whole" in told.stdout
     assert "it did not come to its proper end" in told.stdout
-    assert json.loads(inmateria("recover", str(tmp_path / "saved.h5"), "--json").stdout)["closed"] is True
+    assert json.loads(inmateria_here("recover", str(tmp_path / "saved.h5"), "--json").stdout)["closed"] is True
 
 
 def test_a_device_is_recorded_until_ctrl_c(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -168,18 +139,18 @@ async def _experiment(uri: str) -> tuple[np.ndarray, np.ndarray]:
         (["run", "waveform", "--on", "replay:///none.h5"], 2, "does not exist"),
     ],
 )
-def test_bad_input_is_one_clear_line(inmateria: Inmateria, arguments: list[str], code: int, says: str) -> None:
-    told = inmateria(*arguments)
+def test_bad_input_is_one_clear_line(inmateria_here: Inmateria, arguments: list[str], code: int, says: str) -> None:
+    told = inmateria_here(*arguments)
     assert told.returncode == code
     assert says in told.stderr
     assert "Traceback" not in told.stderr
 
 
-def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria: Inmateria, tmp_path: Path) -> None:
+def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria_here: Inmateria, tmp_path: Path) -> None:
     path = tmp_path / "r.h5"
     (tmp_path / "m.toml").write_text('lab = "A"\nexperimenter = ["Volta, Alessandro"]\n[subject]\nspecies = "none"\n')
     words = ("--seconds", "0.2", "--keep", "features", "--metadata", str(tmp_path / "m.toml"), "--meta", "lab=B")
-    told = inmateria("record", "nanowire://?wires=40&seed=1&step=0.01", "--out", str(path), *words)
+    told = inmateria_here("record", "nanowire://?wires=40&seed=1&step=0.01", "--out", str(path), *words)
     assert told.returncode == 0, told.stderr
     with open_recording(path) as recording:
         assert recording.annotations == {
@@ -188,8 +159,8 @@ def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria: Inmateria
         assert (recording.exchanges["samples"] == recording.exchanges["steps"]).all()
         assert recording.kept == {"samples": 1, "others": "left out"}
     size = path.stat().st_size
-    assert json.loads(inmateria("compress", str(path), "--json").stdout)["before"] == size
-    assert "any others left out" in " ".join(inmateria("info", str(path)).stdout.split())
+    assert json.loads(inmateria_here("compress", str(path), "--json").stdout)["before"] == size
+    assert "any others left out" in " ".join(inmateria_here("info", str(path)).stdout.split())
 
 
 @pytest.mark.parametrize(
@@ -206,11 +177,11 @@ def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria: Inmateria
     ],
 )
 def test_metadata_that_nwb_would_refuse_are_refused_before_anything_is_made(
-    inmateria: Inmateria, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+    inmateria_here: Inmateria, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("m.yaml").write_text("lab: A")
-    done = inmateria("record", "nanowire://?wires=40", "--out", "r.h5", "--seconds", "0.1", *words)
+    done = inmateria_here("record", "nanowire://?wires=40", "--out", "r.h5", "--seconds", "0.1", *words)
     assert done.returncode == 2
     assert told in " ".join(done.stderr.replace("│", " ").split())
     assert not Path("r.h5").exists()
@@ -223,49 +194,49 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_the_mapping_of_a_table_is_asked_for_and_shown_before_anything_is_written(
-    inmateria: Inmateria, table: Path, tmp_path: Path
+    inmateria_here: Inmateria, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r.h5"
-    asked = inmateria("import", str(table), str(out))
+    asked = inmateria_here("import", str(table), str(out))
     assert (asked.returncode, out.exists()) == (2, False)
     assert "--units t=s" in asked.stderr
-    asked = inmateria("import", str(table), str(out), "--units", "t=ms")
+    asked = inmateria_here("import", str(table), str(out), "--units", "t=ms")
     assert (asked.returncode, out.exists()) == (2, False)
     assert "--driven COLUMN, one of u, y" in asked.stderr
     given = ["--units", "t=ms", "--driven", "u"]
-    dry = inmateria("import", str(table), *given, "--dry-run")
+    dry = inmateria_here("import", str(table), *given, "--dry-run")
     assert (dry.returncode, dry.stdout) == (0, "nothing was written\n")
     for words in ("separated by semicolon, decimal comma", "every 0.001 s (1000 Hz)", "10 steps of 0.001 s"):
         assert words in " ".join(dry.stderr.split())
     assert sorted(each.name for each in tmp_path.iterdir()) == ["t.csv"]
-    told = json.loads(inmateria("import", str(table), str(out), *given, "--json").stdout)
+    told = json.loads(inmateria_here("import", str(table), str(out), *given, "--json").stdout)
     assert [(each["name"], each["unit"], each["role"]) for each in told["columns"]] == [
         ("t", "ms", "time"), ("u", "V", "driven"), ("y", "mV", "read"),
     ]  # fmt: skip
     assert (told["steps"], told["left_out"]) == (10, [])
     with open_recording(out) as recording:
         assert recording.drive()[:, 0].tolist() == [k + 0.5 for k in range(10)]
-    again = inmateria("import", str(table), str(out), *given)
+    again = inmateria_here("import", str(table), str(out), *given)
     assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
 
 
 def test_what_would_be_lost_is_listed_and_needs_a_yes(
-    inmateria: Inmateria, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inmateria_here: Inmateria, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table.write_text(table.read_text().replace("3;3,5;", "3;;"))
     given = ["import", str(table), str(tmp_path / "r.h5"), "--units", "t=ms", "--driven", "u"]
     lost = "1 rows in which a driven column has no value"
-    told = inmateria(*given)
+    told = inmateria_here(*given)
     assert (told.returncode, (tmp_path / "r.h5").exists()) == (2, False)
     assert f"not in the recording would be: {lost}; add --yes" in " ".join(told.stderr.split())
     monkeypatch.setattr("sys.stdin", _Terminal("n\n"))
-    assert inmateria(*given).returncode != 0
+    assert inmateria_here(*given).returncode != 0
     assert not (tmp_path / "r.h5").exists()
     monkeypatch.setattr("sys.stdin", _Terminal("y\n"))
-    told = inmateria(*given)
+    told = inmateria_here(*given)
     assert (told.returncode, f"not in it: {lost}" in told.stdout) == (0, True)
     (tmp_path / "r.h5").unlink()
-    assert inmateria(*given, "--yes").returncode == 0
+    assert inmateria_here(*given, "--yes").returncode == 0
 
 
 class _Terminal(io.StringIO):

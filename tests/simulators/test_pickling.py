@@ -278,6 +278,7 @@ SCRIPT = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 def test_models_of_ones_own_go_to_other_processes_or_are_refused(tmp_path):
     """Of a script: by multiprocessing's spawn, by joblib, and read where the script is not known."""
     script, kept = tmp_path / "script.py", tmp_path / "network.pickle"
