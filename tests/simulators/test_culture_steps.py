@@ -1,5 +1,7 @@
 """The compiled step of a culture beside the same equations in numpy, one step and one neuron after another."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -68,7 +70,7 @@ def spikes_in_numpy(culture: NeuralCulture, steps: int, pulses: Pulses | None) -
             felt[neuron[near]] = strength * left * attenuation[near]
             e += model.pulse_release * felt
             v += np.where(held > 0, 0.0, felt)
-        fires = v >= model.threshold
+        fires = v >= culture._own.threshold
         v[fires] = model.reset
         held[fires] = pauses[fires]
         a[fires & excites] += model.adaptation
@@ -100,6 +102,10 @@ def spikes_in_numpy(culture: NeuralCulture, steps: int, pulses: Pulses | None) -
         # A drive far above the threshold: a membrane that creeps over it would be a step later by its rounding.
         {"neurons": 60, "seed": 5, "regime": Asynchronous(noise=0.0, drive=40.0)},
         {"neurons": 70, "seed": 6, "regime": STRONG, "dt": 5e-4},
+        {"neurons": 70, "seed": 6, "regime": STRONG, "dt": 5e-4, "continuity_correction": True},
+        # Neurons that fire in successive steps.
+        {"neurons": 60, "seed": 8, "regime": replace(STRONG, drive=60.0, refractory_excitatory=0.0)},
+        {"neurons": 60, "seed": 9, "regime": replace(STRONG, drive=60.0, refractory_inhibitory=1e-4)},
         {"neurons": 1, "seed": 7, "electrodes": 1, "regime": Asynchronous(drive=20.0)},
     ],
 )
@@ -161,3 +167,31 @@ def test_a_correction_down_to_the_reset_is_refused_and_it_is_part_of_the_id() ->
     plain, corrected = (NeuralCulture(neurons=10, dt=5e-4, continuity_correction=each) for each in (False, True))
     assert plain.info.id == "culture-10-s0-f434f1baea77"  # as it was before there was a correction
     assert corrected.info.id != plain.info.id
+
+
+def test_corrected_coarse_steps_make_delays_of_one_step_two_and_leave_the_others() -> None:
+    plain, corrected = (NeuralCulture(neurons=200, dt=5e-4, continuity_correction=each) for each in (False, True))
+    before, after = (
+        dict(zip(pairs_of(each), np.round(each.delays / 5e-4), strict=True)) for each in (plain, corrected)
+    )
+    assert min(before.values()) == 1
+    assert after == {pair: max(2, delay) for pair, delay in before.items()}
+    usual, same = (NeuralCulture(neurons=200, continuity_correction=each).delays for each in (False, True))
+    np.testing.assert_array_equal(usual, same)
+
+
+def pairs_of(culture: NeuralCulture) -> list[tuple[int, int]]:
+    """Neurons of each synapse."""
+    return list(zip(culture.synapse_sources.tolist(), culture.synapse_targets.tolist(), strict=True))
+
+
+def test_corrected_coarse_steps_are_the_same_in_one_run_and_in_many() -> None:
+    """However the stretches of two steps fall."""
+    whole, parts = (NeuralCulture(neurons=90, seed=1, regime=STRONG, dt=5e-4, continuity_correction=True) for _ in "ab")
+    pulses = Pulses([0.0105, 0.02], [3, 5], 3e-6)
+    expected = whole.run(0.1, pulses, neuron_spikes=True).neuron_spikes
+    found = [parts.run(0.0305, pulses, neuron_spikes=True).neuron_spikes["channel"]]
+    found += [parts.run(5e-4, neuron_spikes=True).neuron_spikes["channel"] for _ in range(139)]
+    assert np.concatenate(found).tolist() == expected["channel"].tolist()
+    for name, array in whole.state.arrays.items():
+        np.testing.assert_array_equal(array, parts.state.arrays[name], err_msg=name)

@@ -20,14 +20,16 @@ from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.culture.lanes import (
     LANES,
     above,
+    as_floats,
     at_least,
     bits,
-    count_from,
+    first_of,
     fused,
     load,
+    mask_of,
+    prefetch,
     splat,
     store,
-    to_floats,
     where,
 )
 
@@ -61,10 +63,12 @@ POTENTIATION, DEPRESSION, TRACE, WEIGHT_LIMIT, ELIGIBILITY = range(23, 28)
 """Spike-timing plasticity: mV added, and part of the weight taken, by a pair of no lag (both 0 without it); time
 constant of the window, steps; largest weight, mV; steps that eligibility lasts, with reward-modulated plasticity."""
 TOGETHER = 28
-"""Steps that neurons are advanced by at once: at most the shortest delay, and at most `LONGEST`."""
+"""Steps that neurons are advanced by at once: at most the shortest delay, at most `LONGEST`, and so few that no neuron
+fires twice in them."""
 CONSTANTS = 29
 LONGEST = 16
 
+_LINES = 8  # of the cache, of sixteen synapses
 _SETTLING = 64  # steps between two looks for what has faded
 _FADED = np.float32(1e-20)  # mV; far below, the processor would work on denormal numbers, ten times as slowly
 _ZERO, _NEVER = np.float32(0.0), np.float32(np.inf)
@@ -133,11 +137,13 @@ def advance(
     fired, detected : ndarray, shape (2, capacity)
         Step and neuron; step and pair of ``heard``.
     """
-    count, slots = len(spiked), ring.shape[1]
+    count, slots, columns = len(spiked), ring.shape[1], ring.shape[2]
+    arriving = ring.reshape(-1)
     threshold = np.float32(constants[THRESHOLD])
     together = int(constants[TOGETHER])
     pulse_step, pulse_electrode, pulse_strength, pulse_blanking = pulses
     found, many = np.empty((together, count), np.int32), np.empty(together, np.int64)
+    released = np.empty(count, np.float32)
     spikes = detections = pulse = 0
     step, end = begin, begin + steps
     while step < end:
@@ -148,7 +154,7 @@ def advance(
             until = min(until, max(pulse_step[pulse], step + 1))
         pulsed = pulse < len(pulse_step) and pulse_step[pulse] <= step
         limit = _NEVER if pulsed else threshold  # a pulse comes before the threshold is looked at
-        integrate(until - step, step % slots, constants, limit, neurons, held, random, ring, found, many)
+        integrate(until - step, step % slots, constants, limit, neurons, held, random, arriving, slots, found, many)
         if pulsed:
             while pulse < len(pulse_step) and pulse_step[pulse] <= step:
                 kick(
@@ -157,27 +163,29 @@ def advance(
                 )  # fmt: skip
                 pulse += 1
             many[0] = find(threshold, constants, neurons, held, count, found[0])
+        last = spikes
         for k in range(until - step):
             for place in range(many[k]):
-                n = found[k, place]
-                fired[0, spikes], fired[1, spikes] = step, n
-                spikes += 1
-                released = release(step - spiked[n], n, n < constants[EXCITATORY], constants, neurons)
-                if constants[POTENTIATION] > 0 and n < constants[EXCITATORY]:
-                    learn(step, n, constants, neurons, spiked, synapses, weights, eligible, tagged)
-                spiked[n] = step
-                kind = 0 if n < constants[EXCITATORY] else 1
-                send(n, step % slots * ring.shape[2], released, synapses, weights, ring[kind].reshape(-1))
-                for pair in range(heard[0][n], heard[0][n + 1]):
-                    electrode = heard[1][pair]
-                    if (
-                        step >= electrodes[BLIND, electrode]
-                        and step - electrodes[DETECTED, electrode] >= constants[DEAD]
-                    ):
-                        electrodes[DETECTED, electrode] = step
-                        detected[0, detections], detected[1, detections] = step, pair
-                        detections += 1
-            step += 1
+                fired[0, last], fired[1, last] = step + k, found[k, place]
+                last += 1
+        # No neuron fires twice in here, so that all may release before any is sent, and their exponentials overlap.
+        for spike in range(spikes, last):
+            n = fired[1, spike]
+            fetch(n, synapses, weights)
+            released[spike - spikes] = release(
+                fired[0, spike] - spiked[n], n, n < constants[EXCITATORY], constants, neurons
+            )
+        for spike in range(spikes, last):
+            step, n = fired[0, spike], fired[1, spike]
+            if constants[POTENTIATION] > 0 and n < constants[EXCITATORY]:
+                learn(step, n, constants, neurons, spiked, synapses, weights, eligible, tagged)
+            spiked[n] = step
+            half = 0 if n < constants[EXCITATORY] else slots * columns
+            send(
+                n, half, slots * columns, step % slots * columns, released[spike - spikes], synapses, weights, arriving
+            )
+            detections = hear(step, n, constants[DEAD], heard, electrodes, detected, detections)
+        spikes, step = last, until
     return spikes, detections
 
 
@@ -193,7 +201,8 @@ def integrate(
     neurons: Single,
     held: Integers,
     random: Words,
-    ring: Single,
+    arriving: Single,
+    slots: int,
     found: Integers,
     many: Steps,
 ) -> None:
@@ -202,16 +211,17 @@ def integrate(
     Spikes that arrive in a step count from its start; ``slot`` is that of the first step. The neurons that fire are
     reset and held.
     """
-    columns, slots = neurons.shape[1], ring.shape[1]
-    arriving, inhibiting = ring.reshape(-1), slots * columns
-    many[:] = 0
+    columns, excitatory = neurons.shape[1], int(constants[EXCITATORY])
+    inhibiting = slots * columns
+    for k in range(steps):
+        many[k] = 0
     v_, e_, i_, a_, bias_ = neurons[VOLTAGE], neurons[EXCITED], neurons[INHIBITED], neurons[ADAPTED], neurons[BIAS]
     high_, low_ = random[0], random[1]
     keep, keep_e = splat(np.float32(constants[KEEP])), splat(np.float32(constants[KEEP_E]))
     keep_i, keep_a = splat(np.float32(constants[KEEP_I])), splat(np.float32(constants[KEEP_A]))
     from_e, from_i = splat(np.float32(constants[FROM_E])), splat(np.float32(-constants[FROM_I]))
     from_a, noise = splat(np.float32(-constants[FROM_A])), splat(np.float32(constants[NOISE]))
-    noisy = constants[NOISE] > 0
+    noisy = np.uint32(constants[NOISE] > 0)
     reset, edge = splat(np.float32(constants[RESET])), splat(threshold)
     none, nothing, one, scale = splat(_ZERO), splat(np.uint32(0)), splat(np.uint32(1)), splat(_SCALE)
     for at in range(0, columns, LANES):
@@ -225,28 +235,30 @@ def integrate(
             store(arriving, inhibiting + place, none)
             moved = fused(from_e, excited, fused(keep, v, bias))
             moved = fused(from_a, a, fused(from_i, inhibited, moved))
-            if noisy:
+            if noisy != 0:
                 drawn = high * splat(np.uint32(0x9E3779BB))
                 low = low ^ high
                 high = rotated(high, 26) ^ low ^ (low << splat(np.uint32(9)))
                 low = rotated(low, 13)
-                moved = fused(noise, to_floats(sum_of_bytes(drawn) - splat(np.uint32(510))) * scale, moved)
+                moved = fused(noise, sum_of_bytes(drawn) * scale, moved)
             waits = above(wait, nothing)
             v = where(waits, reset, moved)
-            wait = where(waits, wait - one, nothing)
+            wait = where(waits, wait - one, wait)
             e, i, a = keep_e * excited, keep_i * inhibited, keep_a * a
             fires = at_least(v, edge)
             which = bits(fires)
             if which != 0:
-                excites = above(splat(np.uint32(constants[EXCITATORY])), count_from(np.uint32(at)))
+                excites = mask_of(np.uint32((1 << min(max(excitatory - at, 0), LANES)) - 1))
                 v = where(fires, reset, v)
                 a = where(fires, a + where(excites, splat(np.float32(constants[ADAPTATION])), none), a)
                 longer, shorter = np.uint32(constants[REFRACTORY_E]), np.uint32(constants[REFRACTORY_I])
                 wait = where(fires, where(excites, splat(longer), splat(shorter)), wait)
-                for lane in range(LANES):
-                    if (which >> np.uint32(lane)) & np.uint32(1):
-                        found[k, many[k]] = at + lane
-                        many[k] += 1
+                listed = np.uint64(many[k])
+                while which != 0:
+                    found[k, listed] = np.uint32(at) + first_of(which)
+                    listed += np.uint64(1)
+                    which &= which - np.uint32(1)
+                many[k] = listed
             now = now + 1 if now + 1 < slots else 0
         store(v_, at, v)
         store(e_, at, e)
@@ -265,14 +277,16 @@ def rotated(word: Any, left: int) -> Any:
 
 @_inner
 def sum_of_bytes(word: Any) -> Any:
-    """Add the four bytes of each lane.
+    """Add the four bytes of each lane, and take 510 off, their mean.
 
-    With 510 taken off and divided by the standard deviation of the sum, it is a random number of mean 0 and variance 1.
-    The membrane sums over hundreds of these, so it need be no closer to normal.
+    Divided by the standard deviation of the sum, it is a random number of mean 0 and variance 1. The membrane sums
+    over hundreds of these, so it need be no closer to normal.
     """
     every_other = splat(np.uint32(0x00FF00FF))
     pairs = (word & every_other) + ((word >> splat(np.uint32(8))) & every_other)
-    return (pairs & splat(np.uint32(0xFFFF))) + (pairs >> splat(np.uint32(16)))
+    # The bits of 2^23 plus a whole number below that are those of 2^23 plus the bits of the number.
+    both = (pairs + (pairs >> splat(np.uint32(16)))) & splat(np.uint32(0xFFFF))
+    return as_floats(both | splat(np.uint32(0x4B000000))) - splat(np.float32(2**23 + 510))
 
 
 @_inner
@@ -302,13 +316,36 @@ def find(threshold: np.float32, constants: Floats, neurons: Single, held: Intege
 
 
 @_inner
-def send(n: int, start: int, released: np.float32, synapses: tuple[Any, ...], weights: Single, ring: Single) -> None:
-    """Write the spike of a neuron into the steps in which it arrives; ``start`` is where its own step begins."""
-    first, place, size = synapses[0], synapses[2], np.uint64(len(ring))
+def send(
+    n: int,
+    half: int,
+    size: int,
+    start: int,
+    released: np.float32,
+    synapses: tuple[Any, ...],
+    weights: Single,
+    arriving: Single,
+) -> None:
+    """Write the spike of a neuron into the steps in which it arrives.
+
+    Its own step begins at ``start`` of the ring of its kind, which has a ``size`` and begins at ``half``.
+    """
+    first, place = synapses[0], synapses[2]
+    begin, wrapped = np.uint64(half + start), np.uint64(half + start - size)
+    left = np.uint64(size - start)
     for s in range(np.uint64(first[n]), np.uint64(first[n + 1])):
-        at = np.uint64(start) + np.uint64(place[s])
-        at -= size if at >= size else np.uint64(0)
-        ring[at] += weights[s] * released
+        way = np.uint64(place[s])
+        at = way + (begin if way < left else wrapped)
+        arriving[at] += weights[s] * released
+
+
+@_inner
+def fetch(n: int, synapses: tuple[Any, ...], weights: Single) -> None:
+    """Ask for a neuron's first synapses, so that they have come into the nearest cache when its spike is sent."""
+    begin = np.uint64(synapses[0][n])
+    for line in range(_LINES):
+        prefetch(synapses[2], begin + np.uint64(LANES * line))
+        prefetch(weights, begin + np.uint64(LANES * line))
 
 
 @_inner
@@ -346,18 +383,39 @@ def kick(
 
     It also excites passing fibres: transmitter is released around the electrode.
     """
-    left = 1.0 - (1.0 - tired[electrode]) * math.exp(
-        -(step - electrodes[PULSED, electrode]) / constants[FATIGUE_RECOVERY]
-    )
-    electrodes[PULSED, electrode] = step
+    left = tire(step, electrode, constants, electrodes, tired)
     electrodes[BLIND, electrode] = max(electrodes[BLIND, electrode], step + blanking)
-    tired[electrode] = left * (1.0 - constants[FATIGUE])
     for pair in range(reach[0][electrode], reach[0][electrode + 1]):
         n = reach[1][pair]
         felt = strength * left * reach[2][pair]
         e[n] += np.float32(constants[PULSE_RELEASE] * felt)
         if held[n] <= 0:
             v[n] += np.float32(felt)
+
+
+@_inner
+def tire(step: int, electrode: int, constants: Floats, electrodes: Steps, tired: Floats) -> float:
+    """Note a pulse of an electrode and return what earlier ones left of its effect, 0 to 1."""
+    left: float = 1.0 - (1.0 - tired[electrode]) * math.exp(
+        -(step - electrodes[PULSED, electrode]) / constants[FATIGUE_RECOVERY]
+    )
+    electrodes[PULSED, electrode] = step
+    tired[electrode] = left * (1.0 - constants[FATIGUE])
+    return left
+
+
+@_inner
+def hear(
+    step: int, n: int, dead: float, heard: tuple[Any, ...], electrodes: Steps, detected: Steps, detections: int
+) -> int:
+    """List at which electrodes the spike of a neuron is detected; return the number of all detections."""
+    for pair in range(heard[0][n], heard[0][n + 1]):
+        electrode = heard[1][pair]
+        if step >= electrodes[BLIND, electrode] and step - electrodes[DETECTED, electrode] >= dead:
+            electrodes[DETECTED, electrode] = step
+            detected[0, detections], detected[1, detections] = step, pair
+            detections += 1
+    return detections
 
 
 @_inner

@@ -86,6 +86,24 @@ def store(typing: Any, array: Any, first: Any, value: Any) -> Any:
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
+def prefetch(typing: Any, array: Any, place: Any) -> Any:
+    """Ask for the line of the cache in which a number lies, to be read soon; outside of the array nothing happens."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        name = "llvm.prefetch.p0"
+        known = builder.module.globals.get(name)
+        made = known or ir.Function(builder.module, ir.FunctionType(ir.VoidType(), [byte, word, word, word]), name)
+        base = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(base, [arguments[1]]), byte)
+        # To be read, in all caches, data.
+        builder.call(made, [address, ir.Constant(word, 0), ir.Constant(word, 3), ir.Constant(word, 1)])
+        return context.get_dummy_value()
+
+    return types.void(array, place), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
 def splat(typing: Any, value: Any) -> Any:
     """Copy a float32 or an integer of 32 bits into all lanes."""
     kind, given = (floats, types.float32) if isinstance(value, types.Float) else (words, types.uint32)
@@ -95,18 +113,6 @@ def splat(typing: Any, value: Any) -> Any:
         return builder.shuffle_vector(builder.insert_element(empty, arguments[0], _FIRST), empty, _SAME)
 
     return kind(given), generate
-
-
-@_intrinsic  # type: ignore[untyped-decorator]
-def count_from(typing: Any, first: Any) -> Any:
-    """Return first, first + 1, and so on."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        empty = ir.Constant(_WORDS, ir.Undefined)
-        same = builder.shuffle_vector(builder.insert_element(empty, arguments[0], _FIRST), empty, _SAME)
-        return builder.add(same, ir.Constant(_WORDS, list(range(LANES))))
-
-    return words(types.uint32), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -120,16 +126,6 @@ def fused(typing: Any, a: Any, b: Any, c: Any) -> Any:
         return builder.call(made, arguments)
 
     return floats(floats, floats, floats), generate
-
-
-@_intrinsic  # type: ignore[untyped-decorator]
-def to_floats(typing: Any, value: Any) -> Any:
-    """Convert signed integers."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.sitofp(arguments[0], _FLOATS)
-
-    return floats(words), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -170,6 +166,36 @@ def bits(typing: Any, condition: Any) -> Any:
         return builder.zext(builder.bitcast(arguments[0], ir.IntType(LANES)), ir.IntType(32))
 
     return types.uint32(mask), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def mask_of(typing: Any, word: Any) -> Any:
+    """Return the lowest sixteen bits of a number as a mask, the lowest bit as its first lane."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(builder.trunc(arguments[0], ir.IntType(LANES)), _BITS)
+
+    return mask(types.uint32), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def as_floats(typing: Any, value: Any) -> Any:
+    """Take the bits of words for those of float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], _FLOATS)
+
+    return floats(words), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def first_of(typing: Any, word: Any) -> Any:
+    """Return the place of the lowest bit that is set, of 32; one must be."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint32(types.uint32), generate
 
 
 def _arithmetic(operation: Callable[..., Any], kind: Any, instruction: str) -> None:

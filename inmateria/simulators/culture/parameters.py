@@ -1,5 +1,6 @@
 """Parameters of a culture in groups: connections between neurons, and properties of the electrodes."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ FloatArray = npt.NDArray[np.float64]
 
 _MOST_NEURONS = 200_000
 _USUAL_STEP = 1e-4  # s
+_LEAST_DELAY = 1e-3  # s
 _BARRIER = 0.5826  # -zeta(1/2) / sqrt(2 pi)
 _PLASTICITY = ("none", "stdp", "reward")
 
@@ -158,13 +160,24 @@ class CultureParameters:
         ours, usual = (self.regime.noise_of_step(dt) for dt in (self.dt, _USUAL_STEP))
         return self.regime.threshold - _BARRIER * (ours - usual)
 
+    @property
+    def least_delay(self) -> int:
+        """Steps that every delay is made to last at least; more than one lets neurons be advanced by as many at once.
+
+        Two with ``continuity_correction`` and steps of more than 0.1 and at most 0.5 ms, else one.
+        """
+        coarse = self.continuity_correction and self.dt > _USUAL_STEP
+        return max(1, min(2, math.floor(_LEAST_DELAY / self.dt))) if coarse else 1
+
     def packed(self, excitatory: int, shortest_delay: int) -> FloatArray:
         """Return all constants of the compiled step, for a number of excitatory neurons and a shortest delay, steps."""
         model, array, dt = self.regime, self.array, self.dt
         constants = model.packed(dt)
         constants[kernel.EXCITATORY] = excitatory
         constants[kernel.THRESHOLD] = self.threshold
-        constants[kernel.TOGETHER] = min(shortest_delay, kernel.LONGEST)
+        # Not longer than a neuron rests, so that none fires twice within.
+        rest = int(min(constants[kernel.REFRACTORY_E], constants[kernel.REFRACTORY_I]))
+        constants[kernel.TOGETHER] = min(shortest_delay, kernel.LONGEST, 1 + rest)
         constants[kernel.DEAD] = round(array.dead_time / dt)
         constants[kernel.FATIGUE] = array.fatigue
         constants[kernel.FATIGUE_RECOVERY] = array.fatigue_recovery / dt

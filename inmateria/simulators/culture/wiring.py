@@ -123,7 +123,7 @@ def draw_wiring(own: CultureParameters, rng: np.random.Generator) -> tuple[Wirin
     tissue = draw_tissue(rng, count, own.electrodes, own.organoids, connectivity.excitatory, own.array.pitch)
     first, target, distance = draw_synapses(rng, tissue, connectivity.synapses, connectivity.length)
     seconds = connectivity.delay + distance * 1e-6 / connectivity.velocity
-    delay = np.maximum(1, np.round(seconds / own.dt)).astype(np.intp)
+    delay = np.maximum(own.least_delay, np.round(seconds / own.dt)).astype(np.intp)
     source = np.repeat(np.arange(count), np.diff(first))
     order = np.lexsort((target, delay, source))  # a neuron's synapses by delay: neighbours in the ring
     target, delay = target[order], delay[order]
