@@ -23,7 +23,8 @@ import numpy.typing as npt
 from numba.core import config
 
 from inmateria.simulators import Binary, Filament, NanowireEnsemble, NanowireNetwork, RateBalance, Variability
-from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, NoCudaDevice, require_cuda
+from inmateria.simulators.cuda_device import NoCudaDevice, require_cuda
+from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup
 
 Floats = npt.NDArray[np.float64]
 

@@ -168,15 +168,7 @@ def advance(
                 spiked[n] = step
                 kind = 0 if n < constants[EXCITATORY] else 1
                 send(n, step % slots * ring.shape[2], released, synapses, weights, ring[kind].reshape(-1))
-                for pair in range(heard[0][n], heard[0][n + 1]):
-                    electrode = heard[1][pair]
-                    if (
-                        step >= electrodes[BLIND, electrode]
-                        and step - electrodes[DETECTED, electrode] >= constants[DEAD]
-                    ):
-                        electrodes[DETECTED, electrode] = step
-                        detected[0, detections], detected[1, detections] = step, pair
-                        detections += 1
+                detections = hear(step, n, constants[DEAD], heard, electrodes, detected, detections)
             step += 1
     return spikes, detections
 
@@ -346,18 +338,39 @@ def kick(
 
     It also excites passing fibres: transmitter is released around the electrode.
     """
-    left = 1.0 - (1.0 - tired[electrode]) * math.exp(
-        -(step - electrodes[PULSED, electrode]) / constants[FATIGUE_RECOVERY]
-    )
-    electrodes[PULSED, electrode] = step
+    left = tire(step, electrode, constants, electrodes, tired)
     electrodes[BLIND, electrode] = max(electrodes[BLIND, electrode], step + blanking)
-    tired[electrode] = left * (1.0 - constants[FATIGUE])
     for pair in range(reach[0][electrode], reach[0][electrode + 1]):
         n = reach[1][pair]
         felt = strength * left * reach[2][pair]
         e[n] += np.float32(constants[PULSE_RELEASE] * felt)
         if held[n] <= 0:
             v[n] += np.float32(felt)
+
+
+@_inner
+def tire(step: int, electrode: int, constants: Floats, electrodes: Steps, tired: Floats) -> float:
+    """Note a pulse of an electrode and return what earlier ones left of its effect, 0 to 1."""
+    left: float = 1.0 - (1.0 - tired[electrode]) * math.exp(
+        -(step - electrodes[PULSED, electrode]) / constants[FATIGUE_RECOVERY]
+    )
+    electrodes[PULSED, electrode] = step
+    tired[electrode] = left * (1.0 - constants[FATIGUE])
+    return left
+
+
+@_inner
+def hear(
+    step: int, n: int, dead: float, heard: tuple[Any, ...], electrodes: Steps, detected: Steps, detections: int
+) -> int:
+    """List at which electrodes the spike of a neuron is detected; return the number of all detections."""
+    for pair in range(heard[0][n], heard[0][n + 1]):
+        electrode = heard[1][pair]
+        if step >= electrodes[BLIND, electrode] and step - electrodes[DETECTED, electrode] >= dead:
+            electrodes[DETECTED, electrode] = step
+            detected[0, detections], detected[1, detections] = step, pair
+            detections += 1
+    return detections
 
 
 @_inner
