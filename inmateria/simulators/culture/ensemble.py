@@ -38,9 +38,8 @@ class CultureEnsemble:
         are repetitions with one dish, each with noise of its own.
     on : {"cpu", "cuda"}
         Processor, or the current CUDA device (the extra ``cuda``), which is meant for thousands of cultures. Results
-        are those of the processor, to the bit where it has fused multiply-add instructions, as all of x86-64 that are
-        made for AVX2 do. State stays on the device from one call to the next, and comes to the processor when
-        something there looks at it.
+        are those of a processor with fused multiply-add instructions (x86-64 since AVX2), to the bit. State stays on
+        the device from one call to the next, and comes to the processor when something there looks at it.
 
     Raises
     ------
