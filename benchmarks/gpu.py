@@ -15,7 +15,7 @@ import time
 import culture_gpu
 import nanowire_gpu
 
-LIMIT = 240.0  # s after which each of the two begins nothing new
+LIMIT = 220.0  # s after which each of the two begins nothing new
 
 
 def main() -> None:
