@@ -1,9 +1,10 @@
-"""Whole check of nanowire ensembles on a CUDA device: that they give what the processor gives, and how fast they are.
+"""Nanowire ensembles on a CUDA device: that they give what the processor gives, and how fast they are.
 
 Agreement is checked first, for every junction model, for networks that differ, with junctions that switch, in the
 ordered regime: voltages, currents, states and conductances within 1e-10 of the processor's. Then networks of 500 wires
-are timed: the kernel alone, with all data on the device, and a whole call, with copies both ways. After ``--limit``
-seconds it begins nothing new, and prints what it has.
+are timed: the kernel alone, with all data on the device, and a whole call, with copies both ways.
+
+A part of `gpu.py`; alone:
 
     python benchmarks/nanowire_gpu.py [--json] [--networks 10000] [--wires 500] [--limit 540]
 
@@ -14,22 +15,24 @@ Without a device, NUMBA_ENABLE_CUDASIM=1 runs all of it in numba's simulator at 
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba.core import config
 
 from inmateria.simulators import Binary, Filament, NanowireEnsemble, NanowireNetwork, RateBalance, Variability
-from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, NoCudaDevice, require_cuda
+from inmateria.simulators.cuda_device import NoCudaDevice, is_simulated, require_cuda
+from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup
 
 Floats = npt.NDArray[np.float64]
 
 AGREEMENT = 1e-10
 GOAL = 100.0  # ns a network step, 10,000 networks of 500 wires on an H100
 STEP = 1e-3
+NOT_MADE = 77  # exit code, as other tools have for what was skipped
 
 
 def slow_drive(networks: int, steps: int, inputs: int) -> Floats:
@@ -135,6 +138,73 @@ def timed(wires: int, networks: int, steps: int, threads: int, **electrodes: Any
     }
 
 
+def check(networks: int, wires: int, steps: int, limit: float) -> dict[str, Any]:
+    """Compare with the processor and then measure; nothing new is begun after ``limit`` seconds."""
+    begun = time.perf_counter()
+    simulated = is_simulated()
+    electrodes: dict[str, Any] = {"electrodes": 4, "inputs": 2} if simulated else {}
+    few, some = (2, 2) if simulated else (32, 200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = compared(wires if simulated else 200, few, some, **electrodes)
+        worst = max(row[part] for row in rows for part in ("voltages", "currents", "states", "conductances"))
+        times = [
+            timed(wires, networks, steps, threads, **electrodes)
+            for threads in ((2,) if simulated else (128, 64, 256, 96, 192))
+            if time.perf_counter() - begun < limit and worst <= AGREEMENT
+        ]
+    return {
+        "benchmark": "nanowire_gpu",
+        "device": device(),
+        "agreement": rows,
+        "worst": worst,
+        "agrees": worst <= AGREEMENT,
+        "times": times,
+        "goal_ns": GOAL,
+        "seconds": time.perf_counter() - begun,
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print tables of a check."""
+    print(
+        f"Nanowires on {found['device']}, beside the processor, largest differences as parts of the largest values:\n"
+    )
+    print("| case | wires | networks | scratch in | voltages | currents | states | conductances | switched, e-folds |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for row in found["agreement"]:
+        print(
+            f"| {row['case']} | {row['wires']} | {row['networks']} "
+            f"| {'shared memory' if row['in_shared_memory'] else 'global memory'} | {row['voltages']:.1e} "
+            f"| {row['currents']:.1e} | {row['states']:.1e} | {row['conductances']:.1e} | {row['switched']:.1f} |"
+        )
+    if not found["agrees"]:
+        print(f"\nDevice and processor differ by {found['worst']:.2g}; {AGREEMENT:g} is allowed; no times were taken.")
+        return
+    print(f"\nTime of a network step, ns; the goal is {GOAL:g} for 10,000 networks of 500 wires on an H100:\n")
+    print("| wires | networks | steps | threads a network | kernel | whole call |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for row in found["times"]:
+        print(
+            f"| {row['wires']} | {row['networks']} | {row['steps']} | {row['threads']} | {row['kernel_ns']:.1f} "
+            f"| {row['call_ns']:.1f} |"
+        )
+    print(f"\n{found['seconds']:.0f} s in all.")
+
+
+def device() -> str:
+    """Return the name of the device, or end with code 77, which says that the check was not made."""
+    try:
+        cuda = require_cuda()
+    except NoCudaDevice as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(NOT_MADE) from None
+    if is_simulated():
+        return "numba's simulator"
+    name = cuda.get_current_device().name
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def main() -> None:
     """Check, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,63 +214,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--limit", type=float, default=540.0, help="seconds after which nothing new is begun")
     chosen = parser.parse_args()
-    begun = time.perf_counter()
-    try:
-        cuda = require_cuda()
-    except NoCudaDevice as error:
-        raise SystemExit(str(error)) from None
-    warnings.simplefilter("ignore")
-    simulated = bool(getattr(config, "ENABLE_CUDASIM", 0))
-    device = "numba's simulator" if simulated else str(cuda.get_current_device().name)
-    electrodes: dict[str, Any] = {"electrodes": 4, "inputs": 2} if simulated else {}
-    few, some = (2, 2) if simulated else (32, 200)
-    rows = compared(chosen.wires if simulated else 200, few, some, **electrodes)
-    worst = max(row[part] for row in rows for part in ("voltages", "currents", "states", "conductances"))
-    times = []
-    for threads in (2,) if simulated else (128, 64, 256, 96, 192):
-        if time.perf_counter() - begun < chosen.limit and worst <= AGREEMENT:
-            row = timed(chosen.wires, chosen.networks, chosen.steps, threads, **electrodes)
-            times.append(row)
-    seconds = time.perf_counter() - begun
+    device()
+    found = check(chosen.networks, chosen.wires, chosen.steps, chosen.limit)
     if chosen.json:
-        print(
-            json.dumps(
-                {
-                    "benchmark": "nanowire_gpu",
-                    "device": device,
-                    "agreement": rows,
-                    "worst": worst,
-                    "times": times,
-                    "goal_ns": GOAL,
-                    "seconds": seconds,
-                }
-            )
-        )
+        print(json.dumps(found))
     else:
-        print(f"On {device}, beside the processor, largest differences as parts of the largest values:\n")
-        print(
-            "| case | wires | networks | scratch in | voltages | currents | states | conductances | switched, e-folds |"
-        )
-        print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-        for row in rows:
-            print(
-                f"| {row['case']} | {row['wires']} | {row['networks']} "
-                f"| {'shared memory' if row['in_shared_memory'] else 'global memory'} | {row['voltages']:.1e} "
-                f"| {row['currents']:.1e} | {row['states']:.1e} | {row['conductances']:.1e} | {row['switched']:.1f} |"
-            )
-        print(f"\nTime of a network step, ns; the goal is {GOAL:g} for 10,000 networks of 500 wires on an H100:\n")
-        print("| wires | networks | steps | threads a network | kernel | whole call |")
-        print("| --- | --- | --- | --- | --- | --- |")
-        for row in times:
-            print(
-                f"| {row['wires']} | {row['networks']} | {row['steps']} | {row['threads']} | {row['kernel_ns']:.1f} "
-                f"| {row['call_ns']:.1f} |"
-            )
-        print(f"\n{seconds:.0f} s in all.")
-    if worst > AGREEMENT:
-        raise SystemExit(
-            f"device and processor differ by {worst:.2g}; {AGREEMENT:g} is allowed, and no times were taken"
-        )
+        show(found)
+    raise SystemExit(0 if found["agrees"] else 1)
 
 
 if __name__ == "__main__":

@@ -37,11 +37,17 @@ def _nanowire_ensembles() -> None:
 
 
 def _cultures() -> None:
-    from inmateria.simulators import NeuralCulture
+    from inmateria.simulators import NeuralCulture, Pulses
+    from inmateria.simulators.culture.electrodes import detections, effects
 
     culture = NeuralCulture(neurons=50, seed=1)
     _drive(culture, 1)
     culture.run(1e-3, voltage=True)
+    planned, arrays = culture._plan(1e-3, Pulses(0.0, 0)), culture._arrays
+    due, electrode, constants = planned.due, planned.electrode, culture._constants
+    effects(due, electrode, planned.strength, constants, arrays["electrodes"], arrays["tired"])
+    fired = np.zeros((2, 0), dtype=np.int64)
+    detections(fired, due, electrode, planned.blanking, constants, culture._heard, arrays["electrodes"])
 
 
 def _contrastive_networks() -> None:

@@ -159,3 +159,32 @@ def test_what_is_missing_is_said(monkeypatch):
         NanowireEnsemble([NanowireNetwork()], on="cuda", precision="single")
     with pytest.raises(ValueError, match="on is 'gpu'; give 'cpu' or 'cuda'"):
         NanowireEnsemble([NanowireNetwork()], on="gpu")
+
+
+FOR_A_CARD = """
+from types import SimpleNamespace
+
+import numba.cuda.dispatcher
+from numba import cuda, types
+
+from inmateria.simulators.nanowire import evolution_cuda
+from inmateria.simulators.nanowire.cuda_kernel import advancing
+
+numba.cuda.dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=(9, 0))
+line, table, room = (types.Array(types.float64, axes, "C") for axes in (1, 2, 3))
+axes = [1, 1, 1, 1, 1, 1, 2, 1, 2, 1, 1, 1, 1, 2, 2, 1, 2, 2]
+plan = [types.Array(types.uint16, each, "C") for each in axes]
+number, whole = types.float64, types.int64
+given = (*plan, *[table] * 6, room, number, whole, whole, types.boolean, number, table, room, table)
+for model in (evolution_cuda.tunnelling_filament, evolution_cuda.switching_filament, evolution_cuda.balanced_rate):
+    print(len(cuda.compile_ptx(advancing(model, True), given, cc=(9, 0))[0]))
+"""
+
+
+@pytest.mark.slow
+def test_kernels_compile_for_a_card():
+    done = subprocess.run([sys.executable, "-c", FOR_A_CARD], capture_output=True, text=True)
+    if "NvvmSupportError" in done.stderr or "libNVVM" in done.stderr:
+        pytest.skip("needs libNVVM, a part of the CUDA toolkit")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 3

@@ -1,5 +1,6 @@
-"""Many cultures advanced with one call, side by side on the processor's cores."""
+"""Many cultures advanced with one call, side by side on the processor's cores or on a CUDA device."""
 
+import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.pulses import PulseArray
+from inmateria.simulators.culture.cuda_ensemble import CudaCultures
 from inmateria.simulators.culture.network import NeuralCulture
 from inmateria.simulators.culture.pulses import Pulses, admitted
 from inmateria.simulators.culture.records import Activity
 from inmateria.simulators.ensemble_drives import stimuli_of
+from inmateria.simulators.parameters import either
 from inmateria.substrate import Response
 
 Given = Pulses | PulseArray | None
@@ -33,14 +36,21 @@ class CultureEnsemble:
         Different cultures with equal numbers of electrodes.
         ``[NeuralCulture(seed=seed) for seed in range(16)]`` are sixteen dishes; ``[culture.copy() for _ in range(16)]``
         are repetitions with one dish, each with noise of its own.
+    on : {"cpu", "cuda"}
+        Processor, or the current CUDA device (the extra ``cuda``), which is meant for thousands of cultures. Results
+        are those of a processor with fused multiply-add instructions (x86-64 since AVX2), to the bit. State stays on
+        the device from one call to the next, and comes to the processor when something there looks at it.
 
     Raises
     ------
     ValueError
         If there are no cultures, one is given twice, or their numbers of electrodes differ.
+    RuntimeError
+        If there is no CUDA device, or what is needed to use it is not installed.
     """
 
-    def __init__(self, cultures: Iterable[NeuralCulture]) -> None:
+    def __init__(self, cultures: Iterable[NeuralCulture], *, on: Literal["cpu", "cuda"] = "cpu") -> None:
+        self.on: Literal["cpu", "cuda"] = either("on", on, "cpu", "cuda")  # type: ignore[assignment]
         self.cultures = tuple(cultures)
         if not self.cultures:
             raise ValueError("an ensemble of no cultures; give at least one")
@@ -49,6 +59,11 @@ class CultureEnsemble:
         electrodes = {len(culture.info.inputs) for culture in self.cultures}
         if len(electrodes) > 1:
             raise ValueError(f"the cultures have {sorted(electrodes)} electrodes; give cultures with one number")
+        self._device = CudaCultures(self.cultures) if self.on == "cuda" else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is on a device is made anew.
+        return functools.partial(type(self), on=self.on), (self.cultures,)
 
     def __len__(self) -> int:
         return len(self.cultures)
@@ -82,7 +97,15 @@ class CultureEnsemble:
             If a drive is outside the limits of its culture; nothing is applied to any culture.
         """
         stimuli = stimuli_of(drive, self.cultures, step, inputs="electrodes", member="culture")
-        return self._each(NeuralCulture.advance, stimuli, stimuli[0].duration)
+        if self._device is None:
+            return self._each(NeuralCulture.advance, stimuli, stimuli[0].duration)
+        starts = [culture.time for culture in self.cultures]
+        pulses = [culture._pulses_of(own) for culture, own in zip(self.cultures, stimuli, strict=True)]
+        activities = self._on_device(self._device, stimuli[0].duration, pulses, voltage=False, neuron_spikes=False)
+        return tuple(
+            culture._response(start, activity)
+            for culture, start, activity in zip(self.cultures, starts, activities, strict=True)
+        )
 
     def run(
         self,
@@ -121,7 +144,18 @@ class CultureEnsemble:
             raise ValueError(f"{len(each)} sets of pulses for {len(self)} cultures; give one to each, or one to all")
         for culture, own in zip(self.cultures, each, strict=True):
             admitted(own, duration, len(culture.info.inputs), culture.info.inputs[0].high)
+        if self._device is not None:
+            return self._on_device(self._device, duration, each, voltage, neuron_spikes)
         return self._each(lambda culture, own: culture.run(duration, own, voltage, neuron_spikes), each, duration)
+
+    def _on_device(
+        self, device: CudaCultures, duration: float, pulses: Sequence[Given], voltage: bool, neuron_spikes: bool
+    ) -> tuple[Activity, ...]:
+        planned = [culture._plan(duration, own) for culture, own in zip(self.cultures, pulses, strict=True)]
+        return tuple(
+            culture._activity(own, *spikes, voltage, neuron_spikes)
+            for culture, own, spikes in zip(self.cultures, planned, device.advance(planned), strict=True)
+        )
 
     def _each(
         self, work: Callable[[NeuralCulture, Any], Result], given: Sequence[Any], duration: float

@@ -5,7 +5,7 @@ Tsodyks, Uziel and Markram, J. Neurosci. 20, RC50 (2000) and Masquelier and Deco
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any, Literal, Self
 from zlib import crc32
@@ -21,7 +21,7 @@ from inmateria.simulators.culture.info import describe
 from inmateria.simulators.culture.model import Asynchronous, Bursting
 from inmateria.simulators.culture.parameters import Connectivity, CultureParameters, ElectrodeArray
 from inmateria.simulators.culture.pulses import Pulses, admitted, pulses_of, strength_of
-from inmateria.simulators.culture.records import Activity, CultureState
+from inmateria.simulators.culture.records import Activity, CultureState, Planned
 from inmateria.simulators.culture.voltage import MEMORY, render_voltage
 from inmateria.simulators.culture.wiring import draw_wiring, for_kernel, for_state, in_columns, resting
 from inmateria.simulators.parameters import either
@@ -92,6 +92,9 @@ class NeuralCulture:
         If a parameter is out of range.
     """
 
+    _bring_back: Callable[[], None] | None
+    _kept: dict[str, npt.NDArray[Any]]
+
     def __init__(
         self,
         neurons: int = 1000,
@@ -123,7 +126,7 @@ class NeuralCulture:
         self._wiring, self._traits = draw_wiring(self._own, np.random.default_rng([self._seed, 1]))
         self._info = describe(self._own, self._wiring.tissue)
         weights = self._wiring.weights(self._traits, self._model).astype(np.float32)
-        self._arrays: dict[str, npt.NDArray[Any]] = {"weights": weights}
+        self._arrays = {"weights": weights}
         self._constants = self._own.packed(self._wiring.tissue.excitatory, self._wiring.shortest_delay)
         self._stream = np.random.SeedSequence(self._seed)
         self._express()
@@ -131,6 +134,18 @@ class NeuralCulture:
         if self._own.days > 0:
             self.age(self._own.days * _DAY)
             self.reset(noise="repeat")
+
+    @property
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Arrays of the compiled step, brought back from the device that the culture was last advanced on."""
+        if self._bring_back is not None:
+            bring_back, self._bring_back = self._bring_back, None
+            bring_back()
+        return self._kept
+
+    @_arrays.setter
+    def _arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        self._kept, self._bring_back = arrays, None
 
     def _express(self) -> None:
         """Derive from the traits the drive of each neuron and the electrodes that record it."""
@@ -311,24 +326,47 @@ class NeuralCulture:
         ValueError
             If the duration is not positive and finite, or a pulse is outside of it or beyond the limits.
         """
+        planned = self._plan(duration, pulses)
+        self._clock = planned.end_clock
+        return self._activity(planned, *self._advance(planned), voltage, neuron_spikes)
+
+    def _plan(self, duration: float, pulses: "Pulses | PulseArray | None") -> Planned:
+        """Check a run, and count it in steps; nothing changes."""
         if not 0 < duration < math.inf:
             raise ValueError(f"duration is {duration} s; give more than 0")
         given = admitted(pulses, duration, self._own.electrodes, self._own.current_limit)
-        begin, clock = self._steps, self._clock
-        fired, detected = self._advance(duration, given)
-        raw = self._render(clock, fired, given, voltage)
-        offset = 0.5 * self._dt + (begin * self._dt - clock)
-        last = math.nextafter(duration, 0.0)
+        clock = self._clock + duration
+        begin, end = self._steps, round(clock / self._dt)
+        due = np.floor((clock - duration + given["time"]) / self._dt + _FRACTION).astype(np.int64)
+        return Planned(
+            duration, self._clock, clock, begin, end, given,
+            np.minimum(np.maximum(due, begin), max(begin, end - 1)), given["electrode"].astype(np.int64),
+            strength_of(given, self._model.pulse_gain),
+            np.full(len(given), round(self._own.array.blanking / self._dt), dtype=np.int64),
+        )  # fmt: skip
+
+    def _activity(
+        self,
+        planned: Planned,
+        fired: npt.NDArray[np.int64],
+        detected: npt.NDArray[np.int64],
+        voltage: bool,
+        neuron_spikes: bool,
+    ) -> Activity:
+        """Describe a run that is done by steps and neurons, and steps and pairs, of its spikes."""
+        raw = self._render(planned.clock, fired, planned.pulses, voltage)
+        offset = 0.5 * self._dt + (planned.begin * self._dt - planned.clock)
+        last = math.nextafter(planned.duration, 0.0)
 
         def spikes(steps: npt.NDArray[np.int64], channel: npt.NDArray[Any]) -> SpikeArray:
             out = np.empty(len(steps), dtype=SPIKE)
             # np.clip takes longer than the compiled step of a short run
-            out["time"] = np.minimum(np.maximum((steps - begin) * self._dt + offset, 0.0), last)
+            out["time"] = np.minimum(np.maximum((steps - planned.begin) * self._dt + offset, 0.0), last)
             out["channel"] = channel
             return out
 
         return Activity(
-            duration,
+            planned.duration,
             spikes(detected[0], self._heard[1][detected[1]]),
             self._peaks[detected[1]],
             spikes(fired[0], fired[1]) if neuron_spikes else None,
@@ -338,22 +376,22 @@ class NeuralCulture:
     def advance(self, stimulus: Stimulus) -> Response:
         """Apply a stimulus within the limits: each amplitude other than 0 is a pulse at the start of its step."""
         start = self._clock
-        activity = self.run(stimulus.duration, pulses_of(stimulus, self._own.phase_duration))
+        return self._response(start, self.run(stimulus.duration, self._pulses_of(stimulus)))
+
+    def _pulses_of(self, stimulus: Stimulus) -> PulseArray:
+        return pulses_of(stimulus, self._own.phase_duration)
+
+    def _response(self, start: float, activity: Activity) -> Response:
+        """Make a response of the activity since ``start`` on the culture's clock."""
         spikes = activity.spikes
         spikes["time"] += start
         response = Response(None, spikes, start, self._sequence)
         self._sequence += 1
         return response
 
-    def _advance(self, duration: float, pulses: PulseArray) -> tuple[Any, Any]:
+    def _advance(self, planned: Planned) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Run to the step nearest to the end; return steps and neurons, and steps and pairs, of all spikes."""
-        dt, arrays = self._dt, self._arrays
-        strength = strength_of(pulses, self._model.pulse_gain)
-        blanking = np.full(len(pulses), round(self._own.array.blanking / dt), dtype=np.int64)
-        self._clock += duration
-        end = round(self._clock / dt)
-        due = np.floor((self._clock - duration + pulses["time"]) / dt + _FRACTION).astype(np.int64)
-        due = np.minimum(np.maximum(due, self._steps), max(self._steps, end - 1))
+        arrays, end, due = self._arrays, planned.end, planned.due
         # No neuron fires more often than this within a chunk, so no buffer can overflow.
         shortest = 1 + int(min(self._constants[kernel.REFRACTORY_E], self._constants[kernel.REFRACTORY_I]))
         most = self._own.neurons * (min(_CHUNK, max(0, end - self._steps)) // shortest + 1)
@@ -367,7 +405,7 @@ class NeuralCulture:
                     self._steps, steps, self._constants, arrays["neurons"], arrays["held"], arrays["spiked"],
                     arrays["random"], arrays["ring"], self._wiring.kernel, arrays["weights"], arrays["eligible"],
                     arrays["tagged"], self._heard, self._wiring.reach, arrays["electrodes"], arrays["tired"],
-                    (due[part], pulses["electrode"][part].astype(np.int64), strength[part], blanking[part]),
+                    (due[part], planned.electrode[part], planned.strength[part], planned.blanking[part]),
                     fired, detected,
                 )  # fmt: skip
                 self._steps += steps
@@ -457,9 +495,10 @@ class NeuralCulture:
             If ``noise`` is neither.
         """
         own = either("noise", noise, "independent", "same") == "independent"
+        state = self.state
         twin = type(self).__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin.restore(self.state)
+        twin.restore(state)
         twin._stream = self._stream.spawn(1)[0] if own else deepcopy(self._stream)
         if own:
             twin._begin_noise()

@@ -1,16 +1,44 @@
-"""Results of a culture: its activity during a run, and a state that it can return to."""
+"""Records of a culture: a run that is planned, its activity during the run, and a state that it can return to."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from inmateria.one_line import one_line
+from inmateria.pulses import PulseArray
 from inmateria.simulators.culture.wiring import Traits
 from inmateria.substrate import SpikeArray
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class Planned(NamedTuple):
+    """A run that is checked, in steps of a culture.
+
+    Parameters
+    ----------
+    duration, clock, end_clock : float
+        s; the culture's clock before and after.
+    begin, end : int
+        Steps.
+    pulses : ndarray of `PULSE`
+        In order of time.
+    due, electrode, strength, blanking : ndarray, shape (pulses,)
+        As `kernel.advance` takes them.
+    """
+
+    duration: float
+    clock: float
+    end_clock: float
+    begin: int
+    end: int
+    pulses: PulseArray
+    due: npt.NDArray[np.int64]
+    electrode: npt.NDArray[np.int64]
+    strength: FloatArray
+    blanking: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

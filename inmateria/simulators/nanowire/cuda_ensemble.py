@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.simulators.cuda_device import SHARED_MEMORY, is_simulated, require_cuda
 from inmateria.simulators.nanowire import kernel
 from inmateria.simulators.nanowire.level_schedule import schedule
 from inmateria.simulators.nanowire.network import NanowireNetwork
@@ -16,37 +17,10 @@ from inmateria.substrate import Stimulus
 
 FloatArray = npt.NDArray[np.float64]
 
-_SHARED = 48 * 1024  # bytes that a block may have without more being asked of the driver
+_SHARED = SHARED_MEMORY
 _AT_ONCE = 1 << 30  # bytes of drives and signals on the device
 _THREADS = 128
 _IN_SIMULATOR = 2  # threads; the simulator has one of the operating system for each
-
-
-class NoCudaDevice(RuntimeError):
-    """There is no CUDA device that numba can use."""
-
-
-def require_cuda() -> Any:
-    """Return `numba.cuda` if there is a device, or its simulator.
-
-    Raises
-    ------
-    NoCudaDevice
-        If there is none, or what numba needs for it is not installed.
-    """
-    from numba import cuda
-    from numba.core import config
-
-    if config.ENABLE_CUDASIM or cuda.is_available():
-        return cuda
-    try:
-        reason = str(cuda.cuda_error() or "numba sees no device")
-    except Exception as error:
-        reason = str(error)
-    raise NoCudaDevice(
-        f"on='cuda' needs an NVIDIA GPU, its driver, and numba-cuda ({' '.join(reason.split())}); see that nvidia-smi "
-        "lists the GPU, and pip install 'inmateria[cuda]'; or use on='cpu', which gives the same results"
-    )
 
 
 def refusal(network: NanowireNetwork) -> str | None:
@@ -86,13 +60,11 @@ class CudaGroup:
     """
 
     def __init__(self, networks: list[NanowireNetwork], threads: int | None = None) -> None:
-        from numba.core import config
-
         self._cuda = require_cuda()
         self.networks = networks
         first = networks[0]
         plan, moved = schedule(first._plan)
-        self.threads = threads or (_IN_SIMULATOR if config.ENABLE_CUDASIM else _THREADS)
+        self.threads = threads or (_IN_SIMULATOR if is_simulated() else _THREADS)
         free = plan.free
         old = np.argsort(moved[:free])
         loads = [network._nodes[first.wire_count : first.wire_count + free][old] for network in networks]

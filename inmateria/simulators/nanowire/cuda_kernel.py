@@ -156,7 +156,7 @@ def advancing(evolve: Callable[..., tuple[float, float]], in_shared_memory: bool
                     if limit > 0.0 and turn == 0:
                         before = conductance[j]
                         if g > limit * before or before > limit * g:
-                            worst = max(worst, math.fabs(v))
+                            worst = math.fabs(v) if math.fabs(v) > worst else worst
                     state[j] = x
                     conductance[j] = g
                     j += threads

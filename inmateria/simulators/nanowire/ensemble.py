@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.kernel_compilation import log_compilation
+from inmateria.simulators.cuda_device import require_cuda
 from inmateria.simulators.ensemble_drives import stimuli_of
 from inmateria.simulators.identity import simulator_id
 from inmateria.simulators.nanowire import kernel, lanes
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
-from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, refusal, require_cuda
+from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, refusal
 from inmateria.simulators.nanowire.models import Filament
 from inmateria.simulators.nanowire.network import NanowireNetwork
 from inmateria.simulators.parameters import either
