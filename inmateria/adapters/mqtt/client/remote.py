@@ -459,7 +459,7 @@ class RemoteSubstrate(Substrate):
             self.round_trips.append(took)
             if each.tries == 1 and header.sequence >= self._gap:  # it waited for no other
                 self._round_trip += 0.1 * (took - self._round_trip)
-        each.answer.set_result(frame)
+        each.answer.give(frame)
 
     async def _start(self, link: LinkProtocol, header: Header, opened: asyncio.Future[None]) -> None:
         """Begin, or go on after a reconnection: commands that were not answered are sent again."""

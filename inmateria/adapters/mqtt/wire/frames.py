@@ -212,6 +212,9 @@ def encode(
         header.pad = _PADS[-(_HEADER_AT + len(head) + _PAD) % 8]
         head = _encoder.encode(header)
     prefix = _PREFIX.pack(MAGIC, MAJOR, whole, len(head))
+    if size < _LARGE:  # copied once more, which is faster than a checksum of each part
+        rest = b"".join((head, *body))
+        return prefix + _CHECK.pack(crc32(rest, crc32(prefix))) + rest
     check = crc32(head, crc32(prefix))
     if whole:
         for part in body:
