@@ -1,9 +1,9 @@
-"""Structured waiting: for the first task to end, for cancelled ones, for work that cannot be cancelled, for a message."""
+"""Structured waiting: for tasks to end, for cancelled ones, for work that cannot be cancelled, and for a message."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 __all__ = ["PromptFuture", "cancel_and_wait", "wait_for_first", "wait_to_completion"]
 
@@ -18,7 +18,7 @@ class PromptFuture(asyncio.Future[Result]):
     cancelled as usual, and errors are raised there in the next turn.
     """
 
-    _waiting: tuple[Callable[[asyncio.Future[Result]], object], Context] | None = None
+    _waiting: tuple[Callable[[Any], object], Context] | None = None
     """What `give` calls, and where; all other callbacks are in the future itself."""
 
     def give(self, result: Result) -> None:
@@ -36,16 +36,14 @@ class PromptFuture(asyncio.Future[Result]):
         callback, context = waiting
         context.run(callback, self)
 
-    def add_done_callback(
-        self, callback: Callable[[asyncio.Future[Result]], object], /, *, context: Context | None = None
-    ) -> None:
+    def add_done_callback(self, callback: Callable[[Self], object], /, *, context: Context | None = None) -> None:
         """Have something called with the result; the first is called by `give` at once."""
         if self._waiting is None and context is not None and not self.done():
             self._waiting = callback, context
         else:
             super().add_done_callback(callback, context=context)
 
-    def remove_done_callback(self, callback: Callable[[asyncio.Future[Result]], object], /) -> int:
+    def remove_done_callback(self, callback: Callable[[Self], object], /) -> int:
         """Have it not called."""
         self._call_later()
         return super().remove_done_callback(callback)

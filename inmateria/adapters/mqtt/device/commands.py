@@ -15,7 +15,7 @@ from inmateria.adapters.mqtt.device.interruptible import Interruptible
 from inmateria.adapters.mqtt.device.journal import Journal
 from inmateria.adapters.mqtt.device.session import Session
 from inmateria.adapters.mqtt.device.state import DeviceState
-from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, stimulus_of
+from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, unadmitted_stimulus_of
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
@@ -337,7 +337,7 @@ class Commands:
         elif header.kind is Kind.RESET:
             await self._substrate.reset()
         else:
-            stimulus = stimulus_of(frame, self._substrate.info.floats)
+            stimulus = unadmitted_stimulus_of(frame, self._substrate.info.floats)
             self._encoder.admit(stimulus, header.units)
             response = await self._substrate.stimulate(stimulus)  # which checks it against the limits
             reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
