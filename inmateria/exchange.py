@@ -10,7 +10,18 @@ from inmateria.errors import StimulusRejected
 from inmateria.notebook_html import notebook_html, raster, traces
 from inmateria.one_line import one_line
 
-__all__ = ["FLOAT", "SPIKE", "FloatArray", "Response", "SpikeArray", "Stimulus", "evenly_spaced", "immutable"]
+__all__ = [
+    "FLOAT",
+    "SPIKE",
+    "FloatArray",
+    "Response",
+    "SpikeArray",
+    "Stimulus",
+    "evenly_spaced",
+    "frozen",
+    "immutable",
+    "unadmitted",
+]
 
 FloatArray = npt.NDArray[np.float64]
 SpikeArray = npt.NDArray[np.void]
@@ -71,8 +82,7 @@ class Stimulus:
                 "every value must be finite",
                 "replace what is missing by the input's rest, or leave those steps out",
             )
-        if not 0 < step < float("inf"):
-            raise StimulusRejected(f"the step is {self.step} s", "a finite duration of more than 0 s")
+        _check_step(step)
         object.__setattr__(self, "drive", immutable(drive))
         object.__setattr__(self, "step", step)
 
@@ -89,6 +99,42 @@ class Stimulus:
     def duration(self) -> float:
         """Duration of the whole stimulus on the device's clock, s."""
         return self.step * len(self.drive)
+
+
+def _check_step(step: float) -> None:
+    if not 0 < step < float("inf"):
+        raise StimulusRejected(f"the step is {step} s", "a finite duration of more than 0 s")
+
+
+def unadmitted(drive: FloatArray, step: float, floating: bool) -> Stimulus:
+    """Return a stimulus whose values were not looked at, for what admits it before anything else.
+
+    Parameters
+    ----------
+    drive : ndarray of float64, shape (steps, inputs)
+    step : float
+    floating : bool
+
+    Raises
+    ------
+    StimulusRejected
+        If the step is not a finite number above 0.
+    """
+    _check_step(step)
+    return _made(drive, step, floating)
+
+
+def frozen(stimulus: Stimulus) -> Stimulus:
+    """Return a copy with the drive in immutable memory, whatever was done to the stimulus after it was made."""
+    return _made(immutable(stimulus.drive), stimulus.step, stimulus.floating)
+
+
+def _made(drive: FloatArray, step: float, floating: bool) -> Stimulus:
+    made = object.__new__(Stimulus)
+    object.__setattr__(made, "drive", drive)
+    object.__setattr__(made, "step", step)
+    object.__setattr__(made, "floating", floating)
+    return made
 
 
 def immutable(drive: FloatArray) -> FloatArray:

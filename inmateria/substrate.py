@@ -24,7 +24,7 @@ from inmateria.errors import (
     SubstrateTimeout,
     UnknownSubstrate,
 )
-from inmateria.exchange import FLOAT, SPIKE, FloatArray, Response, SpikeArray, Stimulus, immutable
+from inmateria.exchange import FLOAT, SPIKE, FloatArray, Response, SpikeArray, Stimulus, frozen
 from inmateria.notebook_html import notebook_html
 from inmateria.substrate_info import Channel, IdentitySource, Layout, Limits, SubstrateInfo
 
@@ -180,16 +180,13 @@ class Substrate(ABC):
         """Check a stimulus against the limits and return an immutable copy."""
         if type(stimulus) is not Stimulus:
             stimulus = Stimulus(stimulus.drive, stimulus.step, stimulus.floating)
-        frozen = object.__new__(Stimulus)
-        object.__setattr__(frozen, "drive", immutable(stimulus.drive))
-        object.__setattr__(frozen, "step", stimulus.step)
-        object.__setattr__(frozen, "floating", stimulus.floating)
+        admitted = frozen(stimulus)
         try:
-            self.info.admit(frozen)
+            self.info.admit(admitted)
         except StimulusRejected as rejected:
-            self._note_refused(frozen, rejected)
+            self._note_refused(admitted, rejected)
             raise
-        return frozen
+        return admitted
 
     def _note_refused(self, stimulus: Stimulus, rejected: StimulusRejected) -> None:  # noqa: B027
         """Handle a stimulus that was rejected, for instance to record it; it is never applied."""

@@ -22,6 +22,7 @@ IdentitySource = Literal["serial", "host", "user", "parameters", "none", "unstat
 """Source of the id of a device; see `SubstrateInfo`."""
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FORMS_KEPT = 64
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
@@ -289,6 +290,11 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return float("inf"), -float("inf")
         return max(channel.low for channel in self.inputs), min(channel.high for channel in self.inputs)
 
+    @cached_property
+    def _signal_shapes(self) -> dict[tuple[tuple[int, ...], float], tuple[int, int, int] | None]:
+        """Shape of the signal, by shape and step of the stimuli that were admitted lately."""
+        return {}
+
     def samples(self, step: float) -> int:
         """Return the number of samples of the signal in one step.
 
@@ -342,6 +348,35 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         StimulusRejected
             If the stimulus is outside a limit; the message states the limit.
         """
+        drive = stimulus.drive
+        if (drive.shape, stimulus.step) not in self._signal_shapes:
+            self._admit_form(stimulus)
+        lowest, highest = self._common_range
+        if lowest <= np.minimum.reduce(drive, axis=None) and np.maximum.reduce(drive, axis=None) <= highest:
+            return  # the usual case; columns are checked one by one only if this does not decide
+        if self.floats:
+            drive = self._without_floating(drive)
+        low, high = drive.min(axis=0).tolist(), drive.max(axis=0).tolist()
+        for column, channel in enumerate(self.inputs):
+            if not (channel.low <= low[column] and high[column] <= channel.high):  # so that NaN is refused, too
+                values = drive[:, column]
+                row = int(np.flatnonzero(~((values >= channel.low) & (values <= channel.high)))[0])
+                raise StimulusRejected(
+                    f"step {row} drives {channel.name} with {values[row]:g} {channel.unit}",
+                    f"{self.id} allows {channel.low:g} to {channel.high:g} {channel.unit} there",
+                    "scale or clip the drive",
+                )
+            if channel.levels is not None:
+                strange = np.flatnonzero(~np.isin(drive[:, column], channel.levels))
+                if strange.size:
+                    raise StimulusRejected(
+                        f"step {strange[0]} drives {channel.name} with {drive[strange[0], column]:g} {channel.unit}",
+                        f"{self.id} allows only the levels {_listed(channel.levels)} there",
+                        "round the drive to those levels",
+                    )
+
+    def _admit_form(self, stimulus: Stimulus) -> None:
+        """Check all but the values of a drive, and keep that it passes, since most stimuli are like the one before."""
         drive, step, limits = stimulus.drive, stimulus.step, self.limits
         steps, width = drive.shape
         if width != len(self.inputs):
@@ -369,29 +404,15 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 f"{self.id} gives at most {limits.values} at once",
                 "send fewer or shorter steps at a time",
             )
-        lowest, highest = self._common_range
-        if lowest <= np.minimum.reduce(drive, axis=None) and np.maximum.reduce(drive, axis=None) <= highest:
-            return  # the usual case; columns are checked one by one only if this does not decide
-        if self.floats:
-            drive = self._without_floating(drive)
-        low, high = drive.min(axis=0).tolist(), drive.max(axis=0).tolist()
-        for column, channel in enumerate(self.inputs):
-            if not (channel.low <= low[column] and high[column] <= channel.high):  # so that NaN is refused, too
-                values = drive[:, column]
-                row = int(np.flatnonzero(~((values >= channel.low) & (values <= channel.high)))[0])
-                raise StimulusRejected(
-                    f"step {row} drives {channel.name} with {values[row]:g} {channel.unit}",
-                    f"{self.id} allows {channel.low:g} to {channel.high:g} {channel.unit} there",
-                    "scale or clip the drive",
-                )
-            if channel.levels is not None:
-                strange = np.flatnonzero(~np.isin(drive[:, column], channel.levels))
-                if strange.size:
-                    raise StimulusRejected(
-                        f"step {strange[0]} drives {channel.name} with {drive[strange[0], column]:g} {channel.unit}",
-                        f"{self.id} allows only the levels {_listed(channel.levels)} there",
-                        "round the drive to those levels",
-                    )
+        if len(self._signal_shapes) >= _FORMS_KEPT:
+            self._signal_shapes.clear()
+        self._signal_shapes[drive.shape, step] = self._signal_shape(stimulus)
+
+    def _signal_shape(self, stimulus: Stimulus) -> tuple[int, int, int] | None:
+        """Return the shape of the signal that a stimulus has to give; None where there is no signal."""
+        if self.sampling_rate is None:
+            return None
+        return len(stimulus.drive), self.samples(stimulus.step), len(self.outputs)
 
     def _without_floating(self, drive: FloatArray) -> FloatArray:
         """Return the drive with the values at rest in place of `FLOAT`, where that is allowed."""
@@ -417,9 +438,7 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 "the stimulus was applied; return Response(signal, spikes, start, sequence)",
             )
         signal, spikes = response.signal, response.spikes
-        shape = None
-        if self.sampling_rate is not None:
-            shape = (len(stimulus.drive), self.samples(stimulus.step), len(self.outputs))
+        shape = self._signal_shapes.get((stimulus.drive.shape, stimulus.step)) or self._signal_shape(stimulus)
         if (None if signal is None else signal.shape) != shape:
             raise ResponseMismatch(
                 "a response has " + ("no signal" if signal is None else f"a signal of shape {signal.shape}"),

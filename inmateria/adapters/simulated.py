@@ -26,17 +26,19 @@ class SimulatedSubstrate(Substrate):
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
         self.info = simulator.info
-        self._seconds_a_sample: float | None = None
+        self._seconds_a_sample: float | None = None  # of the first one it is not known: it may have to compile
         self._turn = asyncio.Lock()
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus; exchanges asked for at the same time take turns."""
-        expected = self._expected(stimulus)
+        samples = len(stimulus.drive) * max(1, self.info.samples(stimulus.step))
+        expected = float("inf") if self._seconds_a_sample is None else self._seconds_a_sample * samples
         if expected < _SHORT and not self._turn.locked():
-            return self._advance(stimulus)
+            return self._advance(stimulus, samples)
         async with self._turn:
             # A cancelled exchange still runs to its end: two threads must never move one simulator.
-            return await wait_to_completion(asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus))
+            running = asyncio.get_running_loop().run_in_executor(None, self._advance, stimulus, samples)
+            return await wait_to_completion(running)
 
     def __getstate__(self) -> dict[str, Simulator]:
         return {"simulator": self._simulator}  # a lock belongs to its event loop
@@ -55,17 +57,10 @@ class SimulatedSubstrate(Substrate):
         async with self._turn:
             self._simulator.reset()
 
-    def _expected(self, stimulus: Stimulus) -> float:
-        """Guess how long an exchange will take, s; the first one may have to compile."""
-        if self._seconds_a_sample is None:
-            return float("inf")
-        return self._seconds_a_sample * len(stimulus.drive) * max(1, self.info.samples(stimulus.step))
-
-    def _advance(self, stimulus: Stimulus) -> Response:
+    def _advance(self, stimulus: Stimulus, samples: int) -> Response:
         begun = time.perf_counter()
         response = self._simulator.advance(stimulus)
-        took = time.perf_counter() - begun
-        took /= len(stimulus.drive) * max(1, self.info.samples(stimulus.step))
+        took = (time.perf_counter() - begun) / samples
         # The slower of what was seen lately: to block the loop is worse than to use a thread. The first
         # exchange, which may have compiled, is soon forgotten.
         before = took if self._seconds_a_sample is None else self._seconds_a_sample

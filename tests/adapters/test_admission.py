@@ -11,6 +11,7 @@ from inmateria.adapters import SimulatedSubstrate
 from inmateria.substrate import (
     SPIKE,
     Channel,
+    Limits,
     Response,
     ResponseMismatch,
     Stimulus,
@@ -106,6 +107,23 @@ async def test_what_only_looks_like_a_stimulus_is_checked_as_one() -> None:
     object.__setattr__(stimulus, "drive", np.array([[np.nan, 0.0, 0.0]]))
     with pytest.raises(StimulusRejected, match="finite"):
         await Bench().stimulate(stimulus)
+
+
+def test_what_was_admitted_once_says_nothing_of_another_shape_step_or_value() -> None:
+    info = Bench(limits=Limits(steps=200, shortest_step=0.01, longest_step=1.0, values=1000)).info
+    for _ in range(2):  # what was refused is refused again
+        for steps in range(1, 151):
+            info.admit(Stimulus(np.zeros((steps, 3)), 0.01))
+            with pytest.raises(StimulusRejected, match="step 0 drives i2 with 2 V"):
+                info.admit(Stimulus(np.full((steps, 3), [0.0, 0.0, 2.0]), 0.01))
+        for drive, step, why in (
+            (np.zeros((1, 2)), 0.01, "2 columns"), (np.zeros((201, 3)), 0.01, "201 steps"),
+            (np.zeros((1, 3)), 0.009, "the step is"), (np.zeros((150, 3)), 1.0, "60000 values"),
+        ):  # fmt: skip
+            with pytest.raises(StimulusRejected, match=why):
+                info.admit(Stimulus(drive, step))
+    assert len(info._signal_shapes) <= 64
+    assert copy.copy(info) == info == pickle.loads(pickle.dumps(info))
 
 
 def signal(*shape: int) -> Response:

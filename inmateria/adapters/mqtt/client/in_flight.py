@@ -5,6 +5,7 @@ import time
 from collections import deque
 
 from inmateria.adapters.mqtt.wire.frames import Frame
+from inmateria.concurrency import PromptFuture
 
 __all__ = ["FlowWindow", "PendingCommand", "SentCommands"]
 
@@ -54,7 +55,7 @@ class PendingCommand:
         self.published = False
         """Whether it was given to a connection, so that the device may have received it."""
         self.patience = _RESEND
-        self.answer: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        self.answer: PromptFuture[Frame] = PromptFuture()
 
     def fail(self, error: Exception) -> None:
         """Raise an error where the answer is waited for; where it is not any more (a stream left early), it is none."""

@@ -234,8 +234,10 @@ class RemoteSubstrate(Substrate):
             return
         each.published = True
         if len(each.data) <= SMALL:
-            with suppress(LinkLost):
+            try:  # noqa: SIM105  (`suppress` takes 1 us, in every step of a closed loop)
                 await link.publish(self._stimuli, each.data)
+            except LinkLost:
+                pass
             return
         each.sending = True
         try:
@@ -459,7 +461,7 @@ class RemoteSubstrate(Substrate):
             self.round_trips.append(took)
             if each.tries == 1 and header.sequence >= self._gap:  # it waited for no other
                 self._round_trip += 0.1 * (took - self._round_trip)
-        each.answer.set_result(frame)
+        each.answer.give(frame)
 
     async def _start(self, link: LinkProtocol, header: Header, opened: asyncio.Future[None]) -> None:
         """Begin, or go on after a reconnection: commands that were not answered are sent again."""

@@ -15,10 +15,11 @@ from inmateria.adapters.mqtt.device.interruptible import Interruptible
 from inmateria.adapters.mqtt.device.journal import Journal
 from inmateria.adapters.mqtt.device.session import Session
 from inmateria.adapters.mqtt.device.state import DeviceState
-from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, stimulus_of
+from inmateria.adapters.mqtt.wire.frames import Frame, Header, Kind, decode, encode, unadmitted_stimulus_of
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
+from inmateria.concurrency import PromptFuture
 from inmateria.substrate import (
     FrameError,
     ResponseMismatch,
@@ -36,6 +37,7 @@ _logger = logging.getLogger("inmateria")
 _QUEUE = 256
 _QUEUE_STEPS = 1_000_000
 _QUEUE_BYTES = 64_000_000
+_IN_A_ROW = 64
 _APPLIED = frozenset((Kind.STIMULUS, Kind.RESET, Kind.RESUME))
 
 
@@ -68,7 +70,7 @@ class Commands:
         self._substrate, self._encoder, self._device_state = substrate, encoder, device_state
         self._lease, self._send, self._journal = lease, send, journal
         self._queue: deque[tuple[Frame, int]] = deque()
-        self._came: asyncio.Future[None] | None = None
+        self._came: PromptFuture[None] | None = None
         self._queued_bytes = 0
         self._given = asyncio.Event()
         self._applying = Interruptible(self._apply_in_turn, self._reset, self._fail)
@@ -206,7 +208,7 @@ class Commands:
         self._queued_bytes += size
         queue.append((frame, size))
         if self._came is not None and not self._came.done():
-            self._came.set_result(None)
+            self._came.give(None)
 
     async def _open(self, holder: str, session: str, takes: int) -> None:
         if not self._device_state.online:
@@ -240,7 +242,12 @@ class Commands:
             await self._substrate.reset()
 
     async def _apply_in_turn(self) -> None:
+        in_a_row = 0
         while not self._applying.requested:
+            in_a_row += 1
+            if in_a_row >= _IN_A_ROW:  # many that came at once must not delay a stop
+                in_a_row = 0
+                await asyncio.sleep(0)
             session = self._session
             if session.next in session.early:
                 frame, size = session.early.pop(session.next)
@@ -248,7 +255,7 @@ class Commands:
                 if session.early:
                     await self._ask_for_missing(session)
                 while not self._queue:
-                    self._came = asyncio.get_running_loop().create_future()
+                    self._came = PromptFuture()
                     await self._came
                 frame, size = self._queue.popleft()
                 session = self._session
@@ -330,7 +337,7 @@ class Commands:
         elif header.kind is Kind.RESET:
             await self._substrate.reset()
         else:
-            stimulus = stimulus_of(frame, self._substrate.info.floats)
+            stimulus = unadmitted_stimulus_of(frame, self._substrate.info.floats)
             self._encoder.admit(stimulus, header.units)
             response = await self._substrate.stimulate(stimulus)  # which checks it against the limits
             reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence

@@ -152,6 +152,7 @@ class DeviceLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Queue the messages that came."""
         self._received = time.monotonic()
+        queued = False
         try:
             for kind, topic, payload in self._reader.take(data):
                 if kind in (StreamKind.MESSAGE, StreamKind.RETAINED):
@@ -162,6 +163,7 @@ class DeviceLink(asyncio.Protocol):
                         continue
                     self._queue.append(Message(name, payload, kind == StreamKind.RETAINED))
                     self._queued_bytes += len(payload)
+                    queued = True
                 elif kind == StreamKind.HELLO and not self._greeted.done():
                     self._greeted.set_result(msgspec.json.decode(payload, type=Hello))
                 elif kind == StreamKind.REFUSED:
@@ -172,10 +174,11 @@ class DeviceLink(asyncio.Protocol):
                 f"{self._place} does not speak as a device ({error})", "the socket of a device",
                 "see what `inmateria serve` prints",
             ))  # fmt: skip
-        if not self._has_room() and not self._paused and self._lost is None:
-            self._paused = True
-            self._transport.pause_reading()
-        self._wake()
+        if queued:
+            if not self._has_room() and not self._paused and self._lost is None:
+                self._paused = True
+                self._transport.pause_reading()
+            self._wake()
 
     def eof_received(self) -> None:
         """Close, since the other end has."""

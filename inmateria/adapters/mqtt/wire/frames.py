@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.exchange import unadmitted
 from inmateria.substrate import (
     SPIKE,
     FrameError,
@@ -43,6 +44,7 @@ __all__ = [
     "numbers",
     "response_of",
     "stimulus_of",
+    "unadmitted_stimulus_of",
 ]
 
 MAGIC, MAJOR = b"IM", 1
@@ -59,6 +61,7 @@ _WORD, _MOST_SUM = np.dtype("<u8"), (1 << 64) - 1
 _MOST_HEADER = 1 << 16
 _MOST_AXES = 3
 _MOST_VALUE = 1e300
+_FORMS_KEPT = 64
 _DTYPES: dict[str, np.dtype[Any]] = {
     "<f8": np.dtype("<f8"),
     "<f4": np.dtype("<f4"),
@@ -165,6 +168,7 @@ class Frame(msgspec.Struct, frozen=True):
     spikes: npt.NDArray[np.void] | None = None
 
 
+_forms: dict[tuple[str, tuple[int, ...]], tuple[np.dtype[Any], int]] = {}
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Header)
 
@@ -195,8 +199,8 @@ def encode(
         if dtype not in _DTYPES:
             array, dtype = array.astype("<f8"), "<f8"
         header.dtype, header.shape = dtype, array.shape
-        body.append(np.ascontiguousarray(array).data.cast("B"))
         size = array.nbytes
+        body.append(array.tobytes() if size < _LARGE else np.ascontiguousarray(array).data.cast("B"))
     if spikes is not None:
         header.spikes = len(spikes)
         body.append(np.ascontiguousarray(spikes).tobytes())
@@ -212,6 +216,9 @@ def encode(
         header.pad = _PADS[-(_HEADER_AT + len(head) + _PAD) % 8]
         head = _encoder.encode(header)
     prefix = _PREFIX.pack(MAGIC, MAJOR, whole, len(head))
+    if size < _LARGE:  # copied once more, which is faster than a checksum of each part
+        rest = b"".join((head, *body))
+        return prefix + _CHECK.pack(crc32(rest, crc32(prefix))) + rest
     check = crc32(head, crc32(prefix))
     if whole:
         for part in body:
@@ -220,7 +227,7 @@ def encode(
 
 
 def decode(data: bytes) -> Frame:
-    """Read a frame; its arrays are read-only views of `data`, so nothing is allocated for them.
+    """Read a frame; its arrays are read-only, and those of 4 kB and more are views of `data`.
 
     Raises
     ------
@@ -252,28 +259,43 @@ def decode(data: bytes) -> Frame:
     if header.kind is Kind.STIMULUS and covers != _WHOLE:
         raise FrameError("the checksum of a stimulus leaves its numbers out", "it covers them: nothing else is applied")
     array: npt.NDArray[Any] | None = None
-    size, shape = 0, header.shape
-    if shape:
-        dtype = _DTYPES.get(header.dtype)
-        if dtype is None:
-            raise FrameError(f"a frame has dtype {header.dtype!r}", f"known are {', '.join(_DTYPES)}")
-        if len(shape) > _MOST_AXES or min(shape) < 1:
-            raise FrameError(f"a frame has shape {shape}", f"one to {_MOST_AXES} axes of at least 1")
-        size = prod(shape) * dtype.itemsize
-    count = header.spikes if header.spikes > 0 else 0
-    if end + size + count * SPIKE.itemsize != len(data):
+    spikes: npt.NDArray[np.void] | None = None
+    size = spikes_size = 0
+    if header.shape:
+        form = header.dtype, header.shape
+        dtype, size = _forms.get(form) or _read_form(*form)
+    if header.spikes > 0:
+        spikes_size = header.spikes * SPIKE.itemsize
+    if end + size + spikes_size != len(data):
         raise FrameError(
-            f"a frame announces {size} bytes of numbers and {count} spikes in a body of {len(data) - end} bytes",
-            "exactly what is announced",
-        )
+            f"a frame announces {size} bytes of numbers and {max(0, header.spikes)} spikes in a body of "
+            f"{len(data) - end} bytes", "exactly what is announced",
+        )  # fmt: skip
     if header.checksum >= 0 and header.checksum != (
-        _sum(data, end, size) + _sum(data, end + size, count * SPIKE.itemsize) & _MOST_SUM
+        _sum(data, end, size) + _sum(data, end + size, spikes_size) & _MOST_SUM
     ):
         raise FrameError(f"the sum of the numbers of a frame of {len(data)} bytes is not what its header says")
     if size:
-        array = np.ndarray(shape, dtype, data, end)
-    spikes = np.frombuffer(data, SPIKE, count, end + size) if header.spikes >= 0 else None
+        if size < _LARGE:  # a copy begins where numbers are aligned, so that it is not copied again
+            array = np.ndarray(header.shape, dtype, data[end : end + size])
+        else:
+            array = np.ndarray(header.shape, dtype, data, end)
+    if header.spikes >= 0:
+        spikes = np.frombuffer(data, SPIKE, header.spikes, end + size)
     return Frame(header, array, spikes)
+
+
+def _read_form(name: str, shape: tuple[int, ...]) -> tuple[np.dtype[Any], int]:
+    """Return data type and bytes of an array that a header describes; most frames are like the one before."""
+    dtype = _DTYPES.get(name)
+    if dtype is None:
+        raise FrameError(f"a frame has dtype {name!r}", f"known are {', '.join(_DTYPES)}")
+    if len(shape) > _MOST_AXES or min(shape) < 1:
+        raise FrameError(f"a frame has shape {shape}", f"one to {_MOST_AXES} axes of at least 1")
+    if len(_forms) >= _FORMS_KEPT:
+        _forms.clear()
+    _forms[name, shape] = form = (dtype, prod(shape) * dtype.itemsize)
+    return form
 
 
 def _in_units_of_info(signal: npt.NDArray[Any], units: tuple[str, ...], info: SubstrateInfo) -> npt.NDArray[Any]:
@@ -341,8 +363,10 @@ def numbers(frame: Frame) -> npt.NDArray[np.float64] | None:
         If there are integers without a scale and an offset that fit the columns.
     """
     array, header = frame.array, frame.header
-    if array is None or array.dtype != np.int16:
-        return array if array is None else array.astype(np.float64, copy=False)
+    if array is None or header.dtype == "<f8":
+        return array
+    if header.dtype != "<i2":
+        return array.astype(np.float64)
     scale, offset = np.array(header.scale), np.array(header.offset or (0.0,))
     fitting = (1, array.shape[-1])
     given = (*header.scale, *header.offset)
@@ -361,11 +385,20 @@ def numbers(frame: Frame) -> npt.NDArray[np.float64] | None:
 
 def stimulus_of(frame: Frame, floating: bool = False) -> Stimulus:
     """Take the stimulus out of a frame, of a device with inputs that float or not; or raise `StimulusRejected`."""
+    return Stimulus(_drive_of(frame), frame.header.step, floating)
+
+
+def unadmitted_stimulus_of(frame: Frame, floating: bool) -> Stimulus:
+    """Take the stimulus out of a frame for `Substrate.stimulate`, which refuses values that are not finite as well."""
+    return unadmitted(_drive_of(frame), frame.header.step, floating)
+
+
+def _drive_of(frame: Frame) -> npt.NDArray[np.float64]:
     if frame.array is None or frame.array.ndim != 2:
         raise StimulusRejected(f"a stimulus frame has shape {frame.header.shape}", "shape (steps, inputs)")
     values = numbers(frame)
     assert values is not None
-    return Stimulus(values, frame.header.step, floating)
+    return values
 
 
 def response_of(frame: Frame, info: SubstrateInfo) -> Response:

@@ -13,8 +13,9 @@ from enum import IntEnum
 __all__ = ["MessageReader", "StreamKind", "packed"]
 
 _HEAD = struct.Struct("<IBB")
+_BEGIN = _HEAD.size
 _PREFIX = 4
-_UNCOUNTED = _HEAD.size - _PREFIX
+_UNCOUNTED = _BEGIN - _PREFIX
 _MOST_TOPIC = 255
 
 
@@ -57,16 +58,16 @@ class MessageReader:
             If the bytes are no messages, or one is too long: nothing after it can be read.
         """
         held = self._held
-        if not held and len(data) >= _HEAD.size:
+        if not held and len(data) >= _BEGIN:
             length, kind, size = _HEAD.unpack_from(data)
             if length + _PREFIX == len(data) and size + _UNCOUNTED <= length <= self._most:  # nearly always
-                at = _HEAD.size + size
-                return [(kind, data[_HEAD.size : at], data[at:])]
+                at = _BEGIN + size
+                return [(kind, data[_BEGIN:at], data[at:])]
         held += data
         found: list[tuple[int, bytes, bytes]] = []
         begin = 0
         with memoryview(held) as view:
-            while len(held) - begin >= _HEAD.size:
+            while len(held) - begin >= _BEGIN:
                 length, kind, size = _HEAD.unpack_from(held, begin)
                 if not size + _UNCOUNTED <= length <= self._most:
                     raise ValueError(
@@ -75,8 +76,8 @@ class MessageReader:
                 end = begin + _PREFIX + length
                 if end > len(held):
                     break
-                at = begin + _HEAD.size + size
-                found.append((kind, bytes(view[begin + _HEAD.size : at]), bytes(view[at:end])))
+                at = begin + _BEGIN + size
+                found.append((kind, bytes(view[begin + _BEGIN : at]), bytes(view[at:end])))
                 begin = end
         del held[:begin]
         return found
