@@ -315,7 +315,8 @@ def relax(
 for _cached in (advance, rest):
     recompile_with(
         _cached, "inmateria.simulators.nanowire.compiled_calls", "inmateria.simulators.nanowire.solution",
-        "inmateria.simulators.nanowire.junction_table",
+        "inmateria.simulators.nanowire.junction_table", "inmateria.simulators.nanowire.short_columns",
+        "inmateria.simulators.nanowire.long_columns",
     )  # fmt: skip
 
 
