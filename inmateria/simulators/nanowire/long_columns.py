@@ -1,7 +1,6 @@
 """Columns of many rows, and four of the same rows at once: their multiply-adds in vectors where targets are neighbours.
 
-What four columns change is loaded and stored once instead of four times. Each number gets its terms in the order of the
-columns, so that results are the same to the bit as one column after another.
+What four columns change is loaded and stored once instead of four times.
 """
 
 from typing import Any
@@ -124,23 +123,47 @@ def add_row(typing: Any, link: Any, target: Any, pair: Any, count: Any, first: A
 
 
 @_inner
+def _sum(link: Floats, low: int, count: int) -> float:
+    """Sum a column's links, in four parts that do not wait for each other."""
+    a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    one, two, three, four = numba.uint64(1), numba.uint64(2), numba.uint64(3), numba.uint64(4)
+    i: Any = low
+    for _ in range(count >> two):
+        a += link[i]
+        b += link[i + one]
+        c += link[i + two]
+        d += link[i + three]
+        i += four
+    while i < low + count:
+        a += link[i]
+        i += one
+    return (a + b) + (c + d)
+
+
+@_inner
 def eliminate_long(
-    link: Floats, fixed: Floats, inverse: Floats, rows: Indices, target: Indices, k: int, low: int, pair: int, count: int
+    link: Floats,
+    toward: Floats,
+    source: Floats,
+    inverse: Floats,
+    rows: Indices,
+    target: Indices,
+    k: int,
+    low: int,
+    pair: int,
+    count: int,
 ) -> None:
     """Eliminate a column of any number of rows; its arguments are those of `short_columns.eliminate_short`."""
-    one, two = numba.uint64(1), numba.uint64(2)
+    one = numba.uint64(1)
     high = low + count
-    total = fixed[two * k]
-    for i in range(low, high):
-        total += link[i]
-    inverted = 1.0 / total
+    inverted = 1.0 / (toward[k] + _sum(link, low, count))
     inverse[k] = inverted
-    to_fixed, from_fixed = fixed[two * k] * inverted, fixed[two * k + one] * inverted
+    to_fixed, from_fixed = toward[k] * inverted, source[k] * inverted
     for i in range(low, high):
         g = link[i]
-        row = two * numba.uint64(rows[i])
-        fixed[row] += g * to_fixed
-        fixed[row + one] += g * from_fixed
+        row = rows[i]
+        toward[row] += g * to_fixed
+        source[row] += g * from_fixed
         further = high - i - one
         add_row(link, target, pair, further, (i + one,), (g * inverted,))
         pair += further
@@ -161,7 +184,15 @@ def are_four(start: Indices, rows: Indices, k: int) -> bool:
 
 @_inner
 def eliminate_four(
-    link: Floats, fixed: Floats, inverse: Floats, start: Indices, rows: Indices, target: Indices, k: int, pair: int
+    link: Floats,
+    toward: Floats,
+    source: Floats,
+    inverse: Floats,
+    start: Indices,
+    rows: Indices,
+    target: Indices,
+    k: int,
+    pair: int,
 ) -> int:
     """Eliminate the four columns a, b, c, d of which the first is k, for which `are_four`; return the next pair."""
     one, two, three, four = numba.uint64(1), numba.uint64(2), numba.uint64(3), numba.uint64(4)
@@ -172,81 +203,50 @@ def eliminate_four(
 
     ab, ac, ad = link[a], link[a + one], link[a + two]
     a += three
-    at = two * k
-    to_a, from_a = fixed[at], fixed[at + one]
-    total = to_a + ab + ac + ad
-    for i in range(m):
-        total += link[a + i]
-    inverse_a = 1.0 / total
+    inverse_a = 1.0 / (toward[k] + (ab + ac + ad) + _sum(link, a, m))
     inverse[k] = inverse_a
-    to_a, from_a = to_a * inverse_a, from_a * inverse_a
+    to_a, from_a = toward[k] * inverse_a, source[k] * inverse_a
 
     share_a = ab * inverse_a
     bc, bd = link[b] + share_a * ac, link[b + one] + share_a * ad
     link[b], link[b + one] = bc, bd
     b += two
-    at += two
-    to_b, from_b = fixed[at] + ab * to_a, fixed[at + one] + ab * from_a
-    fixed[at + one] = from_b
-    total = to_b + bc + bd
+    to_b, from_b = toward[k + one] + ab * to_a, source[k + one] + ab * from_a
+    source[k + one] = from_b
     for i in range(m):
-        value = link[b + i] + share_a * link[a + i]
-        link[b + i] = value
-        total += value
-    inverse_b = 1.0 / total
+        link[b + i] += share_a * link[a + i]
+    inverse_b = 1.0 / (to_b + (bc + bd) + _sum(link, b, m))
     inverse[k + one] = inverse_b
     to_b, from_b = to_b * inverse_b, from_b * inverse_b
 
     share_a, share_b = ac * inverse_a, bc * inverse_b
-    cd = link[c] + share_a * ad
-    cd += share_b * bd
+    cd = link[c] + share_a * ad + share_b * bd
     link[c] = cd
     c += one
-    at += two
-    to_c, from_c = fixed[at] + ac * to_a, fixed[at + one] + ac * from_a
-    to_c += bc * to_b
-    from_c += bc * from_b
-    fixed[at + one] = from_c
-    total = to_c + cd
+    to_c = toward[k + two] + ac * to_a + bc * to_b
+    from_c = source[k + two] + ac * from_a + bc * from_b
+    source[k + two] = from_c
     for i in range(m):
-        value = link[c + i] + share_a * link[a + i]
-        value += share_b * link[b + i]
-        link[c + i] = value
-        total += value
-    inverse_c = 1.0 / total
+        link[c + i] = link[c + i] + share_a * link[a + i] + share_b * link[b + i]
+    inverse_c = 1.0 / (to_c + cd + _sum(link, c, m))
     inverse[k + two] = inverse_c
     to_c, from_c = to_c * inverse_c, from_c * inverse_c
 
     share_a, share_b, share_c = ad * inverse_a, bd * inverse_b, cd * inverse_c
-    at += two
-    to_d, from_d = fixed[at] + ad * to_a, fixed[at + one] + ad * from_a
-    to_d += bd * to_b
-    from_d += bd * from_b
-    to_d += cd * to_c
-    from_d += cd * from_c
-    fixed[at + one] = from_d
-    total = to_d
+    to_d = toward[k + three] + ad * to_a + bd * to_b + cd * to_c
+    from_d = source[k + three] + ad * from_a + bd * from_b + cd * from_c
+    source[k + three] = from_d
     for i in range(m):
-        value = link[d + i] + share_a * link[a + i]
-        value += share_b * link[b + i]
-        value += share_c * link[c + i]
-        link[d + i] = value
-        total += value
-    inverse_d = 1.0 / total
+        link[d + i] = link[d + i] + share_a * link[a + i] + share_b * link[b + i] + share_c * link[c + i]
+    inverse_d = 1.0 / (to_d + _sum(link, d, m))
     inverse[k + three] = inverse_d
     to_d, from_d = to_d * inverse_d, from_d * inverse_d
 
     for i in range(m):
         ga, gb, gc, gd = link[a + i], link[b + i], link[c + i], link[d + i]
-        row = two * numba.uint64(rows[d + i])
-        value = fixed[row] + ga * to_a
-        value += gb * to_b
-        value += gc * to_c
-        fixed[row] = value + gd * to_d
-        value = fixed[row + one] + ga * from_a
-        value += gb * from_b
-        value += gc * from_c
-        fixed[row + one] = value + gd * from_d
+        row = rows[d + i]
+        toward[row] = toward[row] + ga * to_a + gb * to_b + gc * to_c + gd * to_d
+        source[row] = source[row] + ga * from_a + gb * from_b + gc * from_c + gd * from_d
         further, j = m - i - one, i + one
         shares = ga * inverse_a, gb * inverse_b, gc * inverse_c, gd * inverse_d
         add_row(link, target, pair, further, (a + j, b + j, c + j, d + j), shares)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from inmateria.kernel_compilation import borrowing_kernel
 from inmateria.simulators.nanowire.long_columns import are_four, eliminate_four, eliminate_long
-from inmateria.simulators.nanowire.short_columns import SHORT, eliminate_short, gather_short, spread_short
+from inmateria.simulators.nanowire.short_columns import SHORT, eliminate_short
 from inmateria.simulators.sparse_ldl import factor_into, solve_into
 
 Floats = npt.NDArray[np.float64]
@@ -20,6 +20,7 @@ Indices = npt.NDArray[np.uint32]
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _borrowing = borrowing_kernel()
+_inlined = borrowing_kernel(forceinline=True)
 
 
 @_inner
@@ -122,73 +123,77 @@ def solve(
     voltage: Floats,
 ) -> None:
     """Find the voltage of every free place by star-mesh elimination and back substitution, O(fill)."""
-    n = len(start) - 1
-    entries = len(rows)
-    one, two, short = numba.uint64(1), numba.uint64(2), numba.uint64(SHORT)
+    n, entries = len(start) - 1, len(rows)
+    one, four = numba.uint64(1), numba.uint64(4)
     link = work[:entries]  # conductance between a column's own place and each of its rows
-    fixed = work[entries : entries + 2 * n]  # for each place, its conductance to fixed ones and their current at 0 V
+    toward = work[entries : entries + n]  # summed conductance to fixed places
+    source = work[entries + n : entries + 2 * n]  # current from them at 0 V
     inverse = work[entries + 2 * n : entries + 3 * n]
     for i in range(entries):
         link[i] = 0.0
-    for k in range(numba.uint64(n)):
-        fixed[two * k] = load[k]
-        fixed[two * k + one] = 0.0
+    for k in range(n):
+        toward[k] = load[k]
+        source[k] = 0.0
     for i in range(slot.shape[0]):
         link[slot[i, 1]] += conductance[slot[i, 0]]
     for i in range(border.shape[0]):
         g = conductance[border[i, 0]]
-        at = two * numba.uint64(border[i, 1])
-        fixed[at] += g
-        fixed[at + one] += g * voltage[border[i, 2]]
+        toward[border[i, 1]] += g
+        source[border[i, 1]] += g * voltage[border[i, 2]]
     pair: Any = numba.uint64(0)
     low: Any = numba.uint64(0)
-    next_one: Any = numba.uint64(0)
-    while next_one < numba.uint64(n):
-        k = next_one
+    k: Any = numba.uint64(0)
+    while k < numba.uint64(n):
         count = numba.uint64(start[k + one]) - low
-        if count <= short:
-            eliminate_short(link, fixed, inverse, rows, target, k, low, pair, count)
+        if count <= numba.uint64(SHORT):
+            eliminate_short(link, toward, source, inverse, rows, target, k, low, pair, count)
         elif are_four(start, rows, k):
-            pair = eliminate_four(link, fixed, inverse, start, rows, target, k, pair)
-            next_one += numba.uint64(4)
-            low = numba.uint64(start[next_one])
+            pair = eliminate_four(link, toward, source, inverse, start, rows, target, k, pair)
+            k += four
+            low = numba.uint64(start[k])
             continue
         else:
-            eliminate_long(link, fixed, inverse, rows, target, k, low, pair, count)
+            eliminate_long(link, toward, source, inverse, rows, target, k, low, pair, count)
         pair += (count * (count - one)) >> one
         low += count
-        next_one += one
+        k += one
     for m in range(numba.uint64(n)):
         k = numba.uint64(n) - one - m
-        voltage[k] = _gather(link, start, rows, voltage, k, fixed[two * k + one]) * inverse[k]
+        voltage[k] = _gather(link, start, rows, voltage, k, source[k]) * inverse[k]
 
 
 @_borrowing
 def solve_again(start: Indices, rows: Indices, work: Floats, current: Floats) -> None:
     """Find the voltage of every free place after `solve`, in place of the current into each."""
-    n, entries = numba.uint64(len(start) - 1), len(rows)
-    one, short = numba.uint64(1), numba.uint64(SHORT)
-    link, inverse = work[:entries], work[entries + 2 * len(current) : entries + 3 * len(current)]
-    for k in range(n):
+    n, entries = len(start) - 1, len(rows)
+    one = numba.uint64(1)
+    link, inverse = work[:entries], work[entries + 2 * n : entries + 3 * n]
+    for k in range(numba.uint64(n)):
         through = current[k] * inverse[k]
-        low, high = numba.uint64(start[k]), numba.uint64(start[k + one])
-        if high - low <= short:
-            spread_short(link, rows, current, low, high - low, through)
-        else:
-            for i in range(low, high):
-                current[rows[i]] += link[i] * through
-    for m in range(n):
-        k = n - one - m
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + one])):
+            current[rows[i]] += link[i] * through
+    for m in range(numba.uint64(n)):
+        k = numba.uint64(n) - one - m
         current[k] = _gather(link, start, rows, current, k, current[k]) * inverse[k]
 
 
-@_borrowing
+@_inlined
 def _gather(link: Floats, start: Indices, rows: Indices, voltage: Floats, k: Any, current: float) -> float:
-    """Return the current plus what comes from the rows of a column."""
-    low, high = numba.uint64(start[k]), numba.uint64(start[k + numba.uint64(1)])
-    if high - low <= numba.uint64(SHORT):
-        return float(gather_short(link, rows, voltage, low, high - low, current))
-    for i in range(low, high):
+    """Return the current plus what comes from the rows of a column.
+
+    There are two sums that do not wait for each other, and the first row comes last: it is the last to be solved.
+    """
+    one, two = numba.uint64(1), numba.uint64(2)
+    low = numba.uint64(start[k])
+    i: Any = numba.uint64(start[k + one])
+    other = 0.0
+    while i > low + two:
+        i -= two
+        other += link[i] * voltage[rows[i]]
+        current += link[i + one] * voltage[rows[i + one]]
+    current += other
+    while i > low:
+        i -= one
         current += link[i] * voltage[rows[i]]
     return current
 
