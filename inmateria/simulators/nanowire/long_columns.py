@@ -150,7 +150,7 @@ def eliminate_long(
     target: Indices,
     k: int,
     low: int,
-    pair: int,
+    pair: Any,
     count: int,
 ) -> None:
     """Eliminate a column of any number of rows; its arguments are those of `short_columns.eliminate_short`."""
@@ -192,8 +192,8 @@ def eliminate_four(
     rows: Indices,
     target: Indices,
     k: int,
-    pair: int,
-) -> int:
+    pair: Any,
+) -> Any:
     """Eliminate the four columns a, b, c, d of which the first is k, for which `are_four`; return the next pair."""
     one, two, three, four = numba.uint64(1), numba.uint64(2), numba.uint64(3), numba.uint64(4)
     a, b = numba.uint64(start[k]), numba.uint64(start[k + one])

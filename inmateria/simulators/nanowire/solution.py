@@ -131,9 +131,9 @@ def solve(
     inverse = work[entries + 2 * n : entries + 3 * n]
     for i in range(entries):
         link[i] = 0.0
-    for k in range(n):
-        toward[k] = load[k]
-        source[k] = 0.0
+    for i in range(n):
+        toward[i] = load[i]
+        source[i] = 0.0
     for i in range(slot.shape[0]):
         link[slot[i, 1]] += conductance[slot[i, 0]]
     for i in range(border.shape[0]):
@@ -158,8 +158,8 @@ def solve(
         low += count
         k += one
     for m in range(numba.uint64(n)):
-        k = numba.uint64(n) - one - m
-        voltage[k] = _gather(link, start, rows, voltage, k, source[k]) * inverse[k]
+        last: Any = numba.uint64(n) - one - m
+        voltage[last] = _gather(link, start, rows, voltage, last, source[last]) * inverse[last]
 
 
 @_borrowing
@@ -173,8 +173,8 @@ def solve_again(start: Indices, rows: Indices, work: Floats, current: Floats) ->
         for i in range(numba.uint64(start[k]), numba.uint64(start[k + one])):
             current[rows[i]] += link[i] * through
     for m in range(numba.uint64(n)):
-        k = numba.uint64(n) - one - m
-        current[k] = _gather(link, start, rows, current, k, current[k]) * inverse[k]
+        last: Any = numba.uint64(n) - one - m
+        current[last] = _gather(link, start, rows, current, last, current[last]) * inverse[last]
 
 
 @_inlined
@@ -184,7 +184,7 @@ def _gather(link: Floats, start: Indices, rows: Indices, voltage: Floats, k: Any
     There are two sums that do not wait for each other, and the first row comes last: it is the last to be solved.
     """
     one, two = numba.uint64(1), numba.uint64(2)
-    low = numba.uint64(start[k])
+    low: Any = numba.uint64(start[k])
     i: Any = numba.uint64(start[k + one])
     other = 0.0
     while i > low + two:
