@@ -92,11 +92,17 @@ def borrowing_kernel(*, cache: bool = False, forceinline: bool = False) -> Calla
         Whether to inline the function wherever it is called.
     """
     import numba
-    from numba.core.options import DefaultOptions
 
     compiled: Any = numba.njit
-    bare = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
     decorator: Callable[[Function], Function] = compiled(
-        cache=cache, forceinline=forceinline, error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, **bare
-    )
+        cache=cache, forceinline=forceinline, error_model="numpy", fastmath={"contract", "nsz"}, nogil=True,
+        **without_reference_counts(),
+    )  # fmt: skip
     return decorator
+
+
+def without_reference_counts() -> dict[str, bool]:
+    """Return numba's option for functions that make no arrays, if this version of numba has it."""
+    from numba.core.options import DefaultOptions
+
+    return {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}

@@ -267,6 +267,8 @@ def _eliminate(matrix: Floats, toward: Floats, into: Floats, state: Floats, cont
 SOURCES = (
     "inmateria.simulators.nanowire.junction_table",
     "inmateria.simulators.nanowire.solution",
+    "inmateria.simulators.nanowire.short_columns",
+    "inmateria.simulators.nanowire.long_columns",
     "inmateria.simulators.sparse_ldl.numeric",
     "inmateria.simulators.sparse_ldl.fronts",
     "inmateria.simulators.vector_lanes",

@@ -12,7 +12,7 @@ import numba
 from numba.core import types
 from numba.extending import intrinsic
 
-from inmateria.kernel_compilation import log_compilation, recompile_with
+from inmateria.kernel_compilation import log_compilation, recompile_with, without_reference_counts
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
 _NUMBERS = types.float64[::1]
@@ -57,6 +57,8 @@ def address_of(function: Callable[..., None], signature: Any, *sources: str) -> 
     options["cache"] = named and function.__module__ is not None
     if signature is not EVOLVE_LANES:
         options["fastmath"] = {"contract", "nsz"}
+    if str(function.__module__).startswith(f"{__package__}.evolution"):  # models of one's own may make arrays
+        options |= without_reference_counts()
     try:
         compiled = recompile_with(numba.njit(**options)(function), *sources)
     except RuntimeError:  # typed into an interpreter: there is no file to keep the cache beside

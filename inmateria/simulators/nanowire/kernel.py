@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.kernel_compilation import recompile_with
+from inmateria.kernel_compilation import borrowing_kernel, recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve, call_solve
 from inmateria.simulators.nanowire.junction_table import CONDUCTANCE, CONDUCTS, DROP, FEELS, ROWS, STATE, WALK
 from inmateria.simulators.nanowire.solution import drive_again, solve, unchanged, unpack
@@ -28,7 +28,7 @@ _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=Tru
 _outer = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True, cache=True)
 
 
-@_outer
+@borrowing_kernel(cache=True)
 def advance(
     plan: Indices,
     solver: int,
@@ -45,6 +45,7 @@ def advance(
     trace: Floats,
     parts: int,
     substeps: int,
+    room: Floats,
 ) -> int:
     """Run all steps of a drive, each in ``samples`` integration steps of ``step`` seconds.
 
@@ -79,6 +80,8 @@ def advance(
         added up.
     substeps : int
         Equal parts of an integration step, each solved anew; only the first is recorded.
+    room : ndarray
+        Scratch: a number for each junction; the table of junctions once more, if there are several kinds.
 
     Returns
     -------
@@ -99,14 +102,13 @@ def advance(
     at = n + fixed + n
     ports = nodes[at : at + (4 * fixed + (count if circuit[2] else 0) if surrounded else 0)]
     work = nodes[at + len(ports) :]
-    table = np.empty(len(junctions) * count if len(kinds) else 0)
+    before, table = room[:count], room[count:]
     state, conductance, drop = junctions[STATE], junctions[CONDUCTANCE], junctions[DROP]
     if drive.shape[0] == 0:
         evolve_kinds(kinds, evolve, constants, 0.0, 1.0, junctions, table)
         if noise[0] > 0:
             fluctuate(math.inf, noise, random, junctions)
     watched, turn, row = noise[2] > 0.0, noise[4], 0
-    before = np.empty(count if watched and (turn == 0.0 or drive.shape[0] * samples * substeps > 1) else 0)
     if watched and turn == 0.0:
         remember(noise, junctions, before)
     for t in range(drive.shape[0]):
@@ -165,7 +167,7 @@ def advance(
                     turn = _BETWEEN
                 else:
                     turn -= 1.0
-                    if turn == 0.0 and len(before):
+                    if turn == 0.0:
                         _copy(conductance, before)
             if noise[0] > 0:
                 fluctuate(step / substeps, noise, random, junctions)
@@ -315,7 +317,8 @@ def relax(
 for _cached in (advance, rest):
     recompile_with(
         _cached, "inmateria.simulators.nanowire.compiled_calls", "inmateria.simulators.nanowire.solution",
-        "inmateria.simulators.nanowire.junction_table",
+        "inmateria.simulators.nanowire.junction_table", "inmateria.simulators.nanowire.short_columns",
+        "inmateria.simulators.nanowire.long_columns",
     )  # fmt: skip
 
 

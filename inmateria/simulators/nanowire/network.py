@@ -248,12 +248,13 @@ class NanowireNetwork:
         noisy = self._instrument.voltage_noise > 0 or self._instrument.current_noise > 0
         self._is_plain = electrodes.plain and not noisy
         self._constants = np.ascontiguousarray(self._kinds.constants, dtype=np.float64)
-        self._evolve = address_of(type(self._junction).evolve, EVOLVE)
+        self._evolve = address_of(type(self._junction).evolve, EVOLVE, "inmateria.simulators.vector_lanes")
         self._solver = address_of(solve_circuit, SOLVE, *SOURCES) if electrodes.surrounded else 0
         self._noise = np.array([spread.noise, spread.noise_time, coarse_change(self._junction), 0.0, 0.0])
         self._stream = np.random.SeedSequence([self._seed, 2])
         self._random = _first_of(self._stream)
         self._longest_step = float(self._kinds.of_each("longest_step", math.inf).min(initial=math.inf))
+        self._room = count * (1 + (len(kernel.ROWS) if len(self._kinds.models) > 1 else 0))
         self._agings = 0
         self._readings = self._fresh_readings()
         groups = {
@@ -583,7 +584,7 @@ class NanowireNetwork:
         substeps = self._substeps if step <= self._longest_step else self._substeps_of(step)
         status = kernel.advance(
             self._plan, self._solver, self._evolve, self._constants, step, samples, drive, self._junctions, self._nodes,
-            self._noise, self._random, signal, trace, parts, substeps,
+            self._noise, self._random, signal, trace, parts, substeps, np.empty(self._room),
         )  # fmt: skip
         if status == 2:
             raise self._not_finite(step / substeps)

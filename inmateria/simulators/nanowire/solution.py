@@ -10,12 +10,17 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.kernel_compilation import borrowing_kernel
+from inmateria.simulators.nanowire.long_columns import are_four, eliminate_four, eliminate_long
+from inmateria.simulators.nanowire.short_columns import SHORT, eliminate_short
 from inmateria.simulators.sparse_ldl import factor_into, solve_into
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.uint32]
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
+_borrowing = borrowing_kernel()
+_inlined = borrowing_kernel(forceinline=True)
 
 
 @_inner
@@ -92,7 +97,7 @@ def unchanged(conductance: Floats, nodes: Floats) -> bool:
     return True
 
 
-@_inner
+@_borrowing
 def drive_again(
     border: Indices, start: Indices, rows: Indices, conductance: Floats, work: Floats, voltage: Floats
 ) -> None:
@@ -105,7 +110,7 @@ def drive_again(
     solve_again(start, rows, work, free)
 
 
-@_inner
+@_borrowing
 def solve(
     slot: Indices,
     border: Indices,
@@ -118,63 +123,79 @@ def solve(
     voltage: Floats,
 ) -> None:
     """Find the voltage of every free place by star-mesh elimination and back substitution, O(fill)."""
-    n = len(start) - 1
-    entries = len(rows)
+    n, entries = len(start) - 1, len(rows)
+    one, four = numba.uint64(1), numba.uint64(4)
     link = work[:entries]  # conductance between a column's own place and each of its rows
     toward = work[entries : entries + n]  # summed conductance to fixed places
     source = work[entries + n : entries + 2 * n]  # current from them at 0 V
     inverse = work[entries + 2 * n : entries + 3 * n]
     for i in range(entries):
         link[i] = 0.0
-    for k in range(n):
-        toward[k] = load[k]
-        source[k] = 0.0
+    for i in range(n):
+        toward[i] = load[i]
+        source[i] = 0.0
     for i in range(slot.shape[0]):
         link[slot[i, 1]] += conductance[slot[i, 0]]
     for i in range(border.shape[0]):
         g = conductance[border[i, 0]]
         toward[border[i, 1]] += g
         source[border[i, 1]] += g * voltage[border[i, 2]]
-    pair = numba.uint64(0)
-    for k in range(n):
-        low, high = numba.uint64(start[k]), numba.uint64(start[k + 1])
-        total = toward[k]
-        for i in range(low, high):
-            total += link[i]
-        inverse[k] = 1.0 / total
-        to_fixed = toward[k] * inverse[k]
-        from_fixed = source[k] * inverse[k]
-        for i in range(low, high):
-            g = link[i]
-            toward[rows[i]] += g * to_fixed
-            source[rows[i]] += g * from_fixed
-            share = g * inverse[k]
-            for j in range(i + 1, high):
-                link[target[pair]] += share * link[j]
-                pair += numba.uint64(1)
-    for m in range(n):
-        k = n - 1 - m
-        current = source[k]
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
-            current += link[i] * voltage[rows[i]]
-        voltage[k] = current * inverse[k]
+    pair: Any = numba.uint64(0)
+    low: Any = numba.uint64(0)
+    k: Any = numba.uint64(0)
+    while k < numba.uint64(n):
+        count = numba.uint64(start[k + one]) - low
+        if count <= numba.uint64(SHORT):
+            eliminate_short(link, toward, source, inverse, rows, target, k, low, pair, count)
+        elif are_four(start, rows, k):
+            pair = eliminate_four(link, toward, source, inverse, start, rows, target, k, pair)
+            k += four
+            low = numba.uint64(start[k])
+            continue
+        else:
+            eliminate_long(link, toward, source, inverse, rows, target, k, low, pair, count)
+        pair += (count * (count - one)) >> one
+        low += count
+        k += one
+    for m in range(numba.uint64(n)):
+        last: Any = numba.uint64(n) - one - m
+        voltage[last] = _gather(link, start, rows, voltage, last, source[last]) * inverse[last]
 
 
-@_inner
+@_borrowing
 def solve_again(start: Indices, rows: Indices, work: Floats, current: Floats) -> None:
     """Find the voltage of every free place after `solve`, in place of the current into each."""
     n, entries = len(start) - 1, len(rows)
+    one = numba.uint64(1)
     link, inverse = work[:entries], work[entries + 2 * n : entries + 3 * n]
-    for k in range(n):
+    for k in range(numba.uint64(n)):
         through = current[k] * inverse[k]
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
+        for i in range(numba.uint64(start[k]), numba.uint64(start[k + one])):
             current[rows[i]] += link[i] * through
-    for m in range(n):
-        k = n - 1 - m
-        total = current[k]
-        for i in range(numba.uint64(start[k]), numba.uint64(start[k + 1])):
-            total += link[i] * current[rows[i]]
-        current[k] = total * inverse[k]
+    for m in range(numba.uint64(n)):
+        last: Any = numba.uint64(n) - one - m
+        current[last] = _gather(link, start, rows, current, last, current[last]) * inverse[last]
+
+
+@_inlined
+def _gather(link: Floats, start: Indices, rows: Indices, voltage: Floats, k: Any, current: float) -> float:
+    """Return the current plus what comes from the rows of a column.
+
+    There are two sums that do not wait for each other, and the first row comes last: it is the last to be solved.
+    """
+    one, two = numba.uint64(1), numba.uint64(2)
+    low: Any = numba.uint64(start[k])
+    i: Any = numba.uint64(start[k + one])
+    other = 0.0
+    while i > low + two:
+        i -= two
+        other += link[i] * voltage[rows[i]]
+        current += link[i + one] * voltage[rows[i + one]]
+    current += other
+    while i > low:
+        i -= one
+        current += link[i] * voltage[rows[i]]
+    return current
 
 
 @_inner
