@@ -373,8 +373,12 @@ def test_an_interrupted_fit_ends_at_rest() -> None:
 
     learner = Interrupting()
     model = volts(learner, epochs=3000, batch=60)
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X, Y)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a library has made of it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X, Y)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert 0 < learner.updates < 180_000
     assert (learner.applied[-1] == 0).all()
     with pytest.raises(NotFittedError):
