@@ -186,7 +186,7 @@ async def test_one_clock_goes_through_two_acquisitions() -> None:
     async with twin(real_time=True, block=20) as device, connect(f"{device.uri}&step=0.1&timeout=20") as substrate:
         await take(substrate, 15)
         device._acquiring.clear()
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(2.0)
         device.begin_anew()
         device._acquiring.set()
         await take(substrate, 3)
@@ -196,7 +196,7 @@ async def test_one_clock_goes_through_two_acquisitions() -> None:
         assert "acquisition began anew" in [note.label for note in notes]
         fit = substrate._source.clock.fit
         assert fit is not None
-        assert abs(fit.host(response.start) - begun) < 0.25  # a block, what is late, and the machine's load
+        assert abs(fit.host(response.start) - begun) < 1.0  # half of the pause; a machine may be busy
         assert abs(fit.drift) < 0.1
 
 

@@ -17,7 +17,7 @@ subscriber = context.socket(zmq.SUB)
 subscriber.setsockopt(zmq.RCVHWM, 100)
 subscriber.setsockopt(zmq.RCVBUF, 10 * 20000 * 1030)
 subscriber.setsockopt_string(zmq.SUBSCRIBE, "")
-subscriber.setsockopt(zmq.RCVTIMEO, 100)
+subscriber.setsockopt(zmq.RCVTIMEO, 2000)  # ms; 100 there, which a busy machine takes to start a thread
 subscriber.connect("tcp://localhost:7204")
 
 # %% leave out the first packet, and what waits
