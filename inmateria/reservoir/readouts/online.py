@@ -129,9 +129,8 @@ class OnlineReadout(ExportedReadout, BaseEstimator):  # type: ignore[misc]
         """Learn from rows in order; return the prediction for each row before it was learned."""
         self._amid = True  # until the end of `_unchanged_if_refused`
         predicted = np.empty_like(Y)
-        if (
-            not self._pads_rows and not len(self._waiting) and X.flags.carray
-        ):  # writable as well, or kernels are compiled anew
+        # Writable as well, or kernels would be compiled anew.
+        if not self._pads_rows and not len(self._waiting) and X.flags.carray:
             for begin in range(0, len(X), _ROWS):
                 read = X[begin : begin + _ROWS]
                 self._move(read, read, Y[begin : begin + _ROWS], predicted[begin : begin + _ROWS])
