@@ -21,12 +21,16 @@ means of features and targets. Both are counted from the first row, so that an o
 free intercept this leaves the weights as they are.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-from inmateria.kernel_compilation import recompile_with
-from inmateria.reservoir.readouts.eight_lanes import load, minus, plus, store, times
+from inmateria.kernel_compilation import borrowing_kernel, recompile_with
+from inmateria.reservoir.readouts.eight_lanes import load, minus, plus, rotation, store, times
 from inmateria.reservoir.readouts.online import LANES
+
+_inlined: Any = borrowing_kernel(forceinline=True)
 
 ROWS = 4
 """Rows of the factor that are updated together; a width must be a multiple of it."""
@@ -34,8 +38,18 @@ ROWS = 4
 _BATCH = 24
 """Samples that pass through those rows, which stay in the nearest cache, before the next rows are read."""
 
+_GROUP = 8
+"""Samples whose angles in a block of rows are found before they are rotated together."""
+
+_FEW = 2
+"""So many outputs are rotated one after the other; more of them in vectors."""
+
+_rotate_one, _rotate_two, _rotate_four = (rotation(ROWS, samples, 1) for samples in (1, 2, 4))
+_rotate_four_twice = rotation(ROWS, 4, 2)
+_tell_one, _tell_four, _tell_eight = (rotation(ROWS, samples, 1, telling=True) for samples in (1, 4, 8))
+
 _STEEP = 0.25
-"""Below this share of old information, a row is updated in three operations in place of two: two would lose digits."""
+"""Below this share of old information, four rows are updated in three operations, not two: two would lose digits."""
 
 LEAST = 1e-8
 """Least regularisation that forgetting leaves of a weight, as a fraction of `alpha`."""
@@ -76,7 +90,7 @@ def learn_rows(  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    read, learned : (samples, width)
+    read, learned : (samples, features), or more columns of zeros up to width
         The same rows unless targets are `late`.
     targets, predicted : (samples, outputs)
     known : (samples,)
@@ -95,13 +109,13 @@ def learn_rows(  # type: ignore[no-untyped-def]
     rotated, weights : (outputs, width)
         Right-hand side and solution.
     """
-    samples, size = read.shape
+    (samples, given), size = read.shape, unit.shape[0]
     origin, mean, power, variances = vectors[0], vectors[1], vectors[2], vectors[3]
     outputs = rotated.shape[0]
     batch = min(2 * samples if late else samples, _BATCH)
-    rows, floors, noises = np.empty((batch, size)), np.zeros((batch, size)), np.zeros((batch, size))
-    errors = np.empty((outputs, batch))
-    told = np.empty((outputs, batch))
+    rows, floors, noises = _aligned(batch, size), np.zeros((batch, size)), np.empty((batch, size))
+    lanes = (outputs + LANES - 1) // LANES * LANES
+    errors, told, held = _aligned(batch, lanes), _aligned(batch, lanes), _aligned(ROWS, lanes)
     gammas, turns = np.empty(batch), np.empty((batch, 12))
     learns, of_sample = np.empty(batch, np.bool_), np.empty(batch, np.intp)
     begin = 0
@@ -112,31 +126,33 @@ def learn_rows(  # type: ignore[no-untyped-def]
                 status[1] = 1.0
             for output in range(outputs):
                 total = 0.0
-                for j in range(size):
+                for j in range(given):
                     total += weights[output, j] * (read[begin, j] - origin[j] - mean[j])
                 predicted[begin, output] = total + levels[output, 1] + levels[output, 0]
             begin += 1
             continue
         # Predictions and lessons in their order; if targets are late, a prediction and a lesson for each sample.
+        # Rows are given whole, with their number: numba counts references to a view, atomically.
         entries = 0
         while begin < samples and known[begin] and entries + (2 if late else 1) <= batch:
             if late:
-                _centre(read[begin], origin, mean, rows[entries])
+                _centre(read, begin, origin, mean, rows, entries)
                 for output in range(outputs):
-                    told[output, entries] = levels[output, 1] + levels[output, 0]
-                    errors[output, entries] = 0.0
+                    told[entries, output] = levels[output, 1] + levels[output, 0]
+                    errors[entries, output] = 0.0
+                for j in range(size):
+                    noises[entries, j] = 0.0
                 learns[entries], of_sample[entries] = False, begin
-                noises[entries] = 0.0
                 gammas[entries] = 1.0
                 entries += 1
             for output in range(outputs):
-                told[output, entries] = levels[output, 1] + levels[output, 0]
+                told[entries, output] = levels[output, 1] + levels[output, 0]
             if centred and status[0] == 0.0:
-                origin[:] = learned[begin]
+                origin[:given] = learned[begin]
                 levels[:, 0] = targets[begin]
-            _centre(learned[begin], origin, mean, rows[entries])
+            _centre(learned, begin, origin, mean, rows, entries)
             for output in range(outputs):
-                errors[output, entries] = targets[begin, output] - levels[output, 0] - levels[output, 1]
+                errors[entries, output] = targets[begin, output] - levels[output, 0] - levels[output, 1]
             gamma, kept = 1.0, forgetting * status[0]
             status[0] = kept + 1.0
             share = 1.0
@@ -145,69 +161,86 @@ def learn_rows(  # type: ignore[no-untyped-def]
                 share = kept / status[0]
                 gamma = 1.0 / share if kept > 0.0 else 1.0
                 step = 1.0 / status[0]
-                row = rows[entries]
-                for j in range(size):
-                    moved = mean[j] + step * row[j]
-                    mean[j] = moved if abs(moved) > _NOTHING else 0.0
+                _move_mean(rows, entries, step, mean)
                 for output in range(outputs):
-                    levels[output, 1] += step * errors[output, entries]
+                    levels[output, 1] += step * errors[entries, output]
             _add_power(
-                rows[entries],
-                mean,
-                forgetting,
-                share,
-                LEAST * alpha,
-                status[0],
-                power,
-                floors[entries],
-                noises[entries],
-            )
+                rows, entries, mean, forgetting, share, LEAST * alpha, status[0], power, floors, noises,
+            )  # fmt: skip
             learns[entries], of_sample[entries], gammas[entries] = True, begin, gamma
             entries += 1
             begin += 1
         _rotate(
-            rows[:entries], floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told,
+            entries, rows, floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told,
+            held,
         )  # fmt: skip
         for entry in range(entries):
             # If targets are late, a sample has two entries, and the first one is its prediction.
             if not late or not learns[entry]:
                 for output in range(outputs):
-                    predicted[of_sample[entry], output] = told[output, entry]
+                    predicted[of_sample[entry], output] = told[entry, output]
         status[1] = 0.0
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _centre(row, origin, mean, out):  # type: ignore[no-untyped-def]
-    for j in range(len(row)):
-        out[j] = row[j] - origin[j] - mean[j]
+def _aligned(rows, columns):  # type: ignore[no-untyped-def]
+    """Return zeros that begin with a cache line, so that no vector lies in two."""
+    memory = np.zeros(rows * columns + LANES)
+    begin = (-(memory.ctypes.data // 8)) % LANES
+    return memory[begin : begin + rows * columns].reshape((rows, columns))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _add_power(row, mean, forgetting, share, least, count, power, floor, noise):  # type: ignore[no-untyped-def]
+@_inlined
+def _centre(given, begin, origin, mean, rows, entry):  # type: ignore[no-untyped-def]
+    for j in range(given.shape[1]):
+        rows[entry, j] = given[begin, j] - origin[j] - mean[j]
+    for j in range(given.shape[1], rows.shape[1]):
+        rows[entry, j] = 0.0
+
+
+@_inlined
+def _move_mean(rows, entry, step, mean):  # type: ignore[no-untyped-def]
+    for j in range(len(mean)):
+        moved = mean[j] + step * rows[entry, j]
+        mean[j] = moved if abs(moved) > _NOTHING else 0.0
+
+
+@_inlined
+def _add_power(  # type: ignore[no-untyped-def]
+    rows, entry, mean, forgetting, share, least, count, power, floors, noises
+):
     """Add a centred row to the sums of squares; fill the largest variances, and what is rounding error."""
     rounding = _NOISE / count
-    for j in range(len(row)):
-        total = forgetting * power[j] + share * row[j] * row[j]
+    for j in range(len(power)):
+        total = forgetting * power[j] + share * rows[entry, j] * rows[entry, j]
         total = total if total > _NOTHING else 0.0
         power[j] = total
-        noise[j] = rounding * total
+        noises[entry, j] = rounding * total
     if forgetting < 1.0:
-        for j in range(len(row)):
-            floor[j] = 1.0 / (least + _RESIDUE * (power[j] + count * mean[j] * mean[j]))
+        for j in range(len(power)):
+            floors[entry, j] = 1.0 / (least + _RESIDUE * (power[j] + count * mean[j] * mean[j]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@_inlined
 def _rotate(  # type: ignore[no-untyped-def]
-    rows, floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told
+    entries, rows, floors, noises, learns, forgetting, gammas, turns, variances, unit, rotated, errors, told, held
 ):
-    """Add rows to the factor, or predict only; `rows` and `errors` are reduced, predictions are added to `told`."""
-    entries, size = rows.shape
+    """Add rows to the factor, or predict only; `rows` and `errors` are reduced, predictions are added to `told`.
+
+    `held` is room for the four rows of the targets that are updated.
+    """
+    size, outputs = rows.shape[1], rotated.shape[0]
     growth = 1.0 / forgetting
     # Single elements and no views of rows: numba counts references to a view, atomically, at each turn of a loop.
     for k in range(0, size, ROWS):
         e0, e1, e2, e3 = variances[k], variances[k + 1], variances[k + 2], variances[k + 3]
         u01, u02, u03 = unit[k, k + 1], unit[k, k + 2], unit[k, k + 3]
         u12, u13, u23 = unit[k + 1, k + 2], unit[k + 1, k + 3], unit[k + 2, k + 3]
+        if outputs > _FEW:
+            for output in range(outputs):
+                for i in range(ROWS):
+                    held[i, output] = rotated[output, k + i]
+        # The angles of the next group are found while the vectors of this one are under way.
         for entry in range(entries):
             x0, a1, a2, a3 = rows[entry, k], rows[entry, k + 1], rows[entry, k + 2], rows[entry, k + 3]
             x0 = x0 if x0 * x0 > noises[entry, k] else 0.0
@@ -218,38 +251,48 @@ def _rotate(  # type: ignore[no-untyped-def]
             x3 = c3 - x2 * u23
             x3 = x3 if x3 * x3 > noises[entry, k + 3] else 0.0
             turns[entry, 0], turns[entry, 1], turns[entry, 2], turns[entry, 3] = x0, x1, x2, x3
-            if not learns[entry]:
+            if learns[entry]:
+                if forgetting < 1.0:
+                    e0 = min(growth * e0, max(e0, floors[entry, k]))
+                    e1 = min(growth * e1, max(e1, floors[entry, k + 1]))
+                    e2 = min(growth * e2, max(e2, floors[entry, k + 2]))
+                    e3 = min(growth * e3, max(e3, floors[entry, k + 3]))
+                # The next sample waits for e0 to e3: their products are made before the quotients are there.
+                r0, r1, r2, r3 = x0 * e0, x1 * e1, x2 * e2, x3 * e3
+                g0 = gammas[entry]
+                g1 = g0 + x0 * r0
+                g2 = g1 + x1 * r1
+                g3 = g2 + x2 * r2
+                g4 = g3 + x3 * r3
+                gammas[entry] = g4
+                i1, i2, i3, i4 = 1.0 / g1, 1.0 / g2, 1.0 / g3, 1.0 / g4
+                s0, s1, s2, s3 = r0 * i1, r1 * i2, r2 * i3, r3 * i4
+                e0, e1, e2, e3 = e0 * g0 * i1, e1 * g1 * i2, e2 * g2 * i3, e3 * g3 * i4
+                turns[entry, 4], turns[entry, 5], turns[entry, 6], turns[entry, 7] = s0, s1, s2, s3
+                if g0 > _STEEP * g4:
+                    turns[entry, 8] = -1.0
+                    u01, u02, u03 = u01 + s0 * x1, u02 + s0 * b2, u03 + s0 * b3
+                    u12, u13, u23 = u12 + s1 * x2, u13 + s1 * c3, u23 + s2 * x3
+                else:
+                    c0, c1, c2, c3_ = g0 * i1, g1 * i2, g2 * i3, g3 * i4
+                    turns[entry, 8], turns[entry, 9], turns[entry, 10], turns[entry, 11] = c0, c1, c2, c3_
+                    u01, u02, u03 = c0 * u01 + s0 * a1, c0 * u02 + s0 * a2, c0 * u03 + s0 * a3
+                    u12, u13, u23 = c1 * u12 + s1 * b2, c1 * u13 + s1 * b3, c2 * u23 + s2 * c3
+            else:
                 turns[entry, 4] = turns[entry, 5] = turns[entry, 6] = turns[entry, 7] = 0.0
                 turns[entry, 8] = -1.0
-                continue
-            if forgetting < 1.0:
-                e0 = min(growth * e0, max(e0, floors[entry, k]))
-                e1 = min(growth * e1, max(e1, floors[entry, k + 1]))
-                e2 = min(growth * e2, max(e2, floors[entry, k + 2]))
-                e3 = min(growth * e3, max(e3, floors[entry, k + 3]))
-            r0, r1, r2, r3 = x0 * e0, x1 * e1, x2 * e2, x3 * e3
-            g0 = gammas[entry]
-            g1 = g0 + x0 * r0
-            g2 = g1 + x1 * r1
-            g3 = g2 + x2 * r2
-            g4 = g3 + x3 * r3
-            gammas[entry] = g4
-            i1, i2, i3, i4 = 1.0 / g1, 1.0 / g2, 1.0 / g3, 1.0 / g4
-            s0, s1, s2, s3 = r0 * i1, r1 * i2, r2 * i3, r3 * i4
-            c0, c1, c2, c3_ = g0 * i1, g1 * i2, g2 * i3, g3 * i4
-            e0, e1, e2, e3 = e0 * c0, e1 * c1, e2 * c2, e3 * c3_
-            turns[entry, 4], turns[entry, 5], turns[entry, 6], turns[entry, 7] = s0, s1, s2, s3
-            if min(min(c0, c1), min(c2, c3_)) > _STEEP:
-                turns[entry, 8] = -1.0
-                u01, u02, u03 = u01 + s0 * x1, u02 + s0 * b2, u03 + s0 * b3
-                u12, u13, u23 = u12 + s1 * x2, u13 + s1 * c3, u23 + s2 * x3
-            else:
-                turns[entry, 8], turns[entry, 9], turns[entry, 10], turns[entry, 11] = c0, c1, c2, c3_
-                u01, u02, u03 = c0 * u01 + s0 * a1, c0 * u02 + s0 * a2, c0 * u03 + s0 * a3
-                u12, u13, u23 = c1 * u12 + s1 * b2, c1 * u13 + s1 * b3, c2 * u23 + s2 * c3
+            if entry % _GROUP == _GROUP - 1 or entry == entries - 1:
+                first = entry - entry % _GROUP
+                if outputs > _FEW:
+                    _rotate_targets(first, entry + 1, turns, held, errors, told)
+                else:
+                    _rotate_few_targets(first, entry + 1, k, turns, rotated, errors, told)
+                _rotate_tails(first, entry + 1, k, turns, rows, unit)
         variances[k], variances[k + 1], variances[k + 2], variances[k + 3] = e0, e1, e2, e3
-        _rotate_targets(entries, k, turns, rotated, errors, told)
-        _rotate_tails(entries, k, turns, rows, unit)
+        if outputs > _FEW:
+            for output in range(outputs):
+                for i in range(ROWS):
+                    rotated[output, k + i] = held[i, output]
         # Afterwards, because the vectors of the further columns may begin in the block.
         for i in range(ROWS):
             for j in range(i + 1):
@@ -258,19 +301,33 @@ def _rotate(  # type: ignore[no-untyped-def]
         unit[k + 1, k + 2], unit[k + 1, k + 3], unit[k + 2, k + 3] = u12, u13, u23
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate_targets(entries, k, turns, rotated, errors, told):  # type: ignore[no-untyped-def]
+@_inlined
+def _flat_run(entry, last, turns):  # type: ignore[no-untyped-def]
+    """Return how many entries from this one on are rotated at once: 8, 4, 2 or 1 flat ones, or 0 if it is steep."""
+    flat = 0
+    while flat < 8 and entry + flat < last and turns[entry + flat, 8] < 0.0:
+        flat += 1
+    if flat >= 4:
+        return 8 if flat == 8 else 4
+    return min(flat, 2)
+
+
+@_inlined
+def _rotate_few_targets(first, last, k, turns, rotated, errors, told):  # type: ignore[no-untyped-def]
     for output in range(rotated.shape[0]):
         h0, h1, h2, h3 = rotated[output, k], rotated[output, k + 1], rotated[output, k + 2], rotated[output, k + 3]
-        for entry in range(entries):
+        for entry in range(first, last):
             x0, x1, x2, x3 = turns[entry, 0], turns[entry, 1], turns[entry, 2], turns[entry, 3]
-            z = errors[output, entry]
+            z = errors[entry, output]
             v0 = z - x0 * h0
             v1 = v0 - x1 * h1
             v2 = v1 - x2 * h2
             v3 = v2 - x3 * h3
-            errors[output, entry] = v3
-            told[output, entry] += (x0 * h0 + x1 * h1) + (x2 * h2 + x3 * h3)
+            errors[entry, output] = v3
+            total = told[entry, output] + x0 * h0
+            total = total + x1 * h1
+            total = total + x2 * h2
+            told[entry, output] = total + x3 * h3
             s0, s1, s2, s3 = turns[entry, 4], turns[entry, 5], turns[entry, 6], turns[entry, 7]
             if turns[entry, 8] < 0.0:
                 h0, h1, h2, h3 = h0 + s0 * v0, h1 + s1 * v1, h2 + s2 * v2, h3 + s3 * v3
@@ -280,98 +337,59 @@ def _rotate_targets(entries, k, turns, rotated, errors, told):  # type: ignore[n
         rotated[output, k], rotated[output, k + 1], rotated[output, k + 2], rotated[output, k + 3] = h0, h1, h2, h3
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate_tails(entries, k, turns, rows, unit):  # type: ignore[no-untyped-def]
+@_inlined
+def _rotate_targets(first, last, turns, held, errors, told):  # type: ignore[no-untyped-def]
+    entry = first
+    while entry < last:
+        flat = _flat_run(entry, last, turns)
+        for j in range(0, held.shape[1], LANES):
+            if flat == 8:
+                _tell_eight(held, 0, errors, entry, turns, j, told)
+            elif flat == 4:
+                _tell_four(held, 0, errors, entry, turns, j, told)
+            elif flat > 0:
+                for each in range(entry, entry + flat):
+                    _tell_one(held, 0, errors, each, turns, j, told)
+            else:
+                v, t = load(errors, entry, j), load(told, entry, j)
+                for i in range(ROWS):
+                    u, x = load(held, i, j), turns[entry, i]
+                    t = plus(t, x, u)
+                    store(held, i, j, plus(times(turns[entry, 2 * ROWS + i], u), turns[entry, ROWS + i], v))
+                    v = minus(v, x, u)
+                store(errors, entry, j, v)
+                store(told, entry, j, t)
+        entry += max(flat, 1)
+
+
+@_inlined
+def _rotate_tails(first, last, k, turns, rows, unit):  # type: ignore[no-untyped-def]
     """Rotate all further columns: up to four flat entries at a time, so that the factor is read once for all of them.
 
     Columns of the block itself may be written to.
     """
-    entry = 0
-    while entry < entries:
-        flat = 0
-        while flat < 4 and entry + flat < entries and turns[entry + flat, 8] < 0.0:
-            flat += 1
+    size, begin = rows.shape[1], (k + ROWS) // LANES * LANES
+    entry = first
+    while entry < last:
+        flat, j = min(_flat_run(entry, last, turns), 4), begin
         if flat == 4:
-            _rotate_four(entry, k, turns, rows, unit)
-            entry += 4
-        elif flat >= 2:
-            _rotate_two(entry, k, turns, rows, unit)
-            entry += 2
+            while j + LANES < size:
+                _rotate_four_twice(unit, k, rows, entry, turns, j)
+                j += 2 * LANES
+            if j < size:
+                _rotate_four(unit, k, rows, entry, turns, j)
+        elif flat == 2:
+            for j in range(begin, size, LANES):
+                _rotate_two(unit, k, rows, entry, turns, j)
         elif flat == 1:
-            _rotate_one(entry, k, turns, rows, unit)
-            entry += 1
+            for j in range(begin, size, LANES):
+                _rotate_one(unit, k, rows, entry, turns, j)
         else:
             _rotate_steeply(entry, k, turns, rows, unit)
-            entry += 1
+        entry += max(flat, 1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate_four(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
-    # Read once, as the compiler cannot know that they are not written to.
-    x0, x1, x2, x3 = _four(turns, entry, 0), _four(turns, entry, 1), _four(turns, entry, 2), _four(turns, entry, 3)
-    s0, s1, s2, s3 = _four(turns, entry, 4), _four(turns, entry, 5), _four(turns, entry, 6), _four(turns, entry, 7)
-    begin = (k + ROWS) // LANES * LANES
-    for j in range(begin, rows.shape[1], LANES):
-        v, w = load(rows, entry, j), load(rows, entry + 1, j)
-        y, z = load(rows, entry + 2, j), load(rows, entry + 3, j)
-        v, w, y, z = _rotate_row(unit, k, j, v, w, y, z, x0, s0)
-        v, w, y, z = _rotate_row(unit, k + 1, j, v, w, y, z, x1, s1)
-        v, w, y, z = _rotate_row(unit, k + 2, j, v, w, y, z, x2, s2)
-        v, w, y, z = _rotate_row(unit, k + 3, j, v, w, y, z, x3, s3)
-        store(rows, entry, j, v)
-        store(rows, entry + 1, j, w)
-        store(rows, entry + 2, j, y)
-        store(rows, entry + 3, j, z)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _four(turns, entry, i):  # type: ignore[no-untyped-def]
-    return turns[entry, i], turns[entry + 1, i], turns[entry + 2, i], turns[entry + 3, i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate_row(unit, row, j, v, w, y, z, x, s):  # type: ignore[no-untyped-def]
-    u = load(unit, row, j)
-    v = minus(v, x[0], u)
-    u = plus(u, s[0], v)
-    w = minus(w, x[1], u)
-    u = plus(u, s[1], w)
-    y = minus(y, x[2], u)
-    u = plus(u, s[2], y)
-    z = minus(z, x[3], u)
-    store(unit, row, j, plus(u, s[3], z))
-    return v, w, y, z
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate_two(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
-    begin = (k + ROWS) // LANES * LANES
-    for j in range(begin, rows.shape[1], LANES):
-        v, w = load(rows, entry, j), load(rows, entry + 1, j)
-        for i in range(ROWS):
-            u = load(unit, k + i, j)
-            v = minus(v, turns[entry, i], u)
-            u = plus(u, turns[entry, ROWS + i], v)
-            w = minus(w, turns[entry + 1, i], u)
-            u = plus(u, turns[entry + 1, ROWS + i], w)
-            store(unit, k + i, j, u)
-        store(rows, entry, j, v)
-        store(rows, entry + 1, j, w)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _rotate_one(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
-    begin = (k + ROWS) // LANES * LANES
-    for j in range(begin, rows.shape[1], LANES):
-        v = load(rows, entry, j)
-        for i in range(ROWS):
-            u = load(unit, k + i, j)
-            v = minus(v, turns[entry, i], u)
-            store(unit, k + i, j, plus(u, turns[entry, ROWS + i], v))
-        store(rows, entry, j, v)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+@_inlined
 def _rotate_steeply(entry, k, turns, rows, unit):  # type: ignore[no-untyped-def]
     begin = (k + ROWS) // LANES * LANES
     for j in range(begin, rows.shape[1], LANES):

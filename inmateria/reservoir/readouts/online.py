@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from inmateria.reservoir.readouts.export import ExportedReadout
@@ -58,6 +59,9 @@ class OnlineReadout(ExportedReadout, BaseEstimator):  # type: ignore[misc]
     _constant_column: ClassVar[bool] = True
     """Whether rows have a column of ones for the intercept after their features."""
 
+    _pads_rows: ClassVar[bool] = True
+    """Whether `_move` needs rows with the constant and the zeros; if not, it also gets the features alone."""
+
     fit_intercept: bool
     delay: int
 
@@ -74,7 +78,7 @@ class OnlineReadout(ExportedReadout, BaseEstimator):  # type: ignore[misc]
         """Predict each row of `read`, then update the weights with the same row of `learned` and its targets.
 
         The two arrays are the same unless targets are late. A row consists of the features, the constant, and zeros
-        up to a multiple of `LANES`.
+        up to a multiple of `LANES`, or of the features alone if rows need no padding (`_pads_rows`).
         """
 
     @abstractmethod
@@ -125,6 +129,12 @@ class OnlineReadout(ExportedReadout, BaseEstimator):  # type: ignore[misc]
         """Learn from rows in order; return the prediction for each row before it was learned."""
         self._amid = True  # until the end of `_unchanged_if_refused`
         predicted = np.empty_like(Y)
+        # Writable as well, or kernels would be compiled anew.
+        if not self._pads_rows and not len(self._waiting) and X.flags.carray:
+            for begin in range(0, len(X), _ROWS):
+                read = X[begin : begin + _ROWS]
+                self._move(read, read, Y[begin : begin + _ROWS], predicted[begin : begin + _ROWS])
+            return predicted
         width = self._waiting.shape[1]
         rows = aligned_zeros(min(len(X), _ROWS), width) if len(X) > 1 else np.zeros((1, width))
         # Without an intercept the constant is zero, and its weight is never updated.
@@ -213,7 +223,8 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
     def _learn_checked(
         self, X: npt.ArrayLike, y: npt.ArrayLike, anew: bool, all_may_be_missing: bool = True
     ) -> FloatArray:
-        of_features = {"dtype": np.float64}
+        # Whether features are finite is checked with their sizes, in one pass.
+        of_features: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": False}
         of_targets: dict[str, Any] = {"ensure_2d": False, "ensure_all_finite": "allow-nan", "dtype": np.float64}
         with self._unchanged_if_refused():
             features, targets = validate_data(self, X, y, reset=anew, validate_separately=(of_features, of_targets))
@@ -221,7 +232,7 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
             if targets.ndim > 2:
                 raise ValueError(f"targets have shape {targets.shape}; give (samples,) or (samples, outputs)")
             Y = np.ascontiguousarray(targets.reshape(len(features), -1))
-            check_sizes(features, Y)
+            check_sizes(features, Y, named="X")
             if anew:
                 if not all_may_be_missing and np.isnan(Y).all():
                     raise ValueError("every target is NaN; fit needs at least one known target")
@@ -286,8 +297,10 @@ class OnlineRegressor(MultiOutputMixin, RegressorMixin, OnlineReadout):  # type:
         return self
 
 
-def check_sizes(features: FloatArray, targets: FloatArray) -> None:
+def check_sizes(features: FloatArray, targets: FloatArray, named: str | None = None) -> None:
     """Check that features are finite, and targets finite or NaN, and none larger than `LARGEST`.
+
+    If features are `named`, those that are NaN or infinite are refused in the words of scikit-learn.
 
     Raises
     ------
@@ -299,6 +312,8 @@ def check_sizes(features: FloatArray, targets: FloatArray) -> None:
             return
     elif np.abs(features).max() <= LARGEST and not (np.abs(targets) > LARGEST).any():
         return
+    if named is not None:
+        assert_all_finite(features, input_name=named)
     for name, values, wrong in (
         ("feature", features, ~(np.abs(features) <= LARGEST)),
         ("target", targets, np.abs(targets) > LARGEST),

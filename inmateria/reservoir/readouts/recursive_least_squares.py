@@ -28,6 +28,7 @@ class FactorRecursion(GroupedReadout):
     _OF_GROUP = ("_status", "_vectors", "_unit")
     _OF_OUTPUT = ("_levels", "_rotated", "_weights")
     _constant_column = False
+    _pads_rows = False
 
     alpha: float
 
