@@ -373,7 +373,7 @@ def test_an_interrupted_fit_ends_at_rest() -> None:
 
     learner = Interrupting()
     model = volts(learner, epochs=3000, batch=60)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a library has made of it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in jobs of a shell
     try:
         with pytest.raises(KeyboardInterrupt):
             model.fit(X, Y)
