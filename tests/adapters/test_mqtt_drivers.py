@@ -13,7 +13,9 @@ from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, em
 from inmateria.adapters.mqtt.device import interruptible
 from inmateria.adapters.mqtt.wire.address import Broker
 from inmateria.adapters.mqtt.wire.announcements import Status
+from inmateria.adapters.mqtt.wire.frames import Kind
 from inmateria.adapters.mqtt.wire.link import Link, open_link
+from inmateria.adapters.mqtt.wire.link_protocol import LinkProtocol
 from inmateria.substrate import (
     Response,
     Stimulus,
@@ -154,6 +156,17 @@ async def when_free(uri: str) -> AsyncIterator[RemoteSubstrate]:
         await remote.__aexit__(None, None, None)
 
 
+def all_but_renewals(remote: RemoteSubstrate) -> Callable[[LinkProtocol, Kind], Awaitable[None]]:
+    """Return the client's own sending of commands without number, which leaves renewals of its lease out."""
+    publish = remote._publish_unnumbered
+
+    async def leave_out(link: LinkProtocol, kind: Kind) -> None:
+        if kind is not Kind.RENEW:
+            await publish(link, kind)
+
+    return leave_out
+
+
 async def until_online(uri: str) -> None:
     await release(uri, timeout=30)
 
@@ -188,7 +201,7 @@ async def test_a_session_is_ended_and_the_device_is_at_rest_and_the_next_stop_wo
                 if ended_by == "stop":
                     await emergency_stop(server.uri, timeout=30)
                 else:
-                    monkeypatch.setattr(remote, "_lease", 1e6)  # it renews no more
+                    monkeypatch.setattr(remote, "_publish_unnumbered", all_but_renewals(remote))
                 with pytest.raises(SubstrateError):
                     await asyncio.wait_for(asking, 30)
             await asyncio.wait_for(substrate.resets.wait(), 30)
