@@ -15,13 +15,12 @@ Without a device, NUMBA_ENABLE_CUDASIM=1 runs all of it in numba's simulator at 
 """
 
 import argparse
-import json
 import time
 import warnings
 from typing import Any
 
 import numpy as np
-from nanowire_gpu import device
+from nanowire_gpu import device, end
 
 from inmateria.simulators import CultureEnsemble, NeuralCulture, Pulses
 from inmateria.simulators.cuda_device import is_simulated, require_cuda
@@ -214,11 +213,7 @@ def main() -> None:
     chosen = parser.parse_args()
     device()
     found = check(chosen.cultures, chosen.neurons, chosen.duration, chosen.limit)
-    if chosen.json:
-        print(json.dumps(found))
-    else:
-        show(found)
-    raise SystemExit(0 if found["agrees"] else 1)
+    end(found, show, as_json=chosen.json)
 
 
 if __name__ == "__main__":

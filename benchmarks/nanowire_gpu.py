@@ -18,7 +18,8 @@ import json
 import sys
 import time
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -205,6 +206,15 @@ def device() -> str:
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
+def end(found: dict[str, Any], show: Callable[[dict[str, Any]], None], *, as_json: bool) -> NoReturn:
+    """Print what was found, and end with code 0 if a device agreed with the processor, 1 if not."""
+    if as_json:
+        print(json.dumps(found))
+    else:
+        show(found)
+    raise SystemExit(0 if found["agrees"] else 1)
+
+
 def main() -> None:
     """Check, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -216,11 +226,7 @@ def main() -> None:
     chosen = parser.parse_args()
     device()
     found = check(chosen.networks, chosen.wires, chosen.steps, chosen.limit)
-    if chosen.json:
-        print(json.dumps(found))
-    else:
-        show(found)
-    raise SystemExit(0 if found["agrees"] else 1)
+    end(found, show, as_json=chosen.json)
 
 
 if __name__ == "__main__":

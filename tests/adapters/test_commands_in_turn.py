@@ -73,9 +73,11 @@ async def test_a_stimulus_is_applied_and_answered_within_the_message_that_brings
             within.append((substrate.begun, len(sent)))
             assert commands.take(HOLDER, stimulus(0, grant))  # sent again: it is answered again and not applied again
             within.append((substrate.begun, len(sent)))
+            came.set()
 
+        came = asyncio.Event()
         asyncio.get_running_loop().call_soon(comes)
-        await asyncio.sleep(0.01)
+        await came.wait()
         assert within == [(1, 1), (1, 2)]
 
 
