@@ -40,13 +40,6 @@ def reached(board: QemuBoard, query: str = QUICK) -> BoardSubstrate:
     return serial_from_uri(board.uri + query)
 
 
-def applied_after_rest(board: QemuBoard, before: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return levels and times from the first that is not rest: the rest of a session's beginning may be told late."""
-    levels, times = board.steps_applied(before)
-    first = int(np.argmax(levels.any(axis=1)))
-    return levels[first:], times[first:]
-
-
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0.001)
@@ -92,7 +85,7 @@ async def test_what_is_applied_is_the_drive_at_its_times_and_what_is_read_is_wha
             drive = LOW + np.random.default_rng(1).random((40, 8)) * (HIGH - LOW)
             drive[:, 4:6] = np.random.default_rng(2).integers(2, size=(40, 2))
             response = await substrate.stimulate(info.stimulus(drive))
-            applied, times = applied_after_rest(board, before)
+            applied, times = board.steps_applied(before)
             late = substrate.late_exchanges
         assert np.abs(applied[:40] - FULL * (drive - LOW) / (HIGH - LOW)).max() <= 0.5
         assert response.signal is not None
@@ -133,7 +126,7 @@ async def test_a_reset_is_told_with_how_many_steps_were_applied() -> None:
                 await exchange
             told = re.search(r"; (\d+)(?: to \d+)? of its 2000 steps were applied", str(failed.value))
             assert told
-            applied = applied_after_rest(board, before)[0][:, 0]
+            applied = board.steps_applied(before)[0][:, 0]
             assert np.count_nonzero(applied) - int(told[1]) in (0, 1)
             assert not applied[np.count_nonzero(applied) :].any()  # after them only rest
             await substrate.stimulate(substrate.info.stimulus(substrate.info.rest_drive()))
@@ -151,7 +144,7 @@ async def test_a_line_that_is_pulled_out_and_plugged_in_again_goes_on_where_it_w
             await asyncio.sleep(0.05)
             board.plug()
             await exchange
-            applied = applied_after_rest(board, before)[0][:300, 2]
+            applied = board.steps_applied(before)[0][:300, 2]
             assert applied.tolist() == (1 + np.arange(300) % 200).tolist()
 
 
@@ -177,7 +170,7 @@ async def test_over_a_bad_line_every_step_is_applied_once() -> None:
             drive = np.tile(substrate.info.rest_drive(), (300, 1))
             drive[:, 2] = 3.3 * (1 + np.arange(300) % 200) / 255
             await substrate.stimulate(substrate.info.stimulus(drive))
-            applied = applied_after_rest(board, before)[0][:300, 2]
+            applied = board.steps_applied(before)[0][:300, 2]
             assert line.damaged > 20
             assert substrate.resent > 5
             assert applied.tolist() == (1 + np.arange(300) % 200).tolist()

@@ -37,7 +37,7 @@ _FULL = np.array(_PINS.full)
 _HIGHEST = 4095
 _MESSAGE = struct.Struct("<BI2H6B")
 """What the firmware did, when (ticks), and the levels of its outputs."""
-_APPLIED, _SAMPLES, _END = 0, 1, 255
+_APPLIED, _SAMPLES = 0, 1
 _TICKS_PER_SECOND, _TICKS = 25e6, 1 << 32
 _START = 20.0
 """Longest time that QEMU takes to start, s."""
@@ -92,6 +92,7 @@ class QemuBoard:
         self._ticks = 0
         self._applied: list[npt.NDArray[np.int64]] = []
         self._times: list[float] = []
+        self._pins = threading.Lock()
         self._ending = False
         self._master = -1
         self._folder = tempfile.TemporaryDirectory(prefix="inmateria-board-")
@@ -127,7 +128,6 @@ class QemuBoard:
         self._ending = True
         self._qemu.kill()
         self._qemu.wait()
-        os.write(self._from_chip, _MESSAGE.pack(_END, 0, *[0] * len(_FULL)))
         for thread in self._threads:
             thread.join()
         self.unplug()
@@ -223,6 +223,7 @@ class QemuBoard:
                     data = self._line.recv(4096)
                     if not data:
                         return
+                    self._serve_told_pins()  # what it did before it sent this is known before this is heard
                     if master >= 0:
                         os.write(master, data)
                 if master in readable:
@@ -236,21 +237,25 @@ class QemuBoard:
 
     def _serve_pins(self) -> None:
         """Answer what the firmware does at its pins, until the end."""
-        while True:
-            message = b""
-            while len(message) < _MESSAGE.size:
-                message += os.read(self._from_chip, _MESSAGE.size - len(message))
-            what, ticks, *levels = _MESSAGE.unpack(message)
-            if what == _END:
-                return
-            try:
-                self._serve(what, ticks, levels)
-            except BaseException as error:  # told on leaving
-                self._failed = error
-                self._qemu.kill()
-                return
+        while not self._ending:
+            select.select([self._from_chip], [], [], 0.02)
+            self._serve_told_pins()
 
-    def _serve(self, what: int, ticks: int, levels: list[int]) -> None:
+    def _serve_told_pins(self) -> None:
+        """Answer all that the firmware has told of its pins so far."""
+        with self._pins:
+            while self._failed is None and select.select([self._from_chip], [], [], 0)[0]:
+                message = b""
+                while len(message) < _MESSAGE.size:
+                    message += os.read(self._from_chip, _MESSAGE.size - len(message))
+                try:
+                    self._serve(*_MESSAGE.unpack(message))
+                except BaseException as error:  # told on leaving
+                    self._failed = error
+                    self._ending = True
+                    self._qemu.kill()
+
+    def _serve(self, what: int, ticks: int, *levels: int) -> None:
         self._ticks += (ticks - self._ticks) % _TICKS
         if self._matter is not None:
             self._matter.advance(self.seconds)
