@@ -67,7 +67,7 @@ __all__ = [
 ]
 
 Kind = Literal["device", "recording", "replay", "run", "sweep"]
-"""Kind of source: a device on a broker, a recording that grows, a finished one that is replayed, a run, a sweep."""
+"""Kind of source: a device that is served, a recording that grows, a finished one that is replayed, a run, a sweep."""
 
 MAGIC = b"IMC1"
 _HEADER = struct.Struct("<4sIIIIIdI4x")

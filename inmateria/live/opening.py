@@ -48,7 +48,7 @@ def open_source(named: str, *, speed: float | None = None) -> Source:
     scheme, mark, _ = named.partition("://")
     if mark and scheme != "replay":
         raise UnknownSubstrate(
-            f"{shown(named)!r} cannot be watched", f"allowed is {_ALLOWED}", "put it on a broker with `inmateria serve`"
+            f"{shown(named)!r} cannot be watched", f"allowed is {_ALLOWED}", "serve it with `inmateria serve`"
         )
     parts = urlsplit(named)
     path = Path(unquote(parts.netloc + parts.path)) if mark else Path(named)

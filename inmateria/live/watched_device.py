@@ -1,4 +1,4 @@
-"""A device on a broker as a source of the live page: observed without a lease, and stopped by the emergency stop."""
+"""A served device as a source of the live page: observed without a lease, and stopped by the emergency stop."""
 
 import asyncio
 import time
@@ -27,14 +27,14 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 
 
 class WatchedDevice:
-    """What passes between a device on a broker and its controllers.
+    """What passes between a device that is served and its controllers.
 
-    If the broker is lost, it is connected to again until the source is closed.
+    If it is lost, or its broker, it is connected to again until the source is closed.
 
     Parameters
     ----------
     uri : str
-        ``mqtt://host:port/group/device``.
+        ``mqtt://host:port/group/device``, ``unix:///path`` or ``tcp://host:port``.
     timeout : float
         Seconds to wait for the broker at first.
     """
@@ -49,7 +49,7 @@ class WatchedDevice:
         self._announced = False
 
     async def __aenter__(self) -> Self:
-        """Connect to the broker; raises `SubstrateDisconnected` if there is none."""
+        """Connect to the broker or the socket; raises `SubstrateDisconnected` if there is none."""
         await asyncio.to_thread(compile_columns)
         self._looks = self._observe()
         try:
@@ -79,7 +79,7 @@ class WatchedDevice:
                         pause = _PAUSE
                         yield message
             except SubstrateDisconnected as error:
-                yield self._status(Status(state="no broker", error=str(error)))
+                yield self._status(Status(state="not reached", error=str(error)))
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             await self._looks.aclose()
@@ -89,7 +89,7 @@ class WatchedDevice:
         return observe(self._uri, every=_EVERY, timeout=self._timeout, on_exchange=self._take)
 
     async def _news(self) -> AsyncIterator[Message | Columns]:
-        """Yield messages until the broker is lost."""
+        """Yield messages until it or its broker is lost."""
         last: Status | None = None
         due = 0.0
         async for seen in self._looks:

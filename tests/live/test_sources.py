@@ -220,7 +220,7 @@ async def test_a_device_that_goes_and_comes_back_is_watched_again(tmp_path: Path
             assert await wait_for(lambda each: isinstance(each, Status) and not each.holder)  # the session is over
             mosquitto.kill()
             seen.clear()
-            gone = await wait_for(lambda each: isinstance(each, Status) and each.state == "no broker")
+            gone = await wait_for(lambda each: isinstance(each, Status) and each.state == "not reached")
             assert "lost" in gone.error
             mosquitto.start()
             seen.clear()

@@ -5,10 +5,10 @@ import { short } from "./painting.js";
 const byId = (id) => document.getElementById(id);
 const TONES = {
   online: "good", running: "good", ended: "", waiting: "warn", stopped: "warn",
-  "in fault": "bad", offline: "bad", failed: "bad", "no broker": "bad", "not announced": "warn",
+  "in fault": "bad", offline: "bad", failed: "bad", "not reached": "bad", "not announced": "warn",
 };
 const KINDS = {
-  device: "device on a broker", recording: "recording that is being written", replay: "replay of a recording",
+  device: "device that is served", recording: "recording that is being written", replay: "replay of a recording",
   run: "run", sweep: "sweep",
 };
 const MOST_EVENTS = 200;
