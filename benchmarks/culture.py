@@ -7,10 +7,10 @@ rate of each neuron, the variation of intervals and bursts are compared before a
 time.
 
 With ``--sizes``, instead, what a neuron costs in a step in cultures of 100 to 100,000 neurons, beside two limits. One
-is the arithmetic, counted in the compiled step: 33 vector instructions for sixteen neurons with AVX-512, two in a
-cycle, or 70 and three with AVX2; the clock is that of a chain of products. The other is the bytes that have to come
-and go, of the ring of arriving spikes in each step and of the neurons once in as many as the shortest delay, at the
-rate at which this core changes the sign of arrays of the culture's size in place.
+is the arithmetic, counted in the compiled step: 33 vector instructions for sixteen neurons with AVX-512, 28 with VNNI,
+two in a cycle, or 70 and three with AVX2; the clock is that of a chain of products. The other is the bytes that have
+to come and go, of the ring of arriving spikes in each step and of the neurons once in as many as the shortest delay, at
+the rate at which this core changes the sign of arrays of the culture's size in place.
 
     python benchmarks/culture.py [--json] [--quick] [--sizes]
 """
@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inmateria.simulators import Asynchronous, NeuralCulture
-from inmateria.simulators.culture import kernel
+from inmateria.simulators.culture import kernel, lanes
 from inmateria.simulators.culture.tissue import Tissue
 
 Row = dict[str, Any]
@@ -295,7 +295,7 @@ def bound(culture: NeuralCulture) -> tuple[float, float]:
     chain(1, np.uint64(3))
     cycle = least(lambda: chain(100_000, np.uint64(3)), 20) / 400_000
     wide = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-    arithmetic = (33 / 2 if wide else 70 / 3) / 16 * cycle
+    arithmetic = ((28 if lanes.SUMS_BYTES else 33) / 2 if wide else 70 / 3) / 16 * cycle
     arrays, together = culture._arrays, float(culture._constants[kernel.TOGETHER])
     # Read and written: two entries of the ring in each step; five numbers, one count and two words now and then.
     traffic = 2 * 4 * (2 + 8 / together)

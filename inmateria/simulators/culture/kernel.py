@@ -5,7 +5,7 @@ Leaky integrate-and-fire neurons with exponential currents are linear between sp
 its delay puts it; short-term plasticity is brought up to date only when its neuron fires. Voltages are in mV
 above rest, times in steps. One function, no Python in it and the GIL released.
 
-No spike arrives sooner than the shortest delay, so that each sixteen neurons are advanced by that many steps while
+No spike arrives sooner than the shortest delay, so that `LANES` neurons at once are advanced by that many steps while
 their state stays in registers; the spikes found are then sent in order of time and neuron.
 """
 
@@ -19,7 +19,10 @@ import numpy.typing as npt
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.culture.lanes import (
     LANES,
+    SCATTERS,
+    SUMS_BYTES,
     above,
+    add_spread,
     as_floats,
     at_least,
     bits,
@@ -30,6 +33,7 @@ from inmateria.simulators.culture.lanes import (
     prefetch,
     splat,
     store,
+    sum_of_bytes,
     where,
 )
 
@@ -68,7 +72,7 @@ fires twice in them."""
 CONSTANTS = 29
 LONGEST = 16
 
-_LINES = 8  # of the cache, of sixteen synapses
+_LINE, _LINES = 16, 8  # synapses in a line of the cache, and lines
 _SETTLING = 64  # steps between two looks for what has faded
 _FADED = np.float32(1e-20)  # mV; far below, the processor would work on denormal numbers, ten times as slowly
 _ZERO, _NEVER = np.float32(0.0), np.float32(np.inf)
@@ -109,7 +113,7 @@ def advance(
         `CultureParameters.packed`.
     neurons : ndarray, shape (8, columns)
         Changed in place, as are all arrays of state below. A column is a neuron; the last ones, up to a multiple of
-        sixteen, are 0 and fire never.
+        `LANES`, are 0 and fire never.
     held : ndarray, shape (columns,)
         Steps left of the refractory period.
     spiked : ndarray, shape (neurons,)
@@ -227,9 +231,8 @@ def integrate(
     for at in range(0, columns, LANES):
         v, e, i, a, bias = load(v_, at), load(e_, at), load(i_, at), load(a_, at), load(bias_, at)
         wait, high, low = load(held, at), load(high_, at), load(low_, at)
-        now = slot
+        place = slot * columns + at
         for k in range(steps):
-            place = now * columns + at
             excited, inhibited = e + load(arriving, place), i + load(arriving, inhibiting + place)
             store(arriving, place, none)
             store(arriving, inhibiting + place, none)
@@ -240,7 +243,7 @@ def integrate(
                 low = low ^ high
                 high = rotated(high, 26) ^ low ^ (low << splat(np.uint32(9)))
                 low = rotated(low, 13)
-                moved = fused(noise, sum_of_bytes(drawn) * scale, moved)
+                moved = fused(noise, drawn_of(drawn) * scale, moved)
             waits = above(wait, nothing)
             v = where(waits, reset, moved)
             wait = where(waits, wait - one, wait)
@@ -259,7 +262,7 @@ def integrate(
                     listed += np.uint64(1)
                     which &= which - np.uint32(1)
                 many[k] = listed
-            now = now + 1 if now + 1 < slots else 0
+            place = place + columns if place + columns < inhibiting else at
         store(v_, at, v)
         store(e_, at, e)
         store(i_, at, i)
@@ -276,7 +279,7 @@ def rotated(word: Any, left: int) -> Any:
 
 
 @_inner
-def sum_of_bytes(word: Any) -> Any:
+def sum_of_bytes_by_parts(word: Any) -> Any:
     """Add the four bytes of each lane, and take 510 off, their mean.
 
     Divided by the standard deviation of the sum, it is a random number of mean 0 and variance 1. The membrane sums
@@ -287,6 +290,9 @@ def sum_of_bytes(word: Any) -> Any:
     # The bits of 2^23 plus a whole number below that are those of 2^23 plus the bits of the number.
     both = (pairs + (pairs >> splat(np.uint32(16)))) & splat(np.uint32(0xFFFF))
     return as_floats(both | splat(np.uint32(0x4B000000))) - splat(np.float32(2**23 + 510))
+
+
+drawn_of = sum_of_bytes if SUMS_BYTES else sum_of_bytes_by_parts
 
 
 @_inner
@@ -316,7 +322,7 @@ def find(threshold: np.float32, constants: Floats, neurons: Single, held: Intege
 
 
 @_inner
-def send(
+def send_each(
     n: int,
     half: int,
     size: int,
@@ -340,12 +346,34 @@ def send(
 
 
 @_inner
+def send_sixteen(
+    n: int,
+    half: int,
+    size: int,
+    start: int,
+    released: np.float32,
+    synapses: tuple[Any, ...],
+    weights: Single,
+    arriving: Single,
+) -> None:
+    """Do what `send_each` does for sixteen synapses at once: their targets differ, so no two write to one place."""
+    first, place = synapses[0], synapses[2]
+    begin, wrapped, left = np.uint32(half + start), np.uint32(half + start - size), np.uint32(size - start)
+    end = first[n + 1]
+    for s in range(first[n], end, _LINE):
+        add_spread(arriving, place, weights, s, end, left, begin, wrapped, released)
+
+
+send = send_sixteen if SCATTERS else send_each
+
+
+@_inner
 def fetch(n: int, synapses: tuple[Any, ...], weights: Single) -> None:
     """Ask for a neuron's first synapses, so that they have come into the nearest cache when its spike is sent."""
     begin = np.uint64(synapses[0][n])
     for line in range(_LINES):
-        prefetch(synapses[2], begin + np.uint64(LANES * line))
-        prefetch(weights, begin + np.uint64(LANES * line))
+        prefetch(synapses[2], begin + np.uint64(_LINE * line))
+        prefetch(weights, begin + np.uint64(_LINE * line))
 
 
 @_inner

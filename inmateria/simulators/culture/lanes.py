@@ -1,7 +1,8 @@
-"""Sixteen neurons in one value, for numba: single-precision numbers, 32-bit words and masks, lowered to LLVM's vectors.
+"""Many neurons in one value, for numba: single-precision numbers, 32-bit words and masks, lowered to LLVM's vectors.
 
-Each operation is one instruction of AVX-512, two of AVX2, four of NEON. Nothing is rounded together unless `fused` says
-so. Arrays are flat, and an index is that of the first of sixteen neighbours.
+There are thirty-two lanes where the processor has AVX-512, and each operation is two of its instructions, of which
+neither waits for the other; else sixteen: two instructions of AVX2, four of NEON. Nothing is rounded together unless
+`fused` says so. Arrays are flat, and an index is that of the first of neighbours.
 """
 
 import operator
@@ -9,20 +10,31 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import types
+from numba.core import config, types
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 16
+_settings: Any = config
+_given = _settings.CPU_FEATURES
+_features = set((get_host_cpu_features() if _given is None else _given).split(","))  # type: ignore[no-untyped-call]
+
+LANES = 32 if "+avx512f" in _features else 16
+SCATTERS = {"+avx512f", "+avx512fp16"} <= _features
+"""Whether the processor reads and writes sixteen numbers anywhere in an array at once, and fast: those of Intel since
+2023. Earlier ones are slowed down against spying (Downfall), and AMD's do it one number after another."""
+SUMS_BYTES = {"+avx512f", "+avx512vnni"} <= _features
+"""Whether the four bytes of each lane can be added by one instruction."""
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _WORDS = ir.VectorType(ir.IntType(32), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
+_INDEX, _BYTE = ir.IntType(32), ir.IntType(8).as_pointer()
 _FIRST, _SAME = ir.Constant(ir.IntType(32), 0), ir.Constant(_WORDS, [0] * LANES)
 
 
 class LanesType(types.Type):
-    """Type of sixteen numbers, words or truths."""
+    """Type of `LANES` numbers, words or truths."""
 
     def __init__(self, name: str, vector: Any) -> None:
         self.vector = vector
@@ -30,15 +42,15 @@ class LanesType(types.Type):
 
 
 class FloatsType(LanesType):
-    """Type of sixteen float32."""
+    """Type of float32."""
 
 
 class WordsType(LanesType):
-    """Type of sixteen 32-bit integers; an operation, not the type, says whether they have a sign."""
+    """Type of 32-bit integers; an operation, not the type, says whether they have a sign."""
 
 
 class MaskType(LanesType):
-    """Type of sixteen truths."""
+    """Type of truths."""
 
 
 floats, words, mask = FloatsType("Floats", _FLOATS), WordsType("Words", _WORDS), MaskType("Mask", _BITS)
@@ -63,7 +75,7 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, first: Any
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def load(typing: Any, array: Any, first: Any) -> Any:
-    """Load sixteen neighbours."""
+    """Load neighbours."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = builder.load(_address(context, builder, signature.args[0], *arguments))
@@ -75,7 +87,7 @@ def load(typing: Any, array: Any, first: Any) -> Any:
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def store(typing: Any, array: Any, first: Any, value: Any) -> Any:
-    """Store sixteen neighbours."""
+    """Store neighbours."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         done = builder.store(arguments[2], _address(context, builder, signature.args[0], *arguments[:2]))
@@ -101,6 +113,79 @@ def prefetch(typing: Any, array: Any, place: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, place), generate
+
+
+def _function(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
+    known = builder.module.globals.get(name)
+    return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def add_spread(
+    typing: Any, array: Any, ways: Any, weights: Any, first: Any, end: Any, left: Any, begin: Any, wrapped: Any, by: Any
+) -> Any:
+    """Add up to sixteen weights, times a number, to places of an array that lie apart.
+
+    They are those from the ``first``, before the ``end``. Weight s goes to the place ``ways[s]`` plus ``begin``, or
+    plus ``wrapped`` where ``ways[s]`` is not less than ``left``. No place may come twice. Each is rounded once. Only
+    where `SCATTERS`.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, ways, weights = (
+            context.make_array(kind)(context, builder, given).data
+            for kind, given in zip(signature.args[:3], arguments[:3], strict=True)
+        )
+        first, end, *scalars = arguments[3:]
+        size = ir.Constant(_INDEX, 4)
+        floats, words, bits = (ir.VectorType(kind, 16) for kind in (ir.FloatType(), ir.IntType(32), ir.IntType(1)))
+        same = ir.Constant(words, [0] * 16)
+
+        def spread(value: Any) -> Any:
+            empty = ir.Constant(ir.VectorType(value.type, 16), ir.Undefined)
+            return builder.shuffle_vector(builder.insert_element(empty, value, _FIRST), empty, same)
+
+        def neighbours(data: Any, kind: Any, letter: str) -> Any:
+            address = builder.bitcast(builder.gep(data, [first]), kind.as_pointer())
+            made = _function(builder, f"llvm.masked.load.v16{letter}32.p0", kind, [address.type, _INDEX, bits, kind])
+            return builder.call(made, [address, size, some, ir.Constant(kind, [0] * 16)])
+
+        many = builder.trunc(builder.sub(end, first), _INDEX)
+        some = builder.icmp_signed("<", ir.Constant(words, list(range(16))), spread(many))
+        way = neighbours(ways, words, "i")
+        left, begin, wrapped, by = (spread(each) for each in scalars)
+        at = builder.add(way, builder.select(builder.icmp_unsigned("<", way, left), begin, wrapped))
+        base = builder.bitcast(array, _BYTE)
+        name = "llvm.x86.avx512.mask.gather.dps.512"
+        gather = _function(builder, name, floats, [floats, _BYTE, words, bits, _INDEX])
+        name = "llvm.x86.avx512.mask.scatter.dps.512"
+        scatter = _function(builder, name, ir.VoidType(), [_BYTE, bits, words, floats, _INDEX])
+        fuse = _function(builder, "llvm.fmuladd.v16f32", floats, [floats] * 3)
+        before = builder.call(gather, [ir.Constant(floats, [0.0] * 16), base, at, some, size])
+        after = builder.call(fuse, [neighbours(weights, floats, "f"), by, before])
+        builder.call(scatter, [base, some, at, after, size])
+        return context.get_dummy_value()
+
+    word = types.uint32
+    return types.void(array, ways, weights, types.intp, types.intp, word, word, word, types.float32), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def sum_of_bytes(typing: Any, word: Any) -> Any:
+    """Add the four bytes of each lane, and take 510 off, their mean, by one instruction; only where `SUMS_BYTES`."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        half = ir.VectorType(ir.IntType(32), LANES // 2)
+        made = _function(builder, "llvm.x86.avx512.vpdpbusd.512", half, [half] * 3)
+        less, ones = ir.Constant(half, [-510] * (LANES // 2)), ir.Constant(half, [0x01010101] * (LANES // 2))
+        empty = ir.Constant(_WORDS, ir.Undefined)
+        sums = []
+        for lanes in (range(LANES // 2), range(LANES // 2, LANES)):
+            part = builder.shuffle_vector(arguments[0], empty, ir.Constant(half, list(lanes)))
+            sums.append(builder.call(made, [less, part, ones]))
+        return builder.sitofp(builder.shuffle_vector(*sums, ir.Constant(_WORDS, list(range(LANES)))), _FLOATS)
+
+    return floats(words), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -163,17 +248,19 @@ def bits(typing: Any, condition: Any) -> Any:
     """Return a mask as a number, the first lane as its lowest bit."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.zext(builder.bitcast(arguments[0], ir.IntType(LANES)), ir.IntType(32))
+        which = builder.bitcast(arguments[0], ir.IntType(LANES))
+        return which if LANES == 32 else builder.zext(which, ir.IntType(32))
 
     return types.uint32(mask), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
 def mask_of(typing: Any, word: Any) -> Any:
-    """Return the lowest sixteen bits of a number as a mask, the lowest bit as its first lane."""
+    """Return the lowest bits of a number as a mask, the lowest bit as its first lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(builder.trunc(arguments[0], ir.IntType(LANES)), _BITS)
+        word = arguments[0] if LANES == 32 else builder.trunc(arguments[0], ir.IntType(LANES))
+        return builder.bitcast(word, _BITS)
 
     return mask(types.uint32), generate
 

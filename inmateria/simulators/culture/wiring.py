@@ -170,7 +170,7 @@ def resting(own: CultureParameters, wiring: Wiring, bias: Single) -> dict[str, n
 
 
 IN_COLUMNS = ("neurons", "held", "random", "ring")
-"""Arrays whose last axis the compiled step takes sixteen neurons at a time."""
+"""Arrays whose last axis the compiled step takes `LANES` neurons at a time."""
 
 
 def columns_of(neurons: int) -> int:
