@@ -6,6 +6,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.junction_table import CONDUCTANCE, CONDUCTS, FEELS, STATE
 from inmateria.simulators.vector_lanes import LANES
 
@@ -59,3 +60,7 @@ def out_of_lanes(table: Floats, order: Indices, tables: Any) -> None:
                 own = tables[lane]
                 for j in range(low, min(low + _BLOCK, len(order))):
                     own[row, order[j]] = table[row, j * LANES + lane]
+
+
+for _kernel in (into_lanes, out_of_lanes):
+    recompile_with(_kernel, "inmateria.simulators.nanowire.junction_table", "inmateria.simulators.vector_lanes")
