@@ -19,6 +19,7 @@ _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it ta
 VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 SINGLE_VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _WORD = ir.IntType(64)
+_LINE = 64  # bytes of a line of the cache
 BITS = ir.VectorType(_WORD, LANES)
 _SIGN = ir.Constant(BITS, [-(2**63)] * LANES)
 _UNSIGNED = ir.Constant(BITS, [2**63 - 1] * LANES)
@@ -87,6 +88,25 @@ def store(typing: Any, array: Any, entry: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, entry, value), generate
+
+
+@_intrinsic  # type: ignore[untyped-decorator]
+def fetch(typing: Any, array: Any, entry: Any) -> Any:
+    """Let the lanes of an entry be brought into the first-level cache, to be written."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_type = signature.args[0]
+        byte = ir.IntType(8).as_pointer()
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        address = builder.bitcast(_address(context, builder, array_type, *arguments), byte)
+        for line in range(0, LANES * array_type.dtype.bitwidth // 8, _LINE):
+            at = builder.gep(address, [ir.Constant(_WORD, line)])
+            builder.call(prefetch, [at, *(ir.Constant(number, value) for value in (1, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, entry), generate
 
 
 @_intrinsic  # type: ignore[untyped-decorator]

@@ -11,9 +11,10 @@ from inmateria.kernel_compilation import log_compilation
 from inmateria.simulators.cuda_device import require_cuda
 from inmateria.simulators.ensemble_drives import stimuli_of
 from inmateria.simulators.identity import simulator_id
-from inmateria.simulators.nanowire import kernel, lanes
+from inmateria.simulators.nanowire import kernel, lane_tables, lanes
 from inmateria.simulators.nanowire.compiled_calls import EVOLVE_LANES, address_of
 from inmateria.simulators.nanowire.cuda_ensemble import CudaGroup, refusal
+from inmateria.simulators.nanowire.lane_plan import in_order_of_use, lane_plan
 from inmateria.simulators.nanowire.models import Filament
 from inmateria.simulators.nanowire.network import NanowireNetwork
 from inmateria.simulators.parameters import either
@@ -27,7 +28,6 @@ _KEPT_IN_CACHE = 2048  # values of each lane's signal that are computed before t
 _LINE = 64  # bytes of a line of the cache
 _WORTH_IT = 4  # networks: as many as take as long one after another as sixteen lanes
 _WIDEST = 1e12  # ratio of conductances that single precision holds, with the products of an elimination
-_ROWS = [kernel.STATE, kernel.CONDUCTANCE, kernel.FEELS, kernel.CONDUCTS]
 
 
 class NanowireEnsemble:
@@ -193,14 +193,15 @@ class _Group:
         self.networks = networks
         self._in_lanes = networks + networks[-1:] * (LANES - len(networks))
         first = networks[0]
-        self._plan, self._origin, self._meeting = first._plan, lanes.origins(first._plan), lanes.meetings(first._plan)
+        order, self._plan = in_order_of_use(first._plan)
+        self._order = order.astype(np.uint32)
         self._refinements = int(precision == "mixed")
         self._inputs = len(first.input_nodes)
         # One junction more, without conductance, for links that no junction makes.
         junctions = len(first.junctions) + 1
         self._table = _lines(6 * junctions).reshape(6, -1)
         self._room = np.zeros(junctions, dtype=np.uint32)
-        self._calls = -1
+        self._calls, self._alike = -1, False
         model: Any = type(first._junction)
         self._evolve = address_of(
             model.evolve_lanes,
@@ -211,6 +212,8 @@ class _Group:
         # Of the nodes only the loads are not scratch, and neither they nor the constants ever change.
         held = first.wire_count + first.wire_count - self._inputs - len(first.ground_nodes)
         self._nodes = _in_lanes(_lines(held), [network._nodes[:held] for network in self._in_lanes])
+        loads = self._nodes[first.wire_count * LANES :].reshape(-1, LANES)
+        self._lane = lane_plan(self._plan, (loads != 0.0).any(axis=1))
         self._work = _lines(len(first._nodes) - held, np.float64 if precision == "double" else np.float32)
         self._constants = _in_lanes(_lines(len(first._constants)), [network._constants for network in self._in_lanes])
         self._scale = _lines(1)
@@ -220,11 +223,8 @@ class _Group:
 
     def advance(self, stimuli: list[Stimulus], out: list[FloatArray]) -> None:
         """Apply one stimulus to each network; write (steps, samples, outputs) of each."""
-        tables = [network._junctions for network in self._in_lanes]
-        lines = self._table.reshape(6, -1, LANES)
-        for lane, table in enumerate(tables):
-            lines[_ROWS, :-1, lane] = table[_ROWS]
-        alike = all((table[[kernel.FEELS, kernel.CONDUCTS]] == 1.0).all() for table in tables)
+        tables = tuple(network._junctions for network in self._in_lanes)
+        alike = self._alike = lane_tables.into_lanes(tables, self._order, self._table, self._alike)
         steps, samples, outputs = out[0].shape
         step = stimuli[0].step
         part = step / samples
@@ -241,21 +241,20 @@ class _Group:
             for lane in range(LANES):
                 driven[:, :, lane] = stimuli[min(lane, len(stimuli) - 1)].drive[at : at + now]
             lanes.advance_lanes(
-                self._plan, self._origin, self._meeting, self._refinements, self._scale, self._evolve, self._constants,
+                self._plan, self._lane, self._refinements, self._scale, self._evolve, self._constants,
                 step / samples, samples, driven.reshape(-1), self._inputs, alike, self._table, self._nodes, self._work,
                 self._room, signal, substeps, limit, exceeded,
             )  # fmt: skip
             measured = signal[: now * samples * outputs * LANES].reshape(now, samples, outputs, LANES)
             for lane, own in enumerate(out):
                 own[at : at + now] = measured[..., lane]
+        lane_tables.out_of_lanes(self._table, self._order, tables)
         for lane, network in enumerate(self.networks):
-            for row in (kernel.STATE, kernel.CONDUCTANCE):
-                network._junctions[row] = lines[row, :-1, lane]
             network._clock += step * steps
             network._sequence += 1
             if exceeded[lane] and network._noise[2]:
                 network._warn(part, substeps, exceeded[lane])
-        if not (np.isfinite(lines[kernel.STATE]).all() and np.isfinite(signal[: outputs * LANES]).all()):
+        if not (np.isfinite(self._table[kernel.STATE]).all() and np.isfinite(signal[: outputs * LANES]).all()):
             raise self.networks[0]._not_finite(part / substeps)
 
 

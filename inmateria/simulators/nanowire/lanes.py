@@ -13,6 +13,7 @@ import numpy.typing as npt
 from inmateria.kernel_compilation import recompile_with
 from inmateria.simulators.nanowire.compiled_calls import call_evolve_lanes
 from inmateria.simulators.nanowire.kernel import CONDUCTANCE, FEELS, WALK
+from inmateria.simulators.nanowire.lane_plan import LanePlan
 from inmateria.simulators.nanowire.solution import unpack
 from inmateria.simulators.nanowire.solution_lanes import solve_lanes
 from inmateria.simulators.vector_lanes import LANES, choose, load, signed, splat, store
@@ -26,8 +27,7 @@ _inner = numba.njit(error_model="numpy", nogil=True)
 @numba.njit(error_model="numpy", nogil=True, cache=True)
 def advance_lanes(
     plan: Indices,
-    origin: Indices,
-    meeting: Indices,
+    lane: LanePlan,
     refinements: int,
     scale: Floats,
     evolve: int,
@@ -54,8 +54,8 @@ def advance_lanes(
     ----------
     plan, step, samples
         As in `kernel.advance`.
-    origin, meeting : ndarray
-        `origins` and `meetings` of the plan.
+    lane : LanePlan
+        Of the same plan.
     refinements, scale : int, ndarray of shape (16,)
         See `solution_lanes.solve_lanes`.
     evolve : int
@@ -99,9 +99,7 @@ def advance_lanes(
         for i in range(numba.uint64(inputs), fixed):
             store(voltage, n + i, zero)
         for part in range(numba.uint64(samples * substeps)):
-            solve_lanes(
-                origin, border, start, rows, target, meeting, refinements, scale, load_of, conductance, voltage, work
-            )
+            solve_lanes(lane, border, start, rows, target, refinements, scale, load_of, conductance, voltage, work)
             if part % numba.uint64(substeps) == 0:
                 for i in range(len(read)):
                     store(signal, at, load(voltage, read[i]))
@@ -149,33 +147,9 @@ def _compare(
 recompile_with(
     advance_lanes,
     "inmateria.simulators.nanowire.junction_table",
+    "inmateria.simulators.nanowire.lane_plan",
     "inmateria.simulators.nanowire.solution",
     "inmateria.simulators.nanowire.solution_lanes",
     "inmateria.simulators.vector_lanes",
     "inmateria.simulators.nanowire.compiled_calls",
 )
-
-
-def origins(plan: Indices) -> Indices:
-    """Return the junction of each link, then pairs (link, junction) for junctions parallel to those.
-
-    A link that no junction makes has the number after the last.
-    """
-    junctions = int(plan[1])
-    _, _, _, slot, _, _, _, rows, *_ = unpack.py_func(plan)
-    _, once = np.unique(slot[:, 1], return_index=True)
-    origin = np.full(len(rows), junctions, dtype=np.uint32)
-    origin[slot[once, 1]] = slot[once, 0]
-    parallel = np.delete(slot, once, axis=0)[:, ::-1]
-    return np.concatenate((origin, parallel.ravel())).astype(np.uint32)
-
-
-def meetings(plan: Indices) -> Indices:
-    """Return the junctions of each free place: where each list begins, and then pairs (junction, place beyond it)."""
-    _, first, second, _, _, _, start, *_ = unpack.py_func(plan)
-    free, number = len(start) - 1, np.arange(len(first))
-    here, beyond = np.concatenate((first, second)), np.concatenate((second, first))
-    order = np.argsort(here, kind="stable")
-    begin = np.searchsorted(here[order], np.arange(free + 1))
-    pairs = np.column_stack((np.tile(number, 2), beyond))[order[: begin[-1]]]
-    return np.concatenate((begin, pairs.ravel())).astype(np.uint32)
