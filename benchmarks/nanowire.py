@@ -12,6 +12,7 @@ import argparse
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ from scipy.sparse import csc_array, diags_array, triu
 from scipy.sparse.linalg import splu, spsolve
 from threadpoolctl import threadpool_limits
 
-from inmateria.simulators import LinearDrift, NanowireEnsemble, NanowireNetwork, RandomWires
+from inmateria.simulators import CoarseStepWarning, LinearDrift, NanowireEnsemble, NanowireNetwork, RandomWires
 from inmateria.simulators.nanowire.solution import unpack
 from inmateria.simulators.vector_lanes import LANES
 
@@ -312,6 +313,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     chosen = parser.parse_args()
+    warnings.simplefilter("ignore", CoarseStepWarning)  # how long a step takes is measured, not what it leads to
     threadpool_limits(1)  # numpy's and scipy's threads; ours has one
     rows = [measure(wires, chosen.quick) for wires in (100, 500, 2000, 10_000)]
     mnns = beside_mnns(chosen.quick)

@@ -10,13 +10,14 @@ import argparse
 import json
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+from inmateria.simulators import CoarseStepWarning, NanowireEnsemble, NanowireNetwork
 from inmateria.simulators.vector_lanes import LANES
 
 Floats = npt.NDArray[np.float64]
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of a table")
     parser.add_argument("--quick", action="store_true", help="fewer repeats")
     chosen = parser.parse_args()
+    warnings.simplefilter("ignore", CoarseStepWarning)  # how long a step takes is measured, not what it leads to
     rows = [measure(wires, chosen.quick) for wires in (100, 500, 2000, 10_000)]
     if chosen.json:
         print(json.dumps({"benchmark": "nanowire_ensembles", "machine": platform.processor(), "rows": rows}))
