@@ -1,6 +1,5 @@
 """The session of a controller at a device: holder of the lease, its end, and the answers given."""
 
-from collections import OrderedDict
 from uuid import uuid4
 
 from inmateria.adapters.mqtt.wire.frames import Frame
@@ -25,6 +24,7 @@ class Session:
 
     def __init__(self, holder: str = "", until: float = 0.0) -> None:
         self.holder = holder
+        self.name = holder.rpartition("/")[2]
         self.until = until
         self.grant = uuid4().hex
         self.next = 0
@@ -34,13 +34,15 @@ class Session:
         """Bytes of a message that the controller takes in one piece; 0 where it knows no parts."""
         self.early: dict[int, tuple[Frame, int]] = {}
         """Commands whose turn has not come, because one before them was lost, and their sizes in bytes."""
-        self.answers: OrderedDict[int, bytes] = OrderedDict()
+        self.answers: dict[int, bytes] = {}
+        self._oldest = 0
         self._bytes = 0
 
     def keep(self, sequence: int, answer: bytes) -> None:
-        """Keep an answer for a resend, and let the oldest go where there are too many."""
-        self.answers[sequence] = answer
+        """Keep an answer, of numbers in their order, for a resend; let the oldest go where there are too many."""
+        answers = self.answers
+        answers[sequence] = answer
         self._bytes += len(answer)
-        while len(self.answers) > 1 and (len(self.answers) > _RING or self._bytes > _RING_BYTES):
-            _, oldest = self.answers.popitem(last=False)
-            self._bytes -= len(oldest)
+        while (len(answers) > _RING or self._bytes > _RING_BYTES) and len(answers) > 1:
+            self._bytes -= len(answers.pop(self._oldest, b""))
+            self._oldest += 1

@@ -12,7 +12,7 @@ import msgspec
 from inmateria.adapters.mqtt.wire.address import ROOT
 from inmateria.adapters.mqtt.wire.device_socket import ONLY_DEVICE, DeviceSocket
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message, TakeMessage
-from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, packed
+from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, beginning, packed, packed_after
 from inmateria.concurrency import cancel_and_wait
 
 __all__ = ["KEEPALIVE", "MOST_MESSAGE", "VERSION", "DeviceLink", "Hello", "open_device_link"]
@@ -24,6 +24,7 @@ SILENT = 1.8
 """Keepalives without a word after which the other end is taken for dead."""
 MOST_MESSAGE = 1 << 26
 """Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
+_MESSAGE, _RETAINED = int(StreamKind.MESSAGE), int(StreamKind.RETAINED)
 _MOST_QUEUED = 4096
 _MOST_QUEUED_BYTES = 1 << 26
 _IN_A_ROW = 64
@@ -75,14 +76,18 @@ class DeviceLink(asyncio.Protocol):
         """Send a message; see `LinkProtocol.publish`. A stream keeps its order and drops nothing, whatever the QoS."""
         if self._lost is not None:
             raise self._lost
-        short = self._sent.get(topic)
-        if short is None:
-            short = self._short(topic)
-        self._transport.write(packed(StreamKind.MESSAGE, short, payload))
+        self._write(topic, payload)
         if self._writable is not None:
             await asyncio.shield(self._writable)
             if self._lost is not None:
                 raise self._lost
+
+    def send_at_once(self, topic: str, payload: bytes) -> bool:
+        """Send a message unless the connection takes none now; see `HandsOver`."""
+        if self._lost is not None or self._writable is not None:
+            return False
+        self._write(topic, payload)
+        return True
 
     async def subscribe(self, *topics: str, qos: int = 0) -> None:
         """Subscribe to topics. It holds for whatever is sent from then on: a stream keeps its order."""
@@ -155,13 +160,12 @@ class DeviceLink(asyncio.Protocol):
         queued = False
         try:
             for kind, topic, payload in self._reader.take(data):
-                if kind in (StreamKind.MESSAGE, StreamKind.RETAINED):
-                    name = self._came.get(topic)
-                    if name is None:
-                        name = self._name(topic)
-                    if not self._queue and self.take_message is not None and self.take_message(name, payload):
+                if kind == _MESSAGE or kind == _RETAINED:  # noqa: PLR1714  (a tuple of them takes longer)
+                    name = self._came.get(topic) or self._name(topic)
+                    take = self.take_message
+                    if take is not None and not self._queue and take(name, payload):
                         continue
-                    self._queue.append(Message(name, payload, kind == StreamKind.RETAINED))
+                    self._queue.append(Message(name, payload, kind == _RETAINED))
                     self._queued_bytes += len(payload)
                     queued = True
                 elif kind == StreamKind.HELLO and not self._greeted.done():
@@ -200,6 +204,9 @@ class DeviceLink(asyncio.Protocol):
             self._writable.set_result(None)
         self._writable = None
 
+    def _write(self, topic: str, payload: bytes) -> None:
+        self._transport.write(packed_after(self._sent.get(topic) or self._begin(topic), payload))
+
     def _send_topics(self, kind: StreamKind, topics: tuple[str, ...]) -> None:
         if self._lost is not None:
             raise self._lost
@@ -208,10 +215,14 @@ class DeviceLink(asyncio.Protocol):
 
     def _short(self, topic: str) -> bytes:
         """Return a topic as it stands on the stream, below the device."""
+        return topic.removeprefix(self._prefix).encode("ascii")
+
+    def _begin(self, topic: str) -> bytes:
+        """Return how messages on a topic begin."""
         if len(self._sent) >= _TOPICS_KEPT:
             self._sent.clear()
-        self._sent[topic] = short = topic.removeprefix(self._prefix).encode("ascii")
-        return short
+        self._sent[topic] = begins = beginning(_MESSAGE, self._short(topic))
+        return begins
 
     def _name(self, short: bytes) -> str:
         if len(self._came) >= _TOPICS_KEPT:

@@ -112,9 +112,9 @@ class Link:
                 f"a message of {len(payload)} bytes was to be published on {topic}",
                 f"the broker takes {self.largest} at most", "send less at a time, or raise its limit",
             )  # fmt: skip
-        self._published += len(payload)
-        if self._plain and qos == 0 and not retain and len(payload) <= _SMALL and self._send_at_once(topic, payload):
+        if qos == 0 and not retain and self.send_at_once(topic, payload):
             return
+        self._published += len(payload)
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost(_GONE)
@@ -261,9 +261,17 @@ class Link:
                 ioctl(self._descriptor, TIOCOUTQ, count)
         return count[0]
 
-    def _send_at_once(self, topic: str, payload: bytes) -> bool:
-        """Send a message at QoS 0, unless others wait to be sent; return False where the library is to do it."""
-        if self._client.want_write() or self._descriptor < 0:
+    def send_at_once(self, topic: str, payload: bytes) -> bool:
+        """Send a message at QoS 0, unless others wait to be sent; return False where `publish` is to do it."""
+        size = len(payload)
+        if (
+            not self._plain
+            or size > _SMALL
+            or self._descriptor < 0
+            or size + len(topic) + _PACKET > self.largest
+            or self._client.want_write()
+            or self._lost is not None
+        ):
             return False
         header = self._headers.get(topic)
         if header is None:
@@ -275,6 +283,7 @@ class Link:
             sent = self._socket.send(packet)
         except OSError:  # it takes nothing now, or is gone: the library finds out which
             return False
+        self._published += size
         if sent < len(packet):
             self._client.send_rest(packet[sent:])
             self._write_later()
