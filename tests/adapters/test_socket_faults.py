@@ -449,7 +449,10 @@ async def test_a_client_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPa
             writer.close()
 
 
-async def test_a_stop_comes_through_beside_floods_from_all_connections_there_are(at: str) -> None:
+async def test_a_stop_comes_through_beside_floods_from_all_connections_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("inmateria.adapters.mqtt.device.socket_hub.KEEPALIVE", 60)  # most say nothing, and are to stay
     simulator, floods = LeakySimulator(), []
     flood = packed(StreamKind.MESSAGE, b"stimulus/anyone/flood", encode(Header(kind=Kind.RENEW, session="flood"))) * 500
 

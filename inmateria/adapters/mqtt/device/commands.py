@@ -258,7 +258,7 @@ class Commands:
                 in_a_row = 0
                 await asyncio.sleep(0)
             session = self._session
-            if session.next in session.early:
+            if session.early and session.next in session.early:
                 frame, size = session.early.pop(session.next)
             else:
                 if session.early:
@@ -272,26 +272,26 @@ class Commands:
             header = frame.header
             if header.grant != session.grant:
                 continue  # its lease ended while it waited
-            if header.sequence < session.next:
-                kept = session.answers.get(header.sequence)
+            number = header.sequence
+            if number < session.next:
+                kept = session.answer(number)
                 if kept is None:
                     await self._refuse(header, session.holder, SubstrateDisconnected(
-                        f"the answer to number {header.sequence} is no longer kept",
+                        f"the answer to number {number} is no longer kept",
                         f"the last {len(session.answers)} are", "connect again: it was applied",
                     ))  # fmt: skip
                 else:
                     await self._send(kept, session.holder)
-            elif header.sequence > session.next:
+            elif number > session.next:
                 # It waits for its turn, within the bounds of the queue; the lost one is asked for.
-                if header.sequence < session.next + _QUEUE and header.sequence not in session.early:
+                if number < session.next + _QUEUE and number not in session.early:
                     self._queued_bytes += size
-                    session.early[header.sequence] = (frame, size)
+                    session.early[number] = (frame, size)
                 else:
                     await self._ask_for_missing(session)
             else:
                 # Number n counts as dealt with from here on, whatever happens: an answer may be lost, but no
                 # stimulus is applied twice.
-                number = header.sequence
                 session.next = number + 1
                 journal = self._journal  # a note of it before and after, where one is kept
                 if journal is not None:
@@ -300,7 +300,7 @@ class Commands:
                 if journal is not None and session is self._session:  # not interrupted, and the substrate did not fail
                     journal.end(number, session.refused)
                 if answer is not None:
-                    session.keep(number, answer)
+                    session.keep(answer)
                     if not self._send_at_once(answer, session.holder):
                         await self._send(answer, session.holder)
 

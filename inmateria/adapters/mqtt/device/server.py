@@ -162,7 +162,9 @@ class DeviceServer:
             else:
                 await refuse_name_in_use(self._broker, self._address, self._timeout)
             device_state.name = str(self._address)
-            self._commands = Commands(self._substrate, encoder, device_state, self._lease, self._send, journal, self._send_at_once)
+            self._commands = Commands(
+                self._substrate, encoder, device_state, self._lease, self._send, journal, self._send_at_once
+            )
             online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             serving = asyncio.create_task(self._serve(online), name=f"serving {self._address}")
             self._serving = serving

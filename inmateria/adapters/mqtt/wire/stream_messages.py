@@ -71,8 +71,8 @@ class MessageReader:
         held, came = self._held, len(data)
         if not held and came >= _BEGIN:
             length, kind, size = _read_head(data)
-            if length + _PREFIX == came and size + _UNCOUNTED <= length <= self._most:  # nearly always
-                at = _BEGIN + size
+            at = _BEGIN + size
+            if length + _PREFIX == came >= at and length <= self._most:  # nearly always
                 return [(kind, data[_BEGIN:at], data[at:])]
         held += data
         found: list[tuple[int, bytes, bytes]] = []
