@@ -20,7 +20,6 @@ __all__ = [
     "evenly_spaced",
     "frozen",
     "immutable",
-    "read_response",
     "unadmitted",
 ]
 
@@ -32,12 +31,13 @@ SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
 
 
 _all = np.logical_and.reduce  # without the layer of Python around `ndarray.all`
+_new, _ndarray, _INFINITE = object.__new__, np.ndarray, float("inf")
 
 FLOAT = float("nan")
 """Drive of an input that is left undriven for a step; only for channels with ``floats=True``."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, init=False)
 class Stimulus:
     """A drive for the inputs of a substrate.
 
@@ -64,10 +64,10 @@ class Stimulus:
 
     __repr__ = one_line
 
-    def __post_init__(self) -> None:
+    def __init__(self, drive: npt.ArrayLike, step: float, floating: bool = False) -> None:
         try:
-            drive = np.asarray(self.drive, dtype=np.float64)
-            step = float(self.step)
+            drive = np.asarray(drive, dtype=np.float64)
+            step = float(step)
         except (TypeError, ValueError, OverflowError) as error:
             raise StimulusRejected(f"the drive is not an array of numbers ({error})", "shape (steps, inputs)") from None
         if drive.ndim != 2 or 0 in drive.shape:
@@ -76,16 +76,17 @@ class Stimulus:
                 "shape (steps, inputs) with at least one of each",
                 "for a single step, give drive[np.newaxis]",
             )
-        if not _all(np.isfinite(drive), None) and (np.isinf(drive).any() or not self.floating):
-            row, column = np.argwhere(np.isinf(drive) if self.floating else ~np.isfinite(drive))[0]
+        if not _all(np.isfinite(drive), None) and (np.isinf(drive).any() or not floating):
+            row, column = np.argwhere(np.isinf(drive) if floating else ~np.isfinite(drive))[0]
             raise StimulusRejected(
                 f"the drive is {drive[row, column]} at step {row}, input {column}",
                 "every value must be finite",
                 "replace what is missing by the input's rest, or leave those steps out",
             )
         _check_step(step)
-        object.__setattr__(self, "drive", immutable(drive))
-        object.__setattr__(self, "step", step)
+        _set_drive(self, immutable(drive))
+        _set_step(self, step)
+        _set_floating(self, floating)
 
     def _repr_html_(self) -> str:
         steps, inputs = self.drive.shape
@@ -141,7 +142,6 @@ def frozen(stimulus: Stimulus) -> Stimulus:
     return made
 
 
-_new, _ndarray, _INFINITE = object.__new__, np.ndarray, float("inf")
 # The setters of the slots themselves: `object.__setattr__` looks each of them up, which takes twice as long.
 _set_drive, _set_step, _set_floating = (Stimulus.__dict__[name].__set__ for name in ("drive", "step", "floating"))
 
@@ -176,7 +176,7 @@ def evenly_spaced(samples: int, available: int) -> npt.NDArray[np.intp]:
     return np.linspace(available / samples, available, samples).round().astype(np.intp) - 1
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, init=False)
 class Response:
     """Signal and spikes of a substrate during one stimulus.
 
@@ -204,15 +204,20 @@ class Response:
 
     __repr__ = one_line
 
-    def __post_init__(self) -> None:
-        if self.signal is not None and not isinstance(self.signal, np.ndarray):
-            raise ValueError(f"a response's signal is of type {type(self.signal).__name__}; it must be a numpy array")
-        if self.signal is not None and self.signal.ndim != 3:
-            raise ValueError(f"a response's signal has shape {self.signal.shape}; it must be (steps, samples, outputs)")
-        if self.spikes is not None and self.spikes.dtype != SPIKE:
-            raise ValueError(f"a response's spikes have dtype {self.spikes.dtype}; it must be {SPIKE}")
-        if self.signal is None and self.spikes is None:
+    def __init__(self, signal: FloatArray | None, spikes: SpikeArray | None, start: float, sequence: int) -> None:
+        if signal is not None:
+            if not isinstance(signal, _ndarray):
+                raise ValueError(f"a response's signal is of type {type(signal).__name__}; it must be a numpy array")
+            if signal.ndim != 3:
+                raise ValueError(f"a response's signal has shape {signal.shape}; it must be (steps, samples, outputs)")
+        elif spikes is None:
             raise ValueError("a response has neither a signal nor spikes; give at least one")
+        if spikes is not None and spikes.dtype != SPIKE:
+            raise ValueError(f"a response's spikes have dtype {spikes.dtype}; it must be {SPIKE}")
+        _set_signal(self, signal)
+        _set_spikes(self, spikes)
+        _set_start(self, start)
+        _set_sequence(self, sequence)
 
     def _repr_html_(self) -> str:
         facts: dict[str, object] = {"begins": f"{self.start:g} s on the device's clock", "exchange": self.sequence}
@@ -234,23 +239,3 @@ class Response:
 _set_signal, _set_spikes, _set_start, _set_sequence = (
     Response.__dict__[name].__set__ for name in ("signal", "spikes", "start", "sequence")
 )
-
-
-def read_response(signal: FloatArray | None, spikes: SpikeArray | None, start: float, sequence: int) -> Response:
-    """Return a response that was read from a frame, whose arrays are known to be such; raises `ValueError` otherwise.
-
-    Parameters
-    ----------
-    signal : ndarray of float, shape (steps, samples, outputs), or None
-    spikes : ndarray of `SPIKE`, shape (spikes,), or None
-    start : float
-    sequence : int
-    """
-    if signal is None or signal.ndim != 3:
-        return Response(signal, spikes, start, sequence)
-    made: Response = _new(Response)
-    _set_signal(made, signal)
-    _set_spikes(made, spikes)
-    _set_start(made, start)
-    _set_sequence(made, sequence)
-    return made

@@ -24,6 +24,7 @@ import msgspec
 from inmateria.adapters.mqtt.wire.address import ROOT, Address
 from inmateria.adapters.mqtt.wire.device_link import KEEPALIVE, MOST_MESSAGE, SILENT, VERSION, Hello
 from inmateria.adapters.mqtt.wire.device_socket import DeviceSocket
+from inmateria.adapters.mqtt.wire.kept_buffer import BytesProtocol
 from inmateria.adapters.mqtt.wire.link_protocol import Message, TakeMessage
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, beginning, packed, packed_after
@@ -316,10 +317,11 @@ class _OwnLink:
             self._wanted.set_result(None)
 
 
-class _Client(asyncio.Protocol):
+class _Client(BytesProtocol):
     """A connection of a client."""
 
     def __init__(self, hub: SocketHub) -> None:
+        super().__init__()
         self._hub = hub
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None

@@ -10,6 +10,7 @@ import msgspec
 
 from inmateria.adapters.mqtt.wire.address import ROOT
 from inmateria.adapters.mqtt.wire.device_socket import ONLY_DEVICE, DeviceSocket
+from inmateria.adapters.mqtt.wire.kept_buffer import BytesProtocol
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost
 from inmateria.adapters.mqtt.wire.received_messages import ReceivedMessages
 from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, beginning, packed, packed_after
@@ -48,13 +49,14 @@ class Hello(msgspec.Struct):
     device: str = ""
 
 
-class DeviceLink(ReceivedMessages, asyncio.Protocol):
+class DeviceLink(ReceivedMessages, BytesProtocol):
     """An open connection to the socket of a device; see `open_device_link`."""
 
     _lost: LinkLost | BrokerRefused | None
 
     def __init__(self, place: DeviceSocket) -> None:
-        super().__init__()
+        ReceivedMessages.__init__(self)
+        BytesProtocol.__init__(self)
         self._place = place
         self._prefix = f"{ROOT}/{place.address.group}/{place.address.device}/"
         self._loop = asyncio.get_running_loop()

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from inmateria.exchange import read_response, unadmitted
+from inmateria.exchange import unadmitted
 from inmateria.substrate import (
     SPIKE,
     FrameError,
@@ -65,8 +65,9 @@ _MOST_HEADER = 1 << 16
 _MOST_AXES = 3
 _MOST_VALUE = 1e300
 _FORMS_KEPT = 64
+_FLOAT64 = np.dtype("<f8")
 _DTYPES: dict[str, np.dtype[Any]] = {
-    "<f8": np.dtype("<f8"),
+    "<f8": _FLOAT64,
     "<f4": np.dtype("<f4"),
     "<i2": np.dtype("<i2"),
     "|u1": np.dtype("|u1"),
@@ -197,11 +198,10 @@ def encode(
     """
     size = 0
     if array is not None:
-        dtype = array.dtype.str
-        if dtype not in _DTYPES:
-            array, dtype = array.astype("<f8"), "<f8"
-        header.dtype, header.shape = dtype, array.shape
-        size = array.nbytes
+        if array.dtype is not _FLOAT64 and array.dtype.str not in _DTYPES:
+            array = array.astype(_FLOAT64)
+        header.dtype = "<f8" if array.dtype is _FLOAT64 else array.dtype.str
+        header.shape, size = array.shape, array.nbytes
     if spikes is not None:
         header.spikes = len(spikes)
         size += spikes.nbytes
@@ -452,6 +452,6 @@ def response_of(frame: Frame, info: SubstrateInfo) -> Response:
     if signal is not None and header.units:
         signal = _in_units_of_info(signal, header.units, info)
     try:
-        return read_response(signal, frame.spikes, header.start, header.exchange)
+        return Response(signal, frame.spikes, header.start, header.exchange)
     except ValueError as error:
         raise FrameError(f"a response frame carries no response ({error})") from None

@@ -42,7 +42,7 @@ MOST_MESSAGE = 1 << 26
 """Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
 _SMALL = 65_536
 """Bytes of a message that is sent without the library; of more, part would often have to wait."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _HEADERS_KEPT = 256
 _PUBLISH, _PING = 0x30, b"\xc0\x00"
 _NO_RETAINED = 2
@@ -70,6 +70,7 @@ class Link(ReceivedMessages):
         self._client = client
         self._plain = plain
         self._socket: Any = None
+        self._memory = memoryview(bytearray(_CHUNK if plain else 0))  # kept, see `wire.kept_buffer`
         self._headers: dict[str, bytes] = {}
         self._packets = PacketReader(MOST_MESSAGE, client.protocol == MQTTv5)
         self._timeout = timeout
@@ -290,16 +291,16 @@ class Link(ReceivedMessages):
     def _read_packets(self) -> None:
         """Read what has come, deal with the messages at QoS 0, and hand the library all else."""
         try:
-            data = self._socket.recv(_CHUNK)
+            count = self._socket.recv_into(self._memory)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._client.loop_read()  # which finds the end as well
             return
         try:
-            for packet in self._packets.take(data):
+            for packet in self._packets.take(self._memory[:count].tobytes()):
                 if not isinstance(packet, bytes):
                     self._take(*packet)
                 elif self._lost is None:
