@@ -1,6 +1,6 @@
 """Reading a stream into memory that is kept, where asyncio takes 256 KiB for each message and gives them back.
 
-In some processes, by the chance of how their memory lies, the C library asks the system for them each time: 20 us more.
+In some processes each such read took two page faults, 20 us, likely by the chance of how their memory lies.
 """
 
 import asyncio
