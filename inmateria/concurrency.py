@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 __all__ = ["PromptFuture", "cancel_and_wait", "wait_for_first", "wait_to_completion"]
 
 _GOODBYE = 6.0
+_current_task, _set_result = asyncio.current_task, asyncio.Future.set_result
 Result = TypeVar("Result")
 
 
@@ -28,11 +29,11 @@ class PromptFuture(asyncio.Future[Result]):
         cannot go on inside another.
         """
         waiting = self._waiting
-        if waiting is None or asyncio.current_task() is not None:
+        if waiting is None or _current_task() is not None:
             self.set_result(result)
             return
         self._waiting = None
-        super().set_result(result)
+        _set_result(self, result)
         callback, context = waiting
         context.run(callback, self)
 

@@ -31,12 +31,13 @@ SPIKE = np.dtype([("time", "<f8"), ("channel", "<u4")])
 
 
 _all = np.logical_and.reduce  # without the layer of Python around `ndarray.all`
+_new, _ndarray, _INFINITE = object.__new__, np.ndarray, float("inf")
 
 FLOAT = float("nan")
 """Drive of an input that is left undriven for a step; only for channels with ``floats=True``."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, init=False)
 class Stimulus:
     """A drive for the inputs of a substrate.
 
@@ -63,10 +64,10 @@ class Stimulus:
 
     __repr__ = one_line
 
-    def __post_init__(self) -> None:
+    def __init__(self, drive: npt.ArrayLike, step: float, floating: bool = False) -> None:
         try:
-            drive = np.asarray(self.drive, dtype=np.float64)
-            step = float(self.step)
+            drive = np.asarray(drive, dtype=np.float64)
+            step = float(step)
         except (TypeError, ValueError, OverflowError) as error:
             raise StimulusRejected(f"the drive is not an array of numbers ({error})", "shape (steps, inputs)") from None
         if drive.ndim != 2 or 0 in drive.shape:
@@ -75,16 +76,17 @@ class Stimulus:
                 "shape (steps, inputs) with at least one of each",
                 "for a single step, give drive[np.newaxis]",
             )
-        if not _all(np.isfinite(drive), axis=None) and (np.isinf(drive).any() or not self.floating):
-            row, column = np.argwhere(np.isinf(drive) if self.floating else ~np.isfinite(drive))[0]
+        if not _all(np.isfinite(drive), None) and (np.isinf(drive).any() or not floating):
+            row, column = np.argwhere(np.isinf(drive) if floating else ~np.isfinite(drive))[0]
             raise StimulusRejected(
                 f"the drive is {drive[row, column]} at step {row}, input {column}",
                 "every value must be finite",
                 "replace what is missing by the input's rest, or leave those steps out",
             )
         _check_step(step)
-        object.__setattr__(self, "drive", immutable(drive))
-        object.__setattr__(self, "step", step)
+        _set_drive(self, immutable(drive))
+        _set_step(self, step)
+        _set_floating(self, floating)
 
     def _repr_html_(self) -> str:
         steps, inputs = self.drive.shape
@@ -120,33 +122,40 @@ def unadmitted(drive: FloatArray, step: float, floating: bool) -> Stimulus:
     StimulusRejected
         If the step is not a finite number above 0.
     """
-    _check_step(step)
-    return _made(drive, step, floating)
+    if not 0 < step < _INFINITE:
+        _check_step(step)
+    made: Stimulus = _new(Stimulus)
+    _set_drive(made, drive)
+    _set_step(made, step)
+    _set_floating(made, floating)
+    return made
 
 
 def frozen(stimulus: Stimulus) -> Stimulus:
     """Return a copy with the drive in immutable memory, whatever was done to the stimulus after it was made."""
-    return _made(immutable(stimulus.drive), stimulus.step, stimulus.floating)
-
-
-def _made(drive: FloatArray, step: float, floating: bool) -> Stimulus:
-    made = object.__new__(Stimulus)
-    object.__setattr__(made, "drive", drive)
-    object.__setattr__(made, "step", step)
-    object.__setattr__(made, "floating", floating)
+    if type(stimulus) is not Stimulus:  # whose attributes may be anything
+        return Stimulus(stimulus.drive, stimulus.step, stimulus.floating)
+    made: Stimulus = _new(Stimulus)
+    _set_drive(made, immutable(stimulus.drive))
+    _set_step(made, stimulus.step)
+    _set_floating(made, stimulus.floating)
     return made
+
+
+# The setters of the slots themselves: `object.__setattr__` looks each of them up, which takes twice as long.
+_set_drive, _set_step, _set_floating = (Stimulus.__dict__[name].__set__ for name in ("drive", "step", "floating"))
 
 
 def immutable(drive: FloatArray) -> FloatArray:
     """Return an array as float64 in memory that cannot be made writeable; the array itself if it is in such memory."""
-    root: Any = drive
-    while isinstance(root, np.ndarray):
+    root: Any = drive.base
+    while type(root) is _ndarray:
         root = root.base
-    if isinstance(root, bytes):
+    if type(root) is bytes:
         flags = drive.flags
         if flags.c_contiguous and flags.aligned:
             return drive
-    return np.frombuffer(drive.tobytes(), dtype=np.float64).reshape(drive.shape)
+    return _ndarray(drive.shape, np.float64, drive.tobytes())
 
 
 def evenly_spaced(samples: int, available: int) -> npt.NDArray[np.intp]:
@@ -167,7 +176,7 @@ def evenly_spaced(samples: int, available: int) -> npt.NDArray[np.intp]:
     return np.linspace(available / samples, available, samples).round().astype(np.intp) - 1
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, init=False)
 class Response:
     """Signal and spikes of a substrate during one stimulus.
 
@@ -195,15 +204,20 @@ class Response:
 
     __repr__ = one_line
 
-    def __post_init__(self) -> None:
-        if self.signal is not None and not isinstance(self.signal, np.ndarray):
-            raise ValueError(f"a response's signal is of type {type(self.signal).__name__}; it must be a numpy array")
-        if self.signal is not None and self.signal.ndim != 3:
-            raise ValueError(f"a response's signal has shape {self.signal.shape}; it must be (steps, samples, outputs)")
-        if self.spikes is not None and self.spikes.dtype != SPIKE:
-            raise ValueError(f"a response's spikes have dtype {self.spikes.dtype}; it must be {SPIKE}")
-        if self.signal is None and self.spikes is None:
+    def __init__(self, signal: FloatArray | None, spikes: SpikeArray | None, start: float, sequence: int) -> None:
+        if signal is not None:
+            if not isinstance(signal, _ndarray):
+                raise ValueError(f"a response's signal is of type {type(signal).__name__}; it must be a numpy array")
+            if signal.ndim != 3:
+                raise ValueError(f"a response's signal has shape {signal.shape}; it must be (steps, samples, outputs)")
+        elif spikes is None:
             raise ValueError("a response has neither a signal nor spikes; give at least one")
+        if spikes is not None and spikes.dtype != SPIKE:
+            raise ValueError(f"a response's spikes have dtype {spikes.dtype}; it must be {SPIKE}")
+        _set_signal(self, signal)
+        _set_spikes(self, spikes)
+        _set_start(self, start)
+        _set_sequence(self, sequence)
 
     def _repr_html_(self) -> str:
         facts: dict[str, object] = {"begins": f"{self.start:g} s on the device's clock", "exchange": self.sequence}
@@ -220,3 +234,8 @@ class Response:
             if len(channels):
                 drawings.append(raster(self.spikes["time"], channels, int(channels.max()) + 1, "Spikes"))
         return notebook_html("Response", facts, drawings)
+
+
+_set_signal, _set_spikes, _set_start, _set_sequence = (
+    Response.__dict__[name].__set__ for name in ("signal", "spikes", "start", "sequence")
+)

@@ -139,7 +139,7 @@ class Substrate(ABC):
         """
         admitted = self._admitted(stimulus)
         response = await self._apply(admitted)
-        self.info.check_response(admitted, response)
+        (self._info or self.info).check_response(admitted, response)
         return response
 
     @final
@@ -178,11 +178,9 @@ class Substrate(ABC):
 
     def _admitted(self, stimulus: Stimulus) -> Stimulus:
         """Check a stimulus against the limits and return an immutable copy."""
-        if type(stimulus) is not Stimulus:
-            stimulus = Stimulus(stimulus.drive, stimulus.step, stimulus.floating)
         admitted = frozen(stimulus)
         try:
-            self.info.admit(admitted)
+            (self._info or self.info).admit(admitted)
         except StimulusRejected as rejected:
             self._note_refused(admitted, rejected)
             raise

@@ -23,6 +23,7 @@ IdentitySource = Literal["serial", "host", "user", "parameters", "none", "unstat
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FORMS_KEPT = 64
+_least, _greatest = np.minimum.reduce, np.maximum.reduce  # their second argument is the axis; by name it takes longer
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
@@ -352,7 +353,7 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if (drive.shape, stimulus.step) not in self._signal_shapes:
             self._admit_form(stimulus)
         lowest, highest = self._common_range
-        if lowest <= np.minimum.reduce(drive, axis=None) and np.maximum.reduce(drive, axis=None) <= highest:
+        if lowest <= _least(drive, None) and _greatest(drive, None) <= highest:
             return  # the usual case; columns are checked one by one only if this does not decide
         if self.floats:
             drive = self._without_floating(drive)
@@ -451,13 +452,15 @@ class SubstrateInfo(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                 f"{self.id} says that spiking is {self.spiking}",
                 "the stimulus was applied; correct the driver or its info",
             )
-        if spikes is not None and spikes.size and int(spikes["channel"].max()) >= len(self.outputs):
+        if spikes is None:
+            return
+        if spikes.size and int(spikes["channel"].max()) >= len(self.outputs):
             raise ResponseMismatch(
                 f"a response has a spike on channel {spikes['channel'].max()}",
                 f"{self.id} has {len(self.outputs)} outputs, numbered from 0",
                 "the stimulus was applied; correct the driver or its info",
             )
-        if spikes is not None and not np.isfinite(spikes["time"]).all():
+        if not np.isfinite(spikes["time"]).all():
             raise ResponseMismatch(
                 f"a response has a spike at {spikes['time'][~np.isfinite(spikes['time'])][0]} s",
                 "every spike needs a finite time on the device's clock",

@@ -27,13 +27,15 @@ class SimulatedSubstrate(Substrate):
         self._simulator = simulator
         self.info = simulator.info
         self._seconds_a_sample: float | None = None  # of the first one it is not known: it may have to compile
+        self._step, self._samples = 0.0, 1  # of the last stimulus, and samples in one of its steps
         self._turn = asyncio.Lock()
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         """Apply one stimulus; exchanges asked for at the same time take turns."""
-        samples = len(stimulus.drive) * max(1, self.info.samples(stimulus.step))
-        expected = float("inf") if self._seconds_a_sample is None else self._seconds_a_sample * samples
-        if expected < _SHORT and not self._turn.locked():
+        if stimulus.step != self._step:
+            self._step, self._samples = stimulus.step, max(1, self.info.samples(stimulus.step))
+        samples, expected = len(stimulus.drive) * self._samples, self._seconds_a_sample
+        if expected is not None and expected * samples < _SHORT and not self._turn.locked():
             return self._advance(stimulus, samples)
         async with self._turn:
             # A cancelled exchange still runs to its end: two threads must never move one simulator.

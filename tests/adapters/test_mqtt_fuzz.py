@@ -256,7 +256,7 @@ async def test_a_message_that_is_too_large_ends_the_connection_and_is_never_held
 
 
 async def test_who_does_not_look_is_sent_no_more_than_the_queue_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("inmateria.adapters.mqtt.wire.link._MOST_QUEUED", 16)
+    monkeypatch.setattr("inmateria.adapters.mqtt.wire.received_messages._MOST_QUEUED", 16)
     async with (
         EmbeddedBroker() as broker,
         open_link(Broker.from_uri(broker.uri), timeout=5) as slow,

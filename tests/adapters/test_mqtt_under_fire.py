@@ -3,22 +3,21 @@
 import asyncio
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 from aiomqtt_application import application_links
-from brokers import TESTS, BrokerProcess, EmbeddedApart, Mosquitto, with_paths
+from brokers import BrokerProcess, EmbeddedApart, Mosquitto
 from fault_proxy import FaultProxy
 from leaky import LeakySimulator
+from under_fire import a_controller_is_killed_and_another_takes_over, exact, numbered, process, uri_of
 
 from inmateria.adapters import DeviceServer, RemoteSubstrate, SimulatedSubstrate
 from inmateria.adapters.mqtt.wire.link import open_link
 from inmateria.adapters.mqtt.wire.link_protocol import OpenLink
-from inmateria.substrate import Response, Stimulus, SubstrateBusy, SubstrateDisconnected
+from inmateria.substrate import SubstrateDisconnected
 
 Links = Callable[..., AbstractAsyncContextManager[OpenLink]]
 FAULTS = {
@@ -30,21 +29,6 @@ FEW_AND_MANY = [
     pytest.param(600, id="600"),
     pytest.param(6000, id="6000", marks=[pytest.mark.slow, pytest.mark.timeout(400)]),
 ]
-
-
-def numbered(count: int, since: int = 0) -> list[Stimulus]:
-    """Make stimuli that carry their number, in millionths, in their first value."""
-    chance = np.random.default_rng(0)
-    return [Stimulus([[n / 1e6, *chance.uniform(-1, 1, 2)]], 0.01) for n in range(since, since + count)]
-
-
-def exact(simulator: LeakySimulator, given: list[Stimulus], got: list[Response]) -> bool:
-    """Tell whether the device applied 0..n-1, and the responses are those of a run without faults, bit for bit."""
-    applied = [round(drive[0, 0] * 1e6) for drive in simulator.applied]
-    alone = LeakySimulator()
-    return applied == list(range(len(given))) and [
-        each.signal.tobytes() for each in got if each.signal is not None
-    ] == [response.signal.tobytes() for response in map(alone.advance, given) if response.signal is not None]
 
 
 @pytest.fixture(params=["mosquitto", "embedded"])
@@ -134,52 +118,8 @@ async def test_a_broker_frozen_for_three_keepalives_is_noticed_and_nothing_is_lo
         assert exact(simulator, given, got)
 
 
-@asynccontextmanager
-async def process(script: str, *arguments: object) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a script of the tests; it is killed with -9, here or before."""
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, str(TESTS / script), *map(str, arguments), stdout=asyncio.subprocess.PIPE, env=with_paths()
-    )
-    try:
-        yield started
-    finally:
-        if started.returncode is None:
-            started.kill()
-        if started.stdout is not None:
-            await started.stdout.read()
-        await started.wait()
-
-
 async def test_a_controller_is_killed_and_another_takes_over(broker: BrokerProcess, tmp_path: Path) -> None:
-    log = tmp_path / "applied"
-    async with process("served_leaky.py", broker.uri, log, 1.0) as device:
-        assert device.stdout is not None
-        uri = (await device.stdout.readline()).decode().strip()
-        async with process("streaming_client.py", uri) as first:
-            assert first.stdout is not None
-            for _ in range(50):
-                await first.stdout.readline()
-            with pytest.raises(SubstrateBusy, match=r"held by session anyone/\w+; for another \d+ s"):
-                async with RemoteSubstrate(uri):
-                    pass
-            first.kill()
-            answered = 49 + len((await first.stdout.read()).splitlines())
-        given = numbered(300, since=500_000)
-        while True:
-            try:
-                async with RemoteSubstrate(uri) as second:
-                    got = [response async for response in second.stream(given)]
-                break
-            except SubstrateBusy:
-                await asyncio.sleep(0.2)  # until the lease of the first has run out
-    before, rest, after = log.read_text("utf-8").partition("rest\n")
-    applied = [int(line) for line in before.split()]
-    assert applied == list(range(len(applied)))
-    assert answered <= applied[-1]
-    assert rest
-    assert [int(line) for line in after.split()] == list(range(500_000, 500_300))
-    alone = LeakySimulator()
-    assert all(np.array_equal(mine.signal, alone.advance(each).signal) for mine, each in zip(got, given, strict=True))
+    await a_controller_is_killed_and_another_takes_over(broker.uri, tmp_path / "applied")
 
 
 async def test_a_device_is_killed_and_what_it_applied_is_what_the_error_says(
@@ -187,8 +127,7 @@ async def test_a_device_is_killed_and_what_it_applied_is_what_the_error_says(
 ) -> None:
     log, got, given = tmp_path / "applied", [], numbered(2000)
     async with process("served_leaky.py", broker.uri, log, 4.0) as device:
-        assert device.stdout is not None
-        uri = (await device.stdout.readline()).decode().strip()
+        uri = await uri_of(device)
         async with RemoteSubstrate(uri) as substrate:
 
             async def stream() -> None:
@@ -214,8 +153,7 @@ async def test_a_device_that_kept_a_journal_says_after_a_crash_exactly_what_it_h
     log, again, journal = tmp_path / "applied", tmp_path / "applied later", tmp_path / "journal"
     async with AsyncExitStack() as exits:
         device = await exits.enter_async_context(process("served_leaky.py", broker.uri, log, 60.0, journal))
-        assert device.stdout is not None
-        uri = (await device.stdout.readline()).decode().strip()
+        uri = await uri_of(device)
         substrate = await exits.enter_async_context(RemoteSubstrate(uri, window=64))
         got = 0
 

@@ -20,7 +20,7 @@ from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
 from leaky import LeakySimulator
-from test_mqtt_under_fire import exact, numbered, process
+from under_fire import a_controller_is_killed_and_another_takes_over, exact, numbered, process, uri_of
 
 from inmateria import connect
 from inmateria.adapters import (
@@ -125,8 +125,7 @@ async def test_a_device_frozen_for_three_keepalives_is_noticed_and_nothing_is_lo
     monkeypatch.setattr("inmateria.adapters.mqtt.wire.device_link.KEEPALIVE", 1)
     log, given, losses = tmp_path / "applied", numbered(400), 0
     async with process("served_leaky.py", at, log, 60.0) as device:
-        assert device.stdout is not None
-        uri = (await device.stdout.readline()).decode().strip()
+        uri = await uri_of(device)
         async with RemoteSubstrate(uri, connect_timeout=2) as substrate:
             got = []
             async with aclosing(substrate.stream(given)) as responses:
@@ -144,40 +143,13 @@ async def test_a_device_frozen_for_three_keepalives_is_noticed_and_nothing_is_lo
 
 
 async def test_a_controller_is_killed_and_another_takes_over(at: str, tmp_path: Path) -> None:
-    log = tmp_path / "applied"
-    async with process("served_leaky.py", at, log, 1.0) as device:
-        assert device.stdout is not None
-        uri = (await device.stdout.readline()).decode().strip()
-        async with process("streaming_client.py", uri) as first:
-            assert first.stdout is not None
-            for _ in range(50):
-                await first.stdout.readline()
-            with pytest.raises(SubstrateBusy, match=r"held by session anyone/\w+; for another \d+ s"):
-                async with RemoteSubstrate(uri):
-                    pass
-            first.kill()
-            answered = 49 + len((await first.stdout.read()).splitlines())
-        given = numbered(300, since=500_000)
-        while True:
-            try:
-                async with RemoteSubstrate(uri) as second:
-                    assert len([response async for response in second.stream(given)]) == 300
-                break
-            except SubstrateBusy:
-                await asyncio.sleep(0.2)  # until the lease of the first has run out
-    before, rest, after = log.read_text("utf-8").partition("rest\n")
-    applied = [int(line) for line in before.split()]
-    assert applied == list(range(len(applied)))
-    assert answered <= applied[-1]
-    assert rest
-    assert [int(line) for line in after.split()] == list(range(500_000, 500_300))
+    await a_controller_is_killed_and_another_takes_over(at, tmp_path / "applied")
 
 
 async def test_a_device_is_killed_and_what_it_applied_is_what_the_error_says(at: str, tmp_path: Path) -> None:
     log, got = tmp_path / "applied", 0
     async with process("served_leaky.py", at, log, 1.0) as device:
-        assert device.stdout is not None
-        uri = (await device.stdout.readline()).decode().strip()
+        uri = await uri_of(device)
         async with RemoteSubstrate(uri) as substrate:
 
             async def stream() -> None:
@@ -203,8 +175,7 @@ async def test_a_device_with_a_journal_is_killed_restarted_at_its_old_socket_and
 ) -> None:
     log, again, journal, got = tmp_path / "applied", tmp_path / "applied later", tmp_path / "journal", 0
     async with process("served_leaky.py", at, log, 60.0, journal) as device:
-        assert device.stdout is not None
-        uri = (await device.stdout.readline()).decode().strip()
+        uri = await uri_of(device)
         substrate = RemoteSubstrate(uri, window=64)
         await substrate.__aenter__()
 
@@ -219,8 +190,7 @@ async def test_a_device_with_a_journal_is_killed_restarted_at_its_old_socket_and
         streaming = asyncio.create_task(stream())
         await device.wait()
         async with process("served_leaky.py", at, again, 60.0, journal) as successor:
-            assert successor.stdout is not None
-            assert (await successor.stdout.readline()).decode().strip() == uri
+            assert await uri_of(successor) == uri
             with pytest.raises(SubstrateDisconnected, match="restarted; its journal says: everything before") as caught:
                 await streaming
             await substrate.__aexit__(None, None, None)
@@ -449,7 +419,10 @@ async def test_a_client_that_says_nothing_is_closed(monkeypatch: pytest.MonkeyPa
             writer.close()
 
 
-async def test_a_stop_comes_through_beside_floods_from_all_connections_there_are(at: str) -> None:
+async def test_a_stop_comes_through_beside_floods_from_all_connections_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("inmateria.adapters.mqtt.device.socket_hub.KEEPALIVE", 60)  # most say nothing, and are to stay
     simulator, floods = LeakySimulator(), []
     flood = packed(StreamKind.MESSAGE, b"stimulus/anyone/flood", encode(Header(kind=Kind.RENEW, session="flood"))) * 500
 

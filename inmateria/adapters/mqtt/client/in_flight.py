@@ -45,6 +45,11 @@ class FlowWindow:
 class PendingCommand:
     """A command that is kept until it is answered."""
 
+    __slots__ = (
+        "answer", "counted_from", "data", "duration", "patience", "published", "sending", "sent", "sequence", "tried",
+        "tries",
+    )  # fmt: skip
+
     def __init__(self, sequence: int, data: bytes, duration: float) -> None:
         self.sequence = sequence
         self.data = data
@@ -83,9 +88,9 @@ class SentCommands:
 
     def add(self, data: bytes, duration: float) -> PendingCommand:
         """Assign the next number to a command."""
-        command = PendingCommand(self.next, data, duration)
-        self.waiting[self.next] = command
-        self.next += 1
+        number = self.next
+        self.waiting[number] = command = PendingCommand(number, data, duration)
+        self.next = number + 1
         return command
 
     def answered(self, number: int, *, refused: bool) -> PendingCommand | None:
@@ -94,7 +99,8 @@ class SentCommands:
         if command is None:
             return None
         if not refused:
-            self._applied = max(self._applied, number)
+            if number > self._applied:
+                self._applied = number
         elif self._refused and self._refused[-1][1] == number - 1:
             self._refused[-1] = (self._refused[-1][0], number)
         else:

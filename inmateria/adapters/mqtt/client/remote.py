@@ -125,6 +125,7 @@ class RemoteSubstrate(Substrate):
         self._round_trip = _TICK
         self._gap = -1
         self._link: LinkProtocol | None = None
+        self._prompt_link: HandsOver | None = None
         self._info = None
         self._unreadable = ""
         self._online = False
@@ -215,15 +216,17 @@ class RemoteSubstrate(Substrate):
             raise self._broken
         if stimulus is not None and stimulus.drive.nbytes > SMALL:
             await self._admit_size(stimulus.drive.nbytes)
-        header = self._header(kind)
-        header.sequence = self._commands.next
-        if stimulus is None:
-            data = encode(header)
-        else:
-            header.step = stimulus.step
-            data = encode(header, stimulus.drive)
-        each = self._commands.add(data, 0.0 if stimulus is None else stimulus.duration)
-        await self._publish(each)
+        commands = self._commands
+        header = Header(
+            kind=kind, session=self._session, sequence=commands.next, epoch=self._epoch, grant=self._grant,
+            step=0.0 if stimulus is None else stimulus.step,
+        )  # fmt: skip
+        data = encode(header, None if stimulus is None else stimulus.drive)
+        each = commands.add(data, 0.0 if stimulus is None else stimulus.duration)
+        if self._prompt_link is None or len(data) > SMALL or not self._prompt_link.send_at_once(self._stimuli, data):
+            await self._publish(each)
+        else:  # as nearly always
+            each.tries, each.published = 1, True
         return each
 
     async def _publish(self, each: PendingCommand) -> None:
@@ -332,7 +335,7 @@ class RemoteSubstrate(Substrate):
                     await link.publish(self._stimuli, self._probe.frame)
                 await wait_for_first(self._receive(link, opened), self._check_clock(link, opened))
             finally:
-                self._link = None
+                self._link = self._prompt_link = None
                 if self._grant:
                     with suppress(LinkLost):
                         await self._publish_unnumbered(link, Kind.CLOSE)
@@ -347,13 +350,14 @@ class RemoteSubstrate(Substrate):
         except FrameError:
             return False
         header = frame.header
+        number = header.sequence
         if (
-            header.sequence != next(iter(waiting))
+            number != next(iter(waiting))
             or header.session != self._session
-            or header.kind not in (Kind.RESPONSE, Kind.DONE)
+            or (header.kind is not Kind.RESPONSE and header.kind is not Kind.DONE)
         ):
             return False
-        each = self._commands.answered(header.sequence, refused=False)
+        each = self._commands.answered(number, refused=False)
         if each is not None and not each.answer.done():  # its caller may have been cancelled
             try:
                 self._take_answer(each, frame)
@@ -475,6 +479,7 @@ class RemoteSubstrate(Substrate):
         if not self._grant:
             await link.unsubscribe(self._stimuli)
         self._epoch, self._grant, self._lease, self._link = header.epoch, header.grant, header.lease, link
+        self._prompt_link = link if isinstance(link, HandsOver) else None
         window = zip(self._asked_window, (*header.window, *self._asked_window[len(header.window) :]), strict=False)
         count, steps, size = (max(1, min(each)) for each in window)
         self._window = (count, steps, size)

@@ -22,6 +22,7 @@ from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
 from inmateria.concurrency import PromptFuture
 from inmateria.substrate import (
     FrameError,
+    Response,
     ResponseMismatch,
     StimulusRejected,
     Substrate,
@@ -56,6 +57,8 @@ class Commands:
     send : callable
         ``await send(frame, holder)`` sends a frame to a session; it may be lost.
     journal : Journal, optional
+    send_at_once : callable, optional
+        ``send_at_once(frame, holder)`` sends within the call, or returns False, with nothing sent, where `send` is to.
     """
 
     def __init__(
@@ -66,9 +69,11 @@ class Commands:
         lease: float,
         send: Callable[[bytes, str], Awaitable[None]],
         journal: Journal | None = None,
+        send_at_once: Callable[[bytes, str], bool] = lambda frame, holder: False,
     ) -> None:
         self._substrate, self._encoder, self._device_state = substrate, encoder, device_state
-        self._lease, self._send, self._journal = lease, send, journal
+        self._lease, self._send, self._journal, self._send_at_once = lease, send, journal, send_at_once
+        self._floats = substrate.info.floats
         self._queue: deque[tuple[Frame, int]] = deque()
         self._came: PromptFuture[None] | None = None
         self._queued_bytes = 0
@@ -194,7 +199,11 @@ class Commands:
         except FrameError:
             return False
         header = frame.header
-        if header.kind not in _APPLIED or header.grant != session.grant or not holder.endswith(f"/{header.session}"):
+        if (
+            header.grant != session.grant
+            or header.session != session.name
+            or (header.kind is not Kind.STIMULUS and header.kind not in _APPLIED)
+        ):
             return False
         session.until = time.monotonic() + self._lease
         self._put(frame, len(payload))
@@ -249,7 +258,7 @@ class Commands:
                 in_a_row = 0
                 await asyncio.sleep(0)
             session = self._session
-            if session.next in session.early:
+            if session.early and session.next in session.early:
                 frame, size = session.early.pop(session.next)
             else:
                 if session.early:
@@ -263,53 +272,55 @@ class Commands:
             header = frame.header
             if header.grant != session.grant:
                 continue  # its lease ended while it waited
-            if header.sequence < session.next:
-                kept = session.answers.get(header.sequence)
+            number = header.sequence
+            if number < session.next:
+                kept = session.answer(number)
                 if kept is None:
                     await self._refuse(header, session.holder, SubstrateDisconnected(
-                        f"the answer to number {header.sequence} is no longer kept",
+                        f"the answer to number {number} is no longer kept",
                         f"the last {len(session.answers)} are", "connect again: it was applied",
                     ))  # fmt: skip
                 else:
                     await self._send(kept, session.holder)
-            elif header.sequence > session.next:
+            elif number > session.next:
                 # It waits for its turn, within the bounds of the queue; the lost one is asked for.
-                if header.sequence < session.next + _QUEUE and header.sequence not in session.early:
+                if number < session.next + _QUEUE and number not in session.early:
                     self._queued_bytes += size
-                    session.early[header.sequence] = (frame, size)
+                    session.early[number] = (frame, size)
                 else:
                     await self._ask_for_missing(session)
             else:
                 # Number n counts as dealt with from here on, whatever happens: an answer may be lost, but no
                 # stimulus is applied twice.
-                session.next += 1
-                answer = await self._journalled(frame, session)
+                session.next = number + 1
+                journal = self._journal  # a note of it before and after, where one is kept
+                if journal is not None:
+                    journal.begin(number)
+                answer = await self._answer(frame, session)
+                if journal is not None and session is self._session:  # not interrupted, and the substrate did not fail
+                    journal.end(number, session.refused)
                 if answer is not None:
-                    session.keep(header.sequence, answer)
-                    await self._send(answer, session.holder)
+                    session.keep(answer)
+                    if not self._send_at_once(answer, session.holder):
+                        await self._send(answer, session.holder)
 
     async def _ask_for_missing(self, session: Session) -> None:
         name = session.holder.rpartition("/")[2]
         missing = Header(kind=Kind.MISSING, session=name, epoch=self._device_state.epoch, sequence=session.next)
         await self._send(encode(missing), session.holder)
 
-    async def _journalled(self, frame: Frame, session: Session) -> bytes | None:
-        """Apply a command, with a note of it before and after where a journal is kept."""
-        if self._journal is None:
-            return await self._answer(frame, session)
-        number = frame.header.sequence
-        self._journal.begin(number)
-        answer = await self._answer(frame, session)
-        if session is self._session:  # it was not interrupted, and the substrate did not fail
-            self._journal.end(number, session.refused)
-        return answer
-
     async def _answer(self, frame: Frame, session: Session) -> bytes | None:
         """Apply a command and encode the answer; None where its session was ended meanwhile."""
         header = frame.header
-        reply = Header(kind=Kind.DONE, session=header.session, epoch=self._device_state.epoch, sequence=header.sequence)
         try:
-            answer = await self._outcome(frame, session, reply)
+            if header.kind is Kind.STIMULUS and session.refused is None:
+                stimulus = unadmitted_stimulus_of(frame, self._floats)
+                self._encoder.admit(stimulus, header.units)
+                response = await self._substrate.stimulate(stimulus)  # which checks it against the limits
+                answer = self._encoder.encode(self._reply(Kind.RESPONSE, header, response), response)
+            else:
+                await self._do(header, session)
+                answer = encode(self._reply(Kind.DONE, header))
             # A driver may answer a cancellation with a response; its session is over all the same.
             return answer if session is self._session else None
         except asyncio.CancelledError:
@@ -321,11 +332,21 @@ class Commands:
             if _is_fault(error):
                 error = self._fail(error)
                 self._applying.request_rest()  # after this answer
-            reply.kind, reply.error = Kind.REFUSED, _error_fields(error)
+            reply = self._reply(Kind.REFUSED, header)
+            reply.error = _error_fields(error)
             return None if interrupted else encode(reply)
 
-    async def _outcome(self, frame: Frame, session: Session, reply: Header) -> bytes:
-        header = frame.header
+    def _reply(self, kind: Kind, header: Header, response: Response | None = None) -> Header:
+        """Return the header of the answer to a command."""
+        if response is None:
+            return Header(kind=kind, session=header.session, epoch=self._device_state.epoch, sequence=header.sequence)
+        return Header(
+            kind=kind, session=header.session, epoch=self._device_state.epoch, sequence=header.sequence,
+            start=response.start, exchange=response.sequence,
+        )  # fmt: skip
+
+    async def _do(self, header: Header, session: Session) -> None:
+        """Do what is no stimulus, or raise the error of what comes after a refusal."""
         if header.kind is Kind.RESUME:
             session.refused = None
         elif session.refused is not None:
@@ -334,15 +355,8 @@ class Commands:
                 f"number {session.refused} before it was refused, and nothing is applied after that",
                 "see why that one was refused",
             )
-        elif header.kind is Kind.RESET:
-            await self._substrate.reset()
         else:
-            stimulus = unadmitted_stimulus_of(frame, self._substrate.info.floats)
-            self._encoder.admit(stimulus, header.units)
-            response = await self._substrate.stimulate(stimulus)  # which checks it against the limits
-            reply.kind, reply.start, reply.exchange = Kind.RESPONSE, response.start, response.sequence
-            return self._encoder.encode(reply, response)
-        return encode(reply)
+            await self._substrate.reset()
 
     async def _refuse_session(self, holder: str, session: str, error: SubstrateError) -> None:
         await self._refuse(Header(kind=Kind.REFUSED, session=session, sequence=-1), holder, error)

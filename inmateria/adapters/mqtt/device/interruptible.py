@@ -39,25 +39,23 @@ class Interruptible:
         on_fault: Callable[[BaseException], object],
     ) -> None:
         self._work, self._reset, self._on_fault = work, reset, on_fault
+        self.requested = False
+        """Whether the work is to end and the substrate to return to rest."""
         self._requested = asyncio.Event()
         self._working: asyncio.Task[None] | None = None
         self.unresponsive = False
         """Whether the driver has not ended, within `PATIENCE` seconds, what was cancelled."""
 
-    @property
-    def requested(self) -> bool:
-        """Whether the work is to end and the substrate to return to rest."""
-        return self._requested.is_set()
-
     def request_rest(self) -> None:
         """Have the substrate return to rest as soon as the work returns by itself."""
+        self.requested = True
         self._requested.set()
 
     def interrupt(self) -> None:
         """Cancel the work, and have the substrate return to rest."""
         if self._working is not None and not self.requested:
             self._working.cancel()
-        self._requested.set()
+        self.request_rest()
 
     async def run(self) -> None:
         """Work and return to rest in turn, until cancelled; a return to rest that was asked for is made even then.
@@ -71,6 +69,7 @@ class Interruptible:
             while True:
                 await self._work_until_interrupted()
                 while self.requested:
+                    self.requested = False
                     self._requested.clear()
                     await self.return_to_rest()
         finally:
@@ -111,7 +110,7 @@ class Interruptible:
         if working.cancelled():
             if not self.requested:
                 self._on_fault(_self_cancelled("applied a stimulus"))
-                self._requested.set()
+                self.request_rest()
         else:
             working.result()
 

@@ -126,6 +126,8 @@ class DeviceServer:
         self._journal = journal
         self._open_data_link = open_data_link
         self._data_link: LinkProtocol | None = None
+        self._prompt_link: HandsOver | None = None
+        self._answered = self._answers = ""
         self._largest: int | None = None
         self._device_state = DeviceState(uuid4().hex, lease)
         self._exits = AsyncExitStack()
@@ -160,7 +162,9 @@ class DeviceServer:
             else:
                 await refuse_name_in_use(self._broker, self._address, self._timeout)
             device_state.name = str(self._address)
-            self._commands = Commands(self._substrate, encoder, device_state, self._lease, self._send, journal)
+            self._commands = Commands(
+                self._substrate, encoder, device_state, self._lease, self._send, journal, self._send_at_once
+            )
             online: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             serving = asyncio.create_task(self._serve(online), name=f"serving {self._address}")
             self._serving = serving
@@ -240,7 +244,7 @@ class DeviceServer:
             finally:
                 # The broker publishes the will only if this connection ends without DISCONNECT.
                 if self._data_link is not None:
-                    self._data_link = None
+                    self._data_link = self._prompt_link = None
                     with suppress(LinkLost, BrokerRefused):
                         await stop_link.publish(topic("status"), gone, qos=1, retain=True)
 
@@ -254,13 +258,14 @@ class DeviceServer:
 
     async def _receive_frames(self, link: LinkProtocol, probe: AccessProbe, own_status: OwnStatus) -> None:
         status, stimuli = self._address.topic("status"), self._address.topic("stimulus", "")
+        before, unheard, take_command = len(stimuli), probe.unheard, self._commands.take
 
         def take(topic: str, payload: bytes) -> bool:
             return (
-                not probe.unheard
+                not unheard
                 and len(payload) <= SMALL
                 and topic.startswith(stimuli)
-                and self._commands.take(topic[len(stimuli) :], payload)
+                and take_command(topic[before:], payload)
             )
 
         if isinstance(link, HandsOver):
@@ -296,6 +301,7 @@ class DeviceServer:
         if not online.done():
             await data_link.unsubscribe(self._address.topic("response", self._broker.controller, probes[1].name))
         self._data_link, device_state = data_link, self._device_state
+        self._prompt_link = data_link if isinstance(data_link, HandsOver) else None
         device_state.announce("birth")
         while True:
             device_state.changed.clear()
@@ -309,9 +315,20 @@ class DeviceServer:
                 await stop_link.publish(self._address.topic("events"), event)
             await device_state.changed.wait()
 
+    def _response_topic(self, holder: str) -> str:
+        """Return the topic on which a session is answered; nearly always that of the answer before."""
+        if holder != self._answered:
+            self._answered, self._answers = holder, self._address.topic("response", holder)
+        return self._answers
+
+    def _send_at_once(self, frame: bytes, holder: str) -> bool:
+        """Publish a small frame to a session within this call; return False where `_send` is to."""
+        link = self._prompt_link
+        return link is not None and len(frame) <= SMALL and link.send_at_once(self._response_topic(holder), frame)
+
     async def _send(self, frame: bytes, holder: str) -> None:
         """Publish a frame to a session; one that is lost with the connection is asked for again."""
-        link, topic = self._data_link, self._address.topic("response", holder)
+        link, topic = self._data_link, self._response_topic(holder)
         if link is not None:
             try:
                 takes = self._commands.takes

@@ -24,9 +24,10 @@ import msgspec
 from inmateria.adapters.mqtt.wire.address import ROOT, Address
 from inmateria.adapters.mqtt.wire.device_link import KEEPALIVE, MOST_MESSAGE, SILENT, VERSION, Hello
 from inmateria.adapters.mqtt.wire.device_socket import DeviceSocket
+from inmateria.adapters.mqtt.wire.kept_buffer import BytesProtocol
 from inmateria.adapters.mqtt.wire.link_protocol import Message, TakeMessage
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
-from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, packed
+from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, beginning, packed, packed_after
 from inmateria.concurrency import cancel_and_wait
 from inmateria.substrate import SubstrateBusy, SubstrateError
 
@@ -42,6 +43,7 @@ _WAITING, _WAITING_BYTES = 4096, 1 << 26
 """Messages of one client that wait for the device at most, and their bytes."""
 _UNREAD = 1 << 26
 """Bytes that wait for a client that does not read, from which messages to it are dropped."""
+_MESSAGE = int(StreamKind.MESSAGE)
 _IN_A_ROW = 64
 _ROUTES = 1024
 _SUBSCRIPTIONS = 64
@@ -146,11 +148,11 @@ class SocketHub:
         """Pass a message on to everyone who has subscribed."""
         if retain:
             self._retained[topic] = payload
-        links, clients, short = self._routes.get(topic) or self._route(topic)
+        links, clients, begins = self._routes.get(topic) or self._route(topic)
         for link in links:
-            link.put(Message(topic, payload), sender)
+            link.put(topic, payload, False, sender)
         if clients:
-            data = packed(StreamKind.MESSAGE, short, payload)
+            data = packed_after(begins, payload)
             for client in clients:
                 client.send(data)
 
@@ -170,9 +172,9 @@ class SocketHub:
             if wanted.match(topic)
         ]
 
-    def retained(self, wanted: "_Topics") -> list[Message]:
-        """Return the same for a connection of the device."""
-        return [Message(topic, payload, True) for topic, payload in self._retained.items() if wanted.match(topic)]
+    def retained(self, wanted: "_Topics") -> list[tuple[str, bytes]]:
+        """Return the same for a connection of the device, as topics and payloads."""
+        return [(topic, payload) for topic, payload in self._retained.items() if wanted.match(topic)]
 
     def admit(self, client: "_Client", hello: Hello) -> str:
         """Greet a client; return why it is refused, or nothing."""
@@ -198,7 +200,7 @@ class SocketHub:
         self._routes[topic] = route = (
             [link for link in self._links if link.topics.match(topic)],
             [client for client in self._clients if client.topics.match(topic)],
-            topic.removeprefix(self._prefix).encode("ascii"),
+            beginning(_MESSAGE, topic.removeprefix(self._prefix).encode("ascii")),
         )
         return route
 
@@ -269,6 +271,10 @@ class _OwnLink:
     async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         self._hub.publish(topic, payload, retain, None)
 
+    def send_at_once(self, topic: str, payload: bytes) -> bool:
+        self._hub.publish(topic, payload, False, None)
+        return True
+
     async def subscribe(self, *topics: str, qos: int = 0, retained: bool = True) -> None:
         new = _Topics()
         for topic in topics:
@@ -276,8 +282,8 @@ class _OwnLink:
             new.add(topic)
         self._hub.forget_routes()
         if retained:
-            for message in self._hub.retained(new):
-                self.put(message, None)
+            for topic, payload in self._hub.retained(new):
+                self.put(topic, payload, True, None)
 
     async def unsubscribe(self, *topics: str) -> None:
         for topic in topics:
@@ -300,20 +306,22 @@ class _OwnLink:
             self._wanted = asyncio.get_running_loop().create_future()
             await self._wanted
 
-    def put(self, message: Message, sender: "_Client | None") -> None:
-        if not self._queue and self.take_message is not None and self.take_message(message.topic, message.payload):
+    def put(self, topic: str, payload: bytes, retained: bool, sender: "_Client | None") -> None:
+        take = self.take_message
+        if take is not None and not self._queue and take(topic, payload):
             return
-        self._queue.append((message, sender))
+        self._queue.append((Message(topic, payload, retained), sender))
         if sender is not None:
-            sender.waits(len(message.payload))
+            sender.waits(len(payload))
         if self._wanted is not None and not self._wanted.done():
             self._wanted.set_result(None)
 
 
-class _Client(asyncio.Protocol):
+class _Client(BytesProtocol):
     """A connection of a client."""
 
     def __init__(self, hub: SocketHub) -> None:
+        super().__init__()
         self._hub = hub
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
@@ -321,7 +329,7 @@ class _Client(asyncio.Protocol):
         self.topics = _Topics()
         self._allowed: dict[bytes, str] = {}
         self.only_stops = False
-        self._greeted = self._gone = self._paused = False
+        self._greeted = self._gone = self._paused = self._full = False
         self._waiting = self._waiting_bytes = 0
         self._received = time.monotonic()
         self.ended: asyncio.Future[None] = self._loop.create_future()
@@ -337,11 +345,8 @@ class _Client(asyncio.Protocol):
             for kind, topic, payload in self._reader.take(data):
                 if self._gone:
                     return
-                if kind == StreamKind.MESSAGE and self._greeted:
-                    name = self._allowed.get(topic)
-                    if name is None:
-                        name = self._allow(topic)
-                    self._hub.publish(name, payload, False, self)
+                if kind == _MESSAGE and self._greeted:
+                    self._hub.publish(self._allowed.get(topic) or self._allow(topic), payload, False, self)
                 else:
                     self._handle(kind, payload)
         except (ValueError, msgspec.MsgspecError) as error:
@@ -362,10 +367,18 @@ class _Client(asyncio.Protocol):
         """Send a message, or drop it where the client has not read for long: numbers are asked for again."""
         if self._gone:
             return
-        if self._transport.get_write_buffer_size() > _UNREAD:
+        if self._full and self._transport.get_write_buffer_size() > _UNREAD:
             self._hub.log.warning("%s: a client does not read; a message to it was dropped", self._hub.address)
             return
         self._transport.write(data)
+
+    def pause_writing(self) -> None:
+        """Note that what it has not read is more than a little; only then is it measured."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Note that it has read most of it."""
+        self._full = False
 
     def waits(self, size: int) -> None:
         """Count a message that waits for the device, and stop to read where there are too many."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +10,10 @@ import msgspec
 
 from inmateria.adapters.mqtt.wire.address import ROOT
 from inmateria.adapters.mqtt.wire.device_socket import ONLY_DEVICE, DeviceSocket
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message, TakeMessage
-from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, packed
+from inmateria.adapters.mqtt.wire.kept_buffer import BytesProtocol
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost
+from inmateria.adapters.mqtt.wire.received_messages import ReceivedMessages
+from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, beginning, packed, packed_after
 from inmateria.concurrency import cancel_and_wait
 
 __all__ = ["KEEPALIVE", "MOST_MESSAGE", "VERSION", "DeviceLink", "Hello", "open_device_link"]
@@ -24,9 +25,8 @@ SILENT = 1.8
 """Keepalives without a word after which the other end is taken for dead."""
 MOST_MESSAGE = 1 << 26
 """Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
-_MOST_QUEUED = 4096
-_MOST_QUEUED_BYTES = 1 << 26
-_IN_A_ROW = 64
+_MESSAGE = int(StreamKind.MESSAGE)
+_MESSAGES = frozenset((_MESSAGE, int(StreamKind.RETAINED)))
 _TICKS = 10
 _CLOSING = 1.0
 _GONE = "the connection is gone"
@@ -49,10 +49,14 @@ class Hello(msgspec.Struct):
     device: str = ""
 
 
-class DeviceLink(asyncio.Protocol):
+class DeviceLink(ReceivedMessages, BytesProtocol):
     """An open connection to the socket of a device; see `open_device_link`."""
 
+    _lost: LinkLost | BrokerRefused | None
+
     def __init__(self, place: DeviceSocket) -> None:
+        ReceivedMessages.__init__(self)
+        BytesProtocol.__init__(self)
         self._place = place
         self._prefix = f"{ROOT}/{place.address.group}/{place.address.device}/"
         self._loop = asyncio.get_running_loop()
@@ -60,13 +64,7 @@ class DeviceLink(asyncio.Protocol):
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._reader = MessageReader(MOST_MESSAGE)
         self._greeted: asyncio.Future[Hello] = self._loop.create_future()
-        self.take_message: TakeMessage | None = None
-        self._queue: deque[Message] = deque()
-        self._queued_bytes = 0
-        self._wanted: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._paused = False
-        self._lost: LinkLost | BrokerRefused | None = None
         self._received = time.monotonic()
         self._sent: dict[str, bytes] = {}
         self._came: dict[bytes, str] = {}
@@ -74,15 +72,19 @@ class DeviceLink(asyncio.Protocol):
     async def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> None:
         """Send a message; see `LinkProtocol.publish`. A stream keeps its order and drops nothing, whatever the QoS."""
         if self._lost is not None:
-            raise self._lost
-        short = self._sent.get(topic)
-        if short is None:
-            short = self._short(topic)
-        self._transport.write(packed(StreamKind.MESSAGE, short, payload))
+            raise self._lost.with_traceback(None)
+        self._write(topic, payload)
         if self._writable is not None:
             await asyncio.shield(self._writable)
             if self._lost is not None:
                 raise self._lost
+
+    def send_at_once(self, topic: str, payload: bytes) -> bool:
+        """Send a message unless the connection takes none now; see `HandsOver`."""
+        if self._lost is not None or self._writable is not None:
+            return False
+        self._write(topic, payload)
+        return True
 
     async def subscribe(self, *topics: str, qos: int = 0) -> None:
         """Subscribe to topics. It holds for whatever is sent from then on: a stream keeps its order."""
@@ -91,28 +93,6 @@ class DeviceLink(asyncio.Protocol):
     async def unsubscribe(self, *topics: str) -> None:
         """End subscriptions."""
         self._send_topics(StreamKind.UNSUBSCRIBE, topics)
-
-    async def messages(self) -> AsyncIterator[Message]:
-        """Yield each message; raises `LinkLost` when the connection is gone, or `BrokerRefused` with the reason."""
-        in_a_row = 0
-        while True:
-            while self._queue:
-                message = self._queue.popleft()
-                self._queued_bytes -= len(message.payload)
-                if self._paused and self._has_room():
-                    self._paused = False
-                    if self._lost is None:
-                        self._transport.resume_reading()
-                in_a_row += 1
-                if in_a_row >= _IN_A_ROW:
-                    in_a_row = 0
-                    await asyncio.sleep(0)
-                yield message
-            if self._lost is not None:
-                raise self._lost
-            in_a_row = 0
-            self._wanted = self._loop.create_future()
-            await self._wanted
 
     async def greet(self) -> Hello:
         """Say what is wanted, and wait for the device's own greeting."""
@@ -152,18 +132,14 @@ class DeviceLink(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Queue the messages that came."""
         self._received = time.monotonic()
-        queued = False
         try:
             for kind, topic, payload in self._reader.take(data):
-                if kind in (StreamKind.MESSAGE, StreamKind.RETAINED):
-                    name = self._came.get(topic)
-                    if name is None:
-                        name = self._name(topic)
-                    if not self._queue and self.take_message is not None and self.take_message(name, payload):
+                if kind in _MESSAGES:
+                    name = self._came.get(topic) or self._name(topic)
+                    take = self.take_message
+                    if take is not None and not self._queue and take(name, payload):
                         continue
-                    self._queue.append(Message(name, payload, kind == StreamKind.RETAINED))
-                    self._queued_bytes += len(payload)
-                    queued = True
+                    self._put(name, payload, kind != _MESSAGE)
                 elif kind == StreamKind.HELLO and not self._greeted.done():
                     self._greeted.set_result(msgspec.json.decode(payload, type=Hello))
                 elif kind == StreamKind.REFUSED:
@@ -174,11 +150,6 @@ class DeviceLink(asyncio.Protocol):
                 f"{self._place} does not speak as a device ({error})", "the socket of a device",
                 "see what `inmateria serve` prints",
             ))  # fmt: skip
-        if queued:
-            if not self._has_room() and not self._paused and self._lost is None:
-                self._paused = True
-                self._transport.pause_reading()
-            self._wake()
 
     def eof_received(self) -> None:
         """Close, since the other end has."""
@@ -200,6 +171,9 @@ class DeviceLink(asyncio.Protocol):
             self._writable.set_result(None)
         self._writable = None
 
+    def _write(self, topic: str, payload: bytes) -> None:
+        self._transport.write(packed_after(self._sent.get(topic) or self._begin(topic), payload))
+
     def _send_topics(self, kind: StreamKind, topics: tuple[str, ...]) -> None:
         if self._lost is not None:
             raise self._lost
@@ -208,10 +182,14 @@ class DeviceLink(asyncio.Protocol):
 
     def _short(self, topic: str) -> bytes:
         """Return a topic as it stands on the stream, below the device."""
+        return topic.removeprefix(self._prefix).encode("ascii")
+
+    def _begin(self, topic: str) -> bytes:
+        """Return how messages on a topic begin."""
         if len(self._sent) >= _TOPICS_KEPT:
             self._sent.clear()
-        self._sent[topic] = short = topic.removeprefix(self._prefix).encode("ascii")
-        return short
+        self._sent[topic] = begins = beginning(_MESSAGE, self._short(topic))
+        return begins
 
     def _name(self, short: bytes) -> str:
         if len(self._came) >= _TOPICS_KEPT:
@@ -219,12 +197,13 @@ class DeviceLink(asyncio.Protocol):
         self._came[short] = name = self._prefix + short.decode("ascii")
         return name
 
-    def _has_room(self) -> bool:
-        return len(self._queue) < _MOST_QUEUED and self._queued_bytes < _MOST_QUEUED_BYTES
+    def _pause_reading(self) -> None:
+        if self._lost is None:
+            self._transport.pause_reading()
 
-    def _wake(self) -> None:
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+    def _resume_reading(self) -> None:
+        if self._lost is None:
+            self._transport.resume_reading()
 
     def _lose(self, why: LinkLost | BrokerRefused, at_once: bool = True) -> None:
         if self._lost is None:

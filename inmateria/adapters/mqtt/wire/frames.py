@@ -51,19 +51,23 @@ MAGIC, MAJOR = b"IM", 1
 NOT_READ = -32768
 """Stands in 16-bit integers for a value that was not read."""
 _MOST_INTEGER = 32767
-_PREFIX, _CHECK, _HEAD = struct.Struct("<2sBBI"), struct.Struct("<I"), struct.Struct("<2sBBII")
-_HEADER_AT = _PREFIX.size + _CHECK.size
+_PREFIX, _CHECK, _HEAD = struct.Struct("<2sBBI"), struct.Struct("<I"), struct.Struct("<4sII")
+_pack_prefix, _pack_check, _read_head = _PREFIX.pack, _CHECK.pack, _HEAD.unpack_from
+_CHECK_AT = _PREFIX.size
+_HEADER_AT = _CHECK_AT + _CHECK.size
 _LARGE, _PAD = 4096, 6
-_add = np.add.reduce
+_add, _ndarray = np.add.reduce, np.ndarray
 _PADS = tuple(" " * (spaces + 1) for spaces in range(8))
 _WHOLE = 1
+_BEGINS, _BEGINS_WHOLE = MAGIC + bytes((MAJOR,)), MAGIC + bytes((MAJOR, _WHOLE))
 _WORD, _MOST_SUM = np.dtype("<u8"), (1 << 64) - 1
 _MOST_HEADER = 1 << 16
 _MOST_AXES = 3
 _MOST_VALUE = 1e300
 _FORMS_KEPT = 64
+_FLOAT64 = np.dtype("<f8")
 _DTYPES: dict[str, np.dtype[Any]] = {
-    "<f8": np.dtype("<f8"),
+    "<f8": _FLOAT64,
     "<f4": np.dtype("<f4"),
     "<i2": np.dtype("<i2"),
     "|u1": np.dtype("|u1"),
@@ -169,8 +173,8 @@ class Frame(msgspec.Struct, frozen=True):
 
 
 _forms: dict[tuple[str, tuple[int, ...]], tuple[np.dtype[Any], int]] = {}
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Header)
+_write_header = msgspec.msgpack.Encoder().encode
+_read_header = msgspec.msgpack.Decoder(Header).decode
 
 
 def encode(
@@ -192,38 +196,49 @@ def encode(
         Whether the CRC covers the numbers too, as it always does below 4 kB. Otherwise the header holds their sum,
         which is ten times as fast.
     """
-    body: list[bytes | memoryview] = []
     size = 0
     if array is not None:
-        dtype = array.dtype.str
-        if dtype not in _DTYPES:
-            array, dtype = array.astype("<f8"), "<f8"
-        header.dtype, header.shape = dtype, array.shape
-        size = array.nbytes
-        body.append(array.tobytes() if size < _LARGE else np.ascontiguousarray(array).data.cast("B"))
+        if array.dtype is not _FLOAT64 and array.dtype.str not in _DTYPES:
+            array = array.astype(_FLOAT64)
+        header.dtype = "<f8" if array.dtype is _FLOAT64 else array.dtype.str
+        header.shape, size = array.shape, array.nbytes
     if spikes is not None:
         header.spikes = len(spikes)
-        body.append(np.ascontiguousarray(spikes).tobytes())
         size += spikes.nbytes
-    whole = whole or size < _LARGE
+    if size >= _LARGE:
+        return _encode_large(header, array, spikes, whole)
+    rest = _write_header(header)
+    prefix = _pack_prefix(MAGIC, MAJOR, _WHOLE, len(rest))
+    if array is not None:  # copied once more, which is faster than a checksum of each part
+        rest += array.tobytes()
+    if spikes is not None:
+        rest += spikes.tobytes()
+    return prefix + _pack_check(crc32(rest, crc32(prefix))) + rest
+
+
+def _encode_large(
+    header: Header, array: npt.NDArray[Any] | None, spikes: npt.NDArray[np.void] | None, whole: bool
+) -> bytes:
+    """Write a frame of 4 kB and more, whose numbers are copied once only."""
+    body: list[bytes | memoryview] = []
+    if array is not None:
+        body.append(array.tobytes() if array.nbytes < _LARGE else np.ascontiguousarray(array).data.cast("B"))
+    if spikes is not None:
+        body.append(np.ascontiguousarray(spikes).tobytes())
     if not whole:
         total = 0
         for part in body:
             total += _sum(part, 0, len(part))
         header.checksum = total & _MOST_SUM
-    head = _encoder.encode(header)
-    if size >= _LARGE:
-        header.pad = _PADS[-(_HEADER_AT + len(head) + _PAD) % 8]
-        head = _encoder.encode(header)
-    prefix = _PREFIX.pack(MAGIC, MAJOR, whole, len(head))
-    if size < _LARGE:  # copied once more, which is faster than a checksum of each part
-        rest = b"".join((head, *body))
-        return prefix + _CHECK.pack(crc32(rest, crc32(prefix))) + rest
+    head = _write_header(header)
+    header.pad = _PADS[-(_HEADER_AT + len(head) + _PAD) % 8]
+    head = _write_header(header)
+    prefix = _pack_prefix(MAGIC, MAJOR, whole, len(head))
     check = crc32(head, crc32(prefix))
     if whole:
         for part in body:
             check = crc32(part, check)
-    return b"".join((prefix, _CHECK.pack(check), head, *body))
+    return b"".join((prefix, _pack_check(check), head, *body))
 
 
 def decode(data: bytes) -> Frame:
@@ -234,55 +249,69 @@ def decode(data: bytes) -> Frame:
     FrameError
         If the bytes are not a whole frame of a version that is known here.
     """
-    if len(data) < _HEADER_AT or data[:2] != MAGIC:
-        raise FrameError(
-            f"{len(data)} bytes that begin with {data[:2]!r} are not a frame", f"a frame begins with {MAGIC!r}"
-        )
-    _, major, covers, length, check = _HEAD.unpack_from(data)
-    if major != MAJOR:
-        raise FrameError(
-            f"a frame has major version {major}", f"version {MAJOR} is known here", "use a matching inmateria"
-        )
+    total = len(data)
+    if total < _HEADER_AT:
+        raise _no_frame(data)
+    begins, length, check = _read_head(data)
+    whole = begins == _BEGINS_WHOLE
+    if not whole and begins[:3] != _BEGINS:
+        raise _no_frame(data)
     end = _HEADER_AT + length
-    if length > _MOST_HEADER or end > len(data):
+    if end > total or length > _MOST_HEADER:
         raise FrameError(
-            f"a frame announces a header of {length} bytes in {len(data)}", f"at most {_MOST_HEADER}, all of them there"
+            f"a frame announces a header of {length} bytes in {total}", f"at most {_MOST_HEADER}, all of them there"
         )
-    view = memoryview(data)
-    written = view[_HEADER_AT:end]
-    if crc32(view[_HEADER_AT:] if covers == _WHOLE else written, crc32(data[: _PREFIX.size])) != check:
-        raise FrameError(f"the checksum of a frame of {len(data)} bytes is not that of its bytes", "CRC-32 as of zlib")
+    written = data[_HEADER_AT:end]
+    if not whole:
+        covered: bytes | memoryview = written
+    elif total < _LARGE:  # to copy a few bytes is faster than to make a view of them
+        covered = data[_HEADER_AT:]
+    else:
+        covered = memoryview(data)[_HEADER_AT:]
+    if crc32(covered, crc32(data[:_CHECK_AT])) != check:
+        raise FrameError(f"the checksum of a frame of {total} bytes is not that of its bytes", "CRC-32 as of zlib")
     try:
-        header = _decoder.decode(written)
+        header = _read_header(written)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FrameError(f"a frame's header cannot be read ({error})", "a msgpack map, see docs/wire.md") from None
-    if header.kind is Kind.STIMULUS and covers != _WHOLE:
+    if not whole and header.kind is Kind.STIMULUS:
         raise FrameError("the checksum of a stimulus leaves its numbers out", "it covers them: nothing else is applied")
     array: npt.NDArray[Any] | None = None
     spikes: npt.NDArray[np.void] | None = None
     size = spikes_size = 0
-    if header.shape:
-        form = header.dtype, header.shape
+    shape, count = header.shape, header.spikes
+    if shape:
+        form = header.dtype, shape
         dtype, size = _forms.get(form) or _read_form(*form)
-    if header.spikes > 0:
-        spikes_size = header.spikes * SPIKE.itemsize
-    if end + size + spikes_size != len(data):
+    if count > 0:
+        spikes_size = count * SPIKE.itemsize
+    if end + size + spikes_size != total:
         raise FrameError(
-            f"a frame announces {size} bytes of numbers and {max(0, header.spikes)} spikes in a body of "
-            f"{len(data) - end} bytes", "exactly what is announced",
+            f"a frame announces {size} bytes of numbers and {max(0, count)} spikes in a body of "
+            f"{total - end} bytes", "exactly what is announced",
         )  # fmt: skip
     if header.checksum >= 0 and header.checksum != (
         _sum(data, end, size) + _sum(data, end + size, spikes_size) & _MOST_SUM
     ):
-        raise FrameError(f"the sum of the numbers of a frame of {len(data)} bytes is not what its header says")
+        raise FrameError(f"the sum of the numbers of a frame of {total} bytes is not what its header says")
     if size:
         if size < _LARGE:  # a copy begins where numbers are aligned, so that it is not copied again
-            array = np.ndarray(header.shape, dtype, data[end : end + size])
+            array = _ndarray(shape, dtype, data[end : end + size])
         else:
-            array = np.ndarray(header.shape, dtype, data, end)
-    if header.spikes >= 0:
-        spikes = np.frombuffer(data, SPIKE, header.spikes, end + size)
+            array = _ndarray(shape, dtype, data, end)
+    if count >= 0:
+        spikes = np.frombuffer(data, SPIKE, count, end + size)
     return Frame(header, array, spikes)
+
+
+def _no_frame(data: bytes) -> FrameError:
+    if len(data) < _HEADER_AT or data[: len(MAGIC)] != MAGIC:
+        return FrameError(
+            f"{len(data)} bytes that begin with {data[:2]!r} are not a frame", f"a frame begins with {MAGIC!r}"
+        )
+    return FrameError(
+        f"a frame has major version {data[len(MAGIC)]}", f"version {MAJOR} is known here", "use a matching inmateria"
+    )
 
 
 def _read_form(name: str, shape: tuple[int, ...]) -> tuple[np.dtype[Any], int]:
@@ -324,7 +353,7 @@ def _in_units_of_info(signal: npt.NDArray[Any], units: tuple[str, ...], info: Su
 def header_of(data: bytes) -> Header:
     """Read the header of a frame that was encoded here; nothing is checked."""
     _, _, _, length = _PREFIX.unpack_from(data)
-    return _decoder.decode(memoryview(data)[_HEADER_AT : _HEADER_AT + length])
+    return _read_header(memoryview(data)[_HEADER_AT : _HEADER_AT + length])
 
 
 def _sum(data: bytes | memoryview, start: int, size: int) -> int:
@@ -390,7 +419,10 @@ def stimulus_of(frame: Frame, floating: bool = False) -> Stimulus:
 
 def unadmitted_stimulus_of(frame: Frame, floating: bool) -> Stimulus:
     """Take the stimulus out of a frame for `Substrate.stimulate`, which refuses values that are not finite as well."""
-    return unadmitted(_drive_of(frame), frame.header.step, floating)
+    header, array = frame.header, frame.array
+    if array is None or header.dtype != "<f8" or array.ndim != 2:
+        array = _drive_of(frame)
+    return unadmitted(array, header.step, floating)
 
 
 def _drive_of(frame: Frame) -> npt.NDArray[np.float64]:
@@ -414,8 +446,10 @@ def response_of(frame: Frame, info: SubstrateInfo) -> Response:
         If it is in units that cannot be converted into those of `info`.
     """
     header = frame.header
-    signal = numbers(frame) if header.dtype == "<i2" else frame.array
-    if header.units and signal is not None:
+    signal = frame.array
+    if signal is not None and header.dtype == "<i2":
+        signal = numbers(frame)
+    if signal is not None and header.units:
         signal = _in_units_of_info(signal, header.units, info)
     try:
         return Response(signal, frame.spikes, header.start, header.exchange)

@@ -11,7 +11,6 @@ import ssl
 import sys
 import time
 from array import array
-from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -25,8 +24,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from inmateria.adapters.mqtt.wire.address import WEBSOCKET_PATH, Broker
-from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message, TakeMessage
+from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost, Message
 from inmateria.adapters.mqtt.wire.publish_packets import PacketReader, publish_header, published
+from inmateria.adapters.mqtt.wire.received_messages import ReceivedMessages
 from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
 from inmateria.concurrency import cancel_and_wait, wait_to_completion
 
@@ -40,15 +40,11 @@ KEEPALIVE = 3
 """Seconds; a connection over which nothing comes is given up within two of them."""
 MOST_MESSAGE = 1 << 26
 """Bytes of a message at most, 64 MiB; a connection over which a larger one comes is closed."""
-_MOST_QUEUED = 4096
-_MOST_QUEUED_BYTES = 1 << 26
 _SMALL = 65_536
 """Bytes of a message that is sent without the library; of more, part would often have to wait."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 _HEADERS_KEPT = 256
 _PUBLISH, _PING = 0x30, b"\xc0\x00"
-_IN_A_ROW = 64
-"""Messages that are handed out before other tasks get a turn."""
 _NO_RETAINED = 2
 """Retain handling of MQTT 5: do not send retained messages at the time of the subscription."""
 _SILENT = 1.8
@@ -64,26 +60,25 @@ _BACKLOG = 1 << 16
 """Bytes that wait to be sent, from which on their going out shows that the broker is alive."""
 
 
-class Link:
+class Link(ReceivedMessages):
     """An open connection to a broker; see `open_link`."""
 
+    _lost: LinkLost | None
+
     def __init__(self, client: "_Client", timeout: float, plain: bool) -> None:
+        super().__init__()
         self._client = client
         self._plain = plain
         self._socket: Any = None
+        self._memory = memoryview(bytearray(_CHUNK if plain else 0))  # kept, see `wire.kept_buffer`
         self._headers: dict[str, bytes] = {}
         self._packets = PacketReader(MOST_MESSAGE, client.protocol == MQTTv5)
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._descriptor = -1
-        self._writing = self._paused = False
-        self.take_message: TakeMessage | None = None
-        self._queue: deque[Message] = deque()
-        self._queued_bytes = 0
-        self._wanted: asyncio.Future[None] | None = None
+        self._writing = False
         self._waiting: dict[int, asyncio.Future[int]] = {}
         self._connack: asyncio.Future[ReasonCode] = self._loop.create_future()
-        self._lost: str | None = None
         self._received = time.monotonic()
         self._published = self._taken = self._backlog = 0
         self._progressed = self._received
@@ -106,15 +101,15 @@ class Link:
             If the broker answers that it is not allowed; most brokers drop it silently instead.
         """
         if self._lost is not None:
-            raise LinkLost(self._lost)
+            raise self._lost.with_traceback(None)
         if len(payload) + len(topic) + _PACKET > self.largest:
             raise BrokerRefused(
                 f"a message of {len(payload)} bytes was to be published on {topic}",
                 f"the broker takes {self.largest} at most", "send less at a time, or raise its limit",
             )  # fmt: skip
-        self._published += len(payload)
-        if self._plain and qos == 0 and not retain and len(payload) <= _SMALL and self._send_at_once(topic, payload):
+        if qos == 0 and not retain and self.send_at_once(topic, payload):
             return
+        self._published += len(payload)
         info = self._client.publish(topic, payload, qos, retain)
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost(_GONE)
@@ -149,28 +144,6 @@ class Link:
     async def unsubscribe(self, *topics: str) -> None:
         """End subscriptions, without waiting for the broker's confirmation."""
         self._client.unsubscribe(list(topics))
-
-    async def messages(self) -> AsyncIterator[Message]:
-        """Yield each message; raises `LinkLost` when the connection is gone."""
-        in_a_row = 0
-        while True:
-            while self._queue:
-                message = self._queue.popleft()
-                self._queued_bytes -= len(message.payload)
-                if self._paused and self._has_room():
-                    self._paused = False
-                    if self._descriptor >= 0:
-                        self._loop.add_reader(self._descriptor, self._read)
-                in_a_row += 1
-                if in_a_row >= _IN_A_ROW:  # a flood on this connection must not delay what comes on another
-                    in_a_row = 0
-                    await asyncio.sleep(0)
-                yield message
-            if self._lost is not None:
-                raise LinkLost(self._lost)
-            in_a_row = 0
-            self._wanted = self._loop.create_future()
-            await self._wanted
 
     def begin(self) -> None:
         """Register the socket with the event loop."""
@@ -261,9 +234,17 @@ class Link:
                 ioctl(self._descriptor, TIOCOUTQ, count)
         return count[0]
 
-    def _send_at_once(self, topic: str, payload: bytes) -> bool:
-        """Send a message at QoS 0, unless others wait to be sent; return False where the library is to do it."""
-        if self._client.want_write() or self._descriptor < 0:
+    def send_at_once(self, topic: str, payload: bytes) -> bool:
+        """Send a message at QoS 0, unless others wait to be sent; return False where `publish` is to do it."""
+        size = len(payload)
+        if (
+            not self._plain
+            or size > _SMALL
+            or self._descriptor < 0
+            or size + len(topic) + _PACKET > self.largest
+            or self._client.want_write()
+            or self._lost is not None
+        ):
             return False
         header = self._headers.get(topic)
         if header is None:
@@ -275,6 +256,7 @@ class Link:
             sent = self._socket.send(packet)
         except OSError:  # it takes nothing now, or is gone: the library finds out which
             return False
+        self._published += size
         if sent < len(packet):
             self._client.send_rest(packet[sent:])
             self._write_later()
@@ -309,16 +291,16 @@ class Link:
     def _read_packets(self) -> None:
         """Read what has come, deal with the messages at QoS 0, and hand the library all else."""
         try:
-            data = self._socket.recv(_CHUNK)
+            count = self._socket.recv_into(self._memory)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._client.loop_read()  # which finds the end as well
             return
         try:
-            for packet in self._packets.take(data):
+            for packet in self._packets.take(self._memory[:count].tobytes()):
                 if not isinstance(packet, bytes):
                     self._take(*packet)
                 elif self._lost is None:
@@ -339,8 +321,13 @@ class Link:
         self._client.loop_write()
         self._write_later()
 
-    def _has_room(self) -> bool:
-        return len(self._queue) < _MOST_QUEUED and self._queued_bytes < _MOST_QUEUED_BYTES
+    def _pause_reading(self) -> None:
+        if self._descriptor >= 0:
+            self._loop.remove_reader(self._descriptor)
+
+    def _resume_reading(self) -> None:
+        if self._descriptor >= 0:
+            self._loop.add_reader(self._descriptor, self._read)
 
     def _on_connect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", self.largest))
@@ -351,18 +338,9 @@ class Link:
         self._take(message.topic, bytes(message.payload), message.retain)
 
     def _take(self, topic: str, payload: bytes, retained: bool) -> None:
-        if not self._queue and self.take_message is not None and self.take_message(topic, payload):
-            return
-        self._queue.append(Message(topic, payload, retained))
-        self._queued_bytes += len(payload)
-        if not self._has_room() and not self._paused and self._descriptor >= 0:
-            self._paused = True
-            self._loop.remove_reader(self._descriptor)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+        take = self.take_message
+        if take is None or self._queue or not take(topic, payload):
+            self._put(topic, payload, retained)
 
     def _on_publish(self, client: Client, _: object, number: int, code: ReasonCode, properties: Properties) -> None:
         self._confirm(number, code.value)
@@ -392,12 +370,12 @@ class Link:
 
     def _lose(self, why: str) -> None:
         if self._lost is None:
-            self._lost = why
+            self._lost = LinkLost(why)
         self._forget_socket()
         waited_for: list[asyncio.Future[Any]] = [self._connack, *self._waiting.values()]
         for waiting in waited_for:
             if not waiting.done():
-                waiting.set_exception(LinkLost(self._lost))
+                waiting.set_exception(self._lost)
                 waiting.exception()  # marks it as retrieved: it is no error where no task waits for it
         self._wake()
 

@@ -86,6 +86,10 @@ class HandsOver(Protocol):
 
     take_message: TakeMessage | None
 
+    def send_at_once(self, topic: str, payload: bytes) -> bool:
+        """Send a small message at QoS 0 within this call; return False, with nothing sent, where `publish` is to."""
+        ...
+
 
 class OpenLink(Protocol):
     """Opens a connection to a broker; called again each time one was lost."""

@@ -11,6 +11,7 @@ __all__ = ["PacketReader", "publish_header", "published"]
 _PUBLISH, _KIND, _RETAIN = 0x30, 0xFE, 0x01
 _TOPIC = struct.Struct(">H")
 _LENGTH_BYTES = 4
+_MOST_TWO_BYTES = 1 << 14
 
 
 def publish_header(topic: str, version_5: bool) -> bytes:
@@ -22,6 +23,8 @@ def publish_header(topic: str, version_5: bool) -> bytes:
 def published(header: bytes, payload: bytes) -> bytes:
     """Return a packet."""
     size = len(header) + len(payload)
+    if 127 < size < _MOST_TWO_BYTES:  # as nearly always
+        return bytes((_PUBLISH, size & 127 | 128, size >> 7)) + header + payload
     length = bytearray()
     while size > 127:
         length.append(size & 127 | 128)
@@ -52,6 +55,10 @@ class PacketReader:
         ValueError
             If the bytes are no packets, or one is too long.
         """
+        if not self._held and len(data) > 3 and data[0] & _KIND == _PUBLISH and data[1] > 127 > data[2]:
+            length = data[1] & 127 | data[2] << 7
+            if length + 3 == len(data) and length <= self._most:  # nearly always: one message, its length in two bytes
+                return [self._message(data, 0, 3, len(data))]
         if self._held:
             self._held += data
             whole: bytes | bytearray = self._held

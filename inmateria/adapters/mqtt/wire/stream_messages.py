@@ -10,9 +10,10 @@ payload   the rest
 import struct
 from enum import IntEnum
 
-__all__ = ["MessageReader", "StreamKind", "packed"]
+__all__ = ["MessageReader", "StreamKind", "beginning", "packed", "packed_after"]
 
-_HEAD = struct.Struct("<IBB")
+_HEAD, _LENGTH = struct.Struct("<IBB"), struct.Struct("<I")
+_read_head, _pack_length = _HEAD.unpack_from, _LENGTH.pack
 _BEGIN = _HEAD.size
 _PREFIX = 4
 _UNCOUNTED = _BEGIN - _PREFIX
@@ -36,6 +37,16 @@ def packed(kind: int, topic: bytes = b"", payload: bytes = b"") -> bytes:
     return _HEAD.pack(len(topic) + len(payload) + _UNCOUNTED, kind, len(topic)) + topic + payload
 
 
+def beginning(kind: int, topic: bytes) -> bytes:
+    """Return what stands between the length of a message and its payload, the same for all on one topic."""
+    return bytes((kind, len(topic))) + topic
+
+
+def packed_after(begins: bytes, payload: bytes) -> bytes:
+    """Return the bytes of a message whose `beginning` is known."""
+    return _pack_length(len(begins) + len(payload)) + begins + payload
+
+
 class MessageReader:
     """Takes in bytes as they come and gives the whole messages in them.
 
@@ -57,18 +68,18 @@ class MessageReader:
         ValueError
             If the bytes are no messages, or one is too long: nothing after it can be read.
         """
-        held = self._held
-        if not held and len(data) >= _BEGIN:
-            length, kind, size = _HEAD.unpack_from(data)
-            if length + _PREFIX == len(data) and size + _UNCOUNTED <= length <= self._most:  # nearly always
-                at = _BEGIN + size
+        held, came = self._held, len(data)
+        if not held and came >= _BEGIN:
+            length, kind, size = _read_head(data)
+            at = _BEGIN + size
+            if length + _PREFIX == came >= at and length <= self._most:  # nearly always
                 return [(kind, data[_BEGIN:at], data[at:])]
         held += data
         found: list[tuple[int, bytes, bytes]] = []
         begin = 0
         with memoryview(held) as view:
             while len(held) - begin >= _BEGIN:
-                length, kind, size = _HEAD.unpack_from(held, begin)
+                length, kind, size = _read_head(held, begin)
                 if not size + _UNCOUNTED <= length <= self._most:
                     raise ValueError(
                         f"a message of {length} bytes with a topic of {size} was announced; allowed are {self._most}"
