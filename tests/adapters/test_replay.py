@@ -46,7 +46,7 @@ def some(count: int, steps: int = 4, seed: int = 0) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", ["waveform", "memory"])
 async def test_a_task_on_a_recording_has_the_scores_it_had_on_the_device(tmp_path: Path, name: str) -> None:
     task = find_task(name)
-    settings = task.settings_from({"steps": "600"})
+    settings = task.settings_from({"steps": "600", "samples": "2"})
 
     def watch(phase: str, done: int, of: int, steps: int) -> None:
         pass
