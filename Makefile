@@ -10,16 +10,20 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3; do \
 # Workers share the cores already: several threads of linear algebra in each are many times slower than one.
 ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 
+# Bytecode is kept, also where the environment says not to: tests start hundreds of processes, each of which would compile
+# the whole package from its text.
+export PYTHONDONTWRITEBYTECODE :=
+
 # What is not about the tests themselves goes on at the same time: the linters, and the compilation of kernels.
 MAKEFLAGS += --jobs=2
 
-.PHONY: demo test test-slow coverage lint compiled docs bench clean mutants
+.PHONY: demo test test-slow coverage lint compiled collected docs bench clean mutants
 
 demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
 
-test: $(VENV)/.installed-test lint compiled
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile $(PYTEST)
+test: $(VENV)/.installed-test lint compiled collected
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 test-slow: $(VENV)/.installed-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -m slow -n 2 $(PYTEST)
@@ -27,7 +31,7 @@ test-slow: $(VENV)/.installed-test
 # The tests of `make test` once more, with every line counted; fails below the floor in pyproject.toml. Compiled kernels do
 # not count their lines, and processes that tests start do.
 coverage: $(VENV)/.installed-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(PYTEST)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -38,6 +42,11 @@ lint: $(VENV)/.installed-test
 # Every kernel, once: workers that need the same one at the same time would each compile it.
 compiled: $(VENV)/.installed-test
 	$(BIN)/inmateria compile
+
+# Every module of tests, once: pytest rewrites its assertions, and workers that begin at the same time would each do so.
+# What is wrong with a module is said by the tests themselves.
+collected: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -m "not slow" --collect-only --quiet $(PYTEST) >/dev/null || true
 
 # The documentation as a site in build/site; a warning is an error, and nothing in it is loaded from elsewhere.
 docs: $(VENV)/.installed-test

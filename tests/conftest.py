@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import lsl_alone
 import pytest
 import pytest_asyncio
 from brokers import Mosquitto
+from commands_here import RunCommand
 from hypothesis import settings
 
 from inmateria.cli import main
@@ -20,6 +21,46 @@ from inmateria.testing import assert_no_leaked_tasks
 lsl_alone.use()  # before anything loads liblsl
 settings.register_profile("no clock", deadline=None)  # no test fails on a clock
 settings.load_profile("no clock")
+
+
+LONGEST = (
+    "tests/test_cli.py",
+    "tests/protocols/test_every_task.py",
+    "tests/recording/test_export.py",
+    "tests/adapters/test_cortical.py",
+    "docs/desk.md",
+    "tests/desk/test_sweeping.py",
+    "tests/desk/test_searching.py",
+    "tests/devices/test_calibration.py",
+    "tests/test_report.py",
+    "tests/reservoir/test_readouts.py",
+    "tests/test_contributing.py",
+    "docs/tutorials/a_sweep.md",
+    "tests/adapters/test_tissue_by_model.py",
+    "tests/adapters/test_mqtt_under_fire.py",
+    "tests/protocols/test_neural_protocols.py",
+    "tests/recording/test_damage.py",
+    "tests/protocols/test_series_tasks.py",
+    "tests/protocols/test_periodic_signal.py",
+    "tests/protocols/test_memory_and_nonlinearity.py",
+    "tests/protocols/test_stack_task.py",
+    "tests/adapters/test_mqtt_observer.py",
+    "tests/live/test_page.py",
+    "tests/live/test_run_source.py",
+    "tests/live/test_serving.py",
+    "tests/recording/test_crashes.py",
+    "tests/simulators/test_identity.py",
+    "tests/firmware/test_cortex_m3.py",
+    "tests/test_platform_scripts.py",
+    "tests/test_examples.py",
+)
+"""Files that take longest, the longest first: a worker that began one of them last would keep the others waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest; `make test` tells xdist to keep this order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(LONGEST)))
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -93,7 +134,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
 @pytest.fixture
 def inmateria_here(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+) -> Iterator[RunCommand]:
     """Run a command in this process and in the test's folder, where what it imports was imported already."""
     logger = logging.getLogger("inmateria")
     before = logger.level, logger.propagate, list(logger.handlers)

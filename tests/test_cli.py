@@ -8,19 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import neo
 import numpy as np
 import pytest
+from commands_here import RunCommand
 
 from inmateria import __version__, read_block
 from inmateria.protocols.runs import read_run
 from inmateria.recording import open_recording
 
 INMATERIA = [sys.executable, "-m", "inmateria"]
-Inmateria = Callable[..., subprocess.CompletedProcess[str]]
 HANGS = 500  # s after which a command is taken to hang; a busy machine is slow
 
 
@@ -256,7 +256,7 @@ def nobody_listens() -> int:
     ],
 )
 def test_bad_input_is_one_clear_line_and_leaves_nothing(
-    arguments: list[str], code: int, says: str, tmp_path: Path, inmateria_here: Inmateria
+    arguments: list[str], code: int, says: str, tmp_path: Path, inmateria_here: RunCommand
 ) -> None:
     told = inmateria_here(*arguments)
     assert told.returncode == code
@@ -291,7 +291,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(
     ],
 )
 def test_a_wrong_command_line_is_said_with_exit_code_2(
-    arguments: list[str], tmp_path: Path, inmateria_here: Inmateria
+    arguments: list[str], tmp_path: Path, inmateria_here: RunCommand
 ) -> None:
     told = inmateria_here(*arguments)
     assert list(tmp_path.iterdir()) == []
@@ -300,7 +300,7 @@ def test_a_wrong_command_line_is_said_with_exit_code_2(
     assert told.stderr.strip()
 
 
-def test_a_port_in_use_is_one_clear_line(inmateria_here: Inmateria) -> None:
+def test_a_port_in_use_is_one_clear_line(inmateria_here: RunCommand) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -311,7 +311,7 @@ def test_a_port_in_use_is_one_clear_line(inmateria_here: Inmateria) -> None:
     assert "Traceback" not in told.stderr
 
 
-def test_a_damaged_run_folder_is_one_clear_line(tmp_path: Path, inmateria_here: Inmateria) -> None:
+def test_a_damaged_run_folder_is_one_clear_line(tmp_path: Path, inmateria_here: RunCommand) -> None:
     for text in ("", "{", '{"task": "digits"}'):
         (tmp_path / "run.json").write_text(text)
         told = inmateria_here("report", str(tmp_path))
@@ -320,7 +320,7 @@ def test_a_damaged_run_folder_is_one_clear_line(tmp_path: Path, inmateria_here: 
         assert not (tmp_path / "report.html").exists()
 
 
-def test_run_folders_that_cannot_be_made_are_said(tmp_path: Path, inmateria_here: Inmateria) -> None:
+def test_run_folders_that_cannot_be_made_are_said(tmp_path: Path, inmateria_here: RunCommand) -> None:
     (tmp_path / "runs").write_text("a file stands here")
     told = inmateria_here("run", "digits")
     assert told.returncode == 2
@@ -331,7 +331,7 @@ def test_run_folders_that_cannot_be_made_are_said(tmp_path: Path, inmateria_here
 def finished_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
     """The main job, as the demo runs it."""
     folder = tmp_path_factory.mktemp("main-job")
-    told = inmateria("run", "digits", "--on", "nanowire", "--over", "mqtt", "--json", "--set", "splits=2", cwd=folder)
+    told = inmateria("run", "digits", "--on", "nanowire", "--over", "mqtt", "--json", "--set", "splits=1", cwd=folder)
     assert told.returncode == 0, told.stderr
     return json.loads(told.stdout), folder
 
@@ -361,7 +361,7 @@ def test_the_main_job_leaves_everything_it_says(finished_run: tuple[dict, Path])
     paths = {name: folder / path for name, path in told["paths"].items()}
     assert re.search(r"runs/\d{8}T\d{6}-digits/run\.json$", str(paths["run.json"]))
     run = read_run(paths["run.json"].parent)
-    assert run.settings["splits"] == 2
+    assert run.settings["splits"] == 1
     assert run.substrate.parameters["seed"] == 42
     assert {"python", "numpy", "numba", "paho-mqtt", "inmateria"} <= set(run.versions)
     with open_recording(paths["recording.h5"]) as recording:
@@ -383,12 +383,14 @@ def test_the_recording_of_the_main_job_is_a_neo_block(finished_run: tuple[dict, 
     assert {str(signal.units.dimensionality) for signal in segment.analogsignals} == {"V", "A"}
 
 
-def test_the_report_is_made_again_from_the_folder_alone(finished_run: tuple[dict, Path]) -> None:
+def test_the_report_is_made_again_from_the_folder_alone(
+    finished_run: tuple[dict, Path], inmateria_here: RunCommand
+) -> None:
     told, folder = finished_run
     page = folder / told["paths"]["report.html"]
     before = page.read_text(encoding="utf-8")
     page.unlink()
-    assert inmateria("report", str(page.parent)).returncode == 0
+    assert inmateria_here("report", str(page.parent)).returncode == 0
     assert page.read_text(encoding="utf-8") == before
 
 
@@ -403,6 +405,7 @@ def test_ctrl_c_ends_a_run_cleanly_and_keeps_what_was_exchanged(over: str, tmp_p
             if found and found[0].stat().st_size > 200_000:
                 break
             assert running.poll() is None
+            time.sleep(0.05)  # what looks without a pause takes the run its core
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=HANGS)
     assert running.returncode == 130

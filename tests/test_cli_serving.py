@@ -5,13 +5,14 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from brokers import Mosquitto, with_paths
+from commands_here import RunCommand
 from leaky import LeakySimulator
 
 from inmateria.adapters import RemoteSubstrate, SimulatedSubstrate, SubprocessDevice, connect
@@ -20,7 +21,6 @@ from inmateria.substrate import Stimulus
 
 HANGS = 500
 INMATERIA = [sys.executable, "-m", "inmateria"]
-Inmateria = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @contextmanager
@@ -78,7 +78,7 @@ async def test_over_mqtt_takes_whatever_connect_opens(recording: Path) -> None:
     ],
 )
 def test_what_a_device_cannot_be_called_is_refused_at_once(
-    arguments: list[str], code: int, says: str, inmateria_here: Inmateria
+    arguments: list[str], code: int, says: str, inmateria_here: RunCommand
 ) -> None:
     told = inmateria_here("serve", "nanowire://?wires=40", "--port", "0", *arguments)
     assert told.returncode == code
@@ -86,7 +86,7 @@ def test_what_a_device_cannot_be_called_is_refused_at_once(
     assert "Traceback" not in told.stderr
 
 
-def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto, inmateria_here: Inmateria) -> None:
+def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto, inmateria_here: RunCommand) -> None:
     with serving("nanowire://?wires=40", "--broker", mosquitto.uri):
         told = inmateria_here("serve", "nanowire://?wires=40", "--broker", mosquitto.uri)
     assert told.returncode == 3
@@ -105,7 +105,7 @@ def test_a_name_that_is_served_already_is_refused(mosquitto: Mosquitto, inmateri
     ],
 )
 def test_what_cannot_be_a_source_meter_is_refused(
-    arguments: list[str], code: int, why: str, inmateria_here: Inmateria, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], code: int, why: str, inmateria_here: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
     done = inmateria_here("serve", *arguments)
@@ -167,7 +167,7 @@ async def test_a_device_is_served_watched_stopped_and_released_without_a_broker(
     ],
 )
 def test_what_is_no_socket_of_this_machine_is_refused(
-    arguments: list[str], why: str, inmateria_here: Inmateria, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], why: str, inmateria_here: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     ran = inmateria_here("serve", "echo://?units=5", *arguments)

@@ -71,11 +71,11 @@ def run(runs: Path, task: str, substrate: Any, on: str = "leaky://", keep: Any =
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Runs of several kinds: a signal, spikes, matter that learned, nothing kept, only what readouts read."""
     runs = tmp_path_factory.mktemp("runs")
-    signal = {"steps": 500, "delays": 3}
+    signal = {"steps": 500, "delays": 3, "samples": 2}
     return {
         "signal": run(runs, "memory", SimulatedSubstrate(Placed()), **signal),
         "nothing": run(runs, "memory", SimulatedSubstrate(Placed()), keep="nothing", **signal),
-        "features": run(runs, "memory", SimulatedSubstrate(Placed()), keep="features", samples=1, **signal),
+        "features": run(runs, "memory", SimulatedSubstrate(Placed()), keep="features", **{**signal, "samples": 1}),
         "spikes": run(
             runs,
             "patterns",

@@ -26,6 +26,7 @@ class AtOnce(Substrate):
         self.info = self.simulator.info
         self.waits = waits
         self.begun = 0
+        self.at_rest = asyncio.Event()
 
     async def _apply(self, stimulus: Stimulus) -> Response:
         self.begun += 1
@@ -35,15 +36,35 @@ class AtOnce(Substrate):
 
     async def reset(self) -> None:
         self.simulator.reset()
+        self.at_rest.set()
+
+
+class Sent(list[Header]):
+    """Headers of what a device has sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grew = asyncio.Event()
+
+    def add(self, header: Header) -> None:
+        self.append(header)
+        self._grew.set()
+
+    async def reach(self, count: int) -> None:
+        """Wait until there are so many."""
+        async with asyncio.timeout(60):
+            while len(self) < count:
+                self._grew.clear()
+                await self._grew.wait()
 
 
 @asynccontextmanager
-async def commands_of(substrate: AtOnce) -> AsyncIterator[tuple[Commands, list[Header], str]]:
+async def commands_of(substrate: AtOnce) -> AsyncIterator[tuple[Commands, Sent, str]]:
     """Give the commands of a device with a lease, the headers of what it sends, and the grant of the lease."""
-    sent: list[Header] = []
+    sent = Sent()
 
     async def send(frame: bytes, holder: str) -> None:
-        sent.append(decode(frame).header)
+        sent.add(decode(frame).header)
 
     state = DeviceState("epoch", 15.0)
     commands = Commands(substrate, ResponseEncoder(substrate.info, "float64", False), state, 15.0, send)
@@ -92,12 +113,13 @@ async def test_many_that_come_at_once_leave_the_loop_a_turn_in_which_a_stop_is_h
 
             def stops(substrate: AtOnce = substrate, commands: Commands = commands, before: list[int] = before) -> None:
                 before.append(substrate.begun)
+                substrate.at_rest.clear()
                 commands.stop()
 
             loop = asyncio.get_running_loop()
             loop.call_soon(comes)
             loop.call_soon(stops)
-            await asyncio.sleep(0.1)
+            await asyncio.wait_for(substrate.at_rest.wait(), 60)  # which follows the stop
             assert 0 < before[0] < MANY
             assert substrate.begun == before[0]  # nothing after the stop
             assert len(sent) <= before[0]
@@ -111,8 +133,6 @@ async def test_many_that_come_at_once_are_all_applied_in_order() -> None:
             assert all(commands.take(HOLDER, stimulus(number, grant)) for number in range(MANY))
 
         asyncio.get_running_loop().call_soon(comes)
-        for _ in range(1000):
-            if len(sent) < MANY:
-                await asyncio.sleep(0.01)
+        await sent.reach(MANY)
         assert [header.sequence for header in sent] == list(range(MANY))
         assert substrate.begun == MANY

@@ -194,21 +194,19 @@ async def test_it_is_one_device_with_inputs_only_where_one_may_stimulate(cl1: Co
 
 
 async def test_the_event_loop_is_never_blocked_and_cancelling_ends_at_once(cl1: CorticalSubstrate) -> None:
-    longest, last, running = 0.0, time.perf_counter(), True
+    turns, running = 0, True
 
     async def watch() -> None:
-        nonlocal longest, last
+        nonlocal turns
         while running:
             await asyncio.sleep(0)
-            longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+            turns += 1
 
     watching = asyncio.create_task(watch())
-    begun = time.perf_counter()
     await cl1.stimulate(Stimulus(drive(300), 0.01))
-    took = time.perf_counter() - begun
     running = False
     await watching
-    assert longest < 0.5 * took
+    assert turns > 300  # one a tick at least, where one that is blocked has two or three
     # And what is cancelled ends at once: 20,000 ticks are not waited for.
     long = asyncio.create_task(cl1.stimulate(Stimulus(drive(20_000, (19_999, 10, 1.0)), 0.01)))
     await asyncio.sleep(0)

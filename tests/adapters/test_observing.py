@@ -181,7 +181,7 @@ async def test_the_broker_may_go_and_come_back(tmp_path: Path, mosquitto: Mosqui
 async def test_who_is_not_there_is_said_and_no_file_is_made(tmp_path: Path, mosquitto: Mosquitto) -> None:
     stop = asyncio.Event()
     with pytest.raises(SubstrateTimeout, match="no device of that name"):
-        await record_device(f"{mosquitto.uri}/lab/none", tmp_path / "r.h5", stop=stop, timeout=0.3)
+        await record_device(f"{mosquitto.uri}/lab/none", tmp_path / "r.h5", stop=stop, timeout=1.0)
     mosquitto.kill()
     with pytest.raises(SubstrateDisconnected, match="no broker at"):
         await record_device(f"{mosquitto.uri}/lab/none", tmp_path / "r.h5", stop=stop, timeout=0.3)

@@ -36,7 +36,7 @@ def contents(folder: Path) -> dict[str, int]:
 
 
 def until(view: SweepView, is_so: Any) -> SweepState:
-    for _ in range(600):
+    for _ in range(2400):  # two minutes, on a machine that is not busy
         state = view.look()
         if is_so(state):
             return state

@@ -131,23 +131,32 @@ async def test_damage_and_loss_of_a_followed_file_are_said(tmp_path: Path) -> No
 async def test_what_is_written_by_another_process_is_seen_within_moments(tmp_path: Path) -> None:
     path = tmp_path / "r.h5"
     code = (
-        "import sys, time; sys.path.insert(0, sys.argv[2]); from test_sources import INFO, exchange\n"
+        "import sys; sys.path.insert(0, sys.argv[2]); from test_sources import INFO, exchange\n"
         "from inmateria.recording import RecordingWriter\n"
         "writer = RecordingWriter(sys.argv[1], INFO, scale=0.1); print(flush=True)\n"
-        "for k in range(100): writer.append([exchange(k)]); time.sleep(0.01)\n"
+        "for k in range(100):\n"
+        "    writer.append([exchange(k)])\n"
+        "    if k % 25 == 24: sys.stdin.readline()\n"  # until some of it was seen
         "writer.end()"
     )
     folder = Path(__file__).parent
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(path), str(folder), stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-c", code, str(path), str(folder), stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": ":".join([str(folder), str(folder.parent), *sys.path]), "PATH": ""},
     )  # fmt: skip
+    assert process.stdin is not None
     assert process.stdout is not None
     await process.stdout.readline()
+    found: list[Any] = []
     try:
-        async with GrowingRecording(path) as source:
-            found = await gathered(source)
+        async with GrowingRecording(path) as source, asyncio.timeout(60), aclosing(source.messages()) as messages:
+            async for message in messages:
+                found.append(message)
+                if isinstance(message, Columns):
+                    process.stdin.write(b"\n")
     finally:
+        process.stdin.close()
         await asyncio.wait_for(process.wait(), 30)
     assert len(of(Columns, found)) > 3  # as it grew, not at the end
     assert len(joined(found, "times")) == 100

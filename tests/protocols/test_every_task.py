@@ -54,7 +54,7 @@ def _slow(name: str) -> Any:
 
 SHORT: dict[str, list[dict[str, Any]]] = {
     "allostery": [{"epochs": 5}],
-    "capacity": [{"steps": 2000, "delays": 10, "degree": 2}],
+    "capacity": [{"steps": 1200, "delays": 8, "degree": 2}],
     "cart-pole": [{"rounds": 1, "episodes": 2, "encoding": encoding} for encoding in ("place", "amplitude")],
     "centre-of-activity": [{"probes": 10, "seconds": 1, "rest": 0.05}],
     "coached-cart-pole": [
@@ -74,9 +74,9 @@ SHORT: dict[str, list[dict[str, Any]]] = {
         {"rest": 0.05, "coefficients": 4, "encoding": "rate"},
     ],
     "mackey-glass": [{"steps": 1000}],
-    "memory": [{"steps": 1000, "delays": 5}],
-    "narma": [{"steps": 1000}],
-    "parity": [{"steps": 1000}],
+    "memory": [{"steps": 600, "delays": 3, "samples": 2}],
+    "narma": [{"steps": 600}],
+    "parity": [{"steps": 600}],
     "patterns": [{"trials": 50, "rest": 0.05, "features": "rates"}],
     "periodic-signal": [
         {"period": 10, "train": 5, "test": 5},
@@ -92,7 +92,7 @@ SHORT: dict[str, list[dict[str, Any]]] = {
     "spontaneous": [{"seconds": 10}],
     "stack": [{"train": "bottleneck-in-turn", "hold": 1, "rest": 0.01, "held_out": 300, "step": 0.01}],
     "timer": [{"trials": 50, "duration": 0.2, "rest": 0.05}],
-    "waveform": [{"steps": 1000}],
+    "waveform": [{"steps": 600, "samples": 2}],
     "xor": [{"epochs": 5}],
 }
 """Settings, of every task, that are quick to run; those that only matter beside others have more than one."""
@@ -333,7 +333,7 @@ async def test_an_outcome_needs_a_title_scores_and_exchanges_only(tmp_path: Path
 
 
 ALTERNATIVES: dict[str, list[dict[str, Any]]] = {
-    "capacity": [{"steps": 2000, "delays": 10, "degree": 1}],
+    "capacity": [{"steps": 1200, "delays": 8, "degree": 1}],
     "cart-pole": SHORT["cart-pole"],
     "delayed-match": [{"steps": 1000, "bias": 0.0}],
     "henon": [

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import inmateria
+from commands_here import RunCommand
 
 from inmateria.protocols.runs import read_run
 from inmateria.protocols.tasks.stack import StackSettings, substrates_of
@@ -23,10 +23,12 @@ def test_the_help_of_the_setting_names_every_training() -> None:
 
 
 @pytest.mark.parametrize("over", ["local", pytest.param("mqtt", marks=pytest.mark.slow)])
-def test_a_stack_runs_from_the_command_line_and_leaves_everything(over: str, tmp_path: Path) -> None:
+def test_a_stack_runs_from_the_command_line_and_leaves_everything(
+    over: str, tmp_path: Path, inmateria_here: RunCommand
+) -> None:
     layers = "scattering,scattering://?ports=16&observables=48&seed=7"
     options = ["--train=bottleneck-in-turn", "--hold", "1", "--rest", "0", "--held-out", "300", "--round-trips", "3"]
-    told = inmateria("run", "stack", "--layers", layers, *options, "--over", over, "--json", cwd=tmp_path)
+    told = inmateria_here("run", "stack", "--layers", layers, *options, "--over", over, "--json")
     assert told.returncode == 0, told.stderr
     line = json.loads(told.stdout)
     score = {(each["on"], each["readout"]): each["score"] for each in line["scores"]}

@@ -7,13 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import neo
 import numpy as np
 import pytest
 from brokers import Mosquitto
+from commands_here import RunCommand
 from leaky import LeakySimulator
 
 from inmateria.adapters import connect
@@ -21,9 +22,6 @@ from inmateria.recording import Exchange, Note, RecordingWriter, open_recording
 from inmateria.substrate import Stimulus
 
 INMATERIA = [sys.executable, "-m", "inmateria"]
-
-
-Inmateria = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def recording(tmp_path: Path) -> Path:
     return tmp_path / "r.h5"
 
 
-def test_what_is_in_a_recording_is_told_in_words_and_for_machines(inmateria_here: Inmateria, recording: Path) -> None:
+def test_what_is_in_a_recording_is_told_in_words_and_for_machines(inmateria_here: RunCommand, recording: Path) -> None:
     words = inmateria_here("info", str(recording)).stdout
     for part in ("leaky-integrator", "i0 (V)", "light on", "dish 7"):
         assert part in words
@@ -48,7 +46,7 @@ def test_what_is_in_a_recording_is_told_in_words_and_for_machines(inmateria_here
     assert told["seconds"] == pytest.approx(2.5)
 
 
-def test_a_picture_is_drawn(inmateria_here: Inmateria, recording: Path, tmp_path: Path) -> None:
+def test_a_picture_is_drawn(inmateria_here: RunCommand, recording: Path, tmp_path: Path) -> None:
     told = inmateria_here("plot", str(recording), "--out", str(tmp_path / "p.png"), "--start", "0.5", "--seconds", "1")
     assert told.returncode == 0, told.stderr
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
@@ -58,7 +56,7 @@ def test_a_picture_is_drawn(inmateria_here: Inmateria, recording: Path, tmp_path
 
 
 def test_an_export_says_what_it_left_out_and_comes_back_as_a_recording(
-    inmateria_here: Inmateria, recording: Path, tmp_path: Path
+    inmateria_here: RunCommand, recording: Path, tmp_path: Path
 ) -> None:
     told = json.loads(inmateria_here("export", str(recording), str(tmp_path / "r.nix"), "--json").stdout)
     assert told["paths"] == [str(tmp_path / "r.nix")]
@@ -74,7 +72,7 @@ def test_an_export_says_what_it_left_out_and_comes_back_as_a_recording(
     assert "never overwrites" in again.stderr
 
 
-def test_what_a_cut_left_is_told_and_saved(inmateria_here: Inmateria, recording: Path, tmp_path: Path) -> None:
+def test_what_a_cut_left_is_told_and_saved(inmateria_here: RunCommand, recording: Path, tmp_path: Path) -> None:
     os.truncate(recording, recording.stat().st_size * 3 // 4)
     told = inmateria_here("recover", str(recording), "--out", str(tmp_path / "saved.h5"))
     assert told.returncode == 0, told.stderr
@@ -139,14 +137,14 @@ async def _experiment(uri: str) -> tuple[np.ndarray, np.ndarray]:
         (["run", "waveform", "--on", "replay:///none.h5"], 2, "does not exist"),
     ],
 )
-def test_bad_input_is_one_clear_line(inmateria_here: Inmateria, arguments: list[str], code: int, says: str) -> None:
+def test_bad_input_is_one_clear_line(inmateria_here: RunCommand, arguments: list[str], code: int, says: str) -> None:
     told = inmateria_here(*arguments)
     assert told.returncode == code
     assert says in told.stderr
     assert "Traceback" not in told.stderr
 
 
-def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria_here: Inmateria, tmp_path: Path) -> None:
+def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria_here: RunCommand, tmp_path: Path) -> None:
     path = tmp_path / "r.h5"
     (tmp_path / "m.toml").write_text('lab = "A"\nexperimenter = ["Volta, Alessandro"]\n[subject]\nspecies = "none"\n')
     words = ("--seconds", "0.2", "--keep", "features", "--metadata", str(tmp_path / "m.toml"), "--meta", "lab=B")
@@ -177,7 +175,7 @@ def test_a_recording_is_compressed_and_keeps_what_was_asked(inmateria_here: Inma
     ],
 )
 def test_metadata_that_nwb_would_refuse_are_refused_before_anything_is_made(
-    inmateria_here: Inmateria, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
+    inmateria_here: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("m.yaml").write_text("lab: A")
@@ -194,7 +192,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def test_the_mapping_of_a_table_is_asked_for_and_shown_before_anything_is_written(
-    inmateria_here: Inmateria, table: Path, tmp_path: Path
+    inmateria_here: RunCommand, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "r.h5"
     asked = inmateria_here("import", str(table), str(out))
@@ -221,7 +219,7 @@ def test_the_mapping_of_a_table_is_asked_for_and_shown_before_anything_is_writte
 
 
 def test_what_would_be_lost_is_listed_and_needs_a_yes(
-    inmateria_here: Inmateria, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inmateria_here: RunCommand, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table.write_text(table.read_text().replace("3;3,5;", "3;;"))
     given = ["import", str(table), str(tmp_path / "r.h5"), "--units", "t=ms", "--driven", "u"]
@@ -255,7 +253,7 @@ def test_ctrl_c_during_an_import_leaves_no_file(tmp_path: Path) -> None:
         )  # fmt: skip
         with running:
             while not (tmp_path / ".r.h5.partial").exists() and running.poll() is None:
-                pass
+                time.sleep(0.001)  # what looks without a pause takes the command its core
             running.send_signal(signal.SIGINT)
             _, err = running.communicate(timeout=60)
         if running.returncode != 0:

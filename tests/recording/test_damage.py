@@ -75,7 +75,7 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(
     data, expected, chance = path.read_bytes(), digest(path), random.Random(kind)
     header = data.index(b"EAHD")  # where the first index begins
     refused = 0
-    for number in range(140):
+    for number in range(80):
         at = chance.randrange(header if number % 4 == 0 else len(data))
         other.write_bytes(flipped(data, at, chance.randrange(8)))
         try:
@@ -85,7 +85,7 @@ def test_a_flipped_bit_is_an_error_or_changes_nothing(
             refused += 1
         else:
             assert found == expected, f"byte {at}"
-    assert refused > 105
+    assert refused > 60
     writer.close()
 
 

@@ -16,6 +16,7 @@ from inmateria.reservoir import (
     RecursiveLeastSquaresClassifier,
     ShiftLMSReadout,
 )
+from inmateria.reservoir.readouts.least_squares_factor import learn_rows
 
 ONLINE = [RecursiveLeastSquares, KalmanReadout, LMSReadout, FORCEReadout]
 
@@ -439,3 +440,15 @@ def test_a_refused_call_of_the_classifier_leaves_everything_as_it_was() -> None:
     readout.set_params(alpha=7.0)
     with pytest.raises(ValueError, match="alpha is 7"):
         readout.partial_fit(X, labels)
+
+
+def test_read_only_samples_are_learned_with_the_same_bits_and_without_another_compilation() -> None:
+    generator = np.random.default_rng(5)
+    X, Y = generator.normal(size=(5000, 3)), generator.normal(size=(5000, 2))
+    plain = RecursiveLeastSquares().fit(X, Y)
+    compiled = len(learn_rows.overloads)
+    X.flags.writeable = Y.flags.writeable = False
+    read_only = RecursiveLeastSquares().fit(X, Y)
+    assert np.array_equal(plain.coef_, read_only.coef_)
+    assert np.array_equal(plain.intercept_, read_only.intercept_)
+    assert len(learn_rows.overloads) == compiled

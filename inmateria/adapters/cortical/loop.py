@@ -35,7 +35,7 @@ from inmateria.substrate import (
 if TYPE_CHECKING:
     import cl
 
-__all__ = ["CHANNELS", "FRAMES_PER_SECOND", "STIMMABLE", "Exchange", "Opened", "TickLoop"]
+__all__ = ["CHANNELS", "FRAMES_PER_SECOND", "STIMMABLE", "Exchange", "Opened", "TickLoop", "lengthen_patience"]
 
 CHANNELS = 64
 FRAMES_PER_SECOND = 25_000
@@ -341,7 +341,7 @@ class TickLoop(threading.Thread):
             try:
                 with cl.open() as neurons:
                     if simulated and self._accelerated:
-                        _lengthen_patience(neurons)
+                        lengthen_patience(neurons)
                     gc.enable()  # the SDK switches it off for the whole process, which is not ours alone
                     yield neurons, Opened(simulated, {} if simulated else cl.get_system_attributes())
             finally:
@@ -356,7 +356,7 @@ def make_culture(place: str, parameters: dict[str, Any]) -> Culture:
     return made
 
 
-def _lengthen_patience(neurons: "cl.Neurons") -> None:
+def lengthen_patience(neurons: "cl.Neurons") -> None:
     """Have the simulator wait for its own process as long as a busy machine takes (docs/decisions/0652)."""
     buffer = getattr(neurons, "_shared_buffer", None)
     wait = getattr(buffer, "wait_for_timestamp", None)

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import active_children, resource_tracker
 from pathlib import Path
+from typing import Any
 from unittest import mock
+
+from inmateria.adapters.cortical.loop import lengthen_patience
 
 NAME = "Cortical Labs CL1"
 SLOW = True  # the SDK starts processes of its own for each `cl.open`
@@ -27,20 +30,20 @@ _CHOSEN = {
 }
 
 
-_PATIENCE = 60.0  # s; in accelerated time the SDK gives its own process .1 s, which is too little on a busy machine
-
-
 @contextmanager
 def _patient() -> Iterator[None]:
-    """Have the simulator wait for its own process as long as a busy machine takes."""
-    from cl._sim._data_buffer import SharedDataBuffer
+    """Have the simulator wait for its own process as long as a busy machine takes, as our adapter has it."""
+    import cl
 
-    wait = SharedDataBuffer.wait_for_timestamp
+    opened = cl.open
 
-    def wait_longer(self: SharedDataBuffer, timestamp: int, timeout_seconds: float | None = None) -> bool:
-        return bool(wait(self, timestamp, max(timeout_seconds or 0.0, _PATIENCE)))
+    @contextmanager
+    def patiently(**how: Any) -> Iterator[cl.Neurons]:
+        with opened(**how) as neurons:
+            lengthen_patience(neurons)
+            yield neurons
 
-    with mock.patch.object(SharedDataBuffer, "wait_for_timestamp", wait_longer):
+    with mock.patch.object(cl, "open", patiently):
         yield
 
 
