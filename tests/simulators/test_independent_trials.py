@@ -163,12 +163,12 @@ def test_membranes_of_two_trials_and_of_a_copy_are_independent():
     membranes = []
     for _ in range(2):
         assert len(culture.run(0.1, neuron_spikes=True).neuron_spikes) == 0
-        membranes.append(culture._arrays["neurons"][0].copy())
+        membranes.append(culture.state.arrays["neurons"][0])
         culture.reset()
     twin = culture.copy()
     for each in (culture, twin):
         each.run(0.1)
-        membranes.append(each._arrays["neurons"][0].copy())
+        membranes.append(each.state.arrays["neurons"][0])
     correlations = np.corrcoef(membranes)[np.triu_indices(4, 1)]
     assert abs(correlations).max() < 5 / np.sqrt(2000)
     assert min(np.std(membranes, axis=1)) > 0.1
