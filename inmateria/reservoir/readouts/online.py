@@ -129,7 +129,8 @@ class OnlineReadout(ExportedReadout, BaseEstimator):  # type: ignore[misc]
         """Learn from rows in order; return the prediction for each row before it was learned."""
         self._amid = True  # until the end of `_unchanged_if_refused`
         predicted = np.empty_like(Y)
-        # Writable as well, or kernels would be compiled anew.
+        if not Y.flags.writeable:  # for read-only arrays, also for such of features, kernels would be compiled anew
+            Y = Y.copy()
         if not self._pads_rows and not len(self._waiting) and X.flags.carray:
             for begin in range(0, len(X), _ROWS):
                 read = X[begin : begin + _ROWS]

@@ -20,8 +20,6 @@ from inmateria.reservoir.readouts.online import OnlineRegressor, aligned_zeros, 
 from inmateria.reservoir.readouts.winner import predict_sequences, winners
 
 FloatArray = npt.NDArray[np.float64]
-_COPIED = 4096
-"""Samples of read-only arrays that are copied at once."""
 
 
 class FactorRecursion(GroupedReadout):
@@ -60,13 +58,6 @@ class FactorRecursion(GroupedReadout):
         state: Arrays,
         predicted: FloatArray,
     ) -> None:
-        if not (read.flags.writeable and learned.flags.writeable and targets.flags.writeable):
-            for first in range(0, len(read), _COPIED):  # numba would compile it once more for read-only arrays
-                rows = slice(first, first + _COPIED)
-                copied = read[rows].copy()
-                same = copied if read is learned else learned[rows].copy()
-                self._move_group(copied, same, targets[rows].copy(), known[rows], state, predicted[rows])
-            return
         given = (read, learned, targets, known, read is not learned)
         settings = (self._checked_forgetting(), float(self.alpha), bool(self.fit_intercept))
         if learn_rows.overloads:  # most calls: one step of a loop, where a context manager would be felt
