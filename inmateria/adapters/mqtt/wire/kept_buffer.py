@@ -4,13 +4,14 @@ In some processes each such read took two page faults, 20 us, likely by the chan
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 
 __all__ = ["BytesProtocol"]
 
 _CHUNK = 1 << 16
 
 
-class BytesProtocol(asyncio.BufferedProtocol):
+class BytesProtocol(asyncio.BufferedProtocol, ABC):
     """An `asyncio.BufferedProtocol` that is given what came as bytes, by `data_received`."""
 
     def __init__(self) -> None:
@@ -24,6 +25,6 @@ class BytesProtocol(asyncio.BufferedProtocol):
         """Hand on a copy of what was read."""
         self.data_received(self._memory[:nbytes].tobytes())
 
+    @abstractmethod
     def data_received(self, data: bytes) -> None:
         """Take what came."""
-        raise NotImplementedError
