@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,3 +107,14 @@ def without_reference_counts() -> dict[str, bool]:
     from numba.core.options import DefaultOptions
 
     return {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
+
+
+@cache
+def processor_features() -> frozenset[str]:
+    """Return the instructions kernels are compiled for, such as ``"+avx2"``: the processor's, or those configured."""
+    import numba
+    from numba.core.codegen import get_host_cpu_features
+
+    configured: str | None = getattr(numba.config, "CPU_FEATURES", None)
+    names: str = get_host_cpu_features() if configured is None else configured  # type: ignore[no-untyped-call]
+    return frozenset(names.split(","))

@@ -10,22 +10,20 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
-from numba.core import config, types
-from numba.core.codegen import get_host_cpu_features
+from numba.core import cgutils, types
 from numba.extending import intrinsic, models, overload, register_model
 
-_settings: Any = config
-_given = _settings.CPU_FEATURES
-_features = set((get_host_cpu_features() if _given is None else _given).split(","))  # type: ignore[no-untyped-call]
+from inmateria.kernel_compilation import processor_features
 
-LANES = 32 if "+avx512f" in _features else 16
-SCATTERS = {"+avx512f", "+avx512fp16"} <= _features
+LANES = 32 if "+avx512f" in processor_features() else 16
+SCATTERS = {"+avx512f", "+avx512fp16"} <= processor_features()
 """Whether the processor reads and writes sixteen numbers anywhere in an array at once, and fast: those of Intel since
 2023. Earlier ones are slowed down against spying (Downfall), and AMD's do it one number after another."""
-SUMS_BYTES = {"+avx512f", "+avx512vnni"} <= _features
+SUMS_BYTES = {"+avx512f", "+avx512vnni"} <= processor_features()
 """Whether the four bytes of each lane can be added by one instruction."""
 
 _intrinsic: Any = intrinsic  # typed as a plain function, which it is not: it takes one argument less
+_named_function: Any = cgutils.get_or_insert_function
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _WORDS = ir.VectorType(ir.IntType(32), LANES)
 _BITS = ir.VectorType(ir.IntType(1), LANES)
@@ -116,8 +114,7 @@ def prefetch(typing: Any, array: Any, place: Any) -> Any:
 
 
 def _function(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
-    known = builder.module.globals.get(name)
-    return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
+    return _named_function(builder.module, ir.FunctionType(result, arguments), name)
 
 
 @_intrinsic  # type: ignore[untyped-decorator]
@@ -248,8 +245,7 @@ def bits(typing: Any, condition: Any) -> Any:
     """Return a mask as a number, the first lane as its lowest bit."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        which = builder.bitcast(arguments[0], ir.IntType(LANES))
-        return which if LANES == 32 else builder.zext(which, ir.IntType(32))
+        return builder.zext(builder.bitcast(arguments[0], ir.IntType(LANES)), ir.IntType(32))
 
     return types.uint32(mask), generate
 
@@ -259,8 +255,7 @@ def mask_of(typing: Any, word: Any) -> Any:
     """Return the lowest bits of a number as a mask, the lowest bit as its first lane."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = arguments[0] if LANES == 32 else builder.trunc(arguments[0], ir.IntType(LANES))
-        return builder.bitcast(word, _BITS)
+        return builder.bitcast(builder.trunc(arguments[0], ir.IntType(LANES)), _BITS)
 
     return mask(types.uint32), generate
 

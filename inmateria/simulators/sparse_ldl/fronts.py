@@ -9,8 +9,8 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from numba.core.codegen import get_host_cpu_features
 
+from inmateria.kernel_compilation import processor_features
 from inmateria.simulators.vector_lanes import LANES, load_run, load_same, splat, store_run
 
 Floats = npt.NDArray[np.float64]
@@ -21,9 +21,7 @@ PANEL = 8
 
 _unsigned: Any = np.uint64  # no test for negative indices, without which loops are vectorised
 
-_CONFIGURED: str | None = getattr(numba.config, "CPU_FEATURES", None)
-_FEATURES: str = get_host_cpu_features() if _CONFIGURED is None else _CONFIGURED  # type: ignore[no-untyped-call]
-_MANY_REGISTERS = "+avx512f" in _FEATURES
+_MANY_REGISTERS = "+avx512f" in processor_features()
 
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _sums = numba.njit(error_model="numpy", fastmath={"contract", "nsz", "reassoc"}, nogil=True)
