@@ -85,6 +85,10 @@ def borrowing_kernel(*, cache: bool = False, forceinline: bool = False) -> Calla
     For these numba counts no references, with which a function that takes tuples of arrays is several times as fast.
     A version of numba that does not have that option compiles the same, only slower.
 
+    Whatever such a function calls is compiled without counts, too, and once for all callers in the process. A function
+    that returns arrays would then return them uncounted to a caller that counts, which would release memory that it
+    does not own. Such a function is therefore compiled within each caller, by ``numba.njit(inline="always")``.
+
     Parameters
     ----------
     cache : bool

@@ -1,5 +1,6 @@
 """`inmateria compile`: what a first run needs is compiled before, in a cache of its own."""
 
+import ctypes.util
 import json
 import os
 import subprocess
@@ -54,10 +55,40 @@ assert len(kernels) > 50
 print([f"{each.py_func.__module__}.{each.__name__}" for each in kernels.values() if each.stats.cache_misses])
 """
 
+ONE_PROCESS = """
+import gc
 
-def ran(*command: str, cache: Path) -> str:
+import numpy as np
+from numba.core import types
+from numba.core.dispatcher import Dispatcher
+
+from inmateria.cli.kernels import KERNELS
+from inmateria.simulators import NanowireEnsemble, NanowireNetwork
+
+def has_arrays(kind):
+    return isinstance(kind, types.Array) or any(map(has_arrays, getattr(kind, "types", ())))
+
+for compile_kernels in KERNELS.values():
+    compile_kernels()
+# What is run of them here is short; these calls add references to freed memory if they are counted wrong.
+ensemble = NanowireEnsemble([NanowireNetwork(wires=60, seed=1).copy() for _ in range(4)])
+for _ in range(50):
+    ensemble.advance(np.zeros((20, len(ensemble.networks[0].info.inputs))))
+uncounted = [
+    made for each in gc.get_objects() if isinstance(each, Dispatcher)
+    for made in each.overloads.values() if not made.target_context.enable_nrt
+]
+assert len(uncounted) > 50
+print([made.fndesc.qualname for made in uncounted if has_arrays(made.signature.return_type)])
+"""
+
+
+def ran(*command: str, cache: Path, **environment: str) -> str:
     done = subprocess.run(
-        [sys.executable, *command], env=os.environ | {"NUMBA_CACHE_DIR": str(cache)}, capture_output=True, text=True
+        [sys.executable, *command],
+        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)} | environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -69,6 +100,16 @@ def test_after_it_first_runs_compile_nothing(tmp_path: Path) -> None:
     parts = json.loads(ran("-m", "inmateria", "compile", "--json", cache=tmp_path))["parts"]
     assert set(parts) == set(KERNELS)
     assert ran("-c", FIRST_RUNS, cache=tmp_path).strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_no_memory_is_damaged_where_all_kernels_are_compiled_in_one_process(tmp_path: Path) -> None:
+    """A function that was compiled for a caller without reference counts must not return arrays to one with them."""
+    checked = {}
+    if ctypes.util.find_library("c_malloc_debug"):  # glibc's heap, which checks what it is given
+        checked = {"LD_PRELOAD": "libc_malloc_debug.so.0", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    assert ran("-c", ONE_PROCESS, cache=tmp_path, **checked).strip() == "[]"
 
 
 def test_a_part_that_fails_is_named(tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ Indices = npt.NDArray[np.uint32]
 _inner = numba.njit(error_model="numpy", fastmath={"contract", "nsz"}, nogil=True)
 _borrowing = borrowing_kernel()
 _inlined = borrowing_kernel(forceinline=True)
+_in_place = numba.njit(inline="always")  # of a function that returns arrays: see `borrowing_kernel`
 
 
-@_inner
+@_in_place
 def unpack(plan: Indices) -> Any:
     """Return the arrays of a packed `Elimination`, the places to be read, and the arguments of ``packed``."""
     at0 = 18
