@@ -14,6 +14,9 @@ ONE_THREAD := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 # the whole package from its text.
 export PYTHONDONTWRITEBYTECODE :=
 
+# A worker that dies ends the run with the test in which it died: started anew, pytest-xdist may end in an error of its own.
+WORKERS := --max-worker-restart=0
+
 # What is not about the tests themselves goes on at the same time: the linters, and the compilation of kernels.
 MAKEFLAGS += --jobs=2
 
@@ -23,15 +26,15 @@ demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
 
 test: $(VENV)/.installed-test lint compiled collected
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 test-slow: $(VENV)/.installed-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -m slow -n 2 $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow -n 2 $(WORKERS) $(PYTEST)
 
 # The tests of `make test` once more, with every line counted; fails below the floor in pyproject.toml. Compiled kernels do
 # not count their lines, and processes that tests start do.
 coverage: $(VENV)/.installed-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 2 $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(PYTEST)
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
