@@ -39,7 +39,7 @@ NOT_MADE = 77  # exit code, as other tools have for what was skipped
 def slow_drive(networks: int, steps: int, inputs: int) -> Floats:
     """Return a slow drive of each network, V: it closes filaments and stays in the ordered regime."""
     time_of = np.arange(steps)[:, np.newaxis] * STEP
-    wave = 1.5 * np.sin(2 * np.pi * 0.1 * time_of + np.arange(inputs)) + 1.0
+    wave: Floats = 1.5 * np.sin(2 * np.pi * 0.1 * time_of + np.arange(inputs)) + 1.0
     return wave * np.linspace(0.5, 1.0, networks)[:, np.newaxis, np.newaxis]
 
 

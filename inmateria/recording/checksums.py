@@ -18,7 +18,7 @@ def checksum(*parts: npt.NDArray[Any] | bytes, start: int = 0) -> int:
     """Return the CRC-32 of arrays and bytes, one after the other, continued from `start`."""
     value = start
     for part in parts:
-        value = zlib.crc32(part if isinstance(part, bytes) else np.ascontiguousarray(part), value)
+        value = zlib.crc32(part if isinstance(part, bytes) else np.ascontiguousarray(part).data, value)
     return value
 
 

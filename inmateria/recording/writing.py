@@ -228,7 +228,7 @@ class RecordingWriter:
             ends = np.cumsum(rows[count], dtype=np.int64)
             rows[first] = at[table] + ends - rows[count].astype(np.int64)
             data, size, stride = np.ascontiguousarray(item.data[table]), self._row_bytes(table), self._strides[table]
-            view, value, begin = memoryview(data.view(np.uint8).reshape(-1)), running[table], 0
+            view, value, begin = data.view(np.uint8).reshape(-1).data, running[table], 0
             values = []
             for end in ends.tolist():
                 if end - begin <= stride:
@@ -240,7 +240,7 @@ class RecordingWriter:
                 values.append(value)
                 begin = end
             running[table], rows[check] = value, values
-        bare, size = memoryview(rows.view(np.uint8).reshape(-1)), rows.itemsize
+        bare, size = rows.view(np.uint8).reshape(-1).data, rows.itemsize
         return b"".join(
             [sealed(bytes(bare[end - size : end - _SEAL_BYTES])) for end in range(size, len(bare) + 1, size)]
         )

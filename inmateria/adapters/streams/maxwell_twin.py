@@ -114,7 +114,7 @@ class MaxwellTwin:
         numbers = self.frame + np.arange(frames)
         values = np.ascontiguousarray(self._source(numbers), dtype="<f4")
         width = 4 * values.shape[1]
-        heads, bodies = memoryview(numbers.astype("<u8")).cast("B"), memoryview(values).cast("B")
+        heads, bodies = numbers.astype("<u8").data.cast("B"), values.data.cast("B")
         send, more = self._socket.send, int(self._zmq.SNDMORE)
         for k in range(frames):
             if k not in lose:

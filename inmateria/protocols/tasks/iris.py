@@ -156,8 +156,9 @@ def _labels(y: Labels, learned: Labels, contrast: float) -> Callable[..., FloatA
     def labels(before: FloatArray, lowest: FloatArray, highest: FloatArray) -> FloatArray:
         answers = before[learned]
         kinds = np.array([answers[y[learned] == kind].mean(axis=0) for kind in range(_KINDS)])
-        middle = kinds.mean(axis=0)
-        return np.clip(middle + contrast * (kinds - middle), lowest, highest)[y[learned]]
+        middle: FloatArray = kinds.mean(axis=0)
+        apart: FloatArray = np.clip(middle + contrast * (kinds - middle), lowest, highest)
+        return apart[y[learned]]
 
     return labels
 

@@ -128,7 +128,7 @@ def roles_of(table: ColumnTable, stated: Stated) -> Roles:
         if wrong := [column for column in read if column == time or column in driven]:
             raise ValueError(f"column {table.names[wrong[0]]} was stated as read, and has another role already")
     else:
-        never = np.isnan(table.values).all(axis=0)
+        never = np.asarray(np.isnan(table.values).all(axis=0))
         read = tuple(column for column in others if column not in driven and not never[column])
     if not read:
         raise ValueError(f"there is no column left to be read; driven: {', '.join(table.names[k] for k in driven)}")

@@ -48,7 +48,7 @@ def plan_table(path: Path, table: ColumnTable, stated: Stated, *, kind: str | No
     unasked = list(table.left_out)
     asked = [f"column {table.names[column]}" for column in _lost(table, roles)]
     drive = table.values[:, list(roles.driven)]
-    good = np.isfinite(drive).all(axis=1)
+    good = np.asarray(np.isfinite(drive).all(axis=1))
     if missing := int(len(good) - good.sum()):
         unasked.append(f"{missing} rows in which a driven column has no value")
     if not good.any():

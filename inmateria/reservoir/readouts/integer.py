@@ -72,7 +72,8 @@ class IntegerReadout:
         outputs = self.outputs(counts)
         if outputs.shape[1] == 1:
             return (outputs[:, 0] > 0).astype(np.int64)
-        return np.argmax(outputs, axis=1)
+        largest: IntArray = np.argmax(outputs, axis=1)
+        return largest
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
         """Return the class of each sample, or its outputs in the targets' units, from features as floats."""

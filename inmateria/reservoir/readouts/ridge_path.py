@@ -202,8 +202,8 @@ def triangle_of(moments: Moments, parts: Iterable[Samples]) -> FloatArray:
 
 def joined_triangles(triangle: FloatArray, block: FloatArray) -> FloatArray:
     """Return the triangular factor of the rows of both."""
-    joined: FloatArray = qr(np.vstack([triangle, block]), mode="r", check_finite=False)[0][: len(triangle)]
-    return joined
+    joined = qr(np.vstack([triangle, block]), mode="r", check_finite=False)[0][: len(triangle)]
+    return np.asarray(joined, dtype=np.float64)
 
 
 def path_of_triangle(moments: Moments, triangle: FloatArray) -> RidgePath:

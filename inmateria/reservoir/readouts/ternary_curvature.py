@@ -53,7 +53,7 @@ def rounded_planes(
         found = np.zeros((planes, len(ridge)), dtype=np.int8)
         found[:, order] = combinations[_rounded(factor, ridge[order], combinations @ sizes)].T
         loads = found @ cross
-        optimal = np.linalg.lstsq((found @ gram) @ found.T, loads, rcond=1e-12)[0]
+        optimal = np.asarray(np.linalg.lstsq((found @ gram) @ found.T, loads, rcond=1e-12)[0], dtype=np.float64)
         explained = float(optimal @ loads)
         if explained > best:
             best, chosen, scales = explained, found, optimal

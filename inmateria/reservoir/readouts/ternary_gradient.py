@@ -97,6 +97,6 @@ def _slope(outputs: FloatArray, wanted: FloatArray, is_classifier: bool) -> Floa
     if wanted.shape[1] == 1:  # two classes: the output is the difference of their logits
         logistic: FloatArray = 1.0 / (1.0 + np.exp(-np.clip(outputs, -500, 500)))
         return logistic - (wanted > 0)
-    chances = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+    chances: FloatArray = np.exp(outputs - outputs.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
     return chances - (wanted > 0)
