@@ -70,7 +70,7 @@ def has_arrays(kind):
 
 for compile_kernels in KERNELS.values():
     compile_kernels()
-# What is run of them here is short; these calls add references to freed memory if they are counted wrong.
+# What is run of them here is short; these calls write into freed memory if references are counted wrong.
 ensemble = NanowireEnsemble([NanowireNetwork(wires=60, seed=1).copy() for _ in range(4)])
 for _ in range(50):
     ensemble.advance(np.zeros((20, len(ensemble.networks[0].info.inputs))))
