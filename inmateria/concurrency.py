@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, Self, TypeVar
 
-__all__ = ["PromptFuture", "cancel_and_wait", "wait_for_first", "wait_to_completion"]
+__all__ = ["PromptFuture", "cancel_and_wait", "settle", "settle_with_error", "wait_for_first", "wait_to_completion"]
 
 _GOODBYE = 6.0
 _current_task, _set_result = asyncio.current_task, asyncio.Future.set_result
@@ -17,30 +18,43 @@ class PromptFuture(asyncio.Future[Result]):
 
     A turn of the loop takes 5 to 10 us in asyncio. In all else it is an `asyncio.Future`: a task that waits for it is
     cancelled as usual, and errors are raised there in the next turn.
+
+    The handler of a signal runs between any two instructions, and that of `asyncio.run` cancels what the main task
+    waits for. So what is to be called is taken in one instruction, and called by the function that took it.
     """
 
     _waiting: tuple[Callable[[Any], object], Context] | None = None
     """What `give` calls, and where; all other callbacks are in the future itself."""
 
     def give(self, result: Result) -> None:
-        """Set the result, and go on with the task that waits, before this returns.
+        """Set the result, and go on with the task that waits, before this returns; one that was cancelled stays so.
 
         Called by anything but a callback of the event loop, such as another task, it only sets the result: one task
         cannot go on inside another.
         """
-        waiting = self._waiting
-        if waiting is None or _current_task() is not None:
-            self.set_result(result)
+        waiting = None
+        if self._waiting is None or _current_task() is not None:
+            self._call_later()
+        else:
+            waiting = self._take_waiting()
+        try:
+            _set_result(self, result)
+        except asyncio.InvalidStateError:
+            if waiting is not None:
+                super().add_done_callback(waiting[0], context=waiting[1])
+            if not self.cancelled():
+                raise
             return
-        self._waiting = None
-        _set_result(self, result)
-        callback, context = waiting
-        context.run(callback, self)
+        if waiting is not None:
+            callback, context = waiting
+            context.run(callback, self)
 
     def add_done_callback(self, callback: Callable[[Self], object], /, *, context: Context | None = None) -> None:
         """Have something called with the result; the first is called by `give` at once."""
         if self._waiting is None and context is not None and not self.done():
             self._waiting = callback, context
+            if self.done():
+                self._call_later()
         else:
             super().add_done_callback(callback, context=context)
 
@@ -65,10 +79,32 @@ class PromptFuture(asyncio.Future[Result]):
         return super().cancel(msg)
 
     def _call_later(self) -> None:
-        if self._waiting is not None:
-            callback, context = self._waiting
-            self._waiting = None
-            super().add_done_callback(callback, context=context)
+        if self._waiting is not None and (waiting := self._take_waiting()) is not None:
+            super().add_done_callback(waiting[0], context=waiting[1])
+
+    def _take_waiting(self) -> tuple[Callable[[Any], object], Context] | None:
+        waiting = self._waiting
+        if waiting is not None:
+            try:
+                del self._waiting  # fails where a signal's handler has taken it since
+            except AttributeError:
+                return None
+        return waiting
+
+
+def settle(waiting: "asyncio.Future[Result]", result: Result) -> None:
+    """Set the result of a future, unless it is done: a signal may cancel it between a look at it and this."""
+    if not waiting.done():
+        with suppress(asyncio.InvalidStateError):
+            waiting.set_result(result)
+
+
+def settle_with_error(waiting: "asyncio.Future[Any]", error: BaseException) -> None:
+    """Set the error of a future, unless it is done; it is none where no task waits for it."""
+    if not waiting.done():
+        with suppress(asyncio.InvalidStateError):
+            waiting.set_exception(error)
+            waiting.exception()  # marks it as retrieved
 
 
 async def wait_to_completion(work: "asyncio.Future[Result]") -> Result:

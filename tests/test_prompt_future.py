@@ -103,12 +103,20 @@ async def test_a_cancelled_task_that_was_given_the_result_first_is_done_or_goes_
         await task
 
 
-async def test_a_timeout_ends_it_and_a_late_result_is_refused_as_by_any_future() -> None:
+async def test_a_timeout_ends_it_and_a_late_result_is_dropped() -> None:
     answer: PromptFuture[int] = PromptFuture()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(answer, 0.01)
+    answer.give(7)
+    assert answer.cancelled()
+
+
+async def test_a_second_result_is_refused_as_by_any_future() -> None:
+    answer: PromptFuture[int] = PromptFuture()
+    answer.give(7)
     with pytest.raises(asyncio.InvalidStateError):
-        answer.give(7)
+        answer.give(8)
+    assert await answer == 7
 
 
 async def test_what_a_task_raises_stays_in_the_task() -> None:

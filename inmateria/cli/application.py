@@ -18,6 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from inmateria.cli.terminal_output import plain as plain
 from inmateria.cli.terminal_output import transliterate_what_the_terminal_lacks
+from inmateria.interruption import run_interruptibly
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -161,8 +162,7 @@ def awaited(work: Coroutine[Any, Any, Result]) -> Result:
     """Do async work; Ctrl-C lets it clean up, then ends with the exit code for that."""
     gc.freeze()  # what was imported stays: looking through it again and again takes tens of ms, on the event loop
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(work)
+        return run_interruptibly(work, loop_factory=_loop_factory())
     except KeyboardInterrupt:
         raise _Interrupted from None  # anything but a KeyboardInterrupt, which typer would answer by itself
 

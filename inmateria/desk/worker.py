@@ -4,7 +4,6 @@
 points among themselves.
 """
 
-import asyncio
 import contextlib
 import shutil
 import signal
@@ -19,6 +18,7 @@ from inmateria.desk.claims import Claim, Owner, claim_point, this_process
 from inmateria.desk.point_folder import PointFolder
 from inmateria.desk.points import Point
 from inmateria.desk.sweep_folder import SweepFolder
+from inmateria.interruption import run_interruptibly
 
 __all__ = ["interrupted_by", "run_point", "work"]
 
@@ -94,7 +94,8 @@ def _run_claimed(folder: PointFolder, digest: str, claim: Claim) -> None:
         return
     place = folder.working_folder(digest, claim.attempt)
     try:
-        made = asyncio.run(_run(folder, folder.points[digest], place))
+        work = _run(folder, folder.points[digest], place)
+        made = run_interruptibly(work, signals=(signal.SIGINT, signal.SIGTERM))
         if folder.finish(digest, made) and folder.device_of(digest) is not None:
             _note_scores(folder, digest)
     except Exception as error:

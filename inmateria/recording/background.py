@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
-from inmateria.concurrency import wait_to_completion
+from inmateria.concurrency import settle, wait_to_completion
 from inmateria.recording.format import Exchange, Note, RecordingError
 from inmateria.recording.writing import RecordingWriter
 
@@ -161,14 +161,9 @@ class BackgroundWriter:
             waiting, self._waiting = self._waiting, []
         for loop, room in waiting:
             try:
-                loop.call_soon_threadsafe(_settle, room)
+                loop.call_soon_threadsafe(settle, room, None)
             except RuntimeError:  # that loop has been closed meanwhile
                 continue
-
-
-def _settle(room: asyncio.Future[None]) -> None:
-    if not room.done():
-        room.set_result(None)
 
 
 def _size_of(exchange: Exchange) -> int:

@@ -38,7 +38,7 @@ from inmateria.adapters.boards.protocol import (
     encode_status,
     encode_steps,
 )
-from inmateria.concurrency import cancel_and_wait
+from inmateria.concurrency import cancel_and_wait, settle, settle_with_error
 from inmateria.substrate import FrameError, SubstrateBusy, SubstrateDisconnected, SubstrateError, SubstrateTimeout
 
 __all__ = ["BoardLink", "OpenLine"]
@@ -452,7 +452,7 @@ class BoardLink(asyncio.Protocol):
         elif frame.type == FrameType.NO_SESSION:
             status = Status.decode(frame.payload)
             if asked is not None and not asked.done():
-                asked.set_result(frame)
+                settle(asked, frame)
             elif self._session and frame.number not in self._asked:
                 self._note_end(frame.session, status)
         elif frame.type == FrameType.STATUS | FrameType.ANSWER:
@@ -460,8 +460,8 @@ class BoardLink(asyncio.Protocol):
                 self.status = Status.decode(frame.payload)
                 self._note_ticks(self.status.ticks)
                 self._take_status(frame.number, self.status)
-        elif asked is not None and not asked.done():
-            asked.set_result(frame)
+        elif asked is not None:
+            settle(asked, frame)
 
     def _take_answer(self, number: int, answer: StepsAnswer) -> None:
         command = self._flying.pop(number, None)
@@ -478,7 +478,7 @@ class BoardLink(asyncio.Protocol):
             exchange.answers[exchange.commands.index(command)] = answer
             if len(exchange.answers) == len(exchange.commands) and not exchange.answered.done():
                 exchange.applied = exchange.steps
-                exchange.answered.set_result([exchange.answers[k] for k in range(len(exchange.commands))])
+                settle(exchange.answered, [exchange.answers[k] for k in range(len(exchange.commands))])
         # Answers come in order, so those to older commands got lost, unless they were sent again meanwhile.
         for older, before in list(self._flying.items()):
             if (number - older) % _NUMBERS >= _NUMBERS // 2:
@@ -559,8 +559,7 @@ class BoardLink(asyncio.Protocol):
                 if error is None:
                     exchange.answered.cancel()
                 else:
-                    exchange.answered.set_exception(with_extent(error, exchange))
-                    exchange.answered.exception()  # not every one is waited for
+                    settle_with_error(exchange.answered, with_extent(error, exchange))
         self._waiting.clear()
         self._flying.clear()
         if self._timer is not None:

@@ -33,7 +33,7 @@ from inmateria.adapters.cortical.loop import (
 from inmateria.adapters.tissue.guard import PulseLimits
 from inmateria.adapters.tissue.substrate import as_identifier
 from inmateria.adapters.uri import parameters_for, query_of
-from inmateria.concurrency import wait_to_completion
+from inmateria.concurrency import settle, settle_with_error, wait_to_completion
 from inmateria.simulators.identity import simulator_id
 from inmateria.substrate import (
     Channel,
@@ -265,12 +265,10 @@ def _tell(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", told: 
     """Set a future from the thread, unless it is done or cancelled already."""
 
     def tell() -> None:
-        if future.done():
-            return
         if isinstance(told, BaseException):
-            future.set_exception(told)
+            settle_with_error(future, told)
         else:
-            future.set_result(told)
+            settle(future, told)
 
     if not loop.is_closed():
         loop.call_soon_threadsafe(tell)

@@ -5,7 +5,7 @@ import time
 from collections import deque
 
 from inmateria.adapters.mqtt.wire.frames import Frame
-from inmateria.concurrency import PromptFuture
+from inmateria.concurrency import PromptFuture, settle_with_error
 
 __all__ = ["FlowWindow", "PendingCommand", "SentCommands"]
 
@@ -64,9 +64,7 @@ class PendingCommand:
 
     def fail(self, error: Exception) -> None:
         """Raise an error where the answer is waited for; where it is not any more (a stream left early), it is none."""
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # marks it as retrieved
+        settle_with_error(self.answer, error)
 
 
 class SentCommands:

@@ -32,7 +32,7 @@ from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, PartAssembler, in_p
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.response_encoder import response_bytes
 from inmateria.adapters.uri import query_of
-from inmateria.concurrency import cancel_and_wait, wait_for_first
+from inmateria.concurrency import cancel_and_wait, settle, wait_for_first
 from inmateria.substrate import (
     FrameError,
     Response,
@@ -489,8 +489,8 @@ class RemoteSubstrate(Substrate):
             self._away_since = None
             for each in self._commands.waiting.values():  # whatever was sent over the old connection may be lost
                 each.tried = float("-inf")
-        if not opened.done() and self._info is not None:
-            opened.set_result(None)
+        if self._info is not None:
+            settle(opened, None)
         await self._send_again()
 
     async def _send_again(self, before: float = float("inf")) -> None:

@@ -36,7 +36,7 @@ from inmateria.adapters.mqtt.wire.message_size import SMALL, largest_message
 from inmateria.adapters.mqtt.wire.opening import open_link as open_any_link
 from inmateria.adapters.mqtt.wire.parts import LARGEST_PART, in_parts
 from inmateria.adapters.mqtt.wire.response_encoder import ResponseEncoder
-from inmateria.concurrency import cancel_and_wait, wait_for_first
+from inmateria.concurrency import cancel_and_wait, settle, wait_for_first
 from inmateria.substrate import (
     Substrate,
     SubstrateDisconnected,
@@ -308,8 +308,7 @@ class DeviceServer:
             status = msgspec.json.encode(device_state.status(self._commands.holder))
             own_status.publishing(status)
             await stop_link.publish(self._address.topic("status"), status, qos=1, retain=True)
-            if not online.done():
-                online.set_result(None)
+            settle(online, None)
             while device_state.events:
                 event = msgspec.json.encode(device_state.events.popleft())
                 await stop_link.publish(self._address.topic("events"), event)

@@ -28,7 +28,7 @@ from inmateria.adapters.mqtt.wire.kept_buffer import BytesProtocol
 from inmateria.adapters.mqtt.wire.link_protocol import Message, TakeMessage
 from inmateria.adapters.mqtt.wire.rate_limited_logger import RateLimitedLogger
 from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, beginning, packed, packed_after
-from inmateria.concurrency import cancel_and_wait
+from inmateria.concurrency import cancel_and_wait, settle
 from inmateria.substrate import SubstrateBusy, SubstrateError
 
 if sys.platform != "win32":
@@ -313,8 +313,8 @@ class _OwnLink:
         self._queue.append((Message(topic, payload, retained), sender))
         if sender is not None:
             sender.waits(len(payload))
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+        if self._wanted is not None:
+            settle(self._wanted, None)
 
 
 class _Client(BytesProtocol):
@@ -360,8 +360,7 @@ class _Client(BytesProtocol):
         if self._late is not None:
             self._late.cancel()
         self._hub.forget(self)
-        if not self.ended.done():
-            self.ended.set_result(None)
+        settle(self.ended, None)
 
     def send(self, data: bytes) -> None:
         """Send a message, or drop it where the client has not read for long: numbers are asked for again."""

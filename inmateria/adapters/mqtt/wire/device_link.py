@@ -14,7 +14,7 @@ from inmateria.adapters.mqtt.wire.kept_buffer import BytesProtocol
 from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused, LinkLost
 from inmateria.adapters.mqtt.wire.received_messages import ReceivedMessages
 from inmateria.adapters.mqtt.wire.stream_messages import MessageReader, StreamKind, beginning, packed, packed_after
-from inmateria.concurrency import cancel_and_wait
+from inmateria.concurrency import cancel_and_wait, settle, settle_with_error
 
 __all__ = ["KEEPALIVE", "MOST_MESSAGE", "VERSION", "DeviceLink", "Hello", "open_device_link"]
 
@@ -141,7 +141,7 @@ class DeviceLink(ReceivedMessages, BytesProtocol):
                         continue
                     self._put(name, payload, kind != _MESSAGE)
                 elif kind == StreamKind.HELLO and not self._greeted.done():
-                    self._greeted.set_result(msgspec.json.decode(payload, type=Hello))
+                    settle(self._greeted, msgspec.json.decode(payload, type=Hello))
                 elif kind == StreamKind.REFUSED:
                     why = payload[:_MOST_REASON].decode("utf-8", "replace")
                     self._lose(BrokerRefused(f"{self._place.described} refuses: {why}"))
@@ -158,8 +158,7 @@ class DeviceLink(ReceivedMessages, BytesProtocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Note that the connection is gone."""
         self._lose(LinkLost(_GONE if error is None else str(error).lower()))
-        if not self._ended.done():
-            self._ended.set_result(None)
+        settle(self._ended, None)
 
     def pause_writing(self) -> None:
         """Have senders wait: the other end does not read as fast."""
@@ -167,8 +166,8 @@ class DeviceLink(ReceivedMessages, BytesProtocol):
 
     def resume_writing(self) -> None:
         """Let senders go on."""
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+        if self._writable is not None:
+            settle(self._writable, None)
         self._writable = None
 
     def _write(self, topic: str, payload: bytes) -> None:
@@ -208,9 +207,7 @@ class DeviceLink(ReceivedMessages, BytesProtocol):
     def _lose(self, why: LinkLost | BrokerRefused, at_once: bool = True) -> None:
         if self._lost is None:
             self._lost = why
-        if not self._greeted.done():
-            self._greeted.set_exception(self._lost)
-            self._greeted.exception()  # marks it as retrieved: it is no error where no task waits for it
+        settle_with_error(self._greeted, self._lost)
         self.resume_writing()
         if self._transport is not None:
             if at_once:

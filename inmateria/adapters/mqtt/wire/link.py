@@ -28,7 +28,7 @@ from inmateria.adapters.mqtt.wire.link_protocol import BrokerGone, BrokerRefused
 from inmateria.adapters.mqtt.wire.publish_packets import PacketReader, publish_header, published
 from inmateria.adapters.mqtt.wire.received_messages import ReceivedMessages
 from inmateria.adapters.mqtt.wire.socket_events import require_socket_events
-from inmateria.concurrency import cancel_and_wait, wait_to_completion
+from inmateria.concurrency import cancel_and_wait, settle, settle_with_error, wait_to_completion
 
 if sys.platform == "linux":
     from fcntl import ioctl
@@ -331,8 +331,7 @@ class Link(ReceivedMessages):
 
     def _on_connect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
         self.largest = min(self.largest, getattr(properties, "MaximumPacketSize", self.largest))
-        if not self._connack.done():
-            self._connack.set_result(code)
+        settle(self._connack, code)
 
     def _on_message(self, client: Client, _: object, message: MQTTMessage) -> None:
         self._take(message.topic, bytes(message.payload), message.retain)
@@ -352,8 +351,8 @@ class Link(ReceivedMessages):
 
     def _confirm(self, number: int, code: int) -> None:
         waiting = self._waiting.get(number)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(code)
+        if waiting is not None:
+            settle(waiting, code)
 
     def _on_disconnect(self, client: Client, _: object, flags: object, code: ReasonCode, properties: object) -> None:
         if self._descriptor >= 0 or self._lost is None:
@@ -374,9 +373,7 @@ class Link(ReceivedMessages):
         self._forget_socket()
         waited_for: list[asyncio.Future[Any]] = [self._connack, *self._waiting.values()]
         for waiting in waited_for:
-            if not waiting.done():
-                waiting.set_exception(self._lost)
-                waiting.exception()  # marks it as retrieved: it is no error where no task waits for it
+            settle_with_error(waiting, self._lost)
         self._wake()
 
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 
 from inmateria.adapters.mqtt.wire.link_protocol import Message, TakeMessage
+from inmateria.concurrency import settle
 
 __all__ = ["ReceivedMessages"]
 
@@ -76,5 +77,5 @@ class ReceivedMessages(ABC):
 
     def _wake(self) -> None:
         """Have `messages` look again."""
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+        if self._wanted is not None:
+            settle(self._wanted, None)
