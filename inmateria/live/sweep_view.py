@@ -40,13 +40,14 @@ _SEEDS = ("settings.seed", "on.seed")
 
 @dataclass(frozen=True)
 class _Done:
-    """A finished point: its scores, and when it was finished, s since 1970."""
+    """A finished point: its scores, when it was finished, s since 1970, and how long it took, s."""
 
     score: float
     control: float | None
     gain: float | None
     metric: str
     at: float
+    seconds: float | None
 
 
 def is_sweep(folder: Path) -> bool:
@@ -204,7 +205,7 @@ class SweepView:
             folder=str(self.path), what=what, task=", ".join(self._tasks), of=of, done=done, failed=failed,
             running=running, left=left, state=state,
             seconds=max(0.0, (time.time() if state == "running" else last) - self._created),
-            remaining=self._remaining(left + running) if state == "running" else None, metric=metric,
+            remaining=self._remaining(left + running, running) if state == "running" else None, metric=metric,
             columns=tuple(map(_short, self._columns)), rows=tuple(rows[:_MOST_ROWS]),
             rows_left_out=max(0, len(rows) - _MOST_ROWS), by_setting=self._by_setting(scored),
             workers=tuple(workers),
@@ -260,22 +261,29 @@ class SweepView:
                 )
         return tuple(found)
 
-    def _remaining(self, left: int) -> float | None:
-        """Expect the time until the end from the intervals between the last runs that were finished."""
-        times = sorted(each.at for each in self._done.values())[-_LAST:]
-        intervals = [b - a for a, b in pairwise(times)]
+    def _remaining(self, left: int, workers: int) -> float | None:
+        """Expect the time until the end from the last runs: how long they took, and the intervals between their ends.
+
+        Workers that began together end together, without an interval; short runs have more between them than they take.
+        """
+        last = sorted(self._done.values(), key=lambda each: each.at)[-_LAST:]
+        intervals = [b.at - a.at for a, b in pairwise(last)]
         if len(intervals) > 4 and max(intervals) > 5 * (sum(intervals) - max(intervals)) / (len(intervals) - 1):
             intervals.remove(max(intervals))  # the sweep was interrupted there
-        if not intervals:
+        took = [each.seconds for each in last if each.seconds is not None]
+        expected = [fmean(intervals)] if intervals else []
+        if took and workers:
+            expected.append(fmean(took) / workers)
+        if not expected:
             return None
         if self._search is not None:
             left *= self._search.search.repeats
-        return left * fmean(intervals)
+        return left * max(expected)
 
 
 def _done(summary: RunSummary, at: float) -> _Done:
     gain = summary.gain
-    return _Done(gain.score, gain.control_score, gain.gain, summary.metric, at)
+    return _Done(gain.score, gain.control_score, gain.gain, summary.metric, at, summary.seconds)
 
 
 def _values_of(point: Point) -> dict[str, Any]:
