@@ -17,6 +17,10 @@ export PYTHONDONTWRITEBYTECODE :=
 # A worker that dies ends the run with the test in which it died: started anew, pytest-xdist may end in an error of its own.
 WORKERS := --max-worker-restart=0
 
+# Tests that failed (status 1, and nothing else) are run once more, one after another, when all others have ended: decision 0009.
+FAILED_AGAIN = test $$? -eq 1 || exit 2; echo "once more, by themselves: the tests that failed"; \
+	$(ONE_THREAD) $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none
+
 # What is not about the tests themselves goes on at the same time: the linters, and the compilation of kernels.
 MAKEFLAGS += --jobs=2
 
@@ -26,10 +30,11 @@ demo: $(VENV)/.installed
 	$(BIN)/inmateria run digits --on nanowire --over mqtt
 
 test: $(VENV)/.installed-test lint compiled collected
-	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m "not slow" -n 3 $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST) \
+		|| { $(FAILED_AGAIN) -m "not slow" $(PYTEST); }
 
 test-slow: $(VENV)/.installed-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -m slow -n 2 $(WORKERS) $(PYTEST)
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow -n 2 $(WORKERS) $(PYTEST) || { $(FAILED_AGAIN) -m slow $(PYTEST); }
 
 # The tests of `make test` once more, with every line counted; fails below the floor in pyproject.toml. Compiled kernels do
 # not count their lines, and processes that tests start do.

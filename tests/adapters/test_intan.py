@@ -150,7 +150,7 @@ async def test_what_tissue_may_not_have_is_refused_before_anything_is_sent(tmp_p
                 await intan.stimulate(Stimulus(wrong, 0.01))
         assert twin.pulses == []
         assert len(twin.commands) == told
-        # Half a second farther apart than they must be: where the first is sent late, the second is to be allowed still.
+        # Half a second farther apart than they must be: the first may be sent late.
         await intan.stimulate(Stimulus(drive(61, (0, 0, 1.0), (60, 0, 1.5)), 0.01))
         assert len(await given(twin, 2)) == 2
         assert PulseLog(log).read()["amplitude"].tolist() == [-1e-6, -1.5e-6]
