@@ -165,6 +165,26 @@ async def test_a_session_that_is_played_back_moves_nothing() -> None:
         assert len(simulator.applied) == 3
 
 
+async def test_a_client_that_left_before_it_heard_of_its_lease_gives_it_back() -> None:
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(Careless(), broker.uri, lease=600.0) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as link,
+    ):
+        await link.subscribe(f"{TOPIC}/response/anyone/me")
+        close = encode(Header(kind=Kind.CLOSE, session="me"))
+        await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        await link.publish(f"{TOPIC}/stimulus/anyone/me", close)
+        async with RemoteSubstrate(server.uri) as another:
+            await another.stimulate(ONE)
+        opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        given = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01)
+        assert (await command(link, "me", encode(given, np.zeros((1, 3))))).kind is Kind.RESPONSE
+        await link.publish(f"{TOPIC}/stimulus/anyone/me", close)  # a session that was used is not ended by it
+        again = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01, sequence=1)
+        assert (await command(link, "me", encode(again, np.zeros((1, 3))))).kind is Kind.RESPONSE
+
+
 class Watched(Careless):
     """A substrate that writes down what is done to it, and applies its second stimulus until it is interrupted."""
 

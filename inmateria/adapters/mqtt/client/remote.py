@@ -131,6 +131,8 @@ class RemoteSubstrate(Substrate):
         self._online = False
         self._epoch = ""
         self._grant = ""
+        self._asked = False
+        """Whether the lease was asked for without an answer yet."""
         self._lease = 0.0
         self._commands = SentCommands()
         self._refused = False
@@ -282,6 +284,7 @@ class RemoteSubstrate(Substrate):
         header = self._header(kind)
         if kind is Kind.OPEN:
             header.largest = LARGEST_PART
+            self._asked = True
         await link.publish(self._stimuli, encode(header))
 
     async def _stay_connected(self, opened: asyncio.Future[None]) -> None:
@@ -336,9 +339,11 @@ class RemoteSubstrate(Substrate):
                 await wait_for_first(self._receive(link, opened), self._check_clock(link, opened))
             finally:
                 self._link = self._prompt_link = None
-                if self._grant:
-                    with suppress(LinkLost):
+                with suppress(LinkLost):
+                    if self._grant:
                         await self._publish_unnumbered(link, Kind.CLOSE)
+                    if self._asked:  # a lease that is given after this would be held until it runs out
+                        await link.publish(self._stimuli, encode(Header(kind=Kind.CLOSE, session=self._session)))
 
     def _take_response(self, topic: str, payload: bytes) -> bool:
         """Take the answer to the oldest command, where it is one that was applied; all else goes to `_receive`."""
@@ -434,6 +439,7 @@ class RemoteSubstrate(Substrate):
             self._gap = max(self._gap, header.sequence + 1)
             await self._send_again(header.sequence + 1)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
+            self._asked = False
             error = error_of(header)
             why = error.asked or f"{self._address} ended the session"
             raise SubstrateDisconnected(why, "", error.remedy) if self._grant else error
@@ -469,6 +475,7 @@ class RemoteSubstrate(Substrate):
 
     async def _start(self, link: LinkProtocol, header: Header, opened: asyncio.Future[None]) -> None:
         """Begin, or go on after a reconnection: commands that were not answered are sent again."""
+        self._asked = False
         if self._grant and header.grant != self._grant:
             # This lease is not wanted: the session that it continues is lost.
             given = Header(kind=Kind.CLOSE, session=self._session, epoch=header.epoch, grant=header.grant)

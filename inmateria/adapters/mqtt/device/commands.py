@@ -167,6 +167,8 @@ class Commands:
                 f"session {holder} does not hold {self._device_state.name}", "its lease has ended or was never given",
                 "connect again",
             ))  # fmt: skip
+        elif header.kind is Kind.CLOSE and not header.grant and self._session.next == 0 and not self._queue:
+            self._forget_session("closed")  # by a client that left before it heard of its lease
         elif header.grant != self._session.grant:
             # Played back by a third party. An answer would end the session of the holder.
             self._limited_log.warning(
