@@ -37,7 +37,7 @@ def scratch_of(elimination: Elimination, ports: bool, series: bool) -> int:
     return elimination.scratch + len(elimination.first) * series + fixed * (2 * fixed + 4) * ports
 
 
-def solve_circuit(plan: Indices, junctions: Floats, nodes: Floats) -> None:
+def solve_circuit(plan: Indices, junctions: Floats, nodes: Floats) -> None:  # pragma: no cover
     """Find the voltage of every place, and across every junction without its series resistance.
 
     Compiled on its own, and called by its address, since few networks need it.

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 _inner = borrowing_kernel()
 
 
-def tunnelling_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+def tunnelling_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:  # pragma: no cover
     """Evolve by the equations of `Filament`."""
     drop, feels, conducts = junctions[DROP], junctions[FEELS], junctions[CONDUCTS]
     state, conductance = junctions[STATE], junctions[CONDUCTANCE]
@@ -35,7 +35,7 @@ def tunnelling_filaments(constants: Floats, step: float, sign: float, junctions:
     _tunnel(constants, conducts[whole:], state[whole:], conductance[whole:])
 
 
-def switching_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+def switching_filaments(constants: Floats, step: float, sign: float, junctions: Floats) -> None:  # pragma: no cover
     """Evolve by the equations of `Binary`."""
     _grow(constants, step, junctions[FEELS], junctions[DROP], junctions[STATE])
     closed, on, off = constants[4], constants[5], constants[6]
@@ -44,7 +44,7 @@ def switching_filaments(constants: Floats, step: float, sign: float, junctions: 
         conductance[j] = conducts[j] * (on if abs(state[j]) >= closed else off)
 
 
-def balanced_rates(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+def balanced_rates(constants: Floats, step: float, sign: float, junctions: Floats) -> None:  # pragma: no cover
     """Evolve by the equations of `RateBalance`, exact over a step in which the voltage is constant."""
     drop, feels, conducts = junctions[DROP], junctions[FEELS], junctions[CONDUCTS]
     state, conductance = junctions[STATE], junctions[CONDUCTANCE]
@@ -58,7 +58,7 @@ def balanced_rates(constants: Floats, step: float, sign: float, junctions: Float
         conductance[j] = conducts[j] * (off + more * state[j])
 
 
-def drifting_dopants(constants: Floats, step: float, sign: float, junctions: Floats) -> None:
+def drifting_dopants(constants: Floats, step: float, sign: float, junctions: Floats) -> None:  # pragma: no cover
     """Evolve by the equations of `LinearDrift`: half of the decay, the drift, the other half (Strang's splitting).
 
     Each part is exact for a constant voltage: without a window, the integral q of the resistance over x grows linearly

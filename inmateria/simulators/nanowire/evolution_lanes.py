@@ -22,7 +22,7 @@ Indices = npt.NDArray[np.uint32]
 _inner = numba.njit(error_model="numpy", nogil=True)
 
 
-def tunnelling_filaments(
+def tunnelling_filaments(  # pragma: no cover
     constants: Floats,
     step: float,
     first: Indices,
@@ -49,7 +49,7 @@ def tunnelling_filaments(
         store(conductance, j, g if alike else g * load(conducts, j))
 
 
-def switching_filaments(
+def switching_filaments(  # pragma: no cover
     constants: Floats,
     step: float,
     first: Indices,
@@ -130,7 +130,7 @@ def _grow(
     return changed
 
 
-def balanced_rates(
+def balanced_rates(  # pragma: no cover
     constants: Floats,
     step: float,
     first: Indices,
