@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -18,7 +19,7 @@ def run_interruptibly(
     signals: Iterable[signal.Signals] = (signal.SIGINT,),
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> Result:
-    """Run async work in an event loop of its own; a signal cancels it, and a second one ends it at once.
+    """Run async work in an event loop of its own; a signal cancels it, and the same signal again ends it at once.
 
     The handlers that `asyncio.run` and Python itself have for Ctrl-C act between any two instructions of whatever runs,
     such as between a look at a future and its result. Here the work is cancelled by the event loop.
@@ -27,43 +28,53 @@ def run_interruptibly(
     ----------
     work : coroutine
     signals : iterable of signal.Signals
-        Those that cancel it. One that the process ignores, or leaves to the system, stays so.
+        Those that cancel it, where this is the main thread. One that the process ignores, or leaves to the system,
+        stays so.
     loop_factory : callable, optional
         Makes the event loop.
 
     Raises
     ------
     KeyboardInterrupt
-        After a signal, when the work has ended.
+        After a signal, when the work has ended. Its cause is the error by which the work ended, if it ended by one.
     """
-    interrupted = False
+    came: set[int] = set()
+    task: asyncio.Task[Any] | None = None
 
-    async def cancelled_by_signals() -> Result:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if task is None or task.done() or number in came:
+            raise KeyboardInterrupt
+        if not came:  # a terminal's Ctrl-C reaches a worker, and the process that started it, which sends SIGTERM then
+            task.get_loop().call_soon_threadsafe(task.cancel)
+        came.add(number)
 
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            nonlocal interrupted
-            if interrupted:
-                raise KeyboardInterrupt
-            interrupted = True
-            loop.call_soon_threadsafe(task.cancel)
+    async def begun() -> Result:
+        nonlocal task
+        task = asyncio.current_task()
+        return await work
 
-        with _handled(signals, interrupt):
-            return await work
-
-    try:
-        with asyncio.Runner(loop_factory=loop_factory) as runner:
-            return runner.run(cancelled_by_signals())
-    except asyncio.CancelledError:
-        if interrupted:
-            raise KeyboardInterrupt from None
-        raise
+    with _handled(signals, interrupt):
+        try:
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                result = runner.run(begun())
+        except asyncio.CancelledError:
+            if came:
+                raise KeyboardInterrupt from None
+            raise
+        except Exception as error:
+            if came:
+                raise KeyboardInterrupt from error
+            raise
+        if came:
+            raise KeyboardInterrupt
+        return result
 
 
 @contextmanager
 def _handled(signals: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle those signals that have a handler in Python now."""
+    """Handle those signals that have a handler in Python now; only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        signals = ()
     before = [(each, now) for each in signals if callable(now := signal.getsignal(each))]
     for each, _ in before:
         signal.signal(each, handler)

@@ -22,7 +22,7 @@ lsl_alone.use()  # before anything loads liblsl
 settings.register_profile("no clock", deadline=None)  # no test fails on a clock
 settings.load_profile("no clock")
 
-pytest_plugins = ["dead_workers"]
+pytest_plugins = ["tests_not_run"]
 
 LONGEST = (
     "tests/test_cli.py",

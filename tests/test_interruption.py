@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,47 @@ async def _waits(how: str, sent: list[int], failures: list[dict[str, Any]]) -> N
 
 
 @pytest.mark.parametrize("runs", [asyncio.run, run_interruptibly])
+def test_ctrl_c_while_a_task_begins_to_wait_cancels_it(runs: Callable[..., Any]) -> None:
+    async def waits() -> None:
+        async with asyncio.timeout(10):
+            await PromptFuture()
+
+    async def main() -> None:
+        task = asyncio.create_task(waits())
+        asyncio.get_running_loop().call_later(0.01, task.cancel)  # where no signal comes
+        await task
+
+    for count in range(10_000):
+        with interrupted_at(FILE, count) as sent, pytest.raises((KeyboardInterrupt, asyncio.CancelledError)):
+            runs(main())
+        if not sent:
+            break
+    assert count > 10
+
+
+@pytest.mark.parametrize("cancelled_by_itself", [False, True])
+def test_a_future_that_is_done_before_it_is_waited_for_wakes_its_task(cancelled_by_itself: bool) -> None:
+    """Between a look at it and the note of what to call it is cancelled: by hand, since that moment is short."""
+
+    class Cancelled(PromptFuture[int]):
+        def done(self) -> bool:
+            done = super().done()
+            if not done:
+                asyncio.Future.cancel(self)
+            return done
+
+    async def main() -> None:
+        answer: PromptFuture[int] = Cancelled() if cancelled_by_itself else PromptFuture()
+        if not cancelled_by_itself:
+            answer.cancel()
+        async with asyncio.timeout(10):
+            await answer
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("runs", [asyncio.run, run_interruptibly])
 def test_a_result_that_is_not_given_any_more_is_none(runs: Callable[..., Any]) -> None:
     async def main() -> list[int]:
         with pytest.raises(asyncio.CancelledError):
@@ -111,13 +153,51 @@ def test_a_signal_lets_work_clean_up(number: signal.Signals) -> None:
         assert running.stdout.read() == "cleaning up\ncleaned up\ninterrupted\n"
 
 
-def test_a_second_signal_ends_it_at_once() -> None:
+def test_the_same_signal_again_ends_it_at_once() -> None:
     with _program(cleans=60) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "begun\n"
         for said in ("cleaning up\n", "interrupted\n"):
             running.send_signal(signal.SIGINT)
             assert running.stdout.readline() == said
+
+
+def test_sigterm_after_ctrl_c_does_not_cut_the_cleaning_up_short() -> None:
+    with _program(cleans=0.3) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "begun\n"
+        running.send_signal(signal.SIGINT)
+        assert running.stdout.readline() == "cleaning up\n"
+        running.send_signal(signal.SIGTERM)
+        assert running.stdout.read() == "cleaned up\ninterrupted\n"
+
+
+def test_a_signal_is_not_lost_where_the_work_waits_no_more() -> None:
+    async def ends() -> int:
+        signal.raise_signal(signal.SIGINT)
+        return 7
+
+    with pytest.raises(KeyboardInterrupt):
+        run_interruptibly(ends())
+
+
+def test_an_error_while_interrupted_work_cleans_up_is_the_cause() -> None:
+    async def fails_to_clean_up() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(20)
+        finally:
+            raise ValueError("no answer")
+
+    with pytest.raises(KeyboardInterrupt) as interrupted:
+        run_interruptibly(fails_to_clean_up())
+    assert str(interrupted.value.__cause__) == "no answer"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_thread_can_run_it_without_signals() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: run_interruptibly(asyncio.sleep(0, 7))).result() == 7
 
 
 def _program(cleans: float) -> "subprocess.Popen[str]":

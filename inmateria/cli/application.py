@@ -163,7 +163,9 @@ def awaited(work: Coroutine[Any, Any, Result]) -> Result:
     gc.freeze()  # what was imported stays: looking through it again and again takes tens of ms, on the event loop
     try:
         return run_interruptibly(work, loop_factory=_loop_factory())
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupted:
+        if isinstance(interrupted.__cause__, Exception):
+            raise interrupted.__cause__ from None
         raise _Interrupted from None  # anything but a KeyboardInterrupt, which typer would answer by itself
 
 

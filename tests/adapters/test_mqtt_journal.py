@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from leaky import LeakySimulator
+from test_mqtt_drivers import when_free
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate, emergency_stop
 from inmateria.adapters.mqtt.device.journal import Journal
@@ -86,7 +87,7 @@ async def test_a_client_is_told_by_the_next_life_which_were_refused(tmp_path: Pa
                 await client.stimulate(ONE)
             await client.__aexit__(None, None, None)
             # If the client asked for a lease before it heard of the restart, it has given that back.
-            async with RemoteSubstrate(server.uri) as another:
+            async with when_free(server.uri) as another:
                 with pytest.raises(StimulusRejected):
                     await another.stimulate(Stimulus(np.full((1, 3), 9.0), 0.01))
                 await another.stimulate(ONE)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
+from test_mqtt_drivers import when_free
 
 from inmateria.adapters import (
     DeviceServer,
@@ -19,15 +20,17 @@ from inmateria.adapters import (
 )
 from inmateria.adapters.mqtt.device import interruptible
 from inmateria.adapters.mqtt.wire.address import Broker
-from inmateria.adapters.mqtt.wire.announcements import Event, Status
+from inmateria.adapters.mqtt.wire.announcements import ONLINE, Event, Status
 from inmateria.adapters.mqtt.wire.frames import Header, Kind, decode, encode
 from inmateria.adapters.mqtt.wire.link import Link, open_link
+from inmateria.adapters.mqtt.wire.link_protocol import LinkProtocol
 from inmateria.substrate import (
     Response,
     Stimulus,
     StimulusRejected,
     Substrate,
     SubstrateDisconnected,
+    SubstrateError,
     SubstrateInfo,
     SubstrateTimeout,
 )
@@ -165,6 +168,15 @@ async def test_a_session_that_is_played_back_moves_nothing() -> None:
         assert len(simulator.applied) == 3
 
 
+async def held_by_me(link: Link) -> Header:
+    """Take the lease as soon as the goodbye of the session before has come."""
+    while True:
+        opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        if opened.kind is Kind.OPENED:
+            return opened
+        await asyncio.sleep(0.01)
+
+
 async def test_a_client_that_left_before_it_heard_of_its_lease_gives_it_back() -> None:
     async with (
         EmbeddedBroker() as broker,
@@ -175,14 +187,80 @@ async def test_a_client_that_left_before_it_heard_of_its_lease_gives_it_back() -
         close = encode(Header(kind=Kind.CLOSE, session="me"))
         await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
         await link.publish(f"{TOPIC}/stimulus/anyone/me", close)
-        async with RemoteSubstrate(server.uri) as another:
+        async with when_free(server.uri) as another:
             await another.stimulate(ONE)
-        opened = await command(link, "me", encode(Header(kind=Kind.OPEN, session="me")))
+        opened = await held_by_me(link)
         given = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01)
         assert (await command(link, "me", encode(given, np.zeros((1, 3))))).kind is Kind.RESPONSE
         await link.publish(f"{TOPIC}/stimulus/anyone/me", close)  # a session that was used is not ended by it
         again = Header(kind=Kind.STIMULUS, session="me", grant=opened.grant, step=0.01, sequence=1)
         assert (await command(link, "me", encode(again, np.zeros((1, 3))))).kind is Kind.RESPONSE
+
+
+async def test_what_waits_of_the_session_before_does_not_keep_a_lease_from_being_given_back() -> None:
+    applying = asyncio.Event()
+
+    class Slow(Careless):
+        async def _apply(self, stimulus: Stimulus) -> Response:
+            applying.set()
+            await asyncio.sleep(0.5)
+            return await super()._apply(stimulus)
+
+    async with (
+        EmbeddedBroker() as broker,
+        DeviceServer(Slow(), broker.uri, lease=600.0) as server,
+        open_link(Broker.from_uri(broker.uri), timeout=5) as link,
+    ):
+        async with RemoteSubstrate(server.uri) as before:
+            for _ in range(3):
+                await before._send(Kind.STIMULUS, ONE)
+            await applying.wait()
+        await link.subscribe(f"{TOPIC}/response/anyone/me")
+        await held_by_me(link)
+        await link.publish(f"{TOPIC}/stimulus/anyone/me", encode(Header(kind=Kind.CLOSE, session="me")))
+        async with when_free(server.uri) as another:
+            await another.stimulate(ONE)
+
+
+async def test_a_client_that_gives_up_gives_back_what_it_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def is_lost(*_: object) -> None:
+        return
+
+    async with EmbeddedBroker() as broker, DeviceServer(Careless(), broker.uri, lease=600.0) as server:
+        with monkeypatch.context() as patch:
+            patch.setattr(RemoteSubstrate, "_start", is_lost)  # the answer to its question
+            with pytest.raises(SubstrateError):
+                await RemoteSubstrate(server.uri, connect_timeout=1.0).__aenter__()
+        async with when_free(server.uri) as another:
+            await another.stimulate(ONE)
+
+
+async def test_an_older_command_that_is_refused_after_a_restart_leaves_no_lease_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with EmbeddedBroker() as broker:
+        async with DeviceServer(Careless(), broker.uri, lease=600.0) as server:
+            client = RemoteSubstrate(server.uri)
+            await client.__aenter__()
+            await client.stimulate(ONE)
+        hears = client._handle_status
+
+        async def stimulates_and_asks(link: LinkProtocol, status: Status) -> None:
+            """The user stimulates, and the client's clock asks for the lease, before the new life's status is heard."""
+            if status.state == ONLINE:
+                await client._send(Kind.STIMULUS, ONE)
+                await client._publish_unnumbered(link, Kind.OPEN)
+            else:
+                await hears(link, status)
+
+        monkeypatch.setattr(client, "_handle_status", stimulates_and_asks)
+        async with DeviceServer(Careless(), broker.uri, lease=600.0) as server:
+            async with asyncio.timeout(60):
+                while client._broken is None:  # noqa: ASYNC110  # the client gives no notice
+                    await asyncio.sleep(0.01)
+            await client.__aexit__(None, None, None)
+            async with when_free(server.uri) as another:
+                await another.stimulate(ONE)
 
 
 class Watched(Careless):

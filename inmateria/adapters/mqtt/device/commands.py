@@ -167,7 +167,7 @@ class Commands:
                 f"session {holder} does not hold {self._device_state.name}", "its lease has ended or was never given",
                 "connect again",
             ))  # fmt: skip
-        elif header.kind is Kind.CLOSE and not header.grant and self._session.next == 0 and not self._queue:
+        elif header.kind is Kind.CLOSE and not header.grant and self._was_not_used():
             self._forget_session("closed")  # by a client that left before it heard of its lease
         elif header.grant != self._session.grant:
             # Played back by a third party. An answer would end the session of the holder.
@@ -190,6 +190,11 @@ class Commands:
                 size = 0 if whole.array is None else whole.array.nbytes
             if header.kind in _APPLIED:
                 self._put(frame, size)
+
+    def _was_not_used(self) -> bool:
+        """Return whether no command has come under the grant of this session."""
+        grant = self._session.grant
+        return self._session.next == 0 and all(frame.header.grant != grant for frame, _ in self._queue)
 
     def take(self, holder: str, payload: bytes) -> bool:
         """Queue a command of the holder at once; returns False for anything else, which `receive` deals with."""
