@@ -33,10 +33,10 @@ class PromptFuture(asyncio.Future[Result]):
         cannot go on inside another.
         """
         waiting = None
-        if self._waiting is None or _current_task() is not None:
-            self._call_later()
-        else:
+        if _current_task() is None:
             waiting = self._take_waiting()
+        else:
+            self._call_later()
         try:
             _set_result(self, result)
         except asyncio.InvalidStateError:
@@ -79,7 +79,7 @@ class PromptFuture(asyncio.Future[Result]):
         return super().cancel(msg)
 
     def _call_later(self) -> None:
-        if self._waiting is not None and (waiting := self._take_waiting()) is not None:
+        if (waiting := self._take_waiting()) is not None:
             super().add_done_callback(waiting[0], context=waiting[1])
 
     def _take_waiting(self) -> tuple[Callable[[Any], object], Context] | None:

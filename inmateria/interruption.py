@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
-__all__ = ["run_interruptibly"]
+__all__ = ["handled_by", "run_interruptibly"]
 
 Result = TypeVar("Result")
 
@@ -53,7 +53,8 @@ def run_interruptibly(
         task = asyncio.current_task()
         return await work
 
-    with _handled(signals, interrupt):
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    with handled_by(interrupt, *(each for each in signals if in_main_thread and callable(signal.getsignal(each)))):
         try:
             with asyncio.Runner(loop_factory=loop_factory) as runner:
                 result = runner.run(begun())
@@ -71,15 +72,11 @@ def run_interruptibly(
 
 
 @contextmanager
-def _handled(signals: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Handle those signals that have a handler in Python now; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        signals = ()
-    before = [(each, now) for each in signals if callable(now := signal.getsignal(each))]
-    for each, _ in before:
-        signal.signal(each, handler)
+def handled_by(handler: Callable[[int, FrameType | None], None], *signals: signal.Signals) -> Iterator[None]:
+    """Handle signals within the block, in the main thread; afterwards they are handled as before."""
+    before = [(each, signal.signal(each, handler)) for each in signals]
     try:
         yield
     finally:
-        for each, now in before:
-            signal.signal(each, now)
+        for each, former in before:
+            signal.signal(each, former)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,16 +62,13 @@ async def _record(
 
     from inmateria.adapters.mqtt.operator.recording import record_device, record_rest
     from inmateria.adapters.mqtt.wire.device_socket import names_a_device
+    from inmateria.adapters.stopping import stop_signals
     from inmateria.adapters.streams.recording import STREAM_SCHEMES, record_stream
     from inmateria.recording import KeptSamples
 
     kept = KeptSamples(1, "left out") if features else None
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     with ExitStack() as exits:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(each, stop.set)
-            exits.callback(loop.remove_signal_handler, each)
+        stop = exits.enter_context(stop_signals())
         status = exits.enter_context(Console(stderr=True, quiet=quiet).status(f"recording {path}; Ctrl-C ends it"))
 
         def watch(count: int, lasted: float) -> None:
@@ -80,7 +76,7 @@ async def _record(
 
         if names_a_device(uri):
             if seconds is not None:
-                exits.callback(loop.call_later(seconds, stop.set).cancel)
+                exits.callback(asyncio.get_running_loop().call_later(seconds, stop.set).cancel)
             return await record_device(uri, path, annotations, stop=stop, on_progress=watch, keep=kept)
         lasting = float("inf") if seconds is None else seconds
         if uri.partition("://")[0] in STREAM_SCHEMES:

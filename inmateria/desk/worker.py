@@ -18,7 +18,7 @@ from inmateria.desk.claims import Claim, Owner, claim_point, this_process
 from inmateria.desk.point_folder import PointFolder
 from inmateria.desk.points import Point
 from inmateria.desk.sweep_folder import SweepFolder
-from inmateria.interruption import run_interruptibly
+from inmateria.interruption import handled_by, run_interruptibly
 
 __all__ = ["interrupted_by", "run_point", "work"]
 
@@ -145,12 +145,8 @@ def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = [(each, signal.signal(each, interrupt)) for each in signals]
-    try:
+    with handled_by(interrupt, *signals):
         yield
-    finally:
-        for each, handler in before:
-            signal.signal(each, handler)
 
 
 def main(path: str) -> int:

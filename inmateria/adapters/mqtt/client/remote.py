@@ -439,7 +439,8 @@ class RemoteSubstrate(Substrate):
             self._gap = max(self._gap, header.sequence + 1)
             await self._send_again(header.sequence + 1)
         elif header.kind is Kind.REFUSED and header.sequence < 0:
-            self._asked = self._asked and bool(self._grant)  # else it may be an older command that was refused
+            if not self._grant:
+                self._asked = False  # with a grant, it may be an older command that was refused
             error = error_of(header)
             why = error.asked or f"{self._address} ended the session"
             raise SubstrateDisconnected(why, "", error.remedy) if self._grant else error
