@@ -70,7 +70,8 @@ def test_what_fails_once_passes_and_nothing_else_does(
 def test_where_all_tests_pass_or_are_only_listed_the_status_is_0(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_it(): pass\n")
     for options in ("", "-n 2", "--collect-only", "-k test_it"):
-        subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "tests_not_run", *options.split()], cwd=tmp_path, check=True,
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "tests_not_run", *options.split()], cwd=tmp_path, text=True,
             capture_output=True, env={**ENVIRONMENT, "PYTHONPATH": str(ROOT / "tests")},
         )  # fmt: skip
+        assert done.returncode == 0, done.stdout

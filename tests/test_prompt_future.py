@@ -94,7 +94,7 @@ async def test_a_cancelled_task_that_was_given_the_result_first_is_done_or_goes_
 
     async def waits_again() -> None:
         await answer
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     task = asyncio.create_task(waits_again())
     await asyncio.sleep(0)

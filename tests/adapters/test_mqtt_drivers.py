@@ -156,6 +156,13 @@ async def when_free(uri: str) -> AsyncIterator[RemoteSubstrate]:
         await remote.__aexit__(None, None, None)
 
 
+async def until_ended(client: RemoteSubstrate) -> None:
+    """Wait until a client's session has ended, and with it the task that holds its connection."""
+    holding = {task for task in asyncio.all_tasks() if task.get_name() == f"connected to {client._address}"}
+    await asyncio.gather(*holding)
+    assert client._broken is not None
+
+
 def all_but_renewals(remote: RemoteSubstrate) -> Callable[[LinkProtocol, Kind], Awaitable[None]]:
     """Return the client's own sending of commands without number, which leaves renewals of its lease out."""
     publish = remote._publish_unnumbered

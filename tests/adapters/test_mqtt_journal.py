@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from leaky import LeakySimulator
-from test_mqtt_drivers import when_free
+from test_mqtt_drivers import until_ended, when_free
 
 from inmateria.adapters import DeviceServer, EmbeddedBroker, RemoteSubstrate, SimulatedSubstrate, emergency_stop
 from inmateria.adapters.mqtt.device.journal import Journal
@@ -79,9 +79,7 @@ async def test_a_client_is_told_by_the_next_life_which_were_refused(tmp_path: Pa
             for _ in range(3):
                 await client.stimulate(ONE)
         async with DeviceServer(SimulatedSubstrate(LeakySimulator()), broker.uri, lease=600.0, journal=journal):
-            async with asyncio.timeout(60):
-                while client._broken is None:  # noqa: ASYNC110  # until it has heard of the restart, and of the journal
-                    await asyncio.sleep(0.01)
+            await until_ended(client)  # it has heard of the restart, and of the journal
             says = "restarted; its journal says: everything before number 3 was applied, nothing from number 3 on was"
             with pytest.raises(SubstrateDisconnected, match=says):
                 await client.stimulate(ONE)

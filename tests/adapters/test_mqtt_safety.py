@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from leaky import LeakySimulator
-from test_mqtt_drivers import when_free
+from test_mqtt_drivers import until_ended, when_free
 
 from inmateria.adapters import (
     DeviceServer,
@@ -198,17 +198,17 @@ async def test_a_client_that_left_before_it_heard_of_its_lease_gives_it_back() -
 
 
 async def test_what_waits_of_the_session_before_does_not_keep_a_lease_from_being_given_back() -> None:
-    applying = asyncio.Event()
+    applying, free = asyncio.Event(), asyncio.Event()
 
     class Slow(Careless):
         async def _apply(self, stimulus: Stimulus) -> Response:
             applying.set()
-            await asyncio.sleep(0.5)
+            await free.wait()
             return await super()._apply(stimulus)
 
     async with (
         EmbeddedBroker() as broker,
-        DeviceServer(Slow(), broker.uri, lease=600.0) as server,
+        DeviceServer(slow := Slow(), broker.uri, lease=600.0) as server,
         open_link(Broker.from_uri(broker.uri), timeout=5) as link,
     ):
         async with RemoteSubstrate(server.uri) as before:
@@ -219,20 +219,24 @@ async def test_what_waits_of_the_session_before_does_not_keep_a_lease_from_being
         await held_by_me(link)
         await link.publish(f"{TOPIC}/stimulus/anyone/me", encode(Header(kind=Kind.CLOSE, session="me")))
         async with when_free(server.uri) as another:
+            free.set()
             await another.stimulate(ONE)
+        assert len(slow.applied) == 2  # and nothing of what waited
 
 
 async def test_a_client_that_gives_up_gives_back_what_it_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     async def is_lost(*_: object) -> None:
         return
 
-    async with EmbeddedBroker() as broker, DeviceServer(Careless(), broker.uri, lease=600.0) as server:
+    careless = Careless()
+    async with EmbeddedBroker() as broker, DeviceServer(careless, broker.uri, lease=600.0) as server:
         with monkeypatch.context() as patch:
             patch.setattr(RemoteSubstrate, "_start", is_lost)  # the answer to its question
             with pytest.raises(SubstrateError):
                 await RemoteSubstrate(server.uri, connect_timeout=1.0).__aenter__()
         async with when_free(server.uri) as another:
             await another.stimulate(ONE)
+    assert len(careless.applied) == 1
 
 
 async def test_an_older_command_that_is_refused_after_a_restart_leaves_no_lease_behind(
@@ -254,13 +258,12 @@ async def test_an_older_command_that_is_refused_after_a_restart_leaves_no_lease_
                 await hears(link, status)
 
         monkeypatch.setattr(client, "_handle_status", stimulates_and_asks)
-        async with DeviceServer(Careless(), broker.uri, lease=600.0) as server:
-            async with asyncio.timeout(60):
-                while client._broken is None:  # noqa: ASYNC110  # the client gives no notice
-                    await asyncio.sleep(0.01)
+        async with DeviceServer(restarted := Careless(), broker.uri, lease=600.0) as server:
+            await until_ended(client)
             await client.__aexit__(None, None, None)
             async with when_free(server.uri) as another:
                 await another.stimulate(ONE)
+        assert len(restarted.applied) == 1  # and not what was sent under the lease of its life before
 
 
 class Watched(Careless):
